@@ -1,0 +1,125 @@
+"""The frozen feature network: EfficientNet-Lite without batch normalisation, cut after the deepest layer in use.
+
+Architecture: Tan & Le, "EfficientNet" (ICML 2019), in the Lite variant of the TensorFlow TPU repository (no
+squeeze-and-excitation, ReLU6, stem and head not scaled). Batch normalisation is folded into the convolutions when
+the published weights are converted (`weights.py`), so a layer here is one convolution with a bias.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+BackboneName = Literal["efficientnet_lite0"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One row of the published architecture table."""
+
+    repeats: int
+    kernel: int
+    stride: int
+    expansion: int
+    channels: int
+
+
+_STEM_CHANNELS = 32
+_STAGES = (
+    Stage(1, 3, 1, 1, 16),  # level 1, stride 2
+    Stage(2, 3, 2, 6, 24),  # level 2, stride 4
+    Stage(2, 5, 2, 6, 40),  # level 3, stride 8
+    Stage(3, 3, 2, 6, 80),  # level 4, stride 16
+    Stage(3, 5, 1, 6, 112),  # level 5, stride 16
+    Stage(4, 5, 2, 6, 192),  # level 6, stride 32
+    Stage(1, 3, 1, 6, 320),  # level 7, stride 32
+)
+
+BATCH_NORM_EPSILON = 1e-3
+"""Epsilon of the batch normalisation that the published weights were trained with."""
+
+
+class SameConv(nn.Conv2d):
+    """Convolution with TensorFlow's SAME padding: the larger half of the padding goes right and below."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        symmetric = kernel // 2 if stride == 1 else 0
+        super().__init__(in_channels, out_channels, kernel, stride, padding=symmetric, groups=groups, bias=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the convolution of `x` (B, C, H, W); height and width are divided by the stride, rounded up."""
+        kernel, stride = self.kernel_size[0], self.stride[0]
+        if stride > 1:
+            pads = [max((math.ceil(n / stride) - 1) * stride + kernel - n, 0) for n in (x.shape[-1], x.shape[-2])]
+            x = functional.pad(x, [side for p in pads for side in (p // 2, p - p // 2)])
+        return super().forward(x)
+
+
+class InvertedResidual(nn.Module):
+    """Expand, filter each channel, project; with a skip connection where the shape allows it."""
+
+    def __init__(self, in_channels: int, stage: Stage, stride: int) -> None:
+        super().__init__()
+        hidden = in_channels * stage.expansion
+        self.expand = SameConv(in_channels, hidden, 1) if stage.expansion > 1 else None
+        self.depthwise = SameConv(hidden, hidden, stage.kernel, stride, groups=hidden)
+        self.project = SameConv(hidden, stage.channels, 1)
+        self.has_skip = stride == 1 and in_channels == stage.channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C', H / stride, W / stride)."""
+        y = x if self.expand is None else functional.relu6(self.expand(x), inplace=True)
+        y = self.project(functional.relu6(self.depthwise(y), inplace=True))
+        return y + x if self.has_skip else y
+
+
+class EfficientNetLite(nn.Module):
+    """Returns the outputs of the chosen levels; everything beyond the deepest of them is not built.
+
+    Args:
+        levels: Levels to return, each 1 to 7 (`LEVEL_STRIDE`, `LEVEL_CHANNELS`), in rising order.
+    """
+
+    LEVEL_STRIDE = {1: 2, 2: 4, 3: 8, 4: 16, 5: 16, 6: 32, 7: 32}
+    LEVEL_CHANNELS = {level: stage.channels for level, stage in enumerate(_STAGES, start=1)}
+
+    def __init__(self, levels: Sequence[int]) -> None:
+        super().__init__()
+        if not levels or list(levels) != sorted(set(levels)) or not set(levels) <= set(self.LEVEL_STRIDE):
+            raise ValueError(f"levels must be rising numbers from 1 to {len(_STAGES)}, got {list(levels)}")
+        self.levels = tuple(levels)
+        self.stem = SameConv(3, _STEM_CHANNELS, 3, stride=2)
+        stages: list[nn.Module] = []
+        channels = _STEM_CHANNELS
+        for stage in _STAGES[: max(levels)]:
+            blocks: list[nn.Module] = []
+            for index in range(stage.repeats):
+                blocks.append(InvertedResidual(channels, stage, stage.stride if index == 0 else 1))
+                channels = stage.channels
+            stages.append(nn.Sequential(*blocks))
+        self.stages = nn.ModuleList(stages)
+        self.requires_grad_(requires_grad=False)
+        self.eval()
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Return the features of each chosen level.
+
+        Args:
+            x: (B, 3, H, W) float32, normalised RGB; H and W multiples of 32.
+
+        Returns:
+            One tensor a level, (B, LEVEL_CHANNELS, H / LEVEL_STRIDE, W / LEVEL_STRIDE) float32.
+        """
+        features = []
+        x = functional.relu6(self.stem(x), inplace=True)
+        for level, stage in enumerate(self.stages, start=1):
+            x = stage(x)
+            if level in self.levels:
+                features.append(x)
+        return features

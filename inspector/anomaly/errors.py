@@ -1,0 +1,53 @@
+"""Errors of the anomaly domain.
+
+AnomalyError
+ +-- ImageError          this image's bytes are not a picture that we accept; carries a bounded `reason`
+ |    +-- GeometryError  a sound picture, but not of the size or channels that the model was trained with
+ +-- DatasetError        the images on disk are not what the procedure asks for
+ +-- ParameterError      a parameter is out of its documented range
+ +-- WeightsError        backbone weights are missing or are not the published ones
+ +-- BundleError         a model bundle is incomplete, altered, of another version or fails its golden samples
+ +-- UncalibratedError   a verdict was asked of a model without thresholds
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+ImageReason = Literal["empty", "corrupt", "truncated", "too_large", "unsupported"]
+
+
+class AnomalyError(Exception):
+    """Root of the package's errors. None is worth a retry with the same input."""
+
+
+class ImageError(AnomalyError):
+    """The bytes of one image cannot be decoded within the limits."""
+
+    def __init__(self, reason: ImageReason, message: str) -> None:
+        super().__init__(message)
+        self.reason: ImageReason = reason
+
+
+class GeometryError(AnomalyError):
+    """The image's aspect or channels do not fit the geometry that the model was trained with."""
+
+
+class DatasetError(AnomalyError):
+    """The data set on disk cannot be read as asked; the message names the file and the mend."""
+
+
+class ParameterError(AnomalyError, ValueError):
+    """A parameter is outside its documented range."""
+
+
+class WeightsError(AnomalyError):
+    """Backbone weights are missing or altered."""
+
+
+class BundleError(AnomalyError):
+    """A model bundle cannot be trusted or read; the message names the file and what is wrong."""
+
+
+class UncalibratedError(AnomalyError):
+    """A verdict was asked of a model that has no thresholds."""
