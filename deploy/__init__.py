@@ -1,0 +1,1 @@
+"""What runs around the product: the demo, local brokers, deployment files. Not part of the wheel."""
