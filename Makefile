@@ -1,0 +1,57 @@
+# Needs Python 3.11 or newer and make (GNU make 3.81, as macOS ships it, will do). Everything goes into .venv.
+#
+#   make demo    train two models, start a broker and the inspector, replay images, write demo-out/
+#   make test    the tests; those that need Apache Kafka skip visibly where there is none
+#   make check   ruff, mypy, import-linter: what pre-commit and CI run
+#   make bench   throughput as JSON
+#   make clean   remove .venv, caches and outputs
+#
+# PYTHON       the interpreter that .venv is made from
+# VENV         where the environment goes
+# TORCH_INDEX  one more package index, e.g. https://download.pytorch.org/whl/cpu for a build of torch without CUDA
+
+PYTHON ?= python3
+VENV ?= .venv
+TORCH_INDEX ?=
+
+BIN := $(VENV)/bin
+PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+# The stamps make an environment follow its description: a change of either file installs again.
+DEV := $(VENV)/.installed-dev
+DEMO := $(VENV)/.installed-demo
+
+.PHONY: help demo test check bench clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: $(DEMO)
+	$(BIN)/python -m deploy.demo
+
+test: $(DEV)
+	$(BIN)/python -m pytest
+
+check: $(DEV)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(DEV)
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-out out build dist
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; this is %s. Say which: make PYTHON=python3.12" % sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[dev]'
+	@touch $(DEV) $(DEMO)
+
+$(DEMO): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing into $(VENV): a few minutes, once"
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[demo]'
+	@touch $(DEMO)
