@@ -1,0 +1,142 @@
+"""Messages to bytes and back: msgpack maps with string keys, read under explicit limits.
+
+msgpack's own limits follow the length of the input: ten megabytes of empty maps cost hundreds of megabytes of memory.
+So lengths and the number of containers are bounded here, whatever the input's size.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn, TypeVar
+
+import msgpack
+from pydantic import ValidationError
+
+from schemas.base import Message
+from schemas.errors import LimitExceededError, MalformedMessageError, WrongVersionError
+from schemas.identity import Identity, identity_of_fields
+
+M = TypeVar("M", bound=Message)
+
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024 + 16 * 1024
+"""Largest message: the largest image, and room for the rest."""
+
+MAX_MAP_LENGTH = 64
+MAX_ARRAY_LENGTH = 256
+MAX_STRING_BYTES = 4096
+MAX_CONTAINERS = 1024
+"""Maps and arrays in one message; a result with 256 components has about 260."""
+
+_PACK_BUFFER_BYTES = 64 * 1024
+_LENGTH_ERRORS = frozenset({"too_long", "string_too_long", "bytes_too_long"})
+_SHOWN_ERRORS = 3
+
+
+def encode(message: Message) -> bytes:
+    """Return the bytes of a message; the keys come in the order of the fields, null ones included.
+
+    Thread safe.
+
+    Raises:
+        LimitExceededError: More than `MAX_MESSAGE_BYTES` long.
+    """
+    packed: bytes = msgpack.packb(message.model_dump(), use_bin_type=True, buf_size=_PACK_BUFFER_BYTES)
+    if len(packed) > MAX_MESSAGE_BYTES:
+        raise LimitExceededError(
+            f"{type(message).__name__} of {len(packed)} bytes is over the limit of {MAX_MESSAGE_BYTES}"
+        )
+    return packed
+
+
+def decode(message_type: type[M], value: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> M:
+    """Return the message that the bytes hold.
+
+    Unknown keys are ignored; a key that comes twice is refused. Binary fields are copied once. Thread safe.
+
+    Args:
+        message_type: The message that the topic carries; nothing in the bytes names it.
+        value: Value of the Kafka record.
+        max_bytes: Refuse a longer value unread.
+
+    Raises:
+        MalformedMessageError: Not msgpack, or against a rule of the contract.
+        WrongVersionError: `v` is an integer, but not the version that this reader knows.
+        LimitExceededError: Too long, or with too long or too many parts.
+    """
+    name = message_type.__name__
+    if len(value) > max_bytes:
+        raise LimitExceededError(f"{name} of {len(value)} bytes is over the limit of {max_bytes}")
+    content = _unpack(name, value)
+    version = content.get("v")
+    if type(version) is not int:
+        raise MalformedMessageError(f"{name} has no integer v (version of the contract)")
+    if version != message_type.VERSION:
+        raise WrongVersionError(f"{name} is of version {version}, this reader knows version {message_type.VERSION}")
+    try:
+        return message_type.model_validate(content, extra="ignore")
+    except ValidationError as exc:
+        _raise_invalid(name, exc, identity_of_fields(content))
+
+
+class _Containers:
+    """Builds maps and counts containers while msgpack reads one message."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = MAX_CONTAINERS
+
+    def array(self, items: tuple[Any, ...]) -> tuple[Any, ...]:
+        self._take_one()
+        return items
+
+    def map(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        self._take_one()
+        built = dict(pairs)
+        if len(built) != len(pairs):
+            raise MalformedMessageError("a key comes twice in one map")
+        return built
+
+    def _take_one(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise LimitExceededError(f"more than {MAX_CONTAINERS} maps and arrays in one message")
+
+
+def _refuse_extension(code: int, data: bytes) -> NoReturn:
+    raise MalformedMessageError(f"msgpack extension type {code} ({len(data)} bytes) is not part of the contract")
+
+
+def _unpack(name: str, value: bytes) -> dict[str, Any]:
+    containers = _Containers()
+    try:
+        content = msgpack.unpackb(
+            value,
+            use_list=False,
+            raw=False,
+            strict_map_key=True,
+            object_pairs_hook=containers.map,
+            list_hook=containers.array,
+            ext_hook=_refuse_extension,
+            max_map_len=MAX_MAP_LENGTH,
+            max_array_len=MAX_ARRAY_LENGTH,
+            max_str_len=MAX_STRING_BYTES,
+            max_bin_len=MAX_MESSAGE_BYTES,
+            max_ext_len=0,
+        )
+    except (msgpack.UnpackException, ValueError) as exc:
+        text = str(exc) or type(exc).__name__
+        if "exceeds max_" in text:
+            raise LimitExceededError(f"{name}: {text}") from exc
+        raise MalformedMessageError(f"{name} is not msgpack: {text}") from exc
+    if not isinstance(content, dict):
+        raise MalformedMessageError(f"{name} is not a msgpack map")
+    return content
+
+
+def _raise_invalid(name: str, exc: ValidationError, identity: Identity) -> NoReturn:
+    """Turn pydantic's report into one bounded sentence, without the values."""
+    errors = exc.errors(include_url=False, include_context=False, include_input=False)
+    shown = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'message'}: {e['msg']}" for e in errors[:_SHOWN_ERRORS])
+    more = f"; and {len(errors) - _SHOWN_ERRORS} more" if len(errors) > _SHOWN_ERRORS else ""
+    kind = LimitExceededError if any(e["type"] in _LENGTH_ERRORS for e in errors) else MalformedMessageError
+    raise kind(f"{name}: {shown}{more}", identity=identity) from exc

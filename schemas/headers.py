@@ -1,0 +1,50 @@
+"""Kafka headers that repeat the fields needed without, or instead of, the body.
+
+A frame's headers name the picture, so that a garbled body is answered under its own name. A result's headers carry the
+verdict, so that a reject gate need not parse the body. Values are ASCII, integers in decimal digits.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from schemas.frame import CameraFrame
+from schemas.identity import IDENTITY_FIELDS, Identity, identity_of_fields
+from schemas.result import DLResultMessage
+
+FRAME_HEADERS = IDENTITY_FIELDS
+INTEGER_HEADERS = frozenset({"seq", "captured_at"})
+RESULT_HEADERS = ("status", "anomaly_class_id", "deadline_at", "result_id")
+
+_INTEGER = re.compile(rb"0|[1-9][0-9]{0,15}")
+
+
+def frame_headers(frame: CameraFrame) -> list[tuple[str, bytes]]:
+    """Return the headers of a frame's record: its identity."""
+    return [(name, str(value).encode()) for name, value in zip(FRAME_HEADERS, frame.identity, strict=True)]
+
+
+def result_headers(message: DLResultMessage) -> list[tuple[str, bytes]]:
+    """Return the headers of a result's record; `deadline_at` is left out where it is null."""
+    values = (message.status, message.anomaly_class_id, message.deadline_at, message.result_id)
+    return [(name, str(v).encode()) for name, v in zip(RESULT_HEADERS, values, strict=True) if v is not None]
+
+
+def identity_from_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> Identity:
+    """Return what the headers of a frame's record tell of its identity.
+
+    Never raises: headers are read when the body could not be, so each missing, invalid or contradictory (repeated with
+    another value) field is None.
+    """
+    found: dict[str, bytes | None] = {}
+    for name, value in headers or ():
+        if name in FRAME_HEADERS:
+            found[name] = value if found.get(name, value) == value else None
+    return identity_of_fields({name: _field(name, value) for name, value in found.items() if value is not None})
+
+
+def _field(name: str, value: bytes) -> str | int | None:
+    if name in INTEGER_HEADERS:
+        return int(value) if _INTEGER.fullmatch(value) else None
+    return value.decode("ascii", "replace")
