@@ -1,0 +1,305 @@
+"""Settings of the service and its clients: one frozen tree, checked as a whole before anything starts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from typing_extensions import override
+
+ENV_PREFIX = "INSPECTOR_"
+MIB = 1024 * 1024
+# What a message adds to the image that it carries: identity, digest, msgpack framing and Kafka headers.
+MESSAGE_OVERHEAD_BYTES = 64 * 1024
+
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Positive = Annotated[int, Field(ge=1)]
+
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+class Section(BaseModel):
+    """A table of the file: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
+
+
+class KafkaSettings(Section):
+    """The broker, and this process as its client."""
+
+    bootstrap_servers: str = Field(
+        "127.0.0.1:9092", min_length=1, description="host:port of some brokers, comma-separated"
+    )
+    group_id: str = Field(
+        "line-inspector", min_length=1, description="consumer group; processes of one group share the partitions"
+    )
+    client_id: str = Field("inspector", min_length=1, description="name of this process in the broker's logs")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
+    sasl_username: str | None = Field(None, description="user of the SASL protocols")
+    sasl_password: SecretStr | None = Field(None, description="better given as INSPECTOR_KAFKA__SASL_PASSWORD")
+    ssl_cafile: Path | None = Field(None, description="PEM file of the authority that signed the brokers' certificates")
+    ssl_certfile: Path | None = Field(None, description="PEM file of this client's certificate (mutual TLS)")
+    ssl_keyfile: Path | None = Field(None, description="PEM file of its key")
+    session_timeout_ms: Positive = Field(10_000, description="a process silent for so long loses its partitions")
+    rebalance_timeout_ms: Positive = Field(30_000, description="time to give partitions back in; above drain_timeout_s")
+    request_timeout_ms: Positive = Field(
+        40_000, description="above rebalance_timeout_ms, or joining the group never succeeds"
+    )
+    fetch_max_wait_ms: Positive = Field(50, description="how long the broker holds a fetch that finds nothing")
+    max_partition_fetch_bytes: Positive | None = Field(
+        None, description="default: 1 MiB, or the largest message where that is more; larger fetches are slower"
+    )
+    idempotent: bool = Field(True, description="off only for brokers that cannot (the embedded one)")
+    auto_offset_reset: Literal["earliest", "latest", "none"] = Field(
+        "earliest", description="where a group without offsets begins"
+    )
+
+    @model_validator(mode="after")
+    def _credentials_are_whole(self) -> Self:
+        if self.security_protocol.startswith("SASL") and (self.sasl_username is None or self.sasl_password is None):
+            raise ValueError(f"{self.security_protocol} needs sasl_username and sasl_password")
+        if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
+            raise ValueError("ssl_certfile and ssl_keyfile go together")
+        if self.rebalance_timeout_ms >= self.request_timeout_ms:
+            raise ValueError(
+                "request_timeout_ms must be above rebalance_timeout_ms, or joining the group never succeeds"
+            )
+        return self
+
+
+class TopicSettings(Section):
+    """Names of the topics. `{prefix}` stands for `prefix`; results may also hold `{line_id}` and `{camera_id}`."""
+
+    prefix: str = Field("inspection", pattern=r"^[A-Za-z0-9._-]{1,100}$", description="common beginning of the names")
+    frames: str = Field("{prefix}.frames", description="where cameras write")
+    results: str = Field("{prefix}.results", description="where verdicts go; may hold {line_id} and {camera_id}")
+    deadletters: str = Field("{prefix}.deadletters", description="where frames go that could not be inspected")
+    frames_partitions: Positive = Field(
+        8, description="partitions of the frames topic, and so the largest number of processes"
+    )
+
+    @model_validator(mode="after")
+    def _names_are_legal(self) -> Self:
+        self._name("frames", self.frames)
+        self._name("deadletters", self.deadletters)
+        self._name("results", self.results, line_id="L", camera_id="C")
+        if len({self.frames_topic, self.deadletters_topic, self.results_topic("L", "C")}) < 3:  # noqa: PLR2004
+            raise ValueError("frames, results and deadletters must be three different topics")
+        return self
+
+    def _name(self, key: str, template: str, **fields: str) -> str:
+        allowed = ", ".join("{" + name + "}" for name in ("prefix", *fields))
+        try:
+            name = template.format(prefix=self.prefix, **fields)
+        except (KeyError, IndexError, ValueError) as exc:
+            raise ValueError(f"{key} = {template!r}: only {allowed} may stand in braces") from exc
+        if not _TOPIC.fullmatch(name):
+            raise ValueError(
+                f"{key} = {template!r} gives {name!r}, which is no topic name ([A-Za-z0-9._-], at most 249)"
+            )
+        return name
+
+    @property
+    def frames_topic(self) -> str:
+        """Name of the topic that cameras write."""
+        return self._name("frames", self.frames)
+
+    @property
+    def deadletters_topic(self) -> str:
+        """Name of the topic of frames that could not be inspected."""
+        return self._name("deadletters", self.deadletters)
+
+    def results_topic(self, line_id: str, camera_id: str) -> str:
+        """Name of the topic that this camera's verdicts go to."""
+        return self._name("results", self.results, line_id=line_id, camera_id=camera_id)
+
+    @property
+    def results_per_camera(self) -> bool:
+        """Whether the results' name depends on the camera, so that there are several such topics."""
+        return self.results_topic("L", "C") != self.results_topic("M", "D")
+
+
+class CameraSettings(Section):
+    """The route of one camera's frames."""
+
+    line_id: Identifier = Field(description="the line that the camera stands at")
+    camera_id: Identifier = Field(description="the camera, unique on its line")
+    model: Identifier = Field(description="a name from [models]")
+    classification_threshold: float | None = Field(
+        None, ge=0, lt=1, description="scores from here on are nok; default: the one that the bundle was calibrated to"
+    )
+    partition: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="partition of the frames topic that this camera's producer uses; default: hash of the key"
+    )
+    budget_ms: Positive | None = Field(
+        None, description="verdict due so long after capture; default: [deadline] default_budget_ms"
+    )
+
+    @property
+    def key(self) -> str:
+        """`line_id/camera_id`: message key, and the name of this camera in metrics and logs."""
+        return f"{self.line_id}/{self.camera_id}"
+
+
+class LimitSettings(Section):
+    """Bounds of what one process takes in."""
+
+    max_frame_bytes: Positive = Field(8 * MIB, description="largest encoded image")
+    max_pixels: Positive = Field(64_000_000, description="largest image, width x height, whatever its encoded size")
+    max_bytes_in_flight: Positive = Field(
+        512 * MIB, description="encoded and decoded bytes of all frames inside the process"
+    )
+    max_frames_in_flight: Positive = Field(1024, description="frames of one partition between read and commit")
+    max_clock_skew_ms: Positive = Field(2_000, description="a frame stamped further in the future than this is refused")
+
+    @property
+    def max_message_bytes(self) -> int:
+        """Largest frames message: the image and what goes with it."""
+        return self.max_frame_bytes + MESSAGE_OVERHEAD_BYTES
+
+    @model_validator(mode="after")
+    def _one_frame_fits(self) -> Self:
+        if self.max_bytes_in_flight < 2 * self.max_message_bytes:
+            raise ValueError("max_bytes_in_flight must hold at least two frames of max_frame_bytes")
+        return self
+
+
+class BatchingSettings(Section):
+    """How frames are put together for the device."""
+
+    max_batch_size: int = Field(8, ge=1, le=256, description="frames scored at once")
+    linger_ms: float = Field(0, ge=0, le=10_000, description="how long a free device waits for a fuller batch")
+
+    @property
+    def linger_s(self) -> float:
+        """`linger_ms` in seconds."""
+        return self.linger_ms / 1000
+
+
+class DeadlineSettings(Section):
+    """When a verdict is due."""
+
+    default_budget_ms: Positive = Field(
+        1_000, description="from capture to result, for frames and cameras that name none"
+    )
+
+
+class HttpSettings(Section):
+    """Where /metrics, /healthz and /readyz answer."""
+
+    host: str = Field(
+        "127.0.0.1", min_length=1, description="0.0.0.0 only behind a management network: there is no login"
+    )
+    port: Port = Field(9300, description="0 takes a free one and logs it")
+    hang_after_s: float = Field(5.0, gt=0, description="/healthz fails when the event loop has not run for so long")
+
+
+class Settings(BaseSettings):
+    """Everything that an operator may set.
+
+    The constructor takes what it is given and nothing else; `config_file.load_settings` merges the command line, the
+    environment and a file, and explains what is wrong.
+    """
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+        cli_kebab_case=False,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+        cli_implicit_flags=True,
+    )
+
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    topics: TopicSettings = Field(default_factory=TopicSettings)
+    models: dict[Identifier, Path] = Field(
+        default_factory=dict, description="name = folder of a bundle; relative to this file"
+    )
+    cameras: tuple[CameraSettings, ...] = Field((), description="one table for each camera")
+    limits: LimitSettings = Field(default_factory=LimitSettings)
+    batching: BatchingSettings = Field(default_factory=BatchingSettings)
+    deadline: DeadlineSettings = Field(default_factory=DeadlineSettings)
+    http: HttpSettings = Field(default_factory=HttpSettings)
+    device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")
+    decode_threads: Annotated[int, Field(ge=0)] = Field(
+        0, description="threads that decode and encode; 0: one for each core"
+    )
+    torch_threads: Annotated[int, Field(ge=0)] = Field(
+        0, description="threads of one forward pass on a CPU; 0: torch's default"
+    )
+    commit_interval_ms: Positive = Field(250, description="how often offsets are committed")
+    drain_timeout_s: float = Field(20.0, gt=0, description="for finishing what is in flight on stop or rebalance")
+    deadletter_bytes: bool = Field(False, description="whether dead letters carry the image's bytes")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
+    log_json: bool = Field(False, description="one JSON object a line instead of text")
+
+    @classmethod
+    @override
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only the constructor's arguments: what a test builds does not depend on its environment."""
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _parts_agree(self) -> Self:
+        if self.drain_timeout_s * 1000 >= self.kafka.rebalance_timeout_ms:
+            raise ValueError(
+                "drain_timeout_s must be below kafka.rebalance_timeout_ms, or the group goes on without this process"
+            )
+        seen: set[str] = set()
+        for camera in self.cameras:
+            if camera.key in seen:
+                raise ValueError(f"camera {camera.key} is listed twice")
+            seen.add(camera.key)
+            if camera.model not in self.models:
+                known = ", ".join(sorted(self.models)) or "none"
+                raise ValueError(
+                    f"camera {camera.key} wants model {camera.model!r}, which [models] does not name (it names {known})"
+                )
+            if camera.partition is not None and camera.partition >= self.topics.frames_partitions:
+                raise ValueError(
+                    f"camera {camera.key} wants partition {camera.partition}; topics.frames_partitions is "
+                    f"{self.topics.frames_partitions}, so the last is {self.topics.frames_partitions - 1}"
+                )
+        smallest = self.kafka.max_partition_fetch_bytes
+        if smallest is not None and smallest < self.limits.max_message_bytes:
+            raise ValueError(
+                f"kafka.max_partition_fetch_bytes must be at least {self.limits.max_message_bytes}, the largest message "
+                "that limits.max_frame_bytes allows"
+            )
+        return self
+
+    @property
+    def partition_fetch_bytes(self) -> int:
+        """Bytes that one fetch takes from a partition at most."""
+        return self.kafka.max_partition_fetch_bytes or max(MIB, self.limits.max_message_bytes)
+
+    def camera(self, line_id: str, camera_id: str) -> CameraSettings | None:
+        """The route of this camera, or None where the settings do not name it."""
+        return next((c for c in self.cameras if (c.line_id, c.camera_id) == (line_id, camera_id)), None)
+
+    def budget_us(self, line_id: str, camera_id: str) -> int:
+        """Microseconds from capture to verdict for a frame of this camera that brings no budget of its own."""
+        camera = self.camera(line_id, camera_id)
+        own = camera.budget_ms if camera is not None else None
+        return (own or self.deadline.default_budget_ms) * 1000

@@ -1,0 +1,192 @@
+"""Prometheus metrics of the service: every series in one place, with a verb for each thing that happens.
+
+Labels are bounded: cameras are those of the configuration (all others share `other`), the rest are closed sets of words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+Stage = Literal["decode", "queue", "score", "encode", "sequence", "send"]
+Queue = Literal["decode", "batch", "score", "encode", "sequence", "send"]
+CommitOutcome = Literal["ok", "stale", "failed"]
+Output = Literal["result", "deadletter"]
+
+OTHER_CAMERA = "other"
+
+# 0.5 ms to 10 s: a small image decodes in about a millisecond; what takes ten seconds is broken.
+STAGE_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+# 5 ms to 60 s: below lies the broker's own time; above, the frame expired long ago.
+LATENCY_BUCKETS_S = (
+    0.005,
+    0.01,
+    0.02,
+    0.03,
+    0.05,
+    0.075,
+    0.1,
+    0.15,
+    0.2,
+    0.3,
+    0.5,
+    0.75,
+    1.0,
+    2.0,
+    5.0,
+    10.0,
+    30.0,
+    60.0,
+)
+BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Metrics:
+    """The service's metrics on one registry. Any thread may call any verb."""
+
+    def __init__(self, registry: CollectorRegistry, cameras: Collection[str] = ()) -> None:
+        """Register every series.
+
+        Args:
+            registry: where they go; one `Metrics` a registry.
+            cameras: `line_id/camera_id` of the configured cameras, the only ones with series of their own.
+        """
+        self.registry = registry
+        self._cameras = frozenset(cameras)
+        self._models: dict[str, tuple[str, str, str]] = {}
+        self._frames = Counter(
+            "inspector_frames",
+            "Frames with a result, by what became of them",
+            ["camera", "status", "reason"],
+            registry=registry,
+        )
+        self._redelivered = Counter(
+            "inspector_frames_redelivered", "Frames read again after a restart or rebalance", registry=registry
+        )
+        self._stage = Histogram(
+            "inspector_stage_seconds",
+            "Time of one frame in a stage",
+            ["stage"],
+            buckets=STAGE_BUCKETS_S,
+            registry=registry,
+        )
+        self._latency = Histogram(
+            "inspector_capture_to_result_seconds",
+            "From the capture stamp to the broker's acknowledgement of the result; spans two hosts' clocks",
+            ["camera"],
+            buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self._batch = Histogram("inspector_batch_frames", "Frames in a batch", buckets=BATCH_BUCKETS, registry=registry)
+        self._batch_retries = Counter(
+            "inspector_batches_retried", "Batches that failed and were scored again frame by frame", registry=registry
+        )
+        self._queue = Gauge("inspector_queue_frames", "Frames waiting before a stage", ["stage"], registry=registry)
+        self._bytes = Gauge(
+            "inspector_in_flight_bytes", "Encoded and decoded bytes reserved by frames", registry=registry
+        )
+        self._bytes_limit = Gauge("inspector_in_flight_limit_bytes", "The byte budget", registry=registry)
+        self._frames_in_flight = Gauge(
+            "inspector_in_flight_frames", "Frames between read and commit", registry=registry
+        )
+        self._lag = Gauge(
+            "inspector_consumer_lag_frames",
+            "Frames in the broker behind the last one read",
+            ["partition"],
+            registry=registry,
+        )
+        self._assigned = Gauge("inspector_assigned_partitions", "Partitions that this process reads", registry=registry)
+        self._rebalances = Counter("inspector_rebalances", "Assignments received from the group", registry=registry)
+        self._commits = Counter("inspector_commits", "Offset commits, by outcome", ["outcome"], registry=registry)
+        self._send_retries = Counter(
+            "inspector_sends_retried", "Sends that failed and were tried again", ["output"], registry=registry
+        )
+        self._deadletters = Counter("inspector_deadletters", "Dead letters, by reason", ["reason"], registry=registry)
+        self._loop_lag = Gauge(
+            "inspector_event_loop_lag_seconds", "How late the event loop ran its last heartbeat", registry=registry
+        )
+        self._model = Gauge(
+            "inspector_model_in_use",
+            "1 for the model that scores a camera",
+            ["camera", "model", "version", "digest"],
+            registry=registry,
+        )
+
+    def _camera(self, camera: str) -> str:
+        return camera if camera in self._cameras else OTHER_CAMERA
+
+    def frame_finished(self, camera: str, status: str, reason: str | None = None) -> None:
+        """A frame's result was acknowledged. `status` and `reason` are the closed sets of `DLResultMessage`."""
+        self._frames.labels(self._camera(camera), status, reason or "").inc()
+
+    def duplicate_delivery(self) -> None:
+        """A frame was read that this process, or another, had read before."""
+        self._redelivered.inc()
+
+    def stage_seconds(self, stage: Stage, seconds: float) -> None:
+        """A frame left a stage after so long."""
+        self._stage.labels(stage).observe(seconds)
+
+    def capture_to_result(self, camera: str, seconds: float) -> None:
+        """A result was acknowledged so long after its frame's capture stamp; clocks that disagree count as zero."""
+        self._latency.labels(self._camera(camera)).observe(max(0.0, seconds))
+
+    def batch(self, size: int) -> None:
+        """A batch of so many frames went to the device."""
+        self._batch.observe(size)
+
+    def batch_retried(self) -> None:
+        """A batch failed and its frames are scored one by one."""
+        self._batch_retries.inc()
+
+    def queue_depth(self, stage: Queue, frames: int) -> None:
+        """So many frames wait before a stage."""
+        self._queue.labels(stage).set(frames)
+
+    def bytes_in_flight(self, reserved: int, limit: int | None = None) -> None:
+        """So many bytes are reserved, of a budget of `limit`."""
+        self._bytes.set(reserved)
+        if limit is not None:
+            self._bytes_limit.set(limit)
+
+    def frames_in_flight(self, frames: int) -> None:
+        """So many frames lie between read and commit."""
+        self._frames_in_flight.set(frames)
+
+    def consumer_lag(self, partition: int, frames: int) -> None:
+        """So many frames of a partition are still to be read."""
+        self._lag.labels(str(partition)).set(max(0, frames))
+
+    def assigned(self, partitions: Collection[int]) -> None:
+        """The group gave this process these partitions; the lag of all others is forgotten."""
+        self._rebalances.inc()
+        self._assigned.set(len(partitions))
+        self._lag.clear()
+
+    def commit(self, outcome: CommitOutcome) -> None:
+        """Offsets were committed, refused as stale, or not taken by the broker."""
+        self._commits.labels(outcome).inc()
+
+    def send_retried(self, output: Output) -> None:
+        """A result or dead letter was not acknowledged and is sent again."""
+        self._send_retries.labels(output).inc()
+
+    def dead_letter(self, reason: str) -> None:
+        """A dead letter was acknowledged."""
+        self._deadletters.labels(reason).inc()
+
+    def loop_lag(self, seconds: float) -> None:
+        """The event loop ran its heartbeat so much later than asked."""
+        self._loop_lag.set(max(0.0, seconds))
+
+    def model_in_use(self, camera: str, name: str, version: str, digest: str) -> None:
+        """A camera is scored by this model from now on; the one before it disappears from the metrics."""
+        camera = self._camera(camera)
+        model = (name, version, digest)
+        before = self._models.get(camera)
+        if before is not None and before != model:
+            self._model.remove(camera, *before)
+        self._models[camera] = model
+        self._model.labels(camera, *model).set(1)
