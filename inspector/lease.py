@@ -4,14 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from enum import Enum, auto
-from typing import NamedTuple
-
-
-class PartitionId(NamedTuple):
-    """A partition of a topic."""
-
-    topic: str
-    partition: int
 
 
 class _State(Enum):
@@ -41,8 +33,8 @@ class Lease:
         "partition",
     )
 
-    def __init__(self, partition: PartitionId, epoch: int, *, cap: int) -> None:
-        """Open the lease of `partition`; `epoch` tells assignments apart, `cap` bounds the offsets in flight."""
+    def __init__(self, partition: tuple[str, int], epoch: int, *, cap: int) -> None:
+        """Open the lease of `partition` (topic, number); `epoch` tells assignments apart, `cap` bounds the offsets in flight."""
         self.partition = partition
         self.epoch = epoch
         self.cap = cap

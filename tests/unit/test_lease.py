@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.lease import Lease, PartitionId
+from inspector.lease import Lease
 
-PARTITION = PartitionId("frames", 3)
+PARTITION = ("frames", 3)
 
 
 def lease_with(offsets: list[int], cap: int = 1000) -> Lease:
