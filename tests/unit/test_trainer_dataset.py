@@ -1,0 +1,307 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from trainer.dataset import DLDataset, read_dl_dataset_anomaly
+from trainer.errors import DatasetError
+
+NEXT = iter(range(1_000_000))
+
+
+def picture(path: Path, *, size: tuple[int, int] = (12, 8), channels: int = 3, seed: int | None = None) -> Path:
+    """Write a picture of noise, another one at each call unless a seed is given; size is (width, height)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = (size[1], size[0], 3) if channels == 3 else (size[1], size[0])
+    pixels = np.random.default_rng(next(NEXT) if seed is None else seed).integers(0, 256, shape, dtype=np.uint8)
+    assert cv2.imwrite(str(path), pixels)
+    return path
+
+
+def mask(path: Path, *, size: tuple[int, int] = (12, 8), value: int = 255) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels: NDArray[np.uint8] = np.zeros((size[1], size[0]), dtype=np.uint8)
+    pixels[2:4, 5:9] = value
+    assert cv2.imwrite(str(path), pixels)
+    return path
+
+
+@pytest.fixture
+def mvtec(tmp_path: Path) -> Path:
+    """Three ok images to train on, one ok and two nok ones to test on, one of those with a mask."""
+    root = tmp_path / "bottle"
+    for name in ("train/good/000.png", "train/good/001.png", "train/good/002.JPG", "test/good/000.png"):
+        picture(root / name)
+    for name in ("test/crack/000.png", "test/dent/000.png"):
+        picture(root / name)
+    mask(root / "ground_truth/crack/000_mask.png")
+    return root
+
+
+def by_name(dataset: DLDataset) -> dict[str, tuple[str, str | None, str | None]]:
+    return {s.image_file_name: (s.image_label, s.split, s.defect) for s in dataset.samples}
+
+
+def test_mvtec_layout_gives_labels_splits_and_masks(mvtec: Path) -> None:
+    dataset = read_dl_dataset_anomaly(mvtec)
+
+    assert dataset.layout == "mvtec"
+    assert by_name(dataset) == {
+        "test/crack/000.png": ("nok", "test", "crack"),
+        "test/dent/000.png": ("nok", "test", "dent"),
+        "test/good/000.png": ("ok", "test", None),
+        "train/good/000.png": ("ok", "train", None),
+        "train/good/001.png": ("ok", "train", None),
+        "train/good/002.JPG": ("ok", "train", None),
+    }
+    assert [s.image_id for s in dataset.samples] == list(range(6))
+    assert {s.image_file_name: s.anomaly_file_name for s in dataset.samples if s.anomaly_file_name} == {
+        "test/crack/000.png": "crack/000_mask.png"
+    }
+    assert (dataset.class_names, dataset.class_ids, dataset.notes) == (("ok", "nok"), (0, 1), ())
+
+
+def test_masks_are_read_as_the_pixels_above_zero(mvtec: Path) -> None:
+    mask(mvtec / "ground_truth/crack/000_mask.png", value=1)
+    dataset = read_dl_dataset_anomaly(mvtec)
+    masks = {s.image_file_name: dataset.read_mask(s) for s in dataset.samples}
+
+    expected = np.zeros((8, 12), dtype=bool)
+    expected[2:4, 5:9] = True
+    np.testing.assert_array_equal(masks["test/crack/000.png"], expected)
+    np.testing.assert_array_equal(masks["test/good/000.png"], np.zeros((8, 12), dtype=bool))
+    assert masks["test/dent/000.png"] is None, "nok without a mask: unknown, not clean"
+
+
+def test_mask_named_as_the_image_is_found_in_the_folder_of_its_own_defect(mvtec: Path) -> None:
+    mask(mvtec / "ground_truth/dent/000.png")
+    found = {s.image_file_name: s.anomaly_file_name for s in read_dl_dataset_anomaly(mvtec).samples}
+    assert found["test/dent/000.png"] == "dent/000.png"
+    assert found["test/crack/000.png"] == "crack/000_mask.png"
+
+
+def test_flat_folder_is_all_ok_and_says_so(tmp_path: Path) -> None:
+    for i in range(3):
+        picture(tmp_path / "images" / f"{i}.jpeg", channels=1)
+    dataset = read_dl_dataset_anomaly(tmp_path / "images")
+    assert {s.image_label for s in dataset.samples} == {"ok"}
+    assert {(s.width, s.height, s.channels) for s in dataset.samples} == {(12, 8, 1)}
+    assert dataset.layout == "all_ok"
+    assert "all 3 images" in dataset.notes[0]
+
+
+def test_folders_are_labelled_by_name_in_any_case(tmp_path: Path) -> None:
+    for name in ("OK/a.png", "Good/b.png", "scratch/a.png"):
+        picture(tmp_path / name)
+    dataset = read_dl_dataset_anomaly(tmp_path)
+    assert by_name(dataset) == {
+        "Good/b.png": ("ok", None, None),
+        "OK/a.png": ("ok", None, None),
+        "scratch/a.png": ("nok", None, "scratch"),
+    }
+
+
+def test_folders_inside_an_ok_folder_are_ok_and_noted(tmp_path: Path) -> None:
+    picture(tmp_path / "good/monday/a.png")
+    picture(tmp_path / "good/tuesday/a.png")
+    dataset = read_dl_dataset_anomaly(tmp_path)
+    assert [s.image_label for s in dataset.samples] == ["ok", "ok"]
+    assert any("good/monday" in note for note in dataset.notes)
+    assert [s.image_label for s in read_dl_dataset_anomaly(tmp_path / "good").samples] == ["ok", "ok"]
+
+
+def test_all_ok_labels_folders_whatever_their_name(tmp_path: Path) -> None:
+    picture(tmp_path / "monday/a.png")
+    picture(tmp_path / "tuesday/a.png")
+    dataset = read_dl_dataset_anomaly(tmp_path, all_ok=True)
+    assert [(s.image_label, s.split) for s in dataset.samples] == [("ok", None)] * 2
+
+
+def test_nok_images_of_the_train_folder_keep_their_label(mvtec: Path) -> None:
+    picture(mvtec / "train/crack/007.png")
+    assert by_name(read_dl_dataset_anomaly(mvtec))["train/crack/007.png"] == ("nok", "train", "crack")
+
+
+def test_hidden_files_are_left_out_and_strangers_noted(mvtec: Path) -> None:
+    (mvtec / "train/good/._000.png").write_bytes(b"metadata of another system")
+    (mvtec / ".cache").mkdir()
+    (mvtec / ".cache/x.png").write_bytes(b"")
+    picture(mvtec / "overview.png")
+    (mvtec / "train/good/003.bmp").write_bytes(b"BM")
+    dataset = read_dl_dataset_anomaly(mvtec)
+    assert len(dataset.samples) == 6
+    assert any("overview.png" in note for note in dataset.notes)
+    assert any("003.bmp" in note for note in dataset.notes)
+
+
+def test_a_link_to_a_folder_above_ends(mvtec: Path) -> None:
+    (mvtec / "train/good/loop").symlink_to(mvtec / "train", target_is_directory=True)
+    assert len(read_dl_dataset_anomaly(mvtec).samples) == 6
+
+
+def test_copies_have_one_pixel_digest_whatever_the_container_says(tmp_path: Path) -> None:
+    source = picture(tmp_path / "a.png", seed=1)
+    pixels = cv2.imread(str(source))
+    assert pixels is not None
+    assert cv2.imwrite(str(tmp_path / "b.png"), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    picture(tmp_path / "c.png", seed=2)
+    a, b, c = read_dl_dataset_anomaly(tmp_path).samples
+    assert a.digest != b.digest
+    assert a.pixel_digest == b.pixel_digest != c.pixel_digest
+
+
+def test_digest_of_the_set_changes_with_content_and_label_only(mvtec: Path) -> None:
+    before = read_dl_dataset_anomaly(mvtec).digest
+    assert read_dl_dataset_anomaly(mvtec).digest == before
+    picture(mvtec / "train/good/000.png")
+    assert read_dl_dataset_anomaly(mvtec).digest != before
+
+
+def test_progress_counts_every_image(mvtec: Path) -> None:
+    calls: list[tuple[int, int]] = []
+    read_dl_dataset_anomaly(mvtec, progress=lambda done, total: calls.append((done, total)))
+    assert calls == [(i, 6) for i in range(1, 7)]
+
+
+# ----------------------------------------------------------------------------------------------------------- refusals
+
+
+def refusal(root: Path, anomaly_dir: Path | None = None) -> str:
+    with pytest.raises(DatasetError) as caught:
+        read_dl_dataset_anomaly(root, anomaly_dir)
+    return str(caught.value)
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    assert "does not exist" in refusal(tmp_path / "nowhere")
+    assert "is a file" in refusal(picture(tmp_path / "a.png"))
+
+
+def test_no_images(tmp_path: Path) -> None:
+    assert "no JPEG or PNG image" in refusal(tmp_path)
+    (tmp_path / "a.tiff").write_bytes(b"II*")
+    assert "convert a.tiff to PNG or JPEG" in refusal(tmp_path)
+
+
+def test_no_ok_images_to_train_from(tmp_path: Path) -> None:
+    picture(tmp_path / "test/good/0.png")
+    picture(tmp_path / "test/crack/0.png")
+    assert "train/good" in refusal(tmp_path), "images of the test set are never learnt from"
+
+
+def test_folder_names_that_do_not_say_which_images_are_ok(tmp_path: Path) -> None:
+    picture(tmp_path / "monday/a.png")
+    message = refusal(tmp_path)
+    assert "monday" in message
+    assert "--all-ok" in message
+
+
+def test_images_both_directly_and_in_folders(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    picture(tmp_path / "crack/a.png")
+    assert "both directly (a.png) and in folders" in refusal(tmp_path)
+
+
+def test_unlabelled_test_image(mvtec: Path) -> None:
+    picture(mvtec / "test/003.png")
+    assert "test/003.png lies directly in test/" in refusal(mvtec)
+
+
+def test_folder_of_several_data_sets(mvtec: Path) -> None:
+    message = refusal(mvtec.parent)
+    assert "several data sets" in message
+    assert str(mvtec) in message
+
+
+def test_unreadable_images_are_all_named(mvtec: Path) -> None:
+    (mvtec / "train/good/000.png").write_bytes(b"not an image")
+    (mvtec / "test/good/000.png").write_bytes(b"")
+    message = refusal(mvtec)
+    assert "train/good/000.png" in message
+    assert "test/good/000.png" in message
+    assert "replace or remove them" in message
+
+
+def test_truncated_image(tmp_path: Path) -> None:
+    path = picture(tmp_path / "a.jpg", size=(120, 80))
+    picture(tmp_path / "b.jpg", size=(120, 80))
+    path.write_bytes(path.read_bytes()[:-200])
+    assert "a.jpg" in refusal(tmp_path)
+
+
+def test_mask_of_another_size(mvtec: Path) -> None:
+    mask(mvtec / "ground_truth/crack/000_mask.png", size=(24, 16))
+    message = refusal(mvtec)
+    assert "000_mask.png has 24x16 pixels, its image 12x8" in message
+
+
+def test_unreadable_mask(mvtec: Path) -> None:
+    (mvtec / "ground_truth/crack/000_mask.png").write_bytes(b"")
+    assert "000_mask.png is not a readable PNG" in refusal(mvtec)
+
+
+def test_lossy_mask(mvtec: Path) -> None:
+    mask(mvtec / "ground_truth/dent/000_mask.jpg")
+    assert "save it as PNG" in refusal(mvtec)
+
+
+def test_two_masks_for_one_image(mvtec: Path) -> None:
+    mask(mvtec / "ground_truth/crack/000.png")
+    assert "several masks fit test/crack/000.png" in refusal(mvtec)
+
+
+def test_two_images_for_one_mask(mvtec: Path) -> None:
+    picture(mvtec / "test/crack/000.jpg")
+    assert "fits both" in refusal(mvtec)
+
+
+def test_masks_that_were_asked_for_but_fit_nothing(mvtec: Path, tmp_path: Path) -> None:
+    assert "does not exist" in refusal(mvtec, tmp_path / "masks")
+    mask(tmp_path / "masks/other/000_mask.png")
+    assert "fits an image" in refusal(mvtec, tmp_path / "masks")
+
+
+def test_masks_without_an_image_and_empty_masks_are_noted(mvtec: Path) -> None:
+    mask(mvtec / "ground_truth/crack/099_mask.png")
+    mask(mvtec / "ground_truth/dent/000_mask.png", value=0)
+    notes = read_dl_dataset_anomaly(mvtec).notes
+    assert any("099_mask.png" in note for note in notes)
+    assert any("dent/000_mask.png marks no pixel" in note for note in notes)
+
+
+def test_mixed_channels_name_the_few(mvtec: Path) -> None:
+    picture(mvtec / "train/good/009.png", channels=1)
+    assert "most ok images are colour, but these are not: train/good/009.png" in refusal(mvtec)
+
+
+@pytest.mark.parametrize("width", [197, 203])
+def test_aspect_within_two_percent_is_accepted(tmp_path: Path, width: int) -> None:
+    for i in range(3):
+        picture(tmp_path / "good" / f"{i}.png", size=(200, 100))
+    picture(tmp_path / "crack/0.png", size=(width, 100))
+    assert len(read_dl_dataset_anomaly(tmp_path).samples) == 4
+
+
+@pytest.mark.parametrize("width", [195, 205])
+def test_aspect_beyond_two_percent_is_refused(tmp_path: Path, width: int) -> None:
+    for i in range(3):
+        picture(tmp_path / "good" / f"{i}.png", size=(200, 100))
+    picture(tmp_path / "crack/0.png", size=(width, 100))
+    assert f"crack/0.png ({width}x100)" in refusal(tmp_path)
+
+
+def test_other_size_of_the_same_aspect_is_accepted(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", size=(40, 20))
+    picture(tmp_path / "b.png", size=(80, 40))
+    assert len(read_dl_dataset_anomaly(tmp_path).samples) == 2
+
+
+def test_one_picture_with_two_labels(mvtec: Path) -> None:
+    (mvtec / "test/crack/001.png").write_bytes((mvtec / "train/good/001.png").read_bytes())
+    message = refusal(mvtec)
+    assert "test/crack/001.png (nok)" in message
+    assert "train/good/001.png (ok)" in message

@@ -1,0 +1,50 @@
+"""Errors of the training job, one class for each stage that can refuse.
+
+TrainerError
+ +-- SettingsError    a setting is unknown, out of range or contradicts another
+ +-- DatasetError     the images on disk are not what was asked for; the message names the file and the mend
+ +-- SplitError       the images cannot be divided as asked (too few, or percentages that make no sense)
+ +-- OutputError      the place where the bundle or the report should go is taken or cannot be written
+ +-- ExtraError       a library of the extra `trainer` is not installed
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class TrainerError(Exception):
+    """Root of the package's errors: the same input fails again, so none is worth a retry."""
+
+    stage: ClassVar[str] = "job"
+    retriable: ClassVar[bool] = False
+
+
+class SettingsError(TrainerError, ValueError):
+    """A setting is unknown, out of its documented range or contradicts another."""
+
+    stage = "settings"
+
+
+class DatasetError(TrainerError):
+    """The images on disk cannot be used as asked; the message names the file and the mend."""
+
+    stage = "dataset"
+
+
+class SplitError(TrainerError):
+    """The images cannot be divided as asked."""
+
+    stage = "split"
+
+
+class OutputError(TrainerError):
+    """The bundle or the report cannot be written where it should go."""
+
+    stage = "export"
+
+
+class ExtraError(TrainerError):
+    """A library of the extra `trainer` is not installed."""
+
+    stage = "settings"
