@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import (
+    FRAME_HEADERS,
+    MAX_CAPTURED_AT,
+    RESULT_HEADERS,
+    CameraFrame,
+    DLResultMessage,
+    Identity,
+    frame_headers,
+    identity_from_headers,
+    result_headers,
+)
+from tests.contracts import messages
+
+SOUND = frame_headers(CameraFrame(**messages.frame_fields()))
+
+
+@given(messages.frames())
+def test_headers_name_the_frame(frame: CameraFrame) -> None:
+    headers = frame_headers(frame)
+    assert tuple(name for name, _ in headers) == FRAME_HEADERS
+    assert identity_from_headers(headers) == frame.identity
+
+
+def test_frame_headers_are_plain_text() -> None:
+    assert SOUND == [
+        ("line_id", b"line-1"),
+        ("camera_id", b"cam_A"),
+        ("part_id", b"P-000042"),
+        ("seq", b"42"),
+        ("captured_at", b"1760000000000000"),
+    ]
+
+
+@given(st.lists(st.tuples(st.sampled_from([*FRAME_HEADERS, "other"]), st.none() | st.binary(max_size=70))))
+def test_any_headers_can_be_read(headers: list[tuple[str, bytes | None]]) -> None:
+    identity = identity_from_headers(headers)
+    assert identity.seq is None or identity.seq >= 0
+
+
+@pytest.mark.parametrize("headers", [None, [], (), [("trace", b"1")]])
+def test_absent_headers_tell_nothing(headers: Any) -> None:
+    assert identity_from_headers(headers) == Identity()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *((name, value) for name in FRAME_HEADERS for value in (None, b"", b"\xff", b"a b", b"1\n", b"1" * 65)),
+        *((name, value) for name in ("seq", "captured_at") for value in (b"-1", b"+1", b"01", b"1.0", b"1_0", b"x")),
+        ("seq", b"9007199254740992"),
+        ("captured_at", b"9007199254740991"),
+    ],
+)
+def test_an_invalid_header_costs_only_its_own_field(name: str, value: bytes | None) -> None:
+    headers = [(n, value if n == name else v) for n, v in SOUND]
+    assert identity_from_headers(headers) == messages.IDENTITY._replace(**{name: None})
+
+
+def test_the_largest_header_numbers_pass() -> None:
+    headers = [("seq", b"9007199254740991"), ("captured_at", str(MAX_CAPTURED_AT).encode())]
+    assert identity_from_headers(headers) == Identity(seq=2**53 - 1, captured_at=MAX_CAPTURED_AT)
+
+
+def test_a_header_that_contradicts_itself_tells_nothing() -> None:
+    assert identity_from_headers([*SOUND, ("part_id", b"other")]).part_id is None
+    assert identity_from_headers([*SOUND, ("part_id", b"other"), ("part_id", b"P-000042")]).part_id is None
+    assert identity_from_headers([*SOUND, *SOUND]) == messages.IDENTITY
+
+
+def test_result_headers_carry_the_verdict() -> None:
+    result = DLResultMessage(**messages.result_fields())
+    assert result_headers(result) == [
+        ("status", b"inspected"),
+        ("anomaly_class_id", b"0"),
+        ("deadline_at", b"1760000001000000"),
+        ("result_id", result.result_id.encode()),
+    ]
+
+
+def test_a_result_without_a_deadline_has_no_such_header() -> None:
+    nameless = Identity()._asdict() | {"deadline_at": None, "status": "undecodable", "reason": "malformed"}
+    names = [name for name, _ in result_headers(DLResultMessage(**messages.refused_fields(**nameless)))]
+    assert names == [name for name in RESULT_HEADERS if name != "deadline_at"]
