@@ -1,0 +1,206 @@
+"""The page that a fit leaves behind: one self-contained HTML file, to be read by whoever answers for the line.
+
+Pictures are inlined and there is no script, so the page can be archived, mailed and printed.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from trainer.errors import OutputError
+from trainer.evaluate import EvaluationResult
+from trainer.histogram import HistogramRow, score_histogram
+from trainer.layout import ImageLabel
+from trainer.split import CalibrationMethod
+
+PICTURE_SIDE = 480
+"""Longest side of an inlined picture, pixels."""
+_JPEG_QUALITY = 86
+_WIDE = 1.25
+_UNKNOWN = "\u2013"
+
+Facts = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One inspected image as the report shows it; both arrays are (H, W, 3) RGB uint8 of one size."""
+
+    name: str
+    label: ImageLabel
+    anomaly_score: float
+    is_rejected: bool
+    outlined: NDArray[np.uint8]
+    """The image with the outlines of its regions."""
+    heat_map: NDArray[np.uint8]
+
+    @property
+    def verdict(self) -> str:
+        """What the model decided, and whether that is wrong."""
+        decided = "nok" if self.is_rejected else "ok"
+        if decided == self.label:
+            return decided
+        return "false reject" if self.is_rejected else "missed"
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether verdict and label differ."""
+        return self.is_rejected == (self.label == "ok")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRow:
+    """Pictures under one heading."""
+
+    title: str
+    text: str
+    pictures: Sequence[Picture]
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How the thresholds came about."""
+
+    method: CalibrationMethod
+    scores: Sequence[float]
+    """Scores of ok images by models that had not seen them."""
+    classification_threshold: float
+    segmentation_threshold: float
+    false_reject_bound: float
+    confidence: float
+    max_false_rejects: float
+    folds: int = 0
+    explanation: str = ""
+    """A sentence of the estimator about its rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything on the page."""
+
+    name: str
+    dataset: str
+    detector: str
+    created_at: str
+    n_train: int
+    calibration: Calibration
+    test_ok: Sequence[float] = ()
+    test_nok: Sequence[float] = ()
+    evaluation: EvaluationResult | None = None
+    rows: Sequence[PictureRow] = ()
+    warnings: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    parameters: Facts = ()
+    provenance: Facts = ()
+    has_masks: bool = field(default=False)
+
+    @property
+    def histogram(self) -> Markup:
+        """The score histogram as SVG."""
+        threshold = self.calibration.classification_threshold
+        held = "held out" if self.calibration.method == "held_out" else "out-of-fold"
+        rows = [
+            HistogramRow(
+                f"ok, {held}", f"{len(self.calibration.scores)} images", "calibration", self.calibration.scores
+            ),
+            HistogramRow("ok, test", _reached(self.test_ok, threshold, "rejected"), "ok", self.test_ok),
+            HistogramRow("nok, test", _reached(self.test_nok, threshold, "found"), "nok", self.test_nok),
+        ]
+        # The module escapes what it is given; nothing in it comes from elsewhere.
+        return Markup(score_histogram(rows, threshold))  # noqa: S704
+
+    def position(self, score: float) -> float:
+        """Where a score lies between the lowest and the highest of the page, in percent."""
+        threshold = self.calibration.classification_threshold
+        scores = [*self.calibration.scores, *self.test_ok, *self.test_nok, threshold]
+        finite = [s for s in scores if math.isfinite(s)]
+        low, high = min(finite), max(finite)
+        share = (score - low) / (high - low) if high > low and math.isfinite(score) else 1.0
+        return 100 * min(max(share, 0.0), 1.0)
+
+
+def _reached(scores: Sequence[float], threshold: float, verb: str) -> str:
+    return f"{sum(not score < threshold for score in scores)} of {len(scores)} {verb}"
+
+
+def render_report(report: Report) -> str:
+    """The page as HTML."""
+    environment = Environment(
+        loader=PackageLoader("trainer"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": _percent, "figure": _figure, "data_uri": _data_uri, "shape": _shape}
+    return environment.get_template("report.html.jinja").render(report=report)
+
+
+def write_report(report: Report, path: Path) -> None:
+    """Write the page, whole or not at all.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_text(render_report(report), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"cannot write the report {path}: {error.strerror}") from error
+
+
+def shrink(image: NDArray[np.uint8], side: int = PICTURE_SIDE) -> NDArray[np.uint8]:
+    """The image with its longest side at most `side` pixels, averaged over areas."""
+    factor = side / max(image.shape[:2])
+    if factor >= 1:
+        return image
+    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _percent(value: float | None) -> str:
+    """Three figures at most, and never a rounded 0 or 100: 0 %, 0.42 %, 7.1 %, 95 %, 99.95 %."""
+    if value is None:
+        return _UNKNOWN
+    share = value * 100
+    digits = 1 if 1 <= share <= 99.9 else 2  # noqa: PLR2004
+    text = f"{share:.{digits}f}".rstrip("0").rstrip(".")
+    return f"{text}\u00a0%"
+
+
+def _figure(value: float | None, digits: int = 3) -> str:
+    """A measure in [0, 1]; 1 only where nothing is missing, so that 0.9997 is not called perfect."""
+    if value is None:
+        return _UNKNOWN
+    if not math.isfinite(value):
+        return str(value)
+    if value < 1 <= round(value, digits):
+        return f"{math.floor(value * 10**digits) / 10**digits:.{digits}f}"
+    return f"{value:.{digits}f}"
+
+
+def _data_uri(image: NDArray[np.uint8]) -> str:
+    small = shrink(image)
+    is_written, coded = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not is_written:
+        raise OutputError(f"a picture of shape {image.shape} cannot be coded as JPEG")
+    return f"data:image/jpeg;base64,{base64.b64encode(coded.tobytes()).decode()}"
+
+
+def _shape(row: PictureRow) -> Literal["wide", "other"]:
+    """Which arrangement suits the pictures of a row: a pair of wide ones needs more room."""
+    height, width = row.pictures[0].outlined.shape[:2]
+    return "wide" if width > _WIDE * height else "other"
