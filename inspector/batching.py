@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -82,9 +82,9 @@ class Batcher(Generic[F]):
         self._restart(now_s, keep=False)
         return Pull(batch, expired + more_expired)
 
-    def remove(self, frames: set[int]) -> list[F]:
-        """Remove and return the frames whose `id()` is in `frames`."""
-        removed = self._waiting.remove(lambda frame: id(frame) in frames)
+    def remove(self, unwanted: Callable[[F], bool]) -> list[F]:
+        """Remove and return every frame for which `unwanted` is true."""
+        removed = self._waiting.remove(unwanted)
         if not self._waiting:
             self._waiting_since_s = None
         return removed

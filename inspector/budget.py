@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from inspector.config import MIB, Settings
+
+FRAME_OVERHEAD_BYTES = 4096
+"""What a frame costs apart from its bytes: objects, queues, headers."""
+
 
 class Budget:
     """A number of bytes that all frames in flight share."""
@@ -68,3 +73,52 @@ class Reservation:
     def release(self) -> None:
         """Give everything back; a second call does nothing."""
         self.shrink_to(0)
+
+
+def chunk_bytes(settings: Settings) -> int:
+    """Return what one read of one partition holds at most.
+
+    That is the records and the images that parsing copies out of them.
+    """
+    return 2 * max(settings.partition_fetch_bytes, settings.limits.max_message_bytes)
+
+
+def largest_decoding_bytes(settings: Settings) -> int:
+    """Return the bytes kept free for decoding, and so the most that one frame's decoding may take.
+
+    The reader leaves this much alone; so a frame that waits for its turn to be decoded always gets it in the end, however
+    many encoded frames wait behind it.
+    """
+    needed = 3 * settings.limits.max_pixels + _LARGEST_MAP_BYTES
+    return min(needed, settings.limits.max_bytes_in_flight // 2)
+
+
+def headroom_chunks(settings: Settings, budget: Budget) -> int:
+    """Return how many partitions may be read now; at least one when nothing is in flight."""
+    room = (budget.limit_bytes - largest_decoding_bytes(settings) - budget.used_bytes) // chunk_bytes(settings)
+    return max(room, 1 if budget.used_bytes == 0 else 0)
+
+
+def memory_bound_bytes(settings: Settings, *, partitions: int, workers: int, fetch_bytes: int, send_bytes: int) -> int:
+    """Return how far memory may grow above that of the idle, warmed-up service.
+
+    Args:
+        settings: whose limits hold.
+        partitions: assigned to this process.
+        workers: threads that decode and encode.
+        fetch_bytes: the largest answer of a broker.
+        send_bytes: the largest record batch that is sent, of which each partition of the outputs may have two.
+    """
+    limits = settings.limits
+    fetched = partitions * chunk_bytes(settings) // 2  # aiokafka holds up to one fetch of each partition
+    answer = 2 * max(fetch_bytes, settings.partition_fetch_bytes)  # as received, and cut into partitions
+    encoding = workers * limits.max_pixels * _ENCODING_BYTES_PER_PIXEL
+    sending = 2 * settings.topics.frames_partitions * send_bytes
+    return limits.max_bytes_in_flight + chunk_bytes(settings) + fetched + answer + encoding + sending
+
+
+_LARGEST_MAP_BYTES = 4 * MIB
+"""A map of 1024 x 1024 pixels, the largest input of a model, in float32."""
+
+_ENCODING_BYTES_PER_PIXEL = 4 + 1 + 4
+"""What thresholding a map at original size takes: the map, the mask and the labels of its components."""

@@ -31,8 +31,7 @@ from aiokafka.errors import (
 from aiokafka.partitioner import DefaultPartitioner
 
 from inspector.config import KafkaSettings
-from inspector.errors import AccessError, BusError, MessageTooLargeError
-
+from inspector.errors import AccessError, BusError, MessageTooLargeError, StaleCommitError
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +120,8 @@ class FrameConsumer(Protocol):
         """Commit these offsets; may be cancelled.
 
         Raises:
-            BusError: They are not committed, for instance because the group rebalanced.
+            StaleCommitError: The group has rebalanced.
+            BusError: They are not committed.
         """
         ...
 
@@ -261,7 +261,7 @@ class KafkaConsumer:
         try:
             await self._consumer.commit({TopicPartition(*partition): offset for partition, offset in offsets.items()})
         except (CommitFailedError, IllegalStateError) as exc:
-            raise BusError(f"could not commit: the group has moved on: {exc}") from exc
+            raise StaleCommitError(f"could not commit: the group has moved on: {exc}") from exc
         except KafkaError as exc:
             raise _bus_error("commit", exc) from exc
 

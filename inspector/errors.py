@@ -7,6 +7,7 @@ InspectorError
  +-- BusError            bus      the broker did not do what was asked; worth a retry unless the class says otherwise
  |    +-- MessageTooLargeError    never worth a retry: the same bytes stay too large
  |    +-- AccessError             wrong credentials or rights; an operator must act
+ |    +-- StaleCommitError        the group has given the partitions to others meanwhile
  +-- ModelError          models   a camera's model cannot be loaded, verified or warmed up
  +-- DeviceError         score    the device or its thread is unusable; the process must go
 
@@ -72,6 +73,10 @@ class AccessError(BusError):
     """The broker refused the credentials or the right."""
 
     retriable: ClassVar[bool] = False
+
+
+class StaleCommitError(BusError):
+    """Offsets were not committed because the group has moved on; whoever has the partitions now reads on from before."""
 
 
 class ModelError(InspectorError):

@@ -93,6 +93,11 @@ class Lease:
         return not self.ended
 
     @property
+    def next_offset(self) -> int | None:
+        """The offset behind the last one read; None before the first."""
+        return None if self._last < 0 else self._last + 1
+
+    @property
     def in_flight(self) -> int:
         """The number of offsets read, neither acknowledged nor given up."""
         return len(self._pending) - self._settled

@@ -1,0 +1,183 @@
+"""The device and the one thread that owns it: images in, results out, a bad frame isolated from its batch."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from inspector.anomaly.types import DLResult
+from inspector.errors import DeviceError
+from inspector.inflight import Refusal
+from inspector.route import Model, Pending
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+Outcome = DLResult | Refusal
+Done = Callable[[list[Outcome]], None]
+Post = Callable[[Callable[[], None]], None]
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Batch:
+    model: Model
+    images: Sequence[NDArray[np.uint8]]
+    done: Done
+    pending: Pending | None = None
+
+
+class Engine:
+    """Scores batches one after another, up to `slots` of them on the device at a time.
+
+    With two slots the next batch is launched before the one before it is finished, which keeps a GPU busy; on a CPU one
+    slot is right. `submit` and `free_slots` belong to the event loop.
+    """
+
+    def __init__(
+        self, *, slots: int, post: Post, on_crash: Callable[[BaseException], None], on_retry: Callable[[], None]
+    ) -> None:
+        """Prepare the thread.
+
+        Args:
+            slots: batches launched and not finished, at least 1.
+            post: runs a function on the event loop, from the device thread.
+            on_crash: called on the loop when the device is lost; nothing is scored after that.
+            on_retry: called on the loop when a batch failed and is scored again frame by frame.
+        """
+        self.free_slots = slots
+        self._slots = slots
+        self._post = post
+        self._on_crash = on_crash
+        self._on_retry = on_retry
+        self._work: queue.SimpleQueue[_Batch | Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="device", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def call(self, function: Callable[[], T]) -> Future[T]:
+        """Run `function` on the device thread, for loading and warming up models."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(function())
+            except BaseException as exc:  # noqa: BLE001 it belongs to whoever waits for the future
+                future.set_exception(exc)
+
+        self._work.put(run)
+        return future
+
+    def submit(self, model: Model, images: Sequence[NDArray[np.uint8]], done: Done) -> None:
+        """Score `images`; `done` gets as many outcomes in the same order, on the event loop.
+
+        Raises:
+            DeviceError: No slot is free.
+        """
+        if self.free_slots < 1:
+            raise DeviceError("a batch was submitted while no slot was free")
+        self.free_slots -= 1
+        self._work.put(_Batch(model, images, done))
+
+    def stop(self) -> None:
+        """End the thread after the batches that it has; does not wait."""
+        self._work.put(None)
+
+    def _run(self) -> None:
+        launched: deque[_Batch] = deque()
+        try:
+            while True:
+                item = self._next(block=not launched)
+                if isinstance(item, _Batch):
+                    item.pending = self._launch(item)
+                    launched.append(item)
+                elif callable(item):
+                    item()
+                if launched and (len(launched) >= self._slots or not isinstance(item, _Batch)):
+                    self._finish(launched.popleft())
+                if item is _STOP and not launched:
+                    return
+        except BaseException as exc:  # noqa: BLE001 the service must hear of it, or it would hang
+            crash = exc
+            self._post(lambda: self._on_crash(crash))
+
+    def _next(self, *, block: bool) -> Any:  # noqa: ANN401
+        try:
+            item = self._work.get(block=block)
+        except queue.Empty:
+            return None
+        return _STOP if item is None else item
+
+    def _launch(self, batch: _Batch) -> Pending | None:
+        try:
+            return batch.model.launch(batch.images)
+        except Exception as exc:
+            _raise_if_lost(exc)
+            log.warning("a batch of %d could not be launched: %s", len(batch.images), exc)
+            return None
+
+    def _finish(self, batch: _Batch) -> None:
+        outcomes = self._results(batch.pending, len(batch.images))
+        if outcomes is None:
+            self._post(self._on_retry)
+            outcomes = [self._alone(batch.model, image) for image in batch.images]
+        done = batch.done
+        self._post(lambda: self._deliver(done, outcomes))
+
+    def _deliver(self, done: Done, outcomes: list[Outcome]) -> None:
+        self.free_slots += 1
+        done(outcomes)
+
+    def _results(self, pending: Pending | None, size: int) -> list[Outcome] | None:
+        """Return the batch's results, or None if the batch as a whole failed."""
+        if pending is None:
+            return None
+        try:
+            results = pending.finish()
+        except Exception as exc:
+            _raise_if_lost(exc)
+            log.warning("a batch of %d failed: %s", size, exc)
+            return None
+        if len(results) != size:
+            log.error("the model gave %d results for %d images", len(results), size)
+            return None
+        return list(results)
+
+    def _alone(self, model: Model, image: NDArray[np.uint8]) -> Outcome:
+        try:
+            results = model.launch([image]).finish()
+        except Exception as exc:
+            _raise_if_lost(exc)
+            reason = "out_of_memory" if _is_out_of_memory(exc) else "device"
+            return Refusal("failed", reason, f"{type(exc).__name__}: {exc}")
+        if len(results) != 1:
+            return Refusal("failed", "internal", f"the model gave {len(results)} results for one image")
+        return results[0]
+
+
+class _Stop:
+    """Ends the thread."""
+
+
+_STOP = _Stop()
+
+
+def _is_out_of_memory(exc: Exception) -> bool:
+    return isinstance(exc, MemoryError) or type(exc).__name__ == "OutOfMemoryError"
+
+
+def _raise_if_lost(exc: Exception) -> None:
+    """Give up where no later call can succeed: an error of CUDA, other than want of memory, sticks to the process."""
+    if not _is_out_of_memory(exc) and (type(exc).__name__ == "AcceleratorError" or "CUDA error" in str(exc)):
+        raise DeviceError(f"the device is lost: {exc}") from exc

@@ -1,0 +1,323 @@
+"""The process: what it is composed of, who watches over its tasks, how it drains, and what its exit status says.
+
+| status | meaning |
+|---|---|
+| 0 | stopped by a signal; everything that was begun was finished and committed |
+| 1 | something failed for good: a model, a right, a task, the device |
+| 3 | stopped by a signal, but the drain was cut short by its deadline or a second signal |
+
+Whatever the status, nothing is lost: what was not committed is read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from prometheus_client import CollectorRegistry
+
+from inspector.budget import memory_bound_bytes
+from inspector.bus import FETCH_BYTES, SEND_BATCH_BYTES, FrameConsumer, KafkaConsumer, KafkaProducer, ResultProducer
+from inspector.clock import Clock, SystemClock
+from inspector.config import Settings
+from inspector.encode import UNKNOWN
+from inspector.engine import Engine
+from inspector.errors import AccessError, BusError, InspectorError
+from inspector.health import HEARTBEAT_S, Health, HealthServer
+from inspector.metrics import Metrics
+from inspector.pipeline import Parts, Pipeline
+from inspector.registry import Registry, load_routes
+from inspector.route import Model
+from inspector.workers import Workers
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+EXIT_CLEAN = 0
+EXIT_FAILED = 1
+EXIT_CUT_SHORT = 3
+
+RETRY_S = 1.0
+CRASH_DRAIN_S = 5.0
+DISCONNECT_S = 5.0
+
+
+def run(settings: Settings) -> int:
+    """Run the service until a signal or a failure; return the exit status. Main thread only."""
+    from inspector.anomaly.runtime import tune_malloc  # noqa: PLC0415 before torch allocates anything
+
+    tune_malloc()
+    return asyncio.run(_run(settings))
+
+
+async def _run(settings: Settings) -> int:
+    service = Service(settings)
+    with _signals(service.stop):
+        return await service.run()
+
+
+@contextlib.contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Let the first SIGTERM or SIGINT stop the service and the second end the process at once."""
+    loop = asyncio.get_running_loop()
+    received = 0
+
+    def on_signal(number: signal.Signals) -> None:
+        nonlocal received
+        received += 1
+        if received > 1:
+            log.error("%s again: leaving at once", number.name)
+            logging.shutdown()
+            os._exit(EXIT_CUT_SHORT)
+        log.info("%s: finishing what was begun", number.name)
+        stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+class Service:
+    """One inspector process. Event loop only."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        read_model: Callable[[Path], Model] | None = None,
+        consumer: FrameConsumer | None = None,
+        producer: ResultProducer | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Prepare; nothing connects or loads before `run`. Tests replace what touches the outside world."""
+        self._settings = settings
+        self._clock = SystemClock() if clock is None else clock
+        self._read_model = partial(_read_model, device=settings.device) if read_model is None else read_model
+        self._consumer = consumer or KafkaConsumer(
+            settings.kafka, settings.topics.frames_topic, max_partition_fetch_bytes=settings.partition_fetch_bytes
+        )
+        self._producer = producer or KafkaProducer(
+            settings.kafka, max_record_bytes=settings.limits.max_message_bytes * 2
+        )
+        registry = CollectorRegistry()
+        self.metrics = Metrics(registry, [camera.key for camera in settings.cameras])
+        self.health = Health(hang_after_s=settings.http.hang_after_s, awaits=("models", "broker", "partitions"))
+        self._server = HealthServer(settings.http, self.health, registry)
+        self._stop = asyncio.Event()
+        self._crashed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tasks: set[asyncio.Task[None]] = set()
+        post = asyncio.get_running_loop().call_soon_threadsafe
+        self._engine = Engine(
+            slots=2 if settings.device.startswith("cuda") else 1,
+            post=partial(_post, post),
+            on_crash=self._crash,
+            on_retry=self.metrics.batch_retried,
+        )
+        self._workers = Workers(settings.decode_threads or os.cpu_count() or 1, partial(_post, post), self._crash)
+        self.pipeline: Pipeline | None = None
+
+    @property
+    def http_port(self) -> int:
+        """Where metrics and health answer."""
+        return self._server.port
+
+    def stop(self) -> None:
+        """Finish what was begun and leave."""
+        self._stop.set()
+
+    async def run(self) -> int:
+        """Start, work until `stop` or a failure, drain; return the exit status."""
+        self._server.start()
+        self._engine.start()
+        self._workers.start()
+        self._spawn(self.health.keep_beating(self.metrics))
+        try:
+            pipeline = await self._until_stopped(self._start())
+            if pipeline is None:
+                return EXIT_CLEAN
+            failure = await self._supervise()
+            return await self._drain(pipeline, failure)
+        except InspectorError as exc:
+            log.error("%s", exc)  # noqa: TRY400 a sentence for the operator, not a stack
+            return EXIT_FAILED
+        finally:
+            await self._close()
+
+    async def _start(self) -> Pipeline:
+        registry = await self._load_models()
+        self.health.there("models")
+        await self._connect_producer()
+        parts = Parts(
+            consumer=self._consumer,
+            producer=self._producer,
+            registry=registry,
+            workers=self._workers,
+            engine=self._engine,
+            metrics=self.metrics,
+            clock=self._clock,
+        )
+        self.pipeline = pipeline = Pipeline(self._settings, parts)
+        await self._retry("join the group", pipeline.source.start)
+        self.health.there("broker")
+        self._spawn(pipeline.source.run())
+        self._spawn(pipeline.source.commit_forever(self._settings.commit_interval_ms / 1000))
+        self._spawn(pipeline.sink.run())
+        self._spawn(self._report_forever(pipeline))
+        return pipeline
+
+    async def _load_models(self) -> Registry:
+        settings = self._settings
+        size = settings.batching.max_batch_size
+        load = partial(
+            load_routes,
+            settings.models,
+            settings.cameras,
+            self._read_model,
+            default_budget_us=settings.deadline.default_budget_ms * 1000,
+            batch_sizes=sorted({1, size}),
+        )
+        threads = settings.torch_threads
+        if threads:
+            await asyncio.wrap_future(self._engine.call(partial(_set_torch_threads, threads)))
+        registry = await asyncio.wrap_future(self._engine.call(load))
+        for route in registry.routes:
+            reference = route.reference
+            self.metrics.model_in_use(route.camera, reference.name, reference.version, reference.digest)
+            log.info("%s is judged by %s %s (%s)", route.camera, reference.name, reference.version, reference.digest[:12])
+        return registry
+
+    async def _connect_producer(self) -> None:
+        topics = self._settings.topics
+        await self._retry("connect to the brokers", self._producer.start)
+        for topic in sorted({topics.results_topic(UNKNOWN, UNKNOWN), topics.deadletters_topic}):
+            await self._retry(f"find topic {topic}", partial(self._producer.partition_for, topic, b"probe"))
+
+    async def _retry(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Try until it works: brokers come up after their clients, and topics are made after both."""
+        while True:
+            try:
+                return await attempt()
+            except AccessError:
+                raise
+            except BusError as exc:
+                log.warning("cannot %s yet: %s", what, exc)
+                self.health.missing("broker", f"cannot {what} yet: {exc}")
+            await asyncio.sleep(RETRY_S)
+
+    async def _until_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Return what `work` returns, or None if the service was stopped meanwhile."""
+        task = asyncio.ensure_future(work)
+        stopped = asyncio.ensure_future(self._stop.wait())
+        await asyncio.wait({task, stopped, self._crashed}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        if task.done():
+            return task.result()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        if self._crashed.done():
+            self._crashed.result()
+        return None
+
+    async def _supervise(self) -> BaseException | None:
+        """Wait for a stop (None) or for the failure of a task or thread."""
+        stopped = asyncio.ensure_future(self._stop.wait())
+        done, _ = await asyncio.wait({stopped, self._crashed, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        if stopped in done:
+            return None
+        stopped.cancel()
+        first = done.pop()
+        failure = first.exception() or RuntimeError("a task that never ends has ended")
+        while isinstance(failure, BaseExceptionGroup):
+            failure = failure.exceptions[0]
+        return failure
+
+    async def _drain(self, pipeline: Pipeline, failure: BaseException | None) -> int:
+        if failure is None:
+            self.health.missing("partitions", "stopping")
+            timeout_s = self._settings.drain_timeout_s
+        else:
+            log.error("the service cannot go on: %s", failure, exc_info=failure)
+            self.health.fail(str(failure))
+            timeout_s = min(CRASH_DRAIN_S, self._settings.drain_timeout_s)
+        finished = await pipeline.source.stop(timeout_s)
+        if failure is not None:
+            return EXIT_FAILED
+        if not finished:
+            log.error("the drain took more than %.0f s; what is left will be read again", timeout_s)
+        return EXIT_CLEAN if finished else EXIT_CUT_SHORT
+
+    async def _close(self) -> None:
+        """End every task, leave the group, disconnect; each within bounds."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for name, stop in (("consumer", self._consumer.stop), ("producer", self._producer.stop)):
+            try:
+                async with asyncio.timeout(DISCONNECT_S):
+                    await stop()
+            except Exception as exc:  # noqa: BLE001 the process is leaving anyway
+                log.warning("the %s did not disconnect in order: %s", name, exc or "it took too long")
+        self._engine.stop()
+        self._workers.stop()
+        self._server.stop()
+
+    async def _report_forever(self, pipeline: Pipeline) -> None:
+        """Keep gauges and readiness up to date; tell the memory bound after each assignment."""
+        partitions = -1
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            pipeline.report()
+            if not pipeline.source.assigned:
+                continue
+            self.health.there("partitions")
+            if len(pipeline.source.leases) != partitions:
+                partitions = len(pipeline.source.leases)
+                bound = self.memory_bound_bytes(partitions)
+                log.info("memory grows by at most %d MiB with %d partitions", bound >> 20, partitions)
+
+    def memory_bound_bytes(self, partitions: int) -> int:
+        """Return how far memory may grow above that of the idle, warmed-up service."""
+        return memory_bound_bytes(
+            self._settings,
+            partitions=partitions,
+            workers=self._settings.decode_threads or os.cpu_count() or 1,
+            fetch_bytes=FETCH_BYTES,
+            send_bytes=SEND_BATCH_BYTES,
+        )
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.add(asyncio.create_task(work))
+
+    def _crash(self, exc: BaseException) -> None:
+        if not self._crashed.done():
+            self._crashed.set_exception(exc)
+
+
+def _post(call_soon_threadsafe: Callable[..., object], function: Callable[[], None]) -> None:
+    """Reach the loop from a thread; a thread that ends its work after the loop has closed has nobody to tell."""
+    with contextlib.suppress(RuntimeError):
+        call_soon_threadsafe(function)
+
+
+def _set_torch_threads(threads: int) -> None:
+    import torch  # noqa: PLC0415 only where a model runs
+
+    torch.set_num_threads(threads)
+
+
+def _read_model(path: Path, *, device: str) -> Model:
+    from inspector.anomaly.bundle import read_dl_model  # noqa: PLC0415 loads torch
+
+    return read_dl_model(path, device=device)

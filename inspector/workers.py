@@ -1,0 +1,78 @@
+"""Threads for what would hold up the event loop: decoding and encoding. Encoding goes first, it is nearer to the end."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+Post = Callable[[Callable[[], None]], None]
+"""Runs a function on the event loop, from any thread."""
+
+
+class Workers:
+    """A fixed number of threads and two queues, without a future or a task for each job."""
+
+    def __init__(self, threads: int, post: Post, on_crash: Callable[[BaseException], None]) -> None:
+        """Prepare `threads` threads.
+
+        Args:
+            threads: at least 1.
+            post: how a thread reaches the event loop.
+            on_crash: called on the loop when a job raised, which jobs must not.
+        """
+        self._post = post
+        self._on_crash = on_crash
+        self._urgent: deque[Callable[[], Callable[[], None]]] = deque()
+        self._plain: deque[Callable[[], Callable[[], None]]] = deque()
+        self._ready = threading.Condition()
+        self._stopping = False
+        self._threads = [
+            threading.Thread(target=self._run, name=f"worker-{number}", daemon=True) for number in range(threads)
+        ]
+
+    def start(self) -> None:
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, job: Callable[[], Any], done: Callable[[Any], None], *, urgent: bool = False) -> None:
+        """Run `job` on a thread, then `done` with what it returned on the event loop. Event loop only.
+
+        Jobs of a kind start in the order of submission, urgent ones before the others.
+        """
+
+        def work() -> Callable[[], None]:
+            outcome = job()
+            return lambda: done(outcome)
+
+        with self._ready:
+            (self._urgent if urgent else self._plain).append(work)
+            self._ready.notify()
+
+    def stop(self) -> None:
+        """Let running jobs end, drop the others; a thread that hangs does not hold up the process."""
+        with self._ready:
+            self._stopping = True
+            self._ready.notify_all()
+
+    def _run(self) -> None:
+        while (work := self._next()) is not None:
+            try:
+                done = work()
+            except BaseException as exc:  # noqa: BLE001 a thread that dies silently would stall the service
+                crash = exc
+                self._post(lambda: self._on_crash(crash))
+                return
+            self._post(done)
+
+    def _next(self) -> Callable[[], Callable[[], None]] | None:
+        with self._ready:
+            while not self._stopping:
+                if self._urgent:
+                    return self._urgent.popleft()
+                if self._plain:
+                    return self._plain.popleft()
+                self._ready.wait()
+            return None
