@@ -133,7 +133,7 @@ def test_a_missing_version_is_malformed() -> None:
         pytest.param(msgpack.packb([1]), id="array"),
         pytest.param(msgpack.packb(1), id="number"),
         pytest.param(msgpack.packb({1: 1}), id="integer key"),
-        pytest.param(msgpack.packb({"v": 1, "a": msgpack.ExtType(5, b"")}), id="empty extension"),
+        pytest.param(packed(unknown=msgpack.ExtType(5, b"")), id="empty extension"),
         pytest.param(b"\x81\xa1v\xa1\xff", id="not UTF-8"),
         pytest.param(nested(600), id="nested"),
         pytest.param(nested(5000), id="nested deeply"),
@@ -243,6 +243,13 @@ def test_an_error_names_the_fields_and_never_quotes_the_image() -> None:
         decode(CameraFrame, packed(line_id="a b", camera_id=5, seq=-1, encoding="gif", image="secret" * 100))
     assert "secret" not in str(caught.value)
     assert len(str(caught.value)) <= 500
+
+
+def test_an_error_is_short_whatever_the_sender_wrote() -> None:
+    content = DLResultMessage(**messages.result_fields()).model_dump() | {"stage_seconds": {"S" * 4000: 0.1}}
+    with pytest.raises(MalformedMessageError, match="^DLResultMessage: stage_seconds.SSSS") as caught:
+        decode(DLResultMessage, msgpack.packb(content))
+    assert len(str(caught.value)) == 500
 
 
 def test_an_invalid_body_still_tells_whose_it_is() -> None:

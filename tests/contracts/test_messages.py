@@ -77,6 +77,12 @@ def test_the_latest_deadline_fits_a_result() -> None:
     assert DLResultMessage(**result_fields(captured_at=MAX_CAPTURED_AT, deadline_at=deadline)).deadline_at == deadline
 
 
+def test_an_error_never_prints_the_image() -> None:
+    with pytest.raises(ValidationError) as caught:
+        CameraFrame(**frame_fields(encoding="gif", image="secret"))
+    assert "secret" not in str(caught.value)
+
+
 def test_an_image_has_bytes() -> None:
     refuse(CameraFrame, frame_fields(image=b""), "image")
 
