@@ -247,7 +247,7 @@ def test_an_error_names_the_fields_and_never_quotes_the_image() -> None:
 
 def test_an_error_is_short_whatever_the_sender_wrote() -> None:
     content = DLResultMessage(**messages.result_fields()).model_dump() | {"stage_seconds": {"S" * 4000: 0.1}}
-    with pytest.raises(MalformedMessageError, match="^DLResultMessage: stage_seconds.SSSS") as caught:
+    with pytest.raises(MalformedMessageError, match=r"^DLResultMessage: stage_seconds\.SSSS") as caught:
         decode(DLResultMessage, msgpack.packb(content))
     assert len(str(caught.value)) == 500
 
