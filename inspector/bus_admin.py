@@ -57,13 +57,13 @@ class BusAdmin:
 
     async def num_brokers(self) -> int:
         """Return how many brokers the cluster's metadata names."""
-        async with _named("describe the cluster"):
+        async with bus_errors("describe the cluster"):
             cluster = await self._client.describe_cluster()
         return len(cluster["brokers"])
 
     async def topic(self, name: str) -> TopicState | None:
         """Return the state of a topic, or None where there is no such topic."""
-        async with _named(f"describe topic {name}"):
+        async with bus_errors(f"describe topic {name}"):
             # Asked by name, a broker that makes topics on demand would make this one: ask for all.
             if name not in await self._client.list_topics():
                 return None
@@ -88,7 +88,7 @@ class BusAdmin:
             )
             for t in topics
         ]
-        async with _named("create topics"):
+        async with bus_errors("create topics"):
             response = await self._client.create_topics(new)
         made = set()
         for name, code, *message in response.topic_errors:
@@ -119,7 +119,7 @@ async def connect_admin(kafka: KafkaSettings) -> AsyncIterator[BusAdmin]:
         AccessError: The broker refuses the credentials.
     """
     client = admin_client(kafka)
-    async with _named(f"connect to {kafka.bootstrap_servers}"):
+    async with bus_errors(f"connect to {kafka.bootstrap_servers}"):
         try:
             await client.start()
         except BaseException:
@@ -132,7 +132,8 @@ async def connect_admin(kafka: KafkaSettings) -> AsyncIterator[BusAdmin]:
 
 
 @asynccontextmanager
-async def _named(action: str) -> AsyncIterator[None]:
+async def bus_errors(action: str) -> AsyncIterator[None]:
+    """Turn aiokafka's errors inside a block into ours; `action` completes "could not …"."""
     try:
         yield
     except KafkaError as exc:

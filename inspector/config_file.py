@@ -5,6 +5,7 @@ Precedence: command line > environment (`INSPECTOR_KAFKA__BOOTSTRAP_SERVERS`) > 
 
 from __future__ import annotations
 
+import copy
 import difflib
 import os
 import tomllib
@@ -33,14 +34,43 @@ def load_settings(path: Path | None = None, *, overrides: Mapping[str, Any] | No
     _refuse_unknown_environment(os.environ)
     data = {} if path is None else _read_file(path)
     try:
-        _merge(data, EnvSettingsSource(Settings)())
-        _merge(data, overrides or {})
-        return Settings.model_validate(data)
-    except ValidationError as exc:
-        where = f"{path}: " if path is not None else ""
-        raise ConfigError("\n".join(where + _sentence(error) for error in exc.errors())) from exc
+        environment = EnvSettingsSource(Settings)()
     except SettingsError as exc:  # a variable for a list or a table that does not hold JSON
         raise ConfigError(f"environment: {exc}; lists and tables are given as JSON") from exc
+    origins = (("command line", overrides or {}), ("environment", environment), (str(path), copy.deepcopy(data)))
+    _merge(data, environment)
+    _merge(data, overrides or {})
+    try:
+        return Settings.model_validate(data)
+    except ValidationError as exc:
+        raise ConfigError(
+            "\n".join(_origin(error["loc"], origins) + _sentence(error) for error in exc.errors())
+        ) from exc
+
+
+def _origin(location: tuple[int | str, ...], origins: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
+    """Name the place that the setting was read from; nothing where it is a default, or a matter of several settings."""
+    for name, tree in origins:
+        value: Any = tree
+        for part in location:
+            if not isinstance(value, Mapping) or part not in value:
+                break
+            value = value[part]
+            if isinstance(value, (list, tuple)):
+                return f"{name}: "
+        else:
+            if location:
+                return f"{name}: "
+    return ""
+
+
+def missing_bundles(settings: Settings) -> list[str]:
+    """Return a sentence for each model whose folder holds no bundle; what is in a bundle, only loading it can tell."""
+    return [
+        f"models.{name}: {path} holds no bundle.json; `trainer fit` makes such a folder"
+        for name, path in settings.models.items()
+        if not (path / "bundle.json").is_file()
+    ]
 
 
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:

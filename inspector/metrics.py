@@ -117,9 +117,9 @@ class Metrics:
     def _camera(self, camera: str) -> str:
         return camera if camera in self._cameras else OTHER_CAMERA
 
-    def frame_finished(self, camera: str, status: str, reason: str | None = None) -> None:
+    def frame_finished(self, camera: str, status: str, reason: str = "none") -> None:
         """A frame's result was acknowledged. `status` and `reason` are the closed sets of `DLResultMessage`."""
-        self._frames.labels(self._camera(camera), status, reason or "").inc()
+        self._frames.labels(self._camera(camera), status, reason).inc()
 
     def duplicate_delivery(self) -> None:
         """A frame was read that this process, or another, had read before."""

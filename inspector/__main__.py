@@ -1,0 +1,16 @@
+"""`python -m inspector` and the command `inspector`."""
+
+from __future__ import annotations
+
+import sys
+
+from inspector.cli import main as run_command
+
+
+def main() -> None:
+    """Run the command line and leave with its status."""
+    sys.exit(run_command())
+
+
+if __name__ == "__main__":
+    main()

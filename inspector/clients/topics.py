@@ -1,0 +1,105 @@
+"""`inspector topics apply`: creates the topics with the right settings, and tells where existing ones differ.
+
+It changes nothing that is there. A partition count in particular: keys would move to other partitions, and a camera's
+order would be lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from inspector.bus_admin import BusAdmin, TopicSpec, TopicState, connect_admin
+from inspector.config import MESSAGE_OVERHEAD_BYTES, MIB, Settings
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+FRAMES_RETENTION_MS = HOUR_MS
+RESULTS_RETENTION_MS = 7 * DAY_MS
+DEADLETTERS_RETENTION_MS = 14 * DAY_MS
+# One file is kept whole as long as it is written to: smaller than Kafka's 1 GiB, short retention means something.
+FRAMES_SEGMENT_BYTES = 256 * MIB
+RESULTS_MESSAGE_BYTES = MIB
+
+
+@dataclass(frozen=True)
+class TopicReport:
+    """What became of one topic."""
+
+    name: str
+    created: bool
+    differences: tuple[str, ...] = ()
+
+
+def wanted_topics(settings: Settings, *, replication: int = 3, min_insync: int | None = None) -> list[TopicSpec]:
+    """Return the topics that the settings ask for.
+
+    Args:
+        settings: names, partitions and message sizes.
+        replication: copies of each partition; a broker's loss is survived from two on.
+        min_insync: copies that must have a record before it is acknowledged; default: all but one, at least one.
+    """
+    topics = settings.topics
+    common = {
+        "min.insync.replicas": str(max(1, replication - 1) if min_insync is None else min_insync),
+        "cleanup.policy": "delete",
+    }
+    frame_bytes = settings.limits.max_message_bytes
+    frames = common | {
+        "retention.ms": str(FRAMES_RETENTION_MS),
+        "segment.bytes": str(FRAMES_SEGMENT_BYTES),
+        "max.message.bytes": str(frame_bytes),
+    }
+    results = common | {"retention.ms": str(RESULTS_RETENTION_MS), "max.message.bytes": str(RESULTS_MESSAGE_BYTES)}
+    deadletters = common | {
+        "retention.ms": str(DEADLETTERS_RETENTION_MS),
+        # It may carry the frame, and says more about it.
+        "max.message.bytes": str(frame_bytes + MESSAGE_OVERHEAD_BYTES),
+    }
+    if topics.results_per_camera:
+        names = dict.fromkeys(topics.results_topic(camera.line_id, camera.camera_id) for camera in settings.cameras)
+        result_topics = [TopicSpec(name, 1, replication, results) for name in names]
+    else:
+        result_topics = [TopicSpec(topics.results_topic("", ""), topics.frames_partitions, replication, results)]
+    return [
+        TopicSpec(topics.frames_topic, topics.frames_partitions, replication, frames),
+        *result_topics,
+        TopicSpec(topics.deadletters_topic, 1, replication, deadletters),
+    ]
+
+
+async def apply_topics(settings: Settings, *, replication: int = 3, min_insync: int | None = None) -> list[TopicReport]:
+    """Create what is missing; say what differs. A second call changes nothing.
+
+    Raises:
+        BusError: No broker answers, or not as it should.
+        TopicError: The broker refuses to make a topic, for instance for want of brokers to copy it to.
+    """
+    async with connect_admin(settings.kafka) as admin:
+        return [
+            await _apply(admin, spec)
+            for spec in wanted_topics(settings, replication=replication, min_insync=min_insync)
+        ]
+
+
+async def _apply(admin: BusAdmin, spec: TopicSpec) -> TopicReport:
+    state = await admin.topic(spec.name)
+    if state is None:
+        created = await admin.create([spec])
+        return TopicReport(spec.name, created=spec.name in created)
+    return TopicReport(spec.name, created=False, differences=tuple(_differences(spec, state)))
+
+
+def _differences(spec: TopicSpec, state: TopicState) -> Iterator[str]:
+    if state.partitions != spec.partitions:
+        yield (
+            f"has {state.partitions} partitions, the settings say {spec.partitions}; never changed in place: "
+            "make a topic of another name and move the cameras to it"
+        )
+    if state.replication != spec.replication:
+        yield f"is kept {state.replication} times, not {spec.replication}; mend it with kafka-reassign-partitions"
+    for key, value in spec.config.items():
+        actual = state.config.get(key, value)  # what the broker does not tell cannot be compared
+        if actual != value:
+            yield f"has {key}={actual}, not {value}; mend it with kafka-configs --alter --add-config {key}={value}"

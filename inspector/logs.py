@@ -1,0 +1,46 @@
+"""Logging: the standard library's loggers everywhere, rendered by structlog as text for people or JSON for machines."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import TextIO
+
+import structlog
+from structlog.typing import Processor
+
+# aiokafka tells of every fetch at info; what it repeats at warning is worth reading.
+QUIET = {"aiokafka": logging.WARNING, "asyncio": logging.WARNING}
+
+
+def configure_logging(level: str, *, as_json: bool, stream: TextIO | None = None) -> None:
+    """Send every log record of the process to `stream`, replacing what handled them before.
+
+    Args:
+        level: debug, info, warning or error.
+        as_json: one JSON object a line, with `extra` fields as keys, instead of text (coloured on a terminal).
+        stream: default: standard error.
+    """
+    stream = sys.stderr if stream is None else stream
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if as_json:
+        last += [structlog.processors.format_exc_info, structlog.processors.EventRenamer("message")]
+        last += [structlog.processors.JSONRenderer()]
+    else:
+        last += [
+            structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        ]
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for name, at_least in QUIET.items():
+        logging.getLogger(name).setLevel(max(at_least, root.level))
