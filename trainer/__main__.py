@@ -1,0 +1,21 @@
+"""`python -m trainer` and the command `trainer`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; the process ends with its exit status."""
+    try:
+        from trainer.cli import run
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in {"trainer", "inspector", "schemas"}:
+            raise
+        print(f"trainer: {error.name} is missing: pip install 'line-inspector[trainer]'", file=sys.stderr)
+        sys.exit(1)
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
