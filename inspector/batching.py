@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -36,7 +36,7 @@ class Batcher(Generic[F]):
         self._max_size = max_size
         self._linger_s = linger_s
         self._waiting: TurnQueues[F] = TurnQueues()
-        self._service_s: dict[Hashable, float] = {}
+        self._service_s: dict[object, float] = {}
         self._waiting_since_s: float | None = None
 
     def __len__(self) -> int:
@@ -49,12 +49,12 @@ class Batcher(Generic[F]):
             self._waiting_since_s = now_s
         self._waiting.push(frame)
 
-    def observe(self, model: Hashable, service_s: float) -> None:
+    def observe(self, model: object, service_s: float) -> None:
         """Learn how long a batch of `model` took, as an exponentially weighted mean."""
         known = self._service_s.get(model, service_s)
         self._service_s[model] = known + EWMA_WEIGHT * (service_s - known)
 
-    def estimated_service_s(self, model: Hashable) -> float:
+    def estimated_service_s(self, model: object) -> float:
         """Return the expected seconds of a batch of `model`; 0 before the first."""
         return self._service_s.get(model, 0.0)
 

@@ -30,8 +30,6 @@ log = logging.getLogger(__name__)
 UNKNOWN = "unknown"
 """Stands for line and camera in a results topic's name, and for a key, where neither is known."""
 
-_DEADLETTER_STATUSES = ("undecodable", "no_model", "failed")
-
 
 class Encoder:
     """Makes the records of a frame's verdict. Thread safe; never raises for what is wrong with a frame."""
@@ -149,7 +147,7 @@ class Encoder:
 
     def _deadletter(self, frame: Frame, refusal: Refusal, *, keep_value: bool = True) -> ProducedRecord | None:
         status = refusal.status
-        if status == "inspected" or status == "expired":
+        if status == "inspected" or status == "expired":  # noqa: PLR1714 narrows the type
             return None
         value = frame.value or b""
         letter = DeadLetter.of_record(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import queue
 import threading
@@ -15,6 +16,7 @@ from inspector.anomaly.types import DLResult
 from inspector.errors import DeviceError
 from inspector.inflight import Refusal
 from inspector.route import Model, Pending
+from schemas import Reason
 
 if TYPE_CHECKING:
     import numpy as np
@@ -109,8 +111,7 @@ class Engine:
                 if item is _STOP and not launched:
                     return
         except BaseException as exc:  # noqa: BLE001 the service must hear of it, or it would hang
-            crash = exc
-            self._post(lambda: self._on_crash(crash))
+            self._post(functools.partial(self._on_crash, exc))
 
     def _next(self, *, block: bool) -> Any:  # noqa: ANN401
         try:
@@ -122,7 +123,7 @@ class Engine:
     def _launch(self, batch: _Batch) -> Pending | None:
         try:
             return batch.model.launch(batch.images)
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 whatever a model raises, its batch is tried frame by frame
             _raise_if_lost(exc)
             log.warning("a batch of %d could not be launched: %s", len(batch.images), exc)
             return None
@@ -132,8 +133,7 @@ class Engine:
         if outcomes is None:
             self._post(self._on_retry)
             outcomes = [self._alone(batch.model, image) for image in batch.images]
-        done = batch.done
-        self._post(lambda: self._deliver(done, outcomes))
+        self._post(functools.partial(self._deliver, batch.done, outcomes))
 
     def _deliver(self, done: Done, outcomes: list[Outcome]) -> None:
         self.free_slots += 1
@@ -145,7 +145,7 @@ class Engine:
             return None
         try:
             results = pending.finish()
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 whatever a model raises, its batch is tried frame by frame
             _raise_if_lost(exc)
             log.warning("a batch of %d failed: %s", size, exc)
             return None
@@ -157,9 +157,9 @@ class Engine:
     def _alone(self, model: Model, image: NDArray[np.uint8]) -> Outcome:
         try:
             results = model.launch([image]).finish()
-        except Exception as exc:
+        except Exception as exc:  # noqa: BLE001 whatever a model raises, its batch is tried frame by frame
             _raise_if_lost(exc)
-            reason = "out_of_memory" if _is_out_of_memory(exc) else "device"
+            reason: Reason = "out_of_memory" if _is_out_of_memory(exc) else "device"
             return Refusal("failed", reason, f"{type(exc).__name__}: {exc}")
         if len(results) != 1:
             return Refusal("failed", "internal", f"the model gave {len(results)} results for one image")

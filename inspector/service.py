@@ -195,7 +195,9 @@ class Service:
         for route in registry.routes:
             reference = route.reference
             self.metrics.model_in_use(route.camera, reference.name, reference.version, reference.digest)
-            log.info("%s is judged by %s %s (%s)", route.camera, reference.name, reference.version, reference.digest[:12])
+            log.info(
+                "%s is judged by %s %s (%s)", route.camera, reference.name, reference.version, reference.digest[:12]
+            )
         return registry
 
     async def _connect_producer(self) -> None:
@@ -220,7 +222,8 @@ class Service:
         """Return what `work` returns, or None if the service was stopped meanwhile."""
         task = asyncio.ensure_future(work)
         stopped = asyncio.ensure_future(self._stop.wait())
-        await asyncio.wait({task, stopped, self._crashed}, return_when=asyncio.FIRST_COMPLETED)
+        watched: set[asyncio.Future[Any]] = {task, stopped, self._crashed}
+        await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
         if task.done():
             return task.result()
@@ -233,12 +236,12 @@ class Service:
     async def _supervise(self) -> BaseException | None:
         """Wait for a stop (None) or for the failure of a task or thread."""
         stopped = asyncio.ensure_future(self._stop.wait())
-        done, _ = await asyncio.wait({stopped, self._crashed, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        watched: set[asyncio.Future[Any]] = {stopped, self._crashed, *self._tasks}
+        done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
         if stopped in done:
             return None
         stopped.cancel()
-        first = done.pop()
-        failure = first.exception() or RuntimeError("a task that never ends has ended")
+        failure: BaseException = done.pop().exception() or RuntimeError("a task that never ends has ended")
         while isinstance(failure, BaseExceptionGroup):
             failure = failure.exceptions[0]
         return failure
@@ -268,7 +271,7 @@ class Service:
                 async with asyncio.timeout(DISCONNECT_S):
                     await stop()
             except Exception as exc:  # noqa: BLE001 the process is leaving anyway
-                log.warning("the %s did not disconnect in order: %s", name, exc or "it took too long")
+                log.warning("the %s did not disconnect in order: %r", name, exc)
         self._engine.stop()
         self._workers.stop()
         self._server.stop()

@@ -125,8 +125,11 @@ class Source:
         except StaleCommitError as exc:
             log.info("%s", exc)
             self._metrics.commit("stale")
-        except (BusError, TimeoutError) as exc:
-            log.warning("offsets are not committed yet: %s", exc or "the broker does not answer")
+        except BusError as exc:
+            log.warning("offsets are not committed yet: %s", exc)
+            self._metrics.commit("failed")
+        except TimeoutError:
+            log.warning("offsets are not committed yet: the broker does not answer")
             self._metrics.commit("failed")
         else:
             for lease, mark in marks:

@@ -16,7 +16,7 @@ class Waiting(Protocol):
         ...
 
     @property
-    def model(self) -> Hashable:
+    def model(self) -> object:
         """Frames of one model may share a batch."""
         ...
 
@@ -79,7 +79,7 @@ class TurnQueues(Generic[F]):
             expired += self.drop_expired(now_s)
         return taken, expired
 
-    def count(self, model: Hashable) -> int:
+    def count(self, model: object) -> int:
         """Return how many waiting frames have `model`."""
         return sum(frame.model == model for queue in self._queues.values() for frame in queue)
 

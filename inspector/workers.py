@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -44,8 +45,7 @@ class Workers:
         """
 
         def work() -> Callable[[], None]:
-            outcome = job()
-            return lambda: done(outcome)
+            return functools.partial(done, job())
 
         with self._ready:
             (self._urgent if urgent else self._plain).append(work)
@@ -62,8 +62,7 @@ class Workers:
             try:
                 done = work()
             except BaseException as exc:  # noqa: BLE001 a thread that dies silently would stall the service
-                crash = exc
-                self._post(lambda: self._on_crash(crash))
+                self._post(functools.partial(self._on_crash, exc))
                 return
             self._post(done)
 

@@ -1,0 +1,188 @@
+"""One face for the bus in memory and for Apache Kafka, so that one suite of behaviour runs on both."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from inspector.bus import (
+    FrameConsumer,
+    KafkaConsumer,
+    KafkaProducer,
+    ResultProducer,
+    consumer_client,
+    producer_client,
+)
+from inspector.clients.topics import apply_topics
+from inspector.config import KafkaSettings, Settings, TopicSettings
+from schemas import DeadLetter, DLResultMessage, decode
+from tests.fakes import FakeBroker, FakeConsumer, FakeProducer
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+class Sent(NamedTuple):
+    """A record as found on an output topic."""
+
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes
+    headers: Headers
+
+
+class BusUnderTest(ABC):
+    """Makes topics, publishes frames, hands out consumers and producers, reads what came out."""
+
+    kafka: KafkaSettings
+    topics: TopicSettings
+
+    @abstractmethod
+    async def make_topics(self, settings: Settings) -> None:
+        """Create the topics of the settings."""
+
+    @abstractmethod
+    def consumer(self, settings: Settings) -> FrameConsumer:
+        """Return a new member of the group, not started."""
+
+    @abstractmethod
+    def producer(self, settings: Settings) -> ResultProducer:
+        """Return a new producer, not started."""
+
+    @abstractmethod
+    async def publish(self, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
+        """Append a record to the frames topic."""
+
+    @abstractmethod
+    async def records(self, topic: str) -> list[Sent]:
+        """Return all records of a topic, each partition in its order."""
+
+    @abstractmethod
+    async def committed(self, partition: int) -> int:
+        """Return the group's committed offset of a partition of the frames topic; 0 if there is none."""
+
+    async def results(self) -> list[DLResultMessage]:
+        """Return all results, repeated ones included, each partition in its order."""
+        return [decode(DLResultMessage, sent.value) for sent in await self.records(self.topics.results_topic("", ""))]
+
+    async def deadletters(self) -> list[DeadLetter]:
+        """Return all dead letters."""
+        return [decode(DeadLetter, sent.value) for sent in await self.records(self.topics.deadletters_topic)]
+
+    async def wait_for_results(self, count: int, *, timeout_s: float = 60.0) -> list[DLResultMessage]:
+        """Return the results once there are `count` different ones."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            results = await self.results()
+            if len({result.result_id for result in results}) >= count:
+                return results
+            assert time.monotonic() < deadline, f"only {len(results)} results of {count}"
+            await asyncio.sleep(0.05)
+
+
+async def wait_until(condition: Callable[[], object], *, timeout_s: float = 60.0) -> None:
+    """Return once `condition` is true; for states that another task reaches."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        await asyncio.sleep(0.01)
+
+
+class MemoryBus(BusUnderTest):
+    """The bus in memory."""
+
+    def __init__(self, topics: TopicSettings) -> None:
+        self.kafka = KafkaSettings()
+        self.topics = topics
+        self.broker = FakeBroker({})
+
+    async def make_topics(self, settings: Settings) -> None:
+        count = settings.topics.frames_partitions
+        self.broker.partitions |= {
+            settings.topics.frames_topic: count,
+            settings.topics.results_topic("", ""): count,
+            settings.topics.deadletters_topic: 1,
+        }
+
+    def consumer(self, settings: Settings) -> FrameConsumer:
+        return FakeConsumer(self.broker, settings.topics.frames_topic, chunk_bytes=settings.partition_fetch_bytes)
+
+    def producer(self, settings: Settings) -> ResultProducer:
+        return FakeProducer(self.broker)
+
+    async def publish(self, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
+        self.broker.append((self.topics.frames_topic, partition), key, value, headers)
+
+    async def records(self, topic: str) -> list[Sent]:
+        return [Sent(r.partition, r.offset, r.key, r.value or b"", r.headers) for r in self.broker.records(topic)]
+
+    async def committed(self, partition: int) -> int:
+        return self.broker.committed.get((self.topics.frames_topic, partition), 0)
+
+
+class KafkaBus(BusUnderTest):
+    """Apache Kafka."""
+
+    def __init__(self, kafka: KafkaSettings, topics: TopicSettings) -> None:
+        self.kafka = kafka
+        self.topics = topics
+
+    async def make_topics(self, settings: Settings) -> None:
+        await apply_topics(settings, replication=1)
+
+    def consumer(self, settings: Settings) -> FrameConsumer:
+        return KafkaConsumer(
+            settings.kafka, settings.topics.frames_topic, max_partition_fetch_bytes=settings.partition_fetch_bytes
+        )
+
+    def producer(self, settings: Settings) -> ResultProducer:
+        return KafkaProducer(settings.kafka, max_record_bytes=settings.limits.max_message_bytes * 2)
+
+    async def publish(self, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
+        await self.publish_many([(partition, key, value, headers)])
+
+    async def publish_many(self, records: Sequence[tuple[int, bytes | None, bytes | None, Headers]]) -> None:
+        """Append records with one producer."""
+        producer = producer_client(self.kafka, max_request_size=16 << 20)
+        await producer.start()
+        try:
+            sent = [
+                await producer.send(self.topics.frames_topic, value, key, partition=partition, headers=list(headers))
+                for partition, key, value, headers in records
+            ]
+            await asyncio.gather(*sent)
+        finally:
+            await producer.stop()
+
+    async def records(self, topic: str) -> list[Sent]:
+        consumer = consumer_client(self.kafka, topic)
+        await consumer.start()
+        try:
+            partitions = sorted(consumer.assignment())
+            ends = await consumer.end_offsets(partitions)
+            await consumer.seek_to_beginning(*partitions)
+            found: list[Sent] = []
+            while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
+                chunks = await consumer.getmany(timeout_ms=100)
+                found += [
+                    Sent(record.partition, record.offset, record.key, record.value or b"", record.headers)
+                    for records in chunks.values()
+                    for record in records
+                ]
+        finally:
+            await consumer.stop()
+        return sorted(found, key=lambda sent: (sent.partition, sent.offset))
+
+    async def committed(self, partition: int) -> int:
+        from aiokafka import TopicPartition  # only here: the rest goes through the bus
+
+        consumer = consumer_client(self.kafka, group_id=self.kafka.group_id)
+        await consumer.start()
+        try:
+            offset = await consumer.committed(TopicPartition(self.topics.frames_topic, partition))
+        finally:
+            await consumer.stop()
+        return offset or 0
