@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
@@ -134,9 +135,8 @@ class _Server(ThreadingHTTPServer):
 
     @override
     def server_bind(self) -> None:
-        """Skip the reverse name look-up of the base class, which may take seconds on a plant network."""
-        self.socket.bind(self.server_address)
-        self.server_address = self.socket.getsockname()
+        """Skip the reverse name look-up of HTTPServer, which may take seconds on a plant network."""
+        TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from inspector.bus_admin import BusAdmin, TopicSpec, TopicState, connect_admin
 from inspector.config import MESSAGE_OVERHEAD_BYTES, MIB, Settings
+from inspector.errors import TopicError
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -74,17 +75,20 @@ async def apply_topics(settings: Settings, *, replication: int = 3, min_insync: 
 
     Raises:
         BusError: No broker answers, or not as it should.
-        TopicError: The broker refuses to make a topic, for instance for want of brokers to copy it to.
+        TopicError: There are too few brokers, or one refuses to make a topic.
     """
+    wanted = wanted_topics(settings, replication=replication, min_insync=min_insync)
     async with connect_admin(settings.kafka) as admin:
-        return [
-            await _apply(admin, spec)
-            for spec in wanted_topics(settings, replication=replication, min_insync=min_insync)
-        ]
+        states = [(spec, await admin.topic(spec.name)) for spec in wanted]
+        num_brokers = await admin.num_brokers()
+        if num_brokers < replication and any(state is None for _, state in states):
+            raise TopicError(
+                f"{replication} copies need as many brokers, and there are {num_brokers}; for a trial: --replication {num_brokers}"
+            )
+        return [await _apply(admin, spec, state) for spec, state in states]
 
 
-async def _apply(admin: BusAdmin, spec: TopicSpec) -> TopicReport:
-    state = await admin.topic(spec.name)
+async def _apply(admin: BusAdmin, spec: TopicSpec, state: TopicState | None) -> TopicReport:
     if state is None:
         created = await admin.create([spec])
         return TopicReport(spec.name, created=spec.name in created)
