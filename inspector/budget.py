@@ -63,6 +63,10 @@ class Reservation:
         self.size_bytes += self._budget._add(extra_bytes)  # noqa: SLF001 the two classes are one module's
         return True
 
+    def force(self, extra_bytes: int) -> None:
+        """Add `extra_bytes` whether they are free or not, where waiting for them would be waiting for ever."""
+        self.size_bytes += self._budget._add(extra_bytes)  # noqa: SLF001
+
     def shrink_to(self, size_bytes: int) -> None:
         """Give back what exceeds `size_bytes`; never grows."""
         surplus = self.size_bytes - max(0, size_bytes)
@@ -114,7 +118,10 @@ def memory_bound_bytes(settings: Settings, *, partitions: int, workers: int, fet
     answer = 2 * max(fetch_bytes, settings.partition_fetch_bytes)  # as received, and cut into partitions
     encoding = workers * limits.max_pixels * _ENCODING_BYTES_PER_PIXEL
     sending = 2 * settings.topics.frames_partitions * send_bytes
-    return limits.max_bytes_in_flight + chunk_bytes(settings) + fetched + answer + encoding + sending
+    beyond = (
+        chunk_bytes(settings) + largest_decoding_bytes(settings) + limits.max_frames_in_flight * FRAME_OVERHEAD_BYTES
+    )
+    return limits.max_bytes_in_flight + beyond + fetched + answer + encoding + sending
 
 
 _LARGEST_MAP_BYTES = 4 * MIB

@@ -232,12 +232,14 @@ class KafkaConsumer:
 
     async def start(self, listener: RebalanceListener) -> None:
         """Connect and join the group."""
-        self._consumer = consumer_client(self._kafka, **self._options)
+        consumer = consumer_client(self._kafka, **self._options)
         try:
-            await self._consumer.start()
-            self._consumer.subscribe([self._topic], listener=_Listener(listener))
+            await consumer.start()
         except KafkaError as exc:
+            await consumer.stop()
             raise _bus_error("connect to the brokers", exc) from exc
+        consumer.subscribe([self._topic], listener=_Listener(listener))
+        self._consumer = consumer
 
     async def read(
         self, partitions: Sequence[Partition], *, timeout_s: float, max_records: int

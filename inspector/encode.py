@@ -20,6 +20,7 @@ from schemas import (
     DeadLetter,
     DLResultMessage,
     RegionMessage,
+    decode,
     encode,
     result_headers,
     result_id_of,
@@ -90,13 +91,24 @@ class Encoder:
             1 + (deadletter is not None),
         )
 
-    def without_value(self, record: ProducedRecord, frame: Frame) -> ProducedRecord | None:
-        """Return a dead letter again without the record's value, or None if it had none."""
-        refusal = frame.refusal
-        if refusal is None or not self._keep_value or frame.value is None:
+    def smaller(self, record: ProducedRecord) -> ProducedRecord | None:
+        """Return a record again without what can be left out of it; None if there is nothing of the kind.
+
+        That is the value in a dead letter, and the run-length code in a result's region. The verdict stays.
+        """
+        if record.topic == self._topics.deadletters_topic:
+            letter = decode(DeadLetter, record.value)
+            return (
+                None
+                if letter.value is None
+                else record._replace(value=encode(letter.model_copy(update={"value": None})))
+            )
+        result = decode(DLResultMessage, record.value)
+        region = result.anomaly_region
+        if region is None or region.counts is None:
             return None
-        smaller = self._deadletter(frame, refusal, keep_value=False)
-        return smaller if smaller is not None and smaller.size_bytes < record.size_bytes else None
+        shorter = region.model_copy(update={"counts": None, "region_truncated": True})
+        return record._replace(value=encode(result.model_copy(update={"anomaly_region": shorter})))
 
     def _inspected(self, frame: Frame) -> Outgoing:
         route, sample, result = frame.route, frame.sample, frame.result
@@ -145,7 +157,7 @@ class Encoder:
         topic = self._topics.results_topic(line_id, camera_id)
         return ProducedRecord(topic, self._key(frame), encode(message), result_headers(message))
 
-    def _deadletter(self, frame: Frame, refusal: Refusal, *, keep_value: bool = True) -> ProducedRecord | None:
+    def _deadletter(self, frame: Frame, refusal: Refusal) -> ProducedRecord | None:
         status = refusal.status
         if status == "inspected" or status == "expired":  # noqa: PLR1714 narrows the type
             return None
@@ -159,7 +171,7 @@ class Encoder:
             reason=refusal.reason,
             detail=refusal.detail,
             produced_at=self._clock.wall_us(),
-            keep_value=keep_value and self._keep_value and len(value) <= self._max_deadletter_bytes,
+            keep_value=self._keep_value and len(value) <= self._max_deadletter_bytes,
         )
         key = self._key(frame) if frame.key is None else frame.key
         return ProducedRecord(self._topics.deadletters_topic, key, encode(letter), [])

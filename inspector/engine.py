@@ -92,9 +92,11 @@ class Engine:
         self.free_slots -= 1
         self._work.put(_Batch(model, images, done))
 
-    def stop(self) -> None:
-        """End the thread after the batches that it has; does not wait."""
+    def stop(self, timeout_s: float) -> None:
+        """End the thread after the batches that it has; wait up to `timeout_s`, and then leave it to its fate."""
         self._work.put(None)
+        if self._thread.is_alive():
+            self._thread.join(timeout_s)
 
     def _run(self) -> None:
         launched: deque[_Batch] = deque()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from inspector.admit import Admission
@@ -46,6 +46,8 @@ class Parts:
     engine: Engine
     metrics: Metrics
     clock: Clock
+    on_crash: Callable[[BaseException], None]
+    """Told of an error in a callback of the loop, where asyncio would only log it and the service would hang."""
 
 
 class Pipeline:
@@ -54,11 +56,13 @@ class Pipeline:
     def __init__(self, settings: Settings, parts: Parts) -> None:
         """Connect the stages; nothing moves before `source.start`."""
         limits, self._clock, self._metrics = settings.limits, parts.clock, parts.metrics
+        self._on_crash = parts.on_crash
         self._image_limits = ImageLimits(max_bytes=limits.max_frame_bytes, max_pixels=limits.max_pixels)
         self._decode_ahead = 2 * settings.batching.max_batch_size + (settings.decode_threads or 2)
         self._frames: set[Frame] = set()  # everything between source and lease
         self._settling = 0
         self._decoding = 0
+        self._scoring = 0
         self._pump_scheduled = False
         self._pending_refusals: list[Frame] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -116,7 +120,13 @@ class Pipeline:
         """Pump once in this turn of the loop, however many frames ask for it."""
         if not self._pump_scheduled:
             self._pump_scheduled = True
-            asyncio.get_running_loop().call_soon(self._pump)
+            asyncio.get_running_loop().call_soon(self._guarded_pump)
+
+    def _guarded_pump(self) -> None:
+        try:
+            self._pump()
+        except Exception as exc:  # noqa: BLE001 whatever it is, the process must not go on half dead
+            self._on_crash(exc)
 
     def _pump(self) -> None:
         """Move on whatever can move, from the end to the front, so that nothing new starts before what is nearly done."""
@@ -134,7 +144,7 @@ class Pipeline:
             self._refuse(late, Refusal("expired", "late_before_decode"))
         while self._decoding + len(self._batcher) < self._decode_ahead:
             frame = self._to_decode.most_urgent()
-            if frame is None or not frame.reservation.grow(frame.decoding_bytes):
+            if frame is None or not self._reserve(frame):
                 return
             self._to_decode.take(1, now_s)
             message, route = frame.message, frame.route
@@ -144,6 +154,13 @@ class Pipeline:
             self._decoding += 1
             job = functools.partial(decode_frame, message, route.model, self._image_limits)
             self._workers.submit(job, functools.partial(self._decoded, frame))
+
+    def _reserve(self, frame: Frame) -> bool:
+        """Reserve what decoding takes; where nothing else could ever free it, beyond the limit."""
+        if self._decoding + len(self._batcher) + self._scoring == 0:
+            frame.reservation.force(frame.decoding_bytes)
+            return True
+        return frame.reservation.grow(frame.decoding_bytes)
 
     # decode ─► batch
 
@@ -180,13 +197,14 @@ class Pipeline:
             model = pull.batch[0].model
             if model is None:
                 raise ValueError("a frame without a model cannot be scored")
+            self._scoring += len(pull.batch)
             images = [frame.sample.image for frame in pull.batch if frame.sample is not None]
             self._engine.submit(model, images, functools.partial(self._scored, pull.batch))
 
     def _wait_for_linger(self, now_s: float) -> None:
         due_s = self._batcher.due_s()
         if due_s is not None:
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, due_s - now_s), self._pump)
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, due_s - now_s), self._guarded_pump)
 
     def _cancel_timer(self) -> None:
         if self._timer is not None:
@@ -197,6 +215,7 @@ class Pipeline:
 
     def _scored(self, batch: list[Frame], outcomes: list[Outcome]) -> None:
         now_s = self._clock.monotonic_s()
+        self._scoring -= len(batch)
         self._batcher.observe(batch[0].model, now_s - batch[0].entered_s)
         for frame, outcome in zip(batch, outcomes, strict=True):
             self._metrics.stage_seconds("score", frame.leave("score", now_s))
@@ -232,7 +251,7 @@ class Pipeline:
             if not frame.live:
                 continue
             self._metrics.stage_seconds("encode", frame.leave("encode", now_s))
-            frame.message = frame.sample = frame.result = None
+            frame.value = frame.message = frame.sample = frame.result = None
             frame.reservation.shrink_to(FRAME_OVERHEAD_BYTES + outgoing.size_bytes)
             self._send(self._sequence.complete(frame.camera, frame, outgoing))
         self._pump_soon()
@@ -248,9 +267,9 @@ class Pipeline:
         expired = self._encoder.refused(outgoing.frame, Refusal("expired", "late_before_send"))
         outgoing.status, outgoing.reason, outgoing.result = expired.status, expired.reason, expired.result
 
-    def smaller(self, record: ProducedRecord, frame: Frame) -> ProducedRecord | None:
+    def smaller(self, record: ProducedRecord) -> ProducedRecord | None:
         """Called by the sink for a record that the broker does not take."""
-        return self._encoder.without_value(record, frame)
+        return self._encoder.smaller(record)
 
     def send_retried(self, *, deadletter: bool) -> None:
         """Called by the sink for each attempt that failed."""

@@ -48,6 +48,7 @@ EXIT_CUT_SHORT = 3
 RETRY_S = 1.0
 CRASH_DRAIN_S = 5.0
 DISCONNECT_S = 5.0
+JOIN_S = 2.0
 
 
 def run(settings: Settings) -> int:
@@ -118,14 +119,14 @@ class Service:
         self._stop = asyncio.Event()
         self._crashed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks: set[asyncio.Task[None]] = set()
-        post = asyncio.get_running_loop().call_soon_threadsafe
+        self._loop = asyncio.get_running_loop()
         self._engine = Engine(
             slots=2 if settings.device.startswith("cuda") else 1,
-            post=partial(_post, post),
+            post=self._post,
             on_crash=self._crash,
             on_retry=self.metrics.batch_retried,
         )
-        self._workers = Workers(settings.decode_threads or os.cpu_count() or 1, partial(_post, post), self._crash)
+        self._workers = Workers(settings.decode_threads or os.cpu_count() or 1, self._post, self._crash)
         self.pipeline: Pipeline | None = None
 
     @property
@@ -167,6 +168,7 @@ class Service:
             engine=self._engine,
             metrics=self.metrics,
             clock=self._clock,
+            on_crash=self._crash,
         )
         self.pipeline = pipeline = Pipeline(self._settings, parts)
         await self._retry("join the group", pipeline.source.start)
@@ -203,7 +205,8 @@ class Service:
     async def _connect_producer(self) -> None:
         topics = self._settings.topics
         await self._retry("connect to the brokers", self._producer.start)
-        for topic in sorted({topics.results_topic(UNKNOWN, UNKNOWN), topics.deadletters_topic}):
+        results = {topics.results_topic(camera.line_id, camera.camera_id) for camera in self._settings.cameras}
+        for topic in sorted(results | {topics.results_topic(UNKNOWN, UNKNOWN), topics.deadletters_topic}):
             await self._retry(f"find topic {topic}", partial(self._producer.partition_for, topic, b"probe"))
 
     async def _retry(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:
@@ -272,9 +275,13 @@ class Service:
                     await stop()
             except Exception as exc:  # noqa: BLE001 the process is leaving anyway
                 log.warning("the %s did not disconnect in order: %r", name, exc)
-        self._engine.stop()
-        self._workers.stop()
+        await asyncio.to_thread(self._end_threads)
         self._server.stop()
+
+    def _end_threads(self) -> None:
+        """Wait a little for the threads: an interpreter that ends under a running forward pass may crash."""
+        self._engine.stop(JOIN_S)
+        self._workers.stop(JOIN_S)
 
     async def _report_forever(self, pipeline: Pipeline) -> None:
         """Keep gauges and readiness up to date; tell the memory bound after each assignment."""
@@ -303,15 +310,20 @@ class Service:
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.add(asyncio.create_task(work))
 
+    def _post(self, function: Callable[[], None]) -> None:
+        """Reach the loop from a thread; one that ends its work after the loop has closed has nobody to tell."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._guarded, function)
+
+    def _guarded(self, function: Callable[[], None]) -> None:
+        try:
+            function()
+        except Exception as exc:  # noqa: BLE001 asyncio would only log it, and the service would hang
+            self._crash(exc)
+
     def _crash(self, exc: BaseException) -> None:
         if not self._crashed.done():
             self._crashed.set_exception(exc)
-
-
-def _post(call_soon_threadsafe: Callable[..., object], function: Callable[[], None]) -> None:
-    """Reach the loop from a thread; a thread that ends its work after the loop has closed has nobody to tell."""
-    with contextlib.suppress(RuntimeError):
-        call_soon_threadsafe(function)
 
 
 def _set_torch_threads(threads: int) -> None:

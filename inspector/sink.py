@@ -17,7 +17,7 @@ from typing import Protocol
 from inspector.bus import Partition, ProducedRecord, ResultProducer
 from inspector.clock import Clock
 from inspector.errors import AccessError, BusError, MessageTooLargeError
-from inspector.inflight import Frame, Outgoing
+from inspector.inflight import Outgoing
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Events(Protocol):
         """Turn this verdict, whose deadline passed before it was sent, into one that says so."""
         ...
 
-    def smaller(self, record: ProducedRecord, frame: Frame) -> ProducedRecord | None:
+    def smaller(self, record: ProducedRecord) -> ProducedRecord | None:
         """Return a smaller form of a record that the broker finds too large, or None."""
         ...
 
@@ -194,7 +194,7 @@ class Sink:
             lane.window = [parcel for parcel in lane.window if parcel.outgoing.frame.live]
 
     def _make_smaller(self, parcel: _Parcel) -> None:
-        record = self._events.smaller(parcel.record, parcel.outgoing.frame)
+        record = self._events.smaller(parcel.record)
         if record is None:
             raise MessageTooLargeError(
                 f"topic {parcel.record.topic} does not take a record of {parcel.record.size_bytes} bytes; "

@@ -51,11 +51,14 @@ class Workers:
             (self._urgent if urgent else self._plain).append(work)
             self._ready.notify()
 
-    def stop(self) -> None:
-        """Let running jobs end, drop the others; a thread that hangs does not hold up the process."""
+    def stop(self, timeout_s: float) -> None:
+        """Let running jobs end, drop the others; wait up to `timeout_s` for each thread, and then leave it to its fate."""
         with self._ready:
             self._stopping = True
             self._ready.notify_all()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout_s)
 
     def _run(self) -> None:
         while (work := self._next()) is not None:

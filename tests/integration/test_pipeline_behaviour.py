@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -192,7 +192,9 @@ def bad_frames(now_us: int) -> dict[str, tuple[bytes | None, bytes | None, Heade
         "truncated image": with_image(105, png()[:-10], "undecodable", "truncated"),
         "wrong magic": with_image(106, b"GIF89a" + png(), "undecodable", "unsupported"),
         "oversized claim": with_image(107, oversized, "undecodable", "too_large"),
-        "other bytes than hashed": with_image(108, bytes(flipped), "undecodable", "digest_mismatch", image_digest="0" * 64),
+        "other bytes than hashed": with_image(
+            108, bytes(flipped), "undecodable", "digest_mismatch", image_digest="0" * 64
+        ),
         "other geometry": with_image(109, png(width=96), "failed", "geometry"),
         "unknown camera": (*record_of(camera_frame("stranger", 110, now_us)), "no_model", "unknown_camera"),
         "over the byte limit": with_image(111, png() + bytes(100_001), "undecodable", "too_large"),
@@ -229,7 +231,10 @@ async def test_a_record_without_any_identity_is_answered_by_its_place(stage: Sta
     async with stage.service():
         results = await stage.bus.wait_for_results(2)
     topic = stage.bus.topics.frames_topic
-    assert {result.result_id for result in results} == {result_id_of_record(topic, 3, 0), result_id_of_record(topic, 3, 1)}
+    assert {result.result_id for result in results} == {
+        result_id_of_record(topic, 3, 0),
+        result_id_of_record(topic, 3, 1),
+    }
     assert all((result.line_id, result.deadline_at, result.anomaly_class_id) == (None, None, 1) for result in results)
     keys = {sent.key for sent in await stage.bus.records(stage.bus.topics.results_topic("", ""))}
     assert keys == {b"who", b"unknown"}
@@ -452,9 +457,7 @@ async def test_a_drain_that_takes_too_long_is_cut_short_and_says_so(stage: Stage
     assert await stage.bus.committed(0) == 0
 
 
-async def test_a_broken_bundle_ends_the_process_with_a_sentence(
-    stage: Stage, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_broken_bundle_ends_the_process_with_a_sentence(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     def read(path: Path) -> FakeModel:
         raise FileNotFoundError(f"{path}/bundle.json is not there")
 
@@ -483,9 +486,7 @@ async def test_a_lost_device_ends_the_process_and_leaves_the_frames_to_others(st
 async def test_frames_in_flight_never_exceed_the_byte_budget_and_all_get_through(stage: Stage) -> None:
     producer = UnreliableProducer(stage.bus.producer(stage.settings()))
     raw = {"encoding": "raw", "raw": {"width": 256, "height": 256, "pixel_format": "mono8"}, "image_digest": None}
-    settings = stage.settings(
-        limits={"max_frame_bytes": 70_000, "max_pixels": 65_536, "max_bytes_in_flight": 6 << 20}
-    )
+    settings = stage.settings(limits={"max_frame_bytes": 70_000, "max_pixels": 65_536, "max_bytes_in_flight": 6 << 20})
     for seq in range(60):
         for camera in CAMERAS:
             await stage.publish(camera, seq, image=bytes([seq]) * 65_536, **raw)
