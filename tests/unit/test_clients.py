@@ -16,39 +16,11 @@ from inspector.clients.terminal import summary_json, summary_line, verdict_json,
 from inspector.clients.topics import wanted_topics
 from inspector.config import Settings
 from inspector.errors import ConfigError
-from schemas import CameraFrame, DLResultMessage, RecordSource, image_digest, result_id_of_frame
+from schemas import CameraFrame, image_digest
+from tests.messages import message, refused
 
 JPEG = b"\xff\xd8\xff\xe0 and so on"
 PNG = b"\x89PNG\r\n\x1a\n and so on"
-MODEL = {"name": "cookie", "version": "1", "digest": "a" * 64}
-
-
-def message(**changes: Any) -> DLResultMessage:
-    identity = ("L1", "C1", "part-1", 5, 1_700_000_000_000_000)
-    fields: dict[str, Any] = {
-        "result_id": result_id_of_frame(*identity),
-        "source": RecordSource(topic="inspection.frames", partition=0, offset=1),
-        **dict(zip(("line_id", "camera_id", "part_id", "seq", "captured_at"), identity, strict=True)),
-        "status": "inspected",
-        "reason": "none",
-        "anomaly_score": 0.25,
-        "anomaly_class": "ok",
-        "anomaly_class_id": 0,
-        "classification_threshold": 0.5,
-        "segmentation_threshold": 0.6,
-        "model": MODEL,
-        "deadline_at": identity[4] + 1_000_000,
-        "produced_at": identity[4] + 42_000,
-    }
-    return DLResultMessage.model_validate(fields | changes)
-
-
-def refused(reason: str = "corrupt") -> DLResultMessage:
-    return message(
-        status="undecodable", reason=reason, anomaly_score=None, anomaly_class="nok", anomaly_class_id=1,
-        classification_threshold=None, segmentation_threshold=None, model=None,
-    )  # fmt: skip
-
 
 # --------------------------------------------------------------------------------------------------------- replay
 
