@@ -100,9 +100,10 @@ class Admission:
             header = self._header(message)
         except ImageError as exc:
             return Refusal("undecodable", exc.reason, str(exc))
-        width, height = route.model.input_size
+        param = route.model.preprocess_param
+        pixels = decoded_bytes(header, target=param.input_size, margin=param.decode_margin)
         # The decoded picture, and later the map of scores.
-        frame.decoding_bytes = decoded_bytes(header, target=(width, height)) + width * height * FLOAT32_BYTES
+        frame.decoding_bytes = pixels + param.image_width * param.image_height * FLOAT32_BYTES
         if frame.decoding_bytes > self._largest_decoding_bytes:
             return Refusal(
                 "undecodable",

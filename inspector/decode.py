@@ -20,12 +20,22 @@ def decode_frame(message: CameraFrame, model: Model, limits: ImageLimits) -> DLS
         if not message.is_intact():
             return Refusal("undecodable", "digest_mismatch", "the image is not the one that the camera hashed")
         raw = None if message.raw is None else RawLayout(**message.raw.model_dump())
-        sample = decode_image(message.image, encoding=message.encoding, raw=raw, target=model.input_size, limits=limits)
+        param = model.preprocess_param
+        sample = decode_image(
+            message.image,
+            encoding=message.encoding,
+            raw=raw,
+            target=param.input_size,
+            margin=param.decode_margin,
+            limits=limits,
+        )
         model.check_geometry(sample)
     except GeometryError as exc:
         return Refusal("failed", "geometry", str(exc))
     except ImageError as exc:
         return Refusal("undecodable", exc.reason, str(exc))
+    except MemoryError as exc:
+        return Refusal("failed", "out_of_memory", str(exc))
     except Exception as exc:
         log.exception("decoding a frame failed unexpectedly")
         return Refusal("failed", "internal", f"{type(exc).__name__}: {exc}")

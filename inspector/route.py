@@ -9,8 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.anomaly.threshold import Thresholds
-from inspector.anomaly.types import DLResult, DLSample
+from inspector.anomaly.types import DLPreprocessParam, DLResult, DLSample, Thresholds
 from schemas import ModelReference
 
 
@@ -32,7 +31,7 @@ class Model(Protocol):
     @property
     def digest(self) -> str: ...  # noqa: D102
     @property
-    def input_size(self) -> tuple[int, int]: ...  # noqa: D102
+    def preprocess_param(self) -> DLPreprocessParam: ...  # noqa: D102
     @property
     def thresholds(self) -> Thresholds | None: ...  # noqa: D102
 

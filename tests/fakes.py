@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.anomaly.errors import GeometryError
-from inspector.anomaly.threshold import Thresholds
-from inspector.anomaly.types import DLResult, DLSample
+from inspector.anomaly.types import DLPreprocessParam, DLResult, DLSample, Thresholds
 from inspector.bus import ConsumedRecord, Partition, ProducedRecord, RebalanceListener, ResultProducer
 from inspector.errors import BusError, StaleCommitError
 
@@ -246,7 +245,7 @@ class FakeModel:
     name = "brightness"
     version = "1"
     digest = "ab" * 32
-    input_size = (64, 64)
+    preprocess_param = DLPreprocessParam(image_width=64, image_height=64)
     thresholds: Thresholds
 
     RAISES_IN_BATCH = 201

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 import threading
+import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 import msgpack
 import pytest
 
-from inspector.anomaly.threshold import Thresholds
+from inspector.anomaly.types import Thresholds
 from inspector.bus import FrameConsumer, Partition, ProducedRecord, ResultProducer
 from inspector.clock import Clock
 from inspector.config import KafkaSettings, Settings, TopicSettings
@@ -172,7 +174,8 @@ async def test_a_result_tells_a_gate_what_it_needs_without_the_body(stage: Stage
 def bad_frames(now_us: int) -> dict[str, tuple[bytes | None, bytes | None, Headers, str, str]]:
     """Return key, value, headers, and the status and reason that are due."""
     good = camera_frame("a", 0, now_us)
-    oversized = png()[:16] + (60_000).to_bytes(4, "big") + (60_000).to_bytes(4, "big") + png()[24:]
+    header = b"IHDR" + struct.pack(">II", 60_000, 60_000) + png()[24:29]
+    oversized = png()[:12] + header + struct.pack(">I", zlib.crc32(header)) + png()[33:]
     flipped = bytearray(png())
     flipped[-20] ^= 1
 

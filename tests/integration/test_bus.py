@@ -1,0 +1,115 @@
+"""What the bus promises, on Apache Kafka: whole batches, named errors, and producers that do not stay broken."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from inspector.bus import KafkaConsumer, KafkaProducer, ProducedRecord, producer_client
+from inspector.bus_admin import TopicSpec, connect_admin
+from inspector.config import KafkaSettings
+from inspector.errors import BusError, MessageTooLargeError
+from tests.buses import KafkaBus
+
+
+@pytest.fixture
+async def topic(kafka_settings: KafkaSettings, unique_name: str) -> str:
+    async with connect_admin(kafka_settings) as admin:
+        await admin.create([TopicSpec(unique_name, 8, 1, {"max.message.bytes": "280000"})])
+    return unique_name
+
+
+@pytest.fixture
+async def producer(kafka_settings: KafkaSettings) -> AsyncIterator[KafkaProducer]:
+    producer = KafkaProducer(kafka_settings, max_record_bytes=10_000_000)
+    await producer.start()
+    yield producer
+    await producer.stop()
+
+
+def records(topic: str, count: int, size: int = 10) -> list[ProducedRecord]:
+    return [ProducedRecord(topic, b"key", b"%05d" % number * (size // 5), [("h", b"1")]) for number in range(count)]
+
+
+async def arrived(kafka_settings: KafkaSettings, topic: str) -> list[bytes]:
+    return [sent.value for sent in await KafkaBus(kafka_settings, None).records(topic)]  # type: ignore[arg-type]
+
+
+async def test_a_window_arrives_as_one_batch_in_order(
+    producer: KafkaProducer, kafka_settings: KafkaSettings, topic: str
+) -> None:
+    window = records(topic, 100)
+    assert await producer.send((topic, 3), window) == 100
+    assert await arrived(kafka_settings, topic) == [record.value for record in window]
+
+
+async def test_what_does_not_fit_one_batch_is_left_for_the_next(producer: KafkaProducer, topic: str) -> None:
+    window = records(topic, 100, size=5000)
+    assert 0 < await producer.send((topic, 3), window) < 100
+
+
+async def test_keys_go_where_kafkas_own_partitioner_puts_them(
+    producer: KafkaProducer, kafka_settings: KafkaSettings, topic: str
+) -> None:
+    client: Any = producer_client(kafka_settings)
+    await client.start()
+    try:
+        for number in range(20):
+            key = b"line/camera-%d" % number
+            metadata = await client.send_and_wait(topic, b"x", key)
+            assert await producer.partition_for(topic, key) == metadata.partition
+    finally:
+        await client.stop()
+
+
+async def test_a_record_over_the_topics_limit_is_named_and_the_next_one_gets_through(
+    producer: KafkaProducer, kafka_settings: KafkaSettings, topic: str
+) -> None:
+    with pytest.raises(MessageTooLargeError, match=topic):
+        await producer.send((topic, 0), records(topic, 1, size=300_000))
+    assert await producer.send((topic, 0), records(topic, 2)) == 2
+    assert len(await arrived(kafka_settings, topic)) == 2
+
+
+async def test_a_producer_that_lost_its_sequence_is_replaced(
+    producer: KafkaProducer, kafka_settings: KafkaSettings, topic: str
+) -> None:
+    if not kafka_settings.idempotent:
+        pytest.skip("this broker has no idempotent producers")
+    await producer.send((topic, 0), records(topic, 1))
+    transactions = producer._producer._txn_manager
+    transactions.increment_sequence_number(("x", 0), 0)
+    for partition in list(transactions._sequence_numbers):
+        transactions._sequence_numbers[partition] += 5
+    failed = producer._producer
+    with pytest.raises(BusError):
+        await producer.send((topic, 0), records(topic, 1))
+    assert producer._producer is not failed
+    assert await producer.send((topic, 0), records(topic, 1)) == 1
+    assert len(await arrived(kafka_settings, topic)) == 2
+
+
+async def test_brokers_that_are_away_are_named_and_leave_nothing_open() -> None:
+    nowhere = KafkaSettings(bootstrap_servers="127.0.0.1:9")
+    producer = KafkaProducer(nowhere, max_record_bytes=1000)
+    with pytest.raises(BusError, match="connect to the brokers"):
+        await producer.start()
+    await producer.stop()
+    consumer = KafkaConsumer(nowhere, "frames", max_partition_fetch_bytes=1000)
+
+    class Listener:
+        async def on_assigned(self, partitions: set[tuple[str, int]]) -> None: ...
+
+        async def on_revoked(self, partitions: set[tuple[str, int]]) -> None: ...
+
+    with pytest.raises(BusError, match="connect to the brokers"):
+        await consumer.start(Listener())
+    await consumer.stop()
+
+
+async def test_an_empty_list_of_partitions_is_not_all_of_them(kafka_settings: KafkaSettings) -> None:
+    consumer = KafkaConsumer(kafka_settings, "frames", max_partition_fetch_bytes=1000)
+    with pytest.raises(ValueError, match="no partitions"):
+        await consumer.read([], timeout_s=0, max_records=1)

@@ -1,0 +1,187 @@
+"""The engine: order kept, a slot for a slot, a bad picture isolated, a lost device never glossed over."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inspector.anomaly.types import DLResult, Thresholds
+from inspector.engine import Engine, Outcome
+from inspector.errors import DeviceError
+from inspector.inflight import Refusal
+from tests.fakes import FakeModel, FakePending
+
+Image = NDArray[np.uint8]
+
+
+class Loop:
+    """Stands for the event loop: runs what the device thread posts, when the test asks."""
+
+    def __init__(self) -> None:
+        self._posted: queue.Queue[Callable[[], None]] = queue.Queue()
+
+    def post(self, function: Callable[[], None]) -> None:
+        self._posted.put(function)
+
+    def run_one(self) -> None:
+        self._posted.get(timeout=30)()
+
+
+class Bench:
+    """An engine, its loop, and what came out of it."""
+
+    def __init__(self, slots: int) -> None:
+        self.loop = Loop()
+        self.crashes: list[BaseException] = []
+        self.retries = 0
+        self.outcomes: list[list[Outcome]] = []
+        self.engine = Engine(slots=slots, post=self.loop.post, on_crash=self.crashes.append, on_retry=self._retried)
+        self.engine.start()
+
+    def _retried(self) -> None:
+        self.retries += 1
+
+    def submit(self, model: Any, *levels: int) -> None:
+        self.engine.submit(model, [image(level) for level in levels], self.outcomes.append)
+
+
+def image(level: int) -> Image:
+    return np.full((4, 4), level, np.uint8)
+
+
+def model() -> FakeModel:
+    return FakeModel(Thresholds(classification=0.5, segmentation=0.5))
+
+
+def scores(outcomes: Sequence[Outcome]) -> list[float | str]:
+    return [o.reason if isinstance(o, Refusal) else o.anomaly_score * 256 for o in outcomes]
+
+
+@pytest.fixture(params=[1, 2])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    bench = Bench(request.param)
+    yield bench
+    bench.engine.stop(30)
+
+
+def test_results_come_back_in_the_order_of_the_images(bench: Bench) -> None:
+    bench.submit(model(), 1, 2, 3)
+    bench.loop.run_one()
+    assert scores(bench.outcomes[0]) == [1, 2, 3]
+
+
+def test_a_slot_is_taken_until_the_loop_has_the_results() -> None:
+    bench = Bench(1)
+    bench.submit(model(), 1)
+    assert bench.engine.free_slots == 0
+    with pytest.raises(DeviceError, match="no slot"):
+        bench.submit(model(), 2)
+    bench.loop.run_one()
+    assert bench.engine.free_slots == 1
+    bench.engine.stop(30)
+
+
+def test_with_two_slots_the_second_batch_is_launched_before_the_first_is_finished() -> None:
+    bench = Bench(2)
+    events: list[str] = []
+    second_submitted = threading.Event()
+
+    class Slow(FakePending):
+        def finish(self) -> list[DLResult]:
+            events.append("finish")
+            return super().finish()
+
+    class Overlapping(FakeModel):
+        def launch(self, images: Sequence[Image]) -> FakePending:
+            second_submitted.wait(30)
+            events.append("launch")
+            return Slow([1] * len(images), short=False)
+
+    overlapping = Overlapping(Thresholds(classification=0.5, segmentation=0.5))
+    bench.submit(overlapping, 1)
+    bench.submit(overlapping, 2)
+    second_submitted.set()
+    bench.loop.run_one()
+    bench.loop.run_one()
+    assert events == ["launch", "launch", "finish", "finish"]
+    bench.engine.stop(30)
+
+
+def test_a_picture_that_breaks_a_batch_is_refused_alone(bench: Bench) -> None:
+    bench.submit(model(), 1, FakeModel.RAISES_ALWAYS, 3, FakeModel.RAISES_IN_BATCH)
+    bench.loop.run_one()
+    bench.loop.run_one()
+    assert bench.retries == 1
+    assert scores(bench.outcomes[0]) == [1, "device", 3, FakeModel.RAISES_IN_BATCH]
+
+
+def test_too_few_results_are_never_matched_to_images(bench: Bench) -> None:
+    short = model()
+    short.drops_a_result = True
+    bench.submit(short, 1, 2, 3)
+    bench.loop.run_one()
+    bench.loop.run_one()
+    assert bench.retries == 1
+    assert scores(bench.outcomes[0]) == [1, 2, 3]
+
+
+def test_no_result_for_a_single_image_is_a_failure(bench: Bench) -> None:
+    class Silent(FakeModel):
+        def launch(self, images: Sequence[Image]) -> FakePending:
+            return FakePending([], short=False)
+
+    bench.submit(Silent(Thresholds(classification=0.5, segmentation=0.5)), 1)
+    bench.loop.run_one()
+    bench.loop.run_one()
+    assert scores(bench.outcomes[0]) == ["internal"]
+
+
+@pytest.mark.parametrize("error", [MemoryError("no"), type("OutOfMemoryError", (RuntimeError,), {})("CUDA error: oom")])
+def test_want_of_memory_is_named_and_survived(bench: Bench, error: Exception) -> None:
+    hungry = model()
+
+    def fail(_size: int) -> None:
+        raise error
+
+    hungry.on_launch = fail
+    bench.submit(hungry, 1)
+    bench.loop.run_one()
+    bench.loop.run_one()
+    assert scores(bench.outcomes[0]) == ["out_of_memory"]
+    assert bench.crashes == []
+
+
+def test_a_lost_device_is_a_crash_and_gives_no_verdict(bench: Bench) -> None:
+    lost = model()
+
+    def fail(_size: int) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    lost.on_launch = fail
+    bench.submit(lost, 1)
+    bench.loop.run_one()
+    assert isinstance(bench.crashes[0], DeviceError)
+    assert bench.outcomes == []
+
+
+def test_calls_run_on_the_device_thread_and_their_errors_come_back(bench: Bench) -> None:
+    assert bench.engine.call(lambda: threading.current_thread().name).result(30) == "device"
+
+    def fail() -> None:
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        bench.engine.call(fail).result(30)
+
+
+def test_a_stop_finishes_the_batches_that_it_has(bench: Bench) -> None:
+    bench.submit(model(), 1)
+    bench.engine.stop(30)
+    bench.loop.run_one()
+    assert scores(bench.outcomes[0]) == [1]

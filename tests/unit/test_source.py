@@ -1,0 +1,278 @@
+"""The source: reads only where there is room, commits only what is owed no more, and survives every rebalance."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from inspector.bus import ConsumedRecord, Partition
+from inspector.errors import AccessError, BusError, StaleCommitError
+from inspector.lease import Lease
+from inspector.metrics import Metrics
+from inspector.source import Source
+from tests.fakes import FakeBroker, FakeClock, FakeConsumer
+
+TOPIC = "frames"
+
+
+class Bench:
+    """A source on a bus in memory; what it read is kept until the test acknowledges it."""
+
+    def __init__(self, *, partitions: int = 4, cap: int = 1000, room: int = 100, drain_timeout_s: float = 5) -> None:
+        self.broker = FakeBroker({TOPIC: partitions})
+        self.consumer = FakeConsumer(self.broker, TOPIC)
+        self.clock = FakeClock()
+        self.registry = CollectorRegistry()
+        self.read: list[tuple[Lease, ConsumedRecord]] = []
+        self.room = room
+        self.settled: list[list[Lease]] = []
+        self.forgotten: list[Lease] = []
+        self.settle: Callable[[Sequence[Lease]], Awaitable[None]] = self._settle_nothing
+        self.source = Source(
+            self.consumer,
+            cap=cap,
+            headroom=lambda: self.room,
+            on_records=lambda lease, records: self.read.extend((lease, record) for record in records),
+            settle=lambda leases, _until_s: self.settle(leases),
+            forget=self.forgotten.extend,
+            clock=self.clock,
+            metrics=Metrics(self.registry),
+            drain_timeout_s=drain_timeout_s,
+        )
+        self.task: asyncio.Task[None] | None = None
+
+    async def _settle_nothing(self, leases: Sequence[Lease]) -> None:
+        self.settled.append(list(leases))
+
+    def publish(self, partition: int, count: int = 1) -> None:
+        for _ in range(count):
+            self.broker.append((TOPIC, partition), None, b"x")
+
+    async def start(self) -> None:
+        await self.source.start()
+        self.task = asyncio.create_task(self.source.run())
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(30):
+            while not condition():
+                await asyncio.sleep(0.001)
+
+    async def stop(self) -> bool:
+        finished = await self.source.stop(5)
+        assert self.task is not None
+        await self.task
+        return finished
+
+    def acknowledge_all(self) -> None:
+        for lease, record in self.read:
+            lease.acknowledge(record.offset)
+        self.read.clear()
+
+    def commits(self, outcome: str) -> float:
+        return self.registry.get_sample_value("inspector_commits_total", {"outcome": outcome}) or 0
+
+
+async def test_only_what_is_acknowledged_is_committed() -> None:
+    bench = Bench()
+    bench.publish(0, 3)
+    await bench.start()
+    await bench.until(lambda: len(bench.read) == 3)
+    await bench.source.commit(1)
+    assert bench.broker.commits == []
+    lease, record = bench.read[0]
+    lease.acknowledge(record.offset)
+    await bench.source.commit(1)
+    await bench.source.commit(1)
+    assert bench.broker.commits == [{(TOPIC, 0): 1}]
+    assert await bench.stop() is False, "two are still in flight"
+
+
+async def test_gaps_in_the_offsets_do_not_stall_commits() -> None:
+    bench = Bench()
+    for gap in (0, 7, 0, 3):
+        bench.broker.append((TOPIC, 0), None, b"x", skip_offsets=gap)
+    await bench.start()
+    await bench.until(lambda: len(bench.read) == 4)
+    bench.acknowledge_all()
+    assert await bench.stop() is True
+    assert bench.broker.committed == {(TOPIC, 0): 14}
+
+
+async def test_a_partition_at_its_cap_is_not_read_and_the_others_are() -> None:
+    bench = Bench(cap=2)
+    bench.publish(0, 2)
+    await bench.start()
+    await bench.until(lambda: len(bench.read) == 2)
+    bench.consumer.asked.clear()
+    bench.publish(1, 1)
+    await bench.until(lambda: len(bench.read) == 3)
+    assert all((TOPIC, 0) not in asked for asked in bench.consumer.asked)
+    bench.publish(0, 1)
+    bench.acknowledge_all()
+    bench.source.wake()
+    await bench.until(lambda: len(bench.read) == 1)
+    await bench.stop()
+
+
+async def test_without_room_nothing_is_read_and_with_little_room_partitions_take_turns() -> None:
+    bench = Bench(room=0)
+    for partition in range(4):
+        bench.publish(partition, 1)
+    await bench.start()
+    assert bench.consumer.asked == []
+    bench.room = 1
+    bench.source.wake()
+    await bench.until(lambda: len(bench.read) == 4)
+    assert {len(asked) for asked in bench.consumer.asked} == {1}
+    await bench.stop()
+
+
+async def test_a_rebalance_settles_commits_and_opens_new_leases() -> None:
+    bench = Bench(partitions=2)
+    bench.publish(0, 2)
+    await bench.start()
+    await bench.until(lambda: len(bench.read) == 2)
+    old = bench.source.leases
+
+    async def finish(_leases: Sequence[Lease]) -> None:
+        assert all(lease.closing and lease.live for lease in old)
+        bench.acknowledge_all()
+
+    bench.settle = finish
+    await bench.broker.rebalance()
+    assert bench.broker.committed == {(TOPIC, 0): 2}
+    assert all(lease.ended for lease in old)
+    assert bench.forgotten == old
+    assert [lease.epoch for lease in bench.source.leases] == [2, 2]
+    bench.settle = bench._settle_nothing
+    bench.publish(0, 1)
+    await bench.until(lambda: len(bench.read) == 1)
+    await bench.stop()
+
+
+async def test_a_late_acknowledgement_of_a_revoked_lease_commits_nothing() -> None:
+    bench = Bench(partitions=1)
+    bench.publish(0, 2)
+    await bench.start()
+    await bench.until(lambda: len(bench.read) == 2)
+    late = list(bench.read)
+    bench.read.clear()
+    await bench.broker.rebalance()
+    await bench.until(lambda: len(bench.read) == 2)
+    for lease, record in late:
+        lease.acknowledge(record.offset)
+    await bench.source.commit(1)
+    assert bench.broker.commits == []
+    redelivered = bench.registry.get_sample_value("inspector_frames_redelivered_total")
+    assert redelivered == 2
+    await bench.stop()
+
+
+async def test_records_of_a_partition_that_is_being_given_back_are_left_to_its_next_owner() -> None:
+    bench = Bench(partitions=1)
+    await bench.start()
+    lease = bench.source.leases[0]
+    lease.close()
+    bench.source._take((TOPIC, 0), [])
+    bench.publish(0)
+    bench.source._take((TOPIC, 0), bench.broker.log((TOPIC, 0)))
+    assert bench.read == []
+    assert lease.distance == 0
+    await bench.stop()
+
+
+async def test_a_commit_that_fails_is_counted_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.publish(0)
+    await bench.start()
+    await bench.until(lambda: len(bench.read) == 1)
+    bench.acknowledge_all()
+    commit = bench.consumer.commit
+    failures: list[Exception] = [StaleCommitError("rebalanced"), BusError("away"), TimeoutError()]
+
+    async def fail(offsets: Mapping[Partition, int]) -> None:
+        if failures:
+            raise failures.pop(0)
+        await commit(offsets)
+
+    monkeypatch.setattr(bench.consumer, "commit", fail)
+    for _ in range(4):
+        await bench.source.commit(1)
+    assert bench.broker.committed == {(TOPIC, 0): 1}
+    assert (bench.commits("stale"), bench.commits("failed"), bench.commits("ok")) == (1, 2, 1)
+    await bench.stop()
+
+
+async def test_a_commit_that_never_returns_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    bench.publish(0)
+    await bench.start()
+    await bench.until(lambda: len(bench.read) == 1)
+    bench.acknowledge_all()
+
+    async def hang(_offsets: Mapping[Partition, int]) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(bench.consumer, "commit", hang)
+    await bench.source.commit(0.01)
+    assert bench.commits("failed") == 1
+    await bench.stop()
+
+
+async def test_reading_survives_faults_of_the_bus_but_not_a_refused_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    monkeypatch.setattr("inspector.source.RETRY_S", 0.0)
+    read = bench.consumer.read
+    failures: list[Exception] = [BusError("away"), BusError("still away")]
+
+    async def fail(
+        partitions: Sequence[Partition], *, timeout_s: float, max_records: int
+    ) -> Mapping[Partition, Sequence[ConsumedRecord]]:
+        if failures:
+            raise failures.pop(0)
+        return await read(partitions, timeout_s=timeout_s, max_records=max_records)
+
+    monkeypatch.setattr(bench.consumer, "read", fail)
+    bench.publish(0)
+    await bench.start()
+    await bench.until(lambda: len(bench.read) == 1)
+    failures.append(AccessError("not yours"))
+    assert bench.task is not None
+    with pytest.raises(AccessError, match="not yours"):
+        await bench.task
+
+
+async def test_a_revocation_never_raises_into_the_consumer() -> None:
+    bench = Bench()
+    await bench.start()
+
+    async def fail(_leases: Sequence[Lease]) -> None:
+        raise RuntimeError("settling failed")
+
+    bench.settle = fail
+    old = bench.source.leases
+    await bench.source.on_revoked({(TOPIC, 0)})
+    assert all(lease.ended for lease in old)
+    bench.settle = bench._settle_nothing
+    await bench.stop()
+
+
+async def test_an_assignment_that_comes_after_the_stop_is_not_worked_on() -> None:
+    bench = Bench()
+    await bench.start()
+    await bench.stop()
+    await bench.source.on_assigned({(TOPIC, 0)})
+    assert bench.source.leases == []
+
+
+async def test_the_lag_is_what_is_left_to_read() -> None:
+    bench = Bench(partitions=1, cap=2)
+    bench.publish(0, 5)
+    await bench.start()
+    await bench.until(lambda: len(bench.read) == 2)
+    bench.source._report_lag()
+    assert bench.registry.get_sample_value("inspector_consumer_lag_frames", {"partition": "0"}) == 3
+    await bench.stop()
