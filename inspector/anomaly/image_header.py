@@ -1,4 +1,4 @@
-"""What a JPEG or PNG says of itself, read from its first and last bytes before any decoder sees it.
+"""What a JPEG or PNG says of itself, read from a few of its bytes before any decoder sees it.
 
 Dimensions, channels and completeness are judged here: OpenCV opens a dozen formats, believes any header, and some of
 its releases returned the previous picture for a truncated JPEG.
@@ -18,12 +18,13 @@ MAX_SIDE: Final = 65_535
 """Longest side in pixels: what a JPEG can say, and what a result message holds."""
 
 _MAX_SEGMENTS: Final = 512
-"""Most JPEG segments or PNG chunks before the pixels: enough for 32 MiB of metadata, and it bounds the walk."""
+"""Most JPEG segments before the pixels: enough for 32 MiB of metadata, and it bounds the walk."""
+_MAX_CHUNKS: Final = 16_384
+"""Most PNG chunks: pixels commonly come in chunks of 8 KiB."""
 _TAIL_BYTES: Final = 64 * 1024
-"""How far from its end a file is searched for its end mark; cameras pad what they send."""
+"""How far from its end a JPEG is searched for its end mark; cameras pad what they send."""
 
 _PNG_SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
-_PNG_END: Final = b"IEND\xaeB`\x82"
 _PNG_CHANNELS: Final[dict[int, Literal[1, 3]]] = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}
 _PNG_SAMPLES: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 _PNG_DEPTHS: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
@@ -89,7 +90,7 @@ class ImageHeader:
 def read_image_header(data: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> ImageHeader:
     """Return what a JPEG or PNG says of itself, having checked that it may be decoded and is not cut short.
 
-    Reads the header and the last 64 KiB, never all the data. Thread safe.
+    Reads the header and the last 64 KiB of a JPEG, and the heads of a PNG's chunks: never all the data. Thread safe.
 
     Raises:
         ImageError: empty; too_large; unsupported (another format, CMYK, 12-bit or lossless JPEG, animated PNG);
@@ -118,27 +119,31 @@ def _read_png_header(data: bytes, limits: ImageLimits) -> ImageHeader:
     if depth not in _PNG_DEPTHS.get(colour, ()) or compression or filters or interlace > 1:
         raise ImageError("corrupt", f"PNG claims colour type {colour} with {depth} bits")
     limits.check_size(width, height)
-    pixels_at = _find_png_pixels(data, start + 25)
+    _walk_png_chunks(data, start + 25)
     # Interlacing adds bytes, never saves any: this is the least that the pixels take.
-    least = (width * height * _PNG_SAMPLES[colour] * depth // 8) // _DEFLATE_RATIO
-    if least > len(data) or data.rfind(_PNG_END, max(pixels_at, len(data) - _TAIL_BYTES)) < 0:
+    if (width * height * _PNG_SAMPLES[colour] * depth // 8) // _DEFLATE_RATIO > len(data):
         raise ImageError("truncated", f"PNG of {width} x {height} pixels ends early, after {len(data)} bytes")
     return ImageHeader("png", width, height, _PNG_CHANNELS[colour], depth)
 
 
-def _find_png_pixels(data: bytes, position: int) -> int:
-    for _ in range(_MAX_SEGMENTS):
-        if position + 8 > len(data):
-            raise ImageError("truncated", f"PNG ends after {len(data)} bytes, before its pixels")
+def _walk_png_chunks(data: bytes, position: int) -> None:
+    """Check that all chunks lie within the data, up to the last: OpenCV allocates whatever length a chunk claims."""
+    has_pixels = False
+    for _ in range(_MAX_CHUNKS):
+        if position + 12 > len(data):
+            raise ImageError("truncated", f"PNG ends early, after {len(data)} bytes")
         length, kind = struct.unpack_from(">I4s", data, position)
-        if kind == b"IDAT":
-            return position
+        if position + 12 + length > len(data):
+            raise ImageError("truncated", f"PNG ends early, after {len(data)} bytes, within a chunk of {length} bytes")
+        if kind == b"IEND":
+            if length or not has_pixels:
+                raise ImageError("corrupt", "PNG has no pixels" if not has_pixels else "PNG has a damaged end")
+            return
         if kind == b"acTL":
             raise ImageError("unsupported", "PNG is animated; send one frame")
-        if kind == b"IEND":
-            raise ImageError("corrupt", "PNG has no pixels")
+        has_pixels = has_pixels or kind == b"IDAT"
         position += 12 + length
-    raise ImageError("corrupt", f"PNG has more than {_MAX_SEGMENTS} chunks before its pixels")
+    raise ImageError("corrupt", f"PNG has more than {_MAX_CHUNKS} chunks")
 
 
 def _read_jpeg_header(data: bytes, limits: ImageLimits) -> ImageHeader:
