@@ -21,6 +21,7 @@ from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     CommitFailedError,
     ConsumerStoppedError,
+    GroupAuthorizationFailedError,
     IllegalStateError,
     KafkaError,
     MessageSizeTooLargeError,
@@ -50,7 +51,12 @@ RECORD_OVERHEAD_BYTES = 128
 HEARTBEAT_MS = 1000
 ABANDON_TIMEOUT_S = 5.0
 
-_HOPELESS = (ClusterAuthorizationFailedError, SaslAuthenticationFailed, TopicAuthorizationFailedError)
+_HOPELESS = (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+)
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 READ_TIMEOUT_S = 0.05
 IDLE_TIMEOUT_S = 1.0
 RETRY_S = 0.2
+GIVE_UP_S = 30.0
 COMMIT_TIMEOUT_S = 5.0
 
 
@@ -89,7 +90,9 @@ class Source:
 
         Raises:
             AccessError: The broker refuses the right to read.
+            BusError: Nothing but errors for `GIVE_UP_S`; a new process may do better, this consumer will not.
         """
+        failing_since_s: float | None = None
         while not self._stopping:
             partitions = self._readable()
             if not partitions:
@@ -100,9 +103,14 @@ class Source:
             except AccessError:
                 raise
             except BusError as exc:
+                now_s = self._clock.monotonic_s()
+                failing_since_s = now_s if failing_since_s is None else failing_since_s
+                if now_s - failing_since_s >= GIVE_UP_S:
+                    raise
                 log.warning("reading goes on after an error: %s", exc)
                 await asyncio.sleep(RETRY_S)
                 continue
+            failing_since_s = None
             for partition, records in chunks.items():
                 self._take(partition, records)
                 await asyncio.sleep(0)  # admission of a whole chunk takes milliseconds

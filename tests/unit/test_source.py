@@ -245,6 +245,27 @@ async def test_reading_survives_faults_of_the_bus_but_not_a_refused_right(monkey
         await bench.task
 
 
+async def test_a_consumer_that_only_fails_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    monkeypatch.setattr("inspector.source.RETRY_S", 0.0)
+    attempts = 0
+
+    async def fail(*_: object, **__: object) -> Mapping[Partition, Sequence[ConsumedRecord]]:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 3:  # one success begins the count anew
+            return {}
+        bench.clock.advance(12)
+        raise BusError("the coordinator is dead")
+
+    monkeypatch.setattr(bench.consumer, "read", fail)
+    await bench.start()
+    assert bench.task is not None
+    with pytest.raises(BusError, match="dead"):
+        await bench.task
+    assert attempts == 7
+
+
 async def test_a_revocation_never_raises_into_the_consumer() -> None:
     bench = Bench()
     await bench.start()
