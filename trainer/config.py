@@ -114,7 +114,7 @@ def parse_settings(arguments: list[str]) -> FitSettings | ApplySettings:
         SystemExit: Wrong usage, or help was asked for; both are printed.
     """
     try:
-        settings = TrainerSettings(_cli_parse_args=arguments or ["--help"])  # type: ignore[call-arg]
+        settings = TrainerSettings(_cli_parse_args=arguments or ["--help"])
         command = get_subcommand(settings)
     except ValidationError as error:
         raise SettingsError("; ".join(_sentences(error))) from error

@@ -19,11 +19,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.anomaly.errors import ImageError
+from inspector.anomaly.image import ImageLimits, decode_image
 from trainer.errors import DatasetError
 from trainer.layout import ImageLabel, LabelledFile, LayoutName, SplitName, find_images, match_masks, some
 
 Progress = Callable[[int, int], None]
 """Called from the calling thread with the number of finished items and the number of all."""
+
+READ_LIMITS = ImageLimits(max_bytes=256 * 1024 * 1024)
+"""An archive may hold larger files than a frame may be; the pixels are limited alike."""
 
 ASPECT_TOLERANCE = 0.02
 """Largest relative difference from the median aspect; the service refuses frames beyond it (`geometry`)."""
@@ -158,32 +163,25 @@ def _probe(root: Path, index: int, file: LabelledFile) -> DLDatasetSample | Data
         content = path.read_bytes()
     except OSError as error:
         return DatasetError(f"{path} cannot be read ({error.strerror})")
-    pixels = _decode(content)
-    if pixels is None:
-        return DatasetError(f"{path} is not a readable JPEG or PNG image ({len(content)} bytes)")
-    height, width = pixels.shape[:2]
-    channels = 1 if pixels.shape[2:] in ((), (1,)) else 3
+    try:
+        picture = decode_image(content, limits=READ_LIMITS)
+    except ImageError as error:
+        return DatasetError(f"{path} is not a readable JPEG or PNG image ({error})")
+    pixels = picture.image
     pixel_digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
     pixel_digest.update(np.ascontiguousarray(pixels).data)
     return DLDatasetSample(
         image_id=index,
         image_file_name=str(file.name),
         image_label=file.label,
-        width=width,
-        height=height,
-        channels=channels,
+        width=picture.original_width,
+        height=picture.original_height,
+        channels=picture.channels,
         digest=hashlib.sha256(content).hexdigest(),
         pixel_digest=pixel_digest.hexdigest(),
         defect=file.defect,
         split=file.split,
     )
-
-
-def _decode(content: bytes) -> NDArray[np.uint8] | None:
-    if not content:
-        return None
-    flags = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
-    return cv2.imdecode(np.frombuffer(content, dtype=np.uint8), flags)  # type: ignore[return-value]
 
 
 def _read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -143,7 +143,7 @@ def render_report(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": _percent, "figure": _figure, "data_uri": _data_uri, "shape": _shape}
+    environment.filters |= {"percent": as_percent, "figure": as_figure, "data_uri": _data_uri, "shape": _shape}
     return environment.get_template("report.html.jinja").render(report=report)
 
 
@@ -171,7 +171,7 @@ def shrink(image: NDArray[np.uint8], side: int = PICTURE_SIDE) -> NDArray[np.uin
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _percent(value: float | None) -> str:
+def as_percent(value: float | None) -> str:
     """Three figures at most, and never a rounded 0 or 100: 0 %, 0.42 %, 7.1 %, 95 %, 99.95 %."""
     if value is None:
         return _UNKNOWN
@@ -181,7 +181,7 @@ def _percent(value: float | None) -> str:
     return f"{text}\u00a0%"
 
 
-def _figure(value: float | None, digits: int = 3) -> str:
+def as_figure(value: float | None, digits: int = 3) -> str:
     """A measure in [0, 1]; 1 only where nothing is missing, so that 0.9997 is not called perfect."""
     if value is None:
         return _UNKNOWN

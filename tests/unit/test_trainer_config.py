@@ -17,7 +17,7 @@ def test_defaults_of_fit() -> None:
     assert (settings.images, settings.out) == (Path("in"), Path("bundle"))
     assert (settings.detector, settings.seed, settings.max_false_rejects) == ("patchcore", 0, 0.01)
     assert (settings.width, settings.height, settings.coreset, settings.max_train) == (None, None, None, None)
-    assert not (settings.json_output or settings.overwrite or settings.all_ok)
+    assert not any((settings.json_output, settings.overwrite, settings.all_ok))
 
 
 def test_every_option_of_fit_arrives() -> None:
