@@ -75,19 +75,44 @@ def find_anomaly_region(
     # `_interpolate` never exceeds the largest of the values it is between, so all pixels of the region are in this box.
     columns, rows = _axis(width, scores.shape[0]), _axis(height, scores.shape[1])
     across, down = columns.reach(candidates.max(axis=1)), rows.reach(candidates.max(axis=0))
+    if across.start == across.stop or down.start == down.stop:
+        return None  # the picture is smaller than the map, and no pixel of it is near
     values = _interpolate(scores, columns.part(across), rows.part(down))
-    return _region(_find_runs(values, limit, (across.start, down.start)), (width, height), min_area)
+    runs = _find_runs(values, limit, (across.start, down.start))
+    return None if runs is None else _region(runs, (width, height), min_area)
 
 
 def resize_anomaly_image(anomaly_image: NDArray[np.float32], *, width: int, height: int) -> NDArray[np.float32]:
-    """Return the whole map in the picture's size, (height, width) float32; bilinear, pixels aligned by their centres."""
-    return _interpolate(anomaly_image, _axis(height, anomaly_image.shape[0]), _axis(width, anomaly_image.shape[1]))
+    """Return the whole map in the picture's size, (height, width) float32; bilinear, pixels aligned by their centres.
+
+    These are, to the bit, the values that `find_anomaly_region` compares.
+    """
+    scores = np.ascontiguousarray(anomaly_image.T)
+    values = _interpolate(scores, _axis(width, scores.shape[0]), _axis(height, scores.shape[1]))
+    return np.ascontiguousarray(values.T)
 
 
 def decode_region(region: AnomalyRegion) -> NDArray[np.bool_]:
     """Return the mask of a region, (height, width), True inside."""
-    mask: NDArray[np.uint8] = coco.decode({"size": [region.height, region.width], "counts": region.counts})
-    return mask.astype(np.bool_)
+    by_column = np.zeros(region.width * region.height, np.bool_)
+    edges = np.cumsum(_run_lengths(region.counts))
+    for start, stop in zip(edges[:-1:2].tolist(), edges[1::2].tolist(), strict=False):
+        by_column[start:stop] = True
+    return np.ascontiguousarray(by_column.reshape(region.width, region.height).T)
+
+
+def _run_lengths(counts: bytes) -> NDArray[np.int64]:
+    """Return the lengths of the runs, outside first. pycocotools decodes too, but numpy 2 warns of how it does."""
+    bits = np.frombuffer(counts, np.uint8).astype(np.int64) - 48
+    is_last = bits & 0x20 == 0
+    firsts = np.concatenate(([0], np.flatnonzero(is_last)[:-1] + 1))
+    shifts = 5 * (np.arange(len(bits)) - np.repeat(firsts, np.diff(firsts, append=len(bits))))
+    lengths = np.add.reduceat((bits & 0x1F) << shifts, firsts)
+    lengths -= np.where(bits[is_last] & 0x10, np.int64(32) << shifts[is_last], 0)
+    # From the fourth run on, the difference to the run before last is what is coded.
+    lengths[1::2] = np.cumsum(lengths[1::2])
+    lengths[2::2] = np.cumsum(lengths[2::2])
+    return lengths
 
 
 def _smallest_float32(threshold: float) -> np.float32:
@@ -149,7 +174,7 @@ class _Runs(NamedTuple):
         return _Runs(self.column[which], self.start[which], self.stop[which], self.label[which], self.max_score[which])
 
 
-def _find_runs(values: NDArray[np.float32], limit: np.float32, origin: tuple[int, int]) -> _Runs:
+def _find_runs(values: NDArray[np.float32], limit: np.float32, origin: tuple[int, int]) -> _Runs | None:
     """Connect the pixels at or above `limit`; `values` is a transposed part of the picture starting at `origin` (x, y).
 
     Everything later is done with runs, which are few: OpenCV's statistics of components visit every pixel.
@@ -163,6 +188,8 @@ def _find_runs(values: NDArray[np.float32], limit: np.float32, origin: tuple[int
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     if flat[0]:
         edges = np.concatenate(([0], edges))
+    if not len(edges):
+        return None
     column, start = np.divmod(edges[::2], length)
     stop = start + edges[1::2] - edges[::2]
     # In `values` there is no such column: a run that ends at the foot ends where the next column starts.
