@@ -26,6 +26,7 @@ from tests.fakes import FakeClock, FakeModel, UnreliableProducer
 from tests.frames import Headers, camera_frame, png, record_of
 
 CAMERAS = ("a", "b", "c", "d")
+RAW_256 = {"width": 256, "height": 256, "pixel_format": "mono8"}
 
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
@@ -34,6 +35,14 @@ def bus(request: pytest.FixtureRequest, topic_names: TopicSettings) -> BusUnderT
         return MemoryBus(topic_names)
     kafka: KafkaSettings = request.getfixturevalue("kafka_settings")
     return KafkaBus(kafka, topic_names)
+
+
+class Bystander:
+    """A member of the group that does nothing with its partitions."""
+
+    async def on_assigned(self, partitions: set[Partition]) -> None: ...
+
+    async def on_revoked(self, partitions: set[Partition]) -> None: ...
 
 
 class Stage:
@@ -488,7 +497,7 @@ async def test_a_lost_device_ends_the_process_and_leaves_the_frames_to_others(st
 
 async def test_frames_in_flight_never_exceed_the_byte_budget_and_all_get_through(stage: Stage) -> None:
     producer = UnreliableProducer(stage.bus.producer(stage.settings()))
-    raw = {"encoding": "raw", "raw": {"width": 256, "height": 256, "pixel_format": "mono8"}, "image_digest": None}
+    raw = {"encoding": "raw", "raw": RAW_256, "image_digest": None}
     settings = stage.settings(limits={"max_frame_bytes": 70_000, "max_pixels": 65_536, "max_bytes_in_flight": 6 << 20})
     for seq in range(60):
         for camera in CAMERAS:
@@ -504,6 +513,64 @@ async def test_frames_in_flight_never_exceed_the_byte_budget_and_all_get_through
         assert budget.peak_bytes > budget.limit_bytes // 4, "the burst did not test the budget"
     assert all(result.status == "inspected" for result in results)
     assert sequences(results) == {camera: list(range(60)) for camera in CAMERAS}
+
+
+async def test_a_verdict_that_waits_for_the_broker_holds_no_image(stage: Stage) -> None:
+    producer = UnreliableProducer(stage.bus.producer(stage.settings()))
+    producer.open.clear()
+    await stage.publish("a", 1, image=bytes(65_536), encoding="raw", raw=RAW_256, image_digest=None)
+    async with stage.service(producer=producer) as service:
+        await wait_until(lambda: service.pipeline is not None and len(service.pipeline.sink))
+        assert service.pipeline is not None
+        assert 0 < service.pipeline.budget.used_bytes < 10_000
+        producer.open.set()
+
+
+async def test_a_partition_that_comes_back_with_frames_still_in_flight_is_not_stalled(stage: Stage) -> None:
+    gate, scoring = threading.Event(), threading.Event()
+
+    def block(_size: int) -> None:
+        scoring.set()
+        gate.wait(60)
+
+    stage.model.on_launch = block
+    settings = stage.settings(drain_timeout_s=0.2)
+    for seq in range(60):
+        await stage.publish("a", seq)
+    async with stage.service(settings) as service:
+        await asyncio.to_thread(scoring.wait, 60)
+        pipeline = service.pipeline
+        assert pipeline is not None
+        (epoch,) = {lease.epoch for lease in pipeline.source.leases}
+        other = stage.bus.consumer(settings)
+        await other.start(Bystander())
+        await wait_until(lambda: any(lease.epoch > epoch for lease in pipeline.source.leases))
+        await other.stop()
+        await wait_until(lambda: len(pipeline.source.leases) == 8)
+        gate.set()
+        results = await stage.bus.wait_for_results(60)
+    assert sequences(results) == {"a": list(range(60))}
+
+
+async def test_a_budget_that_one_read_overruns_slows_frames_down_and_stops_none(stage: Stage) -> None:
+    limits = {"max_frame_bytes": 1000, "max_pixels": 10_000, "max_bytes_in_flight": 140_000}
+    for seq in range(300):
+        await stage.publish("a", seq)
+    async with stage.service(stage.settings(limits=limits)) as service:
+        results = await stage.bus.wait_for_results(300)
+        assert service.pipeline is not None
+        assert service.pipeline.budget.peak_bytes > 140_000, "the read did not overrun the budget"
+    assert sequences(results) == {"a": list(range(300))}
+
+
+async def test_a_step_of_the_wall_clock_expires_nothing_that_is_in_flight(stage: Stage) -> None:
+    stage.model.on_launch = lambda _size: stage.clock.step_wall(3600)
+    await stage.publish("a", 1)
+    async with stage.service():
+        (result,) = await stage.bus.wait_for_results(1)
+    assert result.status == "inspected"
+    assert result.deadline_at is not None
+    assert result.produced_at > result.deadline_at, "the clock was not stepped"
 
 
 async def test_health_and_metrics_tell_what_happened(stage: Stage) -> None:
