@@ -123,6 +123,14 @@ class TopicSettings(Section):
         return self._name("results", self.results, line_id=line_id, camera_id=camera_id)
 
     @property
+    def stray_results_topic(self) -> str:
+        """Name of the topic of verdicts on frames whose camera is unknown; the common one where there is only one.
+
+        Names come from settings only: a message that could name topics could make them up.
+        """
+        return self.results_topic("unknown", "unknown")
+
+    @property
     def results_per_camera(self) -> bool:
         """Whether the results' name depends on the camera, so that there are several such topics."""
         return self.results_topic("L", "C") != self.results_topic("M", "D")
@@ -135,7 +143,7 @@ class CameraSettings(Section):
     camera_id: Identifier = Field(description="the camera, unique on its line")
     model: Identifier = Field(description="a name from [models]")
     classification_threshold: float | None = Field(
-        None, ge=0, lt=1, description="scores from here on are nok; default: the one that the bundle was calibrated to"
+        None, gt=0, lt=1, description="scores from here on are nok; default: the one that the bundle was calibrated to"
     )
     partition: Annotated[int, Field(ge=0)] | None = Field(
         None, description="partition of the frames topic that this camera's producer uses; default: hash of the key"

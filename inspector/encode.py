@@ -29,7 +29,7 @@ from schemas import (
 log = logging.getLogger(__name__)
 
 UNKNOWN = "unknown"
-"""Stands for line and camera in a results topic's name, and for a key, where neither is known."""
+"""Stands for a key where neither the camera nor the record's own key is known."""
 
 
 class Encoder:
@@ -150,11 +150,10 @@ class Encoder:
     def _result(self, frame: Frame, message: DLResultMessage) -> ProducedRecord:
         identity = frame.identity
         # A camera that is not configured must not make up names of topics.
-        known = frame.route is not None and identity.line_id is not None and identity.camera_id is not None
-        line_id, camera_id = (
-            (identity.line_id or UNKNOWN, identity.camera_id or UNKNOWN) if known else (UNKNOWN, UNKNOWN)
-        )
-        topic = self._topics.results_topic(line_id, camera_id)
+        if frame.route is None or identity.line_id is None or identity.camera_id is None:
+            topic = self._topics.stray_results_topic
+        else:
+            topic = self._topics.results_topic(identity.line_id, identity.camera_id)
         return ProducedRecord(topic, self._key(frame), encode(message), result_headers(message))
 
     def _deadletter(self, frame: Frame, refusal: Refusal) -> ProducedRecord | None:

@@ -27,7 +27,6 @@ from inspector.budget import memory_bound_bytes
 from inspector.bus import FETCH_BYTES, SEND_BATCH_BYTES, FrameConsumer, KafkaConsumer, KafkaProducer, ResultProducer
 from inspector.clock import Clock, SystemClock
 from inspector.config import Settings
-from inspector.encode import UNKNOWN
 from inspector.engine import Engine
 from inspector.errors import AccessError, BusError, InspectorError
 from inspector.health import HEARTBEAT_S, Health, HealthServer
@@ -206,7 +205,7 @@ class Service:
         topics = self._settings.topics
         await self._retry("connect to the brokers", self._producer.start)
         results = {topics.results_topic(camera.line_id, camera.camera_id) for camera in self._settings.cameras}
-        for topic in sorted(results | {topics.results_topic(UNKNOWN, UNKNOWN), topics.deadletters_topic}):
+        for topic in sorted(results | {topics.stray_results_topic, topics.deadletters_topic}):
             await self._retry(f"find topic {topic}", partial(self._producer.partition_for, topic, b"probe"))
 
     async def _retry(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:

