@@ -128,7 +128,7 @@ def test_results_are_read_from_the_topics_of_the_configured_cameras() -> None:
     assert result_topics(_settings()) == ["inspection.results"]
     per_camera = {"results": "r.{line_id}.{camera_id}"}
     assert result_topics(_settings(topics=per_camera)) == ["r.L1.C1", "r.L1.C2", "r.unknown.unknown"]
-    assert result_topics(_settings(topics={"results": "r.{line_id}"})) == ["r.L1"]
+    assert result_topics(_settings(topics={"results": "r.{line_id}"})) == ["r.L1", "r.unknown"]
     with pytest.raises(ConfigError, match="depends on the camera"):
         result_topics(_settings(topics=per_camera, cameras=[]))
 
