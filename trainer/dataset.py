@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import statistics
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from inspector.anomaly.errors import ImageError
 from inspector.anomaly.image import ImageLimits, decode_image
+from inspector.anomaly.types import ImageGeometry
 from trainer.errors import DatasetError
 from trainer.layout import ImageLabel, LabelledFile, LayoutName, SplitName, find_images, match_masks, some
 
@@ -43,7 +44,7 @@ class DLDatasetSample:
     image_label: ImageLabel
     width: int
     height: int
-    channels: int
+    channels: Literal[1, 3]
     digest: str
     """SHA-256 of the file, hexadecimal."""
     pixel_digest: str
@@ -203,28 +204,39 @@ def _read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return np.asarray(values.max(axis=2) > 0)
 
 
-def _check_geometry(samples: Iterable[DLDatasetSample]) -> None:
-    """All images must be of one camera: the channels and (within 2 %) the aspect of the typical ok image."""
-    samples = list(samples)
+def trained_geometry(samples: Iterable[DLDatasetSample]) -> ImageGeometry:
+    """Size and channels of the typical ok image to learn from: the one whose aspect is the median.
+
+    Raises:
+        DatasetError: There is no ok image outside the test set.
+    """
     ok = [s for s in samples if s.image_label == "ok" and s.split != "test"]
+    if not ok:
+        raise DatasetError("no ok image to learn from")
     channels = Counter(s.channels for s in ok).most_common(1)[0][0]
-    strangers = [s.image_file_name for s in samples if s.channels != channels]
+    typical = sorted(ok, key=lambda s: (s.width / s.height, s.width))[len(ok) // 2]
+    return ImageGeometry(width=typical.width, height=typical.height, channels=channels)
+
+
+def _check_geometry(samples: Sequence[DLDatasetSample]) -> None:
+    """All images must be of one camera: the channels and (within 2 %) the aspect of the typical ok image."""
+    typical = trained_geometry(samples)
+    strangers = [s.image_file_name for s in samples if s.channels != typical.channels]
     if strangers:
-        kinds = {1: "gray", 3: "colour"}
+        kind = "gray" if typical.channels == 1 else "colour"
         raise DatasetError(
-            f"most ok images are {kinds[channels]}, but these are not: {some(strangers)}; "
+            f"most ok images are {kind}, but these are not: {some(strangers)}; "
             "convert or remove them, a model is fitted to one camera"
         )
-    aspect = statistics.median(s.width / s.height for s in ok)
-    strangers = [
-        f"{s.image_file_name} ({s.width}x{s.height})"
-        for s in samples
-        if abs(s.width / s.height / aspect - 1) > ASPECT_TOLERANCE
-    ]
+    strangers = []
+    for sample in samples:
+        ratio = (sample.width * typical.height) / (sample.height * typical.width)
+        if not 1 / (1 + ASPECT_TOLERANCE) <= ratio <= 1 + ASPECT_TOLERANCE:
+            strangers.append(f"{sample.image_file_name} ({sample.width}x{sample.height})")
     if strangers:
         raise DatasetError(
-            f"the typical ok image is {aspect:.3f} times as wide as high, these differ by more than "
-            f"{ASPECT_TOLERANCE:.0%}: {some(strangers)}; crop or remove them, a model is fitted to one camera"
+            f"the typical ok image has {typical.width}x{typical.height} pixels, the aspect of these differs by more "
+            f"than {ASPECT_TOLERANCE:.0%}: {some(strangers)}; crop or remove them, a model is fitted to one camera"
         )
 
 

@@ -35,7 +35,7 @@ Facts = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One inspected image as the report shows it; both arrays are (H, W, 3) RGB uint8 of one size."""
+    """One inspected image as the report shows it; both arrays are (H, W) gray or (H, W, 3) RGB uint8, of one size."""
 
     name: str
     label: ImageLabel
@@ -194,7 +194,8 @@ def as_figure(value: float | None, digits: int = 3) -> str:
 
 def _data_uri(image: NDArray[np.uint8]) -> str:
     small = shrink(image)
-    is_written, coded = cv2.imencode(".jpg", small[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    colour = small[..., ::-1] if small.ndim == 3 else small  # noqa: PLR2004 - OpenCV wants BGR
+    is_written, coded = cv2.imencode(".jpg", colour, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
     if not is_written:
         raise OutputError(f"a picture of shape {image.shape} cannot be coded as JPEG")
     return f"data:image/jpeg;base64,{base64.b64encode(coded.tobytes()).decode()}"

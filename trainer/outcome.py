@@ -1,0 +1,116 @@
+"""What a fit came to, as the command prints it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainer.evaluate import EvaluationResult, Rate
+from trainer.report import Calibration, as_figure, as_percent
+
+
+@dataclass(frozen=True, slots=True)
+class FitOutcome:
+    """The bundle of a fit and the figures about it."""
+
+    name: str
+    bundle: Path
+    report: Path
+    detector: str
+    image_width: int
+    image_height: int
+    seed: int
+    n_train: int
+    n_test: int
+    calibration: Calibration
+    evaluation: EvaluationResult | None
+    """None where there are no test images."""
+    fit_seconds: float
+    """Features of the training images and the detector's fit; not reading, calibration or evaluation."""
+    job_seconds: float
+    peak_rss_mb: float
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that `trainer fit --json` prints; null where there are no test images to say."""
+        evaluation, calibration = self.evaluation, self.calibration
+        false_rejects = evaluation.false_rejects if evaluation and evaluation.false_rejects.total else None
+        return {
+            "name": self.name,
+            "detector": self.detector,
+            "image_width": self.image_width,
+            "image_height": self.image_height,
+            "seed": self.seed,
+            "image_auroc": evaluation and evaluation.image_auroc,
+            "pixel_auroc": evaluation and evaluation.pixel_auroc,
+            "pixel_auroc_error": evaluation and evaluation.pixel_auroc_error,
+            "aupro": evaluation and evaluation.aupro,
+            "false_rejects": false_rejects and false_rejects.count,
+            "false_reject_rate": false_rejects and false_rejects.rate,
+            "false_reject_interval": false_rejects and [false_rejects.low, false_rejects.high],
+            "recall": evaluation and evaluation.recall,
+            "precision": evaluation and evaluation.precision,
+            "confusion_matrix": evaluation and evaluation.absolute_confusion_matrix,
+            "n_train": self.n_train,
+            "n_calibration": len(calibration.scores),
+            "n_test": self.n_test,
+            "n_test_ok": evaluation.false_rejects.total if evaluation else 0,
+            "n_test_nok": evaluation.missed.total if evaluation else 0,
+            "threshold": calibration.classification_threshold,
+            "segmentation_threshold": calibration.segmentation_threshold,
+            "calibration_method": calibration.method,
+            "false_reject_bound": calibration.false_reject_bound,
+            "confidence": calibration.confidence,
+            "fit_seconds": round(self.fit_seconds, 3),
+            "job_seconds": round(self.job_seconds, 3),
+            "peak_rss_mb": round(self.peak_rss_mb, 1),
+            "bundle": str(self.bundle),
+            "report": str(self.report),
+            "warnings": list(self.warnings),
+        }
+
+    def summary(self) -> list[tuple[str, str]]:
+        """Rows of the table that `trainer fit` prints."""
+        calibration = self.calibration
+        method = "held-out" if calibration.method == "held_out" else "out-of-fold"
+        rows = [
+            ("learnt from", f"{self.n_train} ok images, {self.detector}, {self.image_width}x{self.image_height} px"),
+            (
+                "threshold",
+                f"{calibration.classification_threshold:.4f}, from {len(calibration.scores)} {method} scores",
+            ),
+            (
+                "false-reject bound",
+                f"{as_percent(calibration.false_reject_bound)} at {as_percent(calibration.confidence)} confidence",
+            ),
+        ]
+        if self.evaluation is None:
+            rows.append(("test", "no test images: what it finds is not known"))
+        else:
+            rows += _test_rows(self.evaluation)
+        return [
+            *rows,
+            ("time and memory", f"fit {self.fit_seconds:.1f} s of {self.job_seconds:.1f} s, {self.peak_rss_mb:.0f} MB"),
+            ("bundle", str(self.bundle)),
+            ("report", str(self.report)),
+        ]
+
+
+def _test_rows(evaluation: EvaluationResult) -> list[tuple[str, str]]:
+    rows = []
+    if evaluation.image_auroc is not None:
+        rows.append(("image AUROC", as_figure(evaluation.image_auroc, 4)))
+    if evaluation.pixel_auroc is not None:
+        rows.append(("pixel AUROC", as_figure(evaluation.pixel_auroc, 4)))
+    missed, rejected = evaluation.missed, evaluation.false_rejects
+    if missed.total:
+        rows.append(("nok found", f"{missed.total - missed.count} of {missed.total} ({as_percent(evaluation.recall)})"))
+    if rejected.total:
+        rows.append(("ok rejected", f"{rejected.count} of {rejected.total} ({_interval(rejected)})"))
+    return rows
+
+
+def _interval(rate: Rate) -> str:
+    return f"95\u00a0% interval {as_percent(rate.low)} to {as_percent(rate.high)}"
