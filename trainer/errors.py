@@ -4,6 +4,7 @@ TrainerError
  +-- SettingsError    a setting is unknown, out of range or contradicts another
  +-- DatasetError     the images on disk are not what was asked for; the message names the file and the mend
  +-- SplitError       the images cannot be divided as asked (too few, or percentages that make no sense)
+ +-- CalibrationError  no threshold can be estimated from the scores there are
  +-- OutputError      the place where the bundle or the report should go is taken or cannot be written
  +-- ExtraError       a library of the extra `trainer` is not installed
 """
@@ -36,6 +37,12 @@ class SplitError(TrainerError):
     """The images cannot be divided as asked."""
 
     stage = "split"
+
+
+class CalibrationError(TrainerError, ValueError):
+    """No threshold can be estimated from the scores there are."""
+
+    stage = "calibrate"
 
 
 class OutputError(TrainerError):

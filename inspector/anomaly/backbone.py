@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -58,7 +57,8 @@ class SameConv(nn.Conv2d):
         if stride > 1:
             pads = [max((math.ceil(n / stride) - 1) * stride + kernel - n, 0) for n in (x.shape[-1], x.shape[-2])]
             x = functional.pad(x, [side for p in pads for side in (p // 2, p - p // 2)])
-        return super().forward(x)
+        convolved: Tensor = super().forward(x)
+        return convolved
 
 
 class InvertedResidual(nn.Module):
@@ -86,8 +86,8 @@ class EfficientNetLite(nn.Module):
         levels: Levels to return, each 1 to 7 (`LEVEL_STRIDE`, `LEVEL_CHANNELS`), in rising order.
     """
 
-    LEVEL_STRIDE = {1: 2, 2: 4, 3: 8, 4: 16, 5: 16, 6: 32, 7: 32}
-    LEVEL_CHANNELS = {level: stage.channels for level, stage in enumerate(_STAGES, start=1)}
+    LEVEL_STRIDE: ClassVar[dict[int, int]] = {1: 2, 2: 4, 3: 8, 4: 16, 5: 16, 6: 32, 7: 32}
+    LEVEL_CHANNELS: ClassVar[dict[int, int]] = {level: stage.channels for level, stage in enumerate(_STAGES, start=1)}
 
     def __init__(self, levels: Sequence[int]) -> None:
         super().__init__()

@@ -1,0 +1,84 @@
+"""The protocol of a detector, and the embedding of backbone features that all of them see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from inspector.anomaly.errors import ParameterError
+
+DetectorName = Literal["patchcore", "padim"]
+
+
+class Detector(Protocol):
+    """Fitted on the embeddings of ok images; gives a raw distance for every position. Device thread only."""
+
+    def distances(self, embedded: Tensor) -> Tensor:
+        """(B, h, w, D) float32 -> (B, h, w) float32, at least 0; larger is less like the ok images."""
+        ...
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a bundle stores, on the CPU; `from_tensors` of the same class takes it back."""
+        ...
+
+
+class Embedding:
+    """Brings the chosen levels to one grid and projects them: position by position, never across a batch.
+
+    Every level is resampled bilinearly to the grid of its coarsest stride but one (`grid_level`), then multiplied by
+    one matrix that holds both the levels' scales (so that each level weighs alike) and an orthonormal projection.
+
+    Args:
+        grid_level: Which of the levels (an index into the features) gives the grid.
+        projection: (C, D) float32, C the sum of the levels' channels.
+    """
+
+    def __init__(self, grid_level: int, projection: Tensor) -> None:
+        if projection.ndim != 2:  # noqa: PLR2004 - a matrix
+            raise ParameterError(f"the projection is a (C, D) matrix, got {tuple(projection.shape)}")
+        self.grid_level = grid_level
+        self.projection = projection
+
+    def __call__(self, features: Sequence[Tensor]) -> Tensor:
+        """Each (B, C', H', W') float32 -> (B, h, w, D) float32."""
+        stacked = stack_levels(features, self.grid_level)
+        if stacked.shape[-1] != self.projection.shape[0]:
+            raise ParameterError(
+                f"{stacked.shape[-1]} channels do not fit the projection of {self.projection.shape[0]}"
+            )
+        return stacked @ self.projection
+
+
+def stack_levels(features: Sequence[Tensor], grid_level: int) -> Tensor:
+    """Resample each (B, C', H', W') to the grid of `features[grid_level]` and stack: (B, h, w, C) float32."""
+    grid = features[grid_level].shape[-2:]
+    resampled = [
+        level
+        if level.shape[-2:] == grid
+        else functional.interpolate(
+            level, size=grid, mode="bilinear", align_corners=False, antialias=level.shape[-1] > grid[1]
+        )
+        for level in features
+    ]
+    return torch.cat(resampled, dim=1).permute(0, 2, 3, 1)
+
+
+def checked(tensors: Mapping[str, Tensor], name: str, ndim: int) -> Tensor:
+    """Return a stored tensor after checking what every detector asks of one.
+
+    Raises:
+        ParameterError: It is missing, not float32, of another rank, or not finite.
+    """
+    tensor = tensors.get(name)
+    if tensor is None:
+        raise ParameterError(f"the detector's tensor {name!r} is missing")
+    if tensor.dtype != torch.float32 or tensor.ndim != ndim or not bool(torch.isfinite(tensor).all()):
+        raise ParameterError(
+            f"the detector's tensor {name!r} must be finite float32 of {ndim} dimensions, "
+            f"is {tensor.dtype} {tuple(tensor.shape)}"
+        )
+    return tensor

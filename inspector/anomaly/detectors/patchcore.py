@@ -1,0 +1,79 @@
+"""A memory of ok patches, and the distance to the nearest of them.
+
+Source: Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (CVPR 2022), without its re-weighting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from inspector.anomaly.detectors.base import checked
+from inspector.anomaly.detectors.coreset import greedy_coreset
+from inspector.anomaly.errors import ParameterError
+
+_CHUNK_PATCHES = 4096
+
+
+class PatchCore:
+    """The memory bank.
+
+    Args:
+        bank: (M, D) float32.
+    """
+
+    def __init__(self, bank: Tensor) -> None:
+        if len(bank) == 0:
+            raise ParameterError("the memory bank is empty")
+        self._bank = bank.contiguous()
+        self._half_norms = 0.5 * self._bank.square().sum(1)
+
+    @torch.inference_mode()
+    def distances(self, embedded: Tensor) -> Tensor:
+        """See `Detector.distances`; the Euclidean distance to the nearest patch of the bank.
+
+        The expanded form |b|^2 / 2 - ab only finds the nearest patch: it cancels digits, so much that its value would
+        depend on the batch. The distance itself is the norm of the difference.
+        """
+        patches = embedded.flatten(0, 2)
+        distances = patches.new_empty(len(patches))
+        for start in range(0, len(patches), _CHUNK_PATCHES):
+            part = patches[start : start + _CHUNK_PATCHES]
+            nearest = (self._half_norms - part @ self._bank.T).argmin(1)
+            distances[start : start + _CHUNK_PATCHES] = (part - self._bank[nearest]).square().sum(1).sqrt()
+        return distances.view(embedded.shape[:3])
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See `Detector.tensors`."""
+        return {"bank": self._bank.cpu()}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], device: torch.device) -> PatchCore:
+        """Build from what a bundle stores.
+
+        Raises:
+            ParameterError: A tensor is missing or not what it should be.
+        """
+        return cls(checked(tensors, "bank", 2).to(device))
+
+
+def fit_patchcore(
+    embedded: Tensor, *, coreset: int, seed: int, progress: Callable[[int, int], None] | None = None
+) -> PatchCore:
+    """Fill the bank with `coreset` patches.
+
+    Args:
+        embedded: (N, h, w, D) float32, the embeddings of N ok images.
+        coreset: Size of the bank.
+        seed: Decides every random choice.
+        progress: Called now and then with the number of patches chosen and of all to choose.
+
+    Raises:
+        ParameterError: No image, or a bank of no patch.
+    """
+    if len(embedded) == 0 or coreset < 1:
+        raise ParameterError(f"PatchCore needs 1 image and 1 patch or more, got {len(embedded)} and {coreset}")
+    patches = embedded.flatten(0, 2)
+    return PatchCore(patches[greedy_coreset(patches, coreset, seed=seed, progress=progress)])

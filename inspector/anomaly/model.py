@@ -1,0 +1,200 @@
+"""From decoded pictures to anomaly maps and scores: preprocessing, backbone, embedding, detector, scale.
+
+An `AnomalyModel` belongs to the thread that owns the device, but for its plain attributes and `check_geometry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from inspector.anomaly.detectors.base import Detector, Embedding
+from inspector.anomaly.errors import GeometryError, ParameterError
+from inspector.anomaly.preprocess import Preprocessor
+from inspector.anomaly.runtime import Runtime
+from inspector.anomaly.types import (
+    DLPreprocessParam,
+    DLResult,
+    DLSample,
+    ImageGeometry,
+    Parameters,
+    ScoreScale,
+    Thresholds,
+)
+
+ASPECT_TOLERANCE = 0.02
+"""Largest relative difference from the trained aspect ratio."""
+
+
+class ScoreRule(Parameters):
+    """The image's score: the mean of the largest distances, `top_share` of all positions (at least one)."""
+
+    kind: Literal["mean_of_top"] = "mean_of_top"
+    top_share: float
+
+    def apply(self, distances: Tensor) -> Tensor:
+        """(B, h, w) float32 -> (B,) float64."""
+        flat = distances.flatten(1)
+        count = max(1, round(self.top_share * flat.shape[1]))
+        return flat.topk(count, dim=1).values.double().mean(1)
+
+
+class FeatureNetwork:
+    """Pictures to embeddings: the part of a model that is there before a detector is fitted."""
+
+    def __init__(self, preprocess_param: DLPreprocessParam, runtime: Runtime, embedding: Embedding) -> None:
+        self.preprocess_param = preprocess_param
+        self.runtime = runtime
+        self.embedding = embedding
+        self._preprocess = Preprocessor(preprocess_param, runtime.device)
+
+    @torch.inference_mode()
+    def features(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
+        """Pictures as `Preprocessor` takes them -> the backbone's levels, each (B, C, H', W') float32."""
+        return self.runtime.features(self._preprocess(images))
+
+    @torch.inference_mode()
+    def embed(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """Pictures as `Preprocessor` takes them -> (B, h, w, D) float32 on the device."""
+        return self.embedding(self.features(images))
+
+
+class PendingScores:
+    """A batch that was launched; on a GPU it may still be running."""
+
+    def __init__(self, distances: Tensor, scale: ScoreScale, rule: ScoreRule, input_size: tuple[int, int]) -> None:
+        self._scale = scale
+        width, height = input_size
+        maps = functional.interpolate(distances[:, None], size=(height, width), mode="bilinear", align_corners=False)
+        self._maps = maps[:, 0].div_(maps[:, 0] + scale.s).to("cpu", non_blocking=True)
+        self._raw_scores = rule.apply(distances).to("cpu", non_blocking=True)
+        self._done = torch.cuda.Event() if distances.is_cuda else None  # type: ignore[no-untyped-call]
+        if self._done is not None:
+            self._done.record()
+
+    def finish(self) -> list[DLResult]:
+        """Wait for the batch; one result a picture, in their order. Device thread only."""
+        if self._done is not None:
+            self._done.synchronize()
+        maps = self._maps.numpy()
+        return [
+            DLResult(anomaly_score=self._scale.to_score(raw), anomaly_image=anomaly_image)
+            for raw, anomaly_image in zip(self._raw_scores.tolist(), maps, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """What a result says about the model that made it; `digest` is the SHA-256 of the bundle's manifest."""
+
+    name: str
+    version: str
+    digest: str
+
+
+class AnomalyModel:
+    """A fitted model. `read_dl_model` makes one from a bundle."""
+
+    def __init__(
+        self,
+        *,
+        identity: ModelIdentity,
+        network: FeatureNetwork,
+        detector: Detector,
+        scale: ScoreScale,
+        rule: ScoreRule,
+        geometry: ImageGeometry,
+        thresholds: Thresholds | None,
+    ) -> None:
+        self.identity = identity
+        self.network = network
+        self.detector = detector
+        self.scale = scale
+        self.rule = rule
+        self.geometry = geometry
+        self.thresholds = thresholds
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        return self.identity.name
+
+    @property
+    def version(self) -> str:
+        """The bundle's version."""
+        return self.identity.version
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the bundle's manifest, hexadecimal."""
+        return self.identity.digest
+
+    @property
+    def preprocess_param(self) -> DLPreprocessParam:
+        """The stored preprocessing parameters."""
+        return self.network.preprocess_param
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(width, height) of the network's input; `decode_image` takes it as its target."""
+        return self.preprocess_param.input_size
+
+    def check_geometry(self, sample: DLSample) -> None:
+        """Refuse a picture unlike those of the training. Thread safe.
+
+        Raises:
+            GeometryError: The aspect differs by more than 2 %, or gray was trained and colour came, or the reverse.
+        """
+        trained = self.geometry
+        if sample.channels != trained.channels:
+            raise GeometryError(
+                f"model {self.name} was trained with {trained.channels} channel(s), the picture has {sample.channels}"
+            )
+        ratio = (sample.original_width * trained.height) / (sample.original_height * trained.width)
+        if not 1 / (1 + ASPECT_TOLERANCE) <= ratio <= 1 + ASPECT_TOLERANCE:
+            raise GeometryError(
+                f"model {self.name} was trained with {trained.width}x{trained.height} pictures, "
+                f"got {sample.original_width}x{sample.original_height}: the aspect differs by more than "
+                f"{ASPECT_TOLERANCE:.0%}"
+            )
+
+    @torch.inference_mode()
+    def launch(self, images: Sequence[NDArray[np.uint8]]) -> PendingScores:
+        """Start a batch; on a GPU this returns before it is done. Device thread only.
+
+        Args:
+            images: Each (H, W) gray or (H, W, 3) RGB uint8, of any size.
+        """
+        distances = self.detector.distances(self.network.embed(images))
+        return PendingScores(distances, self.scale, self.rule, self.input_size)
+
+    def warm_up(self, batch_sizes: Iterable[int]) -> None:
+        """Run batches of these sizes, so that the first real one is no slower than the next. Device thread only."""
+        width, height = self.input_size
+        image = np.zeros((height, width, 3), np.uint8)
+        for size in batch_sizes:
+            self.launch([image] * size).finish()
+
+
+def apply_dl_model(model: AnomalyModel, samples: Sequence[DLSample], *, batch_size: int = 8) -> list[DLResult]:
+    """Score any number of samples in batches of `batch_size`; a short last batch is not padded.
+
+    Returns:
+        One result a sample, in their order, without a verdict (`threshold_dl_anomaly_results` adds it).
+
+    Raises:
+        ParameterError: `batch_size` is less than 1.
+    """
+    if batch_size < 1:
+        raise ParameterError(f"batch_size must be at least 1, got {batch_size}")
+    results: list[DLResult] = []
+    for start in range(0, len(samples), batch_size):
+        results += model.launch([sample.image for sample in samples[start : start + batch_size]]).finish()
+    return results

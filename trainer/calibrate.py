@@ -1,0 +1,195 @@
+"""Thresholds from ok images alone, with a false-reject bound that the number of images supports.
+
+With n held-out ok scores, a threshold just above the (r + 1)-th largest rejects at most a share b of all ok images, at
+confidence c, where b solves Binomial(n, b) <= r with probability 1 - c: the distribution-free tolerance bound of Wilks (1941).
+For b = 5 % at 95 % that takes 59 images. With fewer, the threshold comes from a tail model (one-sided normal tolerance
+limit of the log distances, Natrella's factor), and the bound that is stated remains the distribution-free one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from inspector.anomaly.model import ScoreRule
+from inspector.anomaly.types import ScoreScale, Thresholds
+from trainer.errors import CalibrationError
+from trainer.evaluate import binomial_rate
+from trainer.fit import DLTrainParam, train_dl_model
+from trainer.progress import StageProgress
+
+ThresholdRule = Literal["order_statistic", "tail_model"]
+_LEAST_SCORES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdEstimate:
+    """Where the threshold lies, and what can be said of it.
+
+    Attributes:
+        distance: The threshold in raw distances; at or above it an image is nok.
+        rule: How it was found.
+        false_reject_bound: Distribution-free upper bound of the share of ok images rejected, at `confidence`.
+        max_false_rejects: What was asked for.
+        exceeding: How many of the `n` scores lie at or above the threshold.
+        n_needed: Scores that prove `max_false_rejects` at `confidence` without a tail model.
+    """
+
+    distance: float
+    rule: ThresholdRule
+    false_reject_bound: float
+    confidence: float
+    max_false_rejects: float
+    n: int
+    exceeding: int
+    n_needed: int
+
+    @property
+    def explanation(self) -> str:
+        """One sentence for people."""
+        if self.rule == "order_statistic":
+            return (
+                f"The threshold lies just above all but {self.exceeding} of {self.n} scores of ok images that the model "
+                "had not seen; the bound assumes nothing about how scores are distributed."
+            )
+        return (
+            f"{self.n} scores of unseen ok images are too few to prove {self.max_false_rejects:.3g} (that takes "
+            f"{self.n_needed}), so the threshold extrapolates their logarithms as normally distributed; the bound is "
+            "what the scores prove without that assumption."
+        )
+
+    @property
+    def warning(self) -> str | None:
+        """What the user should do, where the bound that was asked for is not proven."""
+        if self.rule == "order_statistic":
+            return None
+        return (
+            f"{self.n} ok images prove a false-reject rate of at most {self.false_reject_bound:.1%}, not the "
+            f"{self.max_false_rejects:.1%} asked for: collect {self.n_needed} or more"
+        )
+
+
+def compute_dl_anomaly_thresholds(
+    distances: Sequence[float] | NDArray[np.float64], *, max_false_rejects: float = 0.05, confidence: float = 0.95
+) -> ThresholdEstimate:
+    """Estimate the classification threshold from the raw image distances of unseen ok images.
+
+    Args:
+        distances: One for each image, positive; none of an image that the scoring model was fitted on.
+        max_false_rejects: Share of ok images that may be rejected, between 0 and 1.
+        confidence: Probability that the bound holds, between 0 and 1.
+
+    Raises:
+        CalibrationError: An argument is out of range, fewer than two distances, or one is not finite and positive.
+    """
+    if not (0 < max_false_rejects < 1 and 0 < confidence < 1):
+        raise CalibrationError(
+            f"max_false_rejects and confidence lie between 0 and 1, got {max_false_rejects} and {confidence}"
+        )
+    ordered = np.sort(np.asarray(distances, dtype=np.float64))
+    if len(ordered) < _LEAST_SCORES or not np.isfinite(ordered).all() or ordered[0] <= 0:
+        raise CalibrationError(
+            f"thresholds need at least {_LEAST_SCORES} finite, positive distances of ok images, got {len(ordered)}"
+        )
+    n = len(ordered)
+    n_needed = math.ceil(math.log(1 - confidence) / math.log(1 - max_false_rejects))
+    rule: ThresholdRule
+    if n >= n_needed:
+        rule = "order_statistic"
+        allowed = _allowed_exceedances(n, max_false_rejects, confidence)
+        # Just above that score: a score at the threshold is nok.
+        threshold = float(np.nextafter(ordered[n - 1 - allowed], np.inf))
+    else:
+        rule = "tail_model"
+        threshold = _log_normal_limit(ordered, 1 - max_false_rejects, confidence)
+    exceeding = int((ordered >= threshold).sum())
+    # The upper end of a two-sided interval at 2c - 1 is the one-sided bound at c (Clopper and Pearson, 1934).
+    bound = binomial_rate(exceeding, n, confidence=2 * confidence - 1).high
+    return ThresholdEstimate(
+        distance=threshold,
+        rule=rule,
+        false_reject_bound=bound,
+        confidence=confidence,
+        max_false_rejects=max_false_rejects,
+        n=n,
+        exceeding=exceeding,
+        n_needed=n_needed,
+    )
+
+
+def _allowed_exceedances(n: int, rate: float, confidence: float) -> int:
+    """The largest r with P(Binomial(n, rate) <= r) <= 1 - confidence."""
+    term = (1 - rate) ** n
+    total = term
+    allowed = 0
+    while True:
+        term *= (n - allowed) / (allowed + 1) * rate / (1 - rate)
+        if total + term > 1 - confidence:
+            return allowed
+        total += term
+        allowed += 1
+
+
+def _log_normal_limit(ordered: NDArray[np.float64], share: float, confidence: float) -> float:
+    """Upper limit that `share` of a log-normal lies below, at `confidence`: Natrella (1963), eq. for one-sided factors."""
+    logs = np.log(ordered)
+    n = len(logs)
+    z_share, z_confidence = NormalDist().inv_cdf(share), NormalDist().inv_cdf(confidence)
+    a = 1 - z_confidence**2 / (2 * (n - 1))
+    b = z_share**2 - z_confidence**2 / n
+    # With a handful of images the factor has no solution: then the largest score and a whole spread beyond it.
+    factor = (z_share + math.sqrt(max(z_share**2 - a * b, 0.0))) / a if a > 0 else math.inf
+    spread = float(logs.std(ddof=1))
+    limit = float(logs.mean()) + min(factor, 10.0) * spread
+    return math.exp(limit) if spread > 0 else float(np.nextafter(ordered[-1], np.inf))
+
+
+def out_of_fold_distances(
+    embedded: Tensor, folds: Sequence[int], train_param: DLTrainParam, progress: StageProgress
+) -> NDArray[np.float64]:
+    """Score every ok image by a detector that was fitted on the other folds.
+
+    Args:
+        embedded: (N, h, w, D) float32 on the CPU.
+        folds: Fold of each image, from 0.
+        train_param: As for the final detector.
+        progress: Told of each fold.
+
+    Returns:
+        (N,) float64 raw image distances.
+    """
+    numbers = torch.tensor(folds)
+    scores = np.empty(len(embedded), dtype=np.float64)
+    count = int(numbers.max()) + 1
+    for fold in range(count):
+        inside = numbers == fold
+        detector = train_dl_model(embedded[~inside], train_param, _silent)
+        scores[inside.numpy()] = train_param.rule.apply(detector.distances(embedded[inside])).numpy()
+        progress("calibrate", fold + 1, count)
+    return scores
+
+
+def image_distances(distances: Tensor, rule: ScoreRule) -> NDArray[np.float64]:
+    """(N, h, w) -> (N,) float64 raw image distances."""
+    return np.asarray(rule.apply(distances).numpy(), dtype=np.float64)
+
+
+def scale_and_thresholds(estimate: ThresholdEstimate, *, min_area: int) -> tuple[ScoreScale, Thresholds]:
+    """Choose the scale so that the threshold is a score of one half, and cut the map at the same distance.
+
+    A picture whose largest distances average to the threshold has a position at or above it, so a rejected picture
+    shows where; a single position of an ok picture may pass and be outlined without a verdict.
+    """
+    return ScoreScale(s=estimate.distance), Thresholds(classification=0.5, segmentation=0.5, min_area=min_area)
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Progress of a fold's fit is the calibration's own affair."""

@@ -1,0 +1,155 @@
+"""One pass of the backbone over the training images; everything after it works on the embeddings.
+
+The pictures are decoded on threads while the network runs. What is kept is bounded: N x h x w x D float32 numbers.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inspector.anomaly.backbone import BackboneName
+from inspector.anomaly.detectors.base import Embedding, stack_levels
+from inspector.anomaly.errors import ImageError
+from inspector.anomaly.image import decode_image
+from inspector.anomaly.model import FeatureNetwork
+from inspector.anomaly.runtime import TorchRuntime
+from inspector.anomaly.types import MAX_INPUT_SIZE, SIZE_STEP, DLPreprocessParam, DLSample, ImageGeometry
+from inspector.anomaly.weights import load_backbone
+from trainer.dataset import READ_LIMITS
+from trainer.errors import DatasetError
+from trainer.progress import StageProgress
+
+BATCH_SIZE = 8
+DECODE_THREADS = 2
+SHORT_SIDE = 256
+SCALE_IMAGES = 32
+"""Images that the levels' scales are measured on; two numbers need no more."""
+
+
+def default_input_size(geometry: ImageGeometry) -> tuple[int, int]:
+    """(width, height) of the network's input: short side 256, the aspect kept, multiples of 32, at most 1024."""
+    short, long = sorted((geometry.width, geometry.height))
+    side = min(MAX_INPUT_SIZE, max(SIZE_STEP, round(SHORT_SIDE * long / short / SIZE_STEP) * SIZE_STEP))
+    return (side, SHORT_SIDE) if geometry.width >= geometry.height else (SHORT_SIDE, side)
+
+
+def read_samples(
+    paths: Sequence[Path], preprocess_param: DLPreprocessParam, *, batch_size: int = BATCH_SIZE
+) -> Iterator[list[DLSample]]:
+    """Decode the files as the service does, a few batches ahead of whoever takes them.
+
+    Yields:
+        Batches of at most `batch_size` samples, in the order of `paths`.
+
+    Raises:
+        DatasetError: A file cannot be read or decoded; names it.
+    """
+    with ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode") as pool:
+        waiting: deque[Future[DLSample]] = deque()
+        remaining = iter(paths)
+        batch: list[DLSample] = []
+        exhausted = False
+        while not exhausted or waiting:
+            while not exhausted and len(waiting) < 2 * batch_size:
+                path = next(remaining, None)
+                exhausted = path is None
+                if path is not None:
+                    waiting.append(pool.submit(_read_sample, path, preprocess_param))
+            if waiting:
+                batch.append(waiting.popleft().result())
+            if batch and (len(batch) == batch_size or not (waiting or not exhausted)):
+                yield batch
+                batch = []
+
+
+def _read_sample(path: Path, param: DLPreprocessParam) -> DLSample:
+    try:
+        return decode_image(path.read_bytes(), target=param.input_size, margin=param.decode_margin, limits=READ_LIMITS)
+    except ImageError as exc:
+        raise DatasetError(f"{path} cannot be decoded ({exc.reason}): {exc}; remove or replace it") from exc
+    except OSError as exc:
+        raise DatasetError(f"{path} cannot be read: {exc.strerror or exc}") from exc
+
+
+def build_network(  # noqa: PLR0913 - each is a stored parameter
+    paths: Sequence[Path],
+    preprocess_param: DLPreprocessParam,
+    *,
+    backbone: BackboneName,
+    levels: tuple[int, ...],
+    grid_level: int,
+    dims: int,
+    seed: int,
+    device: str = "cpu",
+) -> FeatureNetwork:
+    """Load the backbone and measure the embedding's scales on some of the training images.
+
+    Each level is divided by the root mean square of its feature vectors' norms, so that all weigh alike, and the
+    stacked levels are projected to `dims` dimensions by a random orthonormal matrix.
+
+    Args:
+        paths: The training images.
+        preprocess_param: Stored with the model.
+        backbone: Name of the network.
+        levels: Levels of the backbone.
+        grid_level: Index into `levels` of the one that gives the grid.
+        dims: Dimensions of the embedding; at least as many as the levels have channels means no reduction.
+        seed: Decides the projection and which images are measured.
+        device: Where the network runs.
+
+    Raises:
+        DatasetError: An image cannot be read.
+        WeightsError: The backbone's weights are missing or altered.
+    """
+    runtime = TorchRuntime(load_backbone(backbone, levels), torch.device(device))
+    channels = [runtime.backbone.LEVEL_CHANNELS[level] for level in levels]
+    network = FeatureNetwork(preprocess_param, runtime, Embedding(grid_level, torch.eye(sum(channels))))
+    random = np.random.default_rng(seed)
+    chosen = [paths[i] for i in sorted(random.permutation(len(paths))[:SCALE_IMAGES])]
+    squares = torch.zeros(len(levels), dtype=torch.float64)
+    count = 0
+    for batch in read_samples(chosen, preprocess_param):
+        features = network.features([sample.image for sample in batch])
+        stacked = stack_levels(features, grid_level).double()
+        count += stacked[..., 0].numel()
+        squares += torch.stack([part.square().sum() for part in torch.split(stacked, channels, dim=-1)]).cpu()
+    scales = (squares / count).sqrt().clamp_min(1e-12)
+    generator = torch.Generator().manual_seed(seed)
+    dims = min(dims, sum(channels))
+    basis, _ = torch.linalg.qr(torch.randn(sum(channels), dims, generator=generator, dtype=torch.float64))
+    per_channel = torch.cat([(1 / scale).expand(n) for scale, n in zip(scales, channels, strict=True)])
+    projection = (per_channel[:, None] * basis).float()
+    network.embedding = Embedding(grid_level, projection.to(runtime.device))
+    return network
+
+
+def extract_features(
+    paths: Sequence[Path], network: FeatureNetwork, progress: StageProgress, *, stage: str = "features"
+) -> Tensor:
+    """Embed every image once.
+
+    Returns:
+        (N, h, w, D) float32 on the CPU, in the order of `paths`.
+
+    Raises:
+        DatasetError: An image cannot be read.
+    """
+    embedded: Tensor | None = None
+    done = 0
+    for batch in read_samples(paths, network.preprocess_param):
+        part = network.embed([sample.image for sample in batch]).cpu()
+        if embedded is None:
+            embedded = torch.empty((len(paths), *part.shape[1:]))
+        embedded[done : done + len(part)] = part
+        done += len(part)
+        progress(stage, done, len(paths))
+    if embedded is None:
+        raise DatasetError("there is no image to learn from")
+    return embedded
