@@ -7,11 +7,11 @@ from collections.abc import Callable
 from inspector.anomaly.errors import ImageError
 from inspector.anomaly.image import ImageHeader, ImageLimits, decoded_bytes, read_image_header
 from inspector.budget import FRAME_OVERHEAD_BYTES, Budget
-from inspector.bus import ConsumedRecord
 from inspector.clock import Clock, monotonic_deadline_s
 from inspector.config import LimitSettings
 from inspector.inflight import Frame, Refusal
 from inspector.lease import Lease
+from inspector.ports import ConsumedRecord
 from inspector.route import Route
 from schemas import CameraFrame, Identity, RecordSource, SchemaError, decode, identity_from_headers
 from schemas.base import MAX_INTEGER

@@ -1,4 +1,4 @@
-"""Kafka: the only module that knows aiokafka. What it needs of a bus stands in two protocols that fakes keep too.
+"""Kafka, behind the protocols of `ports`. No other module of the service's flow knows aiokafka.
 
 What is done here because aiokafka 0.14 would otherwise surprise: one assignor, no automatic commits, `getmany` that is
 never given an empty list (it means all) nor cancelled, commits of explicit offsets only, whole record batches as the unit
@@ -12,7 +12,7 @@ import contextlib
 import logging
 import ssl
 from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -33,11 +33,9 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from inspector.config import KafkaSettings
 from inspector.errors import AccessError, BusError, MessageTooLargeError, StaleCommitError
+from inspector.ports import RECORD_OVERHEAD_BYTES, ConsumedRecord, Partition, ProducedRecord, RebalanceListener
 
 log = logging.getLogger(__name__)
-
-Partition = tuple[str, int]
-"""Topic and number."""
 
 T = TypeVar("T")
 
@@ -47,7 +45,6 @@ FETCH_BYTES = 16 * 1024 * 1024
 SEND_BATCH_BYTES = 256 * 1024
 """What one record batch holds at most, unless a single record is larger."""
 
-RECORD_OVERHEAD_BYTES = 128
 HEARTBEAT_MS = 1000
 ABANDON_TIMEOUT_S = 5.0
 
@@ -58,116 +55,6 @@ _HOPELESS = (
     TopicAuthorizationFailedError,
 )
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
-
-
-class ConsumedRecord(Protocol):
-    """A record as read; `value` is held by reference, never copied here."""
-
-    @property
-    def topic(self) -> str: ...  # noqa: D102 the names are Kafka's
-    @property
-    def partition(self) -> int: ...  # noqa: D102
-    @property
-    def offset(self) -> int: ...  # noqa: D102
-    @property
-    def key(self) -> bytes | None: ...  # noqa: D102
-    @property
-    def value(self) -> bytes | None: ...  # noqa: D102
-    @property
-    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...  # noqa: D102
-
-
-class ProducedRecord(NamedTuple):
-    """A record to send."""
-
-    topic: str
-    key: bytes
-    value: bytes
-    headers: list[tuple[str, bytes]]
-
-    @property
-    def size_bytes(self) -> int:
-        """What it takes in a record batch, at most."""
-        headers = sum(len(name) + len(value) + 8 for name, value in self.headers)
-        return len(self.key) + len(self.value) + headers + RECORD_OVERHEAD_BYTES
-
-
-class RebalanceListener(Protocol):
-    """Told about every change of the assignment, on the event loop, while the consumer delivers nothing."""
-
-    async def on_assigned(self, partitions: set[Partition]) -> None:
-        """Take note of the complete new assignment."""
-        ...
-
-    async def on_revoked(self, partitions: set[Partition]) -> None:
-        """Finish and commit; when this returns, others may get the partitions."""
-        ...
-
-
-class FrameConsumer(Protocol):
-    """Reads one topic as a member of a group."""
-
-    async def start(self, listener: RebalanceListener) -> None:
-        """Connect and join the group; the first assignment comes later, through `listener`."""
-        ...
-
-    async def read(
-        self, partitions: Sequence[Partition], *, timeout_s: float, max_records: int
-    ) -> Mapping[Partition, Sequence[ConsumedRecord]]:
-        """Return what is there of these partitions, waiting up to `timeout_s` (longer during a rebalance).
-
-        Raises:
-            AccessError: An operator must act.
-            BusError: Reading may go on.
-        """
-        ...
-
-    async def commit(self, offsets: Mapping[Partition, int]) -> None:
-        """Commit these offsets; may be cancelled.
-
-        Raises:
-            StaleCommitError: The group has rebalanced.
-            BusError: They are not committed.
-        """
-        ...
-
-    def end_offset(self, partition: Partition) -> int | None:
-        """Return the offset behind the partition's last record as of the last fetch."""
-        ...
-
-    async def stop(self) -> None:
-        """Leave the group and disconnect; commits nothing."""
-        ...
-
-
-class ResultProducer(Protocol):
-    """Sends records in batches that arrive as a whole or not at all."""
-
-    async def start(self) -> None:
-        """Connect."""
-        ...
-
-    async def partition_for(self, topic: str, key: bytes) -> int:
-        """Return the partition that Kafka's default partitioner gives this key.
-
-        Raises:
-            BusError: The topic is unknown or may not be read about.
-        """
-        ...
-
-    async def send(self, partition: Partition, records: Sequence[ProducedRecord]) -> int:
-        """Send the first of `records`, as many as fit one record batch; return how many all replicas acknowledged.
-
-        Raises:
-            MessageTooLargeError: The broker will never take it.
-            AccessError: An operator must act.
-            BusError: Whether they arrived is unknown; the same records are to be sent again.
-        """
-        ...
-
-    async def stop(self) -> None:
-        """Disconnect; what was not acknowledged is lost."""
-        ...
 
 
 def connection_arguments(kafka: KafkaSettings) -> dict[str, Any]:

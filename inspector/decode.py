@@ -1,20 +1,109 @@
-"""One frame's bytes to pixels, on a worker thread; what is wrong with one frame stays with that frame."""
+"""Bytes to pixels on worker threads: most urgent first, within the byte budget, not further ahead than is useful."""
 
 from __future__ import annotations
 
+import functools
 import logging
+from collections.abc import Callable
+from typing import Protocol
 
 from inspector.anomaly.errors import GeometryError, ImageError
 from inspector.anomaly.image import ImageLimits, RawLayout, decode_image
 from inspector.anomaly.types import DLSample
-from inspector.inflight import Refusal
+from inspector.budget import FRAME_OVERHEAD_BYTES
+from inspector.inflight import Frame, Refusal
 from inspector.route import Model
+from inspector.turns import TurnQueues
 from schemas import CameraFrame
 
 log = logging.getLogger(__name__)
 
+Decoded = DLSample | Refusal
 
-def decode_frame(message: CameraFrame, model: Model, limits: ImageLimits) -> DLSample | Refusal:
+
+class Submit(Protocol):
+    """Runs a job on a worker thread and hands its outcome back to the event loop."""
+
+    def __call__(self, job: Callable[[], Decoded], done: Callable[[Decoded], None]) -> None: ...  # noqa: D102
+
+
+class DecodeStage:
+    """Frames that wait for decoding, and those that are being decoded. Event loop only."""
+
+    def __init__(
+        self, *, ahead: int, limits: ImageLimits, submit: Submit, on_decoded: Callable[[Frame, Decoded], None]
+    ) -> None:
+        """Decode with `submit`.
+
+        Args:
+            ahead: frames that may be decoded and not yet scored; more would only grow old in memory.
+            limits: what is accepted.
+            submit: the worker threads.
+            on_decoded: gets each frame back, with its picture or the reason why there is none.
+        """
+        self._ahead = ahead
+        self._limits = limits
+        self._submit = submit
+        self._on_decoded = on_decoded
+        self._waiting: TurnQueues[Frame] = TurnQueues()
+        self._running = 0
+
+    def __len__(self) -> int:
+        """Return the number of frames that wait."""
+        return len(self._waiting)
+
+    def push(self, frame: Frame) -> None:
+        """Add an admitted frame."""
+        self._waiting.push(frame)
+
+    def drop_expired(self, now_s: float) -> list[Frame]:
+        """Remove and return frames whose deadline has passed."""
+        return self._waiting.drop_expired(now_s)
+
+    def remove(self, unwanted: Callable[[Frame], bool]) -> list[Frame]:
+        """Remove and return waiting frames."""
+        return self._waiting.remove(unwanted)
+
+    def start(self, *, decoded: int, scoring: int, now_s: float) -> list[Frame]:
+        """Start what may be started; return it.
+
+        Args:
+            decoded: frames that are decoded and wait for the device.
+            scoring: frames that the device has.
+            now_s: the monotonic time.
+        """
+        started: list[Frame] = []
+        while self._running + decoded < self._ahead:
+            frame = self._waiting.most_urgent()
+            if frame is None or not self._reserve(frame, alone=self._running + decoded + scoring == 0):
+                break
+            self._waiting.take(1, now_s)
+            message, route = frame.message, frame.route
+            if message is None or route is None:
+                raise ValueError("a frame without message or route cannot be decoded")
+            self._running += 1
+            started.append(frame)
+            job = functools.partial(decode_frame, message, route.model, self._limits)
+            self._submit(job, functools.partial(self._done, frame))
+        return started
+
+    def _reserve(self, frame: Frame, *, alone: bool) -> bool:
+        """Reserve what decoding takes; beyond the limit where there is nothing else in flight that could make room."""
+        if alone:
+            frame.reservation.force(frame.decoding_bytes)
+            return True
+        return frame.reservation.grow(frame.decoding_bytes)
+
+    def _done(self, frame: Frame, outcome: Decoded) -> None:
+        self._running -= 1
+        if frame.live and isinstance(outcome, DLSample):
+            frame.sample = outcome
+            frame.message = None  # the encoded image is of no more use
+            frame.reservation.shrink_to(FRAME_OVERHEAD_BYTES + len(frame.value or b"") + frame.decoding_bytes)
+        self._on_decoded(frame, outcome)
+
+
+def decode_frame(message: CameraFrame, model: Model, limits: ImageLimits) -> Decoded:
     """Return the picture, decoded at the scale that `model` needs, or why there is none. Thread safe; never raises."""
     try:
         if not message.is_intact():

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from inspector.anomaly.errors import UncalibratedError
 from inspector.anomaly.threshold import threshold_dl_anomaly_results
 from inspector.anomaly.types import AnomalyRegion, DLResult
-from inspector.bus import ProducedRecord
 from inspector.clock import Clock
 from inspector.config import TopicSettings
 from inspector.inflight import Frame, Outgoing, Refusal
+from inspector.ports import ProducedRecord
 from schemas import (
     MAX_COMPONENTS,
     MAX_RLE_BYTES,

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from inspector.anomaly.types import DLResult, DLSample
 from inspector.budget import Reservation
-from inspector.bus import ProducedRecord
 from inspector.lease import Lease
+from inspector.ports import ProducedRecord
 from inspector.route import Model, Route
 from schemas import CameraFrame, Identity, Reason, RecordSource, Status
 

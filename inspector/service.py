@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 from prometheus_client import CollectorRegistry
 
 from inspector.budget import memory_bound_bytes
-from inspector.bus import FETCH_BYTES, SEND_BATCH_BYTES, FrameConsumer, KafkaConsumer, KafkaProducer, ResultProducer
+from inspector.bus import FETCH_BYTES, SEND_BATCH_BYTES, KafkaConsumer, KafkaProducer
 from inspector.clock import Clock, SystemClock
 from inspector.config import Settings
 from inspector.engine import Engine
@@ -32,6 +32,7 @@ from inspector.errors import AccessError, BusError, InspectorError
 from inspector.health import HEARTBEAT_S, Health, HealthServer
 from inspector.metrics import Metrics
 from inspector.pipeline import Parts, Pipeline
+from inspector.ports import FrameConsumer, ResultProducer
 from inspector.registry import Registry, load_routes
 from inspector.route import Model
 from inspector.workers import Workers

@@ -14,10 +14,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from inspector.bus import Partition, ProducedRecord, ResultProducer
 from inspector.clock import Clock
 from inspector.errors import AccessError, BusError, MessageTooLargeError
 from inspector.inflight import Outgoing
+from inspector.ports import Partition, ProducedRecord, ResultProducer
 
 log = logging.getLogger(__name__)
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from inspector.bus import ConsumedRecord, FrameConsumer, Partition
 from inspector.clock import Clock
 from inspector.errors import AccessError, BusError, StaleCommitError
 from inspector.lease import Lease
 from inspector.metrics import Metrics
+from inspector.ports import ConsumedRecord, FrameConsumer, Partition
 
 log = logging.getLogger(__name__)
 
@@ -21,41 +23,51 @@ GIVE_UP_S = 30.0
 COMMIT_TIMEOUT_S = 5.0
 
 
+class Flow(Protocol):
+    """What becomes of the records, as far as the source needs to know."""
+
+    def read(self, lease: Lease, records: Sequence[ConsumedRecord]) -> None:
+        """Take records, in order; each is to be acknowledged to its lease."""
+        ...
+
+    def closing(self, leases: Sequence[Lease]) -> None:
+        """Begin nothing more under these leases, and finish what was begun; what is given up is abandoned."""
+        ...
+
+    def ended(self, leases: Sequence[Lease]) -> None:
+        """Drop all that is left of these leases."""
+        ...
+
+
 class Source:
     """The consumer's side: reading, rebalancing, committing. Event loop only."""
 
-    def __init__(  # noqa: PLR0913 the seams to everything that it must not know
+    def __init__(
         self,
         consumer: FrameConsumer,
+        flow: Flow,
         *,
         cap: int,
         headroom: Callable[[], int],
-        on_records: Callable[[Lease, Sequence[ConsumedRecord]], None],
-        settle: Callable[[Sequence[Lease], float], Awaitable[None]],
-        forget: Callable[[Sequence[Lease]], None],
         clock: Clock,
         metrics: Metrics,
         drain_timeout_s: float,
     ) -> None:
-        """Read with `consumer`.
+        """Read with `consumer`, hand on to `flow`.
 
         Args:
             consumer: started by `start`.
+            flow: gets the records, and calls `wake` after each acknowledgement.
             cap: offsets that a partition may have between its mark and the last one read.
             headroom: how many partitions may be read now without exceeding the byte budget.
-            on_records: takes records, in order, each to be acknowledged to its lease.
-            settle: finishes what was begun under closing leases, until a monotonic time.
-            forget: drops all that is left of ended leases.
-            clock: for the drain's deadline.
+            clock: tells how long reading has been failing.
             metrics: told about assignments, commits and lag.
-            drain_timeout_s: for settling and committing together, on revoke and on stop.
+            drain_timeout_s: for finishing and committing together, when partitions are revoked.
         """
         self._consumer = consumer
+        self._flow = flow
         self._cap = cap
         self._headroom = headroom
-        self._on_records = on_records
-        self._settle = settle
-        self._forget = forget
         self._clock = clock
         self._metrics = metrics
         self._drain_timeout_s = drain_timeout_s
@@ -78,8 +90,9 @@ class Source:
         return list(self._leases.values())
 
     def wake(self) -> None:
-        """Look again whether a partition may be read."""
+        """Look again: something was acknowledged, or the leases are others."""
         self._wake.set()
+        self._wake = asyncio.Event()
 
     async def start(self) -> None:
         """Connect and join the group."""
@@ -96,7 +109,7 @@ class Source:
         while not self._stopping:
             partitions = self._readable()
             if not partitions:
-                await self._idle()
+                await self._woken(IDLE_TIMEOUT_S)
                 continue
             try:
                 chunks = await self._consumer.read(partitions, timeout_s=READ_TIMEOUT_S, max_records=self._cap)
@@ -173,12 +186,13 @@ class Source:
 
     async def _release(self, timeout_s: float) -> bool:
         """Close, settle, commit and end all leases in the time given; the eager protocol revokes all at once."""
-        leases, until_s = self.leases, self._clock.monotonic_s() + timeout_s
+        leases = self.leases
         try:
             for lease in leases:
                 lease.close()
             commit_s = min(COMMIT_TIMEOUT_S, timeout_s / 4)
-            await self._settle(leases, until_s - commit_s)
+            self._flow.closing(leases)
+            await self._settled(leases, timeout_s - commit_s)
             await self.commit(commit_s)
             return not any(lease.in_flight for lease in leases)
         finally:
@@ -186,7 +200,14 @@ class Source:
                 lease.end()
                 if self._leases.get(lease.partition) is lease:
                     del self._leases[lease.partition]
-            self._forget(leases)
+            self._flow.ended(leases)
+
+    async def _settled(self, leases: Sequence[Lease], timeout_s: float) -> None:
+        """Wait until nothing is in flight under these leases, up to `timeout_s`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while any(lease.in_flight for lease in leases):
+                    await self._wake.wait()
 
     def _readable(self) -> list[Partition]:
         """Return the partitions to read now: below their cap, as many as the byte budget has room for, in turn."""
@@ -198,13 +219,11 @@ class Source:
             partitions = (partitions[start:] + partitions[:start])[:room]
         return partitions
 
-    async def _idle(self) -> None:
-        self._wake.clear()
-        try:
-            async with asyncio.timeout(IDLE_TIMEOUT_S):
+    async def _woken(self, timeout_s: float) -> None:
+        """Wait for the next `wake`, up to `timeout_s`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
                 await self._wake.wait()
-        except TimeoutError:
-            return
 
     def _take(self, partition: Partition, records: Sequence[ConsumedRecord]) -> None:
         lease = self._leases.get(partition)
@@ -218,7 +237,7 @@ class Source:
             if record.offset <= read_to:
                 self._metrics.duplicate_delivery()
         self._read_to[partition] = max(read_to, fresh[-1].offset)
-        self._on_records(lease, fresh)
+        self._flow.read(lease, fresh)
 
     def _report_lag(self) -> None:
         for lease in self.leases:

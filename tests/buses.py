@@ -8,16 +8,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from inspector.bus import (
-    FrameConsumer,
-    KafkaConsumer,
-    KafkaProducer,
-    ResultProducer,
-    consumer_client,
-    producer_client,
-)
+from inspector.bus import KafkaConsumer, KafkaProducer, consumer_client, producer_client
 from inspector.clients.topics import apply_topics
 from inspector.config import KafkaSettings, Settings, TopicSettings
+from inspector.ports import FrameConsumer, ResultProducer
 from schemas import DeadLetter, DLResultMessage, decode
 from tests.fakes import FakeBroker, FakeConsumer, FakeProducer
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from inspector.anomaly.errors import GeometryError
 from inspector.anomaly.types import DLPreprocessParam, DLResult, DLSample, Thresholds
-from inspector.bus import ConsumedRecord, Partition, ProducedRecord, RebalanceListener, ResultProducer
 from inspector.errors import BusError, StaleCommitError
+from inspector.ports import ConsumedRecord, Partition, ProducedRecord, RebalanceListener, ResultProducer
 
 
 class FakeClock:

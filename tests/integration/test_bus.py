@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from inspector.bus import KafkaConsumer, KafkaProducer, ProducedRecord, producer_client
+from inspector.bus import KafkaConsumer, KafkaProducer, producer_client
 from inspector.bus_admin import TopicSpec, connect_admin
 from inspector.config import KafkaSettings
 from inspector.errors import BusError, MessageTooLargeError
+from inspector.ports import ProducedRecord
 from tests.buses import KafkaBus
 
 

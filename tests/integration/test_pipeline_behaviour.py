@@ -15,10 +15,10 @@ import msgpack
 import pytest
 
 from inspector.anomaly.types import Thresholds
-from inspector.bus import FrameConsumer, Partition, ProducedRecord, ResultProducer
 from inspector.clock import Clock
 from inspector.config import KafkaSettings, Settings, TopicSettings
 from inspector.errors import BusError
+from inspector.ports import FrameConsumer, Partition, ProducedRecord, ResultProducer
 from inspector.service import EXIT_CLEAN, EXIT_CUT_SHORT, EXIT_FAILED, Service
 from schemas import DLResultMessage, encode, frame_headers, result_id_of_record
 from tests.buses import BusUnderTest, KafkaBus, MemoryBus, wait_until
@@ -449,7 +449,7 @@ async def test_a_stop_finishes_what_was_begun_and_commits_it(stage: Stage) -> No
     service, task = await stage.start()
     await asyncio.to_thread(scoring.wait, 60)
     service.stop()
-    await wait_until(lambda: service.pipeline is not None and service.pipeline._settling)
+    await wait_until(lambda: service.pipeline is not None and service.pipeline._draining)
     gate.set()
     assert await task == EXIT_CLEAN
     results = await stage.bus.results()

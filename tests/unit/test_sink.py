@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from inspector import sink as sink_module
 from inspector.budget import Budget
-from inspector.bus import Partition, ProducedRecord
 from inspector.errors import AccessError, BusError, MessageTooLargeError
 from inspector.inflight import Frame, Outgoing
 from inspector.lease import Lease
+from inspector.ports import Partition, ProducedRecord
 from inspector.sink import Sink
 from schemas import Identity, RecordSource
 from tests.fakes import FakeClock

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from inspector.bus import ConsumedRecord, Partition
 from inspector.errors import AccessError, BusError, StaleCommitError
 from inspector.lease import Lease
 from inspector.metrics import Metrics
+from inspector.ports import ConsumedRecord, Partition
 from inspector.source import Source
 from tests.fakes import FakeBroker, FakeClock, FakeConsumer
 
 TOPIC = "frames"
+
+
+class Flow:
+    """What stands behind the source: keeps the records until the test acknowledges them."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    def read(self, lease: Lease, records: Sequence[ConsumedRecord]) -> None:
+        self._bench.read += [(lease, record) for record in records]
+
+    def closing(self, leases: Sequence[Lease]) -> None:
+        self._bench.on_closing(leases)
+
+    def ended(self, leases: Sequence[Lease]) -> None:
+        self._bench.forgotten += leases
 
 
 class Bench:
@@ -28,24 +44,22 @@ class Bench:
         self.registry = CollectorRegistry()
         self.read: list[tuple[Lease, ConsumedRecord]] = []
         self.room = room
-        self.settled: list[list[Lease]] = []
+        self.on_closing: Callable[[Sequence[Lease]], None] = self._give_up
         self.forgotten: list[Lease] = []
-        self.settle: Callable[[Sequence[Lease]], Awaitable[None]] = self._settle_nothing
         self.source = Source(
             self.consumer,
+            Flow(self),
             cap=cap,
             headroom=lambda: self.room,
-            on_records=lambda lease, records: self.read.extend((lease, record) for record in records),
-            settle=lambda leases, _until_s: self.settle(leases),
-            forget=self.forgotten.extend,
             clock=self.clock,
             metrics=Metrics(self.registry),
             drain_timeout_s=drain_timeout_s,
         )
         self.task: asyncio.Task[None] | None = None
 
-    async def _settle_nothing(self, leases: Sequence[Lease]) -> None:
-        self.settled.append(list(leases))
+    def _give_up(self, _leases: Sequence[Lease]) -> None:
+        for lease, record in self.read:
+            lease.abandon(record.offset)
 
     def publish(self, partition: int, count: int = 1) -> None:
         for _ in range(count):
@@ -87,7 +101,32 @@ async def test_only_what_is_acknowledged_is_committed() -> None:
     await bench.source.commit(1)
     await bench.source.commit(1)
     assert bench.broker.commits == [{(TOPIC, 0): 1}]
-    assert await bench.stop() is False, "two are still in flight"
+    assert await bench.stop() is True, "the other two were given up, so nobody waits for them"
+    assert bench.broker.committed == {(TOPIC, 0): 1}
+
+
+async def test_a_stop_waits_for_what_is_in_flight_and_no_longer_than_it_may() -> None:
+    bench = Bench()
+    bench.publish(0, 2)
+    await bench.start()
+    await bench.until(lambda: len(bench.read) == 2)
+    bench.on_closing = lambda _leases: None
+    stopping = asyncio.create_task(bench.source.stop(5))
+    await bench.until(lambda: bench.source.leases[0].closing)
+    for lease, record in bench.read:
+        assert not stopping.done()
+        lease.acknowledge(record.offset)
+        bench.source.wake()
+        await asyncio.sleep(0)
+    assert await stopping is True
+    assert bench.broker.committed == {(TOPIC, 0): 2}
+
+    late = Bench()
+    late.publish(0)
+    await late.start()
+    await late.until(lambda: len(late.read) == 1)
+    late.on_closing = lambda _leases: None
+    assert await late.source.stop(0.05) is False
 
 
 async def test_gaps_in_the_offsets_do_not_stall_commits() -> None:
@@ -137,24 +176,24 @@ async def test_a_rebalance_settles_commits_and_opens_new_leases() -> None:
     await bench.until(lambda: len(bench.read) == 2)
     old = bench.source.leases
 
-    async def finish(_leases: Sequence[Lease]) -> None:
+    def finish(_leases: Sequence[Lease]) -> None:
         assert all(lease.closing and lease.live for lease in old)
         bench.acknowledge_all()
 
-    bench.settle = finish
+    bench.on_closing = finish
     await bench.broker.rebalance()
     assert bench.broker.committed == {(TOPIC, 0): 2}
     assert all(lease.ended for lease in old)
     assert bench.forgotten == old
     assert [lease.epoch for lease in bench.source.leases] == [2, 2]
-    bench.settle = bench._settle_nothing
+    bench.on_closing = bench._give_up
     bench.publish(0, 1)
     await bench.until(lambda: len(bench.read) == 1)
     await bench.stop()
 
 
 async def test_a_late_acknowledgement_of_a_revoked_lease_commits_nothing() -> None:
-    bench = Bench(partitions=1)
+    bench = Bench(partitions=1, drain_timeout_s=0.05)
     bench.publish(0, 2)
     await bench.start()
     await bench.until(lambda: len(bench.read) == 2)
@@ -270,14 +309,14 @@ async def test_a_revocation_never_raises_into_the_consumer() -> None:
     bench = Bench()
     await bench.start()
 
-    async def fail(_leases: Sequence[Lease]) -> None:
-        raise RuntimeError("settling failed")
+    def fail(_leases: Sequence[Lease]) -> None:
+        raise RuntimeError("closing failed")
 
-    bench.settle = fail
+    bench.on_closing = fail
     old = bench.source.leases
     await bench.source.on_revoked({(TOPIC, 0)})
     assert all(lease.ended for lease in old)
-    bench.settle = bench._settle_nothing
+    bench.on_closing = bench._give_up
     await bench.stop()
 
 
