@@ -1,0 +1,158 @@
+"""A tiny but real model for tests: the published backbone, fitted in a second on generated pictures of striped parts."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from inspector.anomaly.bundle import write_dl_model
+from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.detectors.padim import fit_padim
+from inspector.anomaly.detectors.patchcore import fit_patchcore
+from inspector.anomaly.model import AnomalyModel, ModelIdentity, ScoreRule
+from inspector.anomaly.types import SIZE_STEP, DLPreprocessParam, ImageGeometry, ScoreScale, Thresholds
+from trainer.features import build_network, extract_features
+
+Picture = NDArray[np.uint8]
+
+LEVELS = (3, 4)
+NUM_TRAIN = 16
+NUM_PROBES = 8
+"""Pictures of each class that the scale is chosen on: ok ones below the threshold, nok ones above it, with room."""
+
+
+def ok_picture(rng: np.random.Generator, *, width: int = 64, height: int = 64, channels: int = 3) -> Picture:
+    """A striped part whose stripes, brightness and noise vary a little; (H, W) or (H, W, 3) uint8."""
+    x, y = np.meshgrid(np.arange(width) / width, np.arange(height) / height)
+    stripes = 128 + 50 * np.sin(2 * np.pi * (4 * x + y) + rng.uniform(-0.3, 0.3)) + rng.uniform(-6, 6)
+    tinted = stripes if channels == 1 else stripes[..., None] * np.array([1.0, 0.8, 0.6])
+    noisy = tinted + rng.normal(0, 2, tinted.shape)
+    return np.asarray(noisy.clip(0, 255), dtype=np.uint8)
+
+
+def nok_picture(rng: np.random.Generator, *, width: int = 64, height: int = 64, channels: int = 3) -> Picture:
+    """The same part with a dark spot a quarter of the picture wide."""
+    picture = ok_picture(rng, width=width, height=height, channels=channels)
+    centre = (int(rng.uniform(0.3, 0.7) * width), int(rng.uniform(0.3, 0.7) * height))
+    cv2.circle(picture, centre, max(2, min(width, height) // 8), (10,) * channels, thickness=-1)
+    return picture
+
+
+def encoded(picture: Picture, encoding: Literal["jpeg", "png"] = "png") -> bytes:
+    """Encode a gray or RGB picture."""
+    bgr = picture if picture.ndim == 2 else np.ascontiguousarray(picture[..., ::-1])
+    is_coded, data = cv2.imencode({"jpeg": ".jpg", "png": ".png"}[encoding], bgr)
+    assert is_coded
+    return data.tobytes()
+
+
+def ok_image(
+    rng: np.random.Generator,
+    *,
+    width: int = 64,
+    height: int = 64,
+    channels: int = 3,
+    encoding: Literal["jpeg", "png"] = "png",
+) -> bytes:
+    """An encoded picture that the model of the same geometry calls ok."""
+    return encoded(ok_picture(rng, width=width, height=height, channels=channels), encoding)
+
+
+def nok_image(
+    rng: np.random.Generator,
+    *,
+    width: int = 64,
+    height: int = 64,
+    channels: int = 3,
+    encoding: Literal["jpeg", "png"] = "png",
+) -> bytes:
+    """An encoded picture that the model of the same geometry calls nok."""
+    return encoded(nok_picture(rng, width=width, height=height, channels=channels), encoding)
+
+
+def tiny_model(
+    *,
+    width: int = 64,
+    height: int = 64,
+    channels: Literal[1, 3] = 3,
+    name: str = "tiny",
+    detector: DetectorName = "padim",
+    seed: int = 0,
+) -> AnomalyModel:
+    """Fit a model on generated pictures; its input is about as large as they are.
+
+    Args:
+        width: Of the pictures, in pixels.
+        height: Of the pictures, in pixels.
+        channels: Of the pictures.
+        name: Of the model.
+        detector: What is fitted.
+        seed: Decides the pictures and every random choice.
+    """
+    rng = np.random.default_rng(seed)
+    step = SIZE_STEP
+    param = DLPreprocessParam(
+        image_width=max(step, round(width / step) * step), image_height=max(step, round(height / step) * step)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / f"{index}.png" for index in range(NUM_TRAIN)]
+        for path in paths:
+            path.write_bytes(ok_image(rng, width=width, height=height, channels=channels))
+        network = build_network(
+            paths, param, backbone="efficientnet_lite0", levels=LEVELS, grid_level=0, dims=32, seed=seed
+        )
+        embedded = extract_features(paths, network, _silent)
+    fitted = fit_padim(embedded) if detector == "padim" else fit_patchcore(embedded, coreset=200, seed=seed)
+    model = AnomalyModel(
+        identity=ModelIdentity(name, "1", ""),
+        network=network,
+        detector=fitted,
+        scale=ScoreScale(s=1.0),
+        rule=ScoreRule(top_share=0.02),
+        geometry=ImageGeometry(width=width, height=height, channels=channels),
+        thresholds=Thresholds(classification=0.5, segmentation=0.5),
+    )
+    # A score of one half lies in the middle (of the logarithms) between the worst ok and the mildest nok picture.
+    probes = (
+        [picture(rng, width=width, height=height, channels=channels) for _ in range(NUM_PROBES)]
+        for picture in (ok_picture, nok_picture)
+    )
+    ok, nok = (model.rule.apply(fitted.distances(network.embed(pictures))) for pictures in probes)
+    assert float(ok.max()) < float(nok.min()), "the generated defects do not show"
+    model.scale = ScoreScale(s=float(torch.sqrt(ok.max() * nok.min())))
+    return model
+
+
+def make_bundle(
+    folder: Path,
+    *,
+    width: int = 64,
+    height: int = 64,
+    channels: Literal[1, 3] = 3,
+    name: str = "tiny",
+    detector: DetectorName = "padim",
+    seed: int = 0,
+) -> Path:
+    """Fit a `tiny_model` and write it to `folder / name`, with one golden picture of each class; returns that path."""
+    model = tiny_model(width=width, height=height, channels=channels, name=name, detector=detector, seed=seed)
+    rng = np.random.default_rng(seed + 1)
+    golden = [picture(rng, width=width, height=height, channels=channels) for picture in (ok_picture, nok_picture)]
+    write_dl_model(
+        folder / name, model, created_at="2026-01-01T00:00:00+00:00", detector=detector, golden_images=golden
+    )
+    return folder / name
+
+
+def write_tiny_bundle(path: Path) -> Path:
+    """`make_bundle` for square gray pictures, such as those of `tests.frames`."""
+    return make_bundle(path.parent, name=path.name, channels=1)
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Nobody watches a test's fit."""
