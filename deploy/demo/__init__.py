@@ -1,0 +1,1 @@
+"""The demo: two cameras, two models and a broker on this machine, driven by the public commands."""
