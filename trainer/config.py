@@ -42,12 +42,12 @@ class FitSettings(BaseModel):
     out: Path = Field(description="folder of the model bundle to write")
     anomaly_dir: Path | None = Field(None, description="folder of masks, unless it is IMAGES/ground_truth")
     all_ok: CliImplicitFlag[bool] = Field(False, description="every image is ok, whatever its folder is called")
-    detector: DetectorName = Field("patchcore", description="memory bank, or a Gaussian for each position")
+    detector: DetectorName = Field("padim", description="a Gaussian for each position, or a memory bank")
     width: Side | None = Field(None, description="model input, a multiple of 32; chosen from the images by default")
     height: Side | None = Field(None, description="as width, and given together with it")
     coreset: int | None = Field(None, ge=1, le=100_000, description="patches in the memory bank (patchcore)")
     max_train: int | None = Field(None, ge=2, description="most images to fit on; the others calibrate")
-    max_false_rejects: float = Field(0.01, gt=0, lt=1, description="share of ok parts that may be rejected")
+    max_false_rejects: float = Field(0.05, gt=0, lt=1, description="share of ok parts that may be rejected")
     seed: int = Field(0, ge=0, lt=2**31, description="decides every random choice")
     name: str | None = Field(
         None, pattern=r"^[A-Za-z0-9._-]{1,64}$", description="name of the model; that of the bundle's folder by default"

@@ -9,7 +9,6 @@ import base64
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
 import cv2
@@ -145,21 +144,6 @@ def render_report(report: Report) -> str:
     )
     environment.filters |= {"percent": as_percent, "figure": as_figure, "data_uri": _data_uri, "shape": _shape}
     return environment.get_template("report.html.jinja").render(report=report)
-
-
-def write_report(report: Report, path: Path) -> None:
-    """Write the page, whole or not at all.
-
-    Raises:
-        OutputError: The file cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        partial.write_text(render_report(report), encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(f"cannot write the report {path}: {error.strerror}") from error
 
 
 def shrink(image: NDArray[np.uint8], side: int = PICTURE_SIDE) -> NDArray[np.uint8]:

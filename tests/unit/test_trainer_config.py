@@ -15,13 +15,13 @@ def test_defaults_of_fit() -> None:
     settings = parse_settings(FIT)
     assert isinstance(settings, FitSettings)
     assert (settings.images, settings.out) == (Path("in"), Path("bundle"))
-    assert (settings.detector, settings.seed, settings.max_false_rejects) == ("patchcore", 0, 0.01)
+    assert (settings.detector, settings.seed, settings.max_false_rejects) == ("padim", 0, 0.05)
     assert (settings.width, settings.height, settings.coreset, settings.max_train) == (None, None, None, None)
     assert not any((settings.json_output, settings.overwrite, settings.all_ok))
 
 
 def test_every_option_of_fit_arrives() -> None:
-    options = "--detector patchcore --width 256 --height 352 --coreset 500 --max-train 200 --max-false-rejects 0.05"
+    options = "--detector patchcore --width 256 --height 352 --coreset 500 --max-train 200 --max-false-rejects 0.02"
     more = "--seed 3 --name cam-1 --overwrite --all-ok --anomaly-dir masks --json"
     settings = parse_settings([*FIT, *options.split(), *more.split()])
     assert settings == FitSettings(
@@ -34,7 +34,7 @@ def test_every_option_of_fit_arrives() -> None:
         height=352,
         coreset=500,
         max_train=200,
-        max_false_rejects=0.05,
+        max_false_rejects=0.02,
         seed=3,
         name="cam-1",
         overwrite=True,

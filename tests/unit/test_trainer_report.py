@@ -4,16 +4,14 @@ import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
 
-from trainer.errors import OutputError
 from trainer.evaluate import PixelAuroc, evaluate_dl_model
 from trainer.histogram import HistogramRow, score_histogram
-from trainer.report import Calibration, Picture, PictureRow, Report, render_report, shrink, write_report
+from trainer.report import Calibration, Picture, PictureRow, Report, render_report, shrink
 
 CALIBRATION = Calibration(
     method="out_of_fold",
@@ -143,14 +141,6 @@ def test_a_measure_is_never_rounded_up_to_perfect(value: float, shown: str) -> N
 def test_rates_keep_the_digits_that_matter(bound: float, shown: str) -> None:
     page = render_report(replace(report(), calibration=replace(CALIBRATION, false_reject_bound=bound)))
     assert f"<dt>False-reject bound</dt><dd>{shown}\u00a0%</dd>" in page
-
-
-def test_report_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
-    write_report(report(), tmp_path / "report.html")
-    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
-    assert (tmp_path / "report.html").read_text(encoding="utf-8").endswith("</html>")
-    with pytest.raises(OutputError, match=r"nowhere/report\.html"):
-        write_report(report(), tmp_path / "nowhere" / "report.html")
 
 
 def test_pictures_are_shrunk_to_fit() -> None:

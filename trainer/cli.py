@@ -1,0 +1,134 @@
+"""The commands `trainer fit` and `trainer apply`: progress on standard error, the answer on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from trainer.config import ApplySettings, FitSettings, parse_settings
+from trainer.errors import SettingsError, TrainerError
+
+if TYPE_CHECKING:
+    from trainer.apply import ImageVerdict
+    from trainer.outcome import FitOutcome
+    from trainer.progress import StageProgress
+
+REFUSED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+_BOXES_SHOWN = 3
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command.
+
+    Returns:
+        Exit status: 0 done, 1 refused or an image could not be scored, 2 wrong usage, 130 interrupted.
+
+    Raises:
+        SystemExit: Wrong usage, or help was asked for.
+    """
+    try:
+        settings = parse_settings(arguments)
+        return _fit(settings) if isinstance(settings, FitSettings) else _apply(settings)
+    except SettingsError as error:
+        return _complain(error, WRONG_USAGE)
+    except KeyboardInterrupt:
+        return _complain("interrupted", INTERRUPTED)
+
+
+def _fit(settings: FitSettings) -> int:
+    # Torch takes a second to load: not before the arguments are checked.
+    from inspector.anomaly.errors import AnomalyError
+    from trainer.job import run_fit
+
+    try:
+        with _progress_bar() as progress:
+            outcome = run_fit(settings, progress)
+    except (TrainerError, AnomalyError) as error:
+        return _complain(error, REFUSED)
+    if settings.json_output:
+        print(json.dumps(outcome.as_json()))
+    else:
+        _print_outcome(outcome)
+    return 0
+
+
+def _apply(settings: ApplySettings) -> int:
+    from inspector.anomaly.errors import AnomalyError
+    from trainer.apply import run_apply, verdicts_as_json
+
+    try:
+        with _progress_bar() as progress:
+            verdicts = run_apply(settings, progress)
+    except (TrainerError, AnomalyError) as error:
+        return _complain(error, REFUSED)
+    if settings.json_output:
+        print(json.dumps(verdicts_as_json(settings.bundle, verdicts)))
+    else:
+        _print_verdicts(verdicts)
+    failed = [verdict for verdict in verdicts if verdict.error is not None]
+    for verdict in failed:
+        print(f"trainer: {verdict.path}: {verdict.error}", file=sys.stderr)
+    return REFUSED if failed else 0
+
+
+def _complain(message: object, status: int) -> int:
+    print(f"trainer: {message}", file=sys.stderr)
+    return status
+
+
+@contextmanager
+def _progress_bar() -> Iterator[StageProgress]:
+    columns = (
+        TextColumn("{task.description:<22}"),
+        BarColumn(bar_width=36),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[str, TaskID] = {}
+
+        def advance(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield advance
+
+
+def _print_outcome(outcome: FitOutcome) -> None:
+    console = Console()
+    table = Table(title=f"Model {outcome.name}", title_justify="left", show_header=False, title_style="bold")
+    for name, value in outcome.summary():
+        table.add_row(name, value)
+    console.print(table)
+    for warning in outcome.warnings:
+        console.print("warning:", style="yellow bold", end=" ")
+        console.print(warning, markup=False, highlight=False)
+    for note in outcome.notes:
+        console.print(f"note: {note}", markup=False, highlight=False)
+
+
+def _print_verdicts(verdicts: list[ImageVerdict]) -> None:
+    table = Table("image", "score", "threshold", "verdict", "regions (x, y, width, height)")
+    for verdict in verdicts:
+        if verdict.error is not None:
+            table.add_row(str(verdict.path), "", "", "[red]not scored[/red]", "")
+            continue
+        boxes = [f"({box.x}, {box.y}, {box.width}, {box.height})" for box in verdict.boxes[:_BOXES_SHOWN]]
+        more = verdict.num_regions - len(boxes)
+        colour = "green" if verdict.anomaly_class == "ok" else "red"
+        table.add_row(
+            str(verdict.path),
+            f"{verdict.anomaly_score:.4f}",
+            f"{verdict.threshold:.4f}",
+            f"[{colour}]{verdict.anomaly_class}[/{colour}]",
+            " ".join(boxes) + (f" and {more} more" if more > 0 else ""),
+        )
+    Console().print(table)
