@@ -100,9 +100,11 @@ class Engine:
 
     def _run(self) -> None:
         launched: deque[_Batch] = deque()
+        stopping = False
         try:
-            while True:
+            while launched or not stopping:
                 item = self._next(block=not launched)
+                stopping = stopping or item is _STOP
                 if isinstance(item, _Batch):
                     item.pending = self._launch(item)
                     launched.append(item)
@@ -110,8 +112,6 @@ class Engine:
                     item()
                 if launched and (len(launched) >= self._slots or not isinstance(item, _Batch)):
                     self._finish(launched.popleft())
-                if item is _STOP and not launched:
-                    return
         except BaseException as exc:  # noqa: BLE001 the service must hear of it, or it would hang
             self._post(functools.partial(self._on_crash, exc))
 

@@ -180,8 +180,13 @@ def test_calls_run_on_the_device_thread_and_their_errors_come_back(bench: Bench)
         bench.engine.call(fail).result(30)
 
 
-def test_a_stop_finishes_the_batches_that_it_has(bench: Bench) -> None:
-    bench.submit(model(), 1)
+@pytest.mark.parametrize("slots", [1, 2, 3])
+def test_a_stop_finishes_the_batches_that_it_has(slots: int) -> None:
+    bench = Bench(slots)
+    for level in range(slots):
+        bench.submit(model(), level)
     bench.engine.stop(30)
-    bench.loop.run_one()
-    assert scores(bench.outcomes[0]) == [1]
+    assert not bench.engine._thread.is_alive()
+    for _ in range(slots):
+        bench.loop.run_one()
+    assert [scores(outcomes) for outcomes in bench.outcomes] == [[level] for level in range(slots)]
