@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from trainer.config import ApplySettings, FitSettings, parse_settings
 from trainer.errors import SettingsError, TrainerError
@@ -108,15 +108,17 @@ def _print_outcome(outcome: FitOutcome) -> None:
     for name, value in outcome.summary():
         table.add_row(name, value)
     console.print(table)
+    # Not in the table, whose cells would break a path.
+    print(f"bundle: {outcome.bundle}\nreport: {outcome.report}")
     for warning in outcome.warnings:
         console.print("warning:", style="yellow bold", end=" ")
-        console.print(warning, markup=False, highlight=False)
+        console.print(warning, markup=False, highlight=False, soft_wrap=True)
     for note in outcome.notes:
-        console.print(f"note: {note}", markup=False, highlight=False)
+        console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_verdicts(verdicts: list[ImageVerdict]) -> None:
-    table = Table("image", "score", "threshold", "verdict", "regions (x, y, width, height)")
+    table = Table(Column("image", overflow="fold"), "score", "threshold", "verdict", "regions (x, y, width, height)")
     for verdict in verdicts:
         if verdict.error is not None:
             table.add_row(str(verdict.path), "", "", "[red]not scored[/red]", "")

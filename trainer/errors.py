@@ -6,7 +6,6 @@ TrainerError
  +-- SplitError       the images cannot be divided as asked (too few, or percentages that make no sense)
  +-- CalibrationError  no threshold can be estimated from the scores there are
  +-- OutputError      the place where the bundle or the report should go is taken or cannot be written
- +-- ExtraError       a library of the extra `trainer` is not installed
 """
 
 from __future__ import annotations
@@ -49,9 +48,3 @@ class OutputError(TrainerError):
     """The bundle or the report cannot be written where it should go."""
 
     stage = "export"
-
-
-class ExtraError(TrainerError):
-    """A library of the extra `trainer` is not installed."""
-
-    stage = "settings"

@@ -93,8 +93,6 @@ class FitOutcome:
         return [
             *rows,
             ("time and memory", f"fit {self.fit_seconds:.1f} s of {self.job_seconds:.1f} s, {self.peak_rss_mb:.0f} MB"),
-            ("bundle", str(self.bundle)),
-            ("report", str(self.report)),
         ]
 
 

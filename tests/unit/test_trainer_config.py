@@ -52,10 +52,10 @@ def test_apply_takes_several_images() -> None:
 
 def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRAINER_FIT__SEED", "7")
-    monkeypatch.setenv("TRAINER_FIT__CORESET", "900")
+    monkeypatch.setenv("TRAINER_FIT__MAX_TRAIN", "900")
     settings = parse_settings([*FIT, "--seed", "8"])
     assert isinstance(settings, FitSettings)
-    assert (settings.seed, settings.coreset) == (8, 900)
+    assert (settings.seed, settings.max_train) == (8, 900)
     assert isinstance(parse_settings(["apply", "bundle", "a.png"]), ApplySettings)
 
 

