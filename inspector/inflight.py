@@ -39,7 +39,6 @@ class Frame:
     deadline_at: int | None
     deadline_s: float
     reservation: Reservation
-    read_s: float
     is_simulated: bool = False
     message: CameraFrame | None = None
     route: Route | None = None

@@ -45,7 +45,6 @@ def frame(
         deadline_at=None if identity.captured_at is None else 2_000_000,
         deadline_s=0.0,
         reservation=Budget(1).hold(0),
-        read_s=0.0,
         route=route if known else None,
         sample=DLSample(np.zeros((64, 64), np.uint8), 64, 64, 1),
         result=None if score is None else DLResult(score, np.zeros((64, 64), np.float32)),

@@ -100,7 +100,6 @@ class Bench:
             deadline_at=None,
             deadline_s=deadline_s,
             reservation=Budget(1).hold(0),
-            read_s=0.0,
         )
         letter = None if deadletter is None else ProducedRecord("dead", b"", deadletter, [])
         return Outgoing(
