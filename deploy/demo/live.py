@@ -1,0 +1,99 @@
+"""The table in the terminal while the cameras run."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from deploy.demo.account import INSPECTED, Account, CameraAccount, Received, percentile
+from deploy.demo.cameras import DemoCamera
+
+LATEST = 6
+_LINE_EVERY_S = 10.0
+
+
+class LiveTable:
+    """Draws the account; the last few verdicts run below it."""
+
+    def __init__(self, cameras: Sequence[DemoCamera], account: Account, planned: int) -> None:
+        self._cameras = cameras
+        self._account = account
+        self._planned = planned
+        self._latest: deque[Received] = deque(maxlen=LATEST)
+        self._next_line_s = _LINE_EVERY_S
+
+    def note(self, received: Received) -> None:
+        """Show a verdict among the latest."""
+        self._latest.append(received)
+
+    def render(self, elapsed_s: float) -> RenderableType:
+        """Return the picture of this moment."""
+        done = len(self._account.received())
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(
+            ProgressBar(total=self._planned, completed=done, width=40),
+            Text(f"{done} of {self._planned} verdicts, {elapsed_s:.0f} s", style="dim"),
+        )
+        latest = Table.grid(padding=(0, 2))
+        for received in self._latest:
+            latest.add_row(*_verdict_cells(received))
+        for _ in range(LATEST - len(self._latest)):
+            latest.add_row("")
+        title = "latest verdicts, as a reject actuator reads them"
+        return Group(self._table(elapsed_s), bar, Panel(latest, title=title, title_align="left", border_style="dim"))
+
+    def line(self, elapsed_s: float) -> str | None:
+        """Return a line for a log now and then, else None."""
+        if elapsed_s < self._next_line_s:
+            return None
+        self._next_line_s += _LINE_EVERY_S
+        received = self._account.received()
+        p99 = percentile([r.latency_ms for r in received], 99)
+        return f"{elapsed_s:4.0f} s: {len(received)} of {self._planned} verdicts, p99 {_ms(p99)} ms"
+
+    def _table(self, elapsed_s: float) -> Table:
+        table = Table(header_style="bold", title_justify="left")
+        table.add_column("camera", min_width=14)
+        for name in ("sent", "verdicts", "ok", "nok", "expired", "p50 ms", "p99 ms", "frames/s"):
+            table.add_column(name, justify="right", min_width=7)
+        for camera in self._cameras:
+            account = self._account.cameras[camera.camera_id]
+            table.add_row(Text(camera.key, style="cyan"), *_cells(account, elapsed_s))
+        return table
+
+
+def _cells(account: CameraAccount, elapsed_s: float) -> list[str | Text]:
+    num_expired = account.statuses()["expired"]
+    others = len(account.received) - account.count("ok") - account.count("nok") - num_expired
+    fps = len(account.received) / elapsed_s if elapsed_s > 0 else 0.0
+    return [
+        str(len(account.sent)),
+        str(len(account.received)) + (f" ({others} faults)" if others else ""),
+        Text(str(account.count("ok")), style="green"),
+        Text(str(account.count("nok")), style="red"),
+        Text(str(num_expired), style="bold yellow" if num_expired else "dim"),
+        _ms(account.latency_ms(50)),
+        _ms(account.latency_ms(99)),
+        f"{fps:.1f}",
+    ]
+
+
+def _verdict_cells(received: Received) -> list[Text]:
+    if received.status == INSPECTED:
+        passed = received.anomaly_class == "ok"
+        word = Text(" OK " if passed else " NOK ", style="bold white on green" if passed else "bold white on red")
+        score = f"score {received.score:.3f}"
+    else:
+        word, score = Text(" NOK ", style="bold black on yellow"), f"{received.status}: {received.reason}"
+    name = Text(received.camera_id.ljust(8), style="cyan")
+    return [word, name, Text(received.part_id[:34].ljust(34)), Text(score), Text(f"{received.latency_ms:.0f} ms")]
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.0f}"
