@@ -58,10 +58,13 @@ class Preprocessor:
 
     def _resized(self, image: NDArray[np.uint8], size: tuple[int, int]) -> Tensor:
         gray = image.ndim == 2  # noqa: PLR2004 - (H, W)
-        if image.dtype != np.uint8 or not (gray or (image.ndim == 3 and image.shape[2] == COLOUR_CHANNELS)):  # noqa: PLR2004
+        is_colour = image.ndim == 3 and image.shape[2] == COLOUR_CHANNELS  # noqa: PLR2004
+        if image.dtype != np.uint8 or not (gray or is_colour) or not image.size:
             raise ParameterError(f"images are (H, W) or (H, W, 3) uint8, got {image.shape} {image.dtype}")
         # A frame of a raw format is a read-only view of its message; torch would warn, though nothing is written here.
-        pixels = torch.from_numpy(image if image.flags.writeable else image.copy())
+        # A flipped view (BGR turned to RGB) it does not take at all.
+        is_plain = image.flags.writeable and image.flags.c_contiguous
+        pixels = torch.from_numpy(image if is_plain else np.array(image, order="C"))
         pixels = pixels[None] if gray else pixels.permute(2, 0, 1)  # (C, H, W) uint8
         pixels = pixels.to(self._device, non_blocking=True).float()
         if pixels.shape[1:] != size:
