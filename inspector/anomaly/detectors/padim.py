@@ -21,6 +21,7 @@ from inspector.anomaly.detectors.base import checked
 from inspector.anomaly.errors import ParameterError
 
 _CHUNK_POSITIONS = 256
+_NO_VARIATION = "no variation to learn from: the training images are equal, or as good as equal, or not finite"
 
 
 class PaDiM:
@@ -74,21 +75,22 @@ def fit_padim(embedded: Tensor, *, neighbourhood: int = 3, regularization: float
         regularization: Share of the mean variance that is added to every variance.
 
     Raises:
-        ParameterError: Fewer than two images, or an even neighbourhood.
+        ParameterError: Fewer than two images, an even neighbourhood, or images that do not vary.
     """
-    if len(embedded) < 2 or neighbourhood % 2 == 0 or regularization <= 0:  # noqa: PLR2004
+    if len(embedded) < 2 or neighbourhood < 1 or neighbourhood % 2 == 0 or regularization <= 0:  # noqa: PLR2004
         raise ParameterError(
             f"PaDiM needs 2 images or more, an odd neighbourhood and a positive regularization, "
             f"got {len(embedded)}, {neighbourhood}, {regularization}"
         )
     height, width, dims = embedded.shape[1:]
     positions = embedded.flatten(1, 2).transpose(0, 1)  # (P, N, D)
-    # Centred on the grand mean first: second moments of raw features would lose digits in float32.
+    # Centred on the grand mean first: means and second moments of raw features would lose digits in float32.
     offset = positions.mean((0, 1))
-    means = positions.mean(1) - offset
+    means = embedded.new_empty((height * width, dims))
     moments = embedded.new_empty((height * width, dims * dims))
     for start in range(0, height * width, _CHUNK_POSITIONS):
         centred = positions[start : start + _CHUNK_POSITIONS] - offset
+        means[start : start + _CHUNK_POSITIONS] = centred.mean(1)
         moments[start : start + _CHUNK_POSITIONS] = (centred.transpose(1, 2) @ centred / len(embedded)).flatten(1)
     grid = (height, width)
     means, moments = _box(means, grid, neighbourhood), _box(moments, grid, neighbourhood)
@@ -97,12 +99,14 @@ def fit_padim(embedded: Tensor, *, neighbourhood: int = 3, regularization: float
     whitening = embedded.new_empty((height * width, dims, dims))
     variance = (moments.view(-1, dims, dims).diagonal(dim1=1, dim2=2) - means.square()).mean().double() * correction
     if not float(variance) > 0:
-        raise ParameterError("all training images are equal: no variation to learn from")
+        raise ParameterError(_NO_VARIATION)
     for start in range(0, height * width, _CHUNK_POSITIONS):
         part = slice(start, start + _CHUNK_POSITIONS)
         mean = means[part].double()
         covariance = moments[part].view(-1, dims, dims).double() - mean[:, :, None] * mean[:, None, :]
-        factor = torch.linalg.cholesky(covariance * correction + regularization * variance * identity)
+        factor, failed = torch.linalg.cholesky_ex(covariance * correction + regularization * variance * identity)
+        if bool(failed.any()):
+            raise ParameterError(_NO_VARIATION)
         inverse = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
         whitening[part] = inverse.float()
     return PaDiM((means + offset).reshape(*grid, dims), whitening.reshape(*grid, dims, dims))
