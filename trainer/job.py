@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import platform
 import resource
@@ -9,7 +10,6 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -343,12 +343,11 @@ def _held_out(samples: tuple[DLDatasetSample, ...], outcome: FitOutcome) -> list
 
 
 def _versions() -> dict[str, str]:
-    versions: dict[str, Any] = {"Python": platform.python_version()}
+    versions = {"Python": platform.python_version()}
     for name in ("line-inspector", "torch", "numpy", "opencv-python-headless"):
-        try:
+        # Run from a checkout, the project itself is not installed.
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed"
     return versions
 
 

@@ -333,3 +333,22 @@ def test_missing_extra_names_what_to_install() -> None:
 
 def test_dataset_and_model_agree_on_the_geometry_that_is_accepted() -> None:
     assert dataset.ASPECT_TOLERANCE == ASPECT_TOLERANCE
+
+
+# ---------------------------------------------------------------------------------------------------------- real data
+
+SHIPPED = Path(__file__).parents[1] / "data"
+SHARED = Path(__file__).parents[3] / "shared" / "data"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("images", [SHIPPED / "aws_alien", SHARED / "elpv_mono"], ids=lambda path: path.name)
+def test_default_settings_on_real_images(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    if not images.is_dir():
+        pytest.skip(f"the development images {images} are not here")
+    options = ["--max-train", "60"] if images.name == "elpv_mono" else []
+    assert run(["fit", "--images", str(images), "--out", str(tmp_path / "out"), "--json", *options]) == 0
+    said = answer(capsys)
+    # Loose on purpose: a break of the way is to be noticed here, not a change of the method.
+    assert said["image_auroc"] > 0.9
+    assert said["false_reject_interval"][0] <= said["false_reject_bound"]
