@@ -3,7 +3,7 @@
 With n held-out ok scores, a threshold just above the (r + 1)-th largest rejects at most a share b of all ok images, at
 confidence c, where b solves Binomial(n, b) <= r with probability 1 - c: the distribution-free tolerance bound of Wilks (1941).
 For b = 5 % at 95 % that takes 59 images. With fewer, the threshold comes from a tail model (one-sided normal tolerance
-limit of the log distances, Natrella's factor), and the bound that is stated remains the distribution-free one.
+limit of the log distances, robustly estimated, Natrella's factor), and the bound that is stated remains the distribution-free one.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from trainer.progress import StageProgress
 
 ThresholdRule = Literal["order_statistic", "tail_model"]
 _LEAST_SCORES = 2
+_LARGEST_FACTOR = 10.0
+_MAD_TO_DEVIATION = 1.4826
+"""Standard deviation of a normal distribution over its median absolute deviation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +142,25 @@ def _allowed_exceedances(n: int, rate: float, confidence: float) -> int:
 
 
 def _log_normal_limit(ordered: NDArray[np.float64], share: float, confidence: float) -> float:
-    """Upper limit that `share` of a log-normal lies below, at `confidence`: Natrella (1963), eq. for one-sided factors."""
+    """Upper limit that `share` of a log-normal lies below, at `confidence`: Natrella (1963), one-sided factors.
+
+    Median and median absolute deviation stand for mean and standard deviation: among thirty images that somebody
+    called ok one is often odd, and it alone would move the threshold beyond most defects.
+    """
     logs = np.log(ordered)
     n = len(logs)
     z_share, z_confidence = NormalDist().inv_cdf(share), NormalDist().inv_cdf(confidence)
     a = 1 - z_confidence**2 / (2 * (n - 1))
     b = z_share**2 - z_confidence**2 / n
-    # With a handful of images the factor has no solution: then the largest score and a whole spread beyond it.
-    factor = (z_share + math.sqrt(max(z_share**2 - a * b, 0.0))) / a if a > 0 else math.inf
-    spread = float(logs.std(ddof=1))
-    limit = float(logs.mean()) + min(factor, 10.0) * spread
-    return math.exp(limit) if spread > 0 else float(np.nextafter(ordered[-1], np.inf))
+    # With a handful of images the factor has no solution; the stated bound then says how little is known.
+    factor = (z_share + math.sqrt(max(z_share**2 - a * b, 0.0))) / a if a > 0 else _LARGEST_FACTOR
+    middle = float(np.median(logs))
+    spread = _MAD_TO_DEVIATION * float(np.median(np.abs(logs - middle)))
+    return (
+        math.exp(middle + min(factor, _LARGEST_FACTOR) * spread)
+        if spread > 0
+        else float(np.nextafter(ordered[-1], np.inf))
+    )
 
 
 def out_of_fold_distances(

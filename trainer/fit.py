@@ -26,6 +26,7 @@ class DLTrainParam(Parameters):
         embedding_dims: Dimensions after the random projection.
         top_share: Share of the positions whose mean distance is the image's score.
         neighbourhood: PaDiM: side of the square of positions that a Gaussian learns from.
+        neighbour_share: PaDiM: weight of that square against the position itself.
         regularization: PaDiM: share of the mean variance added to every variance.
         coreset: PatchCore: patches in the memory bank.
     """
@@ -35,9 +36,10 @@ class DLTrainParam(Parameters):
     levels: tuple[int, ...] = (4, 6)
     grid_level: int = 0
     embedding_dims: int = Field(default=160, ge=8)
-    top_share: float = Field(default=0.02, gt=0.0, le=1.0)
+    top_share: float = Field(default=0.01, gt=0.0, le=1.0)
     neighbourhood: int = Field(default=3, ge=1)
-    regularization: float = Field(default=0.15, gt=0.0)
+    neighbour_share: float = Field(default=0.3, ge=0.0, le=1.0)
+    regularization: float = Field(default=0.3, gt=0.0)
     coreset: int = Field(default=2000, ge=1)
     seed: int = 0
 
@@ -82,6 +84,11 @@ def train_dl_model(
             seed=train_param.seed,
             progress=lambda done, total: progress(stage, done, total),
         )
-    detector = fit_padim(embedded, neighbourhood=train_param.neighbourhood, regularization=train_param.regularization)
+    detector = fit_padim(
+        embedded,
+        neighbourhood=train_param.neighbourhood,
+        neighbour_share=train_param.neighbour_share,
+        regularization=train_param.regularization,
+    )
     progress(stage, 1, 1)
     return detector

@@ -74,7 +74,7 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H / stride, W / stride)."""
-        y = x if self.expand is None else functional.relu6(self.expand(x), inplace=True)
+        y: Tensor = x if self.expand is None else functional.relu6(self.expand(x), inplace=True)
         y = self.project(functional.relu6(self.depthwise(y), inplace=True))
         return y + x if self.has_skip else y
 

@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -29,6 +30,8 @@ from inspector.anomaly.types import (
     Thresholds,
 )
 
+_BELOW_1 = 1.0 - 2.0**-24  # the largest float32 below 1
+
 ASPECT_TOLERANCE = 0.02
 """Largest relative difference from the trained aspect ratio."""
 
@@ -37,7 +40,7 @@ class ScoreRule(Parameters):
     """The image's score: the mean of the largest distances, `top_share` of all positions (at least one)."""
 
     kind: Literal["mean_of_top"] = "mean_of_top"
-    top_share: float
+    top_share: float = Field(gt=0.0, le=1.0)
 
     def apply(self, distances: Tensor) -> Tensor:
         """(B, h, w) float32 -> (B,) float64."""
@@ -73,7 +76,9 @@ class PendingScores:
         self._scale = scale
         width, height = input_size
         maps = functional.interpolate(distances[:, None], size=(height, width), mode="bilinear", align_corners=False)
-        self._maps = maps[:, 0].div_(maps[:, 0] + scale.s).to("cpu", non_blocking=True)
+        # A quotient that rounds to 1 stays below it, as scores do; NaN stays NaN.
+        maps = maps[:, 0].div_(maps[:, 0] + scale.s).clamp_max_(_BELOW_1)
+        self._maps = maps.to("cpu", non_blocking=True)
         self._raw_scores = rule.apply(distances).to("cpu", non_blocking=True)
         self._done = torch.cuda.Event() if distances.is_cuda else None  # type: ignore[no-untyped-call]
         if self._done is not None:

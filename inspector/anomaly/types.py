@@ -5,6 +5,7 @@ In-memory types only; what crosses a wire is in `schemas`, what lies on a disk i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -160,6 +161,9 @@ class DLResult:
     segmentation_threshold: float | None = None
 
 
+_BELOW_1 = math.nextafter(1.0, 0.0)
+
+
 class ScoreScale(Parameters):
     """x / (x + s): brings raw distances to [0, 1) and never loses their order (s > 0, in units of the distance)."""
 
@@ -167,7 +171,8 @@ class ScoreScale(Parameters):
 
     def to_score(self, distance: float) -> float:
         """Return the score of a raw distance; float64, NaN and infinity stay not finite."""
-        return distance / (distance + self.s)
+        # Beyond 1e16 times the scale the quotient rounds to 1, which no score may be; min() lets NaN through.
+        return min(distance / (distance + self.s), _BELOW_1)
 
     def to_distance(self, score: float) -> float:
         """Return the raw distance that has this score; the inverse of `to_score`."""

@@ -3,8 +3,8 @@
 Source: Defard et al., "PaDiM" (ICPR 2021). Differences, each measured on the five development sets:
 
 * A random orthonormal projection keeps every channel's share, where PaDiM draws channels at random.
-* The Gaussian of a position also learns from its neighbours (a square of `neighbourhood` positions), which forgives small shifts
-  of the part and gives nine times the samples: with 30 images a covariance of 160 dimensions is otherwise so
+* The Gaussian of a position also learns from its neighbours (`neighbour_share` of the moments of a square of
+  positions), which forgives small shifts of the part and gives nine times the samples: with 30 images a covariance of 160 dimensions is otherwise so
   over-fitted that held-out ok images score like defects and the threshold misses half of them.
 * Regularisation is relative: a share of the mean variance, so it does not depend on the features' scale.
 """
@@ -66,12 +66,15 @@ class PaDiM:
         return cls(checked(tensors, "mean", 3).to(device), checked(tensors, "whitening", 4).to(device))
 
 
-def fit_padim(embedded: Tensor, *, neighbourhood: int = 3, regularization: float = 0.1) -> PaDiM:
+def fit_padim(
+    embedded: Tensor, *, neighbourhood: int = 3, neighbour_share: float = 0.3, regularization: float = 0.3
+) -> PaDiM:
     """Estimate the Gaussians.
 
     Args:
         embedded: (N, h, w, D) float32, the embeddings of N ok images, N at least 2.
         neighbourhood: Side of the square of positions that a Gaussian learns from; odd.
+        neighbour_share: Weight of that square's mean, against the position's own moments; 0 to 1.
         regularization: Share of the mean variance that is added to every variance.
 
     Raises:
@@ -93,7 +96,8 @@ def fit_padim(embedded: Tensor, *, neighbourhood: int = 3, regularization: float
         means[start : start + _CHUNK_POSITIONS] = centred.mean(1)
         moments[start : start + _CHUNK_POSITIONS] = (centred.transpose(1, 2) @ centred / len(embedded)).flatten(1)
     grid = (height, width)
-    means, moments = _box(means, grid, neighbourhood), _box(moments, grid, neighbourhood)
+    means = _with_neighbours(means, grid, neighbourhood, neighbour_share)
+    moments = _with_neighbours(moments, grid, neighbourhood, neighbour_share)
     correction = len(embedded) / (len(embedded) - 1)
     identity = torch.eye(dims, dtype=torch.float64)
     whitening = embedded.new_empty((height * width, dims, dims))
@@ -112,9 +116,11 @@ def fit_padim(embedded: Tensor, *, neighbourhood: int = 3, regularization: float
     return PaDiM((means + offset).reshape(*grid, dims), whitening.reshape(*grid, dims, dims))
 
 
-def _box(values: Tensor, grid: tuple[int, int], side: int) -> Tensor:
-    """(P, K) -> (P, K), each position the mean of the square around it; at the border, of what lies inside."""
-    if side == 1:
+def _with_neighbours(values: Tensor, grid: tuple[int, int], side: int, share: float) -> Tensor:
+    """(P, K) -> (P, K): `1 - share` of each position and `share` of the mean of the square around it."""
+    if side == 1 or share == 0:
         return values
     maps = values.T.reshape(1, values.shape[1], *grid)
-    return functional.avg_pool2d(maps, side, stride=1, padding=side // 2, count_include_pad=False)[0].flatten(1).T
+    # At the border the mean is of what lies inside.
+    means = functional.avg_pool2d(maps, side, stride=1, padding=side // 2, count_include_pad=False)
+    return torch.lerp(values, means[0].flatten(1).T, share)
