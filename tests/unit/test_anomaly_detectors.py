@@ -49,6 +49,15 @@ def test_patchcore_is_the_distance_to_the_nearest_patch(patches_in_bank: int, of
     np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_nearest_patch_is_found_where_patches_differ_little_from_each_other(seed: int) -> None:
+    """Features share a mean that is long beside what tells them apart; products of whole vectors would drown it."""
+    mean = normal(1, 24, scale=30.0)
+    bank, embedded = mean + normal(2000, 24, seed=seed, scale=0.03), mean + normal(1, 20, 20, 24, seed=9, scale=0.03)
+    found = PatchCore(bank).distances(embedded).flatten()
+    np.testing.assert_allclose(found.numpy(), nearest_distances(embedded.flatten(0, 2), bank), rtol=1e-5)
+
+
 @pytest.mark.parametrize("offset", [0.0, 30.0])
 def test_a_patch_of_the_bank_has_distance_exactly_0(offset: float) -> None:
     bank = normal(300, 24, offset=offset)
