@@ -132,10 +132,13 @@ def write_dl_model(  # noqa: PLR0913 - a bundle holds that much; all but two are
         extra_files: Further files to lay beside, such as a report; not part of the model and not verified.
 
     Raises:
-        BundleError: There is something at `path` already, or it cannot be written.
+        BundleError: There is something at `path` already, it cannot be written, or an extra file has the name of a part.
     """
     if path.exists() and not overwrite:
         raise BundleError(f"{path} exists already; choose another name or say that it may be overwritten")
+    taken = {MANIFEST_NAME, BACKBONE_FILE, DETECTOR_FILE, GOLDEN_FILE} & set(extra_files or {})
+    if taken:
+        raise BundleError(f"{', '.join(sorted(taken))} is part of the bundle; give the extra file another name")
     runtime = model.network.runtime
     if not isinstance(runtime, TorchRuntime):
         raise BundleError("a bundle is written from the torch runtime, whose scores its thresholds were estimated on")
@@ -231,7 +234,8 @@ def read_dl_model(path: Path | str, *, device: str = "cpu") -> AnomalyModel:
         )
         golden = safetensors.load(files[GOLDEN_FILE])
     except (SafetensorError, AnomalyError, ValueError, RuntimeError, KeyError) as exc:
-        raise BundleError(f"bundle {path} does not fit together: {exc}") from exc
+        reason = " ".join(str(exc).split())  # torch's messages span lines
+        raise BundleError(f"bundle {path} does not fit together: {reason}") from exc
     _check_golden(path, model, manifest, golden)
     return model
 
@@ -282,6 +286,8 @@ def _device(name: str) -> torch.device:
         raise BundleError(f"device {name!r} is unknown; use cpu, cuda or cuda:N") from exc
     if device.type == "cuda" and not torch.cuda.is_available():
         raise BundleError(f"device {name!r} was asked for, but torch finds no CUDA device; use device cpu")
+    if device.type == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():
+        raise BundleError(f"device {name!r} was asked for, but torch finds {torch.cuda.device_count()} CUDA device(s)")
     if device.type not in ("cpu", "cuda"):
         raise BundleError(f"device {name!r} is not supported; use cpu, cuda or cuda:N")
     return device
