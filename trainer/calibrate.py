@@ -64,8 +64,8 @@ class ThresholdEstimate:
                 "had not seen; the bound assumes nothing about how scores are distributed."
             )
         return (
-            f"{self.n} scores of unseen ok images are too few to prove {self.max_false_rejects:.3g} (that takes "
-            f"{self.n_needed}), so the threshold extrapolates their logarithms as normally distributed; the bound is "
+            f"{self.n} scores of unseen ok images are too few to prove a rate of {self.max_false_rejects:.1%} (that "
+            f"takes {self.n_needed}), so the threshold extrapolates their logarithms as normally distributed; the bound is "
             "what the scores prove without that assumption."
         )
 
@@ -114,8 +114,10 @@ def compute_dl_anomaly_thresholds(
         rule = "tail_model"
         threshold = _log_normal_limit(ordered, 1 - max_false_rejects, confidence)
     exceeding = int((ordered >= threshold).sum())
-    # The upper end of a two-sided interval at 2c - 1 is the one-sided bound at c (Clopper and Pearson, 1934).
-    bound = binomial_rate(exceeding, n, confidence=2 * confidence - 1).high
+    # Where it is proven, the bound is the one asked for. Else it is what the scores prove: the upper end of a two-sided
+    # interval at 2c - 1 is the one-sided bound at c (Clopper and Pearson, 1934).
+    proven = binomial_rate(exceeding, n, confidence=2 * confidence - 1).high
+    bound = max_false_rejects if rule == "order_statistic" else proven
     return ThresholdEstimate(
         distance=threshold,
         rule=rule,
