@@ -12,29 +12,28 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from deploy.demo.cameras import BUDGET_MS
 from deploy.demo.children import DemoError
+from deploy.demo.live import print_outcome
 from deploy.demo.page import draw_cards, render_page
 from deploy.demo.show import DEFAULT_FRAMES, Show
-from deploy.demo.summary import Run, summarise
+from deploy.demo.stage import Stage
+from deploy.demo.summary import summarise
 from deploy.local.broker import CHECKOUT
-from trainer.report import as_figure, as_percent
 
 SUMMARY_NAME = "summary.json"
 REPORT_NAME = "report.html"
 # Tells a folder that a demo made from one that may hold something dear.
 _MARKER = ".line-inspector-demo"
-FAILED, WRONG_USAGE = 1, 2
+FAILED = 1
+LOG_WIDTH = 120
 
 
 class Terminated(BaseException):
@@ -56,11 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.frames < 1:
         parser.error("--frames must be at least 1")
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=LOG_WIDTH)
     out = options.out.resolve()
     try:
         make_empty(out)
         with _signals_raise():
-            return _run(Show(out, console, frames=options.frames))
+            return _run(Stage(out, console), options.frames)
     except DemoError as error:
         console.print(f"\n[bold red]The demo failed:[/] {escape(str(error))}", soft_wrap=True)
         return FAILED
@@ -86,16 +87,18 @@ def make_empty(out: Path) -> None:
         raise DemoError(f"{out} cannot be made: {exc.strerror}") from exc
 
 
-def _run(show: Show) -> int:
+def _run(stage: Stage, frames: int) -> int:
     begun = time.monotonic()
-    show.console.print("[bold]line-inspector[/]: two cameras, two models and a broker, all on this machine")
+    stage.console.print("[bold]line-inspector[/]: two cameras, two models and a broker, all on this machine")
+    show = Show(stage, frames=frames)
     run = show.play()
     cards = {camera.camera_id: draw_cards(run.images(camera), camera, show.pictures) for camera in run.cameras}
-    show.seconds["total"] = time.monotonic() - begun
+    stage.seconds["total"] = time.monotonic() - begun
     summary = summarise(run)
-    (show.out / SUMMARY_NAME).write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (show.out / REPORT_NAME).write_text(render_page(run, summary, cards), encoding="utf-8")
-    _print_outcome(show, run, summary)
+    (stage.out / SUMMARY_NAME).write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (stage.out / REPORT_NAME).write_text(render_page(run, summary, cards), encoding="utf-8")
+    print_outcome(stage.console, run.cameras, summary)
+    stage.console.print(f"\nfigures:  {stage.out / SUMMARY_NAME}\npictures: {stage.out / REPORT_NAME}", soft_wrap=True)
     return 0 if summary["passed"] else FAILED
 
 
@@ -120,37 +123,6 @@ def _signals_raise() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _print_outcome(show: Show, run: Run, summary: Mapping[str, Any]) -> None:
-    console = show.console
-    table = Table(title="What came of it", title_justify="left", title_style="bold", header_style="bold")
-    table.add_column("camera")
-    for name in ("frames", "verdicts", "image AUROC", "defects found", "ok rejected", "on time", "p50 ms", "p99 ms"):
-        table.add_column(name, justify="right")
-    for camera in run.cameras:
-        figures = summary["cameras"][camera.camera_id]
-        table.add_row(
-            camera.key,
-            str(figures["frames"]),
-            str(figures["verdicts"]),
-            as_figure(figures["auroc"], 4),
-            f"{figures['images_nok'] - figures['missed']} of {figures['images_nok']}",
-            f"{figures['false_rejects']} of {figures['images_ok']}",
-            as_percent(figures["on_time"]),
-            f"{figures['p50_ms'] or 0:.0f}",
-            f"{figures['p99_ms'] or 0:.0f}",
-        )
-    console.print()
-    console.print(table)
-    console.print(
-        f"{summary['frames']} frames, {summary['verdicts']} verdicts, {summary['missing']} missing, "
-        f"{summary['duplicates']} repeated; {summary['throughput_fps']:.1f} of {summary['offered_fps']:.1f} frames/s offered; "
-        f"budget {BUDGET_MS / 1000:.0f} s; {summary['broker']}; {summary['seconds']['total']:.0f} s in all"
-    )
-    for fault in summary["faults"]:
-        console.print(f"[bold red]not good:[/] {escape(fault)}")
-    console.print(f"\nfigures:  {show.out / SUMMARY_NAME}\npictures: {show.out / REPORT_NAME}", soft_wrap=True)
 
 
 if __name__ == "__main__":

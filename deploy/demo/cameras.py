@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,9 @@ def settings_toml(
     """
     lines = [
         "# Settings of this run of the demo: inspector run --config FILE",
+        # The other half of the cores is left to the cameras, the broker and the screen.
+        f"torch_threads = {max(1, (os.cpu_count() or 1) // 2)}",
+        "",
         "[kafka]",
         f"bootstrap_servers = {_toml(broker.bootstrap_servers)}",
         f"group_id = {_toml(prefix)}",

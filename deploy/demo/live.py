@@ -1,11 +1,14 @@
-"""The table in the terminal while the cameras run."""
+"""The tables in the terminal: while the cameras run, and at the end."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from rich.console import Group, RenderableType
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.markup import escape
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -13,6 +16,7 @@ from rich.text import Text
 
 from deploy.demo.account import INSPECTED, Account, CameraAccount, Received, percentile
 from deploy.demo.cameras import DemoCamera
+from trainer.report import as_figure, as_percent
 
 LATEST = 6
 _LINE_EVERY_S = 10.0
@@ -58,14 +62,20 @@ class LiveTable:
         return f"{elapsed_s:4.0f} s: {len(received)} of {self._planned} verdicts, p99 {_ms(p99)} ms"
 
     def _table(self, elapsed_s: float) -> Table:
-        table = Table(header_style="bold", title_justify="left")
-        table.add_column("camera", min_width=14)
-        for name in ("sent", "verdicts", "ok", "nok", "expired", "p50 ms", "p99 ms", "frames/s"):
-            table.add_column(name, justify="right", min_width=7)
+        table = _table_with("sent", "verdicts", "ok", "nok", "expired", "p50 ms", "p99 ms", "frames/s")
         for camera in self._cameras:
             account = self._account.cameras[camera.camera_id]
-            table.add_row(Text(camera.key, style="cyan"), *_cells(account, elapsed_s))
+            table.add_row(Text(camera.camera_id, style="cyan"), *_cells(account, elapsed_s))
         return table
+
+
+def _table_with(*names: str) -> Table:
+    """Return a table with a column for the camera and columns of numbers; it fits 80 characters."""
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD)
+    table.add_column("camera", min_width=8)
+    for name in names:
+        table.add_column(name, justify="right", min_width=5, no_wrap=True)
+    return table
 
 
 def _cells(account: CameraAccount, elapsed_s: float) -> list[str | Text]:
@@ -97,3 +107,34 @@ def _verdict_cells(received: Received) -> list[Text]:
 
 def _ms(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f}"
+
+
+def print_outcome(console: Console, cameras: Sequence[DemoCamera], summary: Mapping[str, Any]) -> None:
+    """Print what came of the run: the figures of summary.json that a person asks for first."""
+    table = _table_with("frames", "verdicts", "AUROC", "found", "rejected", "on time", "p50 ms", "p99 ms")
+    for camera in cameras:
+        figures = summary["cameras"][camera.camera_id]
+        table.add_row(
+            Text(camera.camera_id, style="cyan"),
+            str(figures["frames"]),
+            str(figures["verdicts"]),
+            as_figure(figures["auroc"], 4),
+            f"{figures['images_nok'] - figures['missed']}/{figures['images_nok']}",
+            f"{figures['false_rejects']}/{figures['images_ok']}",
+            as_percent(figures["on_time"]),
+            _ms(figures["p50_ms"]),
+            _ms(figures["p99_ms"]),
+        )
+    console.print()
+    console.print("[bold blue]●[/] [bold]What came of it[/]")
+    console.print(table)
+    console.print(
+        "  found: images of defects that were rejected; rejected: images of ok parts that were, too", style="dim"
+    )
+    console.print(
+        f"  {summary['frames']} frames, {summary['verdicts']} verdicts, {summary['missing']} missing, "
+        f"{summary['duplicates']} repeated; {summary['throughput_fps']:.1f} frames/s of {summary['offered_fps']:.1f} offered; "
+        f"budget {summary['budget_ms'] / 1000:g} s; {summary['broker']}; {summary['seconds']['total']:.0f} s in all"
+    )
+    for fault in summary["faults"]:
+        console.print(f"[bold red]not good:[/] {escape(fault)}")
