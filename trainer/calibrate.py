@@ -28,6 +28,9 @@ from trainer.progress import StageProgress
 
 ThresholdRule = Literal["order_statistic", "tail_model"]
 _LEAST_SCORES = 2
+_JUST_ABOVE = 1 + 2e-5
+"""Factor that brings a threshold above a score that must pass: a score at the threshold is nok, a batch may move a score
+by 1e-5, and the score of the next float64 rounds to that of the threshold in half of all cases."""
 _LARGEST_FACTOR = 10.0
 _MAD_TO_DEVIATION = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
@@ -108,8 +111,7 @@ def compute_dl_anomaly_thresholds(
     if n >= n_needed:
         rule = "order_statistic"
         allowed = _allowed_exceedances(n, max_false_rejects, confidence)
-        # Just above that score: a score at the threshold is nok.
-        threshold = float(np.nextafter(ordered[n - 1 - allowed], np.inf))
+        threshold = float(ordered[n - 1 - allowed]) * _JUST_ABOVE
     else:
         rule = "tail_model"
         threshold = _log_normal_limit(ordered, 1 - max_false_rejects, confidence)
@@ -132,15 +134,16 @@ def compute_dl_anomaly_thresholds(
 
 def _allowed_exceedances(n: int, rate: float, confidence: float) -> int:
     """The largest r with P(Binomial(n, rate) <= r) <= 1 - confidence."""
-    term = (1 - rate) ** n
-    total = term
-    allowed = 0
-    while True:
-        term *= (n - allowed) / (allowed + 1) * rate / (1 - rate)
-        if total + term > 1 - confidence:
+    # In logarithms: with 15 000 images the first terms are too small for a float64.
+    log_term = n * math.log1p(-rate)
+    log_odds = math.log(rate) - math.log1p(-rate)
+    total = math.exp(log_term)
+    for allowed in range(n):
+        log_term += math.log((n - allowed) / (allowed + 1)) + log_odds
+        total += math.exp(log_term)
+        if total > 1 - confidence:
             return allowed
-        total += term
-        allowed += 1
+    return n - 1
 
 
 def _log_normal_limit(ordered: NDArray[np.float64], share: float, confidence: float) -> float:
@@ -158,11 +161,7 @@ def _log_normal_limit(ordered: NDArray[np.float64], share: float, confidence: fl
     factor = (z_share + math.sqrt(max(z_share**2 - a * b, 0.0))) / a if a > 0 else _LARGEST_FACTOR
     middle = float(np.median(logs))
     spread = _MAD_TO_DEVIATION * float(np.median(np.abs(logs - middle)))
-    return (
-        math.exp(middle + min(factor, _LARGEST_FACTOR) * spread)
-        if spread > 0
-        else float(np.nextafter(ordered[-1], np.inf))
-    )
+    return math.exp(middle + min(factor, _LARGEST_FACTOR) * spread) if spread > 0 else float(ordered[-1]) * _JUST_ABOVE
 
 
 def out_of_fold_distances(

@@ -286,7 +286,7 @@ def _device(name: str) -> torch.device:
         raise BundleError(f"device {name!r} is unknown; use cpu, cuda or cuda:N") from exc
     if device.type == "cuda" and not torch.cuda.is_available():
         raise BundleError(f"device {name!r} was asked for, but torch finds no CUDA device; use device cpu")
-    if device.type == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise BundleError(f"device {name!r} was asked for, but torch finds {torch.cuda.device_count()} CUDA device(s)")
     if device.type not in ("cpu", "cuda"):
         raise BundleError(f"device {name!r} is not supported; use cpu, cuda or cuda:N")
