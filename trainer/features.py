@@ -105,7 +105,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         device: Where the network runs.
 
     Raises:
-        DatasetError: An image cannot be read.
+        DatasetError: There is no image, or one cannot be read.
         WeightsError: The backbone's weights are missing or altered.
     """
     runtime = TorchRuntime(load_backbone(backbone, levels), torch.device(device))
@@ -120,6 +120,8 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         stacked = stack_levels(features, grid_level).double()
         count += stacked[..., 0].numel()
         squares += torch.stack([part.square().sum() for part in torch.split(stacked, channels, dim=-1)]).cpu()
+    if not count:
+        raise DatasetError("there is no image to learn from")
     scales = (squares / count).sqrt().clamp_min(1e-12)
     generator = torch.Generator().manual_seed(seed)
     dims = min(dims, sum(channels))
