@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 
+from inspector.anomaly.tuning import tune_process
 from inspector.budget import memory_bound_bytes
 from inspector.bus import FETCH_BYTES, SEND_BATCH_BYTES, KafkaConsumer, KafkaProducer
 from inspector.clock import Clock, SystemClock
@@ -53,9 +54,7 @@ JOIN_S = 2.0
 
 def run(settings: Settings) -> int:
     """Run the service until a signal or a failure; return the exit status. Main thread only."""
-    from inspector.anomaly.runtime import tune_malloc  # noqa: PLC0415 before torch allocates anything
-
-    tune_malloc()
+    tune_process()
     return asyncio.run(_run(settings))
 
 

@@ -18,7 +18,6 @@ from inspector.anomaly.draw import draw_region_outlines, heat_map_overlay
 from inspector.anomaly.errors import AnomalyError
 from inspector.anomaly.image import decode_image
 from inspector.anomaly.model import AnomalyModel, apply_dl_model
-from inspector.anomaly.runtime import tune_malloc
 from inspector.anomaly.threshold import threshold_dl_anomaly_results
 from inspector.anomaly.types import DLResult, DLSample, RegionComponent
 from trainer.config import ApplySettings
@@ -64,7 +63,6 @@ def run_apply(settings: ApplySettings, progress: StageProgress) -> list[ImageVer
         DatasetError: A path does not exist, or a folder has no image.
         OutputError: A picture cannot be written.
     """
-    tune_malloc()
     paths = find_paths(settings.images)
     pictures = {} if settings.pictures is None else picture_paths(settings.pictures, paths)
     model = read_dl_model(settings.bundle, device=settings.device)

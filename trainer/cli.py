@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
+from inspector.anomaly.tuning import tune_process
 from trainer.config import ApplySettings, FitSettings, parse_settings
 from trainer.errors import SettingsError, TrainerError
 
@@ -35,6 +36,7 @@ def run(arguments: list[str]) -> int:
     """
     try:
         settings = parse_settings(arguments)
+        tune_process()  # before either command imports torch
         return _fit(settings) if isinstance(settings, FitSettings) else _apply(settings)
     except SettingsError as error:
         return _complain(error, WRONG_USAGE)

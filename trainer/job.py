@@ -19,7 +19,6 @@ from inspector.anomaly.detectors.base import Detector
 from inspector.anomaly.image import decode_image
 from inspector.anomaly.model import AnomalyModel, FeatureNetwork, ModelIdentity
 from inspector.anomaly.region import resize_anomaly_image
-from inspector.anomaly.runtime import tune_malloc
 from inspector.anomaly.types import DLPreprocessParam
 from inspector.anomaly.weights import SOURCES
 from trainer.apply import score_images
@@ -76,7 +75,6 @@ def run_fit(settings: FitSettings, progress: StageProgress) -> FitOutcome:
         AnomalyError: The weights are missing, or the bundle cannot be written.
     """
     started = time.perf_counter()
-    tune_malloc()
     _check_out(settings)
     dataset = read_dl_dataset_anomaly(
         settings.images,

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from inspector.anomaly.backbone import EfficientNetLite
-
-_M_TRIM_THRESHOLD = -1
-_M_TOP_PAD = -2
-_M_MMAP_THRESHOLD = -3
-_MAX_MMAP_THRESHOLD_BYTES = 32 * 2**20
-_KEEP_BYTES = 256 * 2**20
 
 
 class Runtime(Protocol):
@@ -51,25 +43,3 @@ class TorchRuntime:
         """See `Runtime.features`."""
         features: list[Tensor] = self.backbone(batch)
         return features
-
-
-def tune_malloc() -> bool:
-    """Let glibc keep freed memory instead of giving it back after every layer; call it before torch allocates.
-
-    Without it each activation above 128 KiB is mapped anew and faulted in page by page: on two AVX-512 cores a batch of
-    16 took 2.2 times as long (`make bench` shows it as `malloc_gain`). At most 256 MiB are kept at the top of the heap.
-
-    Returns:
-        Whether the settings took effect; False on a C library without mallopt (macOS, musl).
-    """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return False
-    return bool(
-        mallopt(_M_MMAP_THRESHOLD, _MAX_MMAP_THRESHOLD_BYTES)
-        and mallopt(_M_TRIM_THRESHOLD, _KEEP_BYTES)
-        and mallopt(_M_TOP_PAD, _KEEP_BYTES // 4)
-    )
