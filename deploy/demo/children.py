@@ -6,7 +6,6 @@ import contextlib
 import os
 import shlex
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -50,7 +49,7 @@ class Child:
 
         Args:
             name: of the log.
-            command: `inspector …` or `trainer …`.
+            command: program and arguments.
             logs: folder of the logs.
             on_line: takes the lines of its standard output, which go to the log in any case.
             show_progress: whether its standard error goes to the terminal.
@@ -61,7 +60,7 @@ class Child:
             log.write(f"$ {shlex.join(command)}\n".encode())
             log.flush()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *command],
+                list(command),
                 stdin=subprocess.DEVNULL,
                 stdout=log if on_line is None else subprocess.PIPE,
                 stderr=None if show_progress else log,

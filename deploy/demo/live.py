@@ -71,10 +71,10 @@ class LiveTable:
 
 def _table_with(*names: str) -> Table:
     """Return a table with a column for the camera and columns of numbers; it fits 80 characters."""
-    table = Table(header_style="bold", box=box.SIMPLE_HEAD)
+    table = Table(header_style="bold", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1), collapse_padding=True)
     table.add_column("camera", min_width=8)
     for name in names:
-        table.add_column(name, justify="right", min_width=5, no_wrap=True)
+        table.add_column(name, justify="right", min_width=4, no_wrap=True)
     return table
 
 

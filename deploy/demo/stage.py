@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,7 +64,9 @@ class Stage:
         readable = shlex.join(_relative(part) for part in command)
         self.commands.append(readable)
         self.console.print(f"  $ {readable}", style="dim", highlight=False, markup=False, soft_wrap=True)
-        return Child(name, command, self.logs, on_line=on_line, show_progress=show_progress)
+        # The interpreter that runs the demo has what it needs; a command on the PATH may be another's.
+        argv = [sys.executable, "-m", *command]
+        return Child(name, argv, self.logs, on_line=on_line, show_progress=show_progress)
 
     def output_of(self, name: str, command: list[str]) -> dict[str, Any]:
         """Run a command that prints one JSON object, and return it; its progress is shown on a terminal.
