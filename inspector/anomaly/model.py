@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from inspector.anomaly.detectors.base import Detector, Embedding
 from inspector.anomaly.errors import GeometryError, ParameterError
-from inspector.anomaly.preprocess import Preprocessor
+from inspector.anomaly.preprocess import preprocess_dl_samples
 from inspector.anomaly.runtime import Runtime
 from inspector.anomaly.types import (
     DLPreprocessParam,
@@ -56,16 +56,15 @@ class FeatureNetwork:
         self.preprocess_param = preprocess_param
         self.runtime = runtime
         self.embedding = embedding
-        self._preprocess = Preprocessor(preprocess_param, runtime.device)
 
     @torch.inference_mode()
     def features(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
-        """Pictures as `Preprocessor` takes them -> the backbone's levels, each (B, C, H', W') float32."""
-        return self.runtime.features(self._preprocess(images))
+        """Pictures as `preprocess_dl_samples` takes them -> the backbone's levels, each (B, C, H', W') float32."""
+        return self.runtime.features(preprocess_dl_samples(images, self.preprocess_param, self.runtime.device))
 
     @torch.inference_mode()
     def embed(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """Pictures as `Preprocessor` takes them -> (B, h, w, D) float32 on the device."""
+        """Pictures as `preprocess_dl_samples` takes them -> (B, h, w, D) float32 on the device."""
         return self.embedding(self.features(images))
 
 

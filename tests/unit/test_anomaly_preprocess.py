@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.image import ImageLimits, RawLayout, decode_image
-from inspector.anomaly.preprocess import Preprocessor
+from inspector.anomaly.preprocess import preprocess_dl_samples
 from inspector.anomaly.types import DLPreprocessParam, DLSample, Thresholds
 from inspector.decode import decode_frame
 from tests.fakes import FakeModel
@@ -25,7 +25,7 @@ PARAM = DLPreprocessParam(image_width=96, image_height=64)
 
 
 def preprocessed(*images: NDArray[np.uint8], param: DLPreprocessParam = PARAM) -> torch.Tensor:
-    return Preprocessor(param, CPU)(images)
+    return preprocess_dl_samples(images, param, CPU)
 
 
 def normalised(image: NDArray[np.uint8] | NDArray[np.float64], param: DLPreprocessParam = PARAM) -> NDArray[np.float64]:
