@@ -1,7 +1,7 @@
 """The wire contracts of line-inspector: messages, their bytes and their headers.
 
 Needs only msgpack and pydantic, so that a camera or a reject gate installs neither torch nor a Kafka client.
-`json/` has the JSON Schema of each message and `vectors/` golden bytes for implementations in other languages.
+`json/` has the JSON Schema of each message and `vectors/` golden bytes, with how to check a client in another language.
 """
 
 from __future__ import annotations

@@ -2,12 +2,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import Any
 
 import jsonschema
 import msgpack
 import pytest
 
-from schemas import SchemaError, decode, decode_rle, encode, result_id_of_frame, result_id_of_record
+from schemas import (
+    CameraFrame,
+    DLResultMessage,
+    SchemaError,
+    decode,
+    decode_rle,
+    encode,
+    frame_headers,
+    result_headers,
+    result_id_of_frame,
+    result_id_of_record,
+)
 from schemas.generate import json_schema
 from tests.contracts.vectors import FOLDER, Vector, pack, read_vectors
 
@@ -15,6 +27,7 @@ VECTORS = read_vectors()
 SOUND = [v for v in VECTORS if v.refused is None]
 REFUSED = [v for v in VECTORS if v.refused is not None]
 RESULT_IDS = json.loads((FOLDER / "result_ids.json").read_text("utf-8"))
+HEADERS = json.loads((FOLDER / "headers.json").read_text("utf-8"))
 
 
 def names(vector: Vector) -> str:
@@ -76,6 +89,16 @@ def test_result_ids_are_the_golden_ones(case: dict[str, object]) -> None:
     made = result_id_of_frame(*fields) if case["of"] == "frame" else result_id_of_record(*fields)
     assert made == case["result_id"]
     assert hashlib.blake2b(bytes.fromhex(hashed["$hex"]), digest_size=16).hexdigest() == case["result_id"]
+
+
+@pytest.mark.parametrize("case", HEADERS, ids=lambda case: case["of"])
+def test_headers_are_the_golden_ones(case: dict[str, Any]) -> None:
+    vector = next(v for v in SOUND if v.name == case["of"])
+    message = decode(vector.message_type, vector.data)
+    assert isinstance(message, CameraFrame | DLResultMessage)
+    headers = frame_headers(message) if isinstance(message, CameraFrame) else result_headers(message)
+    assert {name: value.decode("ascii") for name, value in headers} == case["headers"]
+    assert case.get("key", "None/None") == f"{message.line_id}/{message.camera_id}"
 
 
 def test_the_region_of_the_vector_is_where_its_description_says() -> None:

@@ -15,6 +15,8 @@ import msgpack
 import schemas
 
 FOLDER = Path(schemas.__file__).with_name("vectors")
+TABLES = {"headers.json", "result_ids.json"}
+"""Files of examples without bytes of their own."""
 MESSAGES: dict[str, type[schemas.Message]] = {
     "CameraFrame": schemas.CameraFrame,
     "DLResultMessage": schemas.DLResultMessage,
@@ -42,7 +44,7 @@ class Vector:
 
 
 def read_vectors() -> list[Vector]:
-    return [_read(path) for path in sorted(FOLDER.glob("*.json")) if path.name != "result_ids.json"]
+    return [_read(path) for path in sorted(FOLDER.glob("*.json")) if path.name not in TABLES]
 
 
 def pack(content: dict[str, Any]) -> bytes:
