@@ -88,9 +88,17 @@ def make_empty(out: Path) -> None:
 
 
 def _run(stage: Stage, frames: int) -> int:
+    return run_show(stage, Show(stage, frames=frames))
+
+
+def run_show(stage: Stage, show: Show) -> int:
+    """Play the demo, write figures and pictures, print what came of it; return the exit status.
+
+    Raises:
+        DemoError: A step failed; nothing is written then.
+    """
     begun = time.monotonic()
     stage.console.print("[bold]line-inspector[/]: two cameras, two models and a broker, all on this machine")
-    show = Show(stage, frames=frames)
     run = show.play()
     cards = {camera.camera_id: draw_cards(run.images(camera), camera, show.pictures) for camera in run.cameras}
     stage.seconds["total"] = time.monotonic() - begun

@@ -20,6 +20,7 @@ from trainer.report import as_figure, as_percent
 
 LATEST = 6
 _LINE_EVERY_S = 10.0
+_PART_WIDTH = 30
 
 
 class LiveTable:
@@ -100,9 +101,15 @@ def _verdict_cells(received: Received) -> list[Text]:
         word = Text(" OK " if passed else " NOK ", style="bold white on green" if passed else "bold white on red")
         score = f"score {received.score:.3f}"
     else:
-        word, score = Text(" NOK ", style="bold black on yellow"), f"{received.status}: {received.reason}"
+        word, score = Text(" NOK ", style="bold black on yellow"), received.reason
     name = Text(received.camera_id.ljust(8), style="cyan")
-    return [word, name, Text(received.part_id[:34].ljust(34)), Text(score), Text(f"{received.latency_ms:.0f} ms")]
+    return [
+        word,
+        name,
+        Text(received.part_id[-_PART_WIDTH:].ljust(_PART_WIDTH)),
+        Text(score),
+        Text(f"{received.latency_ms:.0f} ms"),
+    ]
 
 
 def _ms(value: float | None) -> str:
@@ -128,13 +135,13 @@ def print_outcome(console: Console, cameras: Sequence[DemoCamera], summary: Mapp
     console.print()
     console.print("[bold blue]●[/] [bold]What came of it[/]")
     console.print(table)
-    console.print(
-        "  found: images of defects that were rejected; rejected: images of ok parts that were, too", style="dim"
-    )
+    console.print("  found: of the pictures of defects; rejected: of the pictures of ok parts", style="dim")
     console.print(
         f"  {summary['frames']} frames, {summary['verdicts']} verdicts, {summary['missing']} missing, "
-        f"{summary['duplicates']} repeated; {summary['throughput_fps']:.1f} frames/s of {summary['offered_fps']:.1f} offered; "
-        f"budget {summary['budget_ms'] / 1000:g} s; {summary['broker']}; {summary['seconds']['total']:.0f} s in all"
+        f"{summary['duplicates']} repeated\n"
+        f"  {summary['throughput_fps']:.1f} frames/s of {summary['offered_fps']:.1f} offered, "
+        f"budget {summary['budget_ms'] / 1000:g} s, {summary['broker']}\n"
+        f"  {summary['seconds']['total']:.0f} s in all"
     )
     for fault in summary["faults"]:
         console.print(f"[bold red]not good:[/] {escape(fault)}")

@@ -36,8 +36,9 @@ READY_TIMEOUT_S = 180.0
 # A burst may take longer than a camera's budget, and is to be inspected all the same.
 BURST_BUDGET_MS = 300_000
 # What the cameras ask of what the machine showed in the burst: a desk computer has other things to do, too.
-LOAD = 0.5
+LOAD, HIGHEST_LOAD = 0.5, 0.8
 MAX_FPS = 30.0
+PATIENCE_S = 90.0
 _POLL_S = 0.1
 
 
@@ -146,10 +147,10 @@ class Show:
 
     def _inspect(self, inspector: Child, reader: Child, capacity_fps: float) -> Account:
         """Be the cameras at a steady rate that this machine keeps up with."""
-        fps = min(MAX_FPS, LOAD * capacity_fps)
         images = self._image_counts()
         counts = frame_counts(images, self._frames)
         total = sum(counts.values())
+        fps = steady_fps(capacity_fps, total)
         self._stage.heading(f"Inspect: {total} frames of {len(counts)} cameras, {fps:.1f} frames/s")
         # Each at its share of the rate, so that all end together.
         commands = {
@@ -193,6 +194,11 @@ def frame_counts(images: Mapping[DemoCamera, int], frames: int) -> dict[DemoCame
     """Return how many frames each camera sends: whole cycles, the same number for all, `frames` together at least."""
     cycles = max(1, -(-frames // sum(images.values())))
     return {camera: cycles * count for camera, count in images.items()}
+
+
+def steady_fps(capacity_fps: float, frames: int) -> float:
+    """Return the rate of all cameras together: half of what the machine can do; more where that would take too long."""
+    return min(MAX_FPS, max(LOAD * capacity_fps, min(HIGHEST_LOAD * capacity_fps, frames / PATIENCE_S)))
 
 
 def wait_until_ready(inspector: Child, port: int, *, timeout_s: float = READY_TIMEOUT_S) -> None:

@@ -1,0 +1,122 @@
+"""The demo's machinery on the embedded broker, with few images; and its end when it is interrupted.
+
+The whole demo, with its own images and their figures, is `make demo`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from rich.console import Console
+
+from deploy.demo.__main__ import REPORT_NAME, SUMMARY_NAME, run_show
+from deploy.demo.cameras import CAMERAS, DemoCamera
+from deploy.demo.show import Show
+from deploy.demo.stage import Stage
+from deploy.local.broker import CHECKOUT
+
+NUM_TRAIN, NUM_TEST = 12, 3
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def cameras(tmp_path: Path) -> list[DemoCamera]:
+    """The demo's cameras with a few of their images."""
+    made = []
+    for camera in CAMERAS:
+        images = tmp_path / "data" / camera.camera_id
+        for folder in ("train/good", "test/good", "test/anomaly", "test/cracked"):
+            count = NUM_TRAIN if folder == "train/good" else NUM_TEST
+            for path in sorted((camera.images / folder).glob("*.jpg"))[:count]:
+                (images / folder).mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, images / folder)
+        made.append(replace(camera, images=images))
+    return made
+
+
+@pytest.fixture(autouse=True)
+def embedded_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KAFKA_BOOTSTRAP", raising=False)
+    monkeypatch.delenv("KAFKA_HOME", raising=False)
+
+
+@pytest.fixture
+def no_process_is_left(tmp_path: Path) -> Iterator[None]:
+    """Whatever the demo started names its folder somewhere on its command line."""
+    yield
+    assert processes_of(tmp_path) == []
+
+
+def processes_of(folder: Path) -> list[list[str]]:
+    """Command lines of the processes that name this folder, and of brokers that run in it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.status() != psutil.STATUS_ZOMBIE and (
+                str(folder) in " ".join(process.cmdline()) or process.cwd().startswith(str(folder))
+            ):
+                found.append(process.cmdline())
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_a_short_demo(cameras: list[DemoCamera], tmp_path: Path, no_process_is_left: None) -> None:
+    out = tmp_path / "out"
+    screen = io.StringIO()
+    stage = Stage(out, Console(file=screen, width=120))
+
+    run_show(stage, Show(stage, frames=20, cameras=cameras))
+
+    summary = json.loads((out / SUMMARY_NAME).read_text())
+    # Of each camera six images, in two cycles. How good models of so few images are is not the question.
+    assert (summary["frames"], summary["verdicts"], summary["missing"], summary["duplicates"]) == (24, 24, 0, 0)
+    assert sum(summary["statuses"].values()) == 24
+    assert summary["strangers"] == 0
+    assert summary["calibration"]["frames"] == 12
+    assert "Tansu" in summary["broker"]
+    assert set(summary["cameras"]) == {"cookies", "aliens"}
+    for figures in summary["cameras"].values():
+        assert (figures["frames"], figures["images"], figures["images_ok"], figures["images_nok"]) == (12, 6, 3, 3)
+        assert {"auroc", "false_rejects", "missed", "p50_ms", "p99_ms", "on_time"} <= set(figures)
+        # The same picture has the same score in every batch, and without the broker.
+        assert figures["score_spread"] < 1e-5
+        assert figures["offline_difference"] < 1e-5
+    assert not [fault for fault in summary["faults"] if "ended with status" in fault]
+    assert (out / REPORT_NAME).read_text().count("data:image/jpeg;base64,") == 24
+    assert "kafka.idempotent is off" in screen.getvalue()
+    assert {path.name for path in (out / "logs").iterdir()} >= {"inspector.log", "results.log", "replay-aliens.log"}
+    assert "24 of 24 verdicts" in screen.getvalue()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_demo_leaves_nothing_behind(number: signal.Signals, status: int, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "deploy.demo", "--out", str(out)]
+    demo = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        give_up = time.monotonic() + 120
+        while not any("trainer" in command for command in processes_of(out)):
+            assert demo.poll() is None, demo.communicate()[0]
+            assert time.monotonic() < give_up
+            time.sleep(0.1)
+        demo.send_signal(number)
+        screen, _ = demo.communicate(timeout=60)
+    finally:
+        demo.kill()
+        demo.wait()
+
+    assert demo.returncode == status
+    assert "everything that was started has been stopped" in screen
+    assert processes_of(tmp_path) == []
