@@ -148,9 +148,29 @@ def results_command(config: Path) -> list[str]:
 
 
 def replay_command(
-    camera: DemoCamera, config: Path, *, rate: float, count: int, first_seq: int = 0, budget_ms: int | None = None
+    camera: DemoCamera,
+    config: Path,
+    *,
+    rate: float,
+    count: int | None = None,
+    first_seq: int = 0,
+    budget_ms: int | None = None,
 ) -> list[str]:
-    """Be the camera: send its test images in cycles."""
-    command = ["inspector", "replay", str(camera.test_folder), "--camera", camera.key, "--rate", f"{rate:.3f}"]
-    command += ["--cycle", "--count", str(count), "--first-seq", str(first_seq), "--json", "--config", str(config)]
-    return command if budget_ms is None else [*command, "--budget-ms", str(budget_ms)]
+    """Be the camera.
+
+    Args:
+        camera: which one.
+        config: the inspector's settings.
+        rate: frames a second; 0: as fast as the broker takes them.
+        count: frames to send, the images in cycles; None: each image once.
+        first_seq: number of the first frame.
+        budget_ms: from capture to verdict; None: the inspector's.
+    """
+    command = ["inspector", "replay", str(camera.test_folder), "--camera", camera.key, "--rate", f"{rate:.4g}"]
+    if count is not None:
+        command += ["--cycle", "--count", str(count)]
+    if first_seq:
+        command += ["--first-seq", str(first_seq)]
+    if budget_ms is not None:
+        command += ["--budget-ms", str(budget_ms)]
+    return [*command, "--json", "--config", str(config)]

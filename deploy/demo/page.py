@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -28,7 +28,8 @@ from trainer.histogram import HistogramRow, score_histogram
 from trainer.report import as_figure, as_percent, shrink
 
 PICTURE_SIDE = 320
-SHOWN_AT_ONCE = 8
+# Full rows of the gallery.
+SHOWN_AT_ONCE = {"wide": 9, "tall": 8}
 _JPEG_QUALITY = 80
 
 
@@ -89,7 +90,7 @@ class CameraSection:
     histogram: Markup
     low: float
     high: float
-    shape: str
+    shape: Literal["wide", "tall"]
     """`wide` where the pictures are wider than tall."""
 
     def position(self, score: float) -> str:
@@ -147,7 +148,7 @@ def render_page(run: Run, summary: Mapping[str, Any], cards: Mapping[str, Sequen
         sections=[_section(summary, camera, cards[camera.camera_id]) for camera in run.cameras],
         # The module escapes what it is given; nothing in it comes from elsewhere.
         latencies=Markup(latency_chart({c.title: accounts[c.camera_id] for c in run.cameras})),  # noqa: S704
-        commands=run.commands,
+        commands=[command.split(" ") for command in run.commands],
         created_at=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     )
 
@@ -160,6 +161,7 @@ def _section(summary: Mapping[str, Any], camera: DemoCamera, cards: Sequence[Car
         label: [card.score for card in cards if card.image.label == label and card.image.verdict is not None]
         for label in ("ok", "nok")
     }
+    shape: Literal["wide", "tall"] = "wide" if any(card.is_wide for card in cards) else "tall"
     passed = figures["images_ok"] - figures["false_rejects"]
     found = figures["images_nok"] - figures["missed"]
     rows = [
@@ -169,31 +171,36 @@ def _section(summary: Mapping[str, Any], camera: DemoCamera, cards: Sequence[Car
     return CameraSection(
         camera,
         figures,
-        groups_of(cards),
+        groups_of(cards, SHOWN_AT_ONCE[shape]),
         # As above.
         Markup(score_histogram(rows, threshold)),  # noqa: S704
         low=min([*scores, threshold]),
         high=max([*scores, threshold]),
-        shape="wide" if any(card.is_wide for card in cards) else "tall",
+        shape=shape,
     )
 
 
-def groups_of(cards: Sequence[Card]) -> list[Group]:
-    """Arrange the cards: what is wrong first, then what was rejected, then what was passed; empty groups are left out."""
+def groups_of(cards: Sequence[Card], shown: int) -> list[Group]:
+    """Arrange the cards: what is wrong first, then what was rejected, then what was passed; empty groups are left out.
+
+    Args:
+        cards: in any order.
+        shown: how many of a group are seen at once; wrong verdicts are never hidden.
+    """
     ordered = sorted(cards, key=lambda card: card.score, reverse=True)
     wrong = [card for card in ordered if card.verdict not in {"ok", "nok"}]
     rejected = [card for card in ordered if card.verdict == "nok"]
     passed = [card for card in ordered if card.verdict == "ok"]
     groups = [
         Group("Wrong verdicts", "Ok parts that were rejected, and defects that passed.", wrong),
-        _folded("Rejected", "Parts with a defect, found; the clearest first.", rejected),
-        _folded("Passed", "Ok parts; the one that came nearest to being rejected first.", passed),
+        _folded("Rejected", "Parts with a defect, found; the clearest first.", rejected, shown),
+        _folded("Passed", "Ok parts; the one that came nearest to being rejected first.", passed, shown),
     ]
     return [group for group in groups if group.cards]
 
 
-def _folded(title: str, text: str, cards: Sequence[Card]) -> Group:
-    return Group(title, text, cards[:SHOWN_AT_ONCE], cards[SHOWN_AT_ONCE:])
+def _folded(title: str, text: str, cards: Sequence[Card], shown: int) -> Group:
+    return Group(title, text, cards[:shown], cards[shown:])
 
 
 def _shrunk(path: Path) -> NDArray[np.uint8]:

@@ -38,7 +38,7 @@ BURST_BUDGET_MS = 300_000
 # What the cameras ask of what the machine showed in the burst: a desk computer has other things to do, too.
 LOAD, HIGHEST_LOAD = 0.5, 0.8
 MAX_FPS = 30.0
-PATIENCE_S = 90.0
+PATIENCE_S = 80.0
 _POLL_S = 0.1
 
 
@@ -135,8 +135,7 @@ class Show:
         """Send each image once, as fast as the broker takes them, to see what this machine can do."""
         self._stage.heading("Calibrate: every test image once, as fast as they go")
         commands = {
-            camera: replay_command(camera, self._config, rate=0, count=count, budget_ms=BURST_BUDGET_MS)
-            for camera, count in self._image_counts().items()
+            camera: replay_command(camera, self._config, rate=0, budget_ms=BURST_BUDGET_MS) for camera in self._cameras
         }
         with self._stage.step("calibrate"):
             account = self._playback.run("calibrate", commands, watched=[inspector, reader])

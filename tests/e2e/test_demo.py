@@ -15,16 +15,20 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from rich.console import Console
 
-from deploy.demo.__main__ import REPORT_NAME, SUMMARY_NAME, run_show
+from deploy.demo.__main__ import REPORT_NAME, SUMMARY_NAME, Terminated, run_show
+from deploy.demo.account import Account
 from deploy.demo.cameras import CAMERAS, DemoCamera
+from deploy.demo.playback import Playback
 from deploy.demo.show import Show
 from deploy.demo.stage import Stage
 from deploy.local.broker import CHECKOUT
+from tests.models import make_bundle
 
 NUM_TRAIN, NUM_TEST = 12, 3
 pytestmark = pytest.mark.slow
@@ -120,3 +124,30 @@ def test_an_interrupted_demo_leaves_nothing_behind(number: signal.Signals, statu
     assert demo.returncode == status
     assert "everything that was started has been stopped" in screen
     assert processes_of(tmp_path) == []
+
+
+def test_nothing_is_left_when_it_ends_in_the_middle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_process_is_left: None
+) -> None:
+    seen: list[str] = []
+
+    def fit(show: Show, camera: DemoCamera) -> dict[str, Any]:
+        make_bundle(tmp_path / "out" / "models", name=camera.model)
+        return {}
+
+    def interrupted(playback: Playback, verb: str, commands: object, **_: object) -> Account:
+        seen.extend(" ".join(command) for command in processes_of(tmp_path))
+        raise Terminated(signal.SIGINT)
+
+    monkeypatch.setattr(Show, "_learn", fit)
+    monkeypatch.setattr(Playback, "run", interrupted)
+    stage = Stage(tmp_path / "out", Console(file=io.StringIO()))
+
+    with pytest.raises(Terminated):
+        run_show(stage, Show(stage))
+
+    for started in ("inspector run", "inspector results", "tansu"):
+        assert any(started in command for command in seen), seen
+    # It was asked to end, and did so in order.
+    assert "SIGTERM: finishing what was begun" in (stage.logs / "inspector.log").read_text()
+    assert not (stage.out / SUMMARY_NAME).exists()

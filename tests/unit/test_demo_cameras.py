@@ -114,7 +114,7 @@ def test_cameras_show_whole_cycles_and_enough_frames(frames: int, cycles: int) -
     [
         (100.0, MAX_FPS),  # slow enough to be watched
         (40.0, 20.0),  # half of what the machine can do
-        (20.0, 12.0),  # 1,080 frames take no longer than 90 s
+        (20.0, 13.5),  # 1,080 frames take no longer than 80 s
         (10.0, 8.0),  # but never more than a machine keeps up with
     ],
 )

@@ -125,8 +125,9 @@ def test_what_it_shows_is_escaped(camera: DemoCamera, tmp_path: Path) -> None:
     html = page_of(played(camera, GOOD), tmp_path / "pictures")
     assert "Top &lt;view&gt;" in html
     assert "Tansu &amp; friends" in html
-    assert "--config &lt;file&gt;" in html
+    assert "&lt;file&gt;" in html
     assert "<view>" not in html
+    assert "<file>" not in html
 
 
 def test_the_pictures_are_attributed(camera: DemoCamera, tmp_path: Path) -> None:
@@ -204,7 +205,7 @@ def test_what_is_wrong_comes_first_and_nothing_is_left_out() -> None:
     cards = [card("ok", 0.1), card("ok", 0.6), card("nok", 0.4), card("nok", None), card("nok", 0.7)]
     cards += [card("nok", 0.8 + index / 100) for index in range(10)]
 
-    wrong, rejected, passed = groups_of(cards)
+    wrong, rejected, passed = groups_of(cards, 8)
 
     assert [c.verdict for c in wrong.cards] == ["false reject", "missed", "not inspected"]
     assert [c.score for c in (*rejected.cards, *rejected.more)] == sorted((c.score for c in cards[4:]), reverse=True)
@@ -213,7 +214,7 @@ def test_what_is_wrong_comes_first_and_nothing_is_left_out() -> None:
 
 
 def test_a_group_without_cards_is_left_out() -> None:
-    assert [group.title for group in groups_of([card("ok", 0.1)])] == ["Passed"]
+    assert [group.title for group in groups_of([card("ok", 0.1)], 8)] == ["Passed"]
 
 
 def test_a_picture_that_is_not_there_is_named(camera: DemoCamera, tmp_path: Path) -> None:
