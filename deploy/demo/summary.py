@@ -196,8 +196,7 @@ def _figure(value: float | None) -> str:
 def machine() -> dict[str, Any]:
     """Return what the figures were measured on."""
     return {
-        "platform": platform.platform(terse=True),
-        "processor": platform.machine(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "torch": version("torch"),
