@@ -20,15 +20,19 @@ from inspector.clients.topics import apply_topics
 from inspector.config import KafkaSettings, Settings
 from tests.benchmarks import end_to_end, material
 from tests.benchmarks.alone import AloneSetting
-from tests.benchmarks.machine import describe_machine, describe_software, usable_cores
+from tests.benchmarks.machine import Load, describe_machine, describe_software, usable_cores
 
 RESULTS = Path(__file__).parent / "results"
 TRIED_SECONDS = 1.5
-KEPT_SETTINGS = 2
-"""Of `alone`, how many of the best tried settings are measured in earnest; a short trial may choose the second best."""
+BUSY_SHARE = 0.05
+"""Of the machine's cores; where other processes take more, the figures say as much about them as about us."""
 
 WAITING: dict[str, dict[str, str]] = {"spinning": {}, "passive": {"OMP_WAIT_POLICY": "passive"}}
-"""How torch's threads wait for each other: as OpenMP's own default has it, or asleep."""
+"""How torch's threads wait for each other: as OpenMP's own default has it, or asleep as the service has them.
+
+Spinning is faster on a machine that has nothing else to do, and many times as slow on one that has. So the best setting
+of either kind is measured in earnest, and the better one is what the service is compared with.
+"""
 
 Figure = dict[str, float]
 
@@ -86,27 +90,22 @@ class Bench:
         return _process("stages", arguments, WAITING["passive"])  # type: ignore[no-any-return]
 
     def best_alone(self) -> list[Way]:
-        """Try the settings of `alone`; return the best ones, best first."""
-        threads = sorted({(1, 1), (self.cores, 1), (self.cores, self.cores)})
+        """Try the settings of `alone`; return the best one of each way to wait."""
+        threads = sorted({(self.cores, 1), (self.cores, self.cores)})
         settings = [AloneSetting(batch, *pair) for batch in (4, 8, 16) for pair in threads]
-        texts = [",".join(map(str, setting)) for setting in settings]
-        return _ranked({waiting: (texts, self.alone(waiting, texts, TRIED_SECONDS)) for waiting in WAITING})
+        texts = [",".join(map(str, setting)) for setting in (*settings, AloneSetting(16, 1, 1))]
+        return [_best(waiting, texts, self.alone(waiting, texts, TRIED_SECONDS)) for waiting in WAITING]
 
     def best_plain_loop(self) -> list[Way]:
-        """Try the settings of the plain loop; return them, best first."""
+        """Try the settings of the plain loop; return the best one of each way to wait."""
         texts = [str(number) for number in sorted({1, self.cores})]
-        return _ranked({waiting: (texts, self.plain_loop(waiting, texts, TRIED_SECONDS)) for waiting in WAITING})
+        return [_best(waiting, texts, self.plain_loop(waiting, texts, TRIED_SECONDS)) for waiting in WAITING]
 
 
-def _ranked(figures: Mapping[str, tuple[Sequence[str], Sequence[Figure]]]) -> list[Way]:
-    tried = {
-        Way(waiting, text): figure["frames_per_s"]
-        for waiting, (texts, found) in figures.items()
-        for text, figure in zip(texts, found, strict=True)
-    }
-    for way, rate in tried.items():
-        _say(f"  tried {way.setting} {way.waiting}: {rate:.1f} frames/s")
-    return sorted(tried, key=lambda way: -tried[way])
+def _best(waiting: str, settings: Sequence[str], figures: Sequence[Figure]) -> Way:
+    rates = {setting: figure["frames_per_s"] for setting, figure in zip(settings, figures, strict=True)}
+    _say(f"  {waiting}: {', '.join(f'({setting}) {rate:.1f}' for setting, rate in rates.items())} frames/s")
+    return Way(waiting, max(rates, key=lambda setting: rates[setting]))
 
 
 def _process(module: str, arguments: Sequence[str], environment: Mapping[str, str]) -> Any:
@@ -127,27 +126,34 @@ def _say(text: str) -> None:
 async def measure(bench: Bench, repeats: int) -> dict[str, Any]:
     """Measure everything; the three in turn, `repeats` times."""
     await bench.prepare()
-    _say("looking for the best settings")
-    ways, plain = bench.best_alone()[:KEPT_SETTINGS], bench.best_plain_loop()[0]
-    alone: dict[Way, list[Figure]] = {way: [] for way in ways}
-    loop: list[Figure] = []
+    _say("looking for the best settings: batch, torch threads, decoding threads; torch threads of the plain loop")
+    alone: dict[Way, list[Figure]] = {way: [] for way in bench.best_alone()}
+    loop: dict[Way, list[Figure]] = {way: [] for way in bench.best_plain_loop()}
     service: list[Figure] = []
+    load = Load(bench.broker.pid)
     for number in range(repeats):
         for way, figures in alone.items():
             figures.extend(bench.alone(way.waiting, [way.setting], bench.seconds))
-        loop += bench.plain_loop(plain.waiting, [plain.setting], bench.seconds)
+        for way, figures in loop.items():
+            figures.extend(bench.plain_loop(way.waiting, [way.setting], bench.seconds))
         service.append(await bench.end_to_end())
-        rates = [figures[-1]["frames_per_s"] for figures in (*alone.values(), loop, service)]
+        rates = [figures[-1]["frames_per_s"] for figures in (*alone.values(), *loop.values(), service)]
         _say(f"repeat {number + 1} of {repeats}: {', '.join(f'{rate:.1f}' for rate in rates)} frames/s")
-    best = max(ways, key=lambda way: _median(alone[way], "frames_per_s"))
+    shares = load.shares()
+    if shares["others_share"] + shares["stolen_share"] > BUSY_SHARE:
+        _say(f"this machine was busy with other things: {shares}")
     tuned, untuned = bench.stages("tuned"), bench.stages("untuned")
-    return _report(bench, (best, alone[best]), (plain, loop), service) | {
+    return _report(bench, _fastest(alone), _fastest(loop), service) | {
         "stages": tuned,
         "malloc_gain": {
-            size: _round(untuned["forward_ms_per_frame"][size] / cost)
-            for size, cost in tuned["forward_ms_per_frame"].items()
+            size: untuned["forward_ms_per_frame"][size] / cost for size, cost in tuned["forward_ms_per_frame"].items()
         },
+        "load": shares,
     }
+
+
+def _fastest(measured: Mapping[Way, list[Figure]]) -> tuple[Way, list[Figure]]:
+    return max(measured.items(), key=lambda item: _median(item[1], "frames_per_s"))
 
 
 def _report(
@@ -166,11 +172,11 @@ def _report(
         },
         "plain_loop": _summary(loop[1]) | {"torch_threads": int(loop[0].setting), "waiting": loop[0].waiting},
         "end_to_end": _summary(service)
-        | {name: _round(_median(service, name)) for name in ("broker_cpu_ms_per_frame", "batch_frames")}
+        | {name: _median(service, name) for name in ("broker_cpu_ms_per_frame", "batch_frames")}
         | {"frames": bench.frames, "inspected": bench.frames, "defects": int(service[0]["defects"])}
         | {"settings": settings | {"partition_fetch_bytes": bench.settings.partition_fetch_bytes}},
-        "end_to_end_by_alone": _round(rates[2] / rates[0]),
-        "end_to_end_by_plain_loop": _round(rates[2] / rates[1]),
+        "end_to_end_by_alone": rates[2] / rates[0],
+        "end_to_end_by_plain_loop": rates[2] / rates[1],
         "broker": bench.broker.name,
         "frame": {
             "width": material.WIDTH,
@@ -185,9 +191,9 @@ def _report(
 
 def _summary(figures: Sequence[Figure]) -> dict[str, Any]:
     return {
-        "frames_per_s": _round(_median(figures, "frames_per_s")),
-        "cpu_ms_per_frame": _round(_median(figures, "cpu_ms_per_frame")),
-        "repeats": [_round(figure["frames_per_s"]) for figure in figures],
+        "frames_per_s": _median(figures, "frames_per_s"),
+        "cpu_ms_per_frame": _median(figures, "cpu_ms_per_frame"),
+        "repeats": [figure["frames_per_s"] for figure in figures],
     }
 
 
@@ -199,6 +205,8 @@ def _round(value: Any) -> Any:
     """Four significant digits, in whatever depth."""
     if isinstance(value, dict):
         return {key: _round(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_round(item) for item in value]
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
