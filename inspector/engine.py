@@ -41,23 +41,32 @@ class _Batch:
 class Engine:
     """Scores batches one after another, up to `slots` of them on the device at a time.
 
-    With two slots the next batch is launched before the one before it is finished, which keeps a GPU busy; on a CPU one
-    slot is right. `submit` and `free_slots` belong to the event loop.
+    Two slots: the next batch waits at the thread while one is computed, so the device does not idle while the event loop
+    hands results on. With an overlap of two it is launched before the one before it is finished, which keeps a GPU busy;
+    on a CPU, where launching is computing, that would only delay results. `submit` and `free_slots` belong to the event
+    loop.
     """
 
     def __init__(
-        self, *, slots: int, post: Post, on_crash: Callable[[BaseException], None], on_retry: Callable[[], None]
+        self,
+        *,
+        slots: int,
+        overlap: int = 1,
+        post: Post,
+        on_crash: Callable[[BaseException], None],
+        on_retry: Callable[[], None],
     ) -> None:
         """Prepare the thread.
 
         Args:
-            slots: batches launched and not finished, at least 1.
+            slots: batches taken and not finished, at least 1.
+            overlap: batches launched and not finished, at least 1 and at most `slots`.
             post: runs a function on the event loop, from the device thread.
             on_crash: called on the loop when the device is lost; nothing is scored after that.
             on_retry: called on the loop when a batch failed and is scored again frame by frame.
         """
         self.free_slots = slots
-        self._slots = slots
+        self._overlap = overlap
         self._post = post
         self._on_crash = on_crash
         self._on_retry = on_retry
@@ -110,7 +119,7 @@ class Engine:
                     launched.append(item)
                 elif callable(item):
                     item()
-                if launched and (len(launched) >= self._slots or not isinstance(item, _Batch)):
+                if launched and (len(launched) >= self._overlap or not isinstance(item, _Batch)):
                     self._finish(launched.popleft())
         except BaseException as exc:  # noqa: BLE001 the service must hear of it, or it would hang
             self._post(functools.partial(self._on_crash, exc))

@@ -120,7 +120,8 @@ class Service:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._engine = Engine(
-            slots=2 if settings.device.startswith("cuda") else 1,
+            slots=2,
+            overlap=2 if settings.device.startswith("cuda") else 1,
             post=self._post,
             on_crash=self._crash,
             on_retry=self.metrics.batch_retried,
