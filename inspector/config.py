@@ -55,8 +55,8 @@ class KafkaSettings(Section):
         40_000, description="above rebalance_timeout_ms, or joining the group never succeeds"
     )
     fetch_max_wait_ms: Positive = Field(50, description="how long the broker holds a fetch that finds nothing")
-    max_partition_fetch_bytes: Positive | None = Field(
-        None, description="default: 1 MiB, or the largest message where that is more; larger fetches are slower"
+    max_partition_fetch_bytes: Positive = Field(
+        MIB, description="larger fetches are slower; a message larger than this still comes, in a fetch of its own"
     )
     idempotent: bool = Field(True, description="off only for brokers that cannot (the embedded one)")
     auto_offset_reset: Literal["earliest", "latest", "none"] = Field(
@@ -289,18 +289,15 @@ class Settings(BaseSettings):
                     f"camera {camera.key} wants partition {camera.partition}; topics.frames_partitions is "
                     f"{self.topics.frames_partitions}, so the last is {self.topics.frames_partitions - 1}"
                 )
-        smallest = self.kafka.max_partition_fetch_bytes
-        if smallest is not None and smallest < self.limits.max_message_bytes:
-            raise ValueError(
-                f"kafka.max_partition_fetch_bytes must be at least {self.limits.max_message_bytes}, the largest message "
-                "that limits.max_frame_bytes allows"
-            )
         return self
 
     @property
     def partition_fetch_bytes(self) -> int:
-        """Bytes that one fetch takes from a partition at most."""
-        return self.kafka.max_partition_fetch_bytes or max(MIB, self.limits.max_message_bytes)
+        """Bytes that one fetch takes from a partition at most, unless a single record batch is larger.
+
+        Such a batch comes all the same since Kafka 0.10.1 (KIP-74), for one partition of each answer.
+        """
+        return self.kafka.max_partition_fetch_bytes
 
     def camera(self, line_id: str, camera_id: str) -> CameraSettings | None:
         """The route of this camera, or None where the settings do not name it."""

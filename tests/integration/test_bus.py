@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -108,6 +109,36 @@ async def test_brokers_that_are_away_are_named_and_leave_nothing_open() -> None:
     with pytest.raises(BusError, match="connect to the brokers"):
         await consumer.start(Listener())
     await consumer.stop()
+
+
+async def test_records_larger_than_a_fetch_come_all_the_same_from_every_partition(
+    producer: KafkaProducer, kafka_settings: KafkaSettings, topic: str
+) -> None:
+    sent = {(topic, number): records(topic, 1, size=200_000) + records(topic, 2) for number in range(8)}
+    for partition, window in sent.items():
+        for record in window:
+            assert await producer.send(partition, [record]) == 1
+    assigned: asyncio.Future[set[tuple[str, int]]] = asyncio.get_running_loop().create_future()
+
+    class Listener:
+        async def on_assigned(self, partitions: set[tuple[str, int]]) -> None:
+            assigned.set_result(partitions)
+
+        async def on_revoked(self, partitions: set[tuple[str, int]]) -> None: ...
+
+    consumer = KafkaConsumer(kafka_settings, topic, max_partition_fetch_bytes=1000)
+    await consumer.start(Listener())
+    try:
+        partitions = sorted(await asyncio.wait_for(assigned, 60))
+        got: dict[tuple[str, int], list[bytes | None]] = {partition: [] for partition in partitions}
+        async with asyncio.timeout(60):
+            while sum(map(len, got.values())) < 24:
+                chunks = await consumer.read(partitions, timeout_s=0.1, max_records=100)
+                for partition, found in chunks.items():
+                    got[partition] += [record.value for record in found]
+    finally:
+        await consumer.stop()
+    assert got == {partition: [record.value for record in window] for partition, window in sent.items()}
 
 
 async def test_an_empty_list_of_partitions_is_not_all_of_them(kafka_settings: KafkaSettings) -> None:
