@@ -143,13 +143,25 @@ async def measure(bench: Bench, repeats: int) -> dict[str, Any]:
     if shares["others_share"] + shares["stolen_share"] > BUSY_SHARE:
         _say(f"this machine was busy with other things: {shares}")
     tuned, untuned = bench.stages("tuned"), bench.stages("untuned")
+    rate = _median(service, "frames_per_s")
     return _report(bench, _fastest(alone), _fastest(loop), service) | {
+        # What becomes of the ratios where all three wait as the service does.
+        "all_passive": {
+            "alone": _summary(_of_kind(alone, "passive")),
+            "plain_loop": _summary(_of_kind(loop, "passive")),
+            "end_to_end_by_alone": rate / _median(_of_kind(alone, "passive"), "frames_per_s"),
+            "end_to_end_by_plain_loop": rate / _median(_of_kind(loop, "passive"), "frames_per_s"),
+        },
         "stages": tuned,
         "malloc_gain": {
             size: untuned["forward_ms_per_frame"][size] / cost for size, cost in tuned["forward_ms_per_frame"].items()
         },
         "load": shares,
     }
+
+
+def _of_kind(measured: Mapping[Way, list[Figure]], waiting: str) -> list[Figure]:
+    return next(figures for way, figures in measured.items() if way.waiting == waiting)
 
 
 def _fastest(measured: Mapping[Way, list[Figure]]) -> tuple[Way, list[Figure]]:

@@ -306,15 +306,19 @@ async def test_a_frame_that_waits_too_long_for_the_device_is_expired_before_it_i
     async with stage.service() as service:
         await stage.publish("a", 1)
         await asyncio.to_thread(scoring.wait, 60)
-        await stage.publish("a", 2)
         pipeline = service.pipeline
         assert pipeline is not None
+        await stage.publish("a", 2)
+        await wait_until(lambda: service._engine.free_slots == 0)  # it stands at the device, the next one before that
+        await stage.publish("a", 3)
         await wait_until(lambda: len(pipeline._batcher) == 1)
         stage.clock.advance(5)
         gate.set()
-        results = by_seq(await stage.bus.wait_for_results(2))
-    assert (results[2].status, results[2].reason, results[2].anomaly_class_id) == ("expired", "late_before_score", 1)
-    assert (results[1].status, results[1].reason, results[1].anomaly_class_id) == ("expired", "late_before_send", 1)
+        results = by_seq(await stage.bus.wait_for_results(3))
+    assert (results[3].status, results[3].reason, results[3].anomaly_class_id) == ("expired", "late_before_score", 1)
+    for seq in (1, 2):
+        assert (results[seq].status, results[seq].reason) == ("expired", "late_before_send")
+        assert results[seq].anomaly_class_id == 1
 
 
 async def test_a_verdict_that_is_late_when_it_is_sent_says_so_and_is_nok(stage: Stage) -> None:
