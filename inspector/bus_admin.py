@@ -5,6 +5,7 @@ aiokafka's admin client returns error codes instead of raising; here they become
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,9 @@ from inspector.config import KafkaSettings
 from inspector.errors import AccessError, BusError, TopicError
 
 _REFUSED = (ClusterAuthorizationFailedError, SaslAuthenticationFailed, TopicAuthorizationFailedError)
+
+PROPAGATION_S = 30.0
+"""How long the brokers may take to learn of a topic that the controller has made."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,11 @@ class BusAdmin:
     async def create(self, topics: Sequence[TopicSpec]) -> set[str]:
         """Create topics; return the names of those made, without those that were there already.
 
+        They can be used when this returns.
+
         Raises:
             TopicError: The broker refuses one, for instance for want of brokers to replicate to.
+            BusError: The brokers do not tell of a new topic within `PROPAGATION_S`.
         """
         new = [
             NewTopic(
@@ -96,7 +103,27 @@ class BusAdmin:
                 continue
             _check(code, message[0] if message else "", f"create topic {name}")
             made.add(name)
+        await self._see(made)
         return made
+
+    async def _see(self, made: set[str]) -> None:
+        """Wait until the brokers tell of new topics: the controller's yes comes before they know.
+
+        Raises:
+            BusError: They do not within `PROPAGATION_S`.
+        """
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + PROPAGATION_S
+        while True:
+            async with bus_errors("list topics"):
+                unseen = made.difference(await self._client.list_topics())
+            if not unseen:
+                return
+            if loop.time() > deadline_s:
+                raise BusError(
+                    f"topics were created, but the brokers do not tell of them yet: {', '.join(sorted(unseen))}"
+                )
+            await asyncio.sleep(0.05)
 
     async def _config(self, name: str) -> dict[str, str]:
         try:
