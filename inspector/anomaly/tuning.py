@@ -27,8 +27,8 @@ def tune_process() -> None:
 def tune_malloc() -> bool:
     """Let glibc keep freed memory instead of giving it back after every layer; call it before torch allocates.
 
-    Without it each activation above 128 KiB is mapped anew and faulted in page by page: on two AVX-512 cores a batch of
-    16 took 2.2 times as long (`make bench` shows it as `malloc_gain`). At most 256 MiB are kept at the top of the heap.
+    Without it each activation above 128 KiB is mapped anew and faulted in page by page: on two AVX-512 cores batches of 4
+    and 8 took 1.6 to 1.8 times as long (`make bench`: `malloc_gain`). At most 256 MiB are kept at the top of the heap.
 
     Returns:
         Whether the settings took effect; False on a C library without mallopt (macOS, musl).
