@@ -3,7 +3,6 @@
 AnomalyError
  +-- ImageError          this image's bytes are not a picture that we accept; carries a bounded `reason`
  |    +-- GeometryError  a sound picture, but not of the size or channels that the model was trained with
- +-- DatasetError        the images on disk are not what the procedure asks for
  +-- ParameterError      a parameter is out of its documented range
  +-- WeightsError        backbone weights are missing or are not the published ones
  +-- BundleError         a model bundle is incomplete, altered, of another version or fails its golden samples
@@ -31,10 +30,6 @@ class ImageError(AnomalyError):
 
 class GeometryError(AnomalyError):
     """The image's aspect or channels do not fit the geometry that the model was trained with."""
-
-
-class DatasetError(AnomalyError):
-    """The data set on disk cannot be read as asked; the message names the file and the mend."""
 
 
 class ParameterError(AnomalyError, ValueError):
