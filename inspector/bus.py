@@ -23,6 +23,7 @@ from aiokafka.errors import (
     ConsumerStoppedError,
     GroupAuthorizationFailedError,
     IllegalStateError,
+    KafkaConnectionError,
     KafkaError,
     MessageSizeTooLargeError,
     RecordListTooLargeError,
@@ -109,6 +110,23 @@ def producer_client(kafka: KafkaSettings, **options: Any) -> Any:  # noqa: ANN40
     return AIOKafkaProducer(**connection_arguments(kafka), **(defaults | options))
 
 
+async def start_client(client: Any) -> None:  # noqa: ANN401
+    """Start one of these clients, of a cluster that is up.
+
+    A cluster whose brokers are all fenced (just started, or just back from a stall) answers, and names no broker. aiokafka
+    takes that for connected: a producer's start then tries for ever, a consumer fails an assertion in a task that nobody
+    watches. So the bootstrap comes first, by itself; the second one in `start` finds a cluster.
+
+    Raises:
+        KafkaError: No broker can be reached, or the one that answered names none.
+    """
+    inner = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001 no public way
+    await inner.bootstrap()
+    if not inner.cluster.brokers():
+        raise KafkaConnectionError("the bootstrap server answers, but no broker of its cluster is up yet")
+    await client.start()
+
+
 class KafkaConsumer:
     """`FrameConsumer` on aiokafka. Event loop only."""
 
@@ -127,7 +145,7 @@ class KafkaConsumer:
         """Connect and join the group."""
         consumer = consumer_client(self._kafka, **self._options)
         try:
-            await consumer.start()
+            await start_client(consumer)
         except KafkaError as exc:
             await consumer.stop()
             raise _bus_error("connect to the brokers", exc) from exc
@@ -260,7 +278,7 @@ class KafkaProducer:
             max_request_size=self._max_record_bytes + RECORD_OVERHEAD_BYTES,
         )
         try:
-            await self._bounded(producer.start())
+            await self._bounded(start_client(producer))
         except BaseException:
             await self._abandon(producer)
             raise

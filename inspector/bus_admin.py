@@ -23,7 +23,7 @@ from aiokafka.errors import (
     for_code,
 )
 
-from inspector.bus import admin_client
+from inspector.bus import admin_client, start_client
 from inspector.config import KafkaSettings
 from inspector.errors import AccessError, BusError, TopicError
 
@@ -148,7 +148,7 @@ async def connect_admin(kafka: KafkaSettings) -> AsyncIterator[BusAdmin]:
     client = admin_client(kafka)
     async with bus_errors(f"connect to {kafka.bootstrap_servers}"):
         try:
-            await client.start()
+            await start_client(client)
         except BaseException:
             await client.close()
             raise

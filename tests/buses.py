@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
 
-from inspector.bus import KafkaConsumer, KafkaProducer, consumer_client, producer_client
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+
+from inspector.bus import KafkaConsumer, KafkaProducer, consumer_client, producer_client, start_client
 from inspector.clients.topics import apply_topics
 from inspector.config import KafkaSettings, Settings, TopicSettings
 from inspector.ports import FrameConsumer, ResultProducer
@@ -117,6 +121,24 @@ class MemoryBus(BusUnderTest):
         return self.broker.committed.get((self.topics.frames_topic, partition), 0)
 
 
+@asynccontextmanager
+async def started(make: Callable[[], Any]) -> AsyncIterator[Any]:
+    """A started client; waits for a cluster that is just coming back from a stall."""
+    async with asyncio.timeout(60):
+        while True:
+            client = make()
+            try:
+                await start_client(client)
+                break
+            except KafkaError:
+                await client.stop()
+                await asyncio.sleep(0.1)
+    try:
+        yield client
+    finally:
+        await client.stop()
+
+
 class KafkaBus(BusUnderTest):
     """Apache Kafka."""
 
@@ -140,21 +162,15 @@ class KafkaBus(BusUnderTest):
 
     async def publish_many(self, records: Sequence[tuple[int, bytes | None, bytes | None, Headers]]) -> None:
         """Append records with one producer."""
-        producer = producer_client(self.kafka, max_request_size=16 << 20)
-        await producer.start()
-        try:
+        async with started(lambda: producer_client(self.kafka, max_request_size=16 << 20)) as producer:
             sent = [
                 await producer.send(self.topics.frames_topic, value, key, partition=partition, headers=list(headers))
                 for partition, key, value, headers in records
             ]
             await asyncio.gather(*sent)
-        finally:
-            await producer.stop()
 
     async def records(self, topic: str) -> list[Sent]:
-        consumer = consumer_client(self.kafka, topic)
-        await consumer.start()
-        try:
+        async with started(lambda: consumer_client(self.kafka, topic)) as consumer:
             partitions = sorted(consumer.assignment())
             ends = await consumer.end_offsets(partitions)
             await consumer.seek_to_beginning(*partitions)
@@ -166,17 +182,8 @@ class KafkaBus(BusUnderTest):
                     for records in chunks.values()
                     for record in records
                 ]
-        finally:
-            await consumer.stop()
         return sorted(found, key=lambda sent: (sent.partition, sent.offset))
 
     async def committed(self, partition: int) -> int:
-        from aiokafka import TopicPartition  # only here: the rest goes through the bus
-
-        consumer = consumer_client(self.kafka, group_id=self.kafka.group_id)
-        await consumer.start()
-        try:
-            offset = await consumer.committed(TopicPartition(self.topics.frames_topic, partition))
-        finally:
-            await consumer.stop()
-        return offset or 0
+        async with started(lambda: consumer_client(self.kafka, group_id=self.kafka.group_id)) as consumer:
+            return await consumer.committed(TopicPartition(self.topics.frames_topic, partition)) or 0

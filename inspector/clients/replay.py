@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inspector.bus import producer_client
+from inspector.bus import producer_client, start_client
 from inspector.bus_admin import bus_errors
 from inspector.config import Settings
 from inspector.errors import BusError, ConfigError
@@ -133,7 +133,7 @@ async def replay(
     producer = producer_client(settings.kafka, max_request_size=settings.limits.max_message_bytes)
     try:
         async with bus_errors(f"connect to {settings.kafka.bootstrap_servers}"):
-            await producer.start()
+            await start_client(producer)
         begun = time.monotonic()
         async with asyncio.TaskGroup() as group:
             sender = _Sender(producer, None if camera is None else camera.partition, summary, on_sent, group)

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
-from inspector.bus import consumer_client
+from inspector.bus import consumer_client, start_client
 from inspector.bus_admin import bus_errors, connect_admin
 from inspector.config import Settings
 from inspector.errors import ConfigError, TopicError
@@ -74,7 +74,7 @@ async def read_results(
     seen = _Seen()
     try:
         async with bus_errors("read results"):
-            await consumer.start()
+            await start_client(consumer)
             ends = await _position(consumer, from_beginning=from_beginning)
         while not stop.is_set():
             if not follow and await _reached(consumer, ends):

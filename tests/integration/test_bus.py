@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -93,6 +94,12 @@ async def test_a_producer_that_lost_its_sequence_is_replaced(
     assert len(await arrived(kafka_settings, topic)) == 2
 
 
+class Listener:
+    async def on_assigned(self, partitions: set[tuple[str, int]]) -> None: ...
+
+    async def on_revoked(self, partitions: set[tuple[str, int]]) -> None: ...
+
+
 async def test_brokers_that_are_away_are_named_and_leave_nothing_open() -> None:
     nowhere = KafkaSettings(bootstrap_servers="127.0.0.1:9")
     producer = KafkaProducer(nowhere, max_record_bytes=1000)
@@ -100,15 +107,42 @@ async def test_brokers_that_are_away_are_named_and_leave_nothing_open() -> None:
         await producer.start()
     await producer.stop()
     consumer = KafkaConsumer(nowhere, "frames", max_partition_fetch_bytes=1000)
-
-    class Listener:
-        async def on_assigned(self, partitions: set[tuple[str, int]]) -> None: ...
-
-        async def on_revoked(self, partitions: set[tuple[str, int]]) -> None: ...
-
     with pytest.raises(BusError, match="connect to the brokers"):
         await consumer.start(Listener())
     await consumer.stop()
+
+
+async def _answer_without_brokers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Speak as much of Kafka's protocol as a fenced cluster's node does: which requests it knows, and no brokers."""
+    metadata = struct.pack(">iii", 0, -1, 0)  # brokers, controller, topics
+    versions = struct.pack(">hihhhhhh", 0, 2, 18, 0, 0, 3, 0, 1)  # ApiVersions 0, Metadata 0 to 1
+    try:
+        while True:
+            (size,) = struct.unpack(">i", await reader.readexactly(4))
+            key, _version, correlation = struct.unpack_from(">hhi", await reader.readexactly(size))
+            answer = struct.pack(">i", correlation) + (versions if key == 18 else metadata)
+            writer.write(struct.pack(">i", len(answer)) + answer)
+    except asyncio.IncompleteReadError:
+        writer.close()
+
+
+async def test_a_cluster_whose_brokers_are_all_fenced_is_one_that_is_not_there_yet() -> None:
+    server = await asyncio.start_server(_answer_without_brokers, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    fenced = KafkaSettings(bootstrap_servers=f"127.0.0.1:{port}")
+    producer = KafkaProducer(fenced, max_record_bytes=1000)
+    consumer = KafkaConsumer(fenced, "frames", max_partition_fetch_bytes=1000)
+    with pytest.raises(BusError, match="no broker of its cluster is up yet"):
+        await producer.start()
+    with pytest.raises(BusError, match="no broker of its cluster is up yet"):
+        await consumer.start(Listener())
+    with pytest.raises(BusError, match="no broker of its cluster is up yet"):
+        async with connect_admin(fenced):
+            pass
+    await consumer.stop()
+    await producer.stop()
+    server.close()
+    await server.wait_closed()
 
 
 async def test_records_larger_than_a_fetch_come_all_the_same_from_every_partition(
@@ -120,14 +154,12 @@ async def test_records_larger_than_a_fetch_come_all_the_same_from_every_partitio
             assert await producer.send(partition, [record]) == 1
     assigned: asyncio.Future[set[tuple[str, int]]] = asyncio.get_running_loop().create_future()
 
-    class Listener:
+    class Assigned(Listener):
         async def on_assigned(self, partitions: set[tuple[str, int]]) -> None:
             assigned.set_result(partitions)
 
-        async def on_revoked(self, partitions: set[tuple[str, int]]) -> None: ...
-
     consumer = KafkaConsumer(kafka_settings, topic, max_partition_fetch_bytes=1000)
-    await consumer.start(Listener())
+    await consumer.start(Assigned())
     try:
         partitions = sorted(await asyncio.wait_for(assigned, 60))
         got: dict[tuple[str, int], list[bytes | None]] = {partition: [] for partition in partitions}
