@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -71,14 +72,22 @@ class Batcher(Generic[F]):
         latest_s = first.deadline_s - self.estimated_service_s(first.model)
         return min(self._waiting_since_s + self._linger_s, latest_s)
 
-    def pull(self, now_s: float, *, linger: bool = True) -> Pull[F]:
-        """Close a batch if one is due (or `linger` is off), and drop the frames that expired."""
+    def pull(self, now_s: float, *, slots: int = 1, linger: bool = True) -> Pull[F]:
+        """Close a batch if one is due (or `linger` is off), and drop the frames that expired.
+
+        Args:
+            now_s: the monotonic time.
+            slots: how many batches the engine would take now; without a linger they share what waits, so that none of
+                the engine's threads idles while another has all the frames.
+            linger: whether an incomplete batch may wait for company.
+        """
         expired = self._waiting.drop_expired(now_s)
         due_s = self.due_s()
         if due_s is None or (linger and due_s > now_s):
             self._restart(now_s, keep=due_s is not None)
             return Pull([], expired)
-        batch, more_expired = self._waiting.take(self._max_size, now_s)
+        share = self._max_size if self._linger_s else math.ceil(len(self._waiting) / slots)
+        batch, more_expired = self._waiting.take(min(self._max_size, share), now_s)
         self._restart(now_s, keep=False)
         return Pull(batch, expired + more_expired)
 

@@ -246,8 +246,11 @@ class Settings(BaseSettings):
     decode_threads: Annotated[int, Field(ge=0)] = Field(
         0, description="threads that decode and encode; 0: one for each core"
     )
-    torch_threads: Annotated[int, Field(ge=0)] = Field(
-        0, description="threads of one forward pass on a CPU; 0: torch's default"
+    device_threads: Annotated[int, Field(ge=0)] = Field(
+        0, description="batches scored side by side on a CPU; 0: one for each core; a GPU has one thread"
+    )
+    torch_threads: Annotated[int, Field(ge=1)] = Field(
+        1, description="threads of one forward pass on a CPU: more for less delay on a machine with cores to spare"
     )
     commit_interval_ms: Positive = Field(250, description="how often offsets are committed")
     drain_timeout_s: float = Field(20.0, gt=0, description="for finishing what is in flight on stop or rebalance")
@@ -290,6 +293,11 @@ class Settings(BaseSettings):
                     f"{self.topics.frames_partitions}, so the last is {self.topics.frames_partitions - 1}"
                 )
         return self
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the device is a GPU."""
+        return self.device.startswith("cuda")
 
     @property
     def partition_fetch_bytes(self) -> int:

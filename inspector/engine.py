@@ -1,4 +1,4 @@
-"""The device and the one thread that owns it: images in, results out, a bad frame isolated from its batch."""
+"""The device and the threads that compute on it: images in, results out, a bad frame isolated from its batch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 import logging
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -39,46 +40,48 @@ class _Batch:
 
 
 class Engine:
-    """Scores batches one after another, up to `slots` of them on the device at a time.
+    """Scores as many batches at a time as there are slots: `overlap` on each of its threads.
 
-    Two slots: the next batch waits at the thread while one is computed, so the device does not idle while the event loop
-    hands results on. With an overlap of two it is launched before the one before it is finished, which keeps a GPU busy;
-    on a CPU, where launching is computing, that would only delay results. `submit` and `free_slots` belong to the event
-    loop.
+    A GPU has one thread, which launches the next batch before the one before it is finished. On a CPU launching is
+    computing: there, several threads with a batch each use the cores better than one batch that is spread over them (no
+    core waits for another at the end of each layer: `make bench`). `submit` and `free_slots` belong to the event loop.
     """
 
     def __init__(
         self,
         *,
-        slots: int,
+        threads: int = 1,
         overlap: int = 1,
         post: Post,
         on_crash: Callable[[BaseException], None],
         on_retry: Callable[[], None],
     ) -> None:
-        """Prepare the thread.
+        """Prepare the threads.
 
         Args:
-            slots: batches taken and not finished, at least 1.
-            overlap: batches launched and not finished, at least 1 and at most `slots`.
-            post: runs a function on the event loop, from the device thread.
+            threads: batches computed side by side, at least 1.
+            overlap: batches that a thread has launched and not finished, at least 1.
+            post: runs a function on the event loop, from a device thread.
             on_crash: called on the loop when the device is lost; nothing is scored after that.
             on_retry: called on the loop when a batch failed and is scored again frame by frame.
         """
-        self.free_slots = slots
+        self.free_slots = threads * overlap
         self._overlap = overlap
         self._post = post
         self._on_crash = on_crash
         self._on_retry = on_retry
         self._work: queue.SimpleQueue[_Batch | Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="device", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, name=f"device-{number}", daemon=True) for number in range(threads)
+        ]
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the threads."""
+        for thread in self._threads:
+            thread.start()
 
     def call(self, function: Callable[[], T]) -> Future[T]:
-        """Run `function` on the device thread, for loading and warming up models."""
+        """Run `function` on a device thread, for loading models."""
         future: Future[T] = Future()
 
         def run() -> None:
@@ -89,6 +92,16 @@ class Engine:
 
         self._work.put(run)
         return future
+
+    def call_on_each(self, function: Callable[[], None]) -> list[Future[None]]:
+        """Run `function` on every device thread, for settings of a thread and for warming up. Not while batches are scored."""
+        together = threading.Barrier(len(self._threads))  # a thread that took two would leave another none
+
+        def run() -> None:
+            together.wait()
+            function()
+
+        return [self.call(run) for _ in self._threads]
 
     def submit(self, model: Model, images: Sequence[NDArray[np.uint8]], done: Done) -> None:
         """Score `images`; `done` gets as many outcomes in the same order, on the event loop.
@@ -102,10 +115,13 @@ class Engine:
         self._work.put(_Batch(model, images, done))
 
     def stop(self, timeout_s: float) -> None:
-        """End the thread after the batches that it has; wait up to `timeout_s`, and then leave it to its fate."""
-        self._work.put(None)
-        if self._thread.is_alive():
-            self._thread.join(timeout_s)
+        """End the threads after the batches that they have; wait up to `timeout_s`, and then leave them to their fate."""
+        deadline_s = time.monotonic() + timeout_s
+        for _ in self._threads:
+            self._work.put(None)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(0.0, deadline_s - time.monotonic()))
 
     def _run(self) -> None:
         launched: deque[_Batch] = deque()

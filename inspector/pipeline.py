@@ -31,6 +31,7 @@ from inspector.registry import Registry
 from inspector.sequence import Sequencer
 from inspector.sink import Sink
 from inspector.source import Source
+from inspector.threads import decode_threads, device_threads
 from inspector.workers import Workers
 
 
@@ -82,7 +83,7 @@ class Pipeline:
             clock=parts.clock,
         )
         self._decoder = DecodeStage(
-            ahead=2 * batching.max_batch_size + (settings.decode_threads or 2),
+            ahead=max(2, device_threads(settings)) * batching.max_batch_size + decode_threads(settings),
             limits=ImageLimits(max_bytes=limits.max_frame_bytes, max_pixels=limits.max_pixels),
             submit=parts.workers.submit,
             on_decoded=self._decoded,
@@ -143,7 +144,7 @@ class Pipeline:
         self._pump_later.after(None)
         while self._engine.free_slots > 0:
             now_s = self._clock.monotonic_s()
-            pull = self._batcher.pull(now_s, linger=not self._draining)
+            pull = self._batcher.pull(now_s, slots=self._engine.free_slots, linger=not self._draining)
             for frame in pull.expired:
                 self._refuse(frame, Refusal("expired", "late_before_score"), "queue", now_s)
             if not pull.batch:

@@ -16,7 +16,7 @@ class Registry:
     """The routes by line and camera. Read on the event loop."""
 
     def __init__(self, routes: Mapping[tuple[str, str], Route]) -> None:
-        """Take routes whose models are loaded and warm."""
+        """Take routes whose models are loaded."""
         self._routes = dict(routes)
 
     def route(self, line_id: str, camera_id: str) -> Route | None:
@@ -28,6 +28,11 @@ class Registry:
         """All routes."""
         return list(self._routes.values())
 
+    def warm_up(self, batch_sizes: Sequence[int]) -> None:
+        """Run batches of these sizes on every model. Device thread only, and on each of them."""
+        for model in {id(route.model): route.model for route in self._routes.values()}.values():
+            model.warm_up(batch_sizes)
+
 
 def load_routes(
     models: Mapping[str, Path],
@@ -35,14 +40,13 @@ def load_routes(
     read: Callable[[Path], Model],
     *,
     default_budget_us: int,
-    batch_sizes: Sequence[int],
 ) -> Registry:
-    """Load, verify and warm up every model that a camera names. Device thread only; takes seconds.
+    """Load and verify every model that a camera names. Device thread only; takes seconds.
 
     Raises:
         ModelError: A bundle is missing, damaged, fails its golden samples, or has no thresholds.
     """
-    loaded = {name: _load(name, models[name], read, batch_sizes) for name in {camera.model for camera in cameras}}
+    loaded = {name: _load(name, models[name], read) for name in {camera.model for camera in cameras}}
     routes = {}
     for camera in cameras:
         model = loaded[camera.model]
@@ -56,12 +60,11 @@ def load_routes(
     return Registry(routes)
 
 
-def _load(name: str, path: Path, read: Callable[[Path], Model], batch_sizes: Sequence[int]) -> Model:
+def _load(name: str, path: Path, read: Callable[[Path], Model]) -> Model:
     try:
         model = read(path)
     except (BundleError, OSError) as exc:
         raise ModelError(f"model {name!r} from {path} cannot be used: {exc}") from exc
     if model.thresholds is None:
         raise ModelError(f"model {name!r} from {path} has no thresholds; calibrate it with `trainer fit`")
-    model.warm_up(batch_sizes)
     return model

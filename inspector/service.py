@@ -36,6 +36,7 @@ from inspector.pipeline import Parts, Pipeline
 from inspector.ports import FrameConsumer, ResultProducer
 from inspector.registry import Registry, load_routes
 from inspector.route import Model
+from inspector.threads import decode_threads, device_threads
 from inspector.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -120,13 +121,13 @@ class Service:
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._engine = Engine(
-            slots=2,
-            overlap=2 if settings.device.startswith("cuda") else 1,
+            threads=device_threads(settings),
+            overlap=2 if settings.on_gpu else 1,
             post=self._post,
             on_crash=self._crash,
             on_retry=self.metrics.batch_retried,
         )
-        self._workers = Workers(settings.decode_threads or os.cpu_count() or 1, self._post, self._crash)
+        self._workers = Workers(decode_threads(settings), self._post, self._crash)
         self.pipeline: Pipeline | None = None
 
     @property
@@ -181,19 +182,16 @@ class Service:
 
     async def _load_models(self) -> Registry:
         settings = self._settings
-        size = settings.batching.max_batch_size
         load = partial(
             load_routes,
             settings.models,
             settings.cameras,
             self._read_model,
             default_budget_us=settings.deadline.default_budget_ms * 1000,
-            batch_sizes=sorted({1, size}),
         )
-        threads = settings.torch_threads
-        if threads:
-            await asyncio.wrap_future(self._engine.call(partial(_set_torch_threads, threads)))
+        await self._on_each_thread(partial(_set_torch_threads, settings.torch_threads))
         registry = await asyncio.wrap_future(self._engine.call(load))
+        await self._on_each_thread(partial(registry.warm_up, sorted({1, settings.batching.max_batch_size})))
         for route in registry.routes:
             reference = route.reference
             self.metrics.model_in_use(route.camera, reference.name, reference.version, reference.digest)
@@ -201,6 +199,9 @@ class Service:
                 "%s is judged by %s %s (%s)", route.camera, reference.name, reference.version, reference.digest[:12]
             )
         return registry
+
+    async def _on_each_thread(self, function: Callable[[], None]) -> None:
+        await asyncio.gather(*map(asyncio.wrap_future, self._engine.call_on_each(function)))
 
     async def _connect_producer(self) -> None:
         topics = self._settings.topics
@@ -302,7 +303,7 @@ class Service:
         return memory_bound_bytes(
             self._settings,
             partitions=partitions,
-            workers=self._settings.decode_threads or os.cpu_count() or 1,
+            workers=decode_threads(self._settings),
             fetch_bytes=FETCH_BYTES,
             send_bytes=SEND_BATCH_BYTES,
         )

@@ -14,6 +14,7 @@ from typing import Any
 import cv2
 
 from inspector.anomaly.bundle import read_dl_model
+from inspector.anomaly.cores import usable_cores
 from inspector.anomaly.draw import draw_region_outlines, heat_map_overlay
 from inspector.anomaly.errors import AnomalyError
 from inspector.anomaly.image import decode_image
@@ -127,7 +128,7 @@ def score_images(model: AnomalyModel, paths: Sequence[Path], *, batch_size: int 
     Raises:
         UncalibratedError: The model has no thresholds.
     """
-    with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="decode") as pool:
+    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode") as pool:
         for start in range(0, len(paths), batch_size):
             chunk = paths[start : start + batch_size]
             decoded = list(pool.map(lambda path: _decode(model, path), chunk))

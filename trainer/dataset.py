@@ -7,7 +7,6 @@ the digest of its pixels finds copies under another name or with other metadata.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.anomaly.cores import usable_cores
 from inspector.anomaly.errors import ImageError
 from inspector.anomaly.image import ImageLimits, decode_image
 from inspector.anomaly.types import ImageGeometry
@@ -142,7 +142,7 @@ def _probe_all(root: Path, files: Sequence[LabelledFile], progress: Progress | N
     """Decode every image; all that fail are reported together, so that one pass mends them."""
     samples: list[DLDatasetSample] = []
     failures: list[str] = []
-    with ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="dataset") as pool:
+    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="dataset") as pool:
         probes: Iterator[DLDatasetSample | DatasetError] = pool.map(
             _probe, (root,) * len(files), range(len(files)), files
         )

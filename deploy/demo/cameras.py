@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.base import Broker
 from deploy.local.broker import CHECKOUT
+from inspector.anomaly.cores import usable_cores
 
 LINE = "line1"
 BUDGET_MS = 5_000
@@ -84,7 +84,7 @@ def settings_toml(
     lines = [
         "# Settings of this run of the demo: inspector run --config FILE",
         # The other half of the cores is left to the cameras, the broker and the screen.
-        f"torch_threads = {max(1, (os.cpu_count() or 1) // 2)}",
+        f"device_threads = {max(1, usable_cores() // 2)}",
         "",
         "[kafka]",
         f"bootstrap_servers = {_toml(broker.bootstrap_servers)}",

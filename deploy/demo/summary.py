@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 from deploy.demo.account import Account, Received
 from deploy.demo.cameras import BUDGET_MS, DemoCamera, is_ok
 from deploy.local.base import Broker
+from inspector.anomaly.cores import usable_cores
 from trainer.evaluate import evaluate_dl_model
 
 MIN_AUROC = 0.98
@@ -197,7 +197,7 @@ def machine() -> dict[str, Any]:
     """Return what the figures were measured on."""
     return {
         "platform": f"{platform.system()} {platform.machine()}",
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
         "python": platform.python_version(),
         "torch": version("torch"),
     }

@@ -245,6 +245,9 @@ def _assemble(
 ) -> AnomalyModel:
     backbone = EfficientNetLite(manifest.backbone.levels)
     backbone.load_state_dict(tensors[BACKBONE_FILE])
+    broken = [name for name, weight in backbone.state_dict().items() if not bool(weight.isfinite().all())]
+    if broken:  # a clipped activation would hide it
+        raise BundleError(f"{BACKBONE_FILE} holds values that are not finite: {', '.join(broken)}")
     stored = tensors[DETECTOR_FILE]
     if manifest.detector.grid_level >= len(manifest.backbone.levels):
         raise BundleError(f"grid level {manifest.detector.grid_level} is none of levels {manifest.backbone.levels}")

@@ -16,11 +16,12 @@ from typing import Any, NamedTuple
 
 from deploy.local.base import Broker
 from deploy.local.broker import CHECKOUT, running_broker
+from inspector.anomaly.cores import usable_cores
 from inspector.clients.topics import apply_topics
 from inspector.config import KafkaSettings, Settings
 from tests.benchmarks import end_to_end, material
 from tests.benchmarks.alone import AloneSetting
-from tests.benchmarks.machine import Load, describe_machine, describe_software, usable_cores
+from tests.benchmarks.machine import Load, describe_machine, describe_software
 
 RESULTS = Path(__file__).parent / "results"
 TRIED_SECONDS = 1.5
@@ -33,6 +34,8 @@ WAITING: dict[str, dict[str, str]] = {"spinning": {}, "passive": {"OMP_WAIT_POLI
 Spinning is faster on a machine that has nothing else to do, and many times as slow on one that has. So the best setting
 of either kind is measured in earnest, and the better one is what the service is compared with.
 """
+
+MEASURED_SETTINGS = {"limits", "batching", "decode_threads", "device_threads", "torch_threads"}
 
 Figure = dict[str, float]
 
@@ -91,9 +94,9 @@ class Bench:
 
     def best_alone(self) -> list[Way]:
         """Try the settings of `alone`; return the best one of each way to wait."""
-        threads = sorted({(self.cores, 1), (self.cores, self.cores)})
-        settings = [AloneSetting(batch, *pair) for batch in (4, 8, 16) for pair in threads]
-        texts = [",".join(map(str, setting)) for setting in (*settings, AloneSetting(16, 1, 1))]
+        spread = [AloneSetting(batch, 1, self.cores, 1) for batch in (4, 8)]
+        side_by_side = [AloneSetting(batch, self.cores, 1, decode) for batch in (1, 2, 4, 8) for decode in (0, 1)]
+        texts = [",".join(map(str, setting)) for setting in (*spread, *side_by_side)]
         return [_best(waiting, texts, self.alone(waiting, texts, TRIED_SECONDS)) for waiting in WAITING]
 
     def best_plain_loop(self) -> list[Way]:
@@ -126,7 +129,7 @@ def _say(text: str) -> None:
 async def measure(bench: Bench, repeats: int) -> dict[str, Any]:
     """Measure everything; the three in turn, `repeats` times."""
     await bench.prepare()
-    _say("looking for the best settings: batch, torch threads, decoding threads; torch threads of the plain loop")
+    _say("looking for the best settings: batch, device, torch and decoding threads; torch threads of the plain loop")
     alone: dict[Way, list[Figure]] = {way: [] for way in bench.best_alone()}
     loop: dict[Way, list[Figure]] = {way: [] for way in bench.best_plain_loop()}
     service: list[Figure] = []
@@ -172,16 +175,10 @@ def _report(
     bench: Bench, alone: tuple[Way, list[Figure]], loop: tuple[Way, list[Figure]], service: list[Figure]
 ) -> dict[str, Any]:
     rates = [_median(figures, "frames_per_s") for figures in (alone[1], loop[1], service)]
-    batch, torch_threads, decode_threads = map(int, alone[0].setting.split(","))
-    settings = bench.settings.model_dump(mode="json", include={"limits", "batching", "decode_threads", "torch_threads"})
+    chosen = AloneSetting(*map(int, alone[0].setting.split(",")))
+    settings = bench.settings.model_dump(mode="json", include=MEASURED_SETTINGS)
     return {
-        "alone": _summary(alone[1])
-        | {
-            "max_batch_size": batch,
-            "torch_threads": torch_threads,
-            "decode_threads": decode_threads,
-            "waiting": alone[0].waiting,
-        },
+        "alone": _summary(alone[1]) | chosen._asdict() | {"waiting": alone[0].waiting},
         "plain_loop": _summary(loop[1]) | {"torch_threads": int(loop[0].setting), "waiting": loop[0].waiting},
         "end_to_end": _summary(service)
         | {name: _median(service, name) for name in ("broker_cpu_ms_per_frame", "batch_frames")}

@@ -1,31 +1,44 @@
-"""Decode and forward pass without Kafka: threads that decode run ahead of the thread that owns the model.
+"""Decode and forward pass without Kafka: as many frames a second as this machine's cores can score.
 
-Run as a process of its own: `python -m tests.benchmarks.alone BUNDLE PICTURES SECONDS BATCH,TORCH,DECODE...`; prints one
-JSON array, a figure for each setting.
+Run as a process of its own: `python -m tests.benchmarks.alone BUNDLE PICTURES SECONDS BATCH,DEVICE,TORCH,DECODE...`; prints
+one JSON array, a figure for each setting.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
+import threading
 import time
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from itertools import cycle
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from inspector.anomaly.tuning import tune_malloc
 from inspector.anomaly.types import DLSample
 from tests.benchmarks.material import read_pictures
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from inspector.anomaly.model import AnomalyModel
+
 WARM_UP_BATCHES = 3
 
 
 class AloneSetting(NamedTuple):
-    """What may be chosen: frames in a batch, threads of a forward pass, threads that decode."""
+    """What may be chosen: frames in a batch, batches side by side, threads of each forward pass, threads that decode.
+
+    Without threads that decode, those that score do it themselves.
+    """
 
     batch: int
+    device_threads: int
     torch_threads: int
     decode_threads: int
 
@@ -42,41 +55,59 @@ def main(arguments: list[str]) -> None:
     print(json.dumps([_measure(model, encoded, setting, float(seconds)) for setting in chosen]))
 
 
-def _measure(model: object, encoded: list[bytes], setting: AloneSetting, seconds: float) -> dict[str, float]:
-    import torch
+def _measure(model: AnomalyModel, encoded: list[bytes], setting: AloneSetting, seconds: float) -> dict[str, float]:
+    from torch import set_num_threads
 
-    from inspector.anomaly.image import decode_image
-    from inspector.anomaly.model import AnomalyModel
+    frames = [0] * setting.device_threads
+    warm = threading.Barrier(setting.device_threads + 1)
+    over = threading.Event()
 
-    if not isinstance(model, AnomalyModel):
-        raise TypeError("the bundle holds no model")
-    torch.set_num_threads(setting.torch_threads)
-    param = model.preprocess_param
-    source = cycle(encoded)
-    ahead: deque[Future[DLSample]] = deque()
-    frames, started, started_cpu = 0, 0.0, 0.0
-    with ThreadPoolExecutor(setting.decode_threads) as pool:
+    def score(thread: int) -> None:
+        set_num_threads(setting.torch_threads)  # torch's setting for the thread that makes it
+        batches = _decoded(model, encoded, setting, pool)
+        for _ in range(WARM_UP_BATCHES):
+            model.launch(next(batches)).finish()
+        warm.wait()
+        while not over.is_set():
+            model.launch(next(batches)).finish()
+            frames[thread] += setting.batch
 
-        def more() -> None:
-            ahead.append(pool.submit(decode_image, next(source), target=param.input_size, margin=param.decode_margin))
-
-        for _ in range(2 * setting.batch + setting.decode_threads):
-            more()
-        batches = 0
-        while not started or time.perf_counter() - started < seconds:
-            if batches == WARM_UP_BATCHES:
-                frames, started, started_cpu = 0, time.perf_counter(), time.process_time()
-            images = []
-            for _ in range(setting.batch):
-                images.append(ahead.popleft().result().image)
-                more()
-            model.launch(images).finish()
-            batches += 1
-            frames += setting.batch
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(setting.decode_threads)) if setting.decode_threads else None
+        threads = [threading.Thread(target=score, args=[number]) for number in range(setting.device_threads)]
+        for thread in threads:
+            thread.start()
+        warm.wait()
+        started, started_cpu = time.perf_counter(), time.process_time()
+        time.sleep(seconds)
+        over.set()
+        # Batches that are begun are counted, and so is their time.
+        for thread in threads:
+            thread.join()
         elapsed, cpu = time.perf_counter() - started, time.process_time() - started_cpu
-        for future in ahead:
-            future.cancel()
-    return {"frames_per_s": frames / elapsed, "cpu_ms_per_frame": 1000 * cpu / frames}
+    return {"frames_per_s": sum(frames) / elapsed, "cpu_ms_per_frame": 1000 * cpu / sum(frames)}
+
+
+def _decoded(
+    model: AnomalyModel, encoded: list[bytes], setting: AloneSetting, pool: Executor | None
+) -> Iterator[list[NDArray[np.uint8]]]:
+    """Batches of pictures, two ahead where others decode them."""
+    from inspector.anomaly.image import decode_image
+
+    source = cycle(encoded)
+    param = model.preprocess_param
+
+    def decode() -> DLSample:
+        return decode_image(next(source), target=param.input_size, margin=param.decode_margin)
+
+    ahead: deque[Future[DLSample]] = deque()
+    while True:
+        if pool is None:
+            yield [decode().image for _ in range(setting.batch)]
+            continue
+        while len(ahead) < 2 * setting.batch + setting.decode_threads:
+            ahead.append(pool.submit(decode))
+        yield [ahead.popleft().result().image for _ in range(setting.batch)]
 
 
 if __name__ == "__main__":

@@ -194,7 +194,7 @@ def _figures(results: Sequence[DLResultMessage], samples: Sequence[Sample], sett
 def service_settings(kafka: KafkaSettings, bundle: Path, *, cores: int) -> Settings:
     """Return the settings that are measured: those of a machine with few cores and no GPU.
 
-    * Threads: one forward pass on all cores, and one thread that decodes beside it.
+    * Threads: a forward pass on each core, and one thread that decodes beside them.
     * Limits of what these cameras send, well below the defaults: fetches of 1 MiB, and some sixty frames read ahead.
     * A budget of time that no frame exceeds, as the frames wait in the topic from the beginning.
     """
@@ -214,10 +214,10 @@ def service_settings(kafka: KafkaSettings, bundle: Path, *, cores: int) -> Setti
                 "max_bytes_in_flight": 48 << 20,
                 "max_frames_in_flight": 256,
             },
-            "batching": {"max_batch_size": 8},
+            "batching": {"max_batch_size": 4},
             "deadline": {"default_budget_ms": 6 * 3_600_000},
             "decode_threads": DECODE_THREADS,
-            "torch_threads": cores,
+            "device_threads": cores,
             "log_level": "warning",
         }
     )

@@ -12,13 +12,10 @@ from pathlib import Path
 
 import psutil
 
+from inspector.anomaly.cores import usable_cores
+
 PACKAGES = ("torch", "opencv-python-headless", "numpy", "aiokafka", "msgpack", "pydantic")
 _INSTRUCTIONS = ("avx512f", "avx2", "asimd")
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe_machine() -> dict[str, object]:

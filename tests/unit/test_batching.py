@@ -26,6 +26,25 @@ def test_without_linger_one_frame_is_a_batch_at_once() -> None:
     assert batcher.due_s() is None
 
 
+@pytest.mark.parametrize(
+    ("waiting", "slots", "sizes"),
+    [(8, 1, [8]), (8, 2, [4, 4]), (9, 2, [5, 4]), (3, 4, [1, 1, 1]), (40, 2, [8, 8]), (1, 2, [1])],
+)
+def test_free_slots_share_what_waits(waiting: int, slots: int, sizes: list[int]) -> None:
+    batcher: Batcher[Waiter] = Batcher(max_size=8)
+    for number in range(waiting):
+        batcher.push(Waiter(camera=str(number)), 0.0)
+    batches = [batcher.pull(0.0, slots=free).batch for free in range(slots, 0, -1)]
+    assert [len(batch) for batch in batches if batch] == sizes
+
+
+def test_with_a_linger_a_batch_is_not_shared_out() -> None:
+    batcher: Batcher[Waiter] = Batcher(max_size=8, linger_s=0.1)
+    for number in range(8):
+        batcher.push(Waiter(camera=str(number)), 0.0)
+    assert len(batcher.pull(0.0, slots=2).batch) == 8
+
+
 def test_a_linger_waits_for_company_and_ends_in_time() -> None:
     batcher: Batcher[Waiter] = Batcher(max_size=8, linger_s=2.0)
     batcher.push(Waiter(), 1.0)

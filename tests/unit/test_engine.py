@@ -36,14 +36,14 @@ class Loop:
 class Bench:
     """An engine, its loop, and what came out of it."""
 
-    def __init__(self, slots: int, overlap: int | None = None) -> None:
+    def __init__(self, threads: int = 1, overlap: int = 1) -> None:
         self.loop = Loop()
         self.crashes: list[BaseException] = []
         self.retries = 0
         self.outcomes: list[list[Outcome]] = []
         self.engine = Engine(
-            slots=slots,
-            overlap=slots if overlap is None else overlap,
+            threads=threads,
+            overlap=overlap,
             post=self.loop.post,
             on_crash=self.crashes.append,
             on_retry=self._retried,
@@ -69,9 +69,9 @@ def scores(outcomes: Sequence[Outcome]) -> list[float | str]:
     return [o.reason if isinstance(o, Refusal) else o.anomaly_score * 256 for o in outcomes]
 
 
-@pytest.fixture(params=[1, 2])
+@pytest.fixture(params=[(1, 1), (1, 2), (3, 1)], ids=["one at a time", "overlapping", "side by side"])
 def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
-    bench = Bench(request.param)
+    bench = Bench(*request.param)
     yield bench
     bench.engine.stop(30)
 
@@ -83,7 +83,7 @@ def test_results_come_back_in_the_order_of_the_images(bench: Bench) -> None:
 
 
 def test_a_slot_is_taken_until_the_loop_has_the_results() -> None:
-    bench = Bench(1)
+    bench = Bench()
     bench.submit(model(), 1)
     assert bench.engine.free_slots == 0
     with pytest.raises(DeviceError, match="no slot"):
@@ -93,14 +93,49 @@ def test_a_slot_is_taken_until_the_loop_has_the_results() -> None:
     bench.engine.stop(30)
 
 
-@pytest.mark.parametrize(
-    ("overlap", "expected"),
-    [(2, ["launch", "launch", "finish", "finish"]), (1, ["launch", "finish", "launch", "finish"])],
-)
-def test_the_second_batch_is_launched_before_the_first_is_finished_only_where_they_overlap(
-    overlap: int, expected: list[str]
-) -> None:
-    bench = Bench(2, overlap)
+def test_threads_score_side_by_side() -> None:
+    bench = Bench(threads=3)
+    together = threading.Barrier(3)
+
+    class Meeting(FakeModel):
+        def launch(self, images: Sequence[Image]) -> FakePending:
+            together.wait(30)  # breaks unless three batches are computed at once
+            return super().launch(images)
+
+    meeting = Meeting(Thresholds(classification=0.5, segmentation=0.5))
+    for level in (1, 2, 3):
+        bench.submit(meeting, level)
+    assert bench.engine.free_slots == 0
+    for _ in range(3):
+        bench.loop.run_one()
+    assert sorted(scores(outcomes) for outcomes in bench.outcomes) == [[1], [2], [3]]
+    assert bench.engine.free_slots == 3
+    bench.engine.stop(30)
+
+
+def test_a_call_on_each_runs_on_every_thread_once() -> None:
+    bench = Bench(threads=3)
+    names: list[str] = []
+    for future in bench.engine.call_on_each(lambda: names.append(threading.current_thread().name)):
+        future.result(30)
+    assert sorted(names) == ["device-0", "device-1", "device-2"]
+    bench.engine.stop(30)
+
+
+def test_an_error_of_a_call_on_each_comes_back() -> None:
+    bench = Bench(threads=2)
+
+    def fail() -> None:
+        raise ValueError("mine")
+
+    for future in bench.engine.call_on_each(fail):
+        with pytest.raises(ValueError, match="mine"):
+            future.result(30)
+    bench.engine.stop(30)
+
+
+def test_the_second_batch_is_launched_before_the_first_is_finished_where_they_overlap() -> None:
+    bench = Bench(overlap=2)
     events: list[str] = []
     second_submitted = threading.Event()
 
@@ -121,7 +156,7 @@ def test_the_second_batch_is_launched_before_the_first_is_finished_only_where_th
     second_submitted.set()
     bench.loop.run_one()
     bench.loop.run_one()
-    assert events == expected
+    assert events == ["launch", "launch", "finish", "finish"]
     bench.engine.stop(30)
 
 
@@ -182,8 +217,8 @@ def test_a_lost_device_is_a_crash_and_gives_no_verdict(bench: Bench) -> None:
     assert bench.outcomes == []
 
 
-def test_calls_run_on_the_device_thread_and_their_errors_come_back(bench: Bench) -> None:
-    assert bench.engine.call(lambda: threading.current_thread().name).result(30) == "device"
+def test_calls_run_on_a_device_thread_and_their_errors_come_back(bench: Bench) -> None:
+    assert bench.engine.call(lambda: threading.current_thread().name).result(30).startswith("device-")
 
     def fail() -> None:
         raise ValueError("mine")
@@ -192,13 +227,14 @@ def test_calls_run_on_the_device_thread_and_their_errors_come_back(bench: Bench)
         bench.engine.call(fail).result(30)
 
 
-@pytest.mark.parametrize("slots", [1, 2, 3])
-def test_a_stop_finishes_the_batches_that_it_has(slots: int) -> None:
-    bench = Bench(slots)
+@pytest.mark.parametrize(("threads", "overlap"), [(1, 1), (1, 2), (1, 3), (2, 2), (3, 1)])
+def test_a_stop_finishes_the_batches_that_it_has(threads: int, overlap: int) -> None:
+    slots = threads * overlap
+    bench = Bench(threads, overlap)
     for level in range(slots):
         bench.submit(model(), level)
     bench.engine.stop(30)
-    assert not bench.engine._thread.is_alive()
+    assert not any(thread.is_alive() for thread in bench.engine._threads)
     for _ in range(slots):
         bench.loop.run_one()
-    assert [scores(outcomes) for outcomes in bench.outcomes] == [[level] for level in range(slots)]
+    assert sorted(scores(outcomes) for outcomes in bench.outcomes) == [[level] for level in range(slots)]

@@ -19,7 +19,7 @@ THRESHOLDS = Thresholds(classification=0.5, segmentation=0.5)
 
 def load(read: Any, *cameras: CameraSettings) -> Registry:
     models = {"m": Path("/bundles/m"), "n": Path("/bundles/n"), "unused": Path("/bundles/unused")}
-    return load_routes(models, cameras, read, default_budget_us=1_000_000, batch_sizes=[1, 8])
+    return load_routes(models, cameras, read, default_budget_us=1_000_000)
 
 
 def camera(camera_id: str, model: str = "m", **fields: Any) -> CameraSettings:
@@ -42,6 +42,8 @@ def test_cameras_share_models_which_are_read_once_and_warmed_up() -> None:
     assert a.model is b.model
     assert a.model is not c.model
     assert isinstance(a.model, FakeModel)
+    assert a.model.warmed == []
+    registry.warm_up([1, 8])
     assert a.model.warmed == [1, 8]
     assert (a.budget_us, b.budget_us) == (1_000_000, 50_000)
     assert (a.classification_threshold, b.classification_threshold) == (None, 0.7)
