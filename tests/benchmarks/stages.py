@@ -1,6 +1,6 @@
-"""What one frame costs, stage by stage, on one thread after the other.
+"""What one frame costs on one thread, stage by stage.
 
-Run as a process of its own: `python -m tests.benchmarks.stages BUNDLE PICTURES TORCH_THREADS tuned|untuned`; prints one
+Run as a process of its own: `python -m tests.benchmarks.stages BUNDLE PICTURES tuned|untuned`; prints one
 JSON object.
 """
 
@@ -25,7 +25,7 @@ FRAMES = 24
 
 def main(arguments: list[str]) -> None:
     """Measure decoding, hashing, and the forward pass of each batch size."""
-    bundle, pictures, threads, malloc = arguments
+    bundle, pictures, malloc = arguments
     if malloc == "tuned":
         tune_malloc()
     import torch
@@ -34,7 +34,7 @@ def main(arguments: list[str]) -> None:
     from inspector.anomaly.image import decode_image
     from schemas import image_digest
 
-    torch.set_num_threads(int(threads))
+    torch.set_num_threads(1)
     model = read_dl_model(Path(bundle))
     encoded = read_pictures(Path(pictures))
     param = model.preprocess_param
