@@ -16,7 +16,9 @@ from pathlib import Path
 from deploy.local.base import LOOPBACK, Broker, BrokerProcess, BrokerStartError, free_port
 from deploy.local.java import find_java
 
-HEAP = ("-Xms256m", "-Xmx1g")
+JAVA_OPTIONS = ("-Xms256m", "-Xmx1g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
+"""For a node that lives minutes beside what it serves: no compiling for the long run, no threads that collect garbage."""
+
 FORMAT_TIMEOUT_S = 60.0
 
 _LOGGING = """\
@@ -120,7 +122,7 @@ class KafkaNode:
             BrokerStartError: It ended or did not answer in time.
         """
         logging = f"-Dlog4j2.configurationFile={self._logging}"
-        command = [self._java[0], *HEAP, logging, *self._java[1:], "kafka.Kafka", str(self._properties)]
+        command = [self._java[0], *JAVA_OPTIONS, logging, *self._java[1:], "kafka.Kafka", str(self._properties)]
         self._process = BrokerProcess(command, log=self._folder / "kafka.log", cwd=self._folder)
         try:
             self._process.wait_until_ready(self.bootstrap_servers)
@@ -137,7 +139,13 @@ class KafkaNode:
             self._process.stop()
 
     def _tool(self, *arguments: str) -> str:
-        command = [self._java[0], f"-Dlog4j2.configurationFile={self._logging}", *self._java[1:], *arguments]
+        command = [
+            self._java[0],
+            *JAVA_OPTIONS,
+            f"-Dlog4j2.configurationFile={self._logging}",
+            *self._java[1:],
+            *arguments,
+        ]
         try:
             answer = subprocess.run(
                 command, capture_output=True, text=True, timeout=FORMAT_TIMEOUT_S, check=True, cwd=self._folder
