@@ -64,14 +64,15 @@ def find_anomaly_region(
         )
     if width < 1 or height < 1:
         raise ParameterError(f"a picture has at least one pixel, got {width} x {height}")
+    limit = _smallest_float32(threshold)
+    # Most pictures are ok, and done with here. NaN is not less.
+    if anomaly_image.max() < limit and anomaly_image.min() > -np.inf:
+        return None
     # Transposed throughout: the code runs down the columns, which so lie in memory one after the other.
     scores = np.ascontiguousarray(anomaly_image.T)
     if not np.isfinite(scores).all():
         scores = np.where(np.isfinite(scores), scores, np.float32(1.0))
-    limit = _smallest_float32(threshold)
     candidates = scores >= limit
-    if not candidates.any():
-        return None
     # `_interpolate` never exceeds the largest of the values it is between, so all pixels of the region are in this box.
     columns, rows = _axis(width, scores.shape[0]), _axis(height, scores.shape[1])
     across, down = columns.reach(candidates.max(axis=1)), rows.reach(candidates.max(axis=0))
