@@ -86,6 +86,6 @@ class ModelError(InspectorError):
 
 
 class DeviceError(InspectorError):
-    """The device, or the thread that owns it, is unusable."""
+    """The device, or a thread that computes on it, is unusable."""
 
     stage: ClassVar[Stage] = "score"

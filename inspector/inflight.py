@@ -25,7 +25,7 @@ class Refusal(NamedTuple):
 class Frame:
     """One record and everything that the stages found out about it.
 
-    It belongs to the event loop; a worker or the device thread has it only between being given it and handing it back.
+    It belongs to the event loop; a worker or a device thread has it only between being given it and handing it back.
     Large parts are dropped as soon as no later stage needs them.
     """
 

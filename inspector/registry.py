@@ -29,8 +29,8 @@ class Registry:
         return list(self._routes.values())
 
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
-        """Run batches of these sizes on every model. Device thread only, and on each of them."""
-        for model in {id(route.model): route.model for route in self._routes.values()}.values():
+        """Run batches of these sizes on every model. To be called on each device thread."""
+        for model in {route.model for route in self._routes.values()}:
             model.warm_up(batch_sizes)
 
 
@@ -41,7 +41,7 @@ def load_routes(
     *,
     default_budget_us: int,
 ) -> Registry:
-    """Load and verify every model that a camera names. Device thread only; takes seconds.
+    """Load and verify every model that a camera names. On a device thread; takes seconds.
 
     Raises:
         ModelError: A bundle is missing, damaged, fails its golden samples, or has no thresholds.

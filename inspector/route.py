@@ -17,7 +17,7 @@ class Pending(Protocol):
     """A batch on the device."""
 
     def finish(self) -> Sequence[DLResult]:
-        """Wait for the batch; as many results as images, in their order. Device thread only."""
+        """Wait for the batch; as many results as images, in their order. On the thread that launched it."""
         ...
 
 
@@ -40,11 +40,11 @@ class Model(Protocol):
         ...
 
     def launch(self, images: Sequence[NDArray[np.uint8]]) -> Pending:
-        """Start a batch. Device thread only."""
+        """Start a batch. Device threads only; on a CPU several at once."""
         ...
 
     def warm_up(self, batch_sizes: Iterable[int]) -> None:
-        """Run batches of these sizes, so that the first real one is no slower. Device thread only."""
+        """Run batches of these sizes, so that the first real one is no slower. Device threads only."""
         ...
 
 

@@ -86,14 +86,20 @@ class KafkaNode:
         self.version = kafka_version(home)
         self.port = free_port()
         self._folder = folder
-        self._java = [str(find_java()), "-cp", f"{home.resolve()}/libs/*"]
         self._process: BrokerProcess | None = None
         data = folder / "data"
         settings = node_properties(self.port, free_port(), data) | dict(properties or {})
         self._properties = folder / "server.properties"
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-        self._logging = folder / "log4j2.properties"
-        self._logging.write_text(_LOGGING)
+        logging = folder / "log4j2.properties"
+        logging.write_text(_LOGGING)
+        self._java = [
+            str(find_java()),
+            *JAVA_OPTIONS,
+            f"-Dlog4j2.configurationFile={logging}",
+            "-cp",
+            f"{home.resolve()}/libs/*",
+        ]
         # What `StorageTool random-uuid` makes, without a second start of Java; a leading dash would be taken for an option.
         cluster = "L" + base64.urlsafe_b64encode(secrets.token_bytes(16)).decode().rstrip("=")[1:]
         format_command = ("format", "--standalone", "-t", cluster, "-c", str(self._properties), *format_arguments)
@@ -121,8 +127,7 @@ class KafkaNode:
         Raises:
             BrokerStartError: It ended or did not answer in time.
         """
-        logging = f"-Dlog4j2.configurationFile={self._logging}"
-        command = [self._java[0], *JAVA_OPTIONS, logging, *self._java[1:], "kafka.Kafka", str(self._properties)]
+        command = [*self._java, "kafka.Kafka", str(self._properties)]
         self._process = BrokerProcess(command, log=self._folder / "kafka.log", cwd=self._folder)
         try:
             self._process.wait_until_ready(self.bootstrap_servers)
@@ -139,13 +144,7 @@ class KafkaNode:
             self._process.stop()
 
     def _tool(self, *arguments: str) -> str:
-        command = [
-            self._java[0],
-            *JAVA_OPTIONS,
-            f"-Dlog4j2.configurationFile={self._logging}",
-            *self._java[1:],
-            *arguments,
-        ]
+        command = [*self._java, *arguments]
         try:
             answer = subprocess.run(
                 command, capture_output=True, text=True, timeout=FORMAT_TIMEOUT_S, check=True, cwd=self._folder

@@ -7,7 +7,6 @@ the model runs. What they save is memory traffic, which is what bounds these thi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,7 +22,6 @@ def has_fused_operations() -> bool:
     return is_there and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 
-@dataclass(frozen=True, slots=True)
 class _Conv:
     """A convolution with its activation; TensorFlow's SAME padding at stride 2 is folded into the kernel.
 
@@ -31,15 +29,7 @@ class _Conv:
     column of zeros, and the padding is symmetric: the same products are summed.
     """
 
-    weight: Tensor
-    bias: Tensor | None
-    padding: int
-    stride: int
-    groups: int
-    clips: bool
-
-    @classmethod
-    def of(cls, conv: SameConv, *, clips: bool) -> _Conv:
+    def __init__(self, conv: SameConv, *, clips: bool) -> None:
         """Take over a convolution; `clips` adds ReLU6."""
         kernel, stride = conv.kernel_size[0], conv.stride[0]
         weight = conv.weight
@@ -48,32 +38,33 @@ class _Conv:
             missing = kernel // 2 - (kernel - 2) // 2
             weight = functional.pad(weight, (missing, 0, missing, 0))
         weight = weight.contiguous(memory_format=torch.channels_last)
-        return cls(weight, conv.bias, kernel // 2, stride, conv.groups, clips)
+        padding, dilation = [kernel // 2] * 2, [1, 1]
+        self._convolution: tuple[Any, ...] = (weight, conv.bias, padding, [stride] * 2, dilation, conv.groups)
+        self._activation: tuple[Any, ...] = ("hardtanh", [0.0, 6.0], "") if clips else ("none", [], "")
 
-    def __call__(self, x: Tensor, skip: Tensor | None = None) -> Tensor:
-        pads, strides, dilations = [self.padding] * 2, [self.stride] * 2, [1, 1]
-        shape: tuple[Any, ...] = (self.weight, self.bias, pads, strides, dilations, self.groups)
-        operations = torch.ops.mkldnn
-        if skip is not None:
-            added: Tensor = operations._convolution_pointwise.binary(x, skip, *shape, "add", 1.0, None, [], None)  # noqa: SLF001
-            return added
-        activation: tuple[Any, ...] = ("hardtanh", [0.0, 6.0], "") if self.clips else ("none", [], "")
-        convolved: Tensor = operations._convolution_pointwise(x, *shape, *activation)  # noqa: SLF001
+    def __call__(self, x: Tensor) -> Tensor:
+        convolved: Tensor = torch.ops.mkldnn._convolution_pointwise(x, *self._convolution, *self._activation)  # noqa: SLF001
         return convolved
+
+    def plus(self, skip: Tensor, x: Tensor) -> Tensor:
+        """Return the sum of `skip` and the convolution of `x`, without activation."""
+        operation = torch.ops.mkldnn._convolution_pointwise.binary  # noqa: SLF001
+        added: Tensor = operation(x, skip, *self._convolution, "add", 1.0, None, [], None)
+        return added
 
 
 class _Block:
     """An `InvertedResidual`."""
 
     def __init__(self, block: InvertedResidual) -> None:
-        self._expand = None if block.expand is None else _Conv.of(block.expand, clips=True)
-        self._depthwise = _Conv.of(block.depthwise, clips=True)
-        self._project = _Conv.of(block.project, clips=False)
+        self._expand = None if block.expand is None else _Conv(block.expand, clips=True)
+        self._depthwise = _Conv(block.depthwise, clips=True)
+        self._project = _Conv(block.project, clips=False)
         self._has_skip = block.has_skip
 
     def __call__(self, x: Tensor) -> Tensor:
         hidden = self._depthwise(x if self._expand is None else self._expand(x))
-        return self._project(hidden, x if self._has_skip else None)
+        return self._project.plus(x, hidden) if self._has_skip else self._project(hidden)
 
 
 class FusedNetwork:
@@ -85,7 +76,7 @@ class FusedNetwork:
 
     def __init__(self, network: EfficientNetLite) -> None:
         self._levels = network.levels
-        self._stem = _Conv.of(network.stem, clips=True)
+        self._stem = _Conv(network.stem, clips=True)
         self._stages = [[_Block(block) for block in stage.children()] for stage in network.stages]  # type: ignore[arg-type]
 
     def __call__(self, x: Tensor) -> list[Tensor]:

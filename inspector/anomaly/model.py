@@ -1,6 +1,7 @@
 """From decoded pictures to anomaly maps and scores: preprocessing, backbone, embedding, detector, scale.
 
-An `AnomalyModel` belongs to the thread that owns the device, but for its plain attributes and `check_geometry`.
+On a GPU an `AnomalyModel` belongs to the device thread, but for its plain attributes and `check_geometry`; on a CPU several
+threads may use it at once.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class PendingScores:
             self._done.record()
 
     def finish(self) -> list[DLResult]:
-        """Wait for the batch; one result a picture, in their order. Device thread only."""
+        """Wait for the batch; one result a picture, in their order. On the thread that launched it."""
         if self._done is not None:
             self._done.synchronize()
         maps = self._maps.numpy()
@@ -171,7 +172,7 @@ class AnomalyModel:
 
     @torch.inference_mode()
     def launch(self, images: Sequence[NDArray[np.uint8]]) -> PendingScores:
-        """Start a batch; on a GPU this returns before it is done. Device thread only.
+        """Start a batch; on a GPU this returns before it is done. Device threads only.
 
         Args:
             images: Each (H, W) gray or (H, W, 3) RGB uint8, of any size.
@@ -180,7 +181,7 @@ class AnomalyModel:
         return PendingScores(distances, self.scale, self.rule, self.input_size)
 
     def warm_up(self, batch_sizes: Iterable[int]) -> None:
-        """Run batches of these sizes, so that the first real one is no slower than the next. Device thread only."""
+        """Run batches of these sizes, so that the first real one is no slower than the next. Device threads only."""
         width, height = self.input_size
         image = np.zeros((height, width, 3), np.uint8)
         for size in batch_sizes:

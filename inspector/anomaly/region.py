@@ -73,6 +73,8 @@ def find_anomaly_region(
     if not np.isfinite(scores).all():
         scores = np.where(np.isfinite(scores), scores, np.float32(1.0))
     candidates = scores >= limit
+    if not candidates.any():
+        return None  # a broken map counts as 1, which a threshold may be above
     # `_interpolate` never exceeds the largest of the values it is between, so all pixels of the region are in this box.
     columns, rows = _axis(width, scores.shape[0]), _axis(height, scores.shape[1])
     across, down = columns.reach(candidates.max(axis=1)), rows.reach(candidates.max(axis=0))

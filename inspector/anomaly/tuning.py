@@ -27,8 +27,9 @@ def tune_process() -> None:
 def tune_malloc() -> bool:
     """Let glibc keep freed memory instead of giving it back after every layer; call it before torch allocates.
 
-    Without it each activation above 128 KiB is mapped anew and faulted in page by page: on two AVX-512 cores batches of 4
-    and 8 took 1.6 to 1.8 times as long (`make bench`: `malloc_gain`). At most 256 MiB are kept at the top of the heap.
+    Without it each activation above 128 KiB is mapped anew and faulted in page by page. With a batch of 8 on each of two
+    AVX-512 cores that takes 1.1 to 1.3 times as long; on one thread or with smaller batches the gain is within the noise
+    (`make bench`: `malloc_gain`, one thread). At most 256 MiB are kept at the top of the heap.
 
     Returns:
         Whether the settings took effect; False on a C library without mallopt (macOS, musl).

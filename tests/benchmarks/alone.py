@@ -6,7 +6,6 @@ one JSON array, a figure for each setting.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 import threading
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
     from inspector.anomaly.model import AnomalyModel
 
 WARM_UP_BATCHES = 3
+WARM_UP_TIMEOUT_S = 120.0
+"""A thread that fails never arrives; the others and the measurement end with an error then."""
 
 
 class AloneSetting(NamedTuple):
@@ -59,8 +60,9 @@ def _measure(model: AnomalyModel, encoded: list[bytes], setting: AloneSetting, s
     from torch import set_num_threads
 
     frames = [0] * setting.device_threads
-    warm = threading.Barrier(setting.device_threads + 1)
+    warm = threading.Barrier(setting.device_threads + 1, timeout=WARM_UP_TIMEOUT_S)
     over = threading.Event()
+    pool = ThreadPoolExecutor(max(1, setting.decode_threads))  # starts no thread before it is given work
 
     def score(thread: int) -> None:
         set_num_threads(setting.torch_threads)  # torch's setting for the thread that makes it
@@ -72,8 +74,7 @@ def _measure(model: AnomalyModel, encoded: list[bytes], setting: AloneSetting, s
             model.launch(next(batches)).finish()
             frames[thread] += setting.batch
 
-    with contextlib.ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(setting.decode_threads)) if setting.decode_threads else None
+    with pool:
         threads = [threading.Thread(target=score, args=[number]) for number in range(setting.device_threads)]
         for thread in threads:
             thread.start()
@@ -89,7 +90,7 @@ def _measure(model: AnomalyModel, encoded: list[bytes], setting: AloneSetting, s
 
 
 def _decoded(
-    model: AnomalyModel, encoded: list[bytes], setting: AloneSetting, pool: Executor | None
+    model: AnomalyModel, encoded: list[bytes], setting: AloneSetting, pool: Executor
 ) -> Iterator[list[NDArray[np.uint8]]]:
     """Batches of pictures, two ahead where others decode them."""
     from inspector.anomaly.image import decode_image
@@ -102,7 +103,7 @@ def _decoded(
 
     ahead: deque[Future[DLSample]] = deque()
     while True:
-        if pool is None:
+        if not setting.decode_threads:
             yield [decode().image for _ in range(setting.batch)]
             continue
         while len(ahead) < 2 * setting.batch + setting.decode_threads:

@@ -171,6 +171,12 @@ def test_values_that_are_not_finite_are_anomalous(value: float) -> None:
     assert [(c.x, c.y, c.area, c.max_score) for c in region.components] == [(5, 2, 1, 1.0)]
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_nothing_is_above_a_threshold_that_is_above_everything(value: float) -> None:
+    scores = np.full((8, 8), value, np.float32)
+    assert find_anomaly_region(scores, width=16, height=16, threshold=1.5) is None
+
+
 def test_diagonal_neighbours_are_one_component() -> None:
     scores = np.eye(6, dtype=np.float32)
     region = find_anomaly_region(scores, width=6, height=6, threshold=0.5)

@@ -15,7 +15,7 @@ DetectorName = Literal["patchcore", "padim"]
 
 
 class Detector(Protocol):
-    """Fitted on the embeddings of ok images; gives a raw distance for every position. Device thread only."""
+    """Fitted on the embeddings of ok images; gives a raw distance for every position. Device threads only."""
 
     def distances(self, embedded: Tensor) -> Tensor:
         """(B, h, w, D) float32 -> (B, h, w) float32, at least 0; larger is less like the ok images."""
