@@ -1,0 +1,80 @@
+"""A verdict in time or none that passes: expiry at each of its checks, on both buses."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from tests.buses import wait_until
+from tests.stage import Stage, by_seq
+
+
+async def test_a_frame_that_arrives_late_is_expired_before_it_is_decoded(stage: Stage) -> None:
+    await stage.publish("a", 1, captured_at=stage.clock.wall_us() - 1_000_000)
+    await stage.publish("a", 2, captured_at=stage.clock.wall_us() - 999_000)
+    await stage.publish("a", 3, captured_at=stage.clock.wall_us() - 1_000_000, budget_us=2_000_000)
+    async with stage.service():
+        results = by_seq(await stage.bus.wait_for_results(3))
+    assert [(results[seq].status, results[seq].reason) for seq in (1, 2, 3)] == [
+        ("expired", "late_before_decode"),
+        ("inspected", "none"),
+        ("inspected", "none"),
+    ]
+    assert results[1].anomaly_class_id == 1
+    assert await stage.bus.deadletters() == []
+
+
+async def test_a_frame_that_waits_too_long_for_the_device_is_expired_before_it_is_scored(stage: Stage) -> None:
+    scoring, gate = threading.Event(), threading.Event()
+
+    def block(_size: int) -> None:
+        scoring.set()
+        gate.wait(60)
+
+    stage.model.on_launch = block
+    async with stage.service() as service:
+        await stage.publish("a", 1)
+        await asyncio.to_thread(scoring.wait, 60)
+        pipeline = service.pipeline
+        assert pipeline is not None
+        await stage.publish("a", 2)
+        await wait_until(lambda: service._engine.free_slots == 0)  # it stands at the device, the next one before that
+        await stage.publish("a", 3)
+        await wait_until(lambda: len(pipeline._batcher) == 1)
+        stage.clock.advance(5)
+        gate.set()
+        results = by_seq(await stage.bus.wait_for_results(3))
+    assert (results[3].status, results[3].reason, results[3].anomaly_class_id) == ("expired", "late_before_score", 1)
+    for seq in (1, 2):
+        assert (results[seq].status, results[seq].reason) == ("expired", "late_before_send")
+        assert results[seq].anomaly_class_id == 1
+
+
+async def test_a_verdict_that_is_late_when_it_is_sent_says_so_and_is_nok(stage: Stage) -> None:
+    stage.model.on_launch = lambda _size: stage.clock.advance(5)
+    await stage.publish("a", 1)
+    async with stage.service():
+        (result,) = await stage.bus.wait_for_results(1)
+    assert (result.status, result.reason) == ("expired", "late_before_send")
+    assert (result.anomaly_class_id, result.anomaly_score) == (1, None)
+    (sent,) = await stage.bus.records(stage.bus.topics.results_topic("", ""))
+    assert dict(sent.headers)["anomaly_class_id"] == b"1"
+
+
+async def test_a_stamp_from_the_future_is_not_fresh(stage: Stage) -> None:
+    await stage.publish("a", 1, captured_at=stage.clock.wall_us() + 3_000_000)
+    await stage.publish("a", 2, captured_at=stage.clock.wall_us() + 1_000_000)
+    async with stage.service():
+        results = by_seq(await stage.bus.wait_for_results(2))
+    assert (results[1].status, results[1].reason, results[1].anomaly_class_id) == ("expired", "captured_in_future", 1)
+    assert results[2].status == "inspected"
+
+
+async def test_a_step_of_the_wall_clock_expires_nothing_that_is_in_flight(stage: Stage) -> None:
+    stage.model.on_launch = lambda _size: stage.clock.step_wall(3600)
+    await stage.publish("a", 1)
+    async with stage.service():
+        (result,) = await stage.bus.wait_for_results(1)
+    assert result.status == "inspected"
+    assert result.deadline_at is not None
+    assert result.produced_at > result.deadline_at, "the clock was not stepped"

@@ -1,0 +1,110 @@
+"""The service under test on one bus, and what its results are asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from inspector.anomaly.types import Thresholds
+from inspector.clock import Clock
+from inspector.config import Settings
+from inspector.ports import FrameConsumer, ResultProducer
+from inspector.service import EXIT_CLEAN, Service
+from schemas import DLResultMessage
+from tests.buses import BusUnderTest
+from tests.fakes import FakeClock, FakeModel
+from tests.frames import camera_frame, record_of
+
+CAMERAS = ("a", "b", "c", "d")
+
+
+class Stage:
+    """The service on one bus, with a model that scores by brightness and a clock that stands still."""
+
+    def __init__(self, bus: BusUnderTest) -> None:
+        self.bus = bus
+        self.clock = FakeClock()
+        self.model = FakeModel(Thresholds(classification=0.5, segmentation=0.5))
+        self.sent = 0
+
+    def settings(self, **sections: Any) -> Settings:
+        values: dict[str, Any] = {
+            "kafka": self.bus.kafka,
+            "topics": self.bus.topics,
+            "models": {"m": Path("unused")},
+            "cameras": [
+                {"line_id": "line", "camera_id": camera, "model": "m", "partition": number}
+                for number, camera in enumerate(CAMERAS)
+            ],
+            "http": {"port": 0},
+            "limits": {"max_frame_bytes": 100_000, "max_pixels": 1_000_000, "max_bytes_in_flight": 64 << 20},
+            "decode_threads": 2,
+            "commit_interval_ms": 20,
+            "drain_timeout_s": 10,
+        }
+        return Settings(**(values | sections))
+
+    async def publish(self, camera: str, seq: int, **fields: Any) -> str:
+        """Publish a frame on its camera's partition; return its result_id by way of its identity."""
+        captured_at = fields.pop("captured_at", self.clock.wall_us())
+        frame = camera_frame(camera, seq, captured_at, **fields)
+        self.sent += 1
+        await self.bus.publish(CAMERAS.index(camera) if camera in CAMERAS else 7, *record_of(frame))
+        return camera
+
+    @asynccontextmanager
+    async def service(
+        self,
+        settings: Settings | None = None,
+        *,
+        producer: ResultProducer | None = None,
+        consumer: FrameConsumer | None = None,
+        clock: Clock | None = None,
+    ) -> AsyncIterator[Service]:
+        """Run the service for the duration of the block, then stop it and expect a clean end."""
+        service, task = await self.start(settings, producer=producer, consumer=consumer, clock=clock)
+        try:
+            yield service
+        except BaseException:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            raise
+        service.stop()
+        assert await task == EXIT_CLEAN
+
+    async def start(
+        self,
+        settings: Settings | None = None,
+        *,
+        producer: ResultProducer | None = None,
+        consumer: FrameConsumer | None = None,
+        clock: Clock | None = None,
+    ) -> tuple[Service, asyncio.Task[int]]:
+        """Start the service; return it and the task that ends with its exit status."""
+        settings = settings or self.settings()
+        service = Service(
+            settings,
+            read_model=lambda _path: self.model,
+            producer=producer or self.bus.producer(settings),
+            consumer=consumer or self.bus.consumer(settings),
+            clock=clock or self.clock,
+        )
+        return service, asyncio.create_task(service.run())
+
+
+def sequences(results: Sequence[DLResultMessage]) -> dict[str, list[int]]:
+    """Return the sequence numbers of each camera in the order of the first occurrence of each result."""
+    seen: set[str] = set()
+    order: dict[str, list[int]] = {}
+    for result in results:
+        if result.result_id not in seen and result.camera_id is not None and result.seq is not None:
+            seen.add(result.result_id)
+            order.setdefault(result.camera_id, []).append(result.seq)
+    return order
+
+
+def by_seq(results: Sequence[DLResultMessage]) -> dict[int, DLResultMessage]:
+    return {result.seq: result for result in results if result.seq is not None}
