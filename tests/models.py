@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from inspector.anomaly.backbone import BackboneName
 from inspector.anomaly.bundle import write_dl_model
 from inspector.anomaly.detectors.base import DetectorName
 from inspector.anomaly.detectors.padim import fit_padim
@@ -83,6 +84,7 @@ def tiny_model(
     channels: Literal[1, 3] = 3,
     name: str = "tiny",
     detector: DetectorName = "padim",
+    backbone: BackboneName = "efficientnet_lite0",
     seed: int = 0,
 ) -> AnomalyModel:
     """Fit a model on generated pictures; its input is about as large as they are.
@@ -93,6 +95,7 @@ def tiny_model(
         channels: Of the pictures.
         name: Of the model.
         detector: What is fitted.
+        backbone: The feature network.
         seed: Decides the pictures and every random choice.
     """
     rng = np.random.default_rng(seed)
@@ -104,9 +107,7 @@ def tiny_model(
         paths = [Path(folder) / f"{index}.png" for index in range(NUM_TRAIN)]
         for path in paths:
             path.write_bytes(ok_image(rng, width=width, height=height, channels=channels))
-        network = build_network(
-            paths, param, backbone="efficientnet_lite0", levels=LEVELS, grid_level=0, dims=32, seed=seed
-        )
+        network = build_network(paths, param, backbone=backbone, levels=LEVELS, grid_level=0, dims=32, seed=seed)
         embedded = extract_features(paths, network, _silent)
     fitted = fit_padim(embedded) if detector == "padim" else fit_patchcore(embedded, coreset=200, seed=seed)
     model = AnomalyModel(

@@ -109,7 +109,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         WeightsError: The backbone's weights are missing or altered.
     """
     runtime = TorchRuntime(load_backbone(backbone, levels), torch.device(device))
-    channels = [runtime.backbone.LEVEL_CHANNELS[level] for level in levels]
+    channels = [runtime.backbone.level_channels[level] for level in levels]
     network = FeatureNetwork(preprocess_param, runtime, Embedding(grid_level, torch.eye(sum(channels))))
     random = np.random.default_rng(seed)
     chosen = [paths[i] for i in sorted(random.permutation(len(paths))[:SCALE_IMAGES])]

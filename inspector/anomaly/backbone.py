@@ -1,7 +1,7 @@
-"""The frozen feature network: EfficientNet-Lite without batch normalisation, cut after the deepest layer in use.
+"""The frozen feature network: EfficientNet-Lite 0, 1 or 2 without batch normalisation, cut after the deepest layer in use.
 
 Architecture: Tan & Le, "EfficientNet" (ICML 2019), in the Lite variant of the TensorFlow TPU repository (no
-squeeze-and-excitation, ReLU6, stem and head not scaled). Batch normalisation is folded into the convolutions when
+squeeze-and-excitation, ReLU6; of the larger ones, stem and head keep their width, first and last stage their depth). Batch normalisation is folded into the convolutions when
 the published weights are converted (`weights.py`), so a layer here is one convolution with a bias.
 """
 
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-BackboneName = Literal["efficientnet_lite0"]
+BackboneName = Literal["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,40 @@ _STAGES = (
     Stage(1, 3, 1, 6, 320),  # level 7, stride 32
 )
 
+_SCALING: dict[BackboneName, tuple[float, float]] = {
+    "efficientnet_lite0": (1.0, 1.0),
+    "efficientnet_lite1": (1.0, 1.1),
+    "efficientnet_lite2": (1.1, 1.2),
+}
+"""Published factors of (width, depth): of the channels and of the repeats."""
+
+_CHANNEL_STEP = 8
+
 BATCH_NORM_EPSILON = 1e-3
 """Epsilon of the batch normalisation that the published weights were trained with."""
+
+
+def scaled_stages(name: BackboneName) -> tuple[Stage, ...]:
+    """Return the seven stages of a network, scaled as published.
+
+    Channels are rounded to the nearest multiple of 8 (up, where that would lose more than a tenth); repeats are rounded up,
+    but for those of the first and the last stage, which stay.
+    """
+    width, depth = _SCALING[name]
+    ends = (_STAGES[0], _STAGES[-1])
+    return tuple(
+        replace(
+            stage,
+            repeats=stage.repeats if stage in ends else math.ceil(depth * stage.repeats),
+            channels=_round_channels(width * stage.channels),
+        )
+        for stage in _STAGES
+    )
+
+
+def _round_channels(channels: float) -> int:
+    rounded = max(_CHANNEL_STEP, int(channels + _CHANNEL_STEP / 2) // _CHANNEL_STEP * _CHANNEL_STEP)
+    return rounded if rounded >= 0.9 * channels else rounded + _CHANNEL_STEP
 
 
 class SameConv(nn.Conv2d):
@@ -83,21 +115,27 @@ class EfficientNetLite(nn.Module):
     """Returns the outputs of the chosen levels; everything beyond the deepest of them is not built.
 
     Args:
-        levels: Levels to return, each 1 to 7 (`LEVEL_STRIDE`, `LEVEL_CHANNELS`), in rising order.
+        name: Which network.
+        levels: Levels to return, each 1 to 7 (`LEVEL_STRIDE`, `level_channels`), in rising order.
+
+    Attributes:
+        level_channels: Channels of each level, 1 to 7.
     """
 
     LEVEL_STRIDE: ClassVar[dict[int, int]] = {1: 2, 2: 4, 3: 8, 4: 16, 5: 16, 6: 32, 7: 32}
-    LEVEL_CHANNELS: ClassVar[dict[int, int]] = {level: stage.channels for level, stage in enumerate(_STAGES, start=1)}
 
-    def __init__(self, levels: Sequence[int]) -> None:
+    def __init__(self, name: BackboneName, levels: Sequence[int]) -> None:
         super().__init__()
         if not levels or list(levels) != sorted(set(levels)) or not set(levels) <= set(self.LEVEL_STRIDE):
             raise ValueError(f"levels must be rising numbers from 1 to {len(_STAGES)}, got {list(levels)}")
+        self.name: BackboneName = name
         self.levels = tuple(levels)
+        scaled = scaled_stages(name)
+        self.level_channels = {level: stage.channels for level, stage in enumerate(scaled, start=1)}
         self.stem = SameConv(3, _STEM_CHANNELS, 3, stride=2)
         stages: list[nn.Module] = []
         channels = _STEM_CHANNELS
-        for stage in _STAGES[: max(levels)]:
+        for stage in scaled[: max(levels)]:
             blocks: list[nn.Module] = []
             for index in range(stage.repeats):
                 blocks.append(InvertedResidual(channels, stage, stage.stride if index == 0 else 1))
@@ -114,7 +152,7 @@ class EfficientNetLite(nn.Module):
             x: (B, 3, H, W) float32, normalised RGB; H and W multiples of 32.
 
         Returns:
-            One tensor a level, (B, LEVEL_CHANNELS, H / LEVEL_STRIDE, W / LEVEL_STRIDE) float32.
+            One tensor a level, (B, level_channels, H / LEVEL_STRIDE, W / LEVEL_STRIDE) float32.
         """
         features = []
         x = functional.relu6(self.stem(x), inplace=True)

@@ -157,7 +157,7 @@ def write_dl_model(  # noqa: PLR0913 - a bundle holds that much; all but two are
         created_at=created_at,
         preprocess_param=model.preprocess_param,
         geometry=model.geometry,
-        backbone=BackboneEntry(name="efficientnet_lite0", levels=runtime.backbone.levels),
+        backbone=BackboneEntry(name=runtime.backbone.name, levels=runtime.backbone.levels),
         detector=DetectorEntry(
             kind=detector, grid_level=model.network.embedding.grid_level, rule=model.rule, scale=model.scale
         ),
@@ -243,7 +243,7 @@ def read_dl_model(path: Path | str, *, device: str = "cpu") -> AnomalyModel:
 def _assemble(
     manifest: Manifest, digest: str, tensors: Mapping[str, dict[str, Tensor]], device: torch.device
 ) -> AnomalyModel:
-    backbone = EfficientNetLite(manifest.backbone.levels)
+    backbone = EfficientNetLite(manifest.backbone.name, manifest.backbone.levels)
     backbone.load_state_dict(tensors[BACKBONE_FILE])
     broken = [name for name, weight in backbone.state_dict().items() if not bool(weight.isfinite().all())]
     if broken:  # a clipped activation would hide it

