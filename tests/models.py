@@ -16,7 +16,8 @@ from inspector.anomaly.bundle import write_dl_model
 from inspector.anomaly.detectors.base import DetectorName
 from inspector.anomaly.detectors.padim import fit_padim
 from inspector.anomaly.detectors.patchcore import fit_patchcore
-from inspector.anomaly.model import AnomalyModel, ModelIdentity, ScoreRule
+from inspector.anomaly.model import AnomalyModel, ModelIdentity
+from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.types import SIZE_STEP, DLPreprocessParam, ImageGeometry, ScoreScale, Thresholds
 from trainer.features import build_network, extract_features
 

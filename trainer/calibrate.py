@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from inspector.anomaly.model import ScoreRule
+from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.types import ScoreScale, Thresholds
 from trainer.errors import CalibrationError
 from trainer.evaluate import binomial_rate

@@ -11,7 +11,7 @@ from inspector.anomaly.backbone import BackboneName
 from inspector.anomaly.detectors.base import Detector, DetectorName
 from inspector.anomaly.detectors.padim import fit_padim
 from inspector.anomaly.detectors.patchcore import fit_patchcore
-from inspector.anomaly.model import ScoreRule
+from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.types import Parameters
 from trainer.progress import StageProgress
 

@@ -34,8 +34,9 @@ from inspector.anomaly.detectors.base import Detector, DetectorName, Embedding, 
 from inspector.anomaly.detectors.padim import PaDiM
 from inspector.anomaly.detectors.patchcore import PatchCore
 from inspector.anomaly.errors import AnomalyError, BundleError
-from inspector.anomaly.model import AnomalyModel, FeatureNetwork, ModelIdentity, ScoreRule
+from inspector.anomaly.model import AnomalyModel, FeatureNetwork, ModelIdentity
 from inspector.anomaly.runtime import TorchRuntime
+from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.types import DLPreprocessParam, ImageGeometry, Parameters, ScoreScale, Thresholds
 
 FORMAT_VERSION: Literal[1] = 1

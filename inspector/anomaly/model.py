@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional
 
@@ -21,12 +19,12 @@ from inspector.anomaly.detectors.base import Detector, Embedding
 from inspector.anomaly.errors import GeometryError, ParameterError
 from inspector.anomaly.preprocess import preprocess_dl_samples
 from inspector.anomaly.runtime import Runtime
+from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.types import (
     DLPreprocessParam,
     DLResult,
     DLSample,
     ImageGeometry,
-    Parameters,
     ScoreScale,
     Thresholds,
 )
@@ -35,19 +33,6 @@ _BELOW_1 = 1.0 - 2.0**-24  # the largest float32 below 1
 
 ASPECT_TOLERANCE = 0.02
 """Largest relative difference from the trained aspect ratio."""
-
-
-class ScoreRule(Parameters):
-    """The image's score: the mean of the largest distances, `top_share` of all positions (at least one)."""
-
-    kind: Literal["mean_of_top"] = "mean_of_top"
-    top_share: float = Field(gt=0.0, le=1.0)
-
-    def apply(self, distances: Tensor) -> Tensor:
-        """(B, h, w) float32 -> (B,) float64."""
-        flat = distances.flatten(1)
-        count = max(1, round(self.top_share * flat.shape[1]))
-        return flat.topk(count, dim=1).values.double().mean(1)
 
 
 class FeatureNetwork:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from inspector.anomaly.detectors.base import DetectorName
 from inspector.anomaly.errors import GeometryError, ParameterError
-from inspector.anomaly.model import AnomalyModel, PendingScores, ScoreRule, apply_dl_model
+from inspector.anomaly.model import AnomalyModel, PendingScores, apply_dl_model
+from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.types import DLResult, DLSample, ScoreScale
 from tests.models import nok_picture, ok_picture, tiny_model
 
@@ -223,23 +224,7 @@ def test_a_distance_that_is_not_finite_gives_a_score_that_is_not(value: float) -
     assert sound.anomaly_score == 0.5
 
 
-# ------------------------------------------------------------------------------------------------------ the score's rule
-
-
-@pytest.mark.parametrize(
-    ("top_share", "expected"), [(1e-9, 9.0), (0.1, 9.0), (0.2, 8.5), (0.25, 8.5), (0.3, 8.0), (1.0, 4.5)]
-)
-def test_the_score_is_the_mean_of_the_largest_distances(top_share: float, expected: float) -> None:
-    shuffled = torch.randperm(10, generator=torch.Generator().manual_seed(0)).float().reshape(1, 2, 5)
-    found = ScoreRule(top_share=top_share).apply(torch.cat([shuffled, shuffled + 1]))
-    assert found.dtype == torch.float64
-    assert found.tolist() == pytest.approx([expected, expected + 1])
-
-
-@pytest.mark.parametrize("top_share", [0.0, -0.1, 1.5, math.nan, math.inf])
-def test_a_share_that_is_none_is_refused(top_share: float) -> None:
-    with pytest.raises(ValueError, match="top_share"):
-        ScoreRule(top_share=top_share)
+# ---------------------------------------------------------------------------------------------------- the score's scale
 
 
 positive = st.floats(min_value=1e-6, max_value=1e9)

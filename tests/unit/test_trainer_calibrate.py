@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
-from inspector.anomaly.model import ScoreRule
+from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.threshold import threshold_dl_anomaly_results
 from inspector.anomaly.types import DLResult, DLSample
 from trainer.calibrate import (
