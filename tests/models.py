@@ -145,9 +145,7 @@ def make_bundle(
     model = tiny_model(width=width, height=height, channels=channels, name=name, detector=detector, seed=seed)
     rng = np.random.default_rng(seed + 1)
     golden = [picture(rng, width=width, height=height, channels=channels) for picture in (ok_picture, nok_picture)]
-    write_dl_model(
-        folder / name, model, created_at="2026-01-01T00:00:00+00:00", detector=detector, golden_images=golden
-    )
+    write_dl_model(folder / name, model, created_at="2026-01-01T00:00:00+00:00", golden_images=golden)
     return folder / name
 
 

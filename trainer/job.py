@@ -14,10 +14,12 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.anomaly.bundle import MANIFEST_NAME, Records, write_dl_model
+from inspector.anomaly.bundle import write_dl_model
 from inspector.anomaly.detectors.base import Detector
 from inspector.anomaly.image import decode_image
+from inspector.anomaly.manifest import MANIFEST_NAME, Records
 from inspector.anomaly.model import AnomalyModel, FeatureNetwork, ModelIdentity
+from inspector.anomaly.model_param import OWN_PARAMETERS
 from inspector.anomaly.region import resize_anomaly_image
 from inspector.anomaly.types import DLPreprocessParam
 from inspector.anomaly.weights import SOURCES
@@ -174,6 +176,7 @@ def _assemble(settings: FitSettings, dataset: DLDataset, fitted: _Fitted, estima
         rule=fitted.train_param.rule,
         geometry=geometry,
         thresholds=thresholds,
+        fitted_with={name: getattr(fitted.train_param, name) for name in OWN_PARAMETERS[settings.detector]},
     )
 
 
@@ -259,7 +262,6 @@ def _export(
         settings.out,
         model,
         created_at=created_at.isoformat(timespec="seconds"),
-        detector=settings.detector,
         golden_images=_golden_images(split, model),
         overwrite=settings.overwrite,
         records=records,

@@ -1,8 +1,9 @@
-"""The frozen feature network: EfficientNet-Lite 0, 1 or 2 without batch normalisation, cut after the deepest layer in use.
+"""The frozen feature network: EfficientNet-Lite 0, 1 or 2 without batch normalisation, cut after the deepest level used.
 
 Architecture: Tan & Le, "EfficientNet" (ICML 2019), in the Lite variant of the TensorFlow TPU repository (no
-squeeze-and-excitation, ReLU6; of the larger ones, stem and head keep their width, first and last stage their depth). Batch normalisation is folded into the convolutions when
-the published weights are converted (`weights.py`), so a layer here is one convolution with a bias.
+squeeze-and-excitation, ReLU6; in the larger ones stem and head keep their width, first and last stage their depth).
+Batch normalisation is folded into the convolutions when the published weights are converted (`weights.py`), so a layer
+here is one convolution with a bias.
 """
 
 from __future__ import annotations
@@ -56,8 +57,8 @@ BATCH_NORM_EPSILON = 1e-3
 def scaled_stages(name: BackboneName) -> tuple[Stage, ...]:
     """Return the seven stages of a network, scaled as published.
 
-    Channels are rounded to the nearest multiple of 8 (up, where that would lose more than a tenth); repeats are rounded up,
-    but for those of the first and the last stage, which stay.
+    Channels are rounded to the nearest multiple of 8 (up, where that would lose more than a tenth); repeats are
+    rounded up, but for those of the first and the last stage, which stay.
     """
     width, depth = _SCALING[name]
     ends = (_STAGES[0], _STAGES[-1])

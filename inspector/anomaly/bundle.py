@@ -12,35 +12,42 @@ file is read once into memory, and those very bytes are verified and used.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import os
 import shutil
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import Field, ValidationError
 from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor
 
-from inspector.anomaly.backbone import BackboneName, EfficientNetLite
+from inspector.anomaly.backbone import EfficientNetLite
 from inspector.anomaly.detectors.base import Detector, DetectorName, Embedding, checked
 from inspector.anomaly.detectors.padim import PaDiM
 from inspector.anomaly.detectors.patchcore import PatchCore
-from inspector.anomaly.errors import AnomalyError, BundleError
+from inspector.anomaly.device import available_device
+from inspector.anomaly.errors import AnomalyError, BundleError, ParameterError
+from inspector.anomaly.manifest import (
+    MANIFEST_NAME,
+    BackboneEntry,
+    DetectorEntry,
+    GoldenSample,
+    Manifest,
+    Records,
+    manifest_bytes,
+    read_bundle_file,
+    read_manifest,
+)
 from inspector.anomaly.model import AnomalyModel, FeatureNetwork, ModelIdentity
+from inspector.anomaly.model_param import INITIAL_MODELS, InitialModel, InitialModelName, create_initial_model
 from inspector.anomaly.runtime import TorchRuntime
-from inspector.anomaly.score import ScoreRule
-from inspector.anomaly.types import DLPreprocessParam, ImageGeometry, Parameters, ScoreScale, Thresholds
 
-FORMAT_VERSION: Literal[1] = 1
-MANIFEST_NAME = "bundle.json"
 BACKBONE_FILE = "backbone.safetensors"
 DETECTOR_FILE = "detector.safetensors"
 GOLDEN_FILE = "golden.safetensors"
@@ -48,73 +55,14 @@ GOLDEN_FILE = "golden.safetensors"
 GOLDEN_TOLERANCE = 1e-3
 """Largest relative difference of a golden sample's raw distance: other kernels round otherwise, other weights do not."""
 
-_MAX_MANIFEST_BYTES = 4 * 2**20
-_NAME_PATTERN = r"^[A-Za-z0-9_.-]{1,64}$"
-
-DETECTORS: dict[DetectorName, type[PatchCore | PaDiM]] = {"patchcore": PatchCore, "padim": PaDiM}
+DETECTORS: dict[DetectorName, type[Detector]] = {"patchcore": PatchCore, "padim": PaDiM}
 
 
-class BackboneEntry(Parameters):
-    """Which network, cut where."""
-
-    name: BackboneName
-    levels: tuple[int, ...]
-
-
-class DetectorEntry(Parameters):
-    """Which detector, on which grid, how a map becomes a score."""
-
-    kind: DetectorName
-    grid_level: int = Field(ge=0)
-    rule: ScoreRule
-    scale: ScoreScale
-
-
-class GoldenSample(Parameters):
-    """A picture in `golden.safetensors` and the score that it must have."""
-
-    tensor: str
-    anomaly_score: float = Field(ge=0.0, lt=1.0)
-
-
-class Manifest(Parameters):
-    """Everything that `bundle.json` says. `files` maps each file's name to the SHA-256 of its bytes.
-
-    `thresholds_runtime` names the runtime and precision that the thresholds were estimated on. `training`,
-    `calibration` and `metrics` are the trainer's record for people: read, kept, not interpreted.
-    """
-
-    format_version: Literal[1] = 1
-    name: str = Field(pattern=_NAME_PATTERN)
-    version: str = Field(pattern=_NAME_PATTERN)
-    created_at: str
-    preprocess_param: DLPreprocessParam
-    geometry: ImageGeometry
-    backbone: BackboneEntry
-    detector: DetectorEntry
-    thresholds: Thresholds | None
-    thresholds_runtime: Literal["torch-float32"] = "torch-float32"
-    golden_samples: tuple[GoldenSample, ...]
-    files: dict[str, str]
-    calibration: dict[str, Any] = Field(default_factory=dict)
-    training: dict[str, Any] = Field(default_factory=dict)
-    metrics: dict[str, Any] = Field(default_factory=dict)
-
-
-class Records(NamedTuple):
-    """What the trainer has to say about a model, for people."""
-
-    calibration: dict[str, Any]
-    training: dict[str, Any]
-    metrics: dict[str, Any]
-
-
-def write_dl_model(  # noqa: PLR0913 - a bundle holds that much; all but two are named
+def write_dl_model(
     path: Path,
     model: AnomalyModel,
     *,
     created_at: str,
-    detector: DetectorName,
     golden_images: Sequence[NDArray[np.uint8]],
     overwrite: bool = False,
     records: Records | None = None,
@@ -126,14 +74,14 @@ def write_dl_model(  # noqa: PLR0913 - a bundle holds that much; all but two are
         path: The folder to be; its parent is made where it is missing.
         model: A fitted model on a `TorchRuntime`; its identity's name and version are written.
         created_at: When it was made, ISO 8601.
-        detector: Which kind `model.detector` is.
         golden_images: A few pictures as the decoder gives them; their scores are computed and stored.
         overwrite: Replace a bundle that is there; it is kept until the new one is complete.
         records: The manifest's `calibration`, `training` and `metrics`.
         extra_files: Further files to lay beside, such as a report; not part of the model and not verified.
 
     Raises:
-        BundleError: There is something at `path` already, it cannot be written, or an extra file has the name of a part.
+        BundleError: There is something at `path` already, it cannot be written, an extra file has the name of a part, or
+            meta_data and records are too large.
     """
     if path.exists() and not overwrite:
         raise BundleError(f"{path} exists already; choose another name or say that it may be overwritten")
@@ -160,69 +108,66 @@ def write_dl_model(  # noqa: PLR0913 - a bundle holds that much; all but two are
         geometry=model.geometry,
         backbone=BackboneEntry(name=runtime.backbone.name, levels=runtime.backbone.levels),
         detector=DetectorEntry(
-            kind=detector, grid_level=model.network.embedding.grid_level, rule=model.rule, scale=model.scale
+            kind=model.detector.kind,
+            grid_level=model.network.embedding.grid_level,
+            rule=model.rule,
+            scale=model.scale,
+            fitted_with=model.fitted_with,
         ),
         thresholds=model.thresholds,
         golden_samples=tuple(
             GoldenSample(tensor=name, anomaly_score=result.anomaly_score)
             for name, result in zip(golden, results, strict=True)
         ),
+        meta_data=model.meta_data,
         files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
         **(records._asdict() if records else {}),
     )
-    text = json.dumps(manifest.model_dump(mode="json"), indent=2, allow_nan=False).encode()
+    content = manifest_bytes(manifest)
     try:
-        _write_folder(path, {**files, **(extra_files or {}), MANIFEST_NAME: text})
+        _write_folder(path, {**files, **(extra_files or {}), MANIFEST_NAME: content})
     except OSError as exc:
         raise BundleError(f"bundle {path} cannot be written: {exc.strerror or exc}") from exc
     return manifest
 
 
-def read_manifest(path: Path) -> tuple[Manifest, str]:
-    """Read the manifest alone: (manifest, SHA-256 of its bytes). Loads no weights.
-
-    Raises:
-        BundleError: It is missing, malformed or of another format version.
-    """
-    content = _read_file(path, MANIFEST_NAME)
-    if len(content) > _MAX_MANIFEST_BYTES:
-        raise BundleError(
-            f"{path / MANIFEST_NAME} has {len(content)} bytes; a manifest has at most {_MAX_MANIFEST_BYTES}"
-        )
-    try:
-        document = json.loads(content)
-    except (ValueError, RecursionError) as exc:
-        raise BundleError(f"{path / MANIFEST_NAME} is not JSON: {exc}") from exc
-    version = document.get("format_version") if isinstance(document, dict) else None
-    if version != FORMAT_VERSION:
-        raise BundleError(
-            f"{path / MANIFEST_NAME} has format version {version!r}, this program reads {FORMAT_VERSION}; "
-            "train the model anew or use the program that wrote it"
-        )
-    try:
-        manifest = Manifest.model_validate_json(content)
-    except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(f"{path / MANIFEST_NAME}: {where}: {first['msg']}") from exc
-    return manifest, hashlib.sha256(content).hexdigest()
-
-
-def read_dl_model(path: Path | str, *, device: str = "cpu") -> AnomalyModel:
-    """Load a bundle, verify every file and score its golden samples.
+@overload
+def read_dl_model(source: Path, *, device: str = "cpu") -> AnomalyModel: ...
+@overload
+def read_dl_model(source: InitialModelName, *, device: str = "cpu") -> InitialModel: ...
+@overload
+def read_dl_model(source: str, *, device: str = "cpu") -> AnomalyModel | InitialModel: ...
+def read_dl_model(source: Path | str, *, device: str = "cpu") -> AnomalyModel | InitialModel:
+    """Load a bundle, verify every file and score its golden samples; or make an initial model, to be trained.
 
     Args:
-        path: The bundle's folder.
+        source: A bundle's folder; or the name of an initial model, as a string (`INITIAL_MODELS`), which a folder of
+            that name does not hide: give that as a `Path`.
         device: `cpu`, `cuda` or `cuda:N`.
 
     Raises:
-        BundleError: A file is missing or altered, the manifest is of another version, the tensors do not fit it, the
-            device is not there, or a golden sample does not score as recorded.
+        BundleError: It is neither a folder nor the name of an initial model; a file is missing or altered, the manifest
+            is of another version, the tensors do not fit it, the device is not there, or a golden sample does not score
+            as recorded.
     """
-    path = Path(path)
+    try:
+        target = available_device(device)
+    except ParameterError as exc:
+        raise BundleError(str(exc)) from exc
+    if isinstance(source, str) and source in INITIAL_MODELS:
+        return create_initial_model(source, device=device)
+    path = Path(source)
+    if isinstance(source, str) and not path.exists():
+        raise BundleError(
+            f"{source!r} is neither a model bundle nor an initial model; give a bundle's folder, or one of "
+            f"{', '.join(INITIAL_MODELS)}"
+        )
+    return _read_bundle(path, target)
+
+
+def _read_bundle(path: Path, device: torch.device) -> AnomalyModel:
     manifest, digest = read_manifest(path)
-    target = _device(device)
-    files = {name: _read_file(path, name) for name in (BACKBONE_FILE, DETECTOR_FILE, GOLDEN_FILE)}
+    files = {name: read_bundle_file(path, name) for name in (BACKBONE_FILE, DETECTOR_FILE, GOLDEN_FILE)}
     for name, content in files.items():
         found = hashlib.sha256(content).hexdigest()
         if found != manifest.files.get(name):
@@ -230,20 +175,21 @@ def read_dl_model(path: Path | str, *, device: str = "cpu") -> AnomalyModel:
                 f"{path / name} was altered: SHA-256 {found}, the manifest says {manifest.files.get(name)}"
             )
     try:
-        model = _assemble(
-            manifest, digest, {name: safetensors.load(content) for name, content in files.items()}, target
-        )
-        golden = safetensors.load(files[GOLDEN_FILE])
+        tensors = {name: safetensors.load(content) for name, content in files.items()}
+        model = _assemble(manifest, digest, tensors, device)
     except (SafetensorError, AnomalyError, ValueError, RuntimeError, KeyError) as exc:
         reason = " ".join(str(exc).split())  # torch's messages span lines
         raise BundleError(f"bundle {path} does not fit together: {reason}") from exc
-    _check_golden(path, model, manifest, golden)
+    _check_golden(path, model, manifest, tensors[GOLDEN_FILE])
     return model
 
 
 def _assemble(
     manifest: Manifest, digest: str, tensors: Mapping[str, dict[str, Tensor]], device: torch.device
 ) -> AnomalyModel:
+    kind = manifest.detector.kind
+    if kind not in DETECTORS:
+        raise BundleError(f"this program cannot load detector {kind}, only {', '.join(DETECTORS)}")
     backbone = EfficientNetLite(manifest.backbone.name, manifest.backbone.levels)
     backbone.load_state_dict(tensors[BACKBONE_FILE])
     broken = [name for name, weight in backbone.state_dict().items() if not bool(weight.isfinite().all())]
@@ -254,7 +200,7 @@ def _assemble(
         raise BundleError(f"grid level {manifest.detector.grid_level} is none of levels {manifest.backbone.levels}")
     embedding = Embedding(manifest.detector.grid_level, checked(stored, "projection", 2).to(device))
     network = FeatureNetwork(manifest.preprocess_param, TorchRuntime(backbone, device), embedding)
-    detector: Detector = DETECTORS[manifest.detector.kind].from_tensors(stored, device)
+    detector = DETECTORS[kind].from_tensors(stored, device)
     return AnomalyModel(
         identity=ModelIdentity(manifest.name, manifest.version, digest),
         network=network,
@@ -263,6 +209,8 @@ def _assemble(
         rule=manifest.detector.rule,
         geometry=manifest.geometry,
         thresholds=manifest.thresholds,
+        fitted_with=manifest.detector.fitted_with,
+        meta_data=manifest.meta_data,
     )
 
 
@@ -283,31 +231,8 @@ def _check_golden(path: Path, model: AnomalyModel, manifest: Manifest, golden: M
             )
 
 
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-    except RuntimeError as exc:
-        raise BundleError(f"device {name!r} is unknown; use cpu, cuda or cuda:N") from exc
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise BundleError(f"device {name!r} was asked for, but torch finds no CUDA device; use device cpu")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise BundleError(f"device {name!r} was asked for, but torch finds {torch.cuda.device_count()} CUDA device(s)")
-    if device.type not in ("cpu", "cuda"):
-        raise BundleError(f"device {name!r} is not supported; use cpu, cuda or cuda:N")
-    return device
-
-
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-
-def _read_file(folder: Path, name: str) -> bytes:
-    try:
-        return (folder / name).read_bytes()
-    except OSError as exc:
-        raise BundleError(
-            f"{folder / name} cannot be read: {exc.strerror or exc}; is {folder} a model bundle?"
-        ) from exc
 
 
 def _write_folder(path: Path, files: Mapping[str, bytes]) -> None:

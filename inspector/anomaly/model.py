@@ -6,7 +6,8 @@ threads may use it at once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import copy
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +18,9 @@ from torch.nn import functional
 
 from inspector.anomaly.detectors.base import Detector, Embedding
 from inspector.anomaly.errors import GeometryError, ParameterError
+from inspector.anomaly.model_param import DLModelParam, InitialModel
 from inspector.anomaly.preprocess import preprocess_dl_samples
-from inspector.anomaly.runtime import Runtime
+from inspector.anomaly.runtime import Runtime, TorchRuntime
 from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.types import (
     DLPreprocessParam,
@@ -30,6 +32,8 @@ from inspector.anomaly.types import (
 )
 
 _BELOW_1 = 1.0 - 2.0**-24  # the largest float32 below 1
+
+DEFAULT_BATCH_SIZE: int = DLModelParam.model_fields["batch_size"].default
 
 ASPECT_TOLERANCE = 0.02
 """Largest relative difference from the trained aspect ratio."""
@@ -90,9 +94,25 @@ class ModelIdentity:
 
 
 class AnomalyModel:
-    """A fitted model. `read_dl_model` makes one from a bundle."""
+    """A fitted model. `read_dl_model` makes one from a bundle.
 
-    def __init__(
+    Args:
+        identity: Name, version and digest.
+        network: Pictures to embeddings.
+        detector: Fitted on that network's embeddings.
+        scale: Brings distances to [0, 1).
+        rule: How a map becomes a score.
+        geometry: Of the pictures that it was trained with.
+        thresholds: None: it gives no verdict.
+        fitted_with: The detector's own parameters (`DLModelParam.own`); empty where nobody recorded them.
+        meta_data: Notes of the user's own.
+
+    Attributes:
+        batch_size: Images that `apply_dl_model` computes at once; as in HALCON not stored in a bundle.
+        batch_size_multiplier: Without effect; kept because HALCON's programs set it.
+    """
+
+    def __init__(  # noqa: PLR0913 - its parts, all named
         self,
         *,
         identity: ModelIdentity,
@@ -102,6 +122,8 @@ class AnomalyModel:
         rule: ScoreRule,
         geometry: ImageGeometry,
         thresholds: Thresholds | None,
+        fitted_with: Mapping[str, int | float] | None = None,
+        meta_data: Mapping[str, str] | None = None,
     ) -> None:
         self.identity = identity
         self.network = network
@@ -110,6 +132,10 @@ class AnomalyModel:
         self.rule = rule
         self.geometry = geometry
         self.thresholds = thresholds
+        self.fitted_with = dict(fitted_with or {})
+        self.meta_data = dict(meta_data or {})
+        self.batch_size = DEFAULT_BATCH_SIZE
+        self.batch_size_multiplier = 1
 
     @property
     def name(self) -> str:
@@ -155,6 +181,24 @@ class AnomalyModel:
                 f"{ASPECT_TOLERANCE:.0%}"
             )
 
+    def move_to(self, device: torch.device) -> None:
+        """Go on on another device; nobody else may use the model meanwhile. If it fails, the model is as it was.
+
+        Raises:
+            ParameterError: The backbone does not run in torch.
+        """
+        network = self.network
+        if not isinstance(network.runtime, TorchRuntime):
+            raise ParameterError(
+                f"model {self.name} does not run in torch and cannot be moved; load it on {device} anew"
+            )
+        detector = type(self.detector).from_tensors(self.detector.tensors(), device)
+        embedding = Embedding(network.embedding.grid_level, network.embedding.projection.to(device))
+        # A copy: the runtime takes its backbone over, and half a moved network would be none.
+        runtime = TorchRuntime(copy.deepcopy(network.runtime.backbone), device)
+        self.network = FeatureNetwork(network.preprocess_param, runtime, embedding)
+        self.detector = detector
+
     @torch.inference_mode()
     def launch(self, images: Sequence[NDArray[np.uint8]]) -> PendingScores:
         """Start a batch; on a GPU this returns before it is done. Device threads only.
@@ -173,18 +217,28 @@ class AnomalyModel:
             self.launch([image] * size).finish()
 
 
-def apply_dl_model(model: AnomalyModel, samples: Sequence[DLSample], *, batch_size: int = 8) -> list[DLResult]:
-    """Score any number of samples in batches of `batch_size`; a short last batch is not padded.
+def apply_dl_model(
+    model: AnomalyModel | InitialModel, samples: Sequence[DLSample], *, batch_size: int | None = None
+) -> list[DLResult]:
+    """Score any number of samples, batch by batch; a short last batch is not padded.
+
+    Args:
+        model: A trained one.
+        samples: Any number of them, also none.
+        batch_size: Images computed at once; None for the model's `batch_size`.
 
     Returns:
         One result a sample, in their order, without a verdict (`threshold_dl_anomaly_results` adds it).
 
     Raises:
-        ParameterError: `batch_size` is less than 1.
+        ParameterError: `batch_size` is less than 1, or the model is not trained.
     """
-    if batch_size < 1:
-        raise ParameterError(f"batch_size must be at least 1, got {batch_size}")
+    if isinstance(model, InitialModel):
+        raise ParameterError(f"this {model.param.detector} model is not trained; apply what train_dl_model returns")
+    size = model.batch_size if batch_size is None else batch_size
+    if size < 1:
+        raise ParameterError(f"batch_size must be at least 1, got {size}")
     results: list[DLResult] = []
-    for start in range(0, len(samples), batch_size):
-        results += model.launch([sample.image for sample in samples[start : start + batch_size]]).finish()
+    for start in range(0, len(samples), size):
+        results += model.launch([sample.image for sample in samples[start : start + size]]).finish()
     return results

@@ -21,9 +21,9 @@ class ScoreRule(Parameters):
 
     Attributes:
         kind: `maximum`: the largest distance. `mean_of_top`: the mean of the largest, `top_share` of all positions (at
-            least one). `standard_deviation`: the mean of the distances above mean + factor x standard deviation of their
-            image; where none is above, the largest. The last is our definition: HALCON's chapter names the factor
-            and leaves the rule open. A larger factor suits smaller defects.
+            least one). `standard_deviation`: the mean of the distances above mean + factor x standard deviation of
+            their image; where none is above, the largest. The last is our definition: HALCON's chapter names the
+            factor and leaves the rule open. A larger factor suits smaller defects.
         top_share: Of `mean_of_top` and of no other.
         standard_deviation_factor: Of `standard_deviation` and of no other.
     """
@@ -60,8 +60,8 @@ class ScoreRule(Parameters):
             return flat.topk(count, dim=1).values.double().mean(1)
         if self.standard_deviation_factor is None:
             return flat.amax(1).double()
-        # Row by row: torch sums a row of a batch in another order than a row alone, and a distance that lies on the limit
-        # must not change sides with the company it is in.
+        # Row by row: torch sums a row of a batch in another order than a row alone, and a distance that lies on the
+        # limit must not change sides with the company it is in.
         scores = [_mean_of_outstanding(row.double(), self.standard_deviation_factor) for row in flat]
         return torch.stack(scores) if scores else flat.new_empty(0, dtype=torch.float64)
 

@@ -65,6 +65,16 @@ class DLPreprocessParam(Parameters):
         return value
 
     @property
+    def image_range_min(self) -> float:
+        """Smallest value that the network is made for."""
+        return -2.0
+
+    @property
+    def image_range_max(self) -> float:
+        """Largest value that the network is made for."""
+        return 2.0
+
+    @property
     def input_size(self) -> tuple[int, int]:
         """(width, height) of the network's input in pixels."""
         return self.image_width, self.image_height

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inspector.anomaly.bundle import read_dl_model, read_manifest
+from inspector.anomaly.bundle import read_dl_model
+from inspector.anomaly.manifest import read_manifest
 from inspector.anomaly.model import ASPECT_TOLERANCE
 from trainer import dataset
 from trainer.cli import run

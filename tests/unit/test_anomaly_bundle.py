@@ -15,20 +15,21 @@ import torch
 from safetensors import torch as safetensors
 
 from inspector.anomaly import bundle as bundle_module
+from inspector.anomaly import manifest as manifest_module
 from inspector.anomaly.backbone import BackboneName
 from inspector.anomaly.bundle import (
     BACKBONE_FILE,
     DETECTOR_FILE,
     GOLDEN_FILE,
-    MANIFEST_NAME,
-    Records,
     read_dl_model,
-    read_manifest,
     write_dl_model,
 )
 from inspector.anomaly.detectors.base import DetectorName
 from inspector.anomaly.errors import BundleError
+from inspector.anomaly.manifest import MANIFEST_NAME, Records, read_manifest
 from inspector.anomaly.model import AnomalyModel, apply_dl_model
+from inspector.anomaly.model_param import DLModelParam, InitialModel
+from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.types import DLSample
 from tests.models import make_bundle, nok_picture, ok_picture, tiny_model
 
@@ -62,7 +63,7 @@ def samples() -> list[DLSample]:
 
 def write(path: Path, model: AnomalyModel, **options: Any) -> None:
     golden = [ok_picture(np.random.default_rng(1))]
-    write_dl_model(path, model, created_at="2026-01-01", detector="padim", golden_images=golden, **options)
+    write_dl_model(path, model, created_at="2026-01-01", golden_images=golden, **options)
 
 
 def change_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -94,7 +95,7 @@ def test_a_model_read_back_gives_the_same_scores(detector: DetectorName, tmp_pat
     records = Records(calibration={"n": 3}, training={"seed": 0}, metrics={"image_auroc": 1.0})
     path = tmp_path / "new" / "folder" / "model"
     manifest = write_dl_model(
-        path, model, created_at="2026-01-01", detector=detector, golden_images=golden, records=records,
+        path, model, created_at="2026-01-01", golden_images=golden, records=records,
         extra_files={"report.html": b"<html>"},
     )  # fmt: skip
     again = read_dl_model(path)
@@ -121,17 +122,106 @@ def test_a_bundle_is_rebuilt_with_the_network_that_it_names(backbone: BackboneNa
         assert found.anomaly_score == expected.anomaly_score
 
 
+def test_what_is_said_of_a_model_is_in_its_bundle_and_what_is_of_the_run_is_not(tmp_path: Path) -> None:
+    model = tiny_model()
+    model.meta_data = {"line": "äöü 4", "": ""}
+    model.fitted_with = {"neighbourhood": 3, "regularization": 0.5}
+    model.batch_size = 3
+    write(tmp_path / "model", model)
+    again = read_dl_model(tmp_path / "model")
+    assert again.meta_data == model.meta_data
+    assert again.fitted_with == model.fitted_with
+    assert again.batch_size == 8
+    assert "batch_size" not in (tmp_path / "model" / MANIFEST_NAME).read_text()
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [ScoreRule(kind="maximum"), ScoreRule(kind="standard_deviation", standard_deviation_factor=2.0)],
+    ids=str,
+)
+def test_every_score_rule_survives(rule: ScoreRule, tmp_path: Path) -> None:
+    model = tiny_model()
+    model.rule = rule
+    write(tmp_path / "model", model)
+    again = read_dl_model(tmp_path / "model")
+    assert again.rule == rule
+    for found, expected in zip(apply_dl_model(again, samples()), apply_dl_model(model, samples()), strict=True):
+        assert found.anomaly_score == expected.anomaly_score
+
+
+def test_a_bundle_of_the_first_release_is_read(copy: Path, model: AnomalyModel) -> None:
+    """Its manifest knows one score rule and has neither meta_data nor the detector's parameters."""
+
+    def as_it_was(document: dict[str, Any]) -> None:
+        del document["meta_data"], document["detector"]["fitted_with"]
+        document["detector"]["rule"] = {"kind": "mean_of_top", "top_share": 0.02}
+
+    change_manifest(copy, as_it_was)
+    again = read_dl_model(copy)
+    assert again.rule == model.rule
+    assert again.meta_data == {}
+    assert again.fitted_with == {}
+
+
+def test_a_manifest_too_large_to_be_read_is_not_written(model: AnomalyModel, tmp_path: Path) -> None:
+    records = Records(calibration={}, training={"notes": "x" * 2**22}, metrics={})
+    with pytest.raises(BundleError, match=r"the manifest of model tiny would have \d+ bytes, at most 4194304 are read"):
+        write(tmp_path / "model", model, records=records)
+    assert list(tmp_path.iterdir()) == []
+
+
+# --------------------------------------------------------------------------------------------------------- initial models
+
+
+@pytest.mark.parametrize("detector", ["padim", "patchcore", "student"])
+def test_the_name_of_an_initial_model_gives_one(detector: str) -> None:
+    model = read_dl_model(f"initial_dl_anomaly_{detector}")
+    assert isinstance(model, InitialModel)
+    assert model.param == DLModelParam(detector=detector)  # type: ignore[arg-type]
+
+
+def test_the_name_of_an_initial_model_is_known_to_the_type_checker() -> None:
+    assert read_dl_model("initial_dl_anomaly_patchcore").param.coreset == 2000
+
+
+def test_a_folder_of_an_initial_models_name_is_read_as_a_path(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(written, tmp_path / "initial_dl_anomaly_padim")
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(read_dl_model("initial_dl_anomaly_padim"), InitialModel)
+    assert read_dl_model(Path("initial_dl_anomaly_padim")).name == "tiny"
+
+
+def test_a_name_that_is_neither_is_refused_with_those_that_are() -> None:
+    with pytest.raises(
+        BundleError,
+        match="'initial_dl_anomaly_medium' is neither a model bundle nor an initial model; give a bundle's folder, "
+        "or one of initial_dl_anomaly_padim, initial_dl_anomaly_patchcore, initial_dl_anomaly_student",
+    ):
+        read_dl_model("initial_dl_anomaly_medium")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
+def test_an_initial_model_on_a_device_that_is_not_there_is_refused() -> None:
+    with pytest.raises(BundleError, match="torch finds no CUDA device; use device cpu"):
+        read_dl_model("initial_dl_anomaly_padim", device="cuda")
+
+
 def test_a_model_without_thresholds_or_golden_samples_is_a_bundle_too(model: AnomalyModel, tmp_path: Path) -> None:
     bare = AnomalyModel(
         identity=model.identity, network=model.network, detector=model.detector, scale=model.scale, rule=model.rule,
         geometry=model.geometry, thresholds=None,
     )  # fmt: skip
-    write_dl_model(tmp_path / "bare", bare, created_at="2026-01-01", detector="padim", golden_images=[])
+    write_dl_model(tmp_path / "bare", bare, created_at="2026-01-01", golden_images=[])
     assert read_dl_model(tmp_path / "bare").thresholds is None
 
 
 def test_the_path_may_be_a_string(written: Path) -> None:
-    assert read_dl_model(str(written)).name == "tiny"
+    model = read_dl_model(str(written))
+    assert isinstance(model, AnomalyModel)
+    assert model.name == "tiny"
 
 
 def test_nothing_is_unpickled(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +300,7 @@ def test_another_format_version_is_refused_with_what_to_do(copy: Path, content: 
 
 
 def test_a_manifest_of_absurd_size_is_refused(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundle_module, "_MAX_MANIFEST_BYTES", 100)
+    monkeypatch.setattr(manifest_module, "_MAX_MANIFEST_BYTES", 100)
     with pytest.raises(BundleError, match=r"bundle.json has \d+ bytes; a manifest has at most 100"):
         read_dl_model(copy)
 
@@ -239,6 +329,9 @@ def test_a_manifest_of_absurd_size_is_refused(copy: Path, monkeypatch: pytest.Mo
         (lambda d: d["detector"].update(grid_level=2), "grid level 2 is none of levels"),
         (lambda d: d["detector"].update(grid_level=1), "golden sample .* cannot be scored"),
         (lambda d: d["detector"].update(kind="patchcore"), "'bank' is missing"),
+        (lambda d: d["detector"]["rule"].update(kind="maximum"), "detector.rule: .*maximum has no top_share"),
+        (lambda d: d["detector"].update(fitted_with={"coreset": "many"}), "detector.fitted_with.coreset"),
+        (lambda d: d.update(meta_data={"a": 1}), "meta_data.a"),
         (lambda d: d["preprocess_param"].update(image_width=96), "golden sample .* cannot be scored"),
         (lambda d: d["golden_samples"][0].update(tensor="gone"), "has no 'gone', which the manifest names"),
     ],

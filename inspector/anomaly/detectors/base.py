@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -11,11 +11,13 @@ from torch.nn import functional
 
 from inspector.anomaly.errors import ParameterError
 
-DetectorName = Literal["patchcore", "padim"]
+DetectorName = Literal["patchcore", "padim", "student"]
 
 
 class Detector(Protocol):
     """Fitted on the embeddings of ok images; gives a raw distance for every position. Device threads only."""
+
+    kind: ClassVar[DetectorName]
 
     def distances(self, embedded: Tensor) -> Tensor:
         """(B, h, w, D) float32 -> (B, h, w) float32, at least 0; larger is less like the ok images."""
@@ -23,6 +25,11 @@ class Detector(Protocol):
 
     def tensors(self) -> dict[str, Tensor]:
         """What a bundle stores, on the CPU; `from_tensors` of the same class takes it back."""
+        ...
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], device: torch.device) -> Detector:
+        """Build from what a bundle stores; raises ParameterError where a tensor is missing or not what it should be."""
         ...
 
 

@@ -12,12 +12,13 @@ Source: Defard et al., "PaDiM" (ICPR 2021). Differences, each measured on the fi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inspector.anomaly.detectors.base import checked
+from inspector.anomaly.detectors.base import DetectorName, checked
 from inspector.anomaly.errors import ParameterError
 
 _CHUNK_POSITIONS = 256
@@ -31,6 +32,8 @@ class PaDiM:
         mean: (h, w, D) float32.
         whitening: (h, w, D, D) float32; the inverse of the lower Cholesky factor of the covariance.
     """
+
+    kind: ClassVar[DetectorName] = "padim"
 
     def __init__(self, mean: Tensor, whitening: Tensor) -> None:
         if whitening.shape != (*mean.shape, mean.shape[-1]):

@@ -6,11 +6,12 @@ Source: Roth et al., "Towards Total Recall in Industrial Anomaly Detection" (CVP
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from inspector.anomaly.detectors.base import checked
+from inspector.anomaly.detectors.base import DetectorName, checked
 from inspector.anomaly.detectors.coreset import greedy_coreset
 from inspector.anomaly.errors import ParameterError
 
@@ -23,6 +24,8 @@ class PatchCore:
     Args:
         bank: (M, D) float32.
     """
+
+    kind: ClassVar[DetectorName] = "patchcore"
 
     def __init__(self, bank: Tensor) -> None:
         if len(bank) == 0:
