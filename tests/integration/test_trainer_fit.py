@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from inspector.anomaly.bundle import read_dl_model
 from inspector.anomaly.manifest import read_manifest
 from inspector.anomaly.model import ASPECT_TOLERANCE
+from inspector.anomaly.model_access import get_dl_model_param
 from trainer import dataset
 from trainer.cli import run
 
@@ -113,6 +114,7 @@ def test_bundle_loads_and_carries_its_report(bundle: Path, images: Path) -> None
     manifest, _ = read_manifest(bundle)
     assert manifest.training["dataset_digest"] == dataset.read_dl_dataset_anomaly(images).digest
     assert manifest.training["train_param"]["seed"] == 1
+    assert get_dl_model_param(model, "regularization") == manifest.training["train_param"]["regularization"]
 
 
 def test_same_seed_gives_the_same_model(
