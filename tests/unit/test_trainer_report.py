@@ -106,9 +106,10 @@ def test_figures_on_the_page() -> None:
 
 def test_measures_beyond_the_threshold_are_on_the_page() -> None:
     text = read(render_report(report())).text
-    assert "AUPRO1.000 how much of each of 1 defects is covered" in text
+    assert "AUPRO1.000 how well the map covers each of 1 marked regions" in text
     assert "average precision of nok images0.917" in text
     assert "best F1 of any threshold0.857, at 0.4500" in text
+    assert "pixel AUROC1.000, on 1 images" in text
     assert "found at 1 % false rejects at most66.7 % (95 % interval 9.4 % to 99.2 %), with 0 of 2 ok images" in text
 
 
