@@ -27,7 +27,7 @@ class GenParamEval(Parameters):
         measures: Names, one name, or "all". As in HALCON, `anomaly_score_histogram` is always taken; by default so is
             everything else that needs no threshold.
         anomaly_classification_thresholds: Thresholds to judge by besides the model's own; a score that reaches one is nok.
-        show_progress: Whether to draw a progress bar on standard error.
+        show_progress: Whether to draw a progress bar on standard error, where the caller draws none itself.
         class_ids: Anomaly detection has these two classes.
         num_classes: Their number.
         evaluation_type: The only one there is.

@@ -61,7 +61,7 @@ def evaluate_dl_model(
         raise UncalibratedError(f"model {model.name} has no thresholds to judge; calibrate it before it is evaluated")
     has_masks = any(sample.anomaly_file_name for sample in samples)
     pixels = PixelMeasures() if has_masks and param.wanted & set(PIXEL_MEASURES) else None
-    with _shown(progress, visible=param.show_progress) as report:
+    with _shown(progress, visible=param.show_progress and progress is None) as report:
         scores = score_samples(dataset, model, samples, pixels, report)
     return evaluate_scores(
         scores,
