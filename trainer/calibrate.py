@@ -22,9 +22,9 @@ from torch import Tensor
 from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.types import ScoreScale, Thresholds
 from trainer.errors import CalibrationError
-from trainer.evaluate import binomial_rate
 from trainer.fit import DLTrainParam, train_dl_model
 from trainer.progress import StageProgress
+from trainer.rates import binomial_rate
 
 ThresholdRule = Literal["order_statistic", "tail_model"]
 _LEAST_SCORES = 2

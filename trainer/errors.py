@@ -5,6 +5,7 @@ TrainerError
  +-- DatasetError     the images on disk are not what was asked for; the message names the file and the mend
  +-- SplitError       the images cannot be divided as asked (too few, or percentages that make no sense)
  +-- CalibrationError  no threshold can be estimated from the scores there are
+ +-- EvaluationError  a measure cannot be taken of what was given, or no image fits the selection
  +-- OutputError      the place where the bundle or the report should go is taken or cannot be written
 """
 
@@ -42,6 +43,12 @@ class CalibrationError(TrainerError, ValueError):
     """No threshold can be estimated from the scores there are."""
 
     stage = "calibrate"
+
+
+class EvaluationError(TrainerError, ValueError):
+    """A model cannot be measured as asked: a selection that fits no image, or arguments that do not fit each other."""
+
+    stage = "evaluate"
 
 
 class OutputError(TrainerError):

@@ -1,184 +1,154 @@
-"""Measure a model on labelled test images: image AUROC, pixel AUROC, and what its verdicts would have cost.
+"""evaluate_dl_model: choose images of a data set, score them as `trainer apply` does, and measure the model by them.
 
-Nothing here chooses a threshold: the shipped one is judged. HALCON's own procedures know neither AUROC nor pixel
-measures; these are additions, defined as the literature does (ties count half).
+An anomaly image is counted and let go, so that memory does not grow with the images.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
 
-from trainer.layout import ImageLabel
+from inspector.anomaly.errors import UncalibratedError
+from inspector.anomaly.model import AnomalyModel
+from inspector.anomaly.region import resize_anomaly_image
+from trainer.apply import score_images
+from trainer.dataset import DLDataset, DLDatasetSample
+from trainer.errors import EvaluationError
+from trainer.eval_param import PIXEL_MEASURES, GenParamEval
+from trainer.evaluation import EvaluationResult, evaluate_scores
+from trainer.layout import some
+from trainer.pixel_measures import PixelMeasures
+from trainer.progress import StageProgress
 
-_BIN_SHIFT = 10
-"""Bits of a float32 that a bin spans: neighbouring bins differ by 2 ** -13 relative."""
-_NUM_BINS = (int(np.float32(np.inf).view(np.uint32)) >> _BIN_SHIFT) + 1
-_INTERVAL_PRECISION = 1e-12
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """`count` of `total`, with the 95 % Clopper-Pearson interval of the rate."""
-
-    count: int
-    total: int
-    low: float
-    high: float
-
-    @property
-    def rate(self) -> float | None:
-        """Observed share, None of nothing."""
-        return self.count / self.total if self.total else None
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationResult:
-    """What `evaluate_dl_model` found; None where the test set cannot say."""
-
-    image_auroc: float | None
-    pixel_auroc: float | None
-    pixel_auroc_error: float | None
-    """Largest error of `pixel_auroc` that the binning can have made on these very pixels."""
-    aupro: float | None
-    classification_threshold: float
-    false_rejects: Rate
-    """ok images that are called nok."""
-    missed: Rate
-    """nok images that are called ok."""
-    recall: float | None
-    precision: float | None
-    n_pixel_images: int
-    """Images that took part in `pixel_auroc`: all ok ones and the nok ones with a mask."""
-
-    @property
-    def absolute_confusion_matrix(self) -> tuple[tuple[int, int], tuple[int, int]]:
-        """Rows are predicted, columns are true: ((ok as ok, nok as ok), (ok as nok, nok as nok)), as HALCON has it."""
-        ok, nok = self.false_rejects, self.missed
-        return (ok.total - ok.count, nok.count), (ok.count, nok.total - nok.count)
+SampleSelectMethod = Literal["split", "image_ids", "sample_indices"]
 
 
 def evaluate_dl_model(
-    scores: Sequence[float],
-    labels: Sequence[ImageLabel],
-    classification_threshold: float,
-    pixels: PixelAuroc | None = None,
+    dataset: DLDataset,
+    model: AnomalyModel,
+    sample_select_method: SampleSelectMethod = "split",
+    values: str | int | Sequence[str] | Sequence[int] = "test",
+    gen_param_eval: GenParamEval | None = None,
+    *,
+    progress: StageProgress | None = None,
 ) -> EvaluationResult:
-    """Judge the verdicts at a threshold.
+    """Measure a model on labelled images.
+
+    Maps are compared with masks in the size of the original image. A nok image without a mask has no part in the pixel
+    measures; where no image chosen has one, these are None.
 
     Args:
-        scores: anomaly_score of each test image; a non-finite one is nok and ranks above all others.
-        labels: image_label of each test image.
-        classification_threshold: The threshold that ships; a score that reaches it is nok.
-        pixels: Filled with the anomaly images, where there are masks.
+        dataset: What `split_dl_dataset` divided, or any with labels.
+        model: With thresholds: the verdicts at its own are judged, whatever `gen_param_eval` adds.
+        sample_select_method: What `values` are.
+        values: One or several names of splits, image_ids, or indices into the samples of the data set.
+        gen_param_eval: What to measure; by default all that needs no further threshold.
+        progress: Told of each image, as stage "evaluate".
+
+    Raises:
+        EvaluationError: No image fits the selection, an image is named twice or cannot be read any more.
+        DatasetError: A mask cannot be read any more.
+        UncalibratedError: The model has no thresholds.
     """
-    values = np.asarray(scores, dtype=np.float64)
-    values = np.where(np.isfinite(values), values, np.inf)
-    is_nok = np.asarray([label == "nok" for label in labels], dtype=np.bool_)
-    rejected = values >= classification_threshold
-    n_nok, hits = int(is_nok.sum()), int((rejected & is_nok).sum())
-    return EvaluationResult(
-        image_auroc=auroc(values[~is_nok], values[is_nok]),
-        pixel_auroc=pixels.value if pixels else None,
-        pixel_auroc_error=pixels.error_bound if pixels else None,
-        aupro=None,
-        classification_threshold=classification_threshold,
-        false_rejects=binomial_rate(int((rejected & ~is_nok).sum()), int((~is_nok).sum())),
-        missed=binomial_rate(n_nok - hits, n_nok),
-        recall=hits / n_nok if n_nok else None,
-        precision=hits / int(rejected.sum()) if rejected.any() else None,
-        n_pixel_images=pixels.n_images if pixels else 0,
+    param = gen_param_eval or GenParamEval()
+    samples = select_samples(dataset, sample_select_method, values)
+    if model.thresholds is None:
+        raise UncalibratedError(f"model {model.name} has no thresholds to judge; calibrate it before it is evaluated")
+    has_masks = any(sample.anomaly_file_name for sample in samples)
+    pixels = PixelMeasures() if has_masks and param.wanted & set(PIXEL_MEASURES) else None
+    with _shown(progress, visible=param.show_progress and progress is None) as report:
+        scores = score_samples(dataset, model, samples, pixels, report)
+    return evaluate_scores(
+        scores,
+        [sample.image_label for sample in samples],
+        model.thresholds.classification,
+        pixels,
+        gen_param_eval=param,
+        image_ids=[sample.image_id for sample in samples],
     )
 
 
-def auroc(negatives: NDArray[np.float64], positives: NDArray[np.float64]) -> float | None:
-    """Probability that a positive scores above a negative, ties counted half; None where either is empty."""
-    if not len(negatives) or not len(positives):
-        return None
-    ordered = np.sort(negatives)
-    below = np.searchsorted(ordered, positives, side="left")
-    not_above = np.searchsorted(ordered, positives, side="right")
-    return float((below + not_above).sum(dtype=np.float64) / (2 * len(negatives) * len(positives)))
+def select_samples(
+    dataset: DLDataset, method: SampleSelectMethod, values: str | int | Sequence[str] | Sequence[int]
+) -> tuple[DLDatasetSample, ...]:
+    """Choose the samples to evaluate: those of splits in the order of the data set, others as they are named.
 
-
-def binomial_rate(count: int, total: int, *, confidence: float = 0.95) -> Rate:
-    """The exact two-sided interval of a rate (Clopper & Pearson 1934); [0, 1] of nothing."""
-    tail = (1 - confidence) / 2
-    # P(at least `count`) rises with the rate, P(at most `count`) falls: each limit is where its tail is met.
-    low = _bisect(lambda rate: _binomial_cdf(count - 1, total, rate) < 1 - tail) if count else 0.0
-    high = _bisect(lambda rate: _binomial_cdf(count, total, rate) < tail) if count < total else 1.0
-    return Rate(count, total, low, high)
-
-
-def _binomial_cdf(count: int, total: int, rate: float) -> float:
-    """P(at most `count` of `total`), for a rate strictly between 0 and 1."""
-    log_terms = [
-        math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1)
-        + k * math.log(rate) + (total - k) * math.log1p(-rate)
-        for k in range(count + 1)
-    ]  # fmt: skip
-    return math.fsum(map(math.exp, log_terms))
-
-
-def _bisect(is_above: Callable[[float], bool]) -> float:
-    """The rate in (0, 1) from which on `is_above` holds."""
-    low, high = 0.0, 1.0
-    while (middle := (low + high) / 2) not in (low, high) and high - low > _INTERVAL_PRECISION:
-        low, high = (low, middle) if is_above(middle) else (middle, high)
-    return high
-
-
-class PixelAuroc:
-    """Pixel AUROC in bounded memory (33 MB), fed one anomaly image at a time.
-
-    A value v is counted by its odds v / (1 - v), in bins of the float32 number line: resolution is relative at both
-    ends of [0, 1), where scores crowd. Pixels of one bin count as ties: the true value differs by at most
-    `error_bound`.
+    Raises:
+        EvaluationError: The method is unknown, no sample fits a value, or a sample is named twice.
     """
+    wanted: list[str | int] = [values] if isinstance(values, str | int) else list(values)
+    if not wanted:
+        raise EvaluationError(f"no {method} to evaluate; name at least one")
+    twice = [value for value, count in Counter(wanted).items() if count > 1]
+    if twice:
+        raise EvaluationError(f"{method} {some(twice)} is named twice; name it once, an image may count once only")
+    if method == "split":
+        return _of_splits(dataset, wanted)
+    if method == "image_ids":
+        known: dict[object, DLDatasetSample] = {sample.image_id: sample for sample in dataset.samples}
+    elif method == "sample_indices":
+        known = dict(enumerate(dataset.samples))
+    else:
+        raise EvaluationError(f"samples cannot be selected by {method!r}; give split, image_ids or sample_indices")
+    strangers = [value for value in wanted if value not in known]
+    if strangers:
+        raise EvaluationError(
+            f"none of the {len(known)} samples of {dataset.image_dir} has {method} {some(strangers)}; "
+            f"they are 0 to {len(known) - 1} as long as no sample was removed"
+        )
+    return tuple(known[value] for value in wanted)
 
-    def __init__(self) -> None:
-        self._normal = np.zeros(_NUM_BINS, dtype=np.int64)
-        self._anomalous = np.zeros(_NUM_BINS, dtype=np.int64)
-        self.n_images = 0
 
-    def add(self, anomaly_image: NDArray[np.float32], mask: NDArray[np.bool_]) -> None:
-        """Count an image.
+def _of_splits(dataset: DLDataset, names: Sequence[object]) -> tuple[DLDatasetSample, ...]:
+    there = {sample.split for sample in dataset.samples}
+    for name in names:
+        if name not in there:
+            known = ", ".join(sorted(split for split in there if split)) or "none: call split_dl_dataset first"
+            raise EvaluationError(f"no sample of {dataset.image_dir} is in the split {name!r}; its splits are {known}")
+    return tuple(sample for sample in dataset.samples if sample.split in names)
 
-        Args:
-            anomaly_image: (H, W) float32 in [0, 1]; non-finite values count as 1.
-            mask: (H, W), True where anomalous.
 
-        Raises:
-            ValueError: The shapes differ.
-        """
-        if anomaly_image.shape != mask.shape:
-            raise ValueError(f"anomaly image {anomaly_image.shape} and mask {mask.shape} differ in shape")
-        values = np.where(np.isfinite(anomaly_image), anomaly_image, np.float32(1.0)).clip(0.0, 1.0)
-        with np.errstate(divide="ignore"):
-            odds = (values / (1.0 - values)).astype(np.float32)
-        # Bit patterns of non-negative floats are ordered as their values; + 0.0 turns -0.0 into 0.0.
-        bins = (odds + np.float32(0.0)).view(np.uint32) >> _BIN_SHIFT
-        self._anomalous += np.bincount(bins[mask], minlength=_NUM_BINS)
-        self._normal += np.bincount(bins[~mask], minlength=_NUM_BINS)
-        self.n_images += 1
+def score_samples(
+    dataset: DLDataset,
+    model: AnomalyModel,
+    samples: Sequence[DLDatasetSample],
+    pixels: PixelMeasures | None,
+    progress: StageProgress,
+) -> list[float]:
+    """Score samples in batches, in their order, and count the pixels of those whose mask is known.
 
-    @property
-    def value(self) -> float | None:
-        """The AUROC; None until there were normal and anomalous pixels."""
-        pairs = float(self._normal.sum()) * float(self._anomalous.sum())
-        if not pairs:
-            return None
-        below = np.cumsum(self._normal, dtype=np.float64) - self._normal / 2
-        return float((self._anomalous * below).sum() / pairs)
+    Raises:
+        EvaluationError: An image cannot be scored.
+        DatasetError: A mask cannot be read any more.
+        UncalibratedError: The model has no thresholds.
+    """
+    scores: list[float] = []
+    images = score_images(model, [dataset.image_path(sample) for sample in samples])
+    for sample, image in zip(samples, images, strict=True):
+        if image.result is None:
+            raise EvaluationError(f"image {image.path} {image.error}; mend it, or leave it out of the evaluation")
+        scores.append(image.result.anomaly_score)
+        mask = dataset.read_mask(sample) if pixels is not None else None
+        if pixels is not None and mask is not None:
+            pixels.add(resize_anomaly_image(image.result.anomaly_image, width=sample.width, height=sample.height), mask)
+        progress("evaluate", len(scores), len(samples))
+    return scores
 
-    @property
-    def error_bound(self) -> float | None:
-        """Half the share of pairs whose order the bins cannot tell."""
-        pairs = float(self._normal.sum()) * float(self._anomalous.sum())
-        if not pairs:
-            return None
-        return float((self._normal.astype(np.float64) * self._anomalous).sum() / pairs / 2)
+
+@contextmanager
+def _shown(progress: StageProgress | None, *, visible: bool) -> Iterator[StageProgress]:
+    """Tell the caller, and draw a bar of our own where it was asked."""
+    with Progress(console=Console(stderr=True), disable=not visible) as bar:
+        task = bar.add_task("evaluate", total=None)
+
+        def report(stage: str, done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+            if progress is not None:
+                progress(stage, done, total)
+
+        yield report

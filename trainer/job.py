@@ -20,7 +20,6 @@ from inspector.anomaly.image import decode_image
 from inspector.anomaly.manifest import MANIFEST_NAME, Records
 from inspector.anomaly.model import AnomalyModel, FeatureNetwork, ModelIdentity
 from inspector.anomaly.model_param import OWN_PARAMETERS
-from inspector.anomaly.region import resize_anomaly_image
 from inspector.anomaly.types import DLPreprocessParam
 from inspector.anomaly.weights import SOURCES
 from trainer.apply import score_images
@@ -34,7 +33,8 @@ from trainer.calibrate import (
 from trainer.config import FitSettings
 from trainer.dataset import READ_LIMITS, DLDataset, DLDatasetSample, read_dl_dataset_anomaly, trained_geometry
 from trainer.errors import DatasetError, OutputError
-from trainer.evaluate import EvaluationResult, PixelAuroc, evaluate_dl_model
+from trainer.evaluate import evaluate_dl_model
+from trainer.evaluation import EvaluationResult
 from trainer.features import build_network, default_input_size, extract_features, read_samples
 from trainer.fit import DLTrainParam, create_dl_train_param, train_dl_model
 from trainer.gallery import ScoredSample, draw_picture, gallery
@@ -200,23 +200,14 @@ def _calibration(
 
 
 def _test(model: AnomalyModel, split: DLSplit, progress: StageProgress) -> _Tested:
-    """Score the test images as `trainer apply` does; their maps are counted and let go."""
-    if not split.test or model.thresholds is None:
+    """Measure the model on the test images."""
+    if not split.test:
         return _Tested((), None)
-    dataset = split.dataset
-    pixels = PixelAuroc() if any(s.anomaly_file_name for s in split.test) else None
-    scored: list[ScoredSample] = []
-    images = score_images(model, [dataset.image_path(sample) for sample in split.test])
-    for sample, image in zip(split.test, images, strict=True):
-        if image.result is None:
-            raise DatasetError(f"test image {image.path} {image.error}; it was readable before")
-        scored.append(ScoredSample(sample, image.result.anomaly_score))
-        mask = dataset.read_mask(sample) if pixels else None
-        if pixels is not None and mask is not None:
-            pixels.add(resize_anomaly_image(image.result.anomaly_image, width=sample.width, height=sample.height), mask)
-        progress("test", len(scored), len(split.test))
-    scores, labels = [s.anomaly_score for s in scored], [s.sample.image_label for s in scored]
-    return _Tested(tuple(scored), evaluate_dl_model(scores, labels, model.thresholds.classification, pixels))
+    evaluation = evaluate_dl_model(
+        split.dataset, model, "image_ids", [sample.image_id for sample in split.test], progress=progress
+    )
+    scored = zip(split.test, evaluation.anomaly_scores, strict=True)
+    return _Tested(tuple(ScoredSample(sample, score) for sample, score in scored), evaluation)
 
 
 def _warnings(split: DLSplit, estimate: ThresholdEstimate, evaluation: EvaluationResult | None) -> tuple[str, ...]:

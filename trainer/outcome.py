@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainer.evaluate import EvaluationResult, Rate
+from trainer.evaluation import EvaluationResult
+from trainer.evaluation_json import figures_as_json
+from trainer.rates import Rate
 from trainer.report import Calibration, as_figure, as_percent
 
 
@@ -35,29 +37,17 @@ class FitOutcome:
 
     def as_json(self) -> dict[str, Any]:
         """The object that `trainer fit --json` prints; null where there are no test images to say."""
-        evaluation, calibration = self.evaluation, self.calibration
-        false_rejects = evaluation.false_rejects if evaluation and evaluation.false_rejects.total else None
+        calibration = self.calibration
         return {
             "name": self.name,
             "detector": self.detector,
             "image_width": self.image_width,
             "image_height": self.image_height,
             "seed": self.seed,
-            "image_auroc": evaluation and evaluation.image_auroc,
-            "pixel_auroc": evaluation and evaluation.pixel_auroc,
-            "pixel_auroc_error": evaluation and evaluation.pixel_auroc_error,
-            "aupro": evaluation and evaluation.aupro,
-            "false_rejects": false_rejects and false_rejects.count,
-            "false_reject_rate": false_rejects and false_rejects.rate,
-            "false_reject_interval": false_rejects and [false_rejects.low, false_rejects.high],
-            "recall": evaluation and evaluation.recall,
-            "precision": evaluation and evaluation.precision,
-            "confusion_matrix": evaluation and evaluation.absolute_confusion_matrix,
+            **figures_as_json(self.evaluation),
             "n_train": self.n_train,
             "n_calibration": len(calibration.scores),
             "n_test": self.n_test,
-            "n_test_ok": evaluation.false_rejects.total if evaluation else 0,
-            "n_test_nok": evaluation.missed.total if evaluation else 0,
             "threshold": calibration.classification_threshold,
             "segmentation_threshold": calibration.segmentation_threshold,
             "calibration_method": calibration.method,
@@ -97,11 +87,13 @@ class FitOutcome:
 
 
 def _test_rows(evaluation: EvaluationResult) -> list[tuple[str, str]]:
-    rows = []
-    if evaluation.image_auroc is not None:
-        rows.append(("image AUROC", as_figure(evaluation.image_auroc, 4)))
-    if evaluation.pixel_auroc is not None:
-        rows.append(("pixel AUROC", as_figure(evaluation.pixel_auroc, 4)))
+    figures = {
+        "image AUROC": evaluation.image_auroc,
+        "image AP": evaluation.image_ap,
+        "pixel AUROC": evaluation.pixel_auroc,
+        "AUPRO": evaluation.aupro,
+    }
+    rows = [(name, as_figure(value, 4)) for name, value in figures.items() if value is not None]
     missed, rejected = evaluation.missed, evaluation.false_rejects
     if missed.total:
         rows.append(("nok found", f"{missed.total - missed.count} of {missed.total} ({as_percent(evaluation.recall)})"))

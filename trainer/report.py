@@ -18,7 +18,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from trainer.errors import OutputError
-from trainer.evaluate import EvaluationResult
+from trainer.evaluation import EvaluationResult
 from trainer.histogram import HistogramRow, score_histogram
 from trainer.layout import ImageLabel
 from trainer.split import CalibrationMethod
@@ -118,6 +118,29 @@ class Report:
         ]
         # The module escapes what it is given; nothing in it comes from elsewhere.
         return Markup(score_histogram(rows, threshold))  # noqa: S704
+
+    @property
+    def measures(self) -> Facts:
+        """Rows on how well scores and maps part the classes, beyond what the cards say; empty where they cannot tell."""
+        evaluation = self.evaluation
+        if evaluation is None:
+            return ()
+        rows = []
+        if evaluation.image_ap is not None:
+            rows.append(("average precision of nok images", as_figure(evaluation.image_ap)))
+        if (best := evaluation.image_f1_max) is not None:
+            rows.append(("best F1 of any threshold", f"{as_figure(best.value)}, at {as_figure(best.threshold, 4)}"))
+        for at in evaluation.recall_at:
+            found = at.recall
+            interval = f"95\u00a0% interval {as_percent(found.low)} to {as_percent(found.high)}"
+            name = f"nok images found at {as_percent(at.max_rate)} false rejects at most"
+            used = f"with {at.false_rejects} of {at.n_ok} ok images rejected"
+            rows.append((name, f"{as_percent(found.rate)} ({interval}), {used}"))
+        if evaluation.pixel_auroc is not None:
+            rows.append(("pixel AUROC", f"{as_figure(evaluation.pixel_auroc)}, on {evaluation.n_pixel_images} images"))
+        if evaluation.pixel_ap is not None:
+            rows.append(("average precision of anomalous pixels", as_figure(evaluation.pixel_ap)))
+        return rows
 
     def position(self, score: float) -> float:
         """Where a score lies between the lowest and the highest of the page, in percent."""

