@@ -84,7 +84,10 @@ def list_folders(image_dirs: Sequence[Path], anomaly_dir: Path | None, param: Da
     Raises:
         DatasetError: See `trainer.dataset.read_dl_dataset_anomaly`.
     """
-    layout = _listed(image_dirs, param, all_ok=all_ok) if param.image_list else _searched(image_dirs, param, all_ok)
+    if param.image_list is None:
+        layout = find_images(image_dirs, all_ok=all_ok, sub_dirs=param.image_sub_dirs)
+    else:
+        layout = _listed(image_dirs, param, all_ok=all_ok)
     single = len(image_dirs) == 1
     roots = sorted({file.root for file in layout.files})
     base = image_dirs[0] if single else Path(os.path.commonpath(roots))
@@ -113,10 +116,6 @@ def list_folders(image_dirs: Sequence[Path], anomaly_dir: Path | None, param: Da
 
 def _name(path: Path, base: Path) -> str:
     return path.relative_to(base).as_posix()
-
-
-def _searched(image_dirs: Sequence[Path], param: DatasetParam, all_ok: bool) -> Layout:  # noqa: FBT001
-    return find_images(image_dirs, all_ok=all_ok, sub_dirs=param.image_sub_dirs)
 
 
 def _listed(image_dirs: Sequence[Path], param: DatasetParam, *, all_ok: bool) -> Layout:

@@ -6,30 +6,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from tests.pictures import mask, picture
 from trainer.dataset import DLDataset, read_dl_dataset_anomaly
 from trainer.errors import DatasetError
 from trainer.folders import DatasetParam
-
-NEXT = iter(range(1_000_000))
-
-
-def picture(path: Path, *, size: tuple[int, int] = (12, 8), channels: int = 3, seed: int | None = None) -> Path:
-    """Write a picture of noise, another one at each call unless a seed is given; size is (width, height)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shape = (size[1], size[0], 3) if channels == 3 else (size[1], size[0])
-    pixels = np.random.default_rng(next(NEXT) if seed is None else seed).integers(0, 256, shape, dtype=np.uint8)
-    assert cv2.imwrite(str(path), pixels)
-    return path
-
-
-def mask(path: Path, *, size: tuple[int, int] = (12, 8), value: int = 255) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels: NDArray[np.uint8] = np.zeros((size[1], size[0]), dtype=np.uint8)
-    pixels[2:4, 5:9] = value
-    assert cv2.imwrite(str(path), pixels)
-    return path
 
 
 @pytest.fixture
