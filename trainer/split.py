@@ -110,7 +110,7 @@ def split_dl_dataset(
         training_percent: Share of the ok images to learn from. By default 80 where there are nok images to compare
             with, else 100; less `validation_percent`.
         validation_percent: Share of the ok images that only calibrates, HALCON's validation split. What is left of 100
-            is tested on. By default, and with 0, there is none.
+            is tested on. With 0 every image is scored by a model of the other folds, however many there are.
         seed: Decides every random choice.
         overwrite_split: Divide anew by percentages what is divided already, by this procedure or by its source.
         param: Groups and limits; see `SplitParam`.
@@ -226,7 +226,7 @@ def _hold_out(units: Sequence[Unit], param: SplitParam, *, is_held_given: bool) 
     """Units to fit on, and those that calibrate: beyond the share to fit on, or beyond `max_train`."""
     total = sum(map(len, units))
     is_large = len(units) >= HELD_OUT_MIN and not is_held_given
-    wanted = round(total * (1 - param.calibration_percent / 100)) if is_large else total
+    wanted = max(_LEAST, round(total * (1 - param.calibration_percent / 100))) if is_large else total
     fitted: list[Unit] = []
     rest: list[Unit] = []
     count = 0
@@ -249,7 +249,7 @@ def _check_enough(dataset: DLDataset, learn: Sequence[DLDatasetSample], count: i
         why = f" ({'; '.join(warnings)})" if warnings else ""
         raise SplitError(
             f"{len(learn)} different ok image is left to learn from in {dataset.image_dir}; "
-            f"2 are needed to estimate a threshold, {FEW_IMAGES} or more to trust it{why}"
+            f"2 are needed to estimate a threshold, {FEW_IMAGES} or more to trust it; add ok images{why}"
         )
     if count < FEW_IMAGES:
         warnings.append(f"only {count} different ok images to learn from; collect {FEW_IMAGES} or more")

@@ -216,9 +216,15 @@ def sizes(split: DLSplit) -> tuple[int, int, int]:
 def test_percentages_count_all_ok_images() -> None:
     rows: list[Row] = [*ok_images(100, None), *[("nok", None, f"n{i}") for i in range(7)]]
     assert sizes(split_dl_dataset(dataset(rows, "folders"), 50, 10)) == (50, 10, 47)
-    assert sizes(split_dl_dataset(dataset(rows, "folders"), 29, 0)) == (29, 0, 78), "in floats, 28 of 100"
+    assert sizes(split_dl_dataset(dataset(rows, "folders"), 29, 0)) == (29, 0, 78), "0.29 * 100 is below 29"
+    assert sizes(split_dl_dataset(dataset(ok_images(1000, None), "all_ok"), 0.3, 0)) == (3, 0, 997), "0.3 is below 0.3"
     assert sizes(split_dl_dataset(dataset(rows, "folders"), None, 30)) == (50, 30, 27)
     assert sizes(split_dl_dataset(dataset(ok_images(100, None), "all_ok"), None, 30)) == (70, 30, 0)
+
+
+def test_a_large_share_to_calibrate_leaves_two_images_to_fit_on() -> None:
+    split = split_dl_dataset(dataset(ok_images(300)), param=SplitParam(calibration_percent=99.9))
+    assert sizes(split) == (2, 298, 0)
 
 
 def test_the_remainder_is_dealt_randomly() -> None:
