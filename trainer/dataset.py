@@ -1,4 +1,4 @@
-"""Read a folder of images into a `DLDataset`: labels, masks, digests, and every refusal before time is spent on a fit.
+"""Read images into a `DLDataset`: labels, masks, digests, and every refusal before time is spent on a fit.
 
 Every image is decoded once here: a picture that cannot be read, or that another camera took, is named at once, and
 the digest of its pixels finds copies under another name or with other metadata.
@@ -8,31 +8,24 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.anomaly.cores import usable_cores
-from inspector.anomaly.errors import ImageError
-from inspector.anomaly.image import ImageLimits, decode_image
-from inspector.anomaly.types import ImageGeometry
+from inspector.anomaly.image import ImageLimits
+from inspector.anomaly.types import ASPECT_TOLERANCE, CLASS_IDS, AnomalyClassId, ImageGeometry
 from trainer.errors import DatasetError
-from trainer.layout import ImageLabel, LabelledFile, LayoutName, SplitName, find_images, match_masks, some
-
-Progress = Callable[[int, int], None]
-"""Called from the calling thread with the number of finished items and the number of all."""
+from trainer.folders import DatasetParam, list_folders
+from trainer.layout import ImageLabel, LayoutName, SplitName, some
+from trainer.listing import ListedImage, Listing
+from trainer.probe import Probe, Progress, probe_images, read_mask_file
 
 READ_LIMITS = ImageLimits(max_bytes=256 * 1024 * 1024)
 """An archive may hold larger files than a frame may be; the pixels are limited alike."""
-
-ASPECT_TOLERANCE = 0.02
-"""Largest relative difference from the median aspect; the service refuses frames beyond it (`geometry`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +45,21 @@ class DLDatasetSample:
     defect: str | None = None
     anomaly_file_name: str | None = None
     split: SplitName | None = None
-    """Given by the folder (MVTec AD layout) until `split_dl_dataset` decides."""
+    """Given by the folder (MVTec AD layout) or a manifest until `split_dl_dataset` decides."""
+    group: str | None = None
+    """Images of one group never straddle a split: a part, a carrier, a lot."""
+    captured_at: int | None = None
+    """µs since 1970-01-01 UTC, where the source says so."""
+
+    @property
+    def anomaly_label(self) -> ImageLabel:
+        """HALCON's procedures call it so, its chapter `image_label`."""
+        return self.image_label
+
+    @property
+    def anomaly_label_id(self) -> AnomalyClassId:
+        """0 for ok, 1 for nok."""
+        return CLASS_IDS[self.image_label]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,8 @@ class DLDataset:
     """What was assumed or left out while reading, in sentences for the user."""
     class_names: tuple[ImageLabel, ImageLabel] = ("ok", "nok")
     class_ids: tuple[int, int] = (0, 1)
+    is_split: bool = False
+    """Whether `split_dl_dataset` gave the samples their `split`, rather than their source."""
 
     def image_path(self, sample: DLDatasetSample) -> Path:
         """Where the sample's image lies."""
@@ -87,7 +96,7 @@ class DLDataset:
         if sample.image_label == "ok":
             return np.zeros((sample.height, sample.width), dtype=np.bool_)
         path = self.mask_path(sample)
-        return None if path is None else _read_mask(path, (sample.height, sample.width))
+        return None if path is None else read_mask_file(path, (sample.height, sample.width))
 
     @property
     def digest(self) -> str:
@@ -97,111 +106,93 @@ class DLDataset:
 
 
 def read_dl_dataset_anomaly(
-    image_dir: Path, anomaly_dir: Path | None = None, *, all_ok: bool = False, progress: Progress | None = None
+    image_dir: Path | Sequence[Path],
+    anomaly_dir: Path | None = None,
+    *,
+    all_ok: bool = False,
+    param: DatasetParam | None = None,
+    progress: Progress | None = None,
 ) -> DLDataset:
-    """Read the images below a folder with their labels and masks.
+    """Read the images below one or several folders with their labels and masks.
 
-    A folder with `train/` is read as MVTec AD layout. Otherwise the name of the folder around an image decides:
-    `ok` or `good` in any case is ok, all else nok; images that lie directly in `image_dir` are all ok.
-    A mask is `<anomaly_dir>/<defect>/<image>_mask.png` or `<image>.png`; values above 0 are anomalous.
+    A folder with `train/` or `test/` is read as MVTec AD layout. Otherwise the name of the folder around an image
+    decides: `ok` or `good` in any case is ok, all else nok; images that lie directly in a lone `image_dir` are all
+    ok, in one of several they are labelled by its name. `trainer.masks` says which mask belongs to which image;
+    values above 0 are anomalous.
+
+    `trainer.manifest` and `trainer.archive` read the same from a table and from the inspector's archive.
 
     Args:
-        image_dir: Folder of the images, JPEG or PNG.
+        image_dir: Folder of the images, JPEG or PNG, or several; names then count from the folder around them all.
         anomaly_dir: Folder of the masks; `<image_dir>/ground_truth` where it exists, by default.
         all_ok: Label every image ok, whatever its folder is called.
+        param: Lists, sub-folders, name rules and groups; see `DatasetParam`.
         progress: Called as images are read.
 
     Raises:
-        DatasetError: Folder missing, no ok image, unreadable image, labels ambiguous, mask of another size, images
-            of different channels or aspect, or one picture labelled both ok and nok. Names the files and the mend.
+        DatasetError: A folder or a listed file missing; no image, no ok image; labels not determinable; masks asked for
+            but none fits, several masks for an image, one for several images; unreadable image or mask, mask of
+            another size, or marks on an ok image; images of different channels or aspect; one picture labelled both
+            ok and nok; an unknown parameter (from `DatasetParam`). Names the files and the mend.
     """
-    layout = find_images(image_dir, all_ok=all_ok)
-    if not any(f.label == "ok" and f.split != "test" for f in layout.files):
-        where = image_dir / "train" / "good" if layout.kind == "mvtec" else image_dir / "good"
-        raise DatasetError(f"no ok image to train from below {image_dir}; put ok images into {where}")
-    mask_dir = anomaly_dir if anomaly_dir is not None else image_dir / "ground_truth"
-    masks, mask_notes = match_masks(layout.files, mask_dir, must_match=anomaly_dir is not None)
-    samples = _probe_all(image_dir, layout.files, progress)
-    samples = [_with_mask(s, masks.get(f.name)) for s, f in zip(samples, layout.files, strict=True)]
+    image_dirs = [image_dir] if isinstance(image_dir, Path) else list(image_dir)
+    return load_listing(list_folders(image_dirs, anomaly_dir, param or DatasetParam(), all_ok=all_ok), progress)
+
+
+def load_listing(listing: Listing, progress: Progress | None = None) -> DLDataset:
+    """Open every image and mask of a listing, and refuse what cannot be one camera's data set.
+
+    Raises:
+        DatasetError: As `read_dl_dataset_anomaly`.
+    """
+    if not any(image.label == "ok" and image.split != "test" for image in listing.images):
+        raise DatasetError(f"no ok image to train from in {listing.image_dir}; {listing.ok_mend}")
+    paths = [listing.image_dir / image.name for image in listing.images]
+    probes = probe_images(paths, READ_LIMITS, progress)
+    samples = tuple(_sample(i, *pair) for i, pair in enumerate(zip(listing.images, probes, strict=True)))
     _check_geometry(samples)
     _check_labels(samples)
-    notes = [*layout.notes, *mask_notes]
-    for sample in samples:
-        if sample.anomaly_file_name is not None:
-            mask = _read_mask(mask_dir / sample.anomaly_file_name, (sample.height, sample.width))
-            if not mask.any():
-                notes.append(f"mask {sample.anomaly_file_name} marks no pixel, although its image is nok")
-    return DLDataset(image_dir, mask_dir if masks else None, layout.kind, tuple(samples), tuple(notes))
+    has_masks = any(image.mask for image in listing.images)
+    dataset = DLDataset(
+        listing.image_dir, listing.anomaly_dir if has_masks else None, listing.kind, samples, listing.notes
+    )
+    return replace(dataset, notes=(*listing.notes, *_check_masks(dataset)))
 
 
-def _with_mask(sample: DLDatasetSample, mask: PurePosixPath | None) -> DLDatasetSample:
-    return sample if mask is None else replace(sample, anomaly_file_name=str(mask))
-
-
-def _probe_all(root: Path, files: Sequence[LabelledFile], progress: Progress | None) -> list[DLDatasetSample]:
-    """Decode every image; all that fail are reported together, so that one pass mends them."""
-    samples: list[DLDatasetSample] = []
-    failures: list[str] = []
-    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="dataset") as pool:
-        probes: Iterator[DLDatasetSample | DatasetError] = pool.map(
-            _probe, (root,) * len(files), range(len(files)), files
-        )
-        for done, outcome in enumerate(probes, start=1):
-            if isinstance(outcome, DatasetError):
-                failures.append(str(outcome))
-            else:
-                samples.append(outcome)
-            if progress is not None:
-                progress(done, len(files))
-    if failures:
-        raise DatasetError(f"{some(failures)}; replace or remove {'it' if len(failures) == 1 else 'them'}")
-    return samples
-
-
-def _probe(root: Path, index: int, file: LabelledFile) -> DLDatasetSample | DatasetError:
-    path = root / file.name
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        return DatasetError(f"{path} cannot be read ({error.strerror})")
-    try:
-        picture = decode_image(content, limits=READ_LIMITS)
-    except ImageError as error:
-        return DatasetError(f"{path} is not a readable JPEG or PNG image ({error})")
-    pixels = picture.image
-    pixel_digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
-    pixel_digest.update(np.ascontiguousarray(pixels).data)
+def _sample(index: int, image: ListedImage, probe: Probe) -> DLDatasetSample:
     return DLDatasetSample(
         image_id=index,
-        image_file_name=str(file.name),
-        image_label=file.label,
-        width=picture.original_width,
-        height=picture.original_height,
-        channels=picture.channels,
-        digest=hashlib.sha256(content).hexdigest(),
-        pixel_digest=pixel_digest.hexdigest(),
-        defect=file.defect,
-        split=file.split,
+        image_file_name=image.name,
+        image_label=image.label,
+        width=probe.width,
+        height=probe.height,
+        channels=probe.channels,
+        digest=probe.digest,
+        pixel_digest=probe.pixel_digest,
+        defect=image.defect,
+        anomaly_file_name=image.mask,
+        split=image.split,
+        group=image.group,
+        captured_at=image.captured_at,
     )
 
 
-def _read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    if path.suffix.lower() != ".png":
-        raise DatasetError(f"mask {path} is a JPEG, whose compression invents pixels above 0; save it as PNG")
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DatasetError(f"mask {path} cannot be read ({error.strerror}); replace or remove it") from error
-    mask = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_UNCHANGED) if content else None
-    if mask is None:
-        raise DatasetError(f"mask {path} is not a readable PNG image; replace or remove it")
-    if mask.shape[:2] != shape:
-        raise DatasetError(
-            f"mask {path} has {mask.shape[1]}x{mask.shape[0]} pixels, its image {shape[1]}x{shape[0]}; "
-            "draw the mask on the original image"
-        )
-    values = mask.reshape(*shape, -1)[..., :3]  # an opacity channel is no mark
-    return np.asarray(values.max(axis=2) > 0)
+def _check_masks(dataset: DLDataset) -> list[str]:
+    """Read every mask; returns remarks."""
+    notes = []
+    for sample in dataset.samples:
+        path = dataset.mask_path(sample)
+        if path is None:
+            continue
+        is_marked = bool(read_mask_file(path, (sample.height, sample.width)).any())
+        if sample.image_label == "ok" and is_marked:
+            raise DatasetError(
+                f"mask {path} marks pixels of {sample.image_file_name}, which is labelled ok; correct the label or "
+                "remove the mask"
+            )
+        if sample.image_label == "nok" and not is_marked:
+            notes.append(f"mask {sample.anomaly_file_name} marks no pixel, although its image is nok")
+    return notes
 
 
 def trained_geometry(samples: Iterable[DLDatasetSample]) -> ImageGeometry:
@@ -228,11 +219,9 @@ def _check_geometry(samples: Sequence[DLDatasetSample]) -> None:
             f"most ok images are {kind}, but these are not: {some(strangers)}; "
             "convert or remove them, a model is fitted to one camera"
         )
-    strangers = []
-    for sample in samples:
-        ratio = (sample.width * typical.height) / (sample.height * typical.width)
-        if not 1 / (1 + ASPECT_TOLERANCE) <= ratio <= 1 + ASPECT_TOLERANCE:
-            strangers.append(f"{sample.image_file_name} ({sample.width}x{sample.height})")
+    strangers = [
+        f"{s.image_file_name} ({s.width}x{s.height})" for s in samples if not typical.fits_aspect(s.width, s.height)
+    ]
     if strangers:
         raise DatasetError(
             f"the typical ok image has {typical.width}x{typical.height} pixels, the aspect of these differs by more "

@@ -41,7 +41,7 @@ from trainer.gallery import ScoredSample, draw_picture, gallery
 from trainer.outcome import FitOutcome
 from trainer.progress import StageProgress
 from trainer.report import Calibration, Picture, Report, render_report, shrink
-from trainer.split import DLSplit, split_dl_dataset
+from trainer.split import DLSplit, SplitParam, split_dl_dataset
 
 REPORT_NAME = "report.html"
 MIN_AREA_SHARE = 1e-4
@@ -84,7 +84,7 @@ def run_fit(settings: FitSettings, progress: StageProgress) -> FitOutcome:
         all_ok=settings.all_ok,
         progress=lambda done, total: progress("read images", done, total),
     )
-    split = split_dl_dataset(dataset, seed=settings.seed, max_train=settings.max_train)
+    split = split_dl_dataset(dataset, seed=settings.seed, param=SplitParam(max_train=settings.max_train))
     fitted, distances = _fit_and_calibrate(settings, split, progress)
     estimate = compute_dl_anomaly_thresholds(distances, max_false_rejects=settings.max_false_rejects)
     model = _assemble(settings, split.dataset, fitted, estimate)

@@ -1,8 +1,8 @@
-"""Which files of a folder are images, which label each has, and which mask belongs to it.
+"""Which files of one or several folders are images, and which label each has.
 
 Two layouts are known. *MVTec AD*: `train/good`, `test/good`, `test/<defect>`, masks in `ground_truth/<defect>`.
 *Folders*: anything else; the folder's name decides (HALCON's rule: `ok` or `good`, in any case, is ok, all else is
-nok), and images that lie directly in the folder are ok. Nothing here opens a file.
+nok), and images that lie directly in a lone folder are ok. Nothing here opens a file.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from trainer.errors import DatasetError
 
 ImageLabel = Literal["ok", "nok"]
 SplitName = Literal["train", "validation", "test"]
-LayoutName = Literal["mvtec", "folders", "all_ok"]
+LayoutName = Literal["mvtec", "folders", "all_ok", "manifest", "archive"]
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
-_OTHER_IMAGE_SUFFIXES = frozenset({".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm", ".jp2"})
+_OTHER_IMAGE_SUFFIXES = frozenset({".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm", ".jp2", ".hobj"})
 _OK_FOLDER = re.compile(r"ok|good", re.IGNORECASE)
 _SPLIT_FOLDERS: dict[str, SplitName] = {
     "train": "train",
@@ -30,7 +30,7 @@ _SPLIT_FOLDERS: dict[str, SplitName] = {
     "val": "validation",
     "test": "test",
 }
-_MASK_FOLDER = "ground_truth"
+MASK_FOLDER = "ground_truth"
 _NAMES_SHOWN = 5
 
 
@@ -38,12 +38,18 @@ _NAMES_SHOWN = 5
 class LabelledFile:
     """One image file, with what its place in the folder says about it."""
 
+    root: Path
     name: PurePosixPath
-    """Relative to the image folder."""
+    """Relative to `root`."""
     label: ImageLabel
     split: SplitName | None
     folders: tuple[str, ...]
-    """The folders around the file, without the image folder and the one that names the split."""
+    """The folders around the file, without `root` and the one that names the split."""
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies."""
+        return self.root / self.name
 
     @property
     def defect(self) -> str | None:
@@ -53,7 +59,7 @@ class LabelledFile:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """All images of a folder, in the order of their names, and remarks that the user should read."""
+    """All images of the folders, in the order of their names, and remarks that the user should read."""
 
     kind: LayoutName
     files: tuple[LabelledFile, ...]
@@ -67,46 +73,124 @@ def some(names: Iterable[object]) -> str:
     return ", ".join(listed[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
-def find_images(image_dir: Path, *, all_ok: bool = False) -> Layout:
-    """Find and label the images below `image_dir`; links are followed, hidden files and masks left out.
+def find_images(image_dirs: Sequence[Path], *, all_ok: bool = False, sub_dirs: Sequence[str] = ()) -> Layout:
+    """Find and label the images below the folders; links are followed, hidden files and masks left out.
+
+    Several folders are read as one set. One that holds images directly, or is called `train` or `test`, counts with
+    its own name: `[parts/good, parts/crack]` are ok and nok images, as if `parts` had been given.
 
     Args:
-        image_dir: The folder to search.
+        image_dirs: The folders to search.
         all_ok: Label every image ok, whatever its folder is called.
+        sub_dirs: Take only what lies in these sub-folders of the folders; all where empty.
 
     Raises:
-        DatasetError: No folder, no image, or names that do not say which images are ok.
+        DatasetError: No folder, one inside another, no image, or names that do not say which images are ok.
     """
-    if not image_dir.is_dir():
-        what = "is a file" if image_dir.exists() else "does not exist"
-        raise DatasetError(f"{image_dir} {what}; give the folder that holds the images")
-    names, others = _walk(image_dir)
-    if not names:
-        hint = f"; convert {some(others)} to PNG or JPEG" if others else ""
-        raise DatasetError(f"no JPEG or PNG image below {image_dir}{hint}")
+    _check_folders(image_dirs)
+    by_root: dict[Path, list[PurePosixPath]] = {}
+    others: list[PurePosixPath] = []
+    for image_dir in image_dirs:
+        names, strangers = find_pictures(image_dir)
+        others += strangers
+        root, prefix = _root_and_prefix(image_dir, names) if len(image_dirs) > 1 else (image_dir, PurePosixPath())
+        inside = in_sub_dirs(image_dir, names, sub_dirs, "image_sub_dirs")
+        by_root.setdefault(root, []).extend(prefix / name for name in inside)
+    if not any(by_root.values()):
+        hint = f"; convert {some(others)} to PNG or JPEG" if others else "; give the folder that holds them"
+        where = f" (only {some(sub_dirs)} are looked in)" if sub_dirs else ""
+        raise DatasetError(f"no JPEG or PNG image below {some(image_dirs)}{where}{hint}")
     notes = [f"{len(others)} images are of a format that is not read: {some(others)}"] if others else []
-    # A lone test/ is of this layout too: its ok images are never what a model is fitted on.
-    is_mvtec = any(name.parts[0].lower() in {"train", "test"} for name in names if len(name.parts) > 1)
+    layout = label_names({root: sorted(names) for root, names in by_root.items() if names}, all_ok=all_ok)
+    return Layout(layout.kind, layout.files, (*notes, *layout.notes))
+
+
+def label_names(by_root: dict[Path, list[PurePosixPath]], *, all_ok: bool = False) -> Layout:
+    """Label files by their place: names relative to a folder, for each folder.
+
+    Raises:
+        DatasetError: The names do not say which images are ok, or the folders are of different layouts.
+    """
     if all_ok:
-        files = [LabelledFile(name, "ok", None, name.parts[:-1]) for name in names]
-        notes.append(f"all {len(files)} images are taken as ok, whatever their folder is called, as asked")
-        return Layout("all_ok", tuple(files), tuple(notes))
-    files, more = _label_mvtec(image_dir, names) if is_mvtec else _label_folders(image_dir, names)
-    kind: LayoutName = "mvtec" if is_mvtec else "folders"
-    if kind == "folders" and all(file.label == "ok" for file in files):
-        kind = "all_ok"
-    return Layout(kind, tuple(files), (*notes, *more))
+        files = [LabelledFile(root, n, "ok", None, n.parts[:-1]) for root, names in by_root.items() for n in names]
+        note = f"all {len(files)} images are taken as ok, whatever their folder is called, as asked"
+        return Layout("all_ok", tuple(files), (note,))
+    # A lone test/ is of this layout too: its ok images are never what a model is fitted on.
+    mvtec = {root: any(_names_a_split(name) for name in names) for root, names in by_root.items()}
+    if len(set(mvtec.values())) > 1:
+        (one, *_), (other, *_) = ([r for r, is_mvtec in mvtec.items() if is_mvtec is kind] for kind in (True, False))
+        raise DatasetError(
+            f"{one} says by train/ and test/ what to test on, {other} does not; read them one by one, or move the images "
+            "of the latter into such folders"
+        )
+    is_mvtec = any(mvtec.values())
+    files, notes = [], []
+    for root, names in by_root.items():
+        labelled, more = _label_mvtec(root, names) if is_mvtec else _label_folders(root, names)
+        files += labelled
+        notes += more
+    if not is_mvtec and all(file.label == "nok" for file in files):
+        folders = sorted({file.name.parts[0] for file in files})
+        raise DatasetError(
+            f"no ok image below {some(by_root)}: none of its folders ({some(folders)}) is named ok or good; "
+            "rename the folder of ok images, or pass --all-ok if every image is ok"
+        )
+    folders_kind: LayoutName = "all_ok" if all(file.label == "ok" for file in files) else "folders"
+    return Layout("mvtec" if is_mvtec else folders_kind, tuple(files), tuple(notes))
 
 
-def _walk(root: Path) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
-    """Names of JPEG and PNG files, and of pictures in other formats, both sorted."""
+def _names_a_split(name: PurePosixPath) -> bool:
+    return len(name.parts) > 1 and name.parts[0].lower() in {"train", "test"}
+
+
+def _check_folders(image_dirs: Sequence[Path]) -> None:
+    if not image_dirs:
+        raise DatasetError("no folder of images was given; give one or several")
+    for image_dir in image_dirs:
+        if not image_dir.is_dir():
+            what = "is a file" if image_dir.exists() else "does not exist"
+            raise DatasetError(f"{image_dir} {what}; give the folder that holds the images")
+    real = [image_dir.resolve() for image_dir in image_dirs]
+    for i, inner in enumerate(real):
+        for outer in real[:i] + real[i + 1 :]:
+            if inner.is_relative_to(outer):
+                raise DatasetError(f"{inner} lies in {outer}, so its images would count twice; give one of the two")
+
+
+def _root_and_prefix(image_dir: Path, names: Sequence[PurePosixPath]) -> tuple[Path, PurePosixPath]:
+    """The folder that names count from, and what stands before them: one of several folders may be a label itself."""
+    absolute = Path(os.path.abspath(image_dir))  # noqa: PTH100 - a link keeps the name that the user sees
+    if absolute.name.lower() in _SPLIT_FOLDERS or any(len(name.parts) == 1 for name in names):
+        return absolute.parent, PurePosixPath(absolute.name)
+    return absolute, PurePosixPath()
+
+
+def in_sub_dirs(
+    root: Path, names: Sequence[PurePosixPath], sub_dirs: Sequence[str], parameter: str
+) -> list[PurePosixPath]:
+    """Those names that lie in one of the sub-folders; all where there are none.
+
+    Raises:
+        DatasetError: A sub-folder is missing.
+    """
+    if not sub_dirs:
+        return list(names)
+    missing = [sub_dir for sub_dir in sub_dirs if not (root / sub_dir).is_dir()]
+    if missing:
+        raise DatasetError(f"{root} has no sub-folder {some(missing)}; correct {parameter}")
+    wanted = [PurePosixPath(sub_dir) for sub_dir in sub_dirs]
+    return [name for name in names if any(name.is_relative_to(folder) for folder in wanted)]
+
+
+def find_pictures(root: Path) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
+    """Names of JPEG and PNG files, and of pictures in other formats, both sorted and relative to `root`."""
     names: list[PurePosixPath] = []
     others: list[PurePosixPath] = []
     visited: set[str] = set()
     for folder, subfolders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
         is_top = Path(folder) == root
-        hidden = [s for s in subfolders if s.startswith(".") or (is_top and s.lower() == _MASK_FOLDER)]
+        hidden = [s for s in subfolders if s.startswith(".") or (is_top and s.lower() == MASK_FOLDER)]
         # A link to a folder above would never end; one that was seen already would double its images.
         subfolders[:] = [] if real in visited else sorted(set(subfolders) - set(hidden))
         if real in visited:
@@ -133,7 +217,7 @@ def _label_mvtec(root: Path, names: Sequence[PurePosixPath]) -> tuple[list[Label
         if split is None:
             strangers.append(name)
         elif folders:
-            files.append(_labelled(name, folders, split))
+            files.append(_labelled(root, name, folders, split))
         elif split == "test":
             raise DatasetError(
                 f"{root / name} lies directly in {top}/, which does not say whether it is ok; "
@@ -141,7 +225,7 @@ def _label_mvtec(root: Path, names: Sequence[PurePosixPath]) -> tuple[list[Label
             )
         else:
             flat[top] += 1
-            files.append(LabelledFile(name, "ok", split, ()))
+            files.append(LabelledFile(root, name, "ok", split, ()))
     notes = [f"{count} images directly in {top}/ are taken as ok" for top, count in flat.items()]
     if strangers:
         notes.append(f"{len(strangers)} images outside train/, validation/ and test/ are ignored: {some(strangers)}")
@@ -156,25 +240,19 @@ def _label_folders(root: Path, names: Sequence[PurePosixPath]) -> tuple[list[Lab
         raise DatasetError(f"{root} holds several data sets ({some(sets)}); give one of them: {root / sets[0]}")
     if len(direct) == len(names) or _OK_FOLDER.fullmatch(root.resolve().name):
         note = f"all {len(names)} images in {root} are taken as ok"
-        return [LabelledFile(name, "ok", None, name.parts[:-1]) for name in names], [note]
+        return [LabelledFile(root, name, "ok", None, name.parts[:-1]) for name in names], [note]
     if direct:
         raise DatasetError(
             f"{root} holds images both directly ({some(direct)}) and in folders, which does not say which are ok; "
             f"move the ok images to {root / 'good'} and the others to {root}/<name of the defect>"
         )
-    files = [_labelled(name, name.parts[:-1], None) for name in names]
-    if all(file.label == "nok" for file in files):
-        folders = sorted({name.parts[0] for name in names})
-        raise DatasetError(
-            f"no ok image below {root}: none of its folders ({some(folders)}) is named ok or good; "
-            "rename the folder of ok images, or pass --all-ok if every image is ok"
-        )
+    files = [_labelled(root, name, name.parts[:-1], None) for name in names]
     return files, _nested(files)
 
 
-def _labelled(name: PurePosixPath, folders: tuple[str, ...], split: SplitName | None) -> LabelledFile:
+def _labelled(root: Path, name: PurePosixPath, folders: tuple[str, ...], split: SplitName | None) -> LabelledFile:
     is_ok = any(_OK_FOLDER.fullmatch(folder) for folder in folders)
-    return LabelledFile(name, "ok" if is_ok else "nok", split, folders)
+    return LabelledFile(root, name, "ok" if is_ok else "nok", split, folders)
 
 
 def _nested(files: Iterable[LabelledFile]) -> list[str]:
@@ -191,48 +269,3 @@ def _nested(files: Iterable[LabelledFile]) -> list[str]:
 
 def _is_ok(folder: PurePosixPath) -> bool:
     return _OK_FOLDER.fullmatch(folder.name) is not None
-
-
-def match_masks(
-    files: Sequence[LabelledFile], anomaly_dir: Path | None, *, must_match: bool
-) -> tuple[dict[PurePosixPath, PurePosixPath], list[str]]:
-    """Pair each nok image with its mask: same defect's folder, stem equal or with `_mask` behind it.
-
-    Args:
-        files: The labelled images.
-        anomaly_dir: Folder with one sub-folder for each defect; None or absent means that there are no masks.
-        must_match: Whether the user named the folder, so that finding nothing in it is an error.
-
-    Returns:
-        Mask name (relative to `anomaly_dir`) by image name, and remarks.
-
-    Raises:
-        DatasetError: Several masks fit an image, a mask fits several images, or none fits any.
-    """
-    if anomaly_dir is None or not anomaly_dir.is_dir():
-        if must_match:
-            raise DatasetError(f"the folder with masks, {anomaly_dir}, does not exist")
-        return {}, []
-    masks, others = _walk(anomaly_dir)
-    notes = [f"{len(others)} masks are of a format that is not read: {some(others)}"] if others else []
-    by_place: dict[tuple[tuple[str, ...], str], list[PurePosixPath]] = {}
-    for mask in masks:
-        by_place.setdefault((mask.parts[:-1], mask.stem), []).append(mask)
-    matched: dict[PurePosixPath, PurePosixPath] = {}
-    owner: dict[PurePosixPath, PurePosixPath] = {}
-    for file in (file for file in files if file.label == "nok"):
-        fitting = [m for s in ("", "_mask") for m in by_place.get((file.folders, file.name.stem + s), [])]
-        if len(fitting) > 1:
-            raise DatasetError(f"several masks fit {file.name}: {some(fitting)}; keep one in {anomaly_dir}")
-        for mask in fitting:
-            if owner.setdefault(mask, file.name) != file.name:
-                raise DatasetError(f"mask {mask} fits both {owner[mask]} and {file.name}; rename one of the images")
-            matched[file.name] = mask
-    if must_match and not matched:
-        raise DatasetError(
-            f"no mask below {anomaly_dir} fits an image; a mask is named <defect>/<image>_mask.png or <defect>/<image>.png"
-        )
-    unused = [mask for mask in masks if mask not in owner]
-    if unused:
-        notes.append(f"{len(unused)} masks belong to no nok image and are ignored: {some(unused)}")
-    return matched, notes

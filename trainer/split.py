@@ -1,33 +1,71 @@
-"""Divide a data set into images to fit, to calibrate and to test on, so that no picture is on two sides.
+"""Divide a data set into images to fit, to calibrate and to test on, so that no picture and no group is on two sides.
 
 Copies of one picture (equal decoded pixels, whatever the file's name) are left out of training but for one: a copy
-teaches nothing, and counting it would make the false-reject bound look better than it is. A picture of the test set
-is never learnt from. So every image that is left is a different one, and folds need no grouping.
+teaches nothing, and counting it would make the false-reject bound look better than it is. Images of one group (a part,
+a time window) stay together, in folds too. What is on the test side is never learnt from and never calibrates:
+HALCON takes image thresholds from the test images, which makes its evaluation look better than the line will.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from fractions import Fraction
+from pathlib import PurePosixPath
+from typing import ClassVar, Literal
 
 import numpy as np
+from pydantic import Field
 
 from trainer.dataset import DLDataset, DLDatasetSample
 from trainer.errors import SplitError
-from trainer.layout import SplitName, some
+from trainer.groups import GroupBy, Unit, deal_folds, find_units, gather
+from trainer.layout import SplitName
+from trainer.parameters import StageParameters
+from trainer.sides import NO_VALIDATION, Sides, divide_by_percent, respect_given, without_copies
 
 HELD_OUT_MIN = 300
-"""From so many ok images on, thresholds come from held-out images; below, from out-of-fold scores."""
+"""From so many ok images (or groups) on, thresholds come from held-out images; below, from out-of-fold scores."""
 REST_MIN = 59
-"""A remainder beyond `max_train` that can calibrate alone: 0.95 ** 59 < 0.05, a bound of 5 % at 95 % confidence."""
+"""Held-out images (or groups) that can calibrate alone: 0.95 ** 59 < 0.05, a bound of 5 % at 95 % confidence."""
 FOLDS = 5
 FEW_IMAGES = 20
+TRAINING_PERCENT = 80
 _LEAST = 2
-_PERCENT = 100
+_ALL = 100
+_MINUTE_US = 60_000_000
 
 CalibrationMethod = Literal["held_out", "out_of_fold"]
 Samples = tuple[DLDatasetSample, ...]
+
+
+class SplitParam(StageParameters):
+    """How a data set is divided, besides the percentages.
+
+    Attributes:
+        group_by: What stays on one side: `group`, the samples' groups where they have any; `time_window`, images that
+            were captured in one window; `none`, copies of one picture only.
+        time_window_minutes: Width of a time window; given with `time_window` only.
+        calibration_percent: Share of the images to learn from that calibrates, where `validation_percent` is not given
+            and there are 300 images (or groups) or more.
+        max_train: Most images to fit on; the remaining ones calibrate.
+        folds: Number of folds where too few images calibrate alone.
+        keep_validation: The images that the source puts into `validation` calibrate. False pools them with `train`.
+    """
+
+    refusal: ClassVar[type[SplitError]] = SplitError
+
+    group_by: GroupBy = "group"
+    time_window_minutes: float | None = Field(default=None, ge=1e-3)
+    calibration_percent: float = Field(default=30.0, gt=0, lt=_ALL)
+    max_train: int | None = Field(default=None, ge=_LEAST)
+    folds: int = Field(default=FOLDS, ge=_LEAST)
+    keep_validation: bool = False
+
+    def check_consistency(self) -> None:
+        """Refuse a time window without its width, or a width without time windows."""
+        if (self.group_by == "time_window") != (self.time_window_minutes is not None):
+            raise SplitError("group_by='time_window' and time_window_minutes go together; give both or neither")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +78,7 @@ class DLSplit:
     train: Samples
     """Images that the shipped model is fitted on, in a random order that the seed decides."""
     calibration: Samples
-    """Held-out ok images; with the method out_of_fold those beyond `max_train`, for the final model to score."""
+    """Held-out ok images for the final model to score; with the method out_of_fold too few to calibrate alone."""
     test: Samples
     folds: tuple[int, ...]
     """Fold of each image of `train`, from 0; empty with the method held_out."""
@@ -50,106 +88,176 @@ class DLSplit:
 
 def split_dl_dataset(
     dataset: DLDataset,
-    training_percent: float = 80.0,
-    validation_percent: float = 30.0,
+    training_percent: float | None = None,
+    validation_percent: float | None = None,
     *,
     seed: int = 0,
-    max_train: int | None = None,
-    folds: int = FOLDS,
+    overwrite_split: bool = False,
+    param: SplitParam | None = None,
 ) -> DLSplit:
-    """Divide a data set; the same seed gives the same division.
+    """Divide a data set; the same seed gives the same division, whatever the order of the samples.
 
-    nok images always go to the test set. In MVTec AD layout `test/` is the test set, and the ok images of `train/`
-    and `validation/` are there to learn from. In other folders ok images are kept back for testing only where there
-    are nok images to compare them with.
+    nok images always go to the test set, and with them the ok images of their groups.
+
+    Where the folders or a manifest say what to test on, that is respected: the ok images of `train` and `validation`
+    are there to learn from. Else the percentages divide the ok images, copies counted once: the floor of each share,
+    and the remainder dealt randomly by share (groups as near to it as they go). Without `validation_percent` the images
+    that calibrate come out of those to learn from: 30 % where there are 300 or more, otherwise every image by a model
+    of the other folds. A validation split of fewer than 59 images calibrates together with such out-of-fold scores.
 
     Args:
         dataset: What `read_dl_dataset_anomaly` returned.
-        training_percent: Share of the ok images to learn from (fit and calibrate) where the folders do not say.
-        validation_percent: Share of the images to learn from that calibrates, where there are 300 of them or more.
+        training_percent: Share of the ok images to learn from. By default 80 where there are nok images to compare
+            with, else 100; less `validation_percent`.
+        validation_percent: Share of the ok images that only calibrates, HALCON's validation split. What is left of 100
+            is tested on. With 0 every image is scored by a model of the other folds, however many there are.
         seed: Decides every random choice.
-        max_train: Most images to fit on; the remaining ones calibrate.
-        folds: Number of folds where there are too few images to hold any out.
+        overwrite_split: Divide anew by percentages what is divided already, by this procedure or by its source.
+        param: Groups and limits; see `SplitParam`.
 
     Raises:
-        SplitError: An argument is out of range, or fewer than two different ok images are left to learn from.
+        SplitError: An argument is out of range, the percentages sum to more than 100, the data set is divided already,
+            or fewer than two different ok images, or groups of them, are left to learn from.
     """
-    _check_arguments(training_percent, validation_percent, max_train, folds)
-    random = np.random.default_rng(seed)
-    warnings: list[str] = []
-    learn, test = _divide_test(dataset, training_percent / 100, random)
-    pool = _without_copies(learn, test, warnings)
-    if len(pool) < _LEAST:
+    param = param or SplitParam()
+    if seed < 0:
+        raise SplitError(f"seed must be 0 or more, got {seed}")
+    percents = _percents(dataset, training_percent, validation_percent)
+    is_given = _is_given(dataset, overwrite_split=overwrite_split)
+    if is_given and not (training_percent is None and validation_percent is None):
         raise SplitError(
-            f"{len(pool)} different ok image is left to learn from in {dataset.image_dir}; "
-            f"2 are needed to estimate a threshold, {FEW_IMAGES} or more to trust it"
+            f"the folders or the manifest of {dataset.image_dir} say themselves what to test on; leave out training_percent "
+            "and validation_percent, or pass overwrite_split=True to divide all ok images by them"
         )
-    if len(pool) < FEW_IMAGES:
-        warnings.append(f"only {len(pool)} different ok images to learn from; collect {FEW_IMAGES} or more")
-    pool = [pool[i] for i in random.permutation(len(pool))]
-    is_large = len(pool) >= HELD_OUT_MIN
-    n_train = round(len(pool) * (1 - validation_percent / 100)) if is_large else len(pool)
-    n_train = min(n_train, max_train or n_train)
-    train, rest = pool[:n_train], pool[n_train:]
-    method: CalibrationMethod = "held_out" if is_large or len(rest) >= REST_MIN else "out_of_fold"
-    n_folds = min(folds, len(train))
+    random = np.random.default_rng(seed)
+    samples = sorted(dataset.samples, key=lambda s: (PurePosixPath(s.image_file_name), s.pixel_digest))
+    width = None if param.time_window_minutes is None else round(param.time_window_minutes * _MINUTE_US)
+    unit_of = find_units(samples, param.group_by, width)
+    if is_given:
+        sides = respect_given(samples, unit_of, keep_validation=param.keep_validation)
+    elif param.keep_validation:
+        raise SplitError(NO_VALIDATION)
+    else:
+        sides = divide_by_percent(samples, unit_of, percents, random)
+        sides.is_held_given = validation_percent is not None
+    return _finish(dataset, sides, unit_of, param, seed, random)
+
+
+def _percents(dataset: DLDataset, training: float | None, validation: float | None) -> tuple[Fraction, ...]:
+    """Exact shares of training, validation and test, in percent."""
+    for name, value in (("training_percent", training), ("validation_percent", validation)):
+        if value is not None and not 0 <= value <= _ALL:
+            raise SplitError(f"{name} must lie between 0 and 100, got {value}")
+    held = Fraction(str(validation or 0))
+    has_nok = any(s.image_label == "nok" for s in dataset.samples)
+    default = (TRAINING_PERCENT if has_nok else _ALL) - held
+    learn = default if training is None else Fraction(str(training))
+    if learn <= 0:
+        raise SplitError(
+            f"training_percent must be above 0, got {training}"
+            if training is not None
+            else f"validation_percent {validation} leaves nothing to train on; lower it, or give training_percent"
+        )
+    if learn + held > _ALL:
+        raise SplitError(
+            f"training_percent {training} and validation_percent {validation} sum to more than 100; lower one of them"
+        )
+    return learn, held, _ALL - learn - held
+
+
+def _is_given(dataset: DLDataset, *, overwrite_split: bool) -> bool:
+    """Whether the source's own division is to be respected."""
+    if overwrite_split:
+        return False
+    if dataset.is_split:
+        raise SplitError(
+            f"the data set of {dataset.image_dir} is split already; split it as it was read, or pass overwrite_split=True "
+            "to divide all its ok images anew"
+        )
+    return any(s.split is not None for s in dataset.samples)
+
+
+def _finish(
+    dataset: DLDataset,
+    sides: Sides,
+    unit_of: Mapping[int, int],
+    param: SplitParam,
+    seed: int,
+    random: np.random.Generator,
+) -> DLSplit:
+    """Hold images out of those to learn from, or divide them into folds."""
+    warnings = list(sides.warnings)
+    learn, held = without_copies(sides.learn, warnings), without_copies(sides.held, warnings)
+    _check_enough(dataset, learn, len(learn) + len(held), warnings)
+    units = gather(learn, unit_of)
+    units = [units[i] for i in random.permutation(len(units))]
+    fitted, rest = _hold_out(units, param, is_held_given=sides.is_held_given)
+    train = [s for unit in fitted for s in unit]
+    calibration = [*held, *(s for unit in rest for s in unit)]
+    groups = gather(calibration, unit_of)
+    method: CalibrationMethod = "held_out" if len(groups) >= REST_MIN else "out_of_fold"
+    _check_groups(fitted, method)
+    if len(fitted) + len(groups) < len(train) + len(calibration):
+        warnings.append(
+            f"the {len(train) + len(calibration)} images to learn from are of {len(fitted) + len(groups)} groups; a stated "
+            "false-reject bound counts images, so it is surer than groups allow"
+        )
+    folds = deal_folds(fitted, min(param.folds, len(fitted))) if method == "out_of_fold" else []
     parts: dict[SplitName, Samples] = {
         "train": tuple(replace(s, split="train") for s in train),
-        "validation": tuple(replace(s, split="validation") for s in rest),
-        "test": tuple(replace(s, split="test") for s in test),
+        "validation": tuple(replace(s, split="validation") for s in calibration),
+        "test": tuple(replace(s, split="test") for s in sides.test),
     }
     by_id = {s.image_id: s for part in parts.values() for s in part}
     stamped = tuple(by_id.get(s.image_id, replace(s, split=None)) for s in dataset.samples)
     return DLSplit(
-        dataset=replace(dataset, samples=stamped),
+        dataset=replace(dataset, samples=stamped, is_split=True),
         method=method,
         train=parts["train"],
         calibration=parts["validation"],
         test=parts["test"],
-        folds=tuple(i % n_folds for i in range(len(train))) if method == "out_of_fold" else (),
+        folds=tuple(fold for unit, fold in zip(fitted, folds, strict=False) for _ in unit),
         warnings=tuple(warnings),
         seed=seed,
     )
 
 
-def _check_arguments(training_percent: float, validation_percent: float, max_train: int | None, folds: int) -> None:
-    if not 0 < training_percent <= _PERCENT:
-        raise SplitError(f"training_percent must be above 0 and at most 100, got {training_percent}")
-    if not 0 < validation_percent < _PERCENT:
-        raise SplitError(f"validation_percent must lie between 0 and 100, got {validation_percent}")
-    if max_train is not None and max_train < _LEAST:
-        raise SplitError(f"max_train must be at least 2, got {max_train}")
-    if folds < _LEAST:
-        raise SplitError(f"folds must be at least 2, got {folds}")
+def _hold_out(units: Sequence[Unit], param: SplitParam, *, is_held_given: bool) -> tuple[list[Unit], list[Unit]]:
+    """Units to fit on, and those that calibrate: beyond the share to fit on, or beyond `max_train`."""
+    total = sum(map(len, units))
+    is_large = len(units) >= HELD_OUT_MIN and not is_held_given
+    wanted = max(_LEAST, round(total * (1 - param.calibration_percent / 100))) if is_large else total
+    fitted: list[Unit] = []
+    rest: list[Unit] = []
+    count = 0
+    for unit in units:
+        if count < wanted and count + len(unit) <= (param.max_train or total):
+            fitted.append(unit)
+            count += len(unit)
+        else:
+            rest.append(unit)
+    if count < _LEAST:
+        raise SplitError(
+            f"max_train {param.max_train} leaves {count} images to fit on, as groups stay together and the smallest has "
+            f"{min(map(len, units))}; raise it, or group less"
+        )
+    return fitted, rest
 
 
-def _divide_test(
-    dataset: DLDataset, training_share: float, random: np.random.Generator
-) -> tuple[list[DLDatasetSample], list[DLDatasetSample]]:
-    """Images to learn from (all ok) and to test on."""
-    ok = [s for s in dataset.samples if s.image_label == "ok"]
-    nok = [s for s in dataset.samples if s.image_label == "nok"]
-    if dataset.layout == "mvtec":
-        test = [s for s in dataset.samples if s.image_label == "nok" or s.split == "test"]
-        return [s for s in ok if s.split != "test"], test
-    if not nok:
-        return ok, []
-    chosen = {int(i) for i in random.permutation(len(ok))[: round(training_share * len(ok))]}
-    test_ok = [s for i, s in enumerate(ok) if i not in chosen]
-    return [s for i, s in enumerate(ok) if i in chosen], [*test_ok, *nok]
+def _check_enough(dataset: DLDataset, learn: Sequence[DLDatasetSample], count: int, warnings: list[str]) -> None:
+    if len(learn) < _LEAST:
+        why = f" ({'; '.join(warnings)})" if warnings else ""
+        raise SplitError(
+            f"{len(learn)} different ok image is left to learn from in {dataset.image_dir}; "
+            f"2 are needed to estimate a threshold, {FEW_IMAGES} or more to trust it; add ok images{why}"
+        )
+    if count < FEW_IMAGES:
+        warnings.append(f"only {count} different ok images to learn from; collect {FEW_IMAGES} or more")
 
 
-def _without_copies(
-    learn: Sequence[DLDatasetSample], test: Sequence[DLDatasetSample], warnings: list[str]
-) -> list[DLDatasetSample]:
-    tested = {s.pixel_digest for s in test}
-    leaked = [s for s in learn if s.pixel_digest in tested]
-    if leaked:
-        names = some(s.image_file_name for s in leaked)
-        warnings.append(f"{len(leaked)} training images are also test images and are not learnt from: {names}")
-    first: dict[str, DLDatasetSample] = {}
-    copies = [s for s in learn if s.pixel_digest not in tested and first.setdefault(s.pixel_digest, s) is not s]
-    if copies:
-        names = some(f"{s.image_file_name} (= {first[s.pixel_digest].image_file_name})" for s in copies)
-        warnings.append(f"{len(copies)} training images are copies of another and count once: {names}")
-    return list(first.values())
+def _check_groups(fitted: Sequence[Unit], method: CalibrationMethod) -> None:
+    if method == "out_of_fold" and len(fitted) < _LEAST:
+        raise SplitError(
+            f"the {len(fitted[0])} images to fit on are all of one group, so no model can be judged on unseen ones; "
+            "add images of other groups, narrow the groups, or pass group_by='none'"
+        )

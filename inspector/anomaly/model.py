@@ -23,6 +23,7 @@ from inspector.anomaly.preprocess import preprocess_dl_samples
 from inspector.anomaly.runtime import Runtime, TorchRuntime
 from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.types import (
+    ASPECT_TOLERANCE,
     DLPreprocessParam,
     DLResult,
     DLSample,
@@ -34,9 +35,6 @@ from inspector.anomaly.types import (
 _BELOW_1 = 1.0 - 2.0**-24  # the largest float32 below 1
 
 DEFAULT_BATCH_SIZE: int = DLModelParam.model_fields["batch_size"].default
-
-ASPECT_TOLERANCE = 0.02
-"""Largest relative difference from the trained aspect ratio."""
 
 
 class FeatureNetwork:
@@ -173,8 +171,7 @@ class AnomalyModel:
             raise GeometryError(
                 f"model {self.name} was trained with {trained.channels} channel(s), the picture has {sample.channels}"
             )
-        ratio = (sample.original_width * trained.height) / (sample.original_height * trained.width)
-        if not 1 / (1 + ASPECT_TOLERANCE) <= ratio <= 1 + ASPECT_TOLERANCE:
+        if not trained.fits_aspect(sample.original_width, sample.original_height):
             raise GeometryError(
                 f"model {self.name} was trained with {trained.width}x{trained.height} pictures, "
                 f"got {sample.original_width}x{sample.original_height}: the aspect differs by more than "

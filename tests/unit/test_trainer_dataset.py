@@ -1,33 +1,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from tests.pictures import mask, picture
 from trainer.dataset import DLDataset, read_dl_dataset_anomaly
 from trainer.errors import DatasetError
-
-NEXT = iter(range(1_000_000))
-
-
-def picture(path: Path, *, size: tuple[int, int] = (12, 8), channels: int = 3, seed: int | None = None) -> Path:
-    """Write a picture of noise, another one at each call unless a seed is given; size is (width, height)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shape = (size[1], size[0], 3) if channels == 3 else (size[1], size[0])
-    pixels = np.random.default_rng(next(NEXT) if seed is None else seed).integers(0, 256, shape, dtype=np.uint8)
-    assert cv2.imwrite(str(path), pixels)
-    return path
-
-
-def mask(path: Path, *, size: tuple[int, int] = (12, 8), value: int = 255) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pixels: NDArray[np.uint8] = np.zeros((size[1], size[0]), dtype=np.uint8)
-    pixels[2:4, 5:9] = value
-    assert cv2.imwrite(str(path), pixels)
-    return path
+from trainer.folders import DatasetParam
 
 
 @pytest.fixture
@@ -170,7 +153,7 @@ def test_progress_counts_every_image(mvtec: Path) -> None:
 # ----------------------------------------------------------------------------------------------------------- refusals
 
 
-def refusal(root: Path, anomaly_dir: Path | None = None) -> str:
+def refusal(root: Path | list[Path], anomaly_dir: Path | None = None) -> str:
     with pytest.raises(DatasetError) as caught:
         read_dl_dataset_anomaly(root, anomaly_dir)
     return str(caught.value)
@@ -263,7 +246,7 @@ def test_two_images_for_one_mask(mvtec: Path) -> None:
 
 def test_masks_that_were_asked_for_but_fit_nothing(mvtec: Path, tmp_path: Path) -> None:
     assert "does not exist" in refusal(mvtec, tmp_path / "masks")
-    mask(tmp_path / "masks/other/000_mask.png")
+    mask(tmp_path / "masks/other/099_mask.png")
     assert "fits an image" in refusal(mvtec, tmp_path / "masks")
 
 
@@ -307,3 +290,265 @@ def test_one_picture_with_two_labels(mvtec: Path) -> None:
     message = refusal(mvtec)
     assert "test/crack/001.png (nok)" in message
     assert "train/good/001.png (ok)" in message
+
+
+# ------------------------------------------------------------------------------------------------ names of HALCON's keys
+
+
+def test_labels_have_both_names_and_a_number(mvtec: Path) -> None:
+    samples = read_dl_dataset_anomaly(mvtec).samples
+    assert [s.anomaly_label for s in samples] == [s.image_label for s in samples]
+    assert {(s.anomaly_label, s.anomaly_label_id) for s in samples} == {("ok", 0), ("nok", 1)}
+
+
+# ------------------------------------------------------------------------------------------------------- several folders
+
+
+def test_several_folders_are_labelled_by_their_own_names(tmp_path: Path) -> None:
+    for name in ("good/a.png", "good/b.png", "crack/a.png"):
+        picture(tmp_path / "parts" / name)
+    picture(tmp_path / "elsewhere/OK/c.png")
+    dataset = read_dl_dataset_anomaly(
+        [tmp_path / "parts/good", tmp_path / "parts/crack", tmp_path / "elsewhere/OK"],
+    )
+    assert dataset.image_dir == tmp_path
+    assert by_name(dataset) == {
+        "parts/good/a.png": ("ok", None, None),
+        "parts/good/b.png": ("ok", None, None),
+        "parts/crack/a.png": ("nok", None, "crack"),
+        "elsewhere/OK/c.png": ("ok", None, None),
+    }
+    assert all(dataset.image_path(sample).is_file() for sample in dataset.samples)
+
+
+def test_several_folders_that_hold_labelled_folders(tmp_path: Path) -> None:
+    for name in ("monday/good/a.png", "tuesday/good/a.png", "tuesday/dent/a.png"):
+        picture(tmp_path / name)
+    mask(tmp_path / "tuesday/ground_truth/dent/a_mask.png")
+    dataset = read_dl_dataset_anomaly([tmp_path / "monday", tmp_path / "tuesday"])
+    assert by_name(dataset)["tuesday/dent/a.png"] == ("nok", None, "dent")
+    (nok,) = [s for s in dataset.samples if s.image_label == "nok"]
+    assert dataset.mask_path(nok) == tmp_path / "tuesday/ground_truth/dent/a_mask.png"
+
+
+def test_train_and_test_given_as_two_folders_keep_their_meaning(mvtec: Path) -> None:
+    both = read_dl_dataset_anomaly([mvtec / "train", mvtec / "test"])
+    assert both.layout == "mvtec"
+    assert by_name(both) == by_name(read_dl_dataset_anomaly(mvtec))
+    assert {s.anomaly_file_name for s in both.samples} == {None, "ground_truth/crack/000_mask.png"}
+
+
+def test_folders_that_cannot_be_one_set(mvtec: Path, tmp_path: Path) -> None:
+    picture(tmp_path / "other/good/a.png")
+    assert "one by one" in refusal([mvtec, tmp_path / "other"])
+    assert "would count twice" in refusal([mvtec, mvtec / "train"])
+    assert "would count twice" in refusal([mvtec, mvtec])
+    assert "no folder of images was given" in refusal([])
+    picture(tmp_path / "monday/a.png")
+    picture(tmp_path / "tuesday/a.png")
+    assert "named ok or good" in refusal([tmp_path / "monday", tmp_path / "tuesday"])
+
+
+# ------------------------------------------------------------------------------------------------------------ parameters
+
+
+def read(root: Path | list[Path], anomaly_dir: Path | None = None, **param: Any) -> DLDataset:
+    return read_dl_dataset_anomaly(root, anomaly_dir, param=DatasetParam(**param))
+
+
+def masks_of(dataset: DLDataset) -> dict[str, str | None]:
+    return {s.image_file_name: s.anomaly_file_name for s in dataset.samples if s.image_label == "nok"}
+
+
+def refused(root: Path | list[Path], anomaly_dir: Path | None = None, **param: Any) -> str:
+    with pytest.raises(DatasetError) as caught:
+        read(root, anomaly_dir, **param)
+    return str(caught.value)
+
+
+def test_lists_name_images_and_their_masks(mvtec: Path, tmp_path: Path) -> None:
+    mask(tmp_path / "labels/any name.png")
+    dataset = read(
+        mvtec,
+        tmp_path / "labels",
+        image_list=("train/good/000.png", "test/dent/000.png", "test/crack/000.png"),
+        anomaly_list=(None, "any name.png", None),
+    )
+    assert by_name(dataset) == {
+        "train/good/000.png": ("ok", "train", None),
+        "test/dent/000.png": ("nok", "test", "dent"),
+        "test/crack/000.png": ("nok", "test", "crack"),
+    }
+    assert masks_of(dataset) == {"test/dent/000.png": "any name.png", "test/crack/000.png": None}
+
+
+def test_a_list_of_images_alone_still_matches_masks_by_name(mvtec: Path) -> None:
+    dataset = read(mvtec, image_list=("train/good/000.png", "test/crack/000.png"))
+    assert masks_of(dataset) == {"test/crack/000.png": "crack/000_mask.png"}
+
+
+def test_sub_folders_restrict_images_and_masks(tmp_path: Path) -> None:
+    for name in ("good/a.png", "crack/a.png", "to do/a.png", "stray.png"):
+        picture(tmp_path / "parts" / name)
+    mask(tmp_path / "masks/first/a.png")
+    mask(tmp_path / "masks/second/a.png")
+    dataset = read(
+        tmp_path / "parts",
+        tmp_path / "masks",
+        image_sub_dirs=("good", "crack"),
+        anomaly_sub_dirs=("second",),
+    )
+    assert set(by_name(dataset)) == {"good/a.png", "crack/a.png"}
+    assert masks_of(dataset) == {"crack/a.png": "second/a.png"}
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """One ok image, and three nok ones in two folders."""
+    for name in ("good/1_image.png", "crack/1_image.png", "crack/2_image.png", "dent/3_image.png"):
+        picture(tmp_path / "parts" / name)
+    return tmp_path / "parts"
+
+
+def test_parts_of_names_that_differ_are_removed_before_matching(parts: Path, tmp_path: Path) -> None:
+    mask(tmp_path / "masks/crack/1_label.png")
+    mask(tmp_path / "masks/dent/label_3.png")
+    found = masks_of(read(parts, tmp_path / "masks", file_name_image_only="_image", file_name_anomaly_only="_label"))
+    assert found["crack/1_image.png"] == "crack/1_label.png"
+    assert found["crack/2_image.png"] is None
+    found = masks_of(read(parts, tmp_path / "masks", file_name_image_only="_image", file_name_anomaly_only="label_"))
+    assert found["dent/3_image.png"] == "dent/label_3.png", "the part may stand in front as well"
+
+
+def test_masks_in_a_folder_of_their_own_are_matched_by_stem(parts: Path, tmp_path: Path) -> None:
+    for name in ("2_image.png", "3_image_mask.png"):
+        mask(tmp_path / "masks" / name)
+    assert masks_of(read(parts, tmp_path / "masks")) == {
+        "crack/1_image.png": None,
+        "crack/2_image.png": "2_image.png",
+        "dent/3_image.png": "3_image_mask.png",
+    }
+
+
+def test_a_stem_inside_one_mask_name_is_enough(parts: Path, tmp_path: Path) -> None:
+    mask(tmp_path / "masks/annotation of 2_image.png")
+    assert masks_of(read(parts, tmp_path / "masks"))["crack/2_image.png"] == "annotation of 2_image.png"
+
+
+def test_an_exact_name_goes_before_a_part_of_one(tmp_path: Path) -> None:
+    for name in ("good/a.png", "crack/1.png", "crack/11.png"):
+        picture(tmp_path / "parts" / name)
+    mask(tmp_path / "masks/11.png")
+    assert masks_of(read(tmp_path / "parts", tmp_path / "masks")) == {"crack/1.png": None, "crack/11.png": "11.png"}
+
+
+def test_among_several_the_folder_called_alike_decides(parts: Path, tmp_path: Path) -> None:
+    mask(tmp_path / "masks/labels/crack/2_image.png")
+    mask(tmp_path / "masks/labels/other/2_image.png")
+    assert masks_of(read(parts, tmp_path / "masks"))["crack/2_image.png"] == "labels/crack/2_image.png"
+    mask(tmp_path / "masks/more/crack/2_image.png")
+    assert "several masks fit crack/2_image.png" in refused(parts, tmp_path / "masks")
+
+
+def test_a_mask_of_another_defect_is_never_taken(parts: Path, tmp_path: Path) -> None:
+    mask(tmp_path / "masks/crack/3_image.png")
+    mask(tmp_path / "masks/crack/1_image.png")
+    assert masks_of(read(parts, tmp_path / "masks"))["dent/3_image.png"] is None
+
+
+def test_without_a_folder_named_only_the_strict_rule_counts(parts: Path) -> None:
+    mask(parts / "ground_truth/2_image.png")
+    assert set(masks_of(read(parts)).values()) == {None}
+
+
+def test_one_mask_for_two_images_of_the_loose_rules(tmp_path: Path) -> None:
+    for name in ("good/a.png", "crack/1.png", "dent/1.png"):
+        picture(tmp_path / "parts" / name)
+    mask(tmp_path / "masks/1.png")
+    assert "mask 1.png fits both crack/1.png and dent/1.png" in refused(tmp_path / "parts", tmp_path / "masks")
+
+
+def test_unmatched_images_stay_unless_asked(parts: Path, tmp_path: Path) -> None:
+    mask(tmp_path / "masks/2_image.png")
+    assert len(read(parts, tmp_path / "masks").samples) == 4
+    fewer = read(parts, tmp_path / "masks", ignore_unmatched_images=True)
+    assert set(by_name(fewer)) == {"good/1_image.png", "crack/2_image.png"}
+    assert any("2 nok images without a mask are left out" in note for note in fewer.notes)
+
+
+def test_groups_come_from_a_pattern_on_the_name(tmp_path: Path) -> None:
+    for name in ("good/kos01_Part1.png", "good/kos01_Part2.png", "good/kos02_Part1.png", "crack/kos02_Part5.png"):
+        picture(tmp_path / name)
+    dataset = read(tmp_path, group_pattern=r"(kos\d+)_Part")
+    assert {s.image_file_name: s.group for s in dataset.samples} == {
+        "good/kos01_Part1.png": "kos01",
+        "good/kos01_Part2.png": "kos01",
+        "good/kos02_Part1.png": "kos02",
+        "crack/kos02_Part5.png": "kos02",
+    }
+    assert {s.group for s in read(tmp_path).samples} == {None}
+
+
+def test_a_pattern_sees_folders(tmp_path: Path) -> None:
+    for name in ("good/part 1/left.png", "good/part 2/left.png"):
+        picture(tmp_path / name)
+    assert [s.group for s in read(tmp_path, group_pattern="good/(.+)/").samples] == ["part 1", "part 2"]
+
+
+@pytest.mark.parametrize(
+    ("param", "words"),
+    [
+        ({"image_lists": ("a",)}, "unknown parameter image_lists; DatasetParam knows image_list,"),
+        ({"ignore_unmatched_images": "perhaps"}, "ignore_unmatched_images: .*got 'perhaps'"),
+        ({"image_list": ("a.png", "b.png"), "anomaly_list": (None,)}, "image_list has 2 names, anomaly_list 1"),
+        ({"anomaly_list": (None,)}, "give both or neither"),
+        ({"image_list": ()}, "image_list is empty"),
+        ({"image_list": ("a.png",), "image_sub_dirs": ("good",)}, "leave one of them out"),
+        ({"image_list": ("a.png", "./a.png")}, "image_list names a.png more than once"),
+        ({"image_list": ("a.png", "b.png"), "anomaly_list": ("m.png", "m.png")}, "anomaly_list names m.png more than"),
+        ({"image_list": ("../a.png",)}, "stay inside it, unlike '../a.png'"),
+        ({"group_pattern": "("}, "is no regular expression"),
+        ({"group_pattern": "part"}, "captures nothing"),
+    ],
+)
+def test_parameters_that_cannot_be_meant(param: dict[str, Any], words: str) -> None:
+    with pytest.raises(DatasetError, match=words):
+        DatasetParam(**param)
+
+
+def test_listed_files_that_are_missing(mvtec: Path, tmp_path: Path) -> None:
+    images = ("train/good/000.png", "test/crack/000.png")
+    assert "train/good/9.png of image_list is missing" in refused(mvtec, image_list=("train/good/9.png", *images))
+    assert "anomaly_dir, which is None" in refused(mvtec, image_list=images, anomaly_list=(None, "a.png"))
+    message = refused(mvtec, mvtec / "ground_truth", image_list=images, anomaly_list=(None, "crack/9.png"))
+    assert "crack/9.png of anomaly_list is missing" in message
+    assert "counts from one folder, got 2" in refused([mvtec, tmp_path], image_list=images)
+    assert "is no folder" in refused(tmp_path / "nowhere", image_list=images)
+
+
+def test_missing_sub_folders(mvtec: Path) -> None:
+    assert "has no sub-folder trian; correct image_sub_dirs" in refused(mvtec, image_sub_dirs=("trian",))
+    assert "correct anomaly_sub_dirs" in refused(mvtec, mvtec / "ground_truth", anomaly_sub_dirs=("crak",))
+    (mvtec / "empty").mkdir()
+    assert "only empty are looked in" in refused(mvtec, image_sub_dirs=("empty",))
+
+
+def test_images_without_a_group_are_refused(tmp_path: Path) -> None:
+    picture(tmp_path / "kos01_Part1.png")
+    picture(tmp_path / "overview.png")
+    assert "finds no group in overview.png" in refused(tmp_path, group_pattern=r"(kos\d+)")
+
+
+def test_a_mask_that_marks_an_ok_image_is_refused(mvtec: Path, tmp_path: Path) -> None:
+    mask(tmp_path / "masks/m.png")
+    images = ("train/good/000.png", "train/good/001.png")
+    lists: dict[str, Any] = {"image_list": images, "anomaly_list": ("m.png", None)}
+    assert "marks pixels of train/good/000.png, which is labelled ok" in refused(mvtec, tmp_path / "masks", **lists)
+    mask(tmp_path / "masks/m.png", value=0)
+    assert len(read(mvtec, tmp_path / "masks", **lists).samples) == 2
+
+
+def test_halcons_region_files_are_named(mvtec: Path, tmp_path: Path) -> None:
+    mask(tmp_path / "masks/crack/000.png")
+    (tmp_path / "masks/crack/001.hobj").write_bytes(b"region")
+    assert any("crack/001.hobj" in note for note in read(mvtec, tmp_path / "masks").notes)

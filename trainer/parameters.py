@@ -1,0 +1,42 @@
+"""Parameter objects whose refusals are errors of the stage that they belong to, not pydantic's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self
+
+from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
+
+from inspector.anomaly.types import Parameters
+from trainer.errors import TrainerError
+
+
+class StageParameters(Parameters):
+    """Base of the parameter objects of one stage: an unknown or invalid parameter raises the stage's `refusal`."""
+
+    refusal: ClassVar[type[TrainerError]] = TrainerError
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _refuse_by_name(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:  # noqa: ANN401 - pydantic's
+        if isinstance(data, Mapping) and (unknown := sorted(set(data) - set(cls.model_fields))):
+            raise cls.refusal(
+                f"unknown parameter {', '.join(unknown)}; {cls.__name__} knows {', '.join(cls.model_fields)}"
+            )
+        try:
+            param = handler(data)
+        except ValidationError as error:
+            raise cls.refusal("; ".join(_sentences(error))) from error
+        param.check_consistency()
+        return param
+
+    def check_consistency(self) -> None:
+        """Refuse parameters that are valid each but not together; a validator's error would be pydantic's own."""
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    sentences = []
+    for item in error.errors(include_url=False):
+        message, place = item["msg"], ".".join(str(part) for part in item["loc"])
+        sentences.append(f"{place}: {message[0].lower()}{message[1:]}, got {item['input']!r}")
+    return sentences

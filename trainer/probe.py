@@ -1,0 +1,103 @@
+"""Open every image and mask of a data set once: what cannot be read is named before time is spent on a fit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.anomaly.cores import usable_cores
+from inspector.anomaly.errors import ImageError
+from inspector.anomaly.image import ImageLimits, decode_image
+from trainer.errors import DatasetError
+from trainer.layout import some
+
+Progress = Callable[[int, int], None]
+"""Called from the calling thread with the number of finished items and the number of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What an image file turned out to hold."""
+
+    width: int
+    height: int
+    channels: Literal[1, 3]
+    digest: str
+    """SHA-256 of the file, hexadecimal."""
+    pixel_digest: str
+    """BLAKE2b-128 of shape and decoded pixels, hexadecimal: equal for copies of one picture."""
+
+
+def probe_images(paths: Sequence[Path], limits: ImageLimits, progress: Progress | None) -> list[Probe]:
+    """Decode every image; all that fail are reported together, so that one pass mends them.
+
+    Raises:
+        DatasetError: Files that cannot be read or are no JPEG or PNG image, each with the reason.
+    """
+    found: list[Probe] = []
+    failures: list[str] = []
+    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="dataset") as pool:
+        probes: Iterator[Probe | DatasetError] = pool.map(_probe, paths, (limits,) * len(paths))
+        for done, outcome in enumerate(probes, start=1):
+            if isinstance(outcome, DatasetError):
+                failures.append(str(outcome))
+            else:
+                found.append(outcome)
+            if progress is not None:
+                progress(done, len(paths))
+    if failures:
+        raise DatasetError(f"{some(failures)}; replace or remove {'it' if len(failures) == 1 else 'them'}")
+    return found
+
+
+def _probe(path: Path, limits: ImageLimits) -> Probe | DatasetError:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return DatasetError(f"{path} cannot be read ({error.strerror})")
+    try:
+        picture = decode_image(content, limits=limits)
+    except ImageError as error:
+        return DatasetError(f"{path} is not a readable JPEG or PNG image ({error})")
+    pixels = picture.image
+    pixel_digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
+    pixel_digest.update(np.ascontiguousarray(pixels).data)
+    return Probe(
+        width=picture.original_width,
+        height=picture.original_height,
+        channels=picture.channels,
+        digest=hashlib.sha256(content).hexdigest(),
+        pixel_digest=pixel_digest.hexdigest(),
+    )
+
+
+def read_mask_file(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """The pixels above 0 of a mask, (height, width) as in `shape`.
+
+    Raises:
+        DatasetError: Not a readable PNG file, or of another size than the image.
+    """
+    if path.suffix.lower() != ".png":
+        raise DatasetError(f"mask {path} is a JPEG, whose compression invents pixels above 0; save it as PNG")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DatasetError(f"mask {path} cannot be read ({error.strerror}); replace or remove it") from error
+    mask = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_UNCHANGED) if content else None
+    if mask is None:
+        raise DatasetError(f"mask {path} is not a readable PNG image; replace or remove it")
+    if mask.shape[:2] != shape:
+        raise DatasetError(
+            f"mask {path} has {mask.shape[1]}x{mask.shape[0]} pixels, its image {shape[1]}x{shape[0]}; "
+            "draw the mask on the original image"
+        )
+    values = mask.reshape(*shape, -1)[..., :3]  # an opacity channel is no mark
+    return np.asarray(values.max(axis=2) > 0)
