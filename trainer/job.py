@@ -210,7 +210,10 @@ def _test(model: AnomalyModel, split: DLSplit, progress: StageProgress) -> _Test
         scored.append(ScoredSample(sample, image.result.anomaly_score))
         mask = dataset.read_mask(sample) if pixels else None
         if pixels is not None and mask is not None:
-            pixels.add(resize_anomaly_image(image.result.anomaly_image, width=sample.width, height=sample.height), mask)
+            whole = resize_anomaly_image(
+                image.result.anomaly_image, width=sample.width, height=sample.height, view=image.result.view
+            )
+            pixels.add(whole, mask)
         progress("test", len(scored), len(split.test))
     scores, labels = [s.anomaly_score for s in scored], [s.sample.image_label for s in scored]
     return _Tested(tuple(scored), evaluate_dl_model(scores, labels, model.thresholds.classification, pixels))

@@ -33,8 +33,9 @@ from inspector.anomaly.backbone import BackboneName, EfficientNetLite
 from inspector.anomaly.detectors.base import Detector, DetectorName, Embedding, checked
 from inspector.anomaly.detectors.padim import PaDiM
 from inspector.anomaly.detectors.patchcore import PatchCore
-from inspector.anomaly.errors import AnomalyError, BundleError
+from inspector.anomaly.errors import AnomalyError, BundleError, StepError
 from inspector.anomaly.model import AnomalyModel, FeatureNetwork, ModelIdentity, ScoreRule
+from inspector.anomaly.preprocess_steps import check_preprocess_steps
 from inspector.anomaly.runtime import TorchRuntime
 from inspector.anomaly.types import DLPreprocessParam, ImageGeometry, Parameters, ScoreScale, Thresholds
 
@@ -216,10 +217,15 @@ def read_dl_model(path: Path | str, *, device: str = "cpu") -> AnomalyModel:
 
     Raises:
         BundleError: A file is missing or altered, the manifest is of another version, the tensors do not fit it, the
-            device is not there, or a golden sample does not score as recorded.
+            device is not there, an own preprocessing step is not installed in its version, or a golden sample does not
+            score as recorded.
     """
     path = Path(path)
     manifest, digest = read_manifest(path)
+    try:
+        check_preprocess_steps(manifest.preprocess_param)
+    except StepError as exc:
+        raise BundleError(f"bundle {path}: {exc}") from exc
     target = _device(device)
     files = {name: _read_file(path, name) for name in (BACKBONE_FILE, DETECTOR_FILE, GOLDEN_FILE)}
     for name, content in files.items():

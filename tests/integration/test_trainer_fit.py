@@ -16,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inspector.anomaly.bundle import read_dl_model, read_manifest
-from inspector.anomaly.model import ASPECT_TOLERANCE
+from inspector.anomaly.domain import ASPECT_TOLERANCE
 from trainer import dataset
 from trainer.cli import run
 
