@@ -6,7 +6,7 @@ Everything is relative to the picture, so a domain drawn on one picture of a cam
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -70,9 +70,7 @@ class ImageDomain(Parameters):
         return cls.of_polygons([corners], image_width=image_width, image_height=image_height)
 
     @classmethod
-    def of_polygons(
-        cls, polygons: list[tuple[Point, ...]] | tuple[Polygon, ...], *, image_width: int, image_height: int
-    ) -> ImageDomain:
+    def of_polygons(cls, polygons: Sequence[Sequence[Point]], *, image_width: int, image_height: int) -> ImageDomain:
         """Return the domain of these polygons.
 
         Raises:
@@ -80,7 +78,7 @@ class ImageDomain(Parameters):
                 covers less than a pixel.
         """
         try:
-            return cls(image_width=image_width, image_height=image_height, polygons=tuple(polygons))
+            return cls(image_width=image_width, image_height=image_height, polygons=tuple(map(tuple, polygons)))
         except ValidationError as exc:
             raise ParameterError(f"domain: {first_problem(exc)}") from exc
 
