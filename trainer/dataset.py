@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from inspector.anomaly.cores import usable_cores
 from inspector.anomaly.errors import ImageError
 from inspector.anomaly.image import ImageLimits, decode_image
+from inspector.anomaly.preprocess_param import DLPreprocessParam
 from inspector.anomaly.types import ImageGeometry
 from trainer.errors import DatasetError
 from trainer.layout import ImageLabel, LabelledFile, LayoutName, SplitName, find_images, match_masks, some
@@ -53,6 +54,8 @@ class DLDatasetSample:
     anomaly_file_name: str | None = None
     split: SplitName | None = None
     """Given by the folder (MVTec AD layout) until `split_dl_dataset` decides."""
+    dlsample_file_name: str | None = None
+    """Name in `DLDataset.dlsample_dir`, once preprocessed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,9 @@ class DLDataset:
     """What was assumed or left out while reading, in sentences for the user."""
     class_names: tuple[ImageLabel, ImageLabel] = ("ok", "nok")
     class_ids: tuple[int, int] = (0, 1)
+    preprocess_param: DLPreprocessParam | None = None
+    """What `preprocess_dl_dataset` applied, and where it put the samples."""
+    dlsample_dir: Path | None = None
 
     def image_path(self, sample: DLDatasetSample) -> Path:
         """Where the sample's image lies."""
