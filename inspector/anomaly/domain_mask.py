@@ -16,11 +16,22 @@ from inspector.anomaly.domain import Bounds, DomainView, ImageDomain, Point, edg
 Mask = NDArray[np.bool_]
 
 
-@lru_cache(maxsize=16)
+KEPT_PIXELS = 4 * 2**20
+"""Masks of larger pictures are made anew each time: what is kept must not outgrow what is in flight."""
+
+
 def pixels_inside(domain: ImageDomain, width: int, height: int) -> Mask:
     """Return (height, width), True where the centre of a pixel of the whole picture in this size lies in the domain."""
+    make = _kept_pixels if width * height <= KEPT_PIXELS else _pixels
+    return make(domain, width, height)
+
+
+def _pixels(domain: ImageDomain, width: int, height: int) -> Mask:
     whole = Bounds(0, 0, domain.image_width, domain.image_height)
     return _read_only(_centres_inside(domain, whole, width, height))
+
+
+_kept_pixels = lru_cache(maxsize=16)(_pixels)
 
 
 @lru_cache(maxsize=64)

@@ -215,9 +215,12 @@ class AnomalyModel:
 
     def warm_up(self, batch_sizes: Iterable[int]) -> None:
         """Run batches of these sizes, so that the first real one is no slower than the next. Device threads only."""
-        domain = self.preprocess_param.domain
-        width, height = self.input_size if domain is None else (domain.image_width, domain.image_height)
+        width, height = self.input_size
         image = np.zeros((height, width, 3), np.uint8)
+        if self.preprocess_param.domain is not None or self.preprocess_param.preprocess_steps:
+            # These see the picture before it is resized: one as in the training.
+            trained = self.geometry
+            image = np.zeros((trained.height, trained.width, 3)[: 2 if trained.channels == 1 else 3], np.uint8)
         for size in batch_sizes:
             self.launch([image] * size).finish()
 

@@ -95,7 +95,7 @@ def find_anomaly_region(
     if view is not None and not view.is_all:
         inside = pixels_inside(view.domain, width, height).T
         part = slice(origin[0], origin[0] + values.shape[0]), slice(origin[1], origin[1] + values.shape[1])
-        values = np.where(inside[part], values, np.float32(-np.inf))
+        np.copyto(values, np.float32(-np.inf), where=~inside[part])
     runs = _find_runs(values, limit, origin)
     return None if runs is None else _region(runs, (width, height), min_area)
 

@@ -173,6 +173,14 @@ def test_masks_are_kept_and_cannot_be_written() -> None:
             kept[0, 0] = True
 
 
+def test_masks_of_large_pictures_are_the_same_but_not_kept() -> None:
+    large, again = (pixels_inside(TRIANGLE, 24 * WIDTH, 24 * HEIGHT) for _ in range(2))
+    assert large is not again
+    np.testing.assert_array_equal(large, again)
+    share = large.mean()
+    assert share == pytest.approx(pixels_inside(TRIANGLE, WIDTH, HEIGHT).mean(), rel=0.03)
+
+
 def a_param(
     handling: Handling, domain: ImageDomain = RECTANGLE, kind: NormalizationType = "constant_values"
 ) -> DLPreprocessParam:

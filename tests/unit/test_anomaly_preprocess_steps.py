@@ -280,3 +280,15 @@ def test_many_threads_find_and_run_a_step_at_once(installed: Callable[[str], Non
         found = list(pool.map(work, images))
     for image, tensor in zip(images, found, strict=True):
         assert torch.equal(tensor, preprocess_images([image], param, CPU))
+
+
+def test_warming_up_gives_a_step_a_picture_as_in_the_training() -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def watching(image: Picture, options: Options) -> Picture:
+        seen.append(image.shape)
+        return image
+
+    register(watching)
+    a_model().warm_up([2])
+    assert seen == [(64, 64, 3)] * 2
