@@ -100,7 +100,7 @@ class Admission:
         except ImageError as exc:
             return Refusal("undecodable", exc.reason, str(exc))
         param = route.model.preprocess_param
-        pixels = decoded_bytes(header, target=param.input_size, margin=param.decode_margin)
+        pixels = decoded_bytes(header, target=param.decode_target, margin=param.decode_margin)
         # The decoded picture, and later the map of scores.
         frame.decoding_bytes = pixels + param.image_width * param.image_height * FLOAT32_BYTES
         if frame.decoding_bytes > self._largest_decoding_bytes:

@@ -114,7 +114,7 @@ def decode_frame(message: CameraFrame, model: Model, limits: ImageLimits) -> Dec
             message.image,
             encoding=message.encoding,
             raw=raw,
-            target=param.input_size,
+            target=param.decode_target,
             margin=param.decode_margin,
             limits=limits,
         )

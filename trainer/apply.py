@@ -144,8 +144,9 @@ def score_images(model: AnomalyModel, paths: Sequence[Path], *, batch_size: int 
 def _decode(model: AnomalyModel, path: Path) -> DLSample | str:
     """The image, or the reason why it cannot be scored."""
     try:
+        param = model.preprocess_param
         sample = decode_image(
-            path.read_bytes(), target=model.input_size, margin=model.preprocess_param.decode_margin, limits=READ_LIMITS
+            path.read_bytes(), target=param.decode_target, margin=param.decode_margin, limits=READ_LIMITS
         )
         model.check_geometry(sample)
     except OSError as error:
@@ -177,7 +178,7 @@ def write_picture(target: Path, source: Path, result: DLResult) -> None:
         OutputError: The file cannot be written.
     """
     image = decode_image(source.read_bytes(), limits=READ_LIMITS).image
-    picture = heat_map_overlay(image, result.anomaly_image, threshold=result.segmentation_threshold)
+    picture = heat_map_overlay(image, result.anomaly_image, threshold=result.segmentation_threshold, view=result.view)
     if result.anomaly_region is not None:
         picture = draw_region_outlines(picture, result.anomaly_region)
     is_coded, content = cv2.imencode(".png", picture[..., ::-1])

@@ -16,8 +16,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.anomaly.domain import ASPECT_TOLERANCE
 from inspector.anomaly.image import ImageLimits
-from inspector.anomaly.types import ASPECT_TOLERANCE, CLASS_IDS, AnomalyClassId, ImageGeometry
+from inspector.anomaly.preprocess_param import DLPreprocessParam
+from inspector.anomaly.types import CLASS_IDS, AnomalyClassId, ImageGeometry
 from trainer.errors import DatasetError
 from trainer.folders import DatasetParam, list_folders
 from trainer.layout import ImageLabel, LayoutName, SplitName, some
@@ -61,6 +63,9 @@ class DLDatasetSample:
         """0 for ok, 1 for nok."""
         return CLASS_IDS[self.image_label]
 
+    dlsample_file_name: str | None = None
+    """Name in `DLDataset.dlsample_dir`, once preprocessed."""
+
 
 @dataclass(frozen=True, slots=True)
 class DLDataset:
@@ -76,6 +81,9 @@ class DLDataset:
     class_ids: tuple[int, int] = (0, 1)
     is_split: bool = False
     """Whether `split_dl_dataset` gave the samples their `split`, rather than their source."""
+    preprocess_param: DLPreprocessParam | None = None
+    """What `preprocess_dl_dataset` applied, and where it put the samples."""
+    dlsample_dir: Path | None = None
 
     def image_path(self, sample: DLDatasetSample) -> Path:
         """Where the sample's image lies."""

@@ -34,7 +34,10 @@ SCALE_IMAGES = 32
 
 
 def default_input_size(geometry: ImageGeometry) -> tuple[int, int]:
-    """(width, height) of the network's input: short side 256, the aspect kept, multiples of 32, at most 1024."""
+    """(width, height) of the network's input: short side 256, the aspect kept, multiples of 32, at most 1024.
+
+    With crop_domain give `ImageGeometry.cropped`, whose aspect is that of the crop.
+    """
     short, long = sorted((geometry.width, geometry.height))
     side = min(MAX_INPUT_SIZE, max(SIZE_STEP, round(SHORT_SIDE * long / short / SIZE_STEP) * SIZE_STEP))
     return (side, SHORT_SIDE) if geometry.width >= geometry.height else (SHORT_SIDE, side)
@@ -71,7 +74,9 @@ def read_samples(
 
 def _read_sample(path: Path, param: DLPreprocessParam) -> DLSample:
     try:
-        return decode_image(path.read_bytes(), target=param.input_size, margin=param.decode_margin, limits=READ_LIMITS)
+        return decode_image(
+            path.read_bytes(), target=param.decode_target, margin=param.decode_margin, limits=READ_LIMITS
+        )
     except ImageError as exc:
         raise DatasetError(f"{path} cannot be decoded ({exc.reason}): {exc}; remove or replace it") from exc
     except OSError as exc:

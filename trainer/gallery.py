@@ -90,7 +90,9 @@ def draw_picture(
         anomaly_score=result.anomaly_score,
         is_rejected=result.anomaly_class != "ok",
         outlined=outlined,
-        heat_map=heat_map_overlay(small, result.anomaly_image, threshold=result.segmentation_threshold),
+        heat_map=heat_map_overlay(
+            small, result.anomaly_image, threshold=result.segmentation_threshold, view=result.view
+        ),
     )
 
 

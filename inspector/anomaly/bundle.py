@@ -32,7 +32,7 @@ from inspector.anomaly.detectors.base import Detector, DetectorName, Embedding, 
 from inspector.anomaly.detectors.padim import PaDiM
 from inspector.anomaly.detectors.patchcore import PatchCore
 from inspector.anomaly.device import available_device
-from inspector.anomaly.errors import AnomalyError, BundleError, ParameterError
+from inspector.anomaly.errors import AnomalyError, BundleError, ParameterError, StepError
 from inspector.anomaly.manifest import (
     MANIFEST_NAME,
     BackboneEntry,
@@ -46,6 +46,7 @@ from inspector.anomaly.manifest import (
 )
 from inspector.anomaly.model import AnomalyModel, FeatureNetwork, ModelIdentity
 from inspector.anomaly.model_param import INITIAL_MODELS, InitialModel, InitialModelName, create_initial_model
+from inspector.anomaly.preprocess_steps import check_preprocess_steps
 from inspector.anomaly.runtime import TorchRuntime
 
 BACKBONE_FILE = "backbone.safetensors"
@@ -147,8 +148,8 @@ def read_dl_model(source: Path | str, *, device: str = "cpu") -> AnomalyModel | 
 
     Raises:
         BundleError: It is neither a folder nor the name of an initial model; a file is missing or altered, the manifest
-            is of another version, the tensors do not fit it, the device is not there, or a golden sample does not score
-            as recorded.
+            is of another version, the tensors do not fit it, the device is not there, an own preprocessing step is not
+            installed in its version, or a golden sample does not score as recorded.
     """
     try:
         target = available_device(device)
@@ -167,6 +168,10 @@ def read_dl_model(source: Path | str, *, device: str = "cpu") -> AnomalyModel | 
 
 def _read_bundle(path: Path, device: torch.device) -> AnomalyModel:
     manifest, digest = read_manifest(path)
+    try:
+        check_preprocess_steps(manifest.preprocess_param)
+    except StepError as exc:
+        raise BundleError(f"bundle {path}: {exc}") from exc
     files = {name: read_bundle_file(path, name) for name in (BACKBONE_FILE, DETECTOR_FILE, GOLDEN_FILE)}
     for name, content in files.items():
         found = hashlib.sha256(content).hexdigest()

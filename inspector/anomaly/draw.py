@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.anomaly.domain import DomainView
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.region import decode_region, resize_anomaly_image
 from inspector.anomaly.types import AnomalyClass, AnomalyRegion
@@ -39,7 +40,12 @@ _LEVELS: Final = 256
 
 
 def heat_map_overlay(
-    image: NDArray[np.uint8], anomaly_image: NDArray[np.float32], *, threshold: float | None = None, alpha: float = 0.5
+    image: NDArray[np.uint8],
+    anomaly_image: NDArray[np.float32],
+    *,
+    threshold: float | None = None,
+    alpha: float = 0.5,
+    view: DomainView | None = None,
 ) -> NDArray[np.uint8]:
     """Lay the map over the image as colours: nothing well below the threshold, amber at it, red far above.
 
@@ -50,6 +56,7 @@ def heat_map_overlay(
         anomaly_image: (h, w) map of any size, values in [0, 1); those that are not finite count as 1.
         threshold: Segmentation threshold in (0, 1); None takes `NEUTRAL_THRESHOLD`.
         alpha: How much of the image the colours hide, from 0 to 1.
+        view: `DLResult.view`: where the map lies in the image.
 
     Raises:
         ParameterError: The image or a parameter is not as described.
@@ -61,7 +68,7 @@ def heat_map_overlay(
         raise ParameterError(f"alpha must lie between 0 and 1, got {alpha!r}")
     picture = _as_rgb(image)
     values = np.where(np.isfinite(anomaly_image), anomaly_image, np.float32(1)).clip(0, 1).astype(np.float32)
-    values = resize_anomaly_image(values, width=picture.shape[1], height=picture.shape[0])
+    values = resize_anomaly_image(values, width=picture.shape[1], height=picture.shape[0], view=view)
     # (v / (1 - v)) / (v / (1 - v) + t / (1 - t)), without the divisions by zero; never negative, and 1 at v = 1.
     strength = values * (1 - limit) / (values * (1 - limit) + (1 - values) * limit)
     level = np.rint(strength * (_LEVELS - 1)).astype(np.uint8)

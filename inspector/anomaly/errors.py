@@ -4,6 +4,7 @@ AnomalyError
  +-- ImageError          this image's bytes are not a picture that we accept; carries a bounded `reason`
  |    +-- GeometryError  a sound picture, but not of the size or channels that the model was trained with
  +-- ParameterError      a parameter is out of its documented range
+ |    +-- StepError       a preprocessing step of one's own is not installed, or does not keep its word
  +-- WeightsError        backbone weights are missing or are not the published ones
  +-- BundleError         a model bundle is incomplete, altered, of another version or fails its golden samples
  +-- UncalibratedError   a verdict was asked of a model without thresholds
@@ -34,6 +35,10 @@ class GeometryError(AnomalyError):
 
 class ParameterError(AnomalyError, ValueError):
     """A parameter is outside its documented range."""
+
+
+class StepError(ParameterError):
+    """A preprocessing step of one's own is not installed in this version, fails, or returns something else than a picture."""
 
 
 class WeightsError(AnomalyError):

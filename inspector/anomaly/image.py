@@ -128,8 +128,8 @@ def decode_image(
         data: The encoded image, or the pixels of a raw one.
         encoding: What it is said to be; another one is corrupt. None accepts jpeg and png.
         raw: Layout of a raw image, which has no header.
-        target: (width, height) of the model's input in pixels: a JPEG is decoded at 1/2, 1/4 or 1/8 where that leaves
-            at least `margin` times as much. None decodes at full scale.
+        target: (width, height) that the model needs of the picture, `DLPreprocessParam.decode_target`: a JPEG is decoded
+            at 1/2, 1/4 or 1/8 where that leaves at least `margin` times as much. None decodes at full scale.
         margin: See `target`; `DLPreprocessParam.decode_margin`.
         limits: What is accepted.
 

@@ -17,13 +17,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from inspector.anomaly.detectors.base import Detector, Embedding
+from inspector.anomaly.domain import ASPECT_TOLERANCE, DomainView
+from inspector.anomaly.domain_score import domain_score
 from inspector.anomaly.errors import GeometryError, ParameterError
 from inspector.anomaly.model_param import DLModelParam, InitialModel
-from inspector.anomaly.preprocess import preprocess_dl_samples
+from inspector.anomaly.preprocess import preprocess_images
 from inspector.anomaly.runtime import Runtime, TorchRuntime
+from inspector.anomaly.samples import model_input
 from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.types import (
-    ASPECT_TOLERANCE,
     DLPreprocessParam,
     DLResult,
     DLSample,
@@ -47,26 +49,45 @@ class FeatureNetwork:
 
     @torch.inference_mode()
     def features(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
-        """Pictures as `preprocess_dl_samples` takes them -> the backbone's levels, each (B, C, H', W') float32."""
-        return self.runtime.features(preprocess_dl_samples(images, self.preprocess_param, self.runtime.device))
+        """Pictures as `preprocess_images` takes them -> the backbone's levels, each (B, C, H', W') float32."""
+        return self.runtime.features(preprocess_images(images, self.preprocess_param, self.runtime.device))
 
     @torch.inference_mode()
     def embed(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """Pictures as `preprocess_dl_samples` takes them -> (B, h, w, D) float32 on the device."""
+        """Pictures as `preprocess_images` takes them -> (B, h, w, D) float32 on the device."""
         return self.embedding(self.features(images))
+
+    @torch.inference_mode()
+    def embed_preprocessed(self, batch: Tensor) -> Tensor:
+        """(B, 3, H, W) float32 as `preprocess_images` gives it -> (B, h, w, D) float32 on the device."""
+        return self.embedding(self.runtime.features(batch))
 
 
 class PendingScores:
     """A batch that was launched; on a GPU it may still be running."""
 
-    def __init__(self, distances: Tensor, scale: ScoreScale, rule: ScoreRule, input_size: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        distances: Tensor,
+        scale: ScoreScale,
+        rule: ScoreRule,
+        input_size: tuple[int, int],
+        view: DomainView | None = None,
+    ) -> None:
         self._scale = scale
-        width, height = input_size
-        maps = functional.interpolate(distances[:, None], size=(height, width), mode="bilinear", align_corners=False)
+        self._view = view
+        size = (input_size[1], input_size[0])
+        grid = (distances.shape[1], distances.shape[2])
+        domain = None if view is None else domain_score(view, grid, size, distances.device)
+        if domain is None:
+            counted = distances
+            maps = functional.interpolate(distances[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+        else:
+            counted, maps = domain.positions(distances), domain.map(distances)
         # A quotient that rounds to 1 stays below it, as scores do; NaN stays NaN.
-        maps = maps[:, 0].div_(maps[:, 0] + scale.s).clamp_max_(_BELOW_1)
+        maps = maps.div_(maps + scale.s).clamp_max_(_BELOW_1)
         self._maps = maps.to("cpu", non_blocking=True)
-        self._raw_scores = rule.apply(distances).to("cpu", non_blocking=True)
+        self._raw_scores = rule.apply(counted).to("cpu", non_blocking=True)
         self._done = torch.cuda.Event() if distances.is_cuda else None  # type: ignore[no-untyped-call]
         if self._done is not None:
             self._done.record()
@@ -77,7 +98,7 @@ class PendingScores:
             self._done.synchronize()
         maps = self._maps.numpy()
         return [
-            DLResult(anomaly_score=self._scale.to_score(raw), anomaly_image=anomaly_image)
+            DLResult(anomaly_score=self._scale.to_score(raw), anomaly_image=anomaly_image, view=self._view)
             for raw, anomaly_image in zip(self._raw_scores.tolist(), maps, strict=True)
         ]
 
@@ -108,6 +129,9 @@ class AnomalyModel:
     Attributes:
         batch_size: Images that `apply_dl_model` computes at once; as in HALCON not stored in a bundle.
         batch_size_multiplier: Without effect; kept because HALCON's programs set it.
+
+    Raises:
+        GeometryError: The domain was drawn on pictures of another aspect than the model was trained with.
     """
 
     def __init__(  # noqa: PLR0913 - its parts, all named
@@ -134,6 +158,8 @@ class AnomalyModel:
         self.meta_data = dict(meta_data or {})
         self.batch_size = DEFAULT_BATCH_SIZE
         self.batch_size_multiplier = 1
+        if self.preprocess_param.domain is not None:
+            self.preprocess_param.domain.check_size(geometry.width, geometry.height)
 
     @property
     def name(self) -> str:
@@ -157,7 +183,7 @@ class AnomalyModel:
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """(width, height) of the network's input; `decode_image` takes it as its target."""
+        """(width, height) of the network's input. What `decode_image` takes is `preprocess_param.decode_target`."""
         return self.preprocess_param.input_size
 
     def check_geometry(self, sample: DLSample) -> None:
@@ -203,13 +229,25 @@ class AnomalyModel:
         Args:
             images: Each (H, W) gray or (H, W, 3) RGB uint8, of any size.
         """
-        distances = self.detector.distances(self.network.embed(images))
-        return PendingScores(distances, self.scale, self.rule, self.input_size)
+        return self._launch(self.network.embed(images))
+
+    @torch.inference_mode()
+    def launch_preprocessed(self, batch: Tensor) -> PendingScores:
+        """Start a batch (B, 3, H, W) float32 as `preprocess_images` gives it. Device threads only."""
+        return self._launch(self.network.embed_preprocessed(batch))
+
+    def _launch(self, embedded: Tensor) -> PendingScores:
+        distances = self.detector.distances(embedded)
+        return PendingScores(distances, self.scale, self.rule, self.input_size, self.preprocess_param.view)
 
     def warm_up(self, batch_sizes: Iterable[int]) -> None:
         """Run batches of these sizes, so that the first real one is no slower than the next. Device threads only."""
         width, height = self.input_size
         image = np.zeros((height, width, 3), np.uint8)
+        if self.preprocess_param.domain is not None or self.preprocess_param.preprocess_steps:
+            # These see the picture before it is resized: one as in the training.
+            trained = self.geometry
+            image = np.zeros((trained.height, trained.width, 3)[: 2 if trained.channels == 1 else 3], np.uint8)
         for size in batch_sizes:
             self.launch([image] * size).finish()
 
@@ -224,11 +262,14 @@ def apply_dl_model(
         samples: Any number of them, also none.
         batch_size: Images computed at once; None for the model's `batch_size`.
 
+    A sample that `preprocess_dl_samples` has been through is taken as it is then, any other is preprocessed here.
+
     Returns:
         One result a sample, in their order, without a verdict (`threshold_dl_anomaly_results` adds it).
 
     Raises:
-        ParameterError: `batch_size` is less than 1, or the model is not trained.
+        ParameterError: `batch_size` is less than 1, the model is not trained, or a sample was preprocessed with other
+            parameters than the model's.
     """
     if isinstance(model, InitialModel):
         raise ParameterError(f"this {model.param.detector} model is not trained; apply what train_dl_model returns")
@@ -237,5 +278,10 @@ def apply_dl_model(
         raise ParameterError(f"batch_size must be at least 1, got {size}")
     results: list[DLResult] = []
     for start in range(0, len(samples), size):
-        results += model.launch([sample.image for sample in samples[start : start + size]]).finish()
+        chunk = samples[start : start + size]
+        if any(sample.preprocessed is not None for sample in chunk):
+            batch = model_input(chunk, model.preprocess_param, model.network.runtime.device)
+            results += model.launch_preprocessed(batch).finish()
+        else:
+            results += model.launch([sample.image for sample in chunk]).finish()
     return results

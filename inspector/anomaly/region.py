@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
+from inspector.anomaly.domain import DomainView, PixelBox
+from inspector.anomaly.domain_mask import pixels_inside
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.types import AnomalyRegion, RegionComponent
 
@@ -42,7 +44,13 @@ class _Axis(NamedTuple):
 
 
 def find_anomaly_region(
-    anomaly_image: NDArray[np.float32], *, width: int, height: int, threshold: float, min_area: int = 1
+    anomaly_image: NDArray[np.float32],
+    *,
+    width: int,
+    height: int,
+    threshold: float,
+    min_area: int = 1,
+    view: DomainView | None = None,
 ) -> AnomalyRegion | None:
     """Return the pixels of the picture at or above `threshold`, or None where there are none. Thread safe.
 
@@ -54,6 +62,7 @@ def find_anomaly_region(
         height: Of the picture as taken, pixels.
         threshold: Segmentation threshold; compared as float64.
         min_area: 8-connected components of fewer pixels are left out, in pixels of the picture.
+        view: `DLResult.view`: where the map lies in the picture, and which pixels count.
 
     Raises:
         ParameterError: The map is not a float32 matrix, or the size is not positive.
@@ -76,23 +85,38 @@ def find_anomaly_region(
     if not candidates.any():
         return None  # a broken map counts as 1, which a threshold may be above
     # `_interpolate` never exceeds the largest of the values it is between, so all pixels of the region are in this box.
-    columns, rows = _axis(width, scores.shape[0]), _axis(height, scores.shape[1])
+    box = PixelBox(0, 0, width, height) if view is None else view.box(width, height)
+    columns, rows = _axis(box.width, scores.shape[0]), _axis(box.height, scores.shape[1])
     across, down = columns.reach(candidates.max(axis=1)), rows.reach(candidates.max(axis=0))
     if across.start == across.stop or down.start == down.stop:
         return None  # the picture is smaller than the map, and no pixel of it is near
     values = _interpolate(scores, columns.part(across), rows.part(down))
-    runs = _find_runs(values, limit, (across.start, down.start))
+    origin = (box.x + across.start, box.y + down.start)
+    if view is not None and not view.is_all:
+        inside = pixels_inside(view.domain, width, height).T
+        part = slice(origin[0], origin[0] + values.shape[0]), slice(origin[1], origin[1] + values.shape[1])
+        np.copyto(values, np.float32(-np.inf), where=~inside[part])
+    runs = _find_runs(values, limit, origin)
     return None if runs is None else _region(runs, (width, height), min_area)
 
 
-def resize_anomaly_image(anomaly_image: NDArray[np.float32], *, width: int, height: int) -> NDArray[np.float32]:
+def resize_anomaly_image(
+    anomaly_image: NDArray[np.float32], *, width: int, height: int, view: DomainView | None = None
+) -> NDArray[np.float32]:
     """Return the whole map in the picture's size, (height, width) float32; bilinear, pixels aligned by their centres.
 
-    These are, to the bit, the values that `find_anomaly_region` compares.
+    These are, to the bit, the values that `find_anomaly_region` compares. With a `view` (`DLResult.view`) the map lies
+    where the view does, and the picture is 0 wherever nothing counts.
     """
     scores = np.ascontiguousarray(anomaly_image.T)
-    values = _interpolate(scores, _axis(width, scores.shape[0]), _axis(height, scores.shape[1]))
-    return np.ascontiguousarray(values.T)
+    box = PixelBox(0, 0, width, height) if view is None else view.box(width, height)
+    values = _interpolate(scores, _axis(box.width, scores.shape[0]), _axis(box.height, scores.shape[1]))
+    if view is None:
+        return np.ascontiguousarray(values.T)
+    part = slice(box.y, box.y + box.height), slice(box.x, box.x + box.width)
+    whole = np.zeros((height, width), np.float32)
+    whole[part] = values.T if view.is_all else np.where(pixels_inside(view.domain, width, height)[part], values.T, 0)
+    return whole
 
 
 def decode_region(region: AnomalyRegion) -> NDArray[np.bool_]:

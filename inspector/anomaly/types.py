@@ -7,11 +7,40 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, model_validator
+
+from inspector.anomaly.domain import ASPECT_TOLERANCE, DomainView, ImageDomain, PixelBox
+from inspector.anomaly.parameters import Parameters
+from inspector.anomaly.preprocess_param import MAX_INPUT_SIZE, SIZE_STEP, DLPreprocessParam
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "CLASS_IDS",
+    "MAX_INPUT_SIZE",
+    "SIZE_STEP",
+    "AnomalyClass",
+    "AnomalyClassId",
+    "AnomalyRegion",
+    "DLPreprocessParam",
+    "DLResult",
+    "DLSample",
+    "DomainView",
+    "ImageDomain",
+    "ImageEncoding",
+    "ImageGeometry",
+    "Parameters",
+    "PixelBox",
+    "PixelFormat",
+    "RegionComponent",
+    "ScoreScale",
+    "Thresholds",
+]
 
 AnomalyClass = Literal["ok", "nok"]
 AnomalyClassId = Literal[0, 1]
@@ -19,68 +48,6 @@ ImageEncoding = Literal["jpeg", "png", "raw"]
 PixelFormat = Literal["mono8", "mono16", "rgb8", "bgr8"]
 
 CLASS_IDS: dict[AnomalyClass, AnomalyClassId] = {"ok": 0, "nok": 1}
-
-SIZE_STEP = 32
-"""Model input width and height are multiples of this: the deepest stride of the backbone."""
-
-MAX_INPUT_SIZE = 1024
-
-ASPECT_TOLERANCE = 0.02
-"""Largest relative difference from the trained aspect ratio, in training and in service."""
-
-
-class Parameters(BaseModel):
-    """Base of every stored parameter object: frozen, unknown keys refused, no NaN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class DLPreprocessParam(Parameters):
-    """How a picture becomes the network's input; stored with the model, used alike by trainer and service.
-
-    The decoder may reduce a JPEG while it decodes, by 2, 4 or 8, as long as neither side falls below
-    `decode_margin` times the model's input; the rest is an antialiased bilinear resize to the input size (aspect not
-    kept, as in HALCON: the trained geometry is checked instead), then (x - mean) / deviation for each channel.
-    """
-
-    model_type: Literal["anomaly_detection"] = "anomaly_detection"
-    image_width: int = Field(ge=SIZE_STEP, le=MAX_INPUT_SIZE)
-    image_height: int = Field(ge=SIZE_STEP, le=MAX_INPUT_SIZE)
-    image_num_channels: Literal[3] = 3
-    normalization_type: Literal["constant_values"] = "constant_values"
-    mean_values_normalization: tuple[float, float, float] = (123.675, 116.28, 103.53)
-    deviation_values_normalization: tuple[float, float, float] = (58.395, 57.12, 57.375)
-    domain_handling: Literal["full_domain"] = "full_domain"
-    decode_margin: float = Field(default=1.0, ge=1.0, le=8.0)
-
-    @field_validator("image_width", "image_height")
-    @classmethod
-    def _multiple_of_step(cls, value: int) -> int:
-        if value % SIZE_STEP:
-            raise ValueError(f"must be a multiple of {SIZE_STEP}, got {value}")
-        return value
-
-    @field_validator("deviation_values_normalization")
-    @classmethod
-    def _positive(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
-        if min(value) <= 0:
-            raise ValueError(f"deviations must be positive, got {value}")
-        return value
-
-    @property
-    def image_range_min(self) -> float:
-        """Smallest value that the network is made for."""
-        return -2.0
-
-    @property
-    def image_range_max(self) -> float:
-        """Largest value that the network is made for."""
-        return 2.0
-
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """(width, height) of the network's input in pixels."""
-        return self.image_width, self.image_height
 
 
 class ImageGeometry(Parameters):
@@ -94,6 +61,13 @@ class ImageGeometry(Parameters):
         """Whether a picture of this size has the trained aspect, within `ASPECT_TOLERANCE` in either direction."""
         ratio = (width * self.height) / (height * self.width)
         return 1 / (1 + ASPECT_TOLERANCE) <= ratio <= 1 + ASPECT_TOLERANCE
+
+    def cropped(self, domain: ImageDomain | None) -> ImageGeometry:
+        """The geometry of the domain's bounding box; of the whole picture without a domain."""
+        if domain is None:
+            return self
+        box = domain.box(self.width, self.height)
+        return ImageGeometry(width=box.width, height=box.height, channels=self.channels)
 
 
 class Thresholds(Parameters):
@@ -112,10 +86,15 @@ class DLSample:
     """One picture as the decoder gives it, with what is known about it.
 
     Attributes:
-        image: (H, W) gray or (H, W, 3) RGB, uint8, perhaps decoded at reduced scale.
+        image: (H, W) gray or (H, W, 3) RGB, uint8, perhaps decoded at reduced scale; of no pixel in a sample that was
+            read back from a cache, which holds `preprocessed` only.
         original_width: Width in pixels as the camera took it.
         original_height: Height in pixels as the camera took it.
         channels: 1 or 3, as encoded.
+        anomaly_ground_truth: (original_height, original_width) bool, True where anomalous; once preprocessed in the size
+            of the network's input. None where unknown.
+        preprocessed: (3, image_height, image_width) float32, the network's input; `preprocess_dl_samples` sets it.
+        preprocess_digest: `DLPreprocessParam.digest` of the parameters that made `preprocessed`.
     """
 
     image: NDArray[np.uint8]
@@ -126,6 +105,9 @@ class DLSample:
     image_file_name: str | None = None
     image_label: AnomalyClass | None = None
     anomaly_file_name: str | None = None
+    anomaly_ground_truth: NDArray[np.bool_] | None = None
+    preprocessed: Tensor | None = None
+    preprocess_digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +124,7 @@ class RegionComponent:
 
 @dataclass(frozen=True, slots=True)
 class AnomalyRegion:
-    """All pixels at or above the segmentation threshold, in original pixels.
+    """All pixels at or above the segmentation threshold, in original pixels (or in the map's own, where asked for).
 
     Attributes:
         width: Width of the picture.
@@ -167,7 +149,9 @@ class DLResult:
 
     Attributes:
         anomaly_score: In [0, 1), float64; not finite where the network failed, which makes the picture nok.
-        anomaly_image: (image_height, image_width) of the model, float32, in [0, 1).
+        anomaly_image: (image_height, image_width) of the model, float32, in [0, 1). Of the whole picture, or with
+            `crop_domain` of the box that it shows. 0 outside the model's domain.
+        view: How the model looks at its domain; None where everything counts.
     """
 
     anomaly_score: float
@@ -177,6 +161,11 @@ class DLResult:
     anomaly_region: AnomalyRegion | None = None
     classification_threshold: float | None = None
     segmentation_threshold: float | None = None
+    view: DomainView | None = None
+
+    def box(self, width: int, height: int) -> PixelBox:
+        """Where `anomaly_image` lies in the picture of this size, in its pixels; give the size as taken or any other."""
+        return PixelBox(0, 0, width, height) if self.view is None else self.view.box(width, height)
 
 
 _BELOW_1 = math.nextafter(1.0, 0.0)

@@ -99,7 +99,7 @@ def _decoded(
     param = model.preprocess_param
 
     def decode() -> DLSample:
-        return decode_image(next(source), target=param.input_size, margin=param.decode_margin)
+        return decode_image(next(source), target=param.decode_target, margin=param.decode_margin)
 
     ahead: deque[Future[DLSample]] = deque()
     while True:

@@ -56,7 +56,7 @@ def _judge(model: Any, record: Any) -> DLResultMessage:
 
     frame = decode(CameraFrame, record.value)
     param = model.preprocess_param
-    sample = decode_image(frame.image, target=param.input_size, margin=param.decode_margin)
+    sample = decode_image(frame.image, target=param.decode_target, margin=param.decode_margin)
     (result,) = model.launch([sample.image]).finish()
     threshold_dl_anomaly_results(model, sample, result)
     identity = frame.identity._asdict()

@@ -38,11 +38,11 @@ def main(arguments: list[str]) -> None:
     model = read_dl_model(Path(bundle))
     encoded = read_pictures(Path(pictures))
     param = model.preprocess_param
-    images = [decode_image(data, target=param.input_size, margin=param.decode_margin).image for data in encoded]
+    images = [decode_image(data, target=param.decode_target, margin=param.decode_margin).image for data in encoded]
     source = cycle(encoded)
     costs: dict[str, object] = {
         "decode_ms": _median_ms(
-            lambda: decode_image(next(source), target=param.input_size, margin=param.decode_margin), 4 * len(encoded)
+            lambda: decode_image(next(source), target=param.decode_target, margin=param.decode_margin), 4 * len(encoded)
         ),
         "digest_ms": _median_ms(lambda: image_digest(next(source)), 4 * len(encoded)),
     }

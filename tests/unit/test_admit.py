@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inspector.admit import Admission
-from inspector.anomaly.types import Thresholds
+from inspector.anomaly.preprocess_param import PreprocessStep
+from inspector.anomaly.types import DLPreprocessParam, ImageDomain, Thresholds
 from inspector.budget import FRAME_OVERHEAD_BYTES, Budget
 from inspector.config import LimitSettings
 from inspector.inflight import Frame
@@ -18,6 +20,7 @@ from inspector.route import Route
 from schemas import ModelReference
 from tests.fakes import FakeClock, FakeModel, FakeRecord
 from tests.frames import camera_frame, png, record_of
+from tests.models import encoded
 
 LIMITS = LimitSettings(max_frame_bytes=50_000, max_pixels=10_000, max_clock_skew_ms=500)
 MODEL = FakeModel(Thresholds(classification=0.5, segmentation=0.5))
@@ -104,6 +107,23 @@ def test_a_picture_that_could_never_be_decoded_within_the_budget_is_refused_at_o
     assert refusal is not None
     assert refusal.reason == "too_large"
     assert "max_bytes_in_flight" in refusal.detail
+
+
+def test_what_is_counted_is_what_the_model_needs_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A JPEG decoded at half scale takes a quarter; a crop, or a step of one's own, needs all of it."""
+    jpeg = encoded(np.zeros((100, 100), np.uint8), "jpeg")
+    domain = ImageDomain.rectangle(0, 0, 50, 50, image_width=100, image_height=100)
+    counted = []
+    changes: dict[str, Any]
+    for changes in (
+        {},
+        {"domain_handling": "crop_domain", "domain": domain},
+        {"preprocess_steps": (PreprocessStep(name="a", version="1"),)},
+    ):
+        param = DLPreprocessParam.model_validate({"image_width": 32, "image_height": 32, **changes})
+        monkeypatch.setattr(FakeModel, "preprocess_param", param)
+        counted.append(Door().admit_frame(image=jpeg, encoding="jpeg").decoding_bytes - 4 * 32 * 32)
+    assert counted == [2 * 50 * 50, 2 * 100 * 100, 2 * 100 * 100]
 
 
 def test_a_raw_image_within_the_limits_is_admitted() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,7 +161,7 @@ def test_the_marks_differ_by_more_than_colour() -> None:
         (np.zeros((4, 4), np.uint8), {"alpha": 1.5}, "alpha must lie between 0 and 1, got 1.5"),
     ],
 )
-def test_refusals_of_the_overlay(image: NDArray[np.uint8], options: dict[str, float], message: str) -> None:
+def test_refusals_of_the_overlay(image: NDArray[np.uint8], options: dict[str, Any], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         heat_map_overlay(image, np.zeros((2, 2), np.float32), **options)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.image import ImageLimits, RawLayout, decode_image
-from inspector.anomaly.preprocess import preprocess_dl_samples
+from inspector.anomaly.preprocess import preprocess_images
 from inspector.anomaly.types import DLPreprocessParam, DLSample, Thresholds
 from inspector.decode import decode_frame
 from tests.fakes import FakeModel
@@ -25,7 +25,7 @@ PARAM = DLPreprocessParam(image_width=96, image_height=64)
 
 
 def preprocessed(*images: NDArray[np.uint8], param: DLPreprocessParam = PARAM) -> torch.Tensor:
-    return preprocess_dl_samples(images, param, CPU)
+    return preprocess_images(images, param, CPU)
 
 
 def normalised(image: NDArray[np.uint8] | NDArray[np.float64], param: DLPreprocessParam = PARAM) -> NDArray[np.float64]:
@@ -135,7 +135,7 @@ def test_other_arrays_are_refused_by_name(image: NDArray[np.uint8]) -> None:
         ({"deviation_values_normalization": (1.0, 0.0, 1.0)}, "deviations must be positive"),
         ({"mean_values_normalization": (float("nan"), 0.0, 0.0)}, "finite"),
         ({"decode_margin": 0.5}, "greater than or equal to 1"),
-        ({"image_range_min": 0}, "Extra inputs"),
+        ({"image_range_low": 0}, "Extra inputs"),
     ],
 )
 def test_parameters_out_of_range_are_refused(changes: dict[str, object], message: str) -> None:
@@ -181,7 +181,7 @@ def test_trainer_and_service_see_the_same_pixels(
 def test_a_large_jpeg_is_decoded_small_in_both() -> None:
     """Else the parity above would not cover the reduced decoder."""
     data = encoded(ok_picture(np.random.default_rng(0), width=801, height=533), "jpeg")
-    small = decode_image(data, target=PARAM.input_size, margin=PARAM.decode_margin).image
+    small = decode_image(data, target=PARAM.decode_target, margin=PARAM.decode_margin).image
     assert small.shape == (67, 101, 3)
     # Decoded small or whole, a model sees almost the same picture.
     whole = decode_image(data).image

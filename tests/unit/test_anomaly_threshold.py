@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inspector.anomaly.errors import ParameterError, UncalibratedError
-from inspector.anomaly.threshold import threshold_dl_anomaly_results
+from inspector.anomaly.region import decode_region
+from inspector.anomaly.threshold import RegionSize, threshold_dl_anomaly_results
 from inspector.anomaly.types import DLResult, DLSample, Thresholds
 
 THRESHOLDS = Thresholds(classification=0.7, segmentation=0.5, min_area=3)
@@ -100,6 +102,78 @@ def test_the_result_is_changed_in_place_and_keeps_what_was_applied() -> None:
     assert result.anomaly_region is None
 
 
+def test_several_results_are_judged_like_one_each() -> None:
+    samples = [a_sample(), a_sample(128, 64), a_sample()]
+    results = [a_result(0.1), a_result(0.9, spot=0.9), a_result(math.nan)]
+    returned = threshold_dl_anomaly_results(THRESHOLDS, samples, results)
+    assert returned is results
+    alone = [
+        threshold_dl_anomaly_results(THRESHOLDS, sample, replace(result))
+        for sample, result in zip(samples, results, strict=True)
+    ]
+    for found, expected in zip(results, alone, strict=True):
+        assert (found.anomaly_class, found.anomaly_class_id) == (expected.anomaly_class, expected.anomaly_class_id)
+        assert found.anomaly_region == expected.anomaly_region
+    assert [result.anomaly_class for result in results] == ["ok", "nok", "nok"]
+    assert threshold_dl_anomaly_results(THRESHOLDS, [], []) == []
+
+
+def test_the_region_in_model_size_has_the_pixels_of_the_map() -> None:
+    for sample in (a_sample(), a_sample(640, 320)):
+        region = threshold_dl_anomaly_results(
+            THRESHOLDS, sample, a_result(0.9, spot=0.875), region_size="model"
+        ).anomaly_region
+        assert region is not None
+        assert (region.width, region.height, region.area) == (64, 32, 8)
+        expected = np.zeros((32, 64), np.bool_)
+        expected[10:12, 20:24] = True
+        np.testing.assert_array_equal(decode_region(region), expected)
+
+
+@pytest.mark.parametrize(
+    ("size", "model_min_area", "given", "is_found"),
+    [
+        # The spot has 8 pixels of the map; in a picture ten times as wide and high each stands for a hundred.
+        ("model", 800, None, True),
+        ("model", 900, None, False),
+        ("model", 1, 8, True),
+        ("model", 1, 9, False),
+        ("original", 1, 500, True),
+        ("original", 1, 2000, False),
+        ("original", 2000, 1, True),
+    ],
+)
+def test_min_area_is_in_pixels_of_the_region(
+    size: RegionSize, model_min_area: int, given: int | None, *, is_found: bool
+) -> None:
+    thresholds = THRESHOLDS.model_copy(update={"min_area": model_min_area})
+    result = threshold_dl_anomaly_results(
+        thresholds, a_sample(640, 320), a_result(0.9, spot=0.9), region_size=size, min_area=given
+    )
+    assert (result.anomaly_region is not None) == is_found
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"region_size": "input"}, "region_size must be original or model, got 'input'"),
+        ({"min_area": 0}, "min_area must be at least 1 pixel, got 0"),
+    ],
+)
+def test_other_refusals(options: dict[str, Any], message: str) -> None:
+    results = [a_result(0.1), a_result(0.9)]
+    with pytest.raises(ParameterError, match=message):
+        threshold_dl_anomaly_results(THRESHOLDS, [a_sample(), a_sample()], results, **options)
+    assert [result.anomaly_class for result in results] == [None, None]
+
+
+def test_samples_and_results_must_be_as_many() -> None:
+    with pytest.raises(ParameterError, match="1 samples do not go with 2 results; give one for each"):
+        threshold_dl_anomaly_results(THRESHOLDS, [a_sample()], [a_result(0.1), a_result(0.1)])
+    with pytest.raises(ParameterError, match="give one sample with one result, or as many samples as results"):
+        threshold_dl_anomaly_results(THRESHOLDS, [a_sample()], a_result(0.1))  # type: ignore[call-overload]
+
+
 @pytest.mark.parametrize("source", [None, AModel(None)])
 def test_no_verdict_without_calibration(source: AModel | None) -> None:
     result = a_result(0.1)
@@ -113,5 +187,5 @@ def test_no_verdict_without_calibration(source: AModel | None) -> None:
 def test_thresholds_outside_their_range_are_refused(name: str, value: float) -> None:
     result = a_result(0.1)
     with pytest.raises(ParameterError, match=f"{name} must be greater than 0 and less than 1, got {value}"):
-        threshold_dl_anomaly_results(THRESHOLDS, a_sample(), result, **{name: value})
+        threshold_dl_anomaly_results(THRESHOLDS, a_sample(), result, **{name: value})  # type: ignore[call-overload]
     assert result.anomaly_class is None

@@ -134,7 +134,7 @@ def test_each_image_is_embedded_once_and_in_order(paths: list[Path]) -> None:
     assert embedded.shape == (21, 4, 8, 16)
     assert embedded.dtype == torch.float32
     for index in (0, 9, 20):
-        alone = network.embed([decode_image(paths[index].read_bytes(), target=PARAM.input_size).image])
+        alone = network.embed([decode_image(paths[index].read_bytes(), target=PARAM.decode_target).image])
         torch.testing.assert_close(embedded[index], alone[0], rtol=1e-4, atol=1e-5)
     assert told == [("features", 8, 21), ("features", 16, 21), ("features", 21, 21)]
 
