@@ -22,13 +22,7 @@ from inspector.anomaly.region import resize_anomaly_image
 from inspector.anomaly.types import DLPreprocessParam
 from inspector.anomaly.weights import SOURCES
 from trainer.apply import score_images
-from trainer.calibrate import (
-    ThresholdEstimate,
-    compute_dl_anomaly_thresholds,
-    image_distances,
-    out_of_fold_distances,
-    scale_and_thresholds,
-)
+from trainer.calibrate import image_distances, out_of_fold_distances, scale_and_thresholds
 from trainer.config import FitSettings
 from trainer.dataset import READ_LIMITS, DLDataset, DLDatasetSample, read_dl_dataset_anomaly, trained_geometry
 from trainer.errors import DatasetError, OutputError
@@ -40,6 +34,7 @@ from trainer.outcome import FitOutcome
 from trainer.progress import StageProgress
 from trainer.report import Calibration, Picture, Report, render_report, shrink
 from trainer.split import DLSplit, split_dl_dataset
+from trainer.threshold_estimate import OkOnlyParam, ThresholdEstimate, estimate_threshold
 
 REPORT_NAME = "report.html"
 MIN_AREA_SHARE = 1e-4
@@ -84,7 +79,7 @@ def run_fit(settings: FitSettings, progress: StageProgress) -> FitOutcome:
     )
     split = split_dl_dataset(dataset, seed=settings.seed, max_train=settings.max_train)
     fitted, distances = _fit_and_calibrate(settings, split, progress)
-    estimate = compute_dl_anomaly_thresholds(distances, max_false_rejects=settings.max_false_rejects)
+    estimate = estimate_threshold(distances, OkOnlyParam(max_false_rejects=settings.max_false_rejects))
     model = _assemble(settings, split.dataset, fitted, estimate)
     calibration = _calibration(split, model, estimate, distances)
     tested = _test(model, split, progress)
