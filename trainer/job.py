@@ -29,7 +29,7 @@ from trainer.errors import DatasetError, OutputError
 from trainer.evaluate import EvaluationResult, PixelAuroc, evaluate_dl_model
 from trainer.features import build_network, default_input_size, extract_features, read_samples
 from trainer.fit import DLTrainParam, create_dl_train_param, train_dl_model
-from trainer.gallery import ScoredSample, draw_picture, gallery
+from trainer.gallery import ScoredSample, draw_picture, gallery, glance
 from trainer.outcome import FitOutcome
 from trainer.progress import StageProgress
 from trainer.report import Calibration, Picture, Report, render_report, shrink
@@ -280,7 +280,14 @@ def _report(
 ) -> Report:
     dataset = split.dataset
 
+    drawn: dict[int, Picture] = {}
+
     def draw(scored: ScoredSample) -> Picture:
+        if scored.sample.image_id not in drawn:
+            drawn[scored.sample.image_id] = draw_anew(scored)
+        return drawn[scored.sample.image_id]
+
+    def draw_anew(scored: ScoredSample) -> Picture:
         path = dataset.image_path(scored.sample)
         (image,) = score_images(model, [path])
         if image.result is None:
@@ -306,6 +313,7 @@ def _report(
         test_nok=by_label["nok"],
         evaluation=tested.evaluation,
         rows=gallery(tested.scored, held_out, draw),
+        grid=glance(tested.scored, draw),
         warnings=outcome.warnings,
         notes=outcome.notes,
         parameters=[
