@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
-
 from inspector.anomaly.bundle import read_dl_model
 from inspector.anomaly.cores import usable_cores
 from inspector.anomaly.draw import draw_region_outlines, heat_map_overlay
@@ -25,6 +23,7 @@ from trainer.config import ApplySettings
 from trainer.dataset import READ_LIMITS
 from trainer.errors import DatasetError, OutputError
 from trainer.layout import IMAGE_SUFFIXES
+from trainer.png import write_png
 from trainer.progress import StageProgress
 
 BATCH_SIZE = 8
@@ -181,14 +180,7 @@ def write_picture(target: Path, source: Path, result: DLResult) -> None:
     picture = heat_map_overlay(image, result.anomaly_image, threshold=result.segmentation_threshold, view=result.view)
     if result.anomaly_region is not None:
         picture = draw_region_outlines(picture, result.anomaly_region)
-    is_coded, content = cv2.imencode(".png", picture[..., ::-1])
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not is_coded:
-            raise OutputError(f"cannot code {target} as PNG")
-        target.write_bytes(content.tobytes())
-    except OSError as error:
-        raise OutputError(f"cannot write the picture {target}: {error.strerror}") from error
+    write_png(target, picture)
 
 
 def verdicts_as_json(bundle: Path, verdicts: Sequence[ImageVerdict]) -> dict[str, Any]:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from inspector.anomaly.draw import REGION_COLOUR, draw_region_outlines, heat_map_overlay
 from inspector.anomaly.types import DLResult
 from trainer.dataset import DLDatasetSample
+from trainer.outline import outline_mask
 from trainer.report import Picture, PictureRow, shrink
 
 PICTURES_IN_A_ROW = 6
-TRUTH_COLOUR = (64, 224, 208)
+PICTURES_AT_A_GLANCE = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,24 @@ def gallery(
     return [PictureRow(title, text, [draw(s) for s in chosen]) for title, text, chosen in rows if chosen]
 
 
+def glance(test: Sequence[ScoredSample], draw: Draw, *, count: int = PICTURES_AT_A_GLANCE) -> list[Picture]:
+    """Draw test images from the lowest score to the highest; of more than `count`, every so-manieth of each class."""
+    by_score = _highest(test)[::-1]
+    classes = [[s for s in by_score if s.sample.image_label == label] for label in ("ok", "nok")]
+    shares = [round(count * len(members) / max(len(by_score), 1)) for members in classes]
+    if len(by_score) > count:
+        # Both classes are seen, however rare one is.
+        classes = [_evenly(members, max(share, 1)) for members, share in zip(classes, shares, strict=True)]
+    chosen = {id(sample) for members in classes for sample in members}
+    return [draw(sample) for sample in by_score if id(sample) in chosen]
+
+
+def _evenly(samples: Sequence[ScoredSample], count: int) -> list[ScoredSample]:
+    """`count` of them, the first and the last among these."""
+    places = np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int)
+    return [samples[place] for place in places]
+
+
 def _highest(samples: Sequence[ScoredSample]) -> list[ScoredSample]:
     """From the highest score to the lowest; what has no finite score comes first, as it is nok."""
     return sorted(samples, key=lambda s: s.anomaly_score if np.isfinite(s.anomaly_score) else np.inf, reverse=True)
@@ -81,7 +99,7 @@ def draw_picture(
     small = shrink(image)
     outlined = small
     if mask is not None and mask.any():
-        outlined = _outline(outlined, mask)
+        outlined = outline_mask(outlined, mask)
     if result.anomaly_region is not None:
         outlined = draw_region_outlines(outlined, result.anomaly_region, REGION_COLOUR)
     return Picture(
@@ -94,13 +112,3 @@ def draw_picture(
             small, result.anomaly_image, threshold=result.segmentation_threshold, view=result.view
         ),
     )
-
-
-def _outline(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """The image with the contours of a mask of its original size."""
-    height, width = image.shape[:2]
-    # Averaging keeps a mark of which less than a pixel is left.
-    shrunk = cv2.resize(mask.astype(np.float32), (width, height), interpolation=cv2.INTER_AREA) > 0
-    contours, _ = cv2.findContours(shrunk.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    picture = np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image.copy()  # noqa: PLR2004 - gray
-    return np.asarray(cv2.drawContours(picture, contours, -1, TRUTH_COLOUR, 2, cv2.LINE_AA), dtype=np.uint8)

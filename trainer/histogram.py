@@ -14,12 +14,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.ticks import nice_ticks
+
 WIDTH = 960
 _LEFT, _RIGHT, _TOP, _AXIS = 186, 18, 34, 46
 _ROW, _ROW_GAP = 92, 20
 _BINS = 48
 _CAPTION, _SHORT_CAPTION = 260, 100
-_NICE = (1.0, 2.0, 5.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +99,11 @@ def _draw_row(row: HistogramRow, edges: NDArray[np.float64], base: float, scale:
 
 
 def _draw_axis(low: float, high: float, scale: float, bottom: float) -> list[str]:
-    rough = (high - low) / 7
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * nice for nice in _NICE if power * nice >= rough)
-    digits = max(0, -math.floor(math.log10(step)))
     parts = []
-    for index in range(math.ceil(low / step), math.floor(high / step) + 1):
-        x = _LEFT + (index * step - low) * scale
+    for value, text in nice_ticks(low, high):
+        x = _LEFT + (value - low) * scale
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{bottom}"/>')
-        parts.append(
-            f'<text class="tick" x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{index * step:.{digits}f}</text>'
-        )
+        parts.append(f'<text class="tick" x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{text}</text>')
     middle = _LEFT + (WIDTH - _LEFT - _RIGHT) / 2
     parts.append(f'<text class="axis" x="{middle}" y="{bottom + 40}" text-anchor="middle">anomaly score</text>')
     return parts

@@ -23,13 +23,7 @@ from inspector.anomaly.model_param import OWN_PARAMETERS
 from inspector.anomaly.types import DLPreprocessParam
 from inspector.anomaly.weights import SOURCES
 from trainer.apply import score_images
-from trainer.calibrate import (
-    ThresholdEstimate,
-    compute_dl_anomaly_thresholds,
-    image_distances,
-    out_of_fold_distances,
-    scale_and_thresholds,
-)
+from trainer.calibrate import image_distances, out_of_fold_distances, scale_and_thresholds
 from trainer.config import FitSettings
 from trainer.dataset import READ_LIMITS, DLDataset, DLDatasetSample, read_dl_dataset_anomaly, trained_geometry
 from trainer.errors import DatasetError, OutputError
@@ -37,11 +31,12 @@ from trainer.evaluate import evaluate_dl_model
 from trainer.evaluation import EvaluationResult
 from trainer.features import build_network, default_input_size, extract_features, read_samples
 from trainer.fit import DLTrainParam, create_dl_train_param, train_dl_model
-from trainer.gallery import ScoredSample, draw_picture, gallery
+from trainer.gallery import ScoredSample, draw_picture, gallery, glance
 from trainer.outcome import FitOutcome
 from trainer.progress import StageProgress
 from trainer.report import Calibration, Picture, Report, render_report, shrink
 from trainer.split import DLSplit, SplitParam, split_dl_dataset
+from trainer.threshold_estimate import OkOnlyParam, ThresholdEstimate, estimate_threshold
 
 REPORT_NAME = "report.html"
 MIN_AREA_SHARE = 1e-4
@@ -86,7 +81,7 @@ def run_fit(settings: FitSettings, progress: StageProgress) -> FitOutcome:
     )
     split = split_dl_dataset(dataset, seed=settings.seed, param=SplitParam(max_train=settings.max_train))
     fitted, distances = _fit_and_calibrate(settings, split, progress)
-    estimate = compute_dl_anomaly_thresholds(distances, max_false_rejects=settings.max_false_rejects)
+    estimate = estimate_threshold(distances, OkOnlyParam(max_false_rejects=settings.max_false_rejects))
     model = _assemble(settings, split.dataset, fitted, estimate)
     calibration = _calibration(split, model, estimate, distances)
     tested = _test(model, split, progress)
@@ -278,7 +273,14 @@ def _report(
 ) -> Report:
     dataset = split.dataset
 
+    drawn: dict[int, Picture] = {}
+
     def draw(scored: ScoredSample) -> Picture:
+        if scored.sample.image_id not in drawn:
+            drawn[scored.sample.image_id] = draw_anew(scored)
+        return drawn[scored.sample.image_id]
+
+    def draw_anew(scored: ScoredSample) -> Picture:
         path = dataset.image_path(scored.sample)
         (image,) = score_images(model, [path])
         if image.result is None:
@@ -304,6 +306,7 @@ def _report(
         test_nok=by_label["nok"],
         evaluation=tested.evaluation,
         rows=gallery(tested.scored, held_out, draw),
+        grid=glance(tested.scored, draw),
         warnings=outcome.warnings,
         notes=outcome.notes,
         parameters=[

@@ -17,14 +17,18 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from trainer.curves import score_curves, training_curve
 from trainer.errors import OutputError
 from trainer.evaluation import EvaluationResult
 from trainer.histogram import HistogramRow, score_histogram
 from trainer.layout import ImageLabel
+from trainer.pies import pie_charts, precision_shares, recall_shares
 from trainer.split import CalibrationMethod
 
 PICTURE_SIDE = 480
 """Longest side of an inlined picture, pixels."""
+THUMBNAIL_SIDE = 220
+"""The same of a picture in the grid."""
 _JPEG_QUALITY = 86
 _WIDE = 1.25
 _UNKNOWN = "\u2013"
@@ -98,6 +102,12 @@ class Report:
     test_nok: Sequence[float] = ()
     evaluation: EvaluationResult | None = None
     rows: Sequence[PictureRow] = ()
+    grid: Sequence[Picture] = ()
+    """Test images at a glance, small."""
+    training_errors: Sequence[float] = ()
+    """The error of each epoch, of a detector that is trained over epochs."""
+    best_epoch: int | None = None
+    """Counted from 1; the one with the least error where None."""
     warnings: Sequence[str] = ()
     notes: Sequence[str] = ()
     parameters: Facts = ()
@@ -142,6 +152,33 @@ class Report:
             rows.append(("average precision of anomalous pixels", as_figure(evaluation.pixel_ap)))
         return rows
 
+    @property
+    def score_curves(self) -> Markup:
+        """What each threshold would cost, as SVG; empty unless both classes were tested."""
+        if not (_has_finite(self.test_ok) and _has_finite(self.test_nok)):
+            return Markup()
+        curves = score_curves(self.test_ok, self.test_nok, [self.calibration.classification_threshold])
+        return Markup(curves)  # noqa: S704 - the module escapes what it is given
+
+    @property
+    def training_curve(self) -> Markup:
+        """The error by epoch as SVG; empty where there is none."""
+        if not _has_finite(self.training_errors):
+            return Markup()
+        return Markup(training_curve(self.training_errors, best_epoch=self.best_epoch))  # noqa: S704 - as above
+
+    @property
+    def pies(self) -> Sequence[tuple[str, Markup]]:
+        """Titles and pie charts of precision and recall; none without test images."""
+        if self.evaluation is None:
+            return ()
+        matrix = self.evaluation.absolute_confusion_matrix
+        charts = (
+            ("Precision: right among those called so", precision_shares(matrix)),
+            ("Recall: right among those that are so", recall_shares(matrix)),
+        )
+        return [(title, Markup(pie_charts(shares, title))) for title, shares in charts]  # noqa: S704 - as above
+
     def position(self, score: float) -> float:
         """Where a score lies between the lowest and the highest of the page, in percent."""
         threshold = self.calibration.classification_threshold
@@ -150,6 +187,10 @@ class Report:
         low, high = min(finite), max(finite)
         share = (score - low) / (high - low) if high > low and math.isfinite(score) else 1.0
         return 100 * min(max(share, 0.0), 1.0)
+
+
+def _has_finite(values: Sequence[float]) -> bool:
+    return any(math.isfinite(value) for value in values)
 
 
 def _reached(scores: Sequence[float], threshold: float, verb: str) -> str:
@@ -166,6 +207,7 @@ def render_report(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": as_percent, "figure": as_figure, "data_uri": _data_uri, "shape": _shape}
+    environment.filters["thumbnail"] = lambda image: _data_uri(shrink(image, THUMBNAIL_SIDE))
     return environment.get_template("report.html.jinja").render(report=report)
 
 

@@ -11,9 +11,10 @@ from inspector.anomaly.threshold import Thresholds, threshold_dl_anomaly_results
 from inspector.anomaly.types import DLResult, DLSample
 from trainer.dataset import DLDatasetSample
 from trainer.evaluation import evaluate_scores
-from trainer.gallery import TRUTH_COLOUR, ScoredSample, draw_picture, gallery
+from trainer.gallery import ScoredSample, draw_picture, gallery, glance
 from trainer.layout import ImageLabel
 from trainer.outcome import FitOutcome
+from trainer.outline import TRUTH_COLOUR
 from trainer.report import Calibration, Picture
 
 BLANK = np.zeros((4, 4, 3), np.uint8)
@@ -49,6 +50,17 @@ def test_held_out_images_stand_in_where_no_ok_image_is_tested() -> None:
     assert [[p.name for p in row.pictures] for row in rows] == [["h1", "h0"]]
     assert "held-out" in rows[0].text
     assert gallery([], [], blank) == []
+
+
+def test_a_glance_at_the_test_images_shows_both_classes_by_score() -> None:
+    ok = [scored(f"ok{i:02}", "ok", i / 100) for i in range(50)]
+    nok = [scored("rare", "nok", 0.9)]
+    shown = [p.name for p in glance([*nok, *ok], blank, count=10)]
+    assert shown == [*sorted(shown[:-1]), "rare"]
+    assert (shown[0], shown[-2]) == ("ok00", "ok49")
+    assert len(shown) in {10, 11}
+    assert [p.name for p in glance([*nok, *ok[:3]], blank, count=10)] == ["ok00", "ok01", "ok02", "rare"]
+    assert glance([], blank) == []
 
 
 @pytest.mark.parametrize("score", [math.nan, math.inf])

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
+import base64
 import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
+import cv2
 import numpy as np
 import pytest
 
 from trainer.evaluation import evaluate_scores
 from trainer.histogram import HistogramRow, score_histogram
 from trainer.pixel_measures import PixelMeasures
-from trainer.report import Calibration, Picture, PictureRow, Report, render_report, shrink
+from trainer.report import THUMBNAIL_SIDE, Calibration, Picture, PictureRow, Report, render_report, shrink
 
 CALIBRATION = Calibration(
     method="out_of_fold",
@@ -158,6 +160,45 @@ def test_a_measure_is_never_rounded_up_to_perfect(value: float, shown: str) -> N
 def test_rates_keep_the_digits_that_matter(bound: float, shown: str) -> None:
     page = render_report(replace(report(), calibration=replace(CALIBRATION, false_reject_bound=bound)))
     assert f"<dt>False-reject bound</dt><dd>{shown}\u00a0%</dd>" in page
+
+
+def test_matrix_says_counts_and_shares_of_each_true_class() -> None:
+    cells = re.findall(r'<td class="(\w*)">(\d+)<small>([^<]+)</small>', render_report(report()))
+    assert [(style, count, share.replace("\u00a0", " ")) for style, count, share in cells] == [
+        ("right", "1", "50 %"), ("wrong", "1", "33.3 %"), ("wrong", "1", "50 %"), ("right", "2", "66.7 %"),
+    ]  # fmt: skip
+
+
+def test_page_shows_the_training_error_where_there_is_one() -> None:
+    assert "Training error" not in render_report(report())
+    page = render_report(replace(report(), training_errors=(0.4, 0.1, 0.2)))
+    assert "best: 0.1 in epoch 2" in page
+    page = render_report(replace(report(), training_errors=(0.4, 0.1, 0.2), best_epoch=3))
+    assert "best: 0.2 in epoch 3" in page
+
+
+def test_page_shows_curves_and_pies_of_a_test_set_only() -> None:
+    page = render_report(report())
+    assert page.count('class="histogram pies"') == 2
+    assert "What another threshold would cost" in page
+    without = render_report(report(with_test=False))
+    assert 'class="histogram pies"' not in without
+    assert "What another threshold would cost" not in without
+    only_ok = replace(report(), test_nok=(), evaluation=evaluate_scores([0.2, 0.55], ["ok", "ok"], 0.5))
+    assert "What another threshold would cost" not in render_report(only_ok)
+
+
+def test_grid_frames_wrong_verdicts_and_holds_small_pictures() -> None:
+    image = np.zeros((900, 600, 3), np.uint8)
+    grid = (photo("a.png", "ok", 0.2), photo("b.png", "ok", 0.55), Picture("c.png", "nok", 0.9, True, image, image))
+    page = render_report(replace(report(), rows=(), grid=grid))
+    assert page.count('<figure class="tile wrong"') == 1
+    assert page.count('<figure class="tile ') == 3
+    assert all(link.startswith("data:image/jpeg;base64,") for link in read(page).loaded)
+    coded = base64.b64decode(read(page).loaded[2].split(",")[1])
+    decoded = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_COLOR)
+    assert decoded is not None
+    assert max(decoded.shape) == THUMBNAIL_SIDE
 
 
 def test_pictures_are_shrunk_to_fit() -> None:

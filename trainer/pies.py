@@ -1,0 +1,102 @@
+"""Pie charts of precision and recall as inline SVG; a class without images is said to have none."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from html import escape
+from typing import Literal
+
+from trainer.errors import SettingsError
+
+Matrix = tuple[tuple[int, int], tuple[int, int]]
+"""Rows are predicted, columns are true: ((ok as ok, nok as ok), (ok as nok, nok as nok)), as HALCON has it."""
+
+ClassName = Literal["ok", "nok"]
+
+_WIDTH, _HEIGHT, _RADIUS = 440, 200, 64
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """`right` of `total`: of the images called so (precision), or of those that are so (recall)."""
+
+    name: ClassName
+    right: int
+    total: int
+
+    @property
+    def rate(self) -> float | None:
+        """None of nothing."""
+        return self.right / self.total if self.total else None
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        if self.rate is None:
+            return "no image"
+        percent = f"{100 * self.rate:.1f}".removesuffix(".0")
+        return f"{percent}\u00a0% ({self.right} of {self.total})"
+
+
+def precision_shares(matrix: Matrix) -> tuple[Share, Share]:
+    """How many of the images called ok, and called nok, are so.
+
+    Raises:
+        SettingsError: A count is negative.
+    """
+    (ok, missed), (rejected, nok) = check_matrix(matrix)
+    return Share("ok", ok, ok + missed), Share("nok", nok, rejected + nok)
+
+
+def recall_shares(matrix: Matrix) -> tuple[Share, Share]:
+    """How many of the ok images, and of the nok images, are called so.
+
+    Raises:
+        SettingsError: A count is negative.
+    """
+    (ok, missed), (rejected, nok) = check_matrix(matrix)
+    return Share("ok", ok, ok + rejected), Share("nok", nok, missed + nok)
+
+
+def check_matrix(matrix: Matrix) -> Matrix:
+    """The matrix, if its counts are ones.
+
+    Raises:
+        SettingsError: A count is negative.
+    """
+    if min(count for row in matrix for count in row) < 0:
+        raise SettingsError(f"a confusion matrix counts images, got {matrix}; give counts of 0 and more")
+    return matrix
+
+
+def pie_charts(shares: tuple[Share, Share], title: str) -> str:
+    """One pie for each class; colours come from the page's style sheet.
+
+    Returns:
+        An `<svg>` element without external references.
+    """
+    parts = [f'<svg class="histogram pies" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(title)}">']
+    for index, share in enumerate(shares):
+        x, y = _WIDTH * (1 + 2 * index) / 4, 82
+        parts += _pie(share, x, y)
+        parts.append(
+            f'<text class="row-title {share.name}" x="{x}" y="{y + 90}" text-anchor="middle">{share.name}</text>'
+        )
+        parts.append(
+            f'<text class="row-detail" x="{x}" y="{y + 110}" text-anchor="middle">{escape(share.label)}</text>'
+        )
+    return "\n".join([*parts, "</svg>"])
+
+
+def _pie(share: Share, x: float, y: float) -> list[str]:
+    rate = share.rate
+    circle = f'cx="{x}" cy="{y}" r="{_RADIUS}"'
+    if rate is None:
+        return [f'<circle class="slice none" {circle}/>']
+    if rate in {0.0, 1.0}:
+        return [f'<circle class="slice {"wrong" if rate == 0 else share.name}" {circle}/>']
+    angle = 2 * math.pi * rate
+    end_x, end_y = x + _RADIUS * math.sin(angle), y - _RADIUS * math.cos(angle)
+    arc = f"M {x} {y} L {x} {y - _RADIUS} A {_RADIUS} {_RADIUS} 0 {int(angle > math.pi)} 1 {end_x:.2f} {end_y:.2f} Z"
+    return [f'<circle class="slice wrong" {circle}/>', f'<path class="slice {share.name}" d="{arc}"/>']

@@ -1,0 +1,251 @@
+"""compute_dl_anomaly_thresholds: score a data set's calibration images with a trained model and lay the thresholds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.anomaly.model import AnomalyModel, apply_dl_model
+from inspector.anomaly.types import DLResult, ScoreScale, Thresholds
+from trainer.dataset import DLDataset, DLDatasetSample
+from trainer.errors import CalibrationError
+from trainer.features import read_samples
+from trainer.progress import StageProgress
+from trainer.threshold_estimate import OkOnlyParam, ThresholdEstimate, estimate_threshold
+from trainer.threshold_halcon import PixelStatistics, halcon_image_thresholds, halcon_segmentation_threshold
+
+ThresholdMethod = Literal["ok_only", "halcon", "halcon_corrected"]
+
+_BELOW_1 = math.nextafter(1.0, 0.0)
+
+
+class ThresholdParam(OkOnlyParam):
+    """How `compute_dl_anomaly_thresholds` works; rate, confidence and rule are those of the method "ok_only".
+
+    Attributes:
+        method: "ok_only" needs no nok image and states a false-reject bound. "halcon" gives HALCON's values, its
+            off-by-one and its rounding included; "halcon_corrected" the same thresholds counted as verdicts are given.
+        use_ok_samples_only: HALCON's methods give the highest ok score alone, whatever nok images there are.
+        segmentation: "classification" cuts the map at the image threshold; "halcon" at mean + 4 standard deviations
+            of the validation pixels. "auto" follows the method.
+        image_split: Where the ok images come from. HALCON takes "test", which the evaluation then uses again: a leak,
+            of which the result warns.
+    """
+
+    method: ThresholdMethod = "ok_only"
+    use_ok_samples_only: bool = False
+    segmentation: Literal["auto", "classification", "halcon"] = "auto"
+    image_split: Literal["validation", "test"] = "validation"
+
+    @property
+    def is_pixel_rule(self) -> bool:
+        """Whether the segmentation threshold comes from pixels."""
+        return self.segmentation == "halcon" or (self.segmentation == "auto" and self.method != "ok_only")
+
+    @property
+    def is_nok_used(self) -> bool:
+        """Whether scores of nok images take part."""
+        return self.method != "ok_only" and not self.use_ok_samples_only
+
+
+@dataclass(slots=True)
+class CalibrationScores:
+    """What thresholds are estimated from: scores of images that the model was not fitted on.
+
+    Attributes:
+        ok: anomaly_score of each ok image, in [0, 1).
+        nok: The same of nok images.
+        pixels: Statistics of anomaly images, where the segmentation threshold comes from them.
+        n_test: How many of the scores are of test images.
+    """
+
+    ok: list[float] = field(default_factory=list)
+    nok: list[float] = field(default_factory=list)
+    pixels: PixelStatistics = field(default_factory=PixelStatistics)
+    n_test: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AnomalyThresholds:
+    """The thresholds found, in scores.
+
+    Attributes:
+        classification: The one to use, the last of `image_thresholds`.
+        image_thresholds: HALCON's tuple, [max ok, min nok, intermediate], or one value.
+        estimate: The bound and its reasons; None with HALCON's methods, which have none.
+        warnings: Sentences for the user.
+    """
+
+    method: ThresholdMethod
+    classification: float
+    segmentation: float
+    image_thresholds: tuple[float, ...]
+    estimate: ThresholdEstimate | None
+    n_ok: int
+    n_nok: int
+    warnings: tuple[str, ...]
+
+    def as_thresholds(self, *, min_area: int = 1) -> Thresholds:
+        """The thresholds for a model (`model.thresholds`), just below 1 where they reach it.
+
+        Raises:
+            CalibrationError: One is 0, which every score reaches.
+        """
+        for name, value in (("classification", self.classification), ("segmentation", self.segmentation)):
+            if value <= 0:
+                raise CalibrationError(
+                    f"the {name} threshold is {value}, which every score reaches: the calibration scores are all 0; "
+                    "check that the model is trained and the images show the part"
+                )
+        return Thresholds(
+            classification=min(self.classification, _BELOW_1),
+            segmentation=min(self.segmentation, _BELOW_1),
+            min_area=min_area,
+        )
+
+
+def compute_dl_anomaly_thresholds(
+    model: AnomalyModel,
+    dataset: DLDataset,
+    param: ThresholdParam | None = None,
+    *,
+    domain: NDArray[np.bool_] | None = None,
+    progress: StageProgress | None = None,
+) -> AnomalyThresholds:
+    """Estimate thresholds from the images of a divided data set, as HALCON's procedure of that name.
+
+    ok images are those of `param.image_split`. HALCON's methods take nok images from any split, and the pixels of all
+    validation images; the others only ok ones.
+
+    Args:
+        model: Trained; it need not have thresholds yet, and is not changed.
+        dataset: Divided by `split_dl_dataset`, so that the model has not seen the images of these splits.
+        param: The defaults where None.
+        domain: (image_height, image_width) of the model, True where pixels count; None counts all.
+        progress: Told of each batch.
+
+    Raises:
+        CalibrationError: The model is none, the data set is not divided, a split has no ok image, or a score is of no
+            use; says the mend.
+        GeometryError: An image is unlike those that the model was trained with.
+        DatasetError: An image cannot be read any more.
+    """
+    param = ThresholdParam() if param is None else param
+    if not isinstance(model, AnomalyModel):
+        raise CalibrationError(
+            f"thresholds need a trained model of type anomaly_detection, got {type(model).__name__}; train it first"
+        )
+    samples = _select(dataset, param)
+    found = CalibrationScores()
+    done = 0
+    paths = [dataset.image_path(sample) for sample in samples]
+    for batch in read_samples(paths, model.preprocess_param):
+        for image in batch:
+            model.check_geometry(image)
+        for result in apply_dl_model(model, batch):
+            _count(found, samples[done], result, param, domain)
+            done += 1
+        if progress is not None:
+            progress("thresholds", done, len(samples))
+    return estimate_anomaly_thresholds(found, param, scale=model.scale)
+
+
+def estimate_anomaly_thresholds(
+    scores: CalibrationScores, param: ThresholdParam | None = None, *, scale: ScoreScale
+) -> AnomalyThresholds:
+    """Estimate thresholds from scores that are there already.
+
+    Args:
+        scores: None of an image that the scoring model was fitted on.
+        param: The defaults where None.
+        scale: Of the model that gave the scores: the tail model works on raw distances.
+
+    Raises:
+        CalibrationError: There are too few scores, or one is of no use.
+    """
+    param = ThresholdParam() if param is None else param
+    warnings = [_leak(scores.n_test)] if scores.n_test else []
+    estimate: ThresholdEstimate | None = None
+    image_thresholds: tuple[float, ...]
+    if param.method == "ok_only":
+        estimate = estimate_threshold([scale.to_distance(_finite(score)) for score in scores.ok], param)
+        image_thresholds = (scale.to_score(estimate.distance),)
+        warnings += [estimate.warning] if estimate.warning else []
+    else:
+        nok = scores.nok if param.is_nok_used else []
+        image_thresholds = halcon_image_thresholds(scores.ok, nok, is_parity=param.method == "halcon")
+    classification = image_thresholds[-1]
+    segmentation = halcon_segmentation_threshold(scores.pixels) if param.is_pixel_rule else classification
+    if segmentation >= 1:
+        warnings.append("the segmentation threshold is 1, which no pixel reaches: regions will be empty")
+    return AnomalyThresholds(
+        method=param.method,
+        classification=classification,
+        segmentation=segmentation,
+        image_thresholds=image_thresholds,
+        estimate=estimate,
+        n_ok=len(scores.ok),
+        n_nok=len(scores.nok) if param.is_nok_used else 0,
+        warnings=tuple(warnings),
+    )
+
+
+def _finite(score: float) -> float:
+    if not 0 <= score < 1:
+        raise CalibrationError(f"a score of an ok image is {score}; scores lie in [0, 1)")
+    return score
+
+
+def _leak(count: int) -> str:
+    images = "image" if count == 1 else "images"
+    return (
+        f"leak: {count} test {images} took part in the thresholds, so what the test images say of them is too good; "
+        "judge them on others, or use the method ok_only on the validation split"
+    )
+
+
+def _select(dataset: DLDataset, param: ThresholdParam) -> list[DLDatasetSample]:
+    """The samples that take part, each once."""
+    samples = dataset.samples
+    if all(sample.split is None for sample in samples):
+        raise CalibrationError(f"the data set of {dataset.image_dir} is not divided; call split_dl_dataset first")
+    if param.is_pixel_rule:
+        _require(samples, lambda s: s.split == "validation", "image in the split validation")
+    split = param.image_split
+    _require(samples, lambda s: s.split == split and s.image_label == "ok", f"ok image in the split {split}")
+    return [s for s in samples if _is_scored(s, param) or _is_pixel_source(s, param)]
+
+
+def _require(samples: Sequence[DLDatasetSample], wanted: Callable[[DLDatasetSample], bool], what: str) -> None:
+    if not any(wanted(sample) for sample in samples):
+        raise CalibrationError(f"there is no {what}; give that split a larger share in split_dl_dataset")
+
+
+def _is_scored(sample: DLDatasetSample, param: ThresholdParam) -> bool:
+    if sample.image_label == "ok":
+        return sample.split == param.image_split
+    return param.is_nok_used and sample.split is not None
+
+
+def _is_pixel_source(sample: DLDatasetSample, param: ThresholdParam) -> bool:
+    is_counted = sample.image_label == "ok" or param.method == "halcon"
+    return param.is_pixel_rule and sample.split == "validation" and is_counted
+
+
+def _count(
+    found: CalibrationScores,
+    sample: DLDatasetSample,
+    result: DLResult,
+    param: ThresholdParam,
+    domain: NDArray[np.bool_] | None,
+) -> None:
+    if _is_scored(sample, param):
+        (found.ok if sample.image_label == "ok" else found.nok).append(result.anomaly_score)
+        found.n_test += sample.split == "test"
+    if _is_pixel_source(sample, param):
+        found.pixels.add(result.anomaly_image, domain)
