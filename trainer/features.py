@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from inspector.anomaly.backbone import BackboneName
-from inspector.anomaly.detectors.base import Embedding, stack_levels
+from inspector.anomaly.detectors.base import Embedding
 from inspector.anomaly.errors import ImageError
 from inspector.anomaly.image import decode_image
 from inspector.anomaly.model import FeatureNetwork
@@ -92,11 +92,12 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     grid_level: int,
     dims: int,
     seed: int,
+    keep_fine: bool = False,
     device: str = "cpu",
 ) -> FeatureNetwork:
     """Load the backbone and measure the embedding's scales on some of the training images.
 
-    Each level is divided by the root mean square of its feature vectors' norms, so that all weigh alike, and the
+    Each projected level is divided by the root mean square of its feature vectors' norms, so that all weigh alike, and the
     stacked levels are projected to `dims` dimensions by a random orthonormal matrix.
 
     Args:
@@ -107,6 +108,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         grid_level: Index into `levels` of the one that gives the grid.
         dims: Dimensions of the embedding; at least as many as the levels have channels means no reduction.
         seed: Decides the projection and which images are measured.
+        keep_fine: Whether levels finer than the grid are kept beside the projection (`Detector.keeps_fine`).
         device: Where the network runs.
 
     Raises:
@@ -114,15 +116,16 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         WeightsError: The backbone's weights are missing or altered.
     """
     runtime = TorchRuntime(load_backbone(backbone, levels), torch.device(device))
-    channels = [runtime.backbone.level_channels[level] for level in levels]
-    network = FeatureNetwork(preprocess_param, runtime, Embedding(grid_level, torch.eye(sum(channels))))
+    projected = levels[grid_level:] if keep_fine else levels
+    channels = [runtime.backbone.level_channels[level] for level in projected]
+    raw = Embedding(grid_level, torch.eye(sum(channels)), keep_fine=keep_fine)
+    network = FeatureNetwork(preprocess_param, runtime, raw)
     random = np.random.default_rng(seed)
     chosen = [paths[i] for i in sorted(random.permutation(len(paths))[:SCALE_IMAGES])]
-    squares = torch.zeros(len(levels), dtype=torch.float64)
+    squares = torch.zeros(len(channels), dtype=torch.float64)
     count = 0
     for batch in read_samples(chosen, preprocess_param):
-        features = network.features([sample.image for sample in batch])
-        stacked = stack_levels(features, grid_level).double()
+        stacked = raw.stacked(network.features([sample.image for sample in batch])).double()
         count += stacked[..., 0].numel()
         squares += torch.stack([part.square().sum() for part in torch.split(stacked, channels, dim=-1)]).cpu()
     if not count:
@@ -133,7 +136,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     basis, _ = torch.linalg.qr(torch.randn(sum(channels), dims, generator=generator, dtype=torch.float64))
     per_channel = torch.cat([(1 / scale).expand(n) for scale, n in zip(scales, channels, strict=True)])
     projection = (per_channel[:, None] * basis).float()
-    network.embedding = Embedding(grid_level, projection.to(runtime.device))
+    network.embedding = Embedding(grid_level, projection.to(runtime.device), keep_fine=keep_fine)
     return network
 
 

@@ -31,6 +31,7 @@ from inspector.anomaly.backbone import EfficientNetLite
 from inspector.anomaly.detectors.base import Detector, DetectorName, Embedding, checked
 from inspector.anomaly.detectors.padim import PaDiM
 from inspector.anomaly.detectors.patchcore import PatchCore
+from inspector.anomaly.detectors.student import Student
 from inspector.anomaly.device import available_device
 from inspector.anomaly.errors import AnomalyError, BundleError, ParameterError, StepError
 from inspector.anomaly.manifest import (
@@ -56,7 +57,7 @@ GOLDEN_FILE = "golden.safetensors"
 GOLDEN_TOLERANCE = 1e-3
 """Largest relative difference of a golden sample's raw distance: other kernels round otherwise, other weights do not."""
 
-DETECTORS: dict[DetectorName, type[Detector]] = {"patchcore": PatchCore, "padim": PaDiM}
+DETECTORS: dict[DetectorName, type[Detector]] = {"patchcore": PatchCore, "padim": PaDiM, "student": Student}
 
 
 def write_dl_model(
@@ -201,9 +202,11 @@ def _assemble(
     if broken:  # a clipped activation would hide it
         raise BundleError(f"{BACKBONE_FILE} holds values that are not finite: {', '.join(broken)}")
     stored = tensors[DETECTOR_FILE]
-    if manifest.detector.grid_level >= len(manifest.backbone.levels):
-        raise BundleError(f"grid level {manifest.detector.grid_level} is none of levels {manifest.backbone.levels}")
-    embedding = Embedding(manifest.detector.grid_level, checked(stored, "projection", 2).to(device))
+    grid_level = manifest.detector.grid_level
+    if grid_level >= len(manifest.backbone.levels):
+        raise BundleError(f"grid level {grid_level} is none of levels {manifest.backbone.levels}")
+    projection = checked(stored, "projection", 2).to(device)
+    embedding = Embedding(grid_level, projection, keep_fine=DETECTORS[kind].keeps_fine)
     network = FeatureNetwork(manifest.preprocess_param, TorchRuntime(backbone, device), embedding)
     detector = DETECTORS[kind].from_tensors(stored, device)
     return AnomalyModel(

@@ -216,7 +216,7 @@ class AnomalyModel:
                 f"model {self.name} does not run in torch and cannot be moved; load it on {device} anew"
             )
         detector = type(self.detector).from_tensors(self.detector.tensors(), device)
-        embedding = Embedding(network.embedding.grid_level, network.embedding.projection.to(device))
+        embedding = network.embedding.moved(device)
         # A copy: the runtime takes its backbone over, and half a moved network would be none.
         runtime = TorchRuntime(copy.deepcopy(network.runtime.backbone), device)
         self.network = FeatureNetwork(network.preprocess_param, runtime, embedding)

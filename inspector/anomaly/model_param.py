@@ -27,6 +27,11 @@ INITIAL_MODELS: Final[Mapping[str, DetectorName]] = MappingProxyType(
 )
 """Which detector each initial model is to become."""
 
+DEFAULT_LEVELS: Final[Mapping[DetectorName, tuple[tuple[int, ...], int]]] = MappingProxyType(
+    {"padim": ((4, 6), 0), "patchcore": ((4, 6), 0), "student": ((2, 3, 4, 6), 2)}
+)
+"""`levels` and `grid_level` of each detector: the student predicts levels 2 and 3 from 4 and 6."""
+
 OWN_PARAMETERS: Final[Mapping[DetectorName, tuple[str, ...]]] = MappingProxyType(
     {
         "padim": ("neighbourhood", "neighbour_share", "regularization"),
@@ -48,7 +53,7 @@ class DLModelParam(Parameters):
         type: As in HALCON; there is one.
         detector: What is trained on the backbone's features.
         backbone: The frozen network.
-        levels: Its levels in use, 1 to 7, rising.
+        levels: Its levels in use, 1 to 7, rising; `DEFAULT_LEVELS` of the detector unless given with `grid_level`.
         grid_level: Index into `levels` of the one that gives the grid of positions.
         embedding_dims: Dimensions of a position after the random projection.
         image_width: Of the network's input in pixels, a multiple of 32; larger for small defects.
@@ -114,10 +119,23 @@ class DLModelParam(Parameters):
                 raise ValueError(f"{text!r} is no text that a file can hold: {exc.reason}") from exc
         return dict(value)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _levels_of_detector(cls, values: object) -> object:
+        if isinstance(values, dict) and "levels" not in values and "grid_level" not in values:
+            levels = DEFAULT_LEVELS.get(values.get("detector", "padim"))
+            return values if levels is None else {**values, "levels": levels[0], "grid_level": levels[1]}
+        return values
+
     @model_validator(mode="after")
     def _fits_together(self) -> DLModelParam:
         if self.grid_level >= len(self.levels):
             raise ValueError(f"grid_level {self.grid_level} is an index into levels, which are {self.levels}")
+        if self.detector == "student" and not self.grid_level:
+            raise ValueError(
+                f"a student predicts levels finer than the grid's; give grid_level and levels such as "
+                f"{DEFAULT_LEVELS['student'][1]} and {DEFAULT_LEVELS['student'][0]}"
+            )
         if self.image_range_min >= self.image_range_max:
             raise ValueError(
                 f"image_range_min {self.image_range_min:g} must be less than image_range_max {self.image_range_max:g}"

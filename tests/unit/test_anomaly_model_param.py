@@ -154,7 +154,7 @@ def test_a_parameter_of_another_detector_is_refused(detector: str, name: str) ->
 
 @pytest.mark.parametrize("detector", OWN_PARAMETERS)
 def test_the_parameters_survive_their_json(detector: DetectorName) -> None:
-    param = DLModelParam(detector=detector, levels=(3, 4), meta_data={"a": "b"})
+    param = DLModelParam(detector=detector, levels=(3, 4), grid_level=1, meta_data={"a": "b"})
     assert DLModelParam.model_validate_json(param.model_dump_json()) == param
     assert set(param.own) == set(OWN_PARAMETERS[detector])
 

@@ -18,9 +18,11 @@ class Detector(Protocol):
     """Fitted on the embeddings of ok images; gives a raw distance for every position. Device threads only."""
 
     kind: ClassVar[DetectorName]
+    keeps_fine: ClassVar[bool]
+    """Whether it needs the levels finer than the grid unprojected; see `Embedding`."""
 
     def distances(self, embedded: Tensor) -> Tensor:
-        """(B, h, w, D) float32 -> (B, h, w) float32, at least 0; larger is less like the ok images."""
+        """(B, h, w, D) float32 -> (B, h, w) float32 or finer, at least 0; larger is less like the ok images."""
         ...
 
     def tensors(self) -> dict[str, Tensor]:
@@ -39,25 +41,59 @@ class Embedding:
     Every level is resampled bilinearly to the grid of its coarsest stride but one (`grid_level`), then multiplied by
     one matrix that holds both the levels' scales (so that each level weighs alike) and an orthonormal projection.
 
+    With `keep_fine` only the grid's level and coarser ones are projected. Finer ones lose nothing: they are brought to twice
+    the grid's resolution, each fold of pixels becoming channels, and folded into the grid behind the projection.
+
     Args:
         grid_level: Which of the levels (an index into the features) gives the grid.
-        projection: (C, D) float32, C the sum of the levels' channels.
+        projection: (C, D) float32, C the sum of the channels of the levels that are projected.
+        keep_fine: Whether finer levels are kept as they are.
     """
 
-    def __init__(self, grid_level: int, projection: Tensor) -> None:
+    def __init__(self, grid_level: int, projection: Tensor, *, keep_fine: bool = False) -> None:
         if projection.ndim != 2:  # noqa: PLR2004 - a matrix
             raise ParameterError(f"the projection is a (C, D) matrix, got {tuple(projection.shape)}")
         self.grid_level = grid_level
         self.projection = projection
+        self.keep_fine = keep_fine
+
+    def moved(self, device: torch.device) -> Embedding:
+        """Return the same on another device."""
+        return Embedding(self.grid_level, self.projection.to(device), keep_fine=self.keep_fine)
 
     def __call__(self, features: Sequence[Tensor]) -> Tensor:
-        """Each (B, C', H', W') float32 -> (B, h, w, D) float32."""
-        stacked = stack_levels(features, self.grid_level)
+        """Each (B, C', H', W') float32 -> (B, h, w, D) float32; with `keep_fine` (B, h, w, D + fine)."""
+        stacked = self.stacked(features)
         if stacked.shape[-1] != self.projection.shape[0]:
             raise ParameterError(
                 f"{stacked.shape[-1]} channels do not fit the projection of {self.projection.shape[0]}"
             )
-        return stacked @ self.projection
+        projected = stacked @ self.projection
+        if not self.keep_fine or not self.grid_level:
+            return projected
+        return torch.cat((projected, fold_levels(features, self.grid_level)), dim=-1)
+
+    def stacked(self, features: Sequence[Tensor]) -> Tensor:
+        """What is projected: (B, h, w, C) float32."""
+        if self.keep_fine:
+            return stack_levels(features[self.grid_level :], 0)
+        return stack_levels(features, self.grid_level)
+
+
+def fold_levels(features: Sequence[Tensor], grid_level: int) -> Tensor:
+    """Fold the levels finer than the grid into it without loss: (B, h, w, 4 x their channels at twice its resolution).
+
+    Raises:
+        ParameterError: A level's size is not the grid's times an even number.
+    """
+    grid = features[grid_level].shape[-2:]
+    doubled = []
+    for level in features[:grid_level]:
+        ratio = level.shape[-1] // grid[1]
+        if ratio % 2 or (level.shape[-2], level.shape[-1]) != (ratio * grid[0], ratio * grid[1]):
+            raise ParameterError(f"a level of {tuple(level.shape[-2:])} does not fold into a grid of {tuple(grid)}")
+        doubled.append(functional.pixel_unshuffle(level, ratio // 2))
+    return functional.pixel_unshuffle(torch.cat(doubled, dim=1), 2).permute(0, 2, 3, 1)
 
 
 def stack_levels(features: Sequence[Tensor], grid_level: int) -> Tensor:

@@ -34,6 +34,7 @@ class PaDiM:
     """
 
     kind: ClassVar[DetectorName] = "padim"
+    keeps_fine: ClassVar[bool] = False
 
     def __init__(self, mean: Tensor, whitening: Tensor) -> None:
         if whitening.shape != (*mean.shape, mean.shape[-1]):
@@ -42,6 +43,11 @@ class PaDiM:
         # (P, 1, D) and (P, D, D): one batched product over positions serves the whole batch.
         self._mean = mean.flatten(0, 1)[:, None]
         self._whitening_t = whitening.flatten(0, 1).transpose(1, 2).contiguous()
+
+    @property
+    def dims(self) -> int:
+        """Dimensions of each Gaussian."""
+        return self._mean.shape[-1]
 
     @torch.inference_mode()
     def distances(self, embedded: Tensor) -> Tensor:

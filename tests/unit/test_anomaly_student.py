@@ -1,0 +1,181 @@
+"""The student on generated features: what it learns, what it keeps apart, what it refuses."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from inspector.anomaly.detectors.base import Embedding, fold_levels
+from inspector.anomaly.detectors.padim import PaDiM, fit_padim
+from inspector.anomaly.detectors.student import Student, StudentNetwork, build_student
+from inspector.anomaly.errors import ParameterError
+from inspector.anomaly.model_param import DLModelParam
+
+DEEP, FINE, GRID = 6, 8, (4, 6)
+
+
+def embeddings(count: int, seed: int = 0) -> Tensor:
+    """Deep features that vary smoothly, and fine ones that follow from them."""
+    generator = torch.Generator().manual_seed(seed)
+    smooth = torch.randn((count, 1, 1, DEEP), generator=generator)
+    deep = smooth + 0.02 * torch.randn((count, *GRID, DEEP), generator=generator)
+    fine = torch.tanh(smooth @ torch.linspace(-1, 1, DEEP * FINE).reshape(DEEP, FINE))
+    return torch.cat((deep, fine + 0.02 * torch.randn((count, *GRID, FINE), generator=generator)), dim=-1)
+
+
+def trained(embedded: Tensor, *, steps: int = 150) -> Student:
+    network = build_student(DEEP, FINE, complexity=4, seed=0)
+    network.learn_statistics([embedded[i : i + 8] for i in range(0, len(embedded), 8)])
+    optimiser = torch.optim.AdamW(network.parameters(), lr=5e-3)
+    for _ in range(steps):
+        optimiser.zero_grad()
+        network.errors(embedded).mean().backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    return Student(network, fit_padim(embedded[..., :DEEP]))
+
+
+@pytest.fixture(scope="module")
+def student() -> Student:
+    return trained(embeddings(48))
+
+
+def test_ok_features_are_predicted_and_a_strange_spot_is_not(student: Student) -> None:
+    held_out = embeddings(8, seed=1)
+    error = student._network.errors(held_out)
+    assert error.shape == (8, 2 * GRID[0], 2 * GRID[1])
+    assert float(error.mean()) < 0.3  # 1 is what predicting the mean would give
+    spoilt = held_out.clone()
+    spoilt[:, 1, 2, DEEP:] += 2.0
+    distances = student.distances(spoilt)
+    assert distances.shape == error.shape
+    inside = distances[:, 2:4, 4:6].mean((1, 2))
+    ordinary = student.distances(held_out)
+    assert bool((inside > 1.5 * ordinary[:, 2:4, 4:6].mean((1, 2))).all())
+    elsewhere = torch.ones(distances.shape[1:], dtype=torch.bool)
+    elsewhere[2:4, 4:6] = False
+    # Only fine features were changed: nothing else may move.
+    torch.testing.assert_close(distances[:, elsewhere], ordinary[:, elsewhere])
+
+
+def test_distance_is_the_geometric_mean_of_two_gaussian_and_one_student(student: Student) -> None:
+    embedded = embeddings(3, seed=2)
+    error = student._network.errors(embedded).sqrt()
+    deep = student._gaussian.distances(embedded[..., :DEEP])
+    wide = torch.nn.functional.interpolate(deep[:, None], scale_factor=2, mode="bilinear", align_corners=False)[:, 0]
+    torch.testing.assert_close(student.distances(embedded), torch.exp((2 * wide.log() + error.log()) / 3))
+
+
+def test_a_batch_changes_no_distance(student: Student) -> None:
+    embedded = embeddings(5, seed=3)
+    together = student.distances(embedded)
+    for index in range(5):
+        torch.testing.assert_close(
+            student.distances(embedded[index : index + 1])[0], together[index], rtol=1e-5, atol=0
+        )
+
+
+def test_what_is_not_finite_stays_so(student: Student) -> None:
+    for place in (0, DEEP):
+        embedded = embeddings(1, seed=4)
+        embedded[0, 0, 0, place] = math.nan
+        assert not bool(torch.isfinite(student.distances(embedded)).all())
+
+
+def test_statistics_standardise_each_target(student: Student) -> None:
+    embedded = embeddings(48)
+    embedded[..., DEEP:] = 5 + 3 * embedded[..., DEEP:]
+    network = build_student(DEEP, FINE, complexity=1, seed=0)
+    network.learn_statistics([embedded[i : i + 7] for i in range(0, len(embedded), 7)])
+    _, fine = network._parts(embedded)
+    standard = (fine - network.target_mean[:, None, None]) / network.target_deviation[:, None, None]
+    torch.testing.assert_close(standard.mean((0, 2, 3)), torch.zeros(FINE // 4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(standard.square().mean((0, 2, 3)), torch.ones(FINE // 4), atol=1e-4, rtol=0)
+    torch.testing.assert_close(float(network.input_scale), float(embedded[..., :DEEP].square().mean().sqrt()))
+
+
+def test_noise_comes_from_its_generator_alone() -> None:
+    network = build_student(DEEP, FINE, complexity=2, seed=0)
+    embedded = embeddings(2)
+
+    def noisy(seed: int) -> Tensor:
+        return network.errors(embedded, noise=0.5, generator=torch.Generator().manual_seed(seed))
+
+    assert torch.equal(noisy(1), noisy(1))
+    assert not torch.equal(noisy(1), noisy(2))
+    assert not torch.equal(noisy(1), network.errors(embedded))
+
+
+def test_seed_decides_the_first_weights_and_leaves_torch_alone() -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    first, second, other = (build_student(DEEP, FINE, complexity=2, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.rand(1), expected)
+    weights = [next(network.parameters()) for network in (first, second, other)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+def test_a_wider_student_has_more_to_learn_with() -> None:
+    sizes = [sum(p.numel() for p in build_student(DEEP, FINE, complexity=c, seed=0).parameters()) for c in (1, 4, 15)]
+    assert sizes == sorted(set(sizes))
+
+
+def test_tensors_bring_it_back(student: Student) -> None:
+    again = Student.from_tensors(student.tensors(), torch.device("cpu"))
+    embedded = embeddings(3, seed=5)
+    assert torch.equal(again.distances(embedded), student.distances(embedded))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("student.target_mean", None, "'student.target_mean' is missing"),
+        ("student.decoder.6.weight", lambda t: t[:1], "'decoder.6.weight' is"),
+        ("student.bottleneck.2.weight", lambda t: t * math.inf, "must be finite"),
+        ("whitening", lambda t: t[..., :3, :3], "do not fit"),
+    ],
+)
+def test_broken_tensors_are_refused(student: Student, name: str, change: object, message: str) -> None:
+    tensors = student.tensors()
+    if callable(change):
+        tensors[name] = change(tensors[name])
+    else:
+        del tensors[name]
+    with pytest.raises(ParameterError, match=message):
+        Student.from_tensors(tensors, torch.device("cpu"))
+
+
+def test_what_does_not_fit_is_refused(student: Student) -> None:
+    with pytest.raises(ParameterError, match="learnt from 6 \\+ 8 dimensions, got 13"):
+        student.distances(embeddings(1)[..., :-1])
+    with pytest.raises(ParameterError, match="in groups of 4 and an even width"):
+        StudentNetwork(DEEP, 6, 8)
+    with pytest.raises(ParameterError, match="in groups of 4 and an even width"):
+        StudentNetwork(DEEP, FINE, 7)
+    with pytest.raises(ParameterError, match="needs 1 image or more"):
+        build_student(DEEP, FINE, complexity=1, seed=0).learn_statistics([])
+    narrow = PaDiM(torch.zeros(2, 2, 3), torch.zeros(2, 2, 3, 3))
+    with pytest.raises(ParameterError, match="Gaussians of 3 dimensions do not fit a student of 6"):
+        Student(build_student(DEEP, FINE, complexity=1, seed=0), narrow)
+    with pytest.raises(ValueError, match="a student predicts levels finer than the grid's"):
+        DLModelParam(detector="student", levels=(4, 6), grid_level=0)
+
+
+def test_folding_loses_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    levels = [torch.randn((2, c, s * 2, s * 3), generator=generator) for c, s in ((3, 8), (5, 4), (4, 2))]
+    folded = fold_levels(levels, 2)
+    assert folded.shape == (2, 4, 6, 4 * (3 * 4 + 5))
+    doubled = torch.nn.functional.pixel_shuffle(folded.permute(0, 3, 1, 2), 2)
+    assert torch.equal(torch.nn.functional.pixel_shuffle(doubled[:, : 3 * 4], 2), levels[0])
+    assert torch.equal(doubled[:, 3 * 4 :], levels[1])
+    embedding = Embedding(2, torch.eye(4), keep_fine=True)
+    embedded = embedding(levels)
+    assert torch.equal(embedded[..., :4], levels[2].permute(0, 2, 3, 1))
+    assert torch.equal(embedded[..., 4:], folded)
+    with pytest.raises(ParameterError, match="does not fold into a grid"):
+        fold_levels([torch.zeros(1, 3, 6, 6), torch.zeros(1, 3, 4, 4)], 1)
