@@ -4,6 +4,7 @@
 #   make test    the tests; those that need Apache Kafka skip visibly where there is none
 #   make check   ruff, mypy, import-linter: what pre-commit and CI run
 #   make bench   throughput as JSON
+#   make bench-accuracy   detectors and backbones on the sets of ../shared/data; goes on where it was cut off
 #   make clean   remove .venv, caches and outputs
 #
 # PYTHON       the interpreter that .venv is made from
@@ -22,7 +23,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH
 DEV := $(VENV)/.installed-dev
 DEMO := $(VENV)/.installed-demo
 
-.PHONY: help demo test check bench clean
+.PHONY: help demo test check bench bench-accuracy clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -41,6 +42,9 @@ check: $(DEV)
 
 bench: $(DEV)
 	$(BIN)/python -m tests.benchmarks
+
+bench-accuracy: $(DEV)
+	$(BIN)/python -m tests.benchmarks.accuracy run
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-out out build dist

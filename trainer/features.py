@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from inspector.anomaly.backbone import BackboneName
-from inspector.anomaly.detectors.base import Embedding
+from inspector.anomaly.detectors.base import Embedding, projected_levels
 from inspector.anomaly.errors import ImageError
 from inspector.anomaly.image import decode_image
 from inspector.anomaly.model import FeatureNetwork
@@ -33,14 +33,14 @@ SCALE_IMAGES = 32
 """Images that the levels' scales are measured on; two numbers need no more."""
 
 
-def default_input_size(geometry: ImageGeometry) -> tuple[int, int]:
-    """(width, height) of the network's input: short side 256, the aspect kept, multiples of 32, at most 1024.
+def default_input_size(geometry: ImageGeometry, *, short_side: int = SHORT_SIDE) -> tuple[int, int]:
+    """(width, height) of the network's input: a short side of 256, the aspect kept, multiples of 32, at most 1024.
 
     With crop_domain give `ImageGeometry.cropped`, whose aspect is that of the crop.
     """
     short, long = sorted((geometry.width, geometry.height))
-    side = min(MAX_INPUT_SIZE, max(SIZE_STEP, round(SHORT_SIDE * long / short / SIZE_STEP) * SIZE_STEP))
-    return (side, SHORT_SIDE) if geometry.width >= geometry.height else (SHORT_SIDE, side)
+    side = min(MAX_INPUT_SIZE, max(SIZE_STEP, round(short_side * long / short / SIZE_STEP) * SIZE_STEP))
+    return (side, short_side) if geometry.width >= geometry.height else (short_side, side)
 
 
 def read_samples(
@@ -116,7 +116,8 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         WeightsError: The backbone's weights are missing or altered.
     """
     runtime = TorchRuntime(load_backbone(backbone, levels), torch.device(device))
-    projected = levels[grid_level:] if keep_fine else levels
+    strides = [runtime.backbone.LEVEL_STRIDE[level] for level in levels]
+    projected = levels[projected_levels(strides, grid_level, keep_fine=keep_fine)]
     channels = [runtime.backbone.level_channels[level] for level in projected]
     raw = Embedding(grid_level, torch.eye(sum(channels)), keep_fine=keep_fine)
     network = FeatureNetwork(preprocess_param, runtime, raw)

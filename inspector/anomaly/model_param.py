@@ -28,9 +28,9 @@ INITIAL_MODELS: Final[Mapping[str, DetectorName]] = MappingProxyType(
 """Which detector each initial model is to become."""
 
 DEFAULT_LEVELS: Final[Mapping[DetectorName, tuple[tuple[int, ...], int]]] = MappingProxyType(
-    {"padim": ((4, 6), 0), "patchcore": ((4, 6), 0), "student": ((2, 3, 4, 6), 2)}
+    {"padim": ((3, 4, 5, 6), 1), "patchcore": ((4, 6), 0), "student": ((2, 3, 4, 5, 6), 2)}
 )
-"""`levels` and `grid_level` of each detector: the student predicts levels 2 and 3 from 4 and 6."""
+"""`levels` and `grid_level` of each detector, on the grid of level 4; the student predicts levels 2 and 3."""
 
 OWN_PARAMETERS: Final[Mapping[DetectorName, tuple[str, ...]]] = MappingProxyType(
     {
@@ -76,8 +76,8 @@ class DLModelParam(Parameters):
     type: Literal["anomaly_detection"] = "anomaly_detection"
     detector: DetectorName = "padim"
     backbone: BackboneName = "efficientnet_lite0"
-    levels: tuple[int, ...] = (4, 6)
-    grid_level: int = Field(default=0, ge=0)
+    levels: tuple[int, ...] = (3, 4, 5, 6)
+    grid_level: int = Field(default=1, ge=0)
     embedding_dims: int = Field(default=160, ge=8)
     image_width: _InputSize = 256
     image_height: _InputSize = 256

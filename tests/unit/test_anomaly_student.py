@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from inspector.anomaly.detectors.base import Embedding, fold_levels
+from inspector.anomaly.detectors.base import Embedding, fold_levels, projected_levels
 from inspector.anomaly.detectors.padim import PaDiM, fit_padim
 from inspector.anomaly.detectors.student import Student, StudentNetwork, build_student
 from inspector.anomaly.errors import ParameterError
@@ -173,9 +173,11 @@ def test_folding_loses_nothing() -> None:
     doubled = torch.nn.functional.pixel_shuffle(folded.permute(0, 3, 1, 2), 2)
     assert torch.equal(torch.nn.functional.pixel_shuffle(doubled[:, : 3 * 4], 2), levels[0])
     assert torch.equal(doubled[:, 3 * 4 :], levels[1])
-    embedding = Embedding(2, torch.eye(4), keep_fine=True)
-    embedded = embedding(levels)
-    assert torch.equal(embedded[..., :4], levels[2].permute(0, 2, 3, 1))
-    assert torch.equal(embedded[..., 4:], folded)
+    # Levels of at most twice the grid's resolution are projected as well; the finest is not.
+    embedded = Embedding(2, torch.eye(5 + 4), keep_fine=True)(levels)
+    assert torch.equal(embedded[..., : 5 + 4], Embedding(1, torch.eye(5 + 4))(levels[1:]))
+    assert torch.equal(embedded[..., 5 + 4 :], folded)
+    assert [4, 8, 16][projected_levels([4, 8, 16], 2, keep_fine=True)] == [8, 16]
+    assert [4, 8, 16][projected_levels([4, 8, 16], 2, keep_fine=False)] == [4, 8, 16]
     with pytest.raises(ParameterError, match="does not fold into a grid"):
         fold_levels([torch.zeros(1, 3, 6, 6), torch.zeros(1, 3, 4, 4)], 1)

@@ -35,14 +35,19 @@ class Detector(Protocol):
         ...
 
 
+_FINER = 2
+"""Levels are kept at this many times the grid's resolution."""
+
+
 class Embedding:
     """Brings the chosen levels to one grid and projects them: position by position, never across a batch.
 
     Every level is resampled bilinearly to the grid of its coarsest stride but one (`grid_level`), then multiplied by
     one matrix that holds both the levels' scales (so that each level weighs alike) and an orthonormal projection.
 
-    With `keep_fine` only the grid's level and coarser ones are projected. Finer ones lose nothing: they are brought to twice
-    the grid's resolution, each fold of pixels becoming channels, and folded into the grid behind the projection.
+    With `keep_fine` the levels finer than the grid are there a second time, without loss: brought to twice the grid's
+    resolution, each fold of pixels becoming channels, and folded into the grid behind the projection. Levels of more than
+    that resolution are not projected then.
 
     Args:
         grid_level: Which of the levels (an index into the features) gives the grid.
@@ -75,9 +80,18 @@ class Embedding:
 
     def stacked(self, features: Sequence[Tensor]) -> Tensor:
         """What is projected: (B, h, w, C) float32."""
-        if self.keep_fine:
-            return stack_levels(features[self.grid_level :], 0)
-        return stack_levels(features, self.grid_level)
+        if not self.keep_fine:
+            return stack_levels(features, self.grid_level)
+        grid = features[self.grid_level].shape[-1]
+        first = next(index for index, level in enumerate(features) if level.shape[-1] <= _FINER * grid)
+        return stack_levels(features[first:], self.grid_level - first)
+
+
+def projected_levels(strides: Sequence[int], grid_level: int, *, keep_fine: bool) -> slice:
+    """Which of the levels of these strides, finest first, an `Embedding` projects."""
+    if not keep_fine:
+        return slice(None)
+    return slice(next(i for i, stride in enumerate(strides) if _FINER * stride >= strides[grid_level]), None)
 
 
 def fold_levels(features: Sequence[Tensor], grid_level: int) -> Tensor:

@@ -1,0 +1,95 @@
+"""`python -m tests.benchmarks.accuracy`: see the package's own words."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import sys
+import time
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, get_args
+
+from inspector.anomaly.tuning import tune_process
+
+RESULTS = Path(__file__).parents[1] / "results"
+STORE = RESULTS / "accuracy.json"
+TABLE = RESULTS / "accuracy.md"
+
+
+def main() -> int:
+    """Measure what is missing, then write the table; 1 where the sets are not there."""
+    from tests.benchmarks.accuracy.cells import Piece
+    from tests.benchmarks.accuracy.table import markdown
+
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.accuracy", description=__doc__)
+    parser.add_argument("command", choices=["run", "table"])
+    parser.add_argument("--piece", choices=get_args(Piece), action="append", help="all pieces by default")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="end after the cell in which they are over")
+    parser.add_argument("--only", default="", help="only cells whose name holds this text")
+    arguments = parser.parse_args()
+    store = json.loads(STORE.read_text()) if STORE.exists() else {"cells": {}}
+    if arguments.command == "run":
+        status = _run(store, arguments.piece or list(get_args(Piece)), arguments.seconds, arguments.only)
+        if status:
+            return status
+    TABLE.write_text(markdown(store), encoding="utf-8")
+    print(json.dumps({"cells": len(store["cells"]), "json": str(STORE), "table": str(TABLE)}))
+    return 0
+
+
+def _run(store: dict[str, Any], pieces: list[Any], seconds: float, only: str) -> int:
+    from tests.benchmarks.accuracy.cells import Cell, plan
+    from tests.benchmarks.accuracy.measure import DATA, measure
+    from tests.benchmarks.accuracy.remember import remembered_features
+    from tests.benchmarks.machine import describe_machine, describe_software
+
+    if not DATA.is_dir():
+        print(f"the sets are not there: {DATA} does not exist", file=sys.stderr)
+        return 1
+    ends = time.monotonic() + seconds
+    missing = [
+        cell
+        for piece in pieces
+        for cell in plan(piece)
+        if cell.key not in store["cells"] and only in f"{cell.set} {cell.variant.name}"
+    ]
+    done = 0
+
+    def pass_of(cell: Cell) -> tuple[str, str, str, int]:
+        return cell.piece, cell.set, cell.variant.backbone, cell.variant.short_side
+
+    for group, cells in itertools.groupby(sorted(missing, key=pass_of), key=pass_of):
+        # What is timed computes everything itself.
+        with nullcontext() if group[0] == "timing" else remembered_features():
+            for cell in cells:
+                if time.monotonic() >= ends:
+                    return 0
+                started = time.monotonic()
+                figures = measure(cell)
+                store["cells"][cell.key] = figures
+                store["machine"], store["software"] = describe_machine(), describe_software()
+                _write(store)
+                done += 1
+                shown = " ".join(f"{name} {value:.4g}" for name, value in figures.items() if value is not None)
+                took = time.monotonic() - started
+                print(
+                    f"{done}/{len(missing)} {cell.set} {cell.variant.name} seed {cell.seed}: {shown} ({took:.0f} s)",
+                    file=sys.stderr,
+                    flush=True,
+                )
+    return 0
+
+
+def _write(store: dict[str, Any]) -> None:
+    """Replace the file as a whole: a run may be killed at any time."""
+    store["cells"] = dict(sorted(store["cells"].items()))
+    temporary = STORE.with_suffix(".tmp")
+    temporary.write_text(json.dumps(store, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(STORE)
+
+
+if __name__ == "__main__":
+    tune_process()
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""What is measured: the plan of all cells, each a set, a model and a seed. Nothing here computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from inspector.anomaly.backbone import BackboneName
+from inspector.anomaly.detectors.base import DetectorName
+
+Piece = Literal["main", "ablation", "timing"]
+
+SETS = ("aws_cookie", "aws_alien", "mvtec_toothbrush", "kolektorsdd", "elpv_mono")
+DETECTORS: tuple[DetectorName, ...] = ("padim", "patchcore", "student")
+BACKBONES: tuple[BackboneName, ...] = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+SEEDS = (0, 1, 2)
+
+
+class Variant(BaseModel):
+    """A model: the default of its detector, but for what is named here.
+
+    Attributes:
+        short_side: Of the model's input, pixels; the long side keeps the aspect.
+        levels: Of the backbone, with `grid_level` the index of the one that gives the grid; None for the default.
+        own: Parameters of the detector itself.
+        rule: `maximum`, `mean_of_top <share>` or `standard_deviation <factor>`; None for the default.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    detector: DetectorName
+    backbone: BackboneName = "efficientnet_lite0"
+    short_side: int = 256
+    levels: tuple[int, ...] | None = None
+    grid_level: int = 0
+    own: tuple[tuple[str, float], ...] = ()
+    rule: str | None = None
+
+    @property
+    def name(self) -> str:
+        """In words, for a table."""
+        parts = [self.detector, self.backbone.removeprefix("efficientnet_")]
+        if self.short_side != Variant.model_fields["short_side"].default:
+            parts.append(f"short side {self.short_side}")
+        if self.levels is not None:
+            parts.append(f"levels {', '.join(map(str, self.levels))} on the grid of {self.levels[self.grid_level]}")
+        parts += [f"{name} {value:g}" for name, value in self.own]
+        return " · ".join([*parts, *([self.rule] if self.rule else [])])
+
+
+class Cell(BaseModel):
+    """One measurement."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    piece: Piece
+    set: str
+    variant: Variant
+    seed: int = 0
+
+    @property
+    def key(self) -> str:
+        """What tells it from all others."""
+        return self.model_dump_json()
+
+
+def ablations() -> Iterator[Variant]:
+    """One factor at a time, around the defaults of the best two detectors; the memory bank's size for the third."""
+    for detector in ("padim", "student"):
+        for side in (320, 384, 448):
+            yield Variant(detector=detector, short_side=side)
+        for rule in (
+            "maximum",
+            "mean_of_top 0.003",
+            "mean_of_top 0.03",
+            "standard_deviation 2",
+            "standard_deviation 3",
+        ):
+            yield Variant(detector=detector, rule=rule)
+        for own in ((("neighbourhood", 1), ("neighbour_share", 0)), (("neighbourhood", 5),), (("regularization", 1),)):
+            if detector == "padim":
+                yield Variant(detector=detector, own=own)
+    for levels, grid in (((3, 4, 6), 1), ((3, 4, 6), 0), ((4, 5, 6), 0), ((4,), 0)):
+        yield Variant(detector="padim", levels=levels, grid_level=grid)
+    for levels, grid in (((3, 4, 6), 1), ((2, 4, 6), 1), ((2, 3, 4, 5, 6), 2)):
+        yield Variant(detector="student", levels=levels, grid_level=grid)
+    for complexity in (5, 30):
+        yield Variant(detector="student", own=(("complexity", complexity),))
+    for coreset in (500, 1000, 4000):
+        yield Variant(detector="patchcore", own=(("coreset", coreset),))
+    # What the first issue's brief measured: strides 8 and 16.
+    yield Variant(detector="patchcore", levels=(3, 5), grid_level=0)
+
+
+def plan(piece: Piece) -> list[Cell]:
+    """All cells of a piece, those that share a pass of the backbone next to each other."""
+    if piece == "ablation":
+        return [Cell(piece=piece, set=name, variant=variant) for name in SETS for variant in ablations()]
+    defaults = [Variant(detector=detector, backbone=backbone) for backbone in BACKBONES for detector in DETECTORS]
+    if piece == "main":
+        return [
+            Cell(piece=piece, set=name, variant=variant, seed=seed)
+            for variant in defaults
+            for name in SETS
+            for seed in SEEDS
+        ]
+    larger = [
+        variant
+        for variant in ablations()
+        if variant == Variant(detector=variant.detector, short_side=variant.short_side)
+    ]
+    return [Cell(piece=piece, set=name, variant=variant) for variant in (*defaults, *larger) for name in SETS]

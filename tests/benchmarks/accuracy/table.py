@@ -1,0 +1,180 @@
+"""What was measured, as Markdown: one row a model, mean and spread over seeds, and the choice that follows. Pure."""
+
+from __future__ import annotations
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from tests.benchmarks.accuracy.cells import SETS, Cell, Piece, Variant
+from tests.benchmarks.accuracy.choice import BUDGETS, choose, merit
+
+Figures = Mapping[str, float | None]
+Rows = dict[Variant, dict[str, list[Figures]]]
+
+_MISSING = "-"
+_SHOWN = {
+    "image_auroc": "image AUROC",
+    "pixel_auroc": "pixel AUROC",
+    "aupro": "AUPRO",
+    "recall_at_0.01": "recall at 1 % false rejects",
+}
+
+
+def markdown(store: Mapping[str, Any]) -> str:
+    """Return the page."""
+    cells = {Cell.model_validate_json(key): figures for key, figures in store["cells"].items()}
+    main, ablation, timing = (_rows(cells, piece) for piece in ("main", "ablation", "timing"))
+    machine = store.get("machine", {})
+    intro = (
+        "Measured by `make bench-accuracy` on the sets of `../shared/data` (not part of the project), "
+        f"{machine.get('processor', 'unknown')}, {machine.get('cores', '?')} cores, "
+        f"torch {store.get('software', {}).get('torch', '?')}. Mean over seeds ± half the range between them. The seed decides the "
+        "projection, the bank or the student's first weights, and which images of elpv_mono are learnt from. AUPRO up to 30 % false "
+        "positives; aws_alien and elpv_mono have no masks."
+    )
+    parts = [
+        "# Accuracy and cost of each detector and backbone",
+        intro,
+        _means(main, timing),
+        *(_per_set(main, figure) for figure in _SHOWN),
+        _costs(timing),
+        _changes(main, ablation),
+        _choices(main, ablation, timing),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _rows(cells: Mapping[Cell, Figures], piece: Piece) -> Rows:
+    rows: Rows = defaultdict(lambda: defaultdict(list))
+    for cell, figures in cells.items():
+        if cell.piece == piece:
+            rows[cell.variant][cell.set].append(figures)
+    return dict(sorted(rows.items(), key=lambda row: row[0].name))
+
+
+def _values(figures: Iterable[Figures], name: str) -> list[float]:
+    return [value for item in figures if (value := item.get(name)) is not None]
+
+
+def _mean(by_set: Mapping[str, list[Figures]], figure: str, sets: Iterable[str] = SETS) -> float | None:
+    """Mean over the sets that have the figure, each weighing alike."""
+    means = [statistics.fmean(values) for name in sets if (values := _values(by_set.get(name, []), figure))]
+    return statistics.fmean(means) if means else None
+
+
+def _shown(values: list[float]) -> str:
+    if not values:
+        return _MISSING
+    spread = (max(values) - min(values)) / 2
+    return f"{statistics.fmean(values):.3f}" + (f" ± {spread:.3f}" if len(values) > 1 else "")
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(head)
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _number(value: float | None, digits: int = 3) -> str:
+    return _MISSING if value is None else f"{value:.{digits}f}"
+
+
+def _means(main: Rows, timing: Rows) -> str:
+    if not main:
+        return ""
+    rows = [
+        [
+            variant.name,
+            *(_number(_mean(by_set, figure)) for figure in _SHOWN),
+            _number(_mean(timing.get(variant, {}), "fit_seconds"), 1),
+            _number(_mean(timing.get(variant, {}), "frames_per_s"), 0),
+        ]
+        for variant, by_set in main.items()
+    ]
+    head = ["model", *_SHOWN.values(), "fit, s", "frames/s"]
+    return "## Means over the sets\n\n" + _table(head, rows)
+
+
+def _per_set(main: Rows, figure: str) -> str:
+    sets = [name for name in SETS if any(_values(by_set.get(name, []), figure) for by_set in main.values())]
+    if not sets:
+        return ""
+    rows = [
+        [variant.name, *(_shown(_values(by_set.get(name, []), figure)) for name in sets)]
+        for variant, by_set in main.items()
+    ]
+    return f"## {_SHOWN[figure][0].upper()}{_SHOWN[figure][1:]} by set\n\n" + _table(["model", *sets], rows)
+
+
+def _costs(timing: Rows) -> str:
+    if not timing:
+        return ""
+
+    def shown(by_set: Mapping[str, list[Figures]], name: str) -> str:
+        found = by_set.get(name, [])
+        if not found:
+            return _MISSING
+        fit, speed, beyond = (_values(found, key)[0] for key in ("fit_seconds", "frames_per_s", "beyond_backbone_ms"))
+        return f"{fit:.1f} s · {speed:.0f} /s · {beyond:.2f} ms"
+
+    rows = [[variant.name, *(shown(by_set, name) for name in SETS)] for variant, by_set in timing.items()]
+    text = (
+        "Seconds of the fit (features and detector), frames a second from decoded pictures to results in batches of eight on "
+        "all cores, and milliseconds a frame of what follows the backbone."
+    )
+    return "## Cost by set\n\n" + text + "\n\n" + _table(["model", *SETS], rows)
+
+
+def _changes(main: Rows, ablation: Rows) -> str:
+    """Each variant of the ablation beside its detector's default at the same seed."""
+    if not ablation:
+        return ""
+    rows = []
+    for variant, by_set in ablation.items():
+        default = main.get(Variant(detector=variant.detector), {})
+        first = {name: figures[:1] for name, figures in default.items() if name in by_set}
+        cells = []
+        for figure in _SHOWN:
+            found, before = _mean(by_set, figure), _mean(first, figure)
+            change = "" if found is None or before is None else f" ({found - before:+.3f})"
+            cells.append(_number(found) + change)
+        rows.append([variant.name, *cells])
+    text = "Seed 0. In brackets the difference to the same detector's default at that seed; means over the sets."
+    return "## One factor at a time\n\n" + text + "\n\n" + _table(["model", *_SHOWN.values()], rows)
+
+
+def _choices(main: Rows, ablation: Rows, timing: Rows) -> str:
+    merits = {variant.name: _merits(by_set) for variant, by_set in main.items()}
+    # Sizes of the ablation are candidates too, where their cost was timed.
+    merits |= {variant.name: _merits(by_set) for variant, by_set in ablation.items() if variant in timing}
+    costs = {variant.name: 1 / speed for variant, by_set in timing.items() if (speed := _mean(by_set, "frames_per_s"))}
+    chosen = choose(merits, costs)
+    if not chosen:
+        return ""
+    rows = [
+        [
+            f"`{choice.quality}`",
+            "any" if BUDGETS[choice.quality] == float("inf") else f"{BUDGETS[choice.quality]:g} x the fastest",
+            choice.chosen,
+            *(f"{choice.judged[name]:.3f} ({choice.without[name]})" for name in SETS),
+            f"{statistics.fmean(choice.judged.values()):.3f}",
+        ]
+        for choice in chosen
+    ]
+    text = (
+        "A quality is the model with the highest mean of image AUROC and AUPRO among those whose time a frame its budget allows. "
+        "Under each set stands the figure there of the model that the *other* sets chose."
+    )
+    head = ["quality", "time a frame", "chosen by all sets", *SETS, "mean"]
+    return "## What is chosen: on all sets but one, judged on that one\n\n" + text + "\n\n" + _table(head, rows)
+
+
+def _merits(by_set: Mapping[str, list[Figures]]) -> dict[str, float]:
+    merits = {}
+    for name, figures in by_set.items():
+        images, regions = _values(figures, "image_auroc"), _values(figures, "aupro")
+        if images:
+            merits[name] = merit(statistics.fmean(images), statistics.fmean(regions) if regions else None)
+    return merits

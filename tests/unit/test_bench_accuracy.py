@@ -1,0 +1,71 @@
+"""The plan, the choice and the table of `make bench-accuracy`: what they are computed from is measured elsewhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.benchmarks.accuracy.cells import BACKBONES, DETECTORS, SEEDS, SETS, Cell, Piece, Variant, ablations, plan
+from tests.benchmarks.accuracy.choice import BUDGETS, choose, merit
+from tests.benchmarks.accuracy.table import markdown
+
+
+@pytest.mark.parametrize("piece", ["main", "ablation", "timing"])
+def test_every_cell_is_planned_once_and_is_found_again_by_its_key(piece: Piece) -> None:
+    cells = plan(piece)
+    assert len({cell.key for cell in cells}) == len(cells)
+    assert [Cell.model_validate_json(cell.key) for cell in cells] == cells
+    assert {cell.set for cell in cells} == set(SETS)
+
+
+def test_the_main_piece_is_every_detector_on_every_backbone_with_every_seed() -> None:
+    assert len(plan("main")) == len(DETECTORS) * len(BACKBONES) * len(SETS) * len(SEEDS)
+
+
+def test_the_ablation_changes_one_factor_at_a_time() -> None:
+    for variant in ablations():
+        changed = variant.model_dump(exclude_defaults=True, exclude={"detector", "grid_level"})
+        assert len(changed) == 1, variant.name
+
+
+def test_a_choice_is_judged_on_the_set_that_had_no_part_in_it() -> None:
+    # On its own set each specialist shines; without that set the all-rounder is the better bet.
+    merits = {
+        "specialist": {"a": 1.0, "b": 0.5, "c": 0.5},
+        "all-rounder": {"a": 0.7, "b": 0.7, "c": 0.7},
+    }
+    best = next(c for c in choose(merits, {"specialist": 1.0, "all-rounder": 1.0}) if c.quality == "best")
+    assert best.without["a"] == "all-rounder"
+    assert best.judged == {"a": 0.7, "b": 0.5, "c": 0.5}
+    assert best.without["b"] == "specialist"
+
+
+def test_a_quality_keeps_to_its_budget() -> None:
+    merits = {"quick": {"a": 0.8, "b": 0.8}, "slow": {"a": 0.9, "b": 0.9}, "half measured": {"a": 1.0}}
+    chosen = {c.quality: c.chosen for c in choose(merits, {"quick": 1.0, "slow": 10.0, "half measured": 1.0})}
+    assert chosen == {quality: "slow" if budget >= 10 else "quick" for quality, budget in BUDGETS.items()}
+
+
+def test_merit_takes_what_the_set_can_tell() -> None:
+    assert merit(0.8, None) == 0.8
+    assert merit(0.8, 0.6) == pytest.approx(0.7)
+
+
+def test_the_table_shows_mean_spread_and_choice() -> None:
+    cells = {}
+    for name in SETS:
+        for seed, value in enumerate((0.90, 0.92, 0.94)):
+            figures = {"image_auroc": value, "pixel_auroc": None, "aupro": 0.8, "recall_at_0.01": 0.5}
+            cells[Cell(piece="main", set=name, variant=Variant(detector="padim"), seed=seed).key] = figures
+        timing = {"fit_seconds": 2.0, "frames_per_s": 50.0, "beyond_backbone_ms": 1.0}
+        cells[Cell(piece="timing", set=name, variant=Variant(detector="padim")).key] = timing
+        larger = Cell(piece="ablation", set=name, variant=Variant(detector="padim", short_side=320))
+        cells[larger.key] = {"image_auroc": 0.95, "pixel_auroc": None, "aupro": 0.7, "recall_at_0.01": 0.5}
+    page = markdown({"cells": cells, "machine": {"processor": "a processor", "cores": 2}, "software": {"torch": "2"}})
+    assert "| padim · lite0 | 0.920 | - | 0.800 | 0.500 | 2.0 | 50 |" in page
+    assert "0.920 ± 0.020" in page
+    assert "0.950 (+0.050)" in page
+    assert "| `fast` | 1.15 x the fastest | padim · lite0 |" in page
+
+
+def test_an_empty_store_makes_an_empty_page() -> None:
+    assert markdown({"cells": {}}).startswith("# Accuracy and cost")
