@@ -29,7 +29,7 @@ VALUES: dict[str, tuple[object, tuple[object, ...]]] = {
     # name: a value that may be set, values that may not
     "backbone": ("efficientnet_lite2", ("resnet18", 2, None)),
     "levels": ((3, 5, 7), ((), (4, 3), (3, 3), (0,), (8,), (1.5,), 4, [3, 4])),
-    "grid_level": (1, (2, -1, 0.5, "0", True)),
+    "grid_level": (0, (4, -1, 0.5, "0", True)),
     "embedding_dims": (64, (7, 0, "64", 64.5)),
     "image_width": (320, (0, 31, 33, 2048, -32, "320", 320.5, None)),
     "image_height": (32, (0, 16, 100, 1056)),

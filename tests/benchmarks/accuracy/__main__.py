@@ -57,12 +57,12 @@ def _run(store: dict[str, Any], pieces: list[Any], seconds: float, only: str) ->
     ]
     done = 0
 
-    def pass_of(cell: Cell) -> tuple[str, str, str, int]:
-        return cell.piece, cell.set, cell.variant.backbone, cell.variant.short_side
+    def pass_of(cell: Cell) -> tuple[int, str, str, int]:
+        return pieces.index(cell.piece), cell.set, cell.variant.backbone, cell.variant.short_side
 
     for group, cells in itertools.groupby(sorted(missing, key=pass_of), key=pass_of):
         # What is timed computes everything itself.
-        with nullcontext() if group[0] == "timing" else remembered_features():
+        with nullcontext() if pieces[group[0]] == "timing" else remembered_features():
             for cell in cells:
                 if time.monotonic() >= ends:
                     return 0
