@@ -168,8 +168,8 @@ def _draw(
 ) -> NDArray[np.uint8]:
     picture = np.repeat(window[..., None], 3, axis=2) if window.ndim == _GRAY_DIMENSIONS else window
     if key == "anomaly_image" and result is not None:
-        threshold = result.segmentation_threshold
-        return heat_map(picture, result.anomaly_image, param.heatmap_color_scheme, threshold=threshold)
+        threshold, view = result.segmentation_threshold, result.view
+        return heat_map(picture, result.anomaly_image, param.heatmap_color_scheme, threshold=threshold, view=view)
     if truth is not None and truth.any() and _shows_truth(key, param):
         colour, opacity = _parse(param.anomaly_region_label_color)
         picture = _blend(picture, outline_mask(picture, truth, colour, param.line_width), opacity)
