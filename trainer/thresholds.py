@@ -132,7 +132,7 @@ def compute_dl_anomaly_thresholds(
     Raises:
         CalibrationError: The model is none, the data set is not divided, a split has no ok image, or a score is of no
             use; says the mend.
-        GeometryError: An image is unlike those that the model was trained with.
+        GeometryError: An image is unlike those that the model was trained with; names it.
         DatasetError: An image cannot be read any more.
     """
     param = ThresholdParam() if param is None else param
@@ -145,11 +145,12 @@ def compute_dl_anomaly_thresholds(
     done = 0
     paths = [dataset.image_path(sample) for sample in samples]
     for batch in read_samples(paths, model.preprocess_param):
-        for image in batch:
-            model.check_geometry(image)
-        for result in apply_dl_model(model, batch):
-            _count(found, samples[done], result, param, domain)
-            done += 1
+        chosen = samples[done : done + len(batch)]
+        for image, sample in zip(batch, chosen, strict=True):
+            image.image_file_name = sample.image_file_name
+        for sample, result in zip(chosen, apply_dl_model(model, batch), strict=True):
+            _count(found, sample, result, param, domain)
+        done += len(batch)
         if progress is not None:
             progress("thresholds", done, len(samples))
     return estimate_anomaly_thresholds(found, param, scale=model.scale)

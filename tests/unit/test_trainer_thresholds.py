@@ -183,7 +183,7 @@ def test_images_of_another_camera_are_refused(model: AnomalyModel, tmp_path: Pat
     for i in range(2):
         (tmp_path / "ok" / f"{i}.png").write_bytes(ok_image(np.random.default_rng(i), width=96))
     dataset = read_dl_dataset_anomaly(tmp_path)
-    with pytest.raises(GeometryError, match="trained with 64x64"):
+    with pytest.raises(GeometryError, match=r"sample ok/0\.png: model tiny was trained with 64x64"):
         compute_dl_anomaly_thresholds(model, with_splits(dataset, ["validation"] * 2))
 
 
