@@ -77,12 +77,14 @@ class CalibrationScores:
         nok: The same of nok images.
         pixels: Statistics of anomaly images, where the segmentation threshold comes from them.
         n_test: How many of the scores are of test images.
+        folds: Number of folds where ok scores are of models of the other folds; 0 where the model that ships gave all.
     """
 
     ok: list[float] = field(default_factory=list)
     nok: list[float] = field(default_factory=list)
     pixels: PixelStatistics = field(default_factory=PixelStatistics)
     n_test: int = 0
+    folds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +195,8 @@ def estimate_anomaly_thresholds(
     estimate: ThresholdEstimate | None = None
     image_thresholds: tuple[float, ...]
     if param.method == "ok_only":
-        estimate = estimate_threshold([scale.to_distance(_finite(score)) for score in scores.ok], param)
+        distances = [scale.to_distance(_finite(score)) for score in scores.ok]
+        estimate = estimate_threshold(distances, param, folds=scores.folds)
         image_thresholds = (scale.to_score(estimate.distance),)
         warnings += [estimate.warning] if estimate.warning else []
     else:
