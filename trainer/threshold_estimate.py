@@ -162,7 +162,7 @@ def estimate_threshold(
         rule = param.rule
     if rule == "order_statistic":
         allowed = _allowed_exceedances(n, rate, confidence) if is_enough else 0
-        threshold = float(ordered[n - 1 - allowed]) * JUST_ABOVE
+        threshold = _just_above(ordered, n - 1 - allowed)
     else:
         threshold = _log_normal_limit(ordered, 1 - rate, confidence)
     exceeding = int((ordered >= threshold).sum())
@@ -180,6 +180,16 @@ def estimate_threshold(
         n_needed=n_needed,
         folds=folds,
     )
+
+
+def _just_above(ordered: NDArray[np.float64], index: int) -> float:
+    """A threshold above a score that must pass, and above those that crowd behind it: no batch may decide about them."""
+    threshold = float(ordered[index]) * JUST_ABOVE
+    for score in ordered[index + 1 :]:
+        if score >= threshold:
+            break
+        threshold = float(score) * JUST_ABOVE
+    return threshold
 
 
 def _allowed_exceedances(n: int, rate: float, confidence: float) -> int:
