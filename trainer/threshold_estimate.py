@@ -17,14 +17,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from inspector.anomaly.types import Parameters
 from trainer.errors import CalibrationError
+from trainer.parameters import StageParameters
 from trainer.rates import binomial_rate
 
 ThresholdRule = Literal["order_statistic", "tail_model"]
@@ -43,7 +43,7 @@ _MAD_TO_DEVIATION = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
 
-class OkOnlyParam(Parameters):
+class OkOnlyParam(StageParameters):
     """How a threshold is estimated from ok scores alone.
 
     Attributes:
@@ -53,6 +53,8 @@ class OkOnlyParam(Parameters):
             model. "order_statistic" assumes nothing even with too few scores: the threshold then lies just above the
             highest. "tail_model" extrapolates even where the scores would do.
     """
+
+    refusal: ClassVar[type[CalibrationError]] = CalibrationError
 
     max_false_rejects: float = Field(default=0.05, gt=0, lt=1)
     confidence: float = Field(default=0.95, gt=0, lt=1)

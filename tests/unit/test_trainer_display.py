@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from inspector.anomaly.domain import DomainView, ImageDomain
 from inspector.anomaly.domain_mask import pixels_inside
@@ -329,5 +328,5 @@ def test_unknown_keys_are_refused() -> None:
 
 @pytest.mark.parametrize("colour", ["red", "#ff00", "#ff00000", "#gg0000"])
 def test_colours_that_are_none_are_refused(colour: str) -> None:
-    with pytest.raises(ValidationError, match="a colour is #rrggbb or #rrggbbaa"):
+    with pytest.raises(SettingsError, match="a colour is #rrggbb or #rrggbbaa"):
         DisplayParam(anomaly_region_result_color=colour)

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from scipy import stats
 
 from inspector.anomaly.threshold import threshold_dl_anomaly_results
@@ -245,5 +244,5 @@ def test_distances_that_are_none_are_refused(distances: list[float]) -> None:
 
 @pytest.mark.parametrize(("rate", "confidence"), [(0.0, 0.9), (1.0, 0.9), (math.nan, 0.9), (0.1, 0.0), (0.1, 1.0)])
 def test_parameters_out_of_range_are_refused(rate: float, confidence: float) -> None:
-    with pytest.raises(ValidationError, match=r"max_false_rejects|confidence"):
+    with pytest.raises(CalibrationError, match=r"max_false_rejects|confidence"):
         OkOnlyParam(max_false_rejects=rate, confidence=confidence)
