@@ -16,7 +16,7 @@ from inspector.anomaly.bundle import write_dl_model
 from inspector.anomaly.detectors.base import DetectorName
 from inspector.anomaly.detectors.padim import fit_padim
 from inspector.anomaly.detectors.patchcore import fit_patchcore
-from inspector.anomaly.model import AnomalyModel, ModelIdentity
+from inspector.anomaly.model import AnomalyModel, FeatureNetwork, ModelIdentity
 from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.types import SIZE_STEP, DLPreprocessParam, ImageGeometry, ScoreScale, Thresholds
 from trainer.features import build_network, extract_features
@@ -129,6 +129,19 @@ def tiny_model(
     assert float(ok.max()) < float(nok.min()), "the generated defects do not show"
     model.scale = ScoreScale(s=float(torch.sqrt(ok.max() * nok.min())))
     return model
+
+
+def looking_through(model: AnomalyModel, param: DLPreprocessParam, geometry: ImageGeometry) -> AnomalyModel:
+    """The same model behind other preprocessing, such as a domain; its detector stays as it was fitted without."""
+    return AnomalyModel(
+        identity=model.identity,
+        network=FeatureNetwork(param, model.network.runtime, model.network.embedding),
+        detector=model.detector,
+        scale=model.scale,
+        rule=model.rule,
+        geometry=geometry,
+        thresholds=model.thresholds,
+    )
 
 
 def make_bundle(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -14,11 +14,12 @@ from pydantic import Field, field_validator
 
 from inspector.anomaly.draw import Colour, draw_region_outlines, verdict_frame
 from inspector.anomaly.threshold import threshold_dl_anomaly_results
-from inspector.anomaly.types import DLResult, DLSample, Parameters, Thresholds
+from inspector.anomaly.types import DLResult, DLSample, Thresholds
 from trainer.errors import SettingsError
 from trainer.heat import HeatmapScheme, heat_map
 from trainer.legend import Legend, add_legend
 from trainer.outline import outline_mask
+from trainer.parameters import StageParameters
 
 DisplayKey = Literal["image", "anomaly_ground_truth", "anomaly_result", "anomaly_both", "anomaly_image"]
 DISPLAY_KEYS: tuple[DisplayKey, ...] = (
@@ -38,7 +39,7 @@ _RGBA_LENGTH = 9
 _GRAY_DIMENSIONS = 2
 
 
-class DisplayParam(Parameters):
+class DisplayParam(StageParameters):
     """How pictures are drawn, with HALCON's names.
 
     Attributes:
@@ -55,6 +56,8 @@ class DisplayParam(Parameters):
         scale_windows: 1 is a longest side of 800 pixels.
         font_size: Of the letters, pixels.
     """
+
+    refusal: ClassVar[type[SettingsError]] = SettingsError
 
     heatmap_color_scheme: HeatmapScheme = "threshold"
     anomaly_region_threshold: float | None = Field(default=None, gt=0, lt=1)
@@ -168,8 +171,8 @@ def _draw(
 ) -> NDArray[np.uint8]:
     picture = np.repeat(window[..., None], 3, axis=2) if window.ndim == _GRAY_DIMENSIONS else window
     if key == "anomaly_image" and result is not None:
-        threshold = result.segmentation_threshold
-        return heat_map(picture, result.anomaly_image, param.heatmap_color_scheme, threshold=threshold)
+        threshold, view = result.segmentation_threshold, result.view
+        return heat_map(picture, result.anomaly_image, param.heatmap_color_scheme, threshold=threshold, view=view)
     if truth is not None and truth.any() and _shows_truth(key, param):
         colour, opacity = _parse(param.anomaly_region_label_color)
         picture = _blend(picture, outline_mask(picture, truth, colour, param.line_width), opacity)

@@ -21,7 +21,7 @@ class TrainerError(Exception):
     retriable: ClassVar[bool] = False
 
 
-class SettingsError(TrainerError, ValueError):
+class SettingsError(TrainerError):
     """A setting is unknown, out of its documented range or contradicts another."""
 
     stage = "settings"
@@ -39,13 +39,13 @@ class SplitError(TrainerError):
     stage = "split"
 
 
-class CalibrationError(TrainerError, ValueError):
+class CalibrationError(TrainerError):
     """No threshold can be estimated from the scores there are."""
 
     stage = "calibrate"
 
 
-class EvaluationError(TrainerError, ValueError):
+class EvaluationError(TrainerError):
     """A model cannot be measured as asked: a selection that fits no image, or arguments that do not fit each other."""
 
     stage = "evaluate"

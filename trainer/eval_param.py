@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
-from pydantic import field_validator, model_validator
+from pydantic import field_validator
 
-from inspector.anomaly.types import Parameters
+from trainer.errors import EvaluationError
+from trainer.parameters import StageParameters
 
 ThresholdMeasure = Literal["absolute_confusion_matrix", "relative_confusion_matrix", "precision", "recall"]
 """HALCON's measures of verdicts: each of `anomaly_classification_thresholds` gives one."""
@@ -20,7 +21,7 @@ WITHOUT_THRESHOLD: tuple[EvalMeasure, ...] = (*get_args(ScoreMeasure), *PIXEL_ME
 ALL_MEASURES: tuple[EvalMeasure, ...] = (*WITHOUT_THRESHOLD, *THRESHOLD_MEASURES)
 
 
-class GenParamEval(Parameters):
+class GenParamEval(StageParameters):
     """What `evaluate_dl_model` measures. HALCON's keys, and its measures with those that the field expects.
 
     Attributes:
@@ -32,6 +33,8 @@ class GenParamEval(Parameters):
         num_classes: Their number.
         evaluation_type: The only one there is.
     """
+
+    refusal: ClassVar[type[EvaluationError]] = EvaluationError
 
     measures: tuple[EvalMeasure, ...] | Literal["all"] = WITHOUT_THRESHOLD
     anomaly_classification_thresholds: tuple[float, ...] = ()
@@ -62,12 +65,11 @@ class GenParamEval(Parameters):
         """HALCON makes no difference between a value and a tuple of it."""
         return (value,) if isinstance(value, int | float) else value
 
-    @model_validator(mode="after")
-    def _has_thresholds(self) -> GenParamEval:
+    def check_consistency(self) -> None:
+        """Refuse measures that need a threshold where none is given."""
         needing = [name for name in THRESHOLD_MEASURES if name in self.wanted]
         if needing and not self.anomaly_classification_thresholds:
-            raise ValueError(
+            raise EvaluationError(
                 f"{', '.join(needing)} {'needs' if len(needing) == 1 else 'need'} a threshold; "
                 "give anomaly_classification_thresholds, such as (model.thresholds.classification,)"
             )
-        return self

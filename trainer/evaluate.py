@@ -10,12 +10,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
+from inspector.anomaly.domain_mask import pixels_inside
 from inspector.anomaly.errors import UncalibratedError
 from inspector.anomaly.model import AnomalyModel
 from inspector.anomaly.region import resize_anomaly_image
+from inspector.anomaly.types import DLResult
 from trainer.apply import score_images
 from trainer.dataset import DLDataset, DLDatasetSample
 from trainer.errors import EvaluationError
@@ -40,7 +44,8 @@ def evaluate_dl_model(
     """Measure a model on labelled images.
 
     Maps are compared with masks in the size of the original image. A nok image without a mask has no part in the pixel
-    measures; where no image chosen has one, these are None.
+    measures; where no image chosen has one, these are None. Pixels outside the model's domain have no part in them either,
+    so a region that lies outside is none.
 
     Args:
         dataset: What `split_dl_dataset` divided, or any with labels.
@@ -135,9 +140,16 @@ def score_samples(
         scores.append(image.result.anomaly_score)
         mask = dataset.read_mask(sample) if pixels is not None else None
         if pixels is not None and mask is not None:
-            pixels.add(resize_anomaly_image(image.result.anomaly_image, width=sample.width, height=sample.height), mask)
+            _count_pixels(pixels, image.result, mask)
         progress("evaluate", len(scores), len(samples))
     return scores
+
+
+def _count_pixels(pixels: PixelMeasures, result: DLResult, mask: NDArray[np.bool_]) -> None:
+    """Count the map where it lies in the picture, and only what the model's domain says counts."""
+    (height, width), view = mask.shape, result.view
+    whole = resize_anomaly_image(result.anomaly_image, width=width, height=height, view=view)
+    pixels.add(whole, mask, None if view is None else pixels_inside(view.domain, width, height))
 
 
 @contextmanager

@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.anomaly.domain import DomainView
+from inspector.anomaly.domain_mask import pixels_inside
 from inspector.anomaly.draw import heat_map_overlay
 from inspector.anomaly.region import resize_anomaly_image
 
@@ -32,6 +34,7 @@ def heat_map(
     scheme: HeatmapScheme = "threshold",
     *,
     threshold: float | None = None,
+    view: DomainView | None = None,
 ) -> NDArray[np.uint8]:
     """Lay an anomaly image over its picture, half and half.
 
@@ -40,6 +43,7 @@ def heat_map(
         anomaly_image: (h, w) float32 of any size, in [0, 1); what is not finite counts as 1.
         scheme: HALCON's colour schemes know no threshold.
         threshold: Segmentation threshold, of the scheme "threshold".
+        view: `DLResult.view`: where the map lies in the picture, which stays as it is outside the domain.
 
     Returns:
         (H, W, 3) RGB uint8.
@@ -47,14 +51,19 @@ def heat_map(
     Raises:
         ParameterError: Image or threshold is not as described.
     """
-    plain = heat_map_overlay(image, anomaly_image, threshold=threshold, alpha=0.5 if scheme == "threshold" else 0.0)
+    alpha = 0.5 if scheme == "threshold" else 0.0
+    plain = heat_map_overlay(image, anomaly_image, threshold=threshold, alpha=alpha, view=view)
     if scheme == "threshold":
         return plain
+    height, width = plain.shape[:2]
     values = np.where(np.isfinite(anomaly_image), anomaly_image, np.float32(1)).clip(0, 1).astype(np.float32)
-    values = resize_anomaly_image(values, width=plain.shape[1], height=plain.shape[0])
+    values = resize_anomaly_image(values, width=width, height=height, view=view)
     picture = image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2)  # noqa: PLR2004 - (H, W, 3)
     colours = colour_table(scheme)[np.rint(values * (_LEVELS - 1)).astype(np.uint8)]
-    return np.asarray(cv2.addWeighted(np.ascontiguousarray(picture), 0.5, colours, 0.5, 0), dtype=np.uint8)
+    heated = np.asarray(cv2.addWeighted(np.ascontiguousarray(picture), 0.5, colours, 0.5, 0), dtype=np.uint8)
+    if view is not None:
+        np.copyto(heated, picture, where=~pixels_inside(view.domain, width, height)[..., None])
+    return heated
 
 
 def colour_bar(scheme: HeatmapScheme, *, width: int, height: int, threshold: float | None = None) -> NDArray[np.uint8]:

@@ -64,7 +64,7 @@ class FitOutcome:
     def summary(self) -> list[tuple[str, str]]:
         """Rows of the table that `trainer fit` prints."""
         calibration = self.calibration
-        method = "held-out" if calibration.method == "held_out" else "out-of-fold"
+        method, known = ("held-out", "proven") if calibration.method == "held_out" else ("out-of-fold", "estimated")
         rows = [
             ("learnt from", f"{self.n_train} ok images, {self.detector}, {self.image_width}x{self.image_height} px"),
             (
@@ -73,7 +73,7 @@ class FitOutcome:
             ),
             (
                 "false-reject bound",
-                f"{as_percent(calibration.false_reject_bound)} at {as_percent(calibration.confidence)} confidence",
+                f"{as_percent(calibration.false_reject_bound)} at {as_percent(calibration.confidence)} confidence, {known}",
             ),
         ]
         if self.evaluation is None:

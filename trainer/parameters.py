@@ -12,7 +12,10 @@ from trainer.errors import TrainerError
 
 
 class StageParameters(Parameters):
-    """Base of the parameter objects of one stage: an unknown or invalid parameter raises the stage's `refusal`."""
+    """Base of the parameter objects of one stage: an unknown or invalid parameter raises the stage's `refusal`.
+
+    A `refusal` is no ValueError: pydantic would make its own of it.
+    """
 
     refusal: ClassVar[type[TrainerError]] = TrainerError
 
@@ -38,5 +41,8 @@ def _sentences(error: ValidationError) -> list[str]:
     sentences = []
     for item in error.errors(include_url=False):
         message, place = item["msg"], ".".join(str(part) for part in item["loc"])
-        sentences.append(f"{place}: {message[0].lower()}{message[1:]}, got {item['input']!r}")
+        if item["type"] == "value_error":  # a sentence of our own, which says what it got
+            sentences.append(f"{place}: {message.removeprefix('Value error, ')}")
+        else:
+            sentences.append(f"{place}: {message[0].lower()}{message[1:]}, got {item['input']!r}")
     return sentences

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from inspector.anomaly.types import Parameters
 from trainer.curves import least_epoch
 from trainer.errors import SettingsError
+from trainer.parameters import StageParameters
 from trainer.pies import Matrix, check_matrix, precision_shares, recall_shares
 from trainer.plot_axes import draw_histogram, draw_legend, draw_matrix, draw_pies, draw_training, finite, render_plot
 
@@ -40,7 +40,7 @@ _MOST_ESTIMATED = 3
 _AUTO = -1.0
 
 
-class EvaluationDisplayParam(Parameters):
+class EvaluationDisplayParam(StageParameters):
     """What is drawn of an evaluation, with HALCON's names.
 
     Attributes:
@@ -50,18 +50,19 @@ class EvaluationDisplayParam(Parameters):
         histogram_max: Its right end; -1 chooses it from the scores.
     """
 
+    refusal: ClassVar[type[SettingsError]] = SettingsError
+
     display_mode: tuple[DisplayMode | Literal["all"], ...] = ("score_histogram", "score_legend")
     classification_threshold_index: int = Field(default=0, ge=0)
     histogram_min: float = 0.0
     histogram_max: float = -1.0
 
-    @model_validator(mode="after")
-    def _is_range(self) -> EvaluationDisplayParam:
+    def check_consistency(self) -> None:
+        """Refuse a range that ends before it begins."""
         if self.histogram_max != _AUTO and self.histogram_max <= self.histogram_min:
-            raise ValueError(
+            raise SettingsError(
                 f"histogram_max must exceed histogram_min ({self.histogram_min}) or be -1, got {self.histogram_max}"
             )
-        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,6 +85,11 @@ class DLSplit:
     warnings: tuple[str, ...]
     seed: int
 
+    @property
+    def num_folds(self) -> int:
+        """How many folds there are; 0 with the method held_out."""
+        return max(self.folds, default=-1) + 1
+
 
 def split_dl_dataset(
     dataset: DLDataset,

@@ -1,9 +1,14 @@
 """A threshold from the scores of unseen ok images alone, with a false-reject bound that their number supports.
 
-With n held-out ok scores, a threshold just above the (r + 1)-th largest rejects at most a share b of all ok images, at
-confidence c, where b solves Binomial(n, b) <= r with probability 1 - c: the distribution-free tolerance bound of Wilks (1941).
-For b = 5 % at 95 % that takes 59 images. With fewer, the threshold comes from a tail model (one-sided normal tolerance
-limit of the log distances, robustly estimated, Natrella's factor), and the bound that is stated remains the distribution-free one.
+With n ok scores, a threshold just above the (r + 1)-th largest rejects at most a share b of all ok images, at confidence c,
+where b solves Binomial(n, b) <= r with probability 1 - c: the distribution-free tolerance bound of Wilks (1941). For b = 5 %
+at 95 % that takes 59 images. With fewer, the threshold comes from a tail model (one-sided normal tolerance limit of the log
+distances, robustly estimated, Natrella's factor), and the bound that is stated remains the distribution-free one.
+
+The bound is proven for scores of the very model that ships, of held-out images that are drawn one by one like those to come:
+images of one group are fewer than they look, and `split_dl_dataset` warns of them. Scores from folds are those of models fitted
+on a part of the images. Their bound is an estimate for the model that is then fitted on all; usually that one scores unseen ok
+images no higher, as it has seen more.
 """
 
 from __future__ import annotations
@@ -12,17 +17,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from inspector.anomaly.types import Parameters
 from trainer.errors import CalibrationError
+from trainer.parameters import StageParameters
 from trainer.rates import binomial_rate
 
 ThresholdRule = Literal["order_statistic", "tail_model"]
+
+_PARTS = {2: "half", 3: "two thirds", 4: "three quarters", 5: "four fifths"}
+"""Share of the images that the model of each fold has seen, in words."""
+_LEAST_FOLDS = 2
 
 JUST_ABOVE = 1 + 2e-5
 """Factor that brings a threshold above a score that must pass: a score at the threshold is nok, a batch may move a score
@@ -34,7 +43,7 @@ _MAD_TO_DEVIATION = 1.4826
 """Standard deviation of a normal distribution over its median absolute deviation."""
 
 
-class OkOnlyParam(Parameters):
+class OkOnlyParam(StageParameters):
     """How a threshold is estimated from ok scores alone.
 
     Attributes:
@@ -44,6 +53,8 @@ class OkOnlyParam(Parameters):
             model. "order_statistic" assumes nothing even with too few scores: the threshold then lies just above the
             highest. "tail_model" extrapolates even where the scores would do.
     """
+
+    refusal: ClassVar[type[CalibrationError]] = CalibrationError
 
     max_false_rejects: float = Field(default=0.05, gt=0, lt=1)
     confidence: float = Field(default=0.95, gt=0, lt=1)
@@ -60,7 +71,8 @@ class ThresholdEstimate:
         false_reject_bound: Distribution-free upper bound of the share of ok images rejected, at `confidence`.
         max_false_rejects: What was asked for.
         exceeding: How many of the `n` scores lie at or above the threshold.
-        n_needed: Scores that prove `max_false_rejects` at `confidence` without a tail model.
+        n_needed: Scores that support `max_false_rejects` at `confidence` without a tail model.
+        folds: Number of folds that the scores are from; 0 where they are of held-out images by the model that ships.
     """
 
     distance: float
@@ -71,51 +83,73 @@ class ThresholdEstimate:
     n: int
     exceeding: int
     n_needed: int
+    folds: int = 0
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether the bound is proven, rather than estimated from models of folds."""
+        return not self.folds
 
     @property
     def explanation(self) -> str:
         """One sentence for people."""
+        scores = "scores of unseen ok images" if self.is_proven else _of_folds(self.folds)
         if self.rule == "order_statistic":
-            return (
-                f"The threshold lies just above all but {self.exceeding} of {self.n} scores of ok images that the model "
-                "had not seen; the bound assumes nothing about how scores are distributed."
+            bound = (
+                "assumes nothing about how scores are distributed" if self.is_proven else f"is estimated: {_ANOTHER}"
             )
+            return f"The threshold lies just above all but {self.exceeding} of {self.n} {scores}; the bound {bound}."
         if self.n < self.n_needed:
-            reason = f"are too few to prove a rate of {self.max_false_rejects:.1%} (that takes {self.n_needed}), so"
+            verb = "prove" if self.is_proven else "support"
+            reason = f"are too few to {verb} a rate of {self.max_false_rejects:.1%} (that takes {self.n_needed}), so"
         else:
             reason = "would do without, but a tail model was asked for:"
+        says = "what the scores prove" if self.is_proven else "estimated"
+        but = "" if self.is_proven else f": {_ANOTHER}"
         return (
-            f"{self.n} scores of unseen ok images {reason} the threshold extrapolates their logarithms as normally "
-            "distributed; the bound is what the scores prove without that assumption."
+            f"{self.n} {scores} {reason} the threshold extrapolates their logarithms as normally distributed; the bound is "
+            f"{says} without that assumption{but}."
         )
 
     @property
     def warning(self) -> str | None:
-        """What the user should do, where the bound that was asked for is not proven."""
+        """What the user should do, where the bound that was asked for is not reached."""
         if self.false_reject_bound <= self.max_false_rejects:
             return None
-        proven = (
-            f"{self.n} ok images prove a false-reject rate of at most {self.false_reject_bound:.1%}, not the "
-            f"{self.max_false_rejects:.1%} asked for"
-        )
+        bound, asked = f"{self.false_reject_bound:.1%}", f"the {self.max_false_rejects:.1%} asked for"
+        if self.is_proven:
+            said = f"{self.n} ok images prove a false-reject rate of at most {bound}, not {asked}"
+        else:
+            said = f"{self.n} ok images put the false-reject rate at {bound} at most, by estimate, not at {asked}"
         if self.n < self.n_needed:
-            return f"{proven}: collect {self.n_needed} or more"
-        return f"{proven}: the tail model gave up {self.exceeding} of them; use the rule order_statistic"
+            return f"{said}: collect {self.n_needed} or more"
+        return f"{said}: the tail model gave up {self.exceeding} of them; use the rule order_statistic"
+
+
+_ANOTHER = "the model that ships is another one, fitted on all"
+
+
+def _of_folds(folds: int) -> str:
+    return f"scores of models fitted on {_PARTS.get(folds, f'{folds - 1}/{folds}')} of the images"
 
 
 def estimate_threshold(
-    distances: Sequence[float] | NDArray[np.floating], param: OkOnlyParam | None = None
+    distances: Sequence[float] | NDArray[np.floating], param: OkOnlyParam | None = None, *, folds: int = 0
 ) -> ThresholdEstimate:
     """Estimate the classification threshold from the raw image distances of unseen ok images.
 
     Args:
         distances: One for each image, positive; none of an image that the scoring model was fitted on.
         param: Rule, rate and confidence; the defaults where None.
+        folds: Number of folds where any of the distances is of a model of the other folds; 0 where all are of held-out
+            images by the model that ships. It changes what is said of the bound, not the numbers.
 
     Raises:
-        CalibrationError: Fewer than two distances, or one is not finite and positive.
+        CalibrationError: Fewer than two distances, or one is not finite and positive; or there is a single fold.
     """
     param = OkOnlyParam() if param is None else param
+    if folds and folds < _LEAST_FOLDS:
+        raise CalibrationError(f"folds is {folds}; give 2 or more, or 0 for scores of held-out images")
     rate, confidence = param.max_false_rejects, param.confidence
     ordered = np.sort(np.asarray(distances, dtype=np.float64))
     if len(ordered) < _LEAST_SCORES or not np.isfinite(ordered).all() or ordered[0] <= 0:
@@ -130,23 +164,34 @@ def estimate_threshold(
         rule = param.rule
     if rule == "order_statistic":
         allowed = _allowed_exceedances(n, rate, confidence) if is_enough else 0
-        threshold = float(ordered[n - 1 - allowed]) * JUST_ABOVE
+        threshold = _just_above(ordered, n - 1 - allowed)
     else:
         threshold = _log_normal_limit(ordered, 1 - rate, confidence)
     exceeding = int((ordered >= threshold).sum())
-    # Where it is proven, the bound is the one asked for. Else it is what the scores prove: the upper end of a two-sided
-    # interval at 2c - 1 is the one-sided bound at c (Clopper and Pearson, 1934).
-    proven = binomial_rate(exceeding, n, confidence=2 * confidence - 1).high
+    # Where there are enough, the bound is the one asked for. Else it is what the scores support: the upper end of a
+    # two-sided interval at 2c - 1 is the one-sided bound at c (Clopper and Pearson, 1934).
+    supported = binomial_rate(exceeding, n, confidence=2 * confidence - 1).high
     return ThresholdEstimate(
         distance=threshold,
         rule=rule,
-        false_reject_bound=rate if rule == "order_statistic" and is_enough else proven,
+        false_reject_bound=rate if rule == "order_statistic" and is_enough else supported,
         confidence=confidence,
         max_false_rejects=rate,
         n=n,
         exceeding=exceeding,
         n_needed=n_needed,
+        folds=folds,
     )
+
+
+def _just_above(ordered: NDArray[np.float64], index: int) -> float:
+    """A threshold above a score that must pass, and above those that crowd behind it: no batch may decide about them."""
+    threshold = float(ordered[index]) * JUST_ABOVE
+    for score in ordered[index + 1 :]:
+        if score >= threshold:
+            break
+        threshold = float(score) * JUST_ABOVE
+    return threshold
 
 
 def _allowed_exceedances(n: int, rate: float, confidence: float) -> int:

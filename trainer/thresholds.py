@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.anomaly.domain_mask import cells_inside
 from inspector.anomaly.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.types import DLResult, ScoreScale, Thresholds
 from trainer.dataset import DLDataset, DLDatasetSample
 from trainer.errors import CalibrationError
 from trainer.features import read_samples
+from trainer.layout import SplitName
 from trainer.progress import StageProgress
 from trainer.threshold_estimate import OkOnlyParam, ThresholdEstimate, estimate_threshold
 from trainer.threshold_halcon import PixelStatistics, halcon_image_thresholds, halcon_segmentation_threshold
 
 ThresholdMethod = Literal["ok_only", "halcon", "halcon_corrected"]
 
+_MENDS: dict[SplitName, str] = {
+    "validation": (
+        "give split_dl_dataset a validation_percent, such as 20, or estimate from folds as `trainer fit` does (scores of "
+        "each image by a model of the others, with estimate_anomaly_thresholds)"
+    ),
+    "test": "lower training_percent in split_dl_dataset, or take image_split='validation'",
+}
 _BELOW_1 = math.nextafter(1.0, 0.0)
 
 
@@ -34,13 +42,20 @@ class ThresholdParam(OkOnlyParam):
         segmentation: "classification" cuts the map at the image threshold; "halcon" at mean + 4 standard deviations
             of the validation pixels. "auto" follows the method.
         image_split: Where the ok images come from. HALCON takes "test", which the evaluation then uses again: a leak,
-            of which the result warns.
+            of which the result warns. "auto" is "test" with the method "halcon", "validation" with the others.
     """
 
     method: ThresholdMethod = "ok_only"
     use_ok_samples_only: bool = False
     segmentation: Literal["auto", "classification", "halcon"] = "auto"
-    image_split: Literal["validation", "test"] = "validation"
+    image_split: Literal["auto", "validation", "test"] = "auto"
+
+    @property
+    def ok_split(self) -> SplitName:
+        """Where the ok images come from."""
+        if self.image_split == "auto":
+            return "test" if self.method == "halcon" else "validation"
+        return self.image_split
 
     @property
     def is_pixel_rule(self) -> bool:
@@ -62,12 +77,14 @@ class CalibrationScores:
         nok: The same of nok images.
         pixels: Statistics of anomaly images, where the segmentation threshold comes from them.
         n_test: How many of the scores are of test images.
+        folds: Number of folds where ok scores are of models of the other folds; 0 where the model that ships gave all.
     """
 
     ok: list[float] = field(default_factory=list)
     nok: list[float] = field(default_factory=list)
     pixels: PixelStatistics = field(default_factory=PixelStatistics)
     n_test: int = 0
+    folds: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,25 +131,27 @@ def compute_dl_anomaly_thresholds(
     dataset: DLDataset,
     param: ThresholdParam | None = None,
     *,
-    domain: NDArray[np.bool_] | None = None,
     progress: StageProgress | None = None,
 ) -> AnomalyThresholds:
     """Estimate thresholds from the images of a divided data set, as HALCON's procedure of that name.
 
-    ok images are those of `param.image_split`. HALCON's methods take nok images from any split, and the pixels of all
-    validation images; the others only ok ones.
+    ok images are those of `param.ok_split`. HALCON's methods take nok images from any split. Where the segmentation
+    threshold comes from pixels, those inside the model's own domain count: of all validation images with the method
+    "halcon", of ok ones with the others.
+
+    Where there are too few ok images for a validation split, score them by folds and give the scores to
+    `estimate_anomaly_thresholds`.
 
     Args:
         model: Trained; it need not have thresholds yet, and is not changed.
         dataset: Divided by `split_dl_dataset`, so that the model has not seen the images of these splits.
         param: The defaults where None.
-        domain: (image_height, image_width) of the model, True where pixels count; None counts all.
         progress: Told of each batch.
 
     Raises:
         CalibrationError: The model is none, the data set is not divided, a split has no ok image, or a score is of no
             use; says the mend.
-        GeometryError: An image is unlike those that the model was trained with.
+        GeometryError: An image is unlike those that the model was trained with; names it.
         DatasetError: An image cannot be read any more.
     """
     param = ThresholdParam() if param is None else param
@@ -142,14 +161,17 @@ def compute_dl_anomaly_thresholds(
         )
     samples = _select(dataset, param)
     found = CalibrationScores()
+    view = model.preprocess_param.view
+    inside = None if view is None or view.is_all else cells_inside(view, *model.input_size)
     done = 0
     paths = [dataset.image_path(sample) for sample in samples]
     for batch in read_samples(paths, model.preprocess_param):
-        for image in batch:
-            model.check_geometry(image)
-        for result in apply_dl_model(model, batch):
-            _count(found, samples[done], result, param, domain)
-            done += 1
+        chosen = samples[done : done + len(batch)]
+        for image, sample in zip(batch, chosen, strict=True):
+            image.image_file_name = sample.image_file_name
+        for sample, result in zip(chosen, apply_dl_model(model, batch), strict=True):
+            _count(found, sample, result, param, inside)
+        done += len(batch)
         if progress is not None:
             progress("thresholds", done, len(samples))
     return estimate_anomaly_thresholds(found, param, scale=model.scale)
@@ -173,7 +195,8 @@ def estimate_anomaly_thresholds(
     estimate: ThresholdEstimate | None = None
     image_thresholds: tuple[float, ...]
     if param.method == "ok_only":
-        estimate = estimate_threshold([scale.to_distance(_finite(score)) for score in scores.ok], param)
+        distances = [scale.to_distance(_finite(score)) for score in scores.ok]
+        estimate = estimate_threshold(distances, param, folds=scores.folds)
         image_thresholds = (scale.to_score(estimate.distance),)
         warnings += [estimate.warning] if estimate.warning else []
     else:
@@ -214,21 +237,17 @@ def _select(dataset: DLDataset, param: ThresholdParam) -> list[DLDatasetSample]:
     samples = dataset.samples
     if all(sample.split is None for sample in samples):
         raise CalibrationError(f"the data set of {dataset.image_dir} is not divided; call split_dl_dataset first")
-    if param.is_pixel_rule:
-        _require(samples, lambda s: s.split == "validation", "image in the split validation")
-    split = param.image_split
-    _require(samples, lambda s: s.split == split and s.image_label == "ok", f"ok image in the split {split}")
+    split = param.ok_split
+    if param.is_pixel_rule and not any(s.split == "validation" for s in samples):
+        raise CalibrationError(f"there is no image in the split validation; {_MENDS['validation']}")
+    if not any(s.split == split and s.image_label == "ok" for s in samples):
+        raise CalibrationError(f"there is no ok image in the split {split}; {_MENDS[split]}")
     return [s for s in samples if _is_scored(s, param) or _is_pixel_source(s, param)]
-
-
-def _require(samples: Sequence[DLDatasetSample], wanted: Callable[[DLDatasetSample], bool], what: str) -> None:
-    if not any(wanted(sample) for sample in samples):
-        raise CalibrationError(f"there is no {what}; give that split a larger share in split_dl_dataset")
 
 
 def _is_scored(sample: DLDatasetSample, param: ThresholdParam) -> bool:
     if sample.image_label == "ok":
-        return sample.split == param.image_split
+        return sample.split == param.ok_split
     return param.is_nok_used and sample.split is not None
 
 
@@ -242,10 +261,10 @@ def _count(
     sample: DLDatasetSample,
     result: DLResult,
     param: ThresholdParam,
-    domain: NDArray[np.bool_] | None,
+    inside: NDArray[np.bool_] | None,
 ) -> None:
     if _is_scored(sample, param):
         (found.ok if sample.image_label == "ok" else found.nok).append(result.anomaly_score)
         found.n_test += sample.split == "test"
     if _is_pixel_source(sample, param):
-        found.pixels.add(result.anomaly_image, domain)
+        found.pixels.add(result.anomaly_image, inside)

@@ -23,7 +23,7 @@ from inspector.anomaly.errors import GeometryError, ParameterError
 from inspector.anomaly.model_param import DLModelParam, InitialModel
 from inspector.anomaly.preprocess import preprocess_images
 from inspector.anomaly.runtime import Runtime, TorchRuntime
-from inspector.anomaly.samples import model_input
+from inspector.anomaly.samples import model_input, name_of
 from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.types import (
     DLPreprocessParam,
@@ -270,12 +270,18 @@ def apply_dl_model(
     Raises:
         ParameterError: `batch_size` is less than 1, the model is not trained, or a sample was preprocessed with other
             parameters than the model's.
+        GeometryError: A sample's original size or channels are not those of the training; names it. None is scored then.
     """
     if isinstance(model, InitialModel):
         raise ParameterError(f"this {model.param.detector} model is not trained; apply what train_dl_model returns")
     size = model.batch_size if batch_size is None else batch_size
     if size < 1:
         raise ParameterError(f"batch_size must be at least 1, got {size}")
+    for sample in samples:
+        try:
+            model.check_geometry(sample)
+        except GeometryError as exc:
+            raise GeometryError(f"{name_of(sample)}: {exc}") from exc
     results: list[DLResult] = []
     for start in range(0, len(samples), size):
         chunk = samples[start : start + size]

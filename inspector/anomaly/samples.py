@@ -117,7 +117,7 @@ def _taken(sample: DLSample, digest: str, *, is_fresh: bool) -> Tensor | None:
         return None
     if sample.preprocess_digest != digest:
         raise ParameterError(
-            f"{_name(sample)} was preprocessed with other parameters than these; preprocess it again from its picture"
+            f"{name_of(sample)} was preprocessed with other parameters than these; preprocess it again from its picture"
         )
     return sample.preprocessed
 
@@ -131,16 +131,16 @@ def _ground_truth(sample: DLSample, param: DLPreprocessParam, digest: str) -> ND
         return truth  # in this size already
     if sample.preprocess_digest not in (None, digest):
         raise ParameterError(
-            f"the ground truth of {_name(sample)} was already brought to the size of other parameters; "
+            f"the ground truth of {name_of(sample)} was already brought to the size of other parameters; "
             "make the sample anew from its picture and ground truth"
         )
     width, height = sample.original_width, sample.original_height
     if truth.shape != (height, width):
         raise ParameterError(
-            f"the ground truth of {_name(sample)} has the shape {truth.shape}, its picture was taken with ({height}, "
+            f"the ground truth of {name_of(sample)} has the shape {truth.shape}, its picture was taken with ({height}, "
             f"{width}); draw it on the original picture"
         )
-    return resample_ground_truth(truth, param, name=_name(sample))
+    return resample_ground_truth(truth, param, name=name_of(sample))
 
 
 def resample_ground_truth(
@@ -173,6 +173,7 @@ def resample_ground_truth(
     return small & cells_inside(view, preprocess_param.image_width, preprocess_param.image_height)
 
 
-def _name(sample: DLSample) -> str:
+def name_of(sample: DLSample) -> str:
+    """Return what a message calls the sample."""
     known = sample.image_file_name if sample.image_id is None else sample.image_id
     return "a sample" if known is None else f"sample {known}"

@@ -7,7 +7,7 @@ import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -29,6 +29,7 @@ from inspector.anomaly.errors import BundleError
 from inspector.anomaly.manifest import MANIFEST_NAME, Records, read_manifest
 from inspector.anomaly.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.model_param import DLModelParam, InitialModel
+from inspector.anomaly.samples import gen_dl_samples_from_images
 from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.types import DLSample
 from tests.models import make_bundle, nok_picture, ok_picture, tiny_model
@@ -53,12 +54,10 @@ def copy(written: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(written, tmp_path / "copy"))
 
 
-def samples() -> list[DLSample]:
+def samples(*, height: int = 64, channels: Literal[1, 3] = 3) -> list[DLSample]:
     rng = np.random.default_rng(77)
-    return [
-        DLSample(picture(rng), original_width=64, original_height=64, channels=3)
-        for picture in (ok_picture, nok_picture, ok_picture)
-    ]
+    pictures = (ok_picture, nok_picture, ok_picture)
+    return gen_dl_samples_from_images([picture(rng, height=height, channels=channels) for picture in pictures])
 
 
 def write(path: Path, model: AnomalyModel, **options: Any) -> None:
@@ -99,7 +98,8 @@ def test_a_model_read_back_gives_the_same_scores(detector: DetectorName, tmp_pat
         extra_files={"report.html": b"<html>"},
     )  # fmt: skip
     again = read_dl_model(path)
-    for found, expected in zip(apply_dl_model(again, samples()), apply_dl_model(model, samples()), strict=True):
+    given = samples(height=96, channels=1)
+    for found, expected in zip(apply_dl_model(again, given), apply_dl_model(model, given), strict=True):
         assert found.anomaly_score == expected.anomaly_score
         np.testing.assert_array_equal(found.anomaly_image, expected.anomaly_image)
     assert (again.name, again.version) == ("tiny", "1")

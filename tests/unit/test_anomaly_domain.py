@@ -17,7 +17,7 @@ from inspector.anomaly.domain_score import domain_mask
 from inspector.anomaly.draw import heat_map_overlay
 from inspector.anomaly.errors import GeometryError, ParameterError
 from inspector.anomaly.image import decode_image
-from inspector.anomaly.model import AnomalyModel, FeatureNetwork, PendingScores, apply_dl_model
+from inspector.anomaly.model import AnomalyModel, PendingScores, apply_dl_model
 from inspector.anomaly.preprocess import preprocess_images
 from inspector.anomaly.preprocess_param import DLPreprocessParam, NormalizationType, create_dl_preprocess_param
 from inspector.anomaly.region import decode_region, find_anomaly_region, resize_anomaly_image
@@ -25,7 +25,7 @@ from inspector.anomaly.samples import gen_dl_samples_from_images
 from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.threshold import threshold_dl_anomaly_results
 from inspector.anomaly.types import DLResult, ImageGeometry, ScoreScale
-from tests.models import encoded, ok_picture, tiny_model
+from tests.models import encoded, looking_through, ok_picture, tiny_model
 
 Handling = Literal["keep_domain", "crop_domain"]
 CPU = torch.device("cpu")
@@ -289,16 +289,7 @@ def model_of(handling: Handling, shape: Literal["rectangle", "triangle"]) -> Ano
     """A model that looks at pictures of 192 x 128, or at 96 x 64 of them; its detector is fitted without a domain."""
     param = a_param(handling, RECTANGLE if shape == "rectangle" else TRIANGLE)
     plain = tiny_model(width=param.image_width, height=param.image_height)
-    network = FeatureNetwork(param, plain.network.runtime, plain.network.embedding)
-    return AnomalyModel(
-        identity=plain.identity,
-        network=network,
-        detector=plain.detector,
-        scale=plain.scale,
-        rule=plain.rule,
-        geometry=ImageGeometry(width=WIDTH, height=HEIGHT, channels=3),
-        thresholds=plain.thresholds,
-    )
+    return looking_through(plain, param, ImageGeometry(width=WIDTH, height=HEIGHT, channels=3))
 
 
 @pytest.fixture(params=["keep_domain", "crop_domain"])

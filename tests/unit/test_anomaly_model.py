@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from inspector.anomaly.detectors.base import DetectorName
 from inspector.anomaly.errors import GeometryError, ParameterError
 from inspector.anomaly.model import AnomalyModel, PendingScores, apply_dl_model
+from inspector.anomaly.samples import gen_dl_samples_from_images, preprocess_dl_samples
 from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.types import DLResult, DLSample, ScoreScale
 from tests.models import nok_picture, ok_picture, tiny_model
@@ -320,6 +321,44 @@ def test_samples_are_scored_in_batches_and_in_order(
 def test_a_batch_size_of_0_is_refused(model: AnomalyModel) -> None:
     with pytest.raises(ParameterError, match="batch_size must be at least 1, got 0"):
         apply_dl_model(model, [], batch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "channels", "message"),
+    [
+        (33, 200, 3, "sample 2: model tiny was trained with 64x64 pictures, got 33x200"),
+        (64, 64, 1, r"sample 2: model tiny was trained with 3 channel\(s\), the picture has 1"),
+    ],
+)
+@pytest.mark.parametrize("is_preprocessed", [False, True])
+def test_a_sample_of_another_camera_is_refused_before_any_is_computed(
+    model: AnomalyModel,
+    width: int,
+    height: int,
+    channels: int,
+    message: str,
+    *,
+    is_preprocessed: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(3)
+    stranger = ok_picture(rng, width=width, height=height, channels=channels)
+    samples = gen_dl_samples_from_images([ok_picture(rng), ok_picture(rng), stranger])
+    if is_preprocessed:
+        preprocess_dl_samples(samples, model.preprocess_param)
+    launches = _Launches(model, monkeypatch)
+    with pytest.raises(GeometryError, match=message):
+        apply_dl_model(model, samples, batch_size=1)
+    assert launches.sizes == []
+
+
+def test_a_sample_is_judged_by_the_size_it_was_taken_in(model: AnomalyModel) -> None:
+    (sample,) = gen_dl_samples_from_images([ok_picture(np.random.default_rng(3), width=32, height=32)])
+    sample.original_width = sample.original_height = 4000
+    assert len(apply_dl_model(model, [sample])) == 1
+    sample.original_width = 5000
+    with pytest.raises(GeometryError, match="got 5000x4000"):
+        apply_dl_model(model, [sample])
 
 
 def test_warming_up_runs_each_batch_size(model: AnomalyModel, monkeypatch: pytest.MonkeyPatch) -> None:

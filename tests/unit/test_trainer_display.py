@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
+from inspector.anomaly.domain import DomainView, ImageDomain
+from inspector.anomaly.domain_mask import pixels_inside
 from inspector.anomaly.draw import NOK_COLOUR, OK_COLOUR
 from inspector.anomaly.threshold import threshold_dl_anomaly_results
 from inspector.anomaly.types import AnomalyClass, DLResult, DLSample, Thresholds
@@ -110,6 +111,23 @@ def test_outlines_lie_at_the_borders_of_truth_and_region() -> None:
     found = is_drawn(show("anomaly_result"), RESULT_COLOUR)
     rows, columns = np.nonzero(found)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == pytest.approx((80, 160, 80, 160), abs=12)
+
+
+@pytest.mark.parametrize("scheme", ["threshold", "jet", "inverse_hot"])
+def test_the_heat_map_of_a_crop_lies_where_the_crop_does(scheme: HeatmapScheme) -> None:
+    corner = ImageDomain.of_polygons([((50, 50), (100, 50), (50, 100))], image_width=100, image_height=100)
+    heat = np.full((50, 50), 0.4, np.float32)
+    heat[10:20, 10:20] = 0.9  # in the picture at (60, 60), in the window at (240, 240) to (280, 280)
+    view = DomainView(corner, is_crop=True)
+    judged = threshold_dl_anomaly_results(THRESHOLDS, sample(), DLResult(0.7, heat, view=view))
+    param = PLAIN.model_copy(update={"heatmap_color_scheme": scheme})
+    picture = dev_display_dl_data(sample(), judged, keys=["anomaly_image"], param=param)["anomaly_image"]
+    assert picture.shape == (SIDE, SIDE, 3)
+    outside = ~pixels_inside(corner, SIDE, SIDE)
+    assert (picture[outside] == 90).all(), "nothing is known of what lies outside the domain"
+    hot = np.abs(picture.astype(int) - picture[260, 260].astype(int)).max(axis=2) <= 2
+    rows, columns = np.nonzero(hot & ~outside)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == pytest.approx((240, 279, 240, 279), abs=6)
 
 
 def test_each_key_shows_its_own() -> None:
@@ -310,5 +328,5 @@ def test_unknown_keys_are_refused() -> None:
 
 @pytest.mark.parametrize("colour", ["red", "#ff00", "#ff00000", "#gg0000"])
 def test_colours_that_are_none_are_refused(colour: str) -> None:
-    with pytest.raises(ValidationError, match="a colour is #rrggbb or #rrggbbaa"):
+    with pytest.raises(SettingsError, match="a colour is #rrggbb or #rrggbbaa"):
         DisplayParam(anomaly_region_result_color=colour)

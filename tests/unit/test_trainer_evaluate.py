@@ -5,16 +5,20 @@ from __future__ import annotations
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from inspector.anomaly.domain import ImageDomain
+from inspector.anomaly.domain_mask import pixels_inside
 from inspector.anomaly.errors import UncalibratedError
 from inspector.anomaly.model import AnomalyModel
 from inspector.anomaly.region import resize_anomaly_image
-from tests.models import encoded, nok_picture, ok_picture, tiny_model
+from inspector.anomaly.types import DLPreprocessParam, ImageGeometry
+from tests.models import encoded, looking_through, nok_picture, ok_picture, tiny_model
 from trainer.apply import score_images
 from trainer.dataset import DLDataset, read_dl_dataset_anomaly
 from trainer.errors import EvaluationError
@@ -106,6 +110,83 @@ def test_progress_bar_is_drawn_where_it_is_asked(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "evaluate" in shown.err
+
+
+# ---------------------------------------------------------------------------------------------------------------- domains
+
+WIDTH, HEIGHT = 192, 128
+CORNER = (96, 0, 96, 64)
+"""x, y, width and height of the domain's box: the upper right quarter of the picture."""
+DOMAINS = {
+    "rectangle": ImageDomain.rectangle(*CORNER, image_width=WIDTH, image_height=HEIGHT),
+    "triangle": ImageDomain.of_polygons([((96, 0), (192, 0), (96, 64))], image_width=WIDTH, image_height=HEIGHT),
+}
+
+
+def a_scene(rng: np.random.Generator, *spots: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """A striped part in the corner of a gray picture, with dark spots anywhere; and the mask of the spots."""
+    picture = np.full((HEIGHT, WIDTH, 3), 90, np.uint8) + rng.integers(0, 9, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+    picture[:64, 96:] = ok_picture(rng, width=96, height=64)
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    for spot in spots:
+        cv2.circle(picture, spot, 8, (10, 10, 10), thickness=-1)
+        cv2.circle(mask, spot, 8, 255, thickness=-1)
+    return picture, mask
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> DLDataset:
+    """Defects inside the corner; one image has another one outside it, and one has only such."""
+    root, rng = tmp_path_factory.mktemp("scenes"), np.random.default_rng(0)
+    for folder in ("train/good", "test/good", "test/spot", "ground_truth/spot"):
+        (root / folder).mkdir(parents=True)
+    for index in range(6):
+        folder = "train/good" if index < 3 else "test/good"
+        (root / f"{folder}/{index}.png").write_bytes(encoded(a_scene(rng)[0]))
+    spots = [[(120, 16)], [(130, 22)], [(112, 30), (40, 100)], [(150, 14)], [(60, 90)]]
+    for index, places in enumerate(spots):
+        picture, mask = a_scene(rng, *places)
+        (root / f"test/spot/{index}.png").write_bytes(encoded(picture))
+        assert cv2.imwrite(str(root / f"ground_truth/spot/{index}_mask.png"), mask)
+    return split_dl_dataset(read_dl_dataset_anomaly(root)).dataset
+
+
+@pytest.mark.parametrize("shape", ["rectangle", "triangle"])
+@pytest.mark.parametrize("handling", ["keep_domain", "crop_domain"])
+def test_pixels_are_measured_where_the_map_lies_and_only_inside_the_domain(
+    scenes: DLDataset, handling: Literal["keep_domain", "crop_domain"], shape: str
+) -> None:
+    domain, size = DOMAINS[shape], (96, 64) if handling == "crop_domain" else (WIDTH, HEIGHT)
+    param = DLPreprocessParam(image_width=size[0], image_height=size[1], domain_handling=handling, domain=domain)
+    plain = tiny_model(width=size[0], height=size[1])
+    model = looking_through(plain, param, ImageGeometry(width=WIDTH, height=HEIGHT, channels=3))
+    result = evaluate_dl_model(scenes, model)
+
+    inside = pixels_inside(domain, WIDTH, HEIGHT)
+    x, y, width, height = CORNER
+    values, masks = [], []
+    for sample in select_samples(scenes, "split", "test"):
+        (image,) = score_images(model, [scenes.image_path(sample)])
+        mask = scenes.read_mask(sample)
+        assert image.result is not None
+        assert mask is not None
+        if handling == "crop_domain":  # pasted by hand
+            whole = np.zeros((HEIGHT, WIDTH), np.float32)
+            whole[y : y + height, x : x + width] = resize_anomaly_image(
+                image.result.anomaly_image, width=width, height=height
+            )
+        else:
+            whole = resize_anomaly_image(image.result.anomaly_image, width=WIDTH, height=HEIGHT)
+        values.append(whole[inside])
+        masks.append(mask[inside])
+    expected = roc_auc_score(np.concatenate(masks), np.concatenate(values))
+    assert result.pixel_auroc == pytest.approx(expected, abs=1e-3)
+    assert result.n_regions == 4, "a region outside the domain is none"
+    if handling == "crop_domain" and shape == "rectangle":  # where the detector saw what it was fitted on
+        assert result.pixel_auroc is not None
+        assert result.aupro is not None
+        assert result.pixel_auroc > 0.98
+        assert result.aupro > 0.9
 
 
 # -------------------------------------------------------------------------------------------------------------- selection

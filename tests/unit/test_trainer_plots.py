@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
 from trainer.curves import least_epoch, score_curves, step_curve, training_curve
 from trainer.errors import SettingsError
@@ -91,7 +90,7 @@ def test_the_range_of_the_histogram_is_cut_as_asked() -> None:
     (cut,) = dev_display_anomaly_detection_evaluation(figures(OK, NOK), param=cut_param).values()
     assert cut.shape == whole.shape
     assert (cut != whole).any()
-    with pytest.raises(ValidationError, match="histogram_max must exceed histogram_min"):
+    with pytest.raises(SettingsError, match="histogram_max must exceed histogram_min"):
         EvaluationDisplayParam(histogram_min=0.5, histogram_max=0.5)
 
 

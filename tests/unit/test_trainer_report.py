@@ -100,7 +100,7 @@ def test_figures_on_the_page() -> None:
     text = read(render_report(report())).text
     assert "finds 2 of 3 nok parts and rejects 1 of 2 ok parts" in text
     assert "66.7 %" in text
-    assert "at most 9.2 % of ok parts" in text
+    assert "With 95 % confidence, by estimate, at most 9.2 % of ok parts" in text
     assert "too few images & no more" in text
     assert "cookie <1>" in text, "escaped on the page"
     assert "<c>.png" in text
@@ -152,6 +152,12 @@ def test_a_measure_is_never_rounded_up_to_perfect(value: float, shown: str) -> N
     evaluation = evaluate_scores([0.2, 0.7], ["ok", "nok"], 0.5)
     page = render_report(replace(report(), evaluation=replace(evaluation, image_auroc=value)))
     assert f"<dt>Image AUROC</dt><dd>{shown}</dd>" in page
+
+
+def test_the_bound_of_held_out_images_is_no_estimate() -> None:
+    text = read(render_report(replace(report(), calibration=replace(CALIBRATION, method="held_out")))).text
+    assert "With 95 % confidence, at most 9.2 % of ok parts" in text
+    assert "estimate" not in text
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from scipy import stats
 
 from inspector.anomaly.threshold import threshold_dl_anomaly_results
@@ -131,6 +130,16 @@ def test_an_image_that_is_allowed_passes_and_only_those_given_up_do_not(distance
     assert len(rejected) == estimate.exceeding
 
 
+def test_scores_that_crowd_above_the_one_allowed_pass_with_room_too() -> None:
+    """Nor may the rounding of a batch decide about a score between the one that must pass and the threshold above it."""
+    crowded = [900.0 * (1 + 1.5e-5) ** i for i in range(4)]
+    distances = [*np.linspace(1.0, 2.0, 100), *crowded, *np.linspace(1000.0, 1001.0, 5)]
+    param = OkOnlyParam(max_false_rejects=stats.beta.ppf(0.95, 9, 101), confidence=0.95)
+    estimate = estimate_threshold(distances, param)
+    assert estimate.exceeding == 5
+    assert crowded[-1] * (1 + 1e-5) < estimate.distance < 1000.0
+
+
 def test_an_image_at_the_threshold_is_nok() -> None:
     estimate = estimate_threshold(np.arange(1.0, 101.0))
     scale, thresholds = scale_and_thresholds(estimate, min_area=7)
@@ -235,5 +244,5 @@ def test_distances_that_are_none_are_refused(distances: list[float]) -> None:
 
 @pytest.mark.parametrize(("rate", "confidence"), [(0.0, 0.9), (1.0, 0.9), (math.nan, 0.9), (0.1, 0.0), (0.1, 1.0)])
 def test_parameters_out_of_range_are_refused(rate: float, confidence: float) -> None:
-    with pytest.raises(ValidationError, match=r"max_false_rejects|confidence"):
+    with pytest.raises(CalibrationError, match=r"max_false_rejects|confidence"):
         OkOnlyParam(max_false_rejects=rate, confidence=confidence)

@@ -2,23 +2,27 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import numpy as np
 import pytest
 
+from inspector.anomaly.domain import ImageDomain
+from inspector.anomaly.domain_score import domain_mask
 from inspector.anomaly.errors import GeometryError
 from inspector.anomaly.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.threshold import threshold_dl_anomaly_results
-from inspector.anomaly.types import ScoreScale
-from tests.models import nok_image, ok_image, tiny_model
+from inspector.anomaly.types import DLPreprocessParam, ScoreScale
+from tests.models import looking_through, nok_image, ok_image, tiny_model
 from trainer.dataset import DLDataset, DLDatasetSample, read_dl_dataset_anomaly
 from trainer.errors import CalibrationError
 from trainer.features import read_samples
 from trainer.layout import SplitName
+from trainer.split import split_dl_dataset
 from trainer.threshold_halcon import PixelStatistics
 from trainer.thresholds import (
     CalibrationScores,
+    ThresholdMethod,
     ThresholdParam,
     compute_dl_anomaly_thresholds,
     estimate_anomaly_thresholds,
@@ -72,7 +76,7 @@ def scored(model: AnomalyModel, dataset: DLDataset, samples: list[DLDatasetSampl
 
 
 def test_halcon_takes_its_values_from_the_splits_it_names(model: AnomalyModel, divided: DLDataset) -> None:
-    found = compute_dl_anomaly_thresholds(model, divided, ThresholdParam(method="halcon", image_split="test"))
+    found = compute_dl_anomaly_thresholds(model, divided, ThresholdParam(method="halcon"))
     ok, _ = scored(model, divided, only(divided, "ok", "test"))
     nok, _ = scored(model, divided, only(divided, "nok", "test"))
     _, pixels = scored(model, divided, only(divided, "ok", "validation"))
@@ -84,6 +88,15 @@ def test_halcon_takes_its_values_from_the_splits_it_names(model: AnomalyModel, d
     assert found.segmentation == pytest.approx(wide.mean() + 4 * wide.std(ddof=1), rel=1e-4)
     assert (found.n_ok, found.n_nok, found.estimate) == (len(ok), N_NOK, None)
     assert any(f"leak: {len(ok) + N_NOK} test images" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("method", "split"), [("ok_only", "validation"), ("halcon", "test"), ("halcon_corrected", "validation")]
+)
+def test_the_method_decides_where_ok_images_come_from_unless_it_is_said(method: ThresholdMethod, split: str) -> None:
+    assert ThresholdParam(method=method).ok_split == split
+    assert ThresholdParam(method=method, image_split="test").ok_split == "test"
+    assert ThresholdParam(method=method, image_split="validation").ok_split == "validation"
 
 
 def test_ok_samples_only_gives_one_value_without_a_leak(model: AnomalyModel, divided: DLDataset) -> None:
@@ -122,14 +135,32 @@ def test_segmentation_by_pixels_goes_with_any_method(model: AnomalyModel, divide
     assert cut.segmentation == cut.classification
 
 
-def test_pixels_outside_the_domain_do_not_count(model: AnomalyModel, divided: DLDataset) -> None:
-    width, height = model.input_size
-    domain = np.zeros((height, width), np.bool_)
-    domain[:8, :16] = True
-    found = compute_dl_anomaly_thresholds(model, divided, ThresholdParam(segmentation="halcon"), domain=domain)
+TRIANGLE = ImageDomain.of_polygons([((8, 8), (56, 8), (8, 56))], image_width=64, image_height=64)
+
+
+@pytest.mark.parametrize("handling", ["keep_domain", "crop_domain"])
+def test_only_pixels_of_the_models_own_domain_count(
+    model: AnomalyModel, divided: DLDataset, handling: Literal["keep_domain", "crop_domain"]
+) -> None:
+    param = DLPreprocessParam(image_width=64, image_height=64, domain_handling=handling, domain=TRIANGLE)
+    seeing = looking_through(model, param, model.geometry)
+    found = compute_dl_anomaly_thresholds(seeing, divided, ThresholdParam(segmentation="halcon"))
     samples = only(divided, "ok", "validation")
-    inside = scored(model, divided, samples)[1].reshape(len(samples), height, width)[:, :8, :16]
+    maps = scored(seeing, divided, samples)[1].reshape(len(samples), 64, 64)
+    mask = domain_mask(param, 64, 64)
+    assert mask is not None
+    inside = maps[:, mask.numpy()].astype(np.float64)
     assert found.segmentation == pytest.approx(inside.mean() + 4 * inside.std(ddof=1), rel=1e-4)
+    assert found.segmentation != pytest.approx(maps.mean() + 4 * maps.std(ddof=1), rel=1e-2), "zeros outside count not"
+
+
+def test_with_a_domain_that_is_all_the_model_sees_every_pixel_counts(model: AnomalyModel, divided: DLDataset) -> None:
+    box = ImageDomain.rectangle(0, 0, 32, 32, image_width=64, image_height=64)
+    param = DLPreprocessParam(image_width=64, image_height=64, domain_handling="crop_domain", domain=box)
+    seeing = looking_through(model, param, model.geometry)
+    found = compute_dl_anomaly_thresholds(seeing, divided, ThresholdParam(segmentation="halcon"))
+    pixels = scored(seeing, divided, only(divided, "ok", "validation"))[1].astype(np.float64)
+    assert found.segmentation == pytest.approx(pixels.mean() + 4 * pixels.std(ddof=1), rel=1e-4)
 
 
 def test_the_thresholds_part_the_images_of_the_model(model: AnomalyModel, divided: DLDataset) -> None:
@@ -163,19 +194,40 @@ def without(dataset: DLDataset, label: str, split: SplitName) -> DLDataset:
 
 
 def test_without_a_validation_image_there_is_no_segmentation_threshold(model: AnomalyModel, divided: DLDataset) -> None:
-    with pytest.raises(CalibrationError, match="no image in the split validation; give that split a larger share"):
-        compute_dl_anomaly_thresholds(
-            model, without(divided, "ok", "validation"), ThresholdParam(method="halcon", image_split="test")
-        )
+    with pytest.raises(
+        CalibrationError, match=r"no image in the split validation; give split_dl_dataset a validation_percent"
+    ):
+        compute_dl_anomaly_thresholds(model, without(divided, "ok", "validation"), ThresholdParam(method="halcon"))
 
 
-@pytest.mark.parametrize("split", ["validation", "test"])
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        (
+            "validation",
+            r"no ok image in the split validation; give split_dl_dataset a validation_percent, .*folds as `trainer fit`",
+        ),
+        ("test", "no ok image in the split test; lower training_percent in split_dl_dataset, or take image_split="),
+    ],
+)
 def test_without_an_ok_image_in_the_split_there_is_no_image_threshold(
-    model: AnomalyModel, divided: DLDataset, split: SplitName
+    model: AnomalyModel, divided: DLDataset, split: SplitName, message: str
 ) -> None:
     param = ThresholdParam(image_split=split)  # type: ignore[arg-type]
-    with pytest.raises(CalibrationError, match=f"no ok image in the split {split}; give that split a larger share"):
+    with pytest.raises(CalibrationError, match=message):
         compute_dl_anomaly_thresholds(model, without(divided, "ok", split), param)
+
+
+def test_a_default_division_of_few_images_says_how_to_calibrate_and_the_mends_work(
+    model: AnomalyModel, divided: DLDataset
+) -> None:
+    whole = replace(divided, samples=tuple(replace(s, split=None) for s in divided.samples))
+    with pytest.raises(CalibrationError, match="validation_percent"):
+        compute_dl_anomaly_thresholds(model, split_dl_dataset(whole).dataset)
+    held = split_dl_dataset(whole, 50, 20).dataset
+    assert compute_dl_anomaly_thresholds(model, held).n_ok > 0
+    scores = CalibrationScores(ok=[0.31, 0.35, 0.33, 0.36])
+    assert estimate_anomaly_thresholds(scores, scale=SCALE).classification > 0.36
 
 
 def test_images_of_another_camera_are_refused(model: AnomalyModel, tmp_path: Path) -> None:
@@ -183,7 +235,7 @@ def test_images_of_another_camera_are_refused(model: AnomalyModel, tmp_path: Pat
     for i in range(2):
         (tmp_path / "ok" / f"{i}.png").write_bytes(ok_image(np.random.default_rng(i), width=96))
     dataset = read_dl_dataset_anomaly(tmp_path)
-    with pytest.raises(GeometryError, match="trained with 64x64"):
+    with pytest.raises(GeometryError, match=r"sample ok/0\.png: model tiny was trained with 64x64"):
         compute_dl_anomaly_thresholds(model, with_splits(dataset, ["validation"] * 2))
 
 
