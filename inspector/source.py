@@ -31,7 +31,10 @@ class Flow(Protocol):
         ...
 
     def closing(self, leases: Sequence[Lease]) -> None:
-        """Begin nothing more under these leases, and finish what was begun; what is given up is abandoned."""
+        """Begin nothing more under these leases, and finish what was begun; what is given up is abandoned.
+
+        They are all that there are: the eager protocol revokes everything at once.
+        """
         ...
 
     def ended(self, leases: Sequence[Lease]) -> None:
