@@ -112,6 +112,7 @@ class Source:
         while not self._stopping:
             partitions = self._readable()
             if not partitions:
+                failing_since_s = None  # nothing was asked, so nothing failed
                 await self._woken(IDLE_TIMEOUT_S)
                 continue
             try:

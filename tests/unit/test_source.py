@@ -353,6 +353,38 @@ async def test_a_consumer_that_only_fails_is_given_up(monkeypatch: pytest.Monkey
     assert attempts == 7
 
 
+async def test_time_without_room_does_not_count_as_failing(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(partitions=1)
+    monkeypatch.setattr("inspector.source.RETRY_S", 0.0)
+    monkeypatch.setattr("inspector.source.IDLE_TIMEOUT_S", 0.0)
+    read, failures, looks = bench.consumer.read, 0, 0
+
+    async def fail_twice(
+        partitions: Sequence[Partition], *, timeout_s: float, max_records: int
+    ) -> Mapping[Partition, Sequence[ConsumedRecord]]:
+        nonlocal failures
+        failures += 1
+        bench.room = 0 if failures == 1 else 100
+        if failures <= 2:
+            raise BusError("a hiccup")
+        return await read(partitions, timeout_s=timeout_s, max_records=max_records)
+
+    def headroom() -> int:
+        nonlocal looks
+        looks += bench.room == 0
+        return bench.room
+
+    monkeypatch.setattr(bench.consumer, "read", fail_twice)
+    monkeypatch.setattr(bench.source, "_headroom", headroom)
+    bench.publish(0)
+    await bench.start()
+    await bench.until(lambda: looks)
+    bench.clock.advance(40)
+    bench.room = 100
+    await bench.until(lambda: len(bench.read) == 1)
+    await bench.stop()
+
+
 async def test_a_revocation_never_raises_into_the_consumer() -> None:
     bench = Bench()
     await bench.start()
