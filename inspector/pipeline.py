@@ -122,9 +122,10 @@ class Pipeline:
 
     def _decode(self) -> None:
         now_s = self._clock.monotonic_s()
-        for frame in self._decoder.drop_expired(now_s):
+        started = self._decoder.start(decoded=len(self._batcher), scoring=self._scoring, now_s=now_s)
+        for frame in started.late:
             self._refuse(frame, Refusal("expired", "late_before_decode"), "queue", now_s)
-        for frame in self._decoder.start(decoded=len(self._batcher), scoring=self._scoring, now_s=now_s):
+        for frame in started.frames:
             self._leave(frame, "queue", now_s)
 
     # decode ─► batch
