@@ -145,7 +145,7 @@ class Pipeline:
         self._pump_later.after(None)
         while self._engine.free_slots > 0:
             now_s = self._clock.monotonic_s()
-            pull = self._batcher.pull(now_s, slots=self._engine.free_slots, linger=not self._draining)
+            pull = self._batcher.pull(now_s, slots=self._engine.shares, linger=not self._draining)
             for frame in pull.expired:
                 self._refuse(frame, Refusal("expired", "late_before_score"), "queue", now_s)
             if not pull.batch:
