@@ -77,8 +77,8 @@ class Batcher(Generic[F]):
 
         Args:
             now_s: the monotonic time.
-            slots: how many batches the engine would take now; without a linger they share what waits, so that none of
-                the engine's threads idles while another has all the frames.
+            slots: how many batches the engine would compute side by side; without a linger they share what waits, so that
+                none of its threads idles while another has all the frames.
             linger: whether an incomplete batch may wait for company.
         """
         expired = self._waiting.drop_expired(now_s)

@@ -155,7 +155,11 @@ class KafkaConsumer:
     async def read(
         self, partitions: Sequence[Partition], *, timeout_s: float, max_records: int
     ) -> Mapping[Partition, Sequence[ConsumedRecord]]:
-        """Return what is there of these partitions."""
+        """Return what is there of these partitions.
+
+        aiokafka looks at the assignment while it collects what was fetched, and from there to here nothing is awaited; so
+        no record of an earlier assignment comes.
+        """
         if not partitions:
             raise ValueError("no partitions to read; for aiokafka an empty list means all of them")
         wanted = [TopicPartition(*partition) for partition in partitions]

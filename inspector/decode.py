@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from inspector.anomaly.errors import GeometryError, ImageError
 from inspector.anomaly.image import ImageLimits, RawLayout, decode_image
@@ -25,6 +25,15 @@ class Submit(Protocol):
     """Runs a job on a worker thread and hands its outcome back to the event loop."""
 
     def __call__(self, job: Callable[[], Decoded], done: Callable[[Decoded], None]) -> None: ...  # noqa: D102
+
+
+class Started(NamedTuple):
+    """What one call of `DecodeStage.start` took from the queue."""
+
+    frames: list[Frame]
+    """They are being decoded."""
+    late: list[Frame]
+    """Their deadline has passed."""
 
 
 class DecodeStage:
@@ -56,36 +65,36 @@ class DecodeStage:
         """Add an admitted frame."""
         self._waiting.push(frame)
 
-    def drop_expired(self, now_s: float) -> list[Frame]:
-        """Remove and return frames whose deadline has passed."""
-        return self._waiting.drop_expired(now_s)
-
     def remove(self, unwanted: Callable[[Frame], bool]) -> list[Frame]:
         """Remove and return waiting frames."""
         return self._waiting.remove(unwanted)
 
-    def start(self, *, decoded: int, scoring: int, now_s: float) -> list[Frame]:
-        """Start what may be started; return it.
+    def start(self, *, decoded: int, scoring: int, now_s: float) -> Started:
+        """Start what may be started, and drop the frames that expired.
 
         Args:
             decoded: frames that are decoded and wait for the device.
             scoring: frames that the device has.
             now_s: the monotonic time.
         """
-        started: list[Frame] = []
+        started = Started([], self._waiting.drop_expired(now_s))
         while self._running + decoded < self._ahead:
             frame = self._waiting.most_urgent()
             if frame is None or not self._reserve(frame, alone=self._running + decoded + scoring == 0):
                 break
-            self._waiting.take(1, now_s)
-            message, route = frame.message, frame.route
-            if message is None or route is None:
-                raise ValueError("a frame without message or route cannot be decoded")
-            self._running += 1
-            started.append(frame)
-            job = functools.partial(decode_frame, message, route.model, self._limits)
-            self._submit(job, functools.partial(self._done, frame))
+            _, expired = self._waiting.take(1, now_s)  # takes this frame, and those late ones that stood behind it
+            started.late.extend(expired)
+            started.frames.append(frame)
+            self._submit_decoding(frame)
         return started
+
+    def _submit_decoding(self, frame: Frame) -> None:
+        message, route = frame.message, frame.route
+        if message is None or route is None:
+            raise ValueError("a frame without message or route cannot be decoded")
+        self._running += 1
+        job = functools.partial(decode_frame, message, route.model, self._limits)
+        self._submit(job, functools.partial(self._done, frame))
 
     def _reserve(self, frame: Frame, *, alone: bool) -> bool:
         """Reserve what decoding takes; beyond the limit where there is nothing else in flight that could make room."""

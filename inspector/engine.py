@@ -75,6 +75,14 @@ class Engine:
             threading.Thread(target=self._run, name=f"device-{number}", daemon=True) for number in range(threads)
         ]
 
+    @property
+    def shares(self) -> int:
+        """Into how many batches to part what waits: one for each idle thread, and one where none is idle.
+
+        A second slot of a thread is for the batch after the one that it computes, not for half of that one.
+        """
+        return max(1, self.free_slots - len(self._threads) * (self._overlap - 1))
+
     def start(self) -> None:
         """Start the threads."""
         for thread in self._threads:

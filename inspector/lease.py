@@ -49,13 +49,11 @@ class Lease:
     def take(self, offset: int) -> bool:
         """Note that `offset` was read; return False for one that is still in flight, which must be skipped.
 
-        An offset below the last one (a truncated or recreated partition was read again) is to be worked on, but it
-        never moves the mark backwards.
+        An offset below earlier ones (a truncated or recreated partition was read again) is owed as any other. It never
+        moves the mark backwards, but until it is acknowledged nothing is committed that lies behind it.
         """
-        if self.ended:
+        if self.ended or offset in self._pending:
             return False
-        if offset <= self._last:
-            return offset not in self._pending
         self._last = offset
         self._pending[offset] = _State.IN_FLIGHT
         return True
@@ -64,7 +62,8 @@ class Lease:
         """Note that everything owed for `offset` was acknowledged by the broker."""
         self._settle(offset, _State.ACKNOWLEDGED)
         while self._pending and next(iter(self._pending.values())) is _State.ACKNOWLEDGED:
-            self._mark, _ = self._pending.popitem(last=False)
+            done, _ = self._pending.popitem(last=False)
+            self._mark = done if self._mark is None else max(self._mark, done)
             self._settled -= 1
 
     def abandon(self, offset: int) -> None:
@@ -94,7 +93,7 @@ class Lease:
 
     @property
     def next_offset(self) -> int | None:
-        """The offset behind the last one read; None before the first."""
+        """The offset behind the one read last; None before the first."""
         return None if self._last < 0 else self._last + 1
 
     @property
@@ -113,10 +112,16 @@ class Lease:
         return not self.closing and len(self._pending) < self.cap
 
     def committable(self) -> int | None:
-        """Return the offset to commit (that of the next record to read), or None when it was committed already."""
-        if self.ended or self._mark is None or self._mark + 1 == self._committed:
+        """Return the offset to commit (that of the next record to read).
+
+        None when it was committed already, or when something that lies before it is owed again.
+        """
+        mark = self._mark
+        if self.ended or mark is None or mark + 1 == self._committed:
             return None
-        return self._mark + 1
+        if any(offset <= mark and state is not _State.ACKNOWLEDGED for offset, state in self._pending.items()):
+            return None
+        return mark + 1
 
     def committed(self, offset: int) -> None:
         """Note that `offset` was committed."""

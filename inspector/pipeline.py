@@ -122,9 +122,10 @@ class Pipeline:
 
     def _decode(self) -> None:
         now_s = self._clock.monotonic_s()
-        for frame in self._decoder.drop_expired(now_s):
+        started = self._decoder.start(decoded=len(self._batcher), scoring=self._scoring, now_s=now_s)
+        for frame in started.late:
             self._refuse(frame, Refusal("expired", "late_before_decode"), "queue", now_s)
-        for frame in self._decoder.start(decoded=len(self._batcher), scoring=self._scoring, now_s=now_s):
+        for frame in started.frames:
             self._leave(frame, "queue", now_s)
 
     # decode ─► batch
@@ -144,7 +145,7 @@ class Pipeline:
         self._pump_later.after(None)
         while self._engine.free_slots > 0:
             now_s = self._clock.monotonic_s()
-            pull = self._batcher.pull(now_s, slots=self._engine.free_slots, linger=not self._draining)
+            pull = self._batcher.pull(now_s, slots=self._engine.shares, linger=not self._draining)
             for frame in pull.expired:
                 self._refuse(frame, Refusal("expired", "late_before_score"), "queue", now_s)
             if not pull.batch:
@@ -247,10 +248,12 @@ class Pipeline:
     def closing(self, leases: Sequence[Lease]) -> None:
         """Called by the source: give up what no stage has begun, and finish the rest without linger.
 
-        What is given up is read again by whoever has the partition next; so a long queue does not hold up the group.
+        What is given up is read again by whoever has the partition next; so a long queue does not hold up the group. A
+        refusal that waits behind it is given up too, or it would be sent before it.
         """
         closing = set(leases)
-        abandoned = set(self._decoder.remove(lambda frame: frame.lease in closing))
+        waiting = set(self._decoder.remove(lambda frame: frame.lease in closing))
+        abandoned = set(self._sequence.cut(waiting.__contains__))
         for frame in abandoned:
             frame.lease.abandon(frame.source.offset)
         self._drop(abandoned)
@@ -263,12 +266,13 @@ class Pipeline:
         gone = {frame for frame in self._frames if frame.lease in ended}
         self._decoder.remove(gone.__contains__)
         self._batcher.remove(gone.__contains__)
+        self._send(self._sequence.forget(gone.__contains__), self._clock.monotonic_s())
         self._drop(gone)
         self._draining = False
         self._pump_later.soon()
 
     def _drop(self, gone: set[Frame]) -> None:
-        self._send(self._sequence.forget(gone.__contains__), self._clock.monotonic_s())
+        self._refused = [frame for frame in self._refused if frame not in gone]
         self._frames -= gone
         for frame in gone:
             frame.reservation.release()

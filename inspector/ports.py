@@ -68,6 +68,8 @@ class FrameConsumer(Protocol):
     ) -> Mapping[Partition, Sequence[ConsumedRecord]]:
         """Return what is there of these partitions, waiting up to `timeout_s` (longer during a rebalance).
 
+        All of it was read under the assignment of the moment in which this returns; nothing of an earlier one comes.
+
         Raises:
             AccessError: An operator must act.
             BusError: Reading may go on.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from itertools import dropwhile
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -56,6 +57,21 @@ class Sequencer(Generic[K, T]):
             if keys:
                 released += self._advance(queue)
         return released
+
+    def cut(self, unwanted: Callable[[K], bool]) -> list[K]:
+        """Clear each queue from its first unwanted place on; return what was cleared.
+
+        Nothing goes on: what stood behind would overtake the one that is to come again.
+        """
+        cleared: list[K] = []
+        for queue, places in list(self._queues.items()):
+            keys = list(dropwhile(lambda key: not unwanted(key), places))
+            for key in keys:
+                del places[key]
+            if not places:
+                del self._queues[queue]
+            cleared += keys
+        return cleared
 
     def _advance(self, queue: Hashable) -> list[T]:
         places = self._queues[queue]

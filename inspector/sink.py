@@ -84,12 +84,15 @@ class Sink:
         self._clock = clock
         self._queue: deque[Outgoing] = deque()
         self._lanes: dict[Partition, _Lane] = {}
+        self._unplaced: dict[str, dict[bytes, list[_Parcel]]] = {}  # by topic and key, whose partition is not known
         self._partitions: dict[tuple[str, bytes], int] = {}
         self._given = asyncio.Event()
 
     def __len__(self) -> int:
         """Return the number of records that are not acknowledged."""
-        return len(self._queue) + sum(len(lane.waiting) + len(lane.window) for lane in self._lanes.values())
+        in_lanes = sum(len(lane.waiting) + len(lane.window) for lane in self._lanes.values())
+        unplaced = sum(len(parcels) for keys in self._unplaced.values() for parcels in keys.values())
+        return len(self._queue) + unplaced + in_lanes
 
     def put(self, outgoing: Outgoing) -> None:
         """Take a verdict; those of one camera must come in the order in which they are to arrive."""
@@ -108,40 +111,56 @@ class Sink:
                 await self._given.wait()
                 self._given.clear()
                 while self._queue:
-                    outgoing = self._queue[0]
+                    outgoing = self._queue.popleft()
                     if outgoing.frame.live:
-                        await self._dispatch(outgoing, deliveries)
-                    self._queue.popleft()
+                        self._dispatch(outgoing, deliveries)
 
-    async def _dispatch(self, outgoing: Outgoing, deliveries: asyncio.TaskGroup) -> None:
+    def _dispatch(self, outgoing: Outgoing, deliveries: asyncio.TaskGroup) -> None:
         parcels = [_Parcel(outgoing, deadletter=False)]
         if outgoing.deadletter is not None:
             parcels.append(_Parcel(outgoing, deadletter=True))
         for parcel in parcels:
-            partition = await self._partition(parcel)
-            lane = self._lanes.setdefault(partition, _Lane(partition))
-            lane.waiting.append(parcel)
-            if not lane.busy:
-                lane.busy = True
-                deliveries.create_task(self._deliver(lane))
+            topic, key = parcel.record.topic, parcel.record.key
+            number = self._partitions.get((topic, key))
+            if number is not None:
+                self._enqueue(parcel, (topic, number), deliveries)
+            elif topic in self._unplaced:
+                self._unplaced[topic].setdefault(key, []).append(parcel)
+            else:
+                self._unplaced[topic] = {key: [parcel]}
+                deliveries.create_task(self._place(topic, deliveries))
 
-    async def _partition(self, parcel: _Parcel) -> Partition:
-        record = parcel.record
-        known = self._partitions.get((record.topic, record.key))
-        while known is None:
+    async def _place(self, topic: str, deliveries: asyncio.TaskGroup) -> None:
+        """Find the lanes of what waits for this topic, key by key, until nothing waits."""
+        unplaced = self._unplaced[topic]
+        while unplaced:
+            key = next(iter(unplaced))
+            first = next((parcel for parcel in unplaced[key] if parcel.outgoing.frame.live), None)
+            if first is None:
+                del unplaced[key]  # whoever has the partition now answers for these
+                continue
             try:
-                known = await self._producer.partition_for(record.topic, record.key)
+                number = await self._producer.partition_for(topic, key)
             except AccessError:
                 raise
             except BusError as exc:
                 log.warning("cannot send yet: %s", exc)
-                self._events.send_retried(deadletter=parcel.deadletter)
+                self._events.send_retried(deadletter=first.deadletter)
                 await asyncio.sleep(LAST_RETRY_S)
-            else:
-                if len(self._partitions) >= _CACHED_PARTITIONS:
-                    self._partitions.clear()  # keys of unknown cameras must not pile up
-                self._partitions[record.topic, record.key] = known
-        return record.topic, known
+                continue
+            if len(self._partitions) >= _CACHED_PARTITIONS:
+                self._partitions.clear()  # keys of unknown cameras must not pile up
+            self._partitions[topic, key] = number
+            for parcel in unplaced.pop(key):  # at once: what comes from now on goes to the lane directly
+                self._enqueue(parcel, (topic, number), deliveries)
+        del self._unplaced[topic]
+
+    def _enqueue(self, parcel: _Parcel, partition: Partition, deliveries: asyncio.TaskGroup) -> None:
+        lane = self._lanes.setdefault(partition, _Lane(partition))
+        lane.waiting.append(parcel)
+        if not lane.busy:
+            lane.busy = True
+            deliveries.create_task(self._deliver(lane))
 
     async def _deliver(self, lane: _Lane) -> None:
         """Send what waits in this lane, one window after the other, until nothing waits."""

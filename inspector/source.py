@@ -31,7 +31,10 @@ class Flow(Protocol):
         ...
 
     def closing(self, leases: Sequence[Lease]) -> None:
-        """Begin nothing more under these leases, and finish what was begun; what is given up is abandoned."""
+        """Begin nothing more under these leases, and finish what was begun; what is given up is abandoned.
+
+        They are all that there are: the eager protocol revokes everything at once.
+        """
         ...
 
     def ended(self, leases: Sequence[Lease]) -> None:
@@ -109,6 +112,7 @@ class Source:
         while not self._stopping:
             partitions = self._readable()
             if not partitions:
+                failing_since_s = None  # nothing was asked, so nothing failed
                 await self._woken(IDLE_TIMEOUT_S)
                 continue
             try:
@@ -124,8 +128,11 @@ class Source:
                 await asyncio.sleep(RETRY_S)
                 continue
             failing_since_s = None
-            for partition, records in chunks.items():
-                self._take(partition, records)
+            # They belong to the leases of this moment (see `FrameConsumer.read`), not to those before the read, which may
+            # have waited through a rebalance, nor to those that a rebalance brings while the chunks are taken in turn.
+            held = [(self._leases.get(partition), records) for partition, records in chunks.items()]
+            for lease, records in held:
+                self._take(lease, records)
                 await asyncio.sleep(0)  # admission of a whole chunk takes milliseconds
 
     async def commit_forever(self, interval_s: float) -> None:
@@ -225,18 +232,17 @@ class Source:
             async with asyncio.timeout(timeout_s):
                 await self._wake.wait()
 
-    def _take(self, partition: Partition, records: Sequence[ConsumedRecord]) -> None:
-        lease = self._leases.get(partition)
+    def _take(self, lease: Lease | None, records: Sequence[ConsumedRecord]) -> None:
         if lease is None or lease.closing:
             return  # revoked meanwhile: whoever has the partition next reads them again
         fresh = [record for record in records if lease.take(record.offset)]
         if not fresh:
             return
-        read_to = self._read_to.get(partition, -1)
+        read_to = self._read_to.get(lease.partition, -1)
         for record in fresh:
             if record.offset <= read_to:
                 self._metrics.duplicate_delivery()
-        self._read_to[partition] = max(read_to, fresh[-1].offset)
+        self._read_to[lease.partition] = max(read_to, fresh[-1].offset)
         self._flow.read(lease, fresh)
 
     def _report_lag(self) -> None:

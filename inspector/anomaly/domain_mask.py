@@ -6,46 +6,53 @@ inside. What is scored is generous: a cell of a coarse grid counts if any of its
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from inspector.anomaly.domain import Bounds, DomainView, ImageDomain, Point, edges
+from inspector.anomaly.domain_cache import KEPT_PIXELS, KEPT_SIZES, PerDomain
 
 Mask = NDArray[np.bool_]
 
+_KEPT_GRIDS = 8
+"""A model asks for that of its cells, its map and its input."""
 
-KEPT_PIXELS = 4 * 2**20
-"""Masks of larger pictures are made anew each time: what is kept must not outgrow what is in flight."""
+_pixels: PerDomain[Tensor] = PerDomain(KEPT_SIZES)
+_cells: PerDomain[Mask] = PerDomain(_KEPT_GRIDS)
 
 
 def pixels_inside(domain: ImageDomain, width: int, height: int) -> Mask:
     """Return (height, width), True where the centre of a pixel of the whole picture in this size lies in the domain."""
-    make = _kept_pixels if width * height <= KEPT_PIXELS else _pixels
-    return make(domain, width, height)
+    return _read_only(pixels_inside_tensor(domain, width, height).numpy())
 
 
-def _pixels(domain: ImageDomain, width: int, height: int) -> Mask:
-    whole = Bounds(0, 0, domain.image_width, domain.image_height)
-    return _read_only(_centres_inside(domain, whole, width, height))
+def pixels_inside_tensor(domain: ImageDomain, width: int, height: int) -> Tensor:
+    """Return `pixels_inside` on the CPU in the same memory; not to be written."""
+
+    def make() -> Tensor:
+        whole = Bounds(0, 0, domain.image_width, domain.image_height)
+        return torch.from_numpy(_centres_inside(domain, whole, width, height))
+
+    return make() if width * height > KEPT_PIXELS else _pixels.get(domain, (width, height), make)
 
 
-_kept_pixels = lru_cache(maxsize=16)(_pixels)
-
-
-@lru_cache(maxsize=64)
 def cells_inside(view: DomainView, width: int, height: int) -> Mask:
     """Return (height, width), True where a cell of this grid over what the model sees holds any area of the domain.
 
     A cell holds some if its centre is inside, or if a side of a polygon runs through it.
     """
+    return _cells.get(view.domain, (view.is_crop, width, height), lambda: _read_only(_crossed(view, width, height)))
+
+
+def _crossed(view: DomainView, width: int, height: int) -> Mask:
     domain, extent = view.domain, view.extent
     mask = _centres_inside(domain, extent, width, height)
     for polygon in domain.polygons:
         for start, end in edges(polygon):
             _mark_crossed(mask, *(_scaled(point, extent, width, height) for point in (start, end)))
-    return _read_only(mask)
+    return mask
 
 
 def _scaled(point: Point, extent: Bounds, width: int, height: int) -> Point:

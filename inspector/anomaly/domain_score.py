@@ -6,13 +6,12 @@ cells inside only, so a detector may say anything of the others.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from inspector.anomaly.domain import DomainView
+from inspector.anomaly.domain_cache import PerDomain
 from inspector.anomaly.domain_mask import cells_inside
 from inspector.anomaly.types import DLPreprocessParam
 
@@ -72,9 +71,16 @@ class DomainScore:
         return maps.div_(self._share).masked_fill_(self._outside_pixels, 0.0)
 
 
-@lru_cache(maxsize=64)
+_KEPT_SCORES = 4
+"""A model asks for one on each of its devices."""
+
+_kept: PerDomain[DomainScore] = PerDomain(_KEPT_SCORES)
+
+
 def domain_score(
     view: DomainView, grid: tuple[int, int], size: tuple[int, int], device: torch.device
 ) -> DomainScore | None:
     """Return the masks; None where all counts. Kept: a copy to a GPU for each batch would wait for the batch before it."""
-    return None if view.is_all else DomainScore(view, grid, size, device)
+    if view.is_all:
+        return None
+    return _kept.get(view.domain, (view.is_crop, grid, size, device), lambda: DomainScore(view, grid, size, device))

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from inspector.anomaly.domain import DomainView
-from inspector.anomaly.domain_mask import KEPT_PIXELS, pixels_inside
+from inspector.anomaly.domain_cache import KEPT_PIXELS, KEPT_SIZES, PerDomain
+from inspector.anomaly.domain_mask import pixels_inside_tensor
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.preprocess_steps import run_preprocess_steps
 from inspector.anomaly.types import DLPreprocessParam
@@ -129,18 +130,23 @@ def _seen(image: NDArray[np.uint8], param: DLPreprocessParam, view: DomainView, 
     pixels = _to_device(image[y : y + down, x : x + across], device)
     if view.is_all:
         return pixels
-    inside = (_kept_inside if width * height <= KEPT_PIXELS else _inside)(view, width, height, device)
+    inside = _inside(view, width, height, device)
     return torch.where(inside, pixels, _paint(pixels, inside, param))
+
+
+_on_gpu: PerDomain[Tensor] = PerDomain(KEPT_SIZES)
 
 
 def _inside(view: DomainView, width: int, height: int, device: torch.device) -> Tensor:
     """(H', W') bool, of what the model sees."""
-    x, y, across, down = view.box(width, height)
-    mask = pixels_inside(view.domain, width, height)[y : y + down, x : x + across].copy()
-    return torch.from_numpy(mask).to(device)
 
+    def make() -> Tensor:
+        x, y, across, down = view.box(width, height)
+        return pixels_inside_tensor(view.domain, width, height)[y : y + down, x : x + across].to(device)
 
-_kept_inside = functools.lru_cache(maxsize=16)(_inside)  # as the normalisation is
+    if device.type == "cpu" or width * height > KEPT_PIXELS:
+        return make()
+    return _on_gpu.get(view.domain, (view.is_crop, width, height, device), make)  # kept, as the normalisation is
 
 
 def _paint(pixels: Tensor, inside: Tensor, param: DLPreprocessParam) -> Tensor:

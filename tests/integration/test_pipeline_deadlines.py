@@ -24,6 +24,17 @@ async def test_a_frame_that_arrives_late_is_expired_before_it_is_decoded(stage: 
     assert await stage.bus.deadletters() == []
 
 
+async def test_a_late_frame_behind_a_fresh_one_of_its_camera_is_answered_too(stage: Stage) -> None:
+    await stage.publish("a", 1)
+    for seq in (2, 3):
+        await stage.publish("a", seq, captured_at=stage.clock.wall_us() - 2_000_000)
+    await stage.publish("a", 4)
+    async with stage.service():
+        results = by_seq(await stage.bus.wait_for_results(4))
+    assert [results[seq].status for seq in (1, 2, 3, 4)] == ["inspected", "expired", "expired", "inspected"]
+    assert results[2].reason == "late_before_decode"
+
+
 async def test_a_frame_that_waits_too_long_for_the_device_is_expired_before_it_is_scored(stage: Stage) -> None:
     scoring, gate = threading.Event(), threading.Event()
 

@@ -135,6 +135,32 @@ async def test_a_stop_finishes_what_was_begun_and_commits_it(stage: Stage) -> No
     assert await stage.bus.committed(0) == len(results)
 
 
+async def test_a_stop_sends_nothing_that_stands_behind_what_it_gives_up(stage: Stage) -> None:
+    gate, scoring = threading.Event(), threading.Event()
+
+    def block(_size: int) -> None:
+        scoring.set()
+        gate.wait(60)
+
+    stage.model.on_launch = block
+    for seq in range(100):
+        await stage.publish("a", seq, **({"image": b"garbage"} if seq in {5, 90, 99} else {}))
+    service, task = await stage.start()
+    await asyncio.to_thread(scoring.wait, 60)
+    await wait_until(lambda: service.pipeline is not None and len(service.pipeline._frames) == 100)
+    service.stop()
+    await wait_until(lambda: service.pipeline is not None and service.pipeline._draining)
+    gate.set()
+    assert await task == EXIT_CLEAN
+    done = len(await stage.bus.results())
+    assert done < 90, "frames 90 and 99 were refused long ago, but others stand before them"
+    stage.model.on_launch = lambda _size: None
+    async with stage.service():
+        results = await stage.bus.wait_for_results(100)
+    assert sequences(results) == {"a": list(range(100))}
+    assert len(results) == 100, "what was given up is answered once, by its next owner"
+
+
 async def test_a_drain_that_takes_too_long_is_cut_short_and_says_so(stage: Stage) -> None:
     producer = UnreliableProducer(stage.bus.producer(stage.settings()))
     producer.open.clear()

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import functools
-from typing import Literal
+import gc
+import weakref
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -12,8 +14,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from inspector.anomaly.domain import DomainView, ImageDomain, PixelBox
-from inspector.anomaly.domain_mask import cells_inside, pixels_inside
-from inspector.anomaly.domain_score import domain_mask
+from inspector.anomaly.domain_cache import KEPT_SIZES
+from inspector.anomaly.domain_mask import cells_inside, pixels_inside, pixels_inside_tensor
+from inspector.anomaly.domain_score import domain_mask, domain_score
 from inspector.anomaly.draw import heat_map_overlay
 from inspector.anomaly.errors import GeometryError, ParameterError
 from inspector.anomaly.image import decode_image
@@ -172,6 +175,48 @@ def test_masks_are_kept_and_cannot_be_written() -> None:
     for kept in (mask, pixels_inside(TRIANGLE, 12, 8)):
         with pytest.raises(ValueError, match="read-only"):
             kept[0, 0] = True
+
+
+def many_domains(count: int) -> list[ImageDomain]:
+    rectangles = ((3.0 + 0.01 * number, 2.0, 60.0, 40.0) for number in range(count))
+    return [ImageDomain.rectangle(*box, image_width=WIDTH, image_height=HEIGHT) for box in rectangles]
+
+
+def test_masks_stay_with_their_domain_however_many_cameras_there_are() -> None:
+    def all_of(domain: ImageDomain) -> list[object]:
+        view = DomainView(domain, is_crop=False)
+        return [
+            pixels_inside_tensor(domain, WIDTH, HEIGHT),
+            pixels_inside_tensor(domain, WIDTH // 2, HEIGHT // 2),  # of its reduced JPEGs
+            cells_inside(view, 12, 8),
+            domain_score(view, (8, 12), (64, 96), CPU),
+        ]
+
+    domains = many_domains(100)
+    first = [all_of(domain) for domain in domains]
+    for domain, kept in zip(domains, first, strict=True):
+        assert all(now is then for now, then in zip(all_of(domain), kept, strict=True))
+
+
+def test_masks_end_with_their_domain() -> None:
+    (domain,) = many_domains(1)
+    view = DomainView(domain, is_crop=True)
+    kept: list[weakref.ref[Any]] = [
+        weakref.ref(pixels_inside_tensor(domain, WIDTH, HEIGHT)),
+        weakref.ref(cells_inside(view, 12, 8)),
+        weakref.ref(domain_score(DomainView(domain, is_crop=False), (8, 12), (64, 96), CPU)),
+    ]
+    assert all(value() is not None for value in kept)
+    del domain, view
+    gc.collect()
+    assert [value() for value in kept] == [None] * 3
+
+
+def test_of_many_sizes_a_few_are_kept() -> None:
+    sizes = [(WIDTH + number, HEIGHT + number) for number in range(KEPT_SIZES + 1)]
+    masks = [pixels_inside_tensor(TRIANGLE, *size) for size in sizes]
+    again = [pixels_inside_tensor(TRIANGLE, *size) for size in reversed(sizes)][::-1]
+    assert [now is then for now, then in zip(again, masks, strict=True)] == [False] + [True] * KEPT_SIZES
 
 
 def test_masks_of_large_pictures_are_the_same_but_not_kept() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inspector.anomaly.types import DLResult, Thresholds
+from inspector.batching import Batcher
 from inspector.engine import Engine, Outcome
 from inspector.errors import DeviceError
 from inspector.inflight import Refusal
@@ -36,7 +38,7 @@ class Loop:
 class Bench:
     """An engine, its loop, and what came out of it."""
 
-    def __init__(self, threads: int = 1, overlap: int = 1) -> None:
+    def __init__(self, threads: int = 1, overlap: int = 1, *, start: bool = True) -> None:
         self.loop = Loop()
         self.crashes: list[BaseException] = []
         self.retries = 0
@@ -48,7 +50,8 @@ class Bench:
             on_crash=self.crashes.append,
             on_retry=self._retried,
         )
-        self.engine.start()
+        if start:
+            self.engine.start()
 
     def _retried(self) -> None:
         self.retries += 1
@@ -238,3 +241,42 @@ def test_a_stop_finishes_the_batches_that_it_has(threads: int, overlap: int) -> 
     for _ in range(slots):
         bench.loop.run_one()
     assert sorted(scores(outcomes) for outcomes in bench.outcomes) == [[level] for level in range(slots)]
+
+
+@dataclass(frozen=True)
+class Waiter:
+    camera: int
+    model: str = "m"
+    deadline_s: float = 100.0
+
+
+@pytest.mark.parametrize(
+    ("threads", "overlap", "waiting", "sizes"),
+    [
+        (1, 2, 8, [8]),  # a GPU: halves would cost it nearly twice the time
+        (1, 2, 12, [8, 4]),
+        (1, 2, 3, [3]),
+        (2, 1, 8, [4, 4]),  # a CPU: neither core idles
+        (4, 1, 3, [1, 1, 1]),
+        (2, 2, 8, [4, 4]),
+        (1, 1, 8, [8]),
+    ],
+)
+def test_an_idle_engine_shares_what_waits_among_its_threads_and_not_their_slots(
+    threads: int, overlap: int, waiting: int, sizes: list[int]
+) -> None:
+    engine = Bench(threads, overlap, start=False).engine
+    batcher: Batcher[Waiter] = Batcher(max_size=8)
+    for number in range(waiting):
+        batcher.push(Waiter(number), 0.0)
+    taken = []
+    while engine.free_slots and (batch := batcher.pull(0.0, slots=engine.shares).batch):
+        engine.submit(model(), [image(1)] * len(batch), lambda _outcomes: None)
+        taken.append(len(batch))
+    assert taken == sizes
+
+
+def test_a_gpu_that_computes_takes_the_next_batch_whole() -> None:
+    engine = Bench(1, 2, start=False).engine
+    engine.submit(model(), [image(1)], lambda _outcomes: None)
+    assert (engine.free_slots, engine.shares) == (1, 1)

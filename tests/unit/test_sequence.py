@@ -65,3 +65,25 @@ def test_forgetting_some_places_keeps_the_others_in_order() -> None:
     assert sequencer.complete("camera", 3, "third") == []
     assert sequencer.forget(lambda key: key == 2) == []
     assert sequencer.complete("camera", 1, "first") == ["first", "third"]
+
+
+@given(cameras=st.lists(st.sampled_from("ab"), min_size=1, max_size=20), data=st.data())
+def test_what_is_cut_off_takes_all_behind_it_along_and_releases_nothing(
+    cameras: list[str], data: st.DataObject
+) -> None:
+    sequencer: Sequencer[int, str] = Sequencer()
+    for index, camera in enumerate(cameras):
+        sequencer.open(camera, index)
+    places = range(len(cameras))
+    early = data.draw(st.sets(st.sampled_from(places)))
+    unwanted = data.draw(st.sets(st.sampled_from(places))) - early
+    released = [outcome for index in sorted(early) for outcome in sequencer.complete(cameras[index], index, str(index))]
+    cut = sequencer.cut(unwanted.__contains__)
+    first = {camera: min((i for i in unwanted if cameras[i] == camera), default=len(cameras)) for camera in "ab"}
+    assert set(cut) == {index for index, camera in enumerate(cameras) if index >= first[camera]}
+    for index, camera in enumerate(cameras):
+        released += sequencer.complete(camera, index, str(index))
+    for camera in "ab":
+        mine = [int(outcome) for outcome in released if cameras[int(outcome)] == camera]
+        assert mine == [index for index, name in enumerate(cameras) if name == camera and index < first[camera]]
+    assert len(sequencer) == 0

@@ -27,6 +27,8 @@ class Broker:
     def __init__(self) -> None:
         self.arrived: dict[Partition, list[bytes]] = {}
         self.plan: list[str] = []
+        self.lookups: list[bool] = []
+        self.gone: set[str] = set()
         self.largest = 10_000
         self.batches: list[int] = []
 
@@ -34,7 +36,10 @@ class Broker:
 
     async def stop(self) -> None: ...
 
-    async def partition_for(self, _topic: str, key: bytes) -> int:
+    async def partition_for(self, topic: str, key: bytes) -> int:
+        await asyncio.sleep(0)
+        if topic in self.gone or (self.lookups and not self.lookups.pop(0)):
+            raise BusError(f"no topic {topic}")
         return len(key)
 
     async def send(self, partition: Partition, records: Sequence[ProducedRecord]) -> int:
@@ -88,7 +93,13 @@ class Bench:
         self.lease = Lease(("frames", 0), 1, cap=1000)
 
     def outgoing(
-        self, value: bytes, key: bytes = b"k", *, deadline_s: float = 1e9, deadletter: bytes | None = None
+        self,
+        value: bytes,
+        key: bytes = b"k",
+        *,
+        topic: str = "results",
+        deadline_s: float = 1e9,
+        deadletter: bytes | None = None,
     ) -> Outgoing:
         frame = Frame(
             lease=self.lease,
@@ -103,7 +114,7 @@ class Bench:
         )
         letter = None if deadletter is None else ProducedRecord("dead", b"", deadletter, [])
         return Outgoing(
-            frame, "inspected", "none", ProducedRecord("results", key, value, []), letter, 1 + (letter is not None)
+            frame, "inspected", "none", ProducedRecord(topic, key, value, []), letter, 1 + (letter is not None)
         )
 
     @asynccontextmanager
@@ -148,6 +159,63 @@ def test_whatever_fails_everything_arrives_and_first_occurrences_keep_their_orde
         assert len(bench.sink) == 0
 
     asyncio.run(check())
+
+
+@given(
+    plan=st.lists(st.sampled_from(["ok", "lost", "unknown", "first only"]), max_size=8),
+    lookups=st.lists(st.booleans(), max_size=8),
+    keys=st.lists(st.sampled_from([b"a", b"b", b"cc"]), min_size=1, max_size=12),
+    cached=st.integers(1, 3),
+)
+def test_whatever_look_up_fails_the_verdicts_of_a_key_keep_their_order(
+    plan: list[str], lookups: list[bool], keys: list[bytes], cached: int
+) -> None:
+    async def check() -> None:
+        bench = Bench()
+        bench.broker.plan, bench.broker.lookups = list(plan), list(lookups)
+        async with bench.running():
+            for number, key in enumerate(keys):
+                bench.sink.put(bench.outgoing(b"%s %d" % (key, number), key))
+                if number % 2:
+                    await asyncio.sleep(0)
+            await bench.until(lambda: len(bench.events.delivered_frames) == len(keys))
+        for key in set(keys):
+            arrived = [value for value in bench.broker.arrived["results", len(key)] if value.startswith(key + b" ")]
+            sent = [b"%s %d" % (key, number) for number, other in enumerate(keys) if other == key]
+            assert first_occurrences(arrived) == sent
+        assert len(bench.sink) == 0
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sink_module, "_CACHED_PARTITIONS", cached)
+        asyncio.run(check())
+
+
+async def test_a_topic_that_is_gone_holds_up_no_other_and_its_verdicts_wait_in_order() -> None:
+    bench = Bench()
+    bench.broker.gone = {"gone"}
+    async with bench.running():
+        bench.sink.put(bench.outgoing(b"1", topic="gone"))
+        bench.sink.put(bench.outgoing(b"2"))
+        bench.sink.put(bench.outgoing(b"3", topic="gone"))
+        await bench.until(lambda: len(bench.events.delivered_frames) == 1)
+        assert bench.broker.arrived == {("results", 1): [b"2"]}
+        assert len(bench.sink) == 2
+        bench.broker.gone = set()
+        await bench.until(lambda: len(bench.events.delivered_frames) == 3)
+    assert bench.broker.arrived["gone", 1] == [b"1", b"3"]
+    assert bench.events.retries >= 1
+
+
+async def test_verdicts_of_an_ended_lease_do_not_wait_for_a_topic_that_is_gone() -> None:
+    bench = Bench()
+    bench.broker.gone = {"gone"}
+    bench.events.on_retry = bench.lease.end
+    async with bench.running():
+        bench.sink.put(bench.outgoing(b"1", topic="gone"))
+        async with asyncio.timeout(30):
+            while len(bench.sink):
+                await asyncio.sleep(0)
+    assert bench.broker.arrived == {}
 
 
 async def test_what_collects_while_a_batch_is_on_its_way_goes_as_one() -> None:

@@ -215,12 +215,60 @@ async def test_records_of_a_partition_that_is_being_given_back_are_left_to_its_n
     await bench.start()
     lease = bench.source.leases[0]
     lease.close()
-    bench.source._take((TOPIC, 0), [])
+    bench.source._take(lease, [])
     bench.publish(0)
-    bench.source._take((TOPIC, 0), bench.broker.log((TOPIC, 0)))
+    bench.source._take(lease, bench.broker.log((TOPIC, 0)))
+    bench.source._take(None, bench.broker.log((TOPIC, 0)))
     assert bench.read == []
     assert lease.distance == 0
     await bench.stop()
+
+
+async def test_what_was_read_before_a_rebalance_is_left_to_the_lease_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(partitions=8)
+    for partition in range(8):
+        bench.publish(partition, 5)
+    await bench.start()
+    await bench.until(lambda: len(bench.read) == 40)
+    flow_read = bench.source._flow.read
+    rebalances: list[asyncio.Task[None]] = []
+
+    def rebalance_after_the_first(lease: Lease, records: Sequence[ConsumedRecord]) -> None:
+        flow_read(lease, records)
+        if not rebalances:
+            rebalances.append(asyncio.create_task(bench.broker.rebalance()))
+
+    monkeypatch.setattr(bench.source._flow, "read", rebalance_after_the_first)
+    async with bench.broker.rebalancing:  # so that one read has something of every partition
+        for partition in range(8):
+            bench.publish(partition, 5)
+    await bench.until(lambda: rebalances and rebalances[0].done())
+    leases = bench.source.leases
+    await bench.until(lambda: all(lease.distance == 10 for lease in leases))
+    for lease, record in bench.read:
+        if lease in leases and record.offset >= 5:
+            lease.acknowledge(record.offset)
+    assert [lease.committable() for lease in leases] == [None] * 8, "offsets 0 to 4 are not answered"
+    for lease in leases:
+        offsets = [record.offset for of, record in bench.read if of is lease]
+        assert offsets == list(range(10)), "each offset once, in order"
+    await bench.stop()
+
+
+async def test_what_a_read_brings_that_waited_through_a_rebalance_is_the_new_leases() -> None:
+    bench = Bench(partitions=2)
+    await bench.start()
+    async with bench.broker.rebalancing:
+        bench.publish(0, 3)
+        asked = len(bench.consumer.asked)
+        await bench.until(lambda: len(bench.consumer.asked) > asked)
+        await bench.consumer.revoke()
+        await bench.consumer.assign([(TOPIC, 0), (TOPIC, 1)])
+    await bench.until(lambda: len(bench.read) == 3)
+    assert {lease.epoch for lease, _ in bench.read} == {2}
+    bench.acknowledge_all()
+    assert await bench.stop() is True
+    assert bench.broker.committed == {(TOPIC, 0): 3}
 
 
 async def test_a_commit_that_fails_is_counted_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,6 +351,38 @@ async def test_a_consumer_that_only_fails_is_given_up(monkeypatch: pytest.Monkey
     with pytest.raises(BusError, match="dead"):
         await bench.task
     assert attempts == 7
+
+
+async def test_time_without_room_does_not_count_as_failing(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(partitions=1)
+    monkeypatch.setattr("inspector.source.RETRY_S", 0.0)
+    monkeypatch.setattr("inspector.source.IDLE_TIMEOUT_S", 0.0)
+    read, failures, looks = bench.consumer.read, 0, 0
+
+    async def fail_twice(
+        partitions: Sequence[Partition], *, timeout_s: float, max_records: int
+    ) -> Mapping[Partition, Sequence[ConsumedRecord]]:
+        nonlocal failures
+        failures += 1
+        bench.room = 0 if failures == 1 else 100
+        if failures <= 2:
+            raise BusError("a hiccup")
+        return await read(partitions, timeout_s=timeout_s, max_records=max_records)
+
+    def headroom() -> int:
+        nonlocal looks
+        looks += bench.room == 0
+        return bench.room
+
+    monkeypatch.setattr(bench.consumer, "read", fail_twice)
+    monkeypatch.setattr(bench.source, "_headroom", headroom)
+    bench.publish(0)
+    await bench.start()
+    await bench.until(lambda: looks)
+    bench.clock.advance(40)
+    bench.room = 100
+    await bench.until(lambda: len(bench.read) == 1)
+    await bench.stop()
 
 
 async def test_a_revocation_never_raises_into_the_consumer() -> None:
