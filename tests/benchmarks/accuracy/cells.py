@@ -69,7 +69,7 @@ class Cell(BaseModel):
 def ablations() -> Iterator[Variant]:
     """One factor at a time, around the defaults of the best two detectors; the memory bank's size for the third."""
     for detector in ("padim", "student"):
-        for side in (320, 384, 448):
+        for side in (320, 448):
             yield Variant(detector=detector, short_side=side)
         for rule in (
             "maximum",
