@@ -13,6 +13,7 @@ from typing import Literal
 from rich.console import Console
 from rich.progress import Progress
 
+from inspector.anomaly.domain_mask import pixels_inside
 from inspector.anomaly.errors import UncalibratedError
 from inspector.anomaly.model import AnomalyModel
 from inspector.anomaly.region import resize_anomaly_image
@@ -39,7 +40,7 @@ def evaluate_dl_model(
 ) -> EvaluationResult:
     """Measure a model on labelled images.
 
-    Maps are compared with masks in the size of the original image. A nok image without a mask has no part in the pixel
+    Maps are compared with masks in the size of the original image, inside the model's domain. A nok image without a mask has no part in the pixel
     measures; where no image chosen has one, these are None.
 
     Args:
@@ -135,7 +136,11 @@ def score_samples(
         scores.append(image.result.anomaly_score)
         mask = dataset.read_mask(sample) if pixels is not None else None
         if pixels is not None and mask is not None:
-            pixels.add(resize_anomaly_image(image.result.anomaly_image, width=sample.width, height=sample.height), mask)
+            size, view = (sample.width, sample.height), image.result.view
+            scores_of_pixels = resize_anomaly_image(
+                image.result.anomaly_image, width=sample.width, height=sample.height, view=view
+            )
+            pixels.add(scores_of_pixels, mask, None if view is None else pixels_inside(view.domain, *size))
         progress("evaluate", len(scores), len(samples))
     return scores
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.anomaly.domain_mask import cells_inside
 from inspector.anomaly.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.types import DLResult, ScoreScale, Thresholds
 from trainer.dataset import DLDataset, DLDatasetSample
@@ -78,6 +80,8 @@ class AnomalyThresholds:
         classification: The one to use, the last of `image_thresholds`.
         image_thresholds: HALCON's tuple, [max ok, min nok, intermediate], or one value.
         estimate: The bound and its reasons; None with HALCON's methods, which have none.
+        ok_scores: What took part, in the scale of the model: the images of the split first, in the data set's order.
+        nok_scores: The same of nok images.
         warnings: Sentences for the user.
     """
 
@@ -86,9 +90,19 @@ class AnomalyThresholds:
     segmentation: float
     image_thresholds: tuple[float, ...]
     estimate: ThresholdEstimate | None
-    n_ok: int
-    n_nok: int
+    ok_scores: tuple[float, ...]
+    nok_scores: tuple[float, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def n_ok(self) -> int:
+        """How many ok images took part."""
+        return len(self.ok_scores)
+
+    @property
+    def n_nok(self) -> int:
+        """How many nok images took part."""
+        return len(self.nok_scores)
 
     def as_thresholds(self, *, min_area: int = 1) -> Thresholds:
         """The thresholds for a model (`model.thresholds`), just below 1 where they reach it.
@@ -114,6 +128,7 @@ def compute_dl_anomaly_thresholds(
     dataset: DLDataset,
     param: ThresholdParam | None = None,
     *,
+    unseen: CalibrationScores | None = None,
     domain: NDArray[np.bool_] | None = None,
     progress: StageProgress | None = None,
 ) -> AnomalyThresholds:
@@ -126,7 +141,9 @@ def compute_dl_anomaly_thresholds(
         model: Trained; it need not have thresholds yet, and is not changed.
         dataset: Divided by `split_dl_dataset`, so that the model has not seen the images of these splits.
         param: The defaults where None.
-        domain: (image_height, image_width) of the model, True where pixels count; None counts all.
+        unseen: Scores, by this model's scale, of ok images that it was trained on, by models that had not seen them; they
+            count beside those of the splits, which need no image then.
+        domain: (image_height, image_width) of the model, True where pixels count; None for the model's own.
         progress: Told of each batch.
 
     Raises:
@@ -140,8 +157,10 @@ def compute_dl_anomaly_thresholds(
         raise CalibrationError(
             f"thresholds need a trained model of type anomaly_detection, got {type(model).__name__}; train it first"
         )
-    samples = _select(dataset, param)
-    found = CalibrationScores()
+    samples = _select(dataset, param, is_enough=unseen is not None)
+    found = CalibrationScores() if unseen is None else CalibrationScores(pixels=copy.copy(unseen.pixels))
+    if domain is None and (view := model.preprocess_param.view) is not None:
+        domain = cells_inside(view, *model.input_size)
     done = 0
     paths = [dataset.image_path(sample) for sample in samples]
     for batch in read_samples(paths, model.preprocess_param):
@@ -152,6 +171,7 @@ def compute_dl_anomaly_thresholds(
             done += 1
         if progress is not None:
             progress("thresholds", done, len(samples))
+    found.ok += [] if unseen is None else unseen.ok
     return estimate_anomaly_thresholds(found, param, scale=model.scale)
 
 
@@ -189,8 +209,8 @@ def estimate_anomaly_thresholds(
         segmentation=segmentation,
         image_thresholds=image_thresholds,
         estimate=estimate,
-        n_ok=len(scores.ok),
-        n_nok=len(scores.nok) if param.is_nok_used else 0,
+        ok_scores=tuple(scores.ok),
+        nok_scores=tuple(scores.nok) if param.is_nok_used else (),
         warnings=tuple(warnings),
     )
 
@@ -209,15 +229,16 @@ def _leak(count: int) -> str:
     )
 
 
-def _select(dataset: DLDataset, param: ThresholdParam) -> list[DLDatasetSample]:
-    """The samples that take part, each once."""
+def _select(dataset: DLDataset, param: ThresholdParam, *, is_enough: bool) -> list[DLDatasetSample]:
+    """The samples that take part, each once; no split needs any where there are scores enough without."""
     samples = dataset.samples
     if all(sample.split is None for sample in samples):
         raise CalibrationError(f"the data set of {dataset.image_dir} is not divided; call split_dl_dataset first")
-    if param.is_pixel_rule:
+    if param.is_pixel_rule and not is_enough:
         _require(samples, lambda s: s.split == "validation", "image in the split validation")
     split = param.image_split
-    _require(samples, lambda s: s.split == split and s.image_label == "ok", f"ok image in the split {split}")
+    if not is_enough:
+        _require(samples, lambda s: s.split == split and s.image_label == "ok", f"ok image in the split {split}")
     return [s for s in samples if _is_scored(s, param) or _is_pixel_source(s, param)]
 
 
