@@ -19,7 +19,7 @@ from inspector.anomaly.detectors.patchcore import fit_patchcore
 from inspector.anomaly.model import AnomalyModel, FeatureNetwork, ModelIdentity
 from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.types import SIZE_STEP, DLPreprocessParam, ImageGeometry, ScoreScale, Thresholds
-from trainer.features import build_network, extract_features
+from trainer.features import build_network, read_samples
 
 Picture = NDArray[np.uint8]
 
@@ -109,7 +109,8 @@ def tiny_model(
         for path in paths:
             path.write_bytes(ok_image(rng, width=width, height=height, channels=channels))
         network = build_network(paths, param, backbone=backbone, levels=LEVELS, grid_level=0, dims=32, seed=seed)
-        embedded = extract_features(paths, network, _silent)
+        batches = read_samples(paths, param)
+        embedded = torch.cat([network.embed([sample.image for sample in batch]) for batch in batches])
     fitted = fit_padim(embedded) if detector == "padim" else fit_patchcore(embedded, coreset=200, seed=seed)
     model = AnomalyModel(
         identity=ModelIdentity(name, "1", ""),
@@ -165,7 +166,3 @@ def make_bundle(
 def write_tiny_bundle(path: Path) -> Path:
     """`make_bundle` for square gray pictures, such as those of `tests.frames`."""
     return make_bundle(path.parent, name=path.name, channels=1)
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Nobody watches a test's fit."""

@@ -1,59 +1,117 @@
-"""Raw distances of unseen ok images for a fit to be calibrated with, and the scale that its threshold gives."""
+"""Scores of ok images by detectors that had not seen them, and the scale that a model's threshold gives it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
-from inspector.anomaly.score import ScoreRule
+from inspector.anomaly.domain_mask import cells_inside
+from inspector.anomaly.model import AnomalyModel, PendingScores
+from inspector.anomaly.model_param import DLModelParam
 from inspector.anomaly.types import ScoreScale, Thresholds
-from trainer.fit import DLTrainParam, train_dl_model
+from trainer.embed import TrainingFeatures
+from trainer.fit import distances, fit_detector
 from trainer.progress import StageProgress
-from trainer.threshold_estimate import ThresholdEstimate
+from trainer.thresholds import AnomalyThresholds, CalibrationScores
+from trainer.train_param import DLTrainParam
 
 
-def out_of_fold_distances(
-    embedded: Tensor, folds: Sequence[int], train_param: DLTrainParam, progress: StageProgress
-) -> NDArray[np.float64]:
-    """Score every ok image by a detector that was fitted on the other folds.
+def out_of_fold_scores(
+    features: TrainingFeatures,
+    folds: Sequence[int],
+    param: DLModelParam,
+    train_param: DLTrainParam,
+    *,
+    scale: ScoreScale,
+    progress: StageProgress,
+    checkpoint: Path | None = None,
+) -> CalibrationScores:
+    """Score every training image by a detector that was trained on the other folds, as the model's own was on all.
+
+    A fold's images are judged as they are: their copies take part in the training of the others only.
 
     Args:
-        embedded: (N, h, w, D) float32 on the CPU.
+        features: Of the images that the model was trained on.
         folds: Fold of each image, from 0.
-        train_param: As for the final detector.
-        progress: Told of each fold.
+        param: What the model was made of.
+        train_param: As for the model.
+        scale: The model's, which makes scores of distances.
+        progress: Told how far the folds are, as stage "calibrate".
+        checkpoint: student: folder; each fold has its own in there.
 
     Returns:
-        (N,) float64 raw image distances.
+        Scores of the ok images in their order, and their pixels.
+
+    Raises:
+        ParameterError: As `fit_detector`.
+        OutputError: As `fit_detector`.
     """
-    numbers = torch.tensor(folds)
-    scores = np.empty(len(embedded), dtype=np.float64)
-    count = int(numbers.max()) + 1
+    count = max(folds) + 1
+    found = CalibrationScores(folds=count)
+    scores = [0.0] * len(folds)
+    view, size = features.preprocess_param.view, features.preprocess_param.input_size
+    inside = None if view is None else cells_inside(view, *size)
     for fold in range(count):
-        inside = numbers == fold
-        detector = train_dl_model(embedded[~inside], train_param, _silent)
-        scores[inside.numpy()] = train_param.rule.apply(detector.distances(embedded[inside])).numpy()
-        progress("calibrate", fold + 1, count)
-    return scores
+        held = [image for image, number in enumerate(folds) if number == fold]
+        others = [image for image, number in enumerate(folds) if number != fold]
+        fitted = fit_detector(
+            features,
+            others,
+            param,
+            train_param,
+            progress=_part_of(progress, fold, count),
+            stage="calibrate",
+            checkpoint=None if checkpoint is None else checkpoint / f"fold-{fold}",
+        )
+        images = iter(held)
+        with torch.inference_mode():
+            for maps in distances(features, fitted.detector, held, param.batch_size):
+                for result in PendingScores(maps, scale, param.score_rule, size, view).finish():
+                    scores[next(images)] = result.anomaly_score
+                    found.pixels.add(result.anomaly_image, inside)
+    found.ok = scores
+    return found
 
 
-def image_distances(distances: Tensor, rule: ScoreRule) -> NDArray[np.float64]:
-    """(N, h, w) -> (N,) float64 raw image distances."""
-    return np.asarray(rule.apply(distances).numpy(), dtype=np.float64)
+def _part_of(progress: StageProgress, fold: int, count: int) -> StageProgress:
+    """The progress of one fold as a part of that of all."""
+
+    def report(stage: str, done: int, total: int) -> None:
+        progress(stage, fold * total + done, count * total)
+
+    return report
 
 
-def scale_and_thresholds(estimate: ThresholdEstimate, *, min_area: int) -> tuple[ScoreScale, Thresholds]:
-    """Choose the scale so that the threshold is a score of one half, and cut the map at the same distance.
+def apply_thresholds(model: AnomalyModel, found: AnomalyThresholds, *, min_area: int) -> None:
+    """Give a model its thresholds, and the scale by which the classification threshold is a score of one half.
 
-    A picture whose largest distances average to the threshold has a position at or above it, so a rejected picture
-    shows where; a single position of an ok picture may pass and be outlined without a verdict.
+    Which image is nok, and which pixel, does not change: both thresholds stay at their distances.
+
+    Args:
+        model: Changed in place; the thresholds were found in scores of its present scale.
+        found: By `compute_dl_anomaly_thresholds`.
+        min_area: See `Thresholds`.
+
+    Raises:
+        CalibrationError: A threshold is 0.
     """
-    return ScoreScale(s=estimate.distance), Thresholds(classification=0.5, segmentation=0.5, min_area=min_area)
+    model.scale, model.thresholds = scale_and_thresholds(found, model.scale, min_area=min_area)
 
 
-def _silent(stage: str, done: int, total: int) -> None:
-    """Progress of a fold's fit is the calibration's own affair."""
+def scale_and_thresholds(found: AnomalyThresholds, old: ScoreScale, *, min_area: int) -> tuple[ScoreScale, Thresholds]:
+    """The scale by which the classification threshold is a score of one half, and both thresholds by that scale.
+
+    Raises:
+        CalibrationError: A threshold is 0.
+    """
+    given = found.as_thresholds(min_area=min_area)
+    scale = ScoreScale(s=old.to_distance(given.classification))
+    segmentation = rescaled(given.segmentation, old, scale)
+    return scale, Thresholds(classification=0.5, segmentation=segmentation, min_area=min_area)
+
+
+def rescaled(score: float, old: ScoreScale, new: ScoreScale) -> float:
+    """The score that an image, or a pixel, has by another scale."""
+    return new.to_score(old.to_distance(score))

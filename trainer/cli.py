@@ -1,4 +1,4 @@
-"""The commands `trainer fit` and `trainer apply`: progress on standard error, the answer on standard output."""
+"""The commands of `trainer`: progress on standard error, the answer on standard output."""
 
 from __future__ import annotations
 
@@ -9,11 +9,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Column, Table
 
 from inspector.anomaly.tuning import tune_process
-from trainer.config import ApplySettings, FitSettings, parse_settings
+from trainer.config import ApplySettings, FitSettings, ShowSettings, WorkflowSettings, parse_settings
 from trainer.errors import SettingsError, TrainerError
 
 if TYPE_CHECKING:
@@ -37,7 +45,11 @@ def run(arguments: list[str]) -> int:
     try:
         settings = parse_settings(arguments)
         tune_process()  # before either command imports torch
-        return _fit(settings) if isinstance(settings, FitSettings) else _apply(settings)
+        if isinstance(settings, FitSettings):
+            return _fit(settings)
+        if isinstance(settings, ShowSettings):
+            return _show(settings)
+        return _workflow(settings) if isinstance(settings, WorkflowSettings) else _apply(settings)
     except SettingsError as error:
         return _complain(error, WRONG_USAGE)
     except KeyboardInterrupt:
@@ -80,26 +92,68 @@ def _apply(settings: ApplySettings) -> int:
     return REFUSED if failed else 0
 
 
+def _show(settings: ShowSettings) -> int:
+    from inspector.anomaly.errors import AnomalyError
+    from trainer.show_job import run_show
+
+    try:
+        with _progress_bar() as progress:
+            written = run_show(settings, progress)
+    except (TrainerError, AnomalyError) as error:
+        return _complain(error, REFUSED)
+    print(f"{len(written)} pictures in {settings.out}")
+    return 0
+
+
+def _workflow(settings: WorkflowSettings) -> int:
+    from inspector.anomaly.errors import AnomalyError
+    from trainer.workflow import run_workflow
+
+    console = Console()
+    steps = 0
+
+    def say(procedure: str, sentence: str) -> None:
+        nonlocal steps
+        steps += 1
+        console.print(f"[bold cyan]{steps:2} {procedure}[/]")
+        console.print(f"   {sentence}", markup=False, highlight=False, soft_wrap=True)
+
+    try:
+        # On a terminal the bar of what is running stands below what was said.
+        with _progress_bar(console if console.is_terminal else None) as progress:
+            pictures = run_workflow(settings, say, progress)
+    except (TrainerError, AnomalyError) as error:
+        return _complain(error, REFUSED)
+    print(f"pictures: {pictures}")
+    return 0
+
+
 def _complain(message: object, status: int) -> int:
     print(f"trainer: {message}", file=sys.stderr)
     return status
 
 
 @contextmanager
-def _progress_bar() -> Iterator[StageProgress]:
+def _progress_bar(shared: Console | None = None) -> Iterator[StageProgress]:
+    """Bars on standard error; or on a console that others print to, where only what is running is shown."""
     columns = (
         TextColumn("{task.description:<22}"),
         BarColumn(bar_width=36),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    console = Console(stderr=True) if shared is None else shared
+    with Progress(*columns, console=console, transient=shared is not None) as bar:
         tasks: dict[str, TaskID] = {}
 
         def advance(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done, total=total)
+            name = stage.partition(": ")[0]
+            if name not in tasks:
+                tasks[name] = bar.add_task(stage, total=total)
+            is_shown = shared is None or done < total
+            bar.update(tasks[name], description=stage, completed=done, total=total, visible=is_shown)
 
         yield advance
 

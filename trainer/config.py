@@ -1,18 +1,19 @@
-"""Settings of the trainer's commands: frozen, checked as a whole before an image is opened.
+"""Settings of the trainer's commands: frozen, checked as a whole before an image is opened. Loads no torch.
 
 The command line comes before the environment (`TRAINER_FIT__SEED=1`), that before the defaults.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     CliImplicitFlag,
     CliPositionalArg,
+    CliSettingsSource,
     CliSubCommand,
     SettingsConfigDict,
     get_subcommand,
@@ -21,49 +22,11 @@ from pydantic_settings import (
     SettingsError as InvalidEnvironmentError,
 )
 
+from trainer.cli_help import GroupedHelp
 from trainer.errors import SettingsError
+from trainer.fit_settings import DetectorName, FitSettings, SourceSettings, SplitSettings
 
-DetectorName = Literal["patchcore", "padim"]
-
-SIDE_STEP = 32
-SIDE_MAX = 1024
-Side = Annotated[int, Field(ge=SIDE_STEP, le=SIDE_MAX, multiple_of=SIDE_STEP)]
-
-
-class FitSettings(BaseModel):
-    """Fit a model on ok images, calibrate and judge it, write its bundle and report.
-
-    Exit status: 0 done, 1 refused (the message says why), 2 wrong usage, 130 interrupted.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
-
-    images: Path = Field(description="folder of images, MVTec AD layout or nothing but ok images")
-    out: Path = Field(description="folder of the model bundle to write")
-    anomaly_dir: Path | None = Field(None, description="folder of masks, unless it is IMAGES/ground_truth")
-    all_ok: CliImplicitFlag[bool] = Field(False, description="every image is ok, whatever its folder is called")
-    detector: DetectorName = Field("padim", description="a Gaussian for each position, or a memory bank")
-    width: Side | None = Field(None, description="model input, a multiple of 32; chosen from the images by default")
-    height: Side | None = Field(None, description="as width, and given together with it")
-    coreset: int | None = Field(None, ge=1, le=100_000, description="patches in the memory bank (patchcore)")
-    max_train: int | None = Field(None, ge=2, description="most images to fit on; the others calibrate")
-    max_false_rejects: float = Field(0.05, gt=0, lt=1, description="share of ok parts that may be rejected")
-    seed: int = Field(0, ge=0, lt=2**31, description="decides every random choice")
-    name: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9._-]{1,64}$", description="name of the model; that of the bundle's folder by default"
-    )
-    overwrite: CliImplicitFlag[bool] = Field(False, description="replace a bundle that is there already")
-    json_output: CliImplicitFlag[bool] = Field(
-        False, validation_alias="json", description="print one JSON object instead of the table"
-    )
-
-    @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        if (self.width is None) != (self.height is None):
-            raise ValueError("--width and --height go together")
-        if self.coreset is not None and self.detector != "patchcore":
-            raise ValueError(f"--coreset is a setting of patchcore, not of {self.detector}")
-        return self
+__all__ = ["ApplySettings", "CommandSettings", "FitSettings", "ShowSettings", "WorkflowSettings", "parse_settings"]
 
 
 class ApplySettings(BaseModel):
@@ -88,6 +51,32 @@ class ApplySettings(BaseModel):
     )
 
 
+class ShowSettings(SourceSettings):
+    """Draw what a bundle makes of labelled images, as PNG files: samples, a grid, the evaluation, the training's error.
+
+    Exit status: 0 done, 1 refused (the message says why), 2 wrong usage, 130 interrupted.
+    """
+
+    bundle: CliPositionalArg[Path] = Field(description="folder of the model bundle")
+    out: Path = Field(description="folder to write the pictures to")
+    device: str = Field("cpu", description="where the network runs: cpu, cuda, cuda:1")
+
+
+class WorkflowSettings(SourceSettings, SplitSettings):
+    """Run the workflow of HALCON's chapter step by step, and say what comes of each.
+
+    Exit status: 0 done, 1 refused (the message says why), 2 wrong usage, 130 interrupted.
+    """
+
+    out: Path = Field(description="folder to write to: must not be there, or be empty")
+    detector: DetectorName = Field("padim", description="a Gaussian for each position, a memory bank, or a student")
+    max_num_epochs: int | None = Field(None, ge=1, description="student: passes over the images")
+    seed: int = Field(0, ge=0, lt=2**31, description="decides every random choice")
+
+
+CommandSettings = FitSettings | ApplySettings | ShowSettings | WorkflowSettings
+
+
 class TrainerSettings(BaseSettings):
     """Learn a camera's ok parts from images, and try the model that comes of it."""
 
@@ -104,9 +93,11 @@ class TrainerSettings(BaseSettings):
 
     fit: CliSubCommand[FitSettings]
     apply: CliSubCommand[ApplySettings]
+    show: CliSubCommand[ShowSettings]
+    workflow: CliSubCommand[WorkflowSettings]
 
 
-def parse_settings(arguments: list[str]) -> FitSettings | ApplySettings:
+def parse_settings(arguments: list[str]) -> CommandSettings:
     """Settings of the command that the arguments name.
 
     Raises:
@@ -114,15 +105,30 @@ def parse_settings(arguments: list[str]) -> FitSettings | ApplySettings:
         SystemExit: Wrong usage, or help was asked for; both are printed.
     """
     try:
-        settings = TrainerSettings(_cli_parse_args=arguments or ["--help"])
+        source = CliSettingsSource[object](
+            TrainerSettings, cli_parse_args=_with_commas(arguments) or ["--help"], formatter_class=GroupedHelp
+        )
+        settings = TrainerSettings(_cli_settings_source=source)
         command = get_subcommand(settings)
     except ValidationError as error:
         raise SettingsError("; ".join(_sentences(error))) from error
     except InvalidEnvironmentError as error:
         raise SettingsError(str(error)) from error
-    if not isinstance(command, FitSettings | ApplySettings):
-        raise SettingsError("give a command: fit or apply")
+    if not isinstance(command, CommandSettings):
+        raise SettingsError("give a command: fit, apply, show or workflow")
     return command
+
+
+def _with_commas(arguments: Sequence[str]) -> list[str]:
+    """A folder's name may hold a comma, which would part it in two: such a one is quoted."""
+    quoted = list(arguments)
+    for index, argument in enumerate(arguments):
+        before = arguments[index - 1] if index else ""
+        if before == "--images" and "," in argument:
+            quoted[index] = f'"{argument}"'
+        elif argument.startswith("--images=") and "," in argument:
+            quoted[index] = f'--images="{argument.removeprefix("--images=")}"'
+    return quoted
 
 
 def _sentences(error: ValidationError) -> list[str]:

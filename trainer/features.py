@@ -1,7 +1,4 @@
-"""One pass of the backbone over the training images; everything after it works on the embeddings.
-
-The pictures are decoded on threads while the network runs. What is kept is bounded: N x h x w x D float32 numbers.
-"""
+"""The backbone as a training uses it: its input size, pictures read ahead of it, and its embedding's scales."""
 
 from __future__ import annotations
 
@@ -20,11 +17,11 @@ from inspector.anomaly.errors import ImageError
 from inspector.anomaly.image import decode_image
 from inspector.anomaly.model import FeatureNetwork
 from inspector.anomaly.runtime import TorchRuntime
+from inspector.anomaly.samples import model_input
 from inspector.anomaly.types import MAX_INPUT_SIZE, SIZE_STEP, DLPreprocessParam, DLSample, ImageGeometry
 from inspector.anomaly.weights import load_backbone
 from trainer.dataset import READ_LIMITS
 from trainer.errors import DatasetError
-from trainer.progress import StageProgress
 
 BATCH_SIZE = 8
 DECODE_THREADS = 2
@@ -44,9 +41,14 @@ def default_input_size(geometry: ImageGeometry, *, short_side: int = SHORT_SIDE)
 
 
 def read_samples(
-    paths: Sequence[Path], preprocess_param: DLPreprocessParam, *, batch_size: int = BATCH_SIZE
+    paths: Sequence[Path | DLSample], preprocess_param: DLPreprocessParam, *, batch_size: int = BATCH_SIZE
 ) -> Iterator[list[DLSample]]:
     """Decode the files as the service does, a few batches ahead of whoever takes them.
+
+    Args:
+        paths: Files; a sample that is there already is passed on as it is.
+        preprocess_param: Says how large a picture has to be.
+        batch_size: Samples in a batch.
 
     Yields:
         Batches of at most `batch_size` samples, in the order of `paths`.
@@ -72,7 +74,9 @@ def read_samples(
                 batch = []
 
 
-def _read_sample(path: Path, param: DLPreprocessParam) -> DLSample:
+def _read_sample(path: Path | DLSample, param: DLPreprocessParam) -> DLSample:
+    if isinstance(path, DLSample):
+        return path
     try:
         return decode_image(
             path.read_bytes(), target=param.decode_target, margin=param.decode_margin, limits=READ_LIMITS
@@ -84,7 +88,7 @@ def _read_sample(path: Path, param: DLPreprocessParam) -> DLSample:
 
 
 def build_network(  # noqa: PLR0913 - each is a stored parameter
-    paths: Sequence[Path],
+    paths: Sequence[Path | DLSample],
     preprocess_param: DLPreprocessParam,
     *,
     backbone: BackboneName,
@@ -101,7 +105,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     stacked levels are projected to `dims` dimensions by a random orthonormal matrix.
 
     Args:
-        paths: The training images.
+        paths: The training images, as files or as samples.
         preprocess_param: Stored with the model.
         backbone: Name of the network.
         levels: Levels of the backbone.
@@ -126,7 +130,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     squares = torch.zeros(len(channels), dtype=torch.float64)
     count = 0
     for batch in read_samples(chosen, preprocess_param):
-        stacked = raw.stacked(network.features([sample.image for sample in batch])).double()
+        stacked = raw.stacked(batch_features(network, batch)).double()
         count += stacked[..., 0].numel()
         squares += torch.stack([part.square().sum() for part in torch.split(stacked, channels, dim=-1)]).cpu()
     if not count:
@@ -141,26 +145,14 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     return network
 
 
-def extract_features(
-    paths: Sequence[Path], network: FeatureNetwork, progress: StageProgress, *, stage: str = "features"
-) -> Tensor:
-    """Embed every image once.
-
-    Returns:
-        (N, h, w, D) float32 on the CPU, in the order of `paths`.
+@torch.inference_mode()
+def batch_features(network: FeatureNetwork, batch: Sequence[DLSample]) -> list[Tensor]:
+    """The backbone's levels of samples, preprocessed or not, each (B, C, H', W') float32.
 
     Raises:
-        DatasetError: An image cannot be read.
+        ParameterError: A sample was preprocessed with other parameters than the network's.
     """
-    embedded: Tensor | None = None
-    done = 0
-    for batch in read_samples(paths, network.preprocess_param):
-        part = network.embed([sample.image for sample in batch]).cpu()
-        if embedded is None:
-            embedded = torch.empty((len(paths), *part.shape[1:]))
-        embedded[done : done + len(part)] = part
-        done += len(part)
-        progress(stage, done, len(paths))
-    if embedded is None:
-        raise DatasetError("there is no image to learn from")
-    return embedded
+    if all(sample.preprocessed is None for sample in batch):
+        return network.features([sample.image for sample in batch])
+    runtime = network.runtime
+    return runtime.features(model_input(batch, network.preprocess_param, runtime.device))

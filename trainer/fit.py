@@ -1,94 +1,177 @@
-"""Train a detector on embedded ok images: create_dl_train_param, train_dl_model."""
+"""Fit one detector on stored embeddings: what a training does with all images, and a calibration with each fold's others."""
 
 from __future__ import annotations
 
-from typing import Literal
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar, cast
 
-from pydantic import Field
+import torch
 from torch import Tensor
 
-from inspector.anomaly.backbone import BackboneName
-from inspector.anomaly.detectors.base import Detector, DetectorName
-from inspector.anomaly.detectors.padim import fit_padim
+from inspector.anomaly.detectors.base import Detector
+from inspector.anomaly.detectors.coreset import draw_candidates
+from inspector.anomaly.detectors.padim import PaDiM, fit_padim
 from inspector.anomaly.detectors.patchcore import fit_patchcore
-from inspector.anomaly.score import ScoreRule
-from inspector.anomaly.types import Parameters
+from inspector.anomaly.detectors.student import Student, build_student
+from inspector.anomaly.errors import ParameterError
+from inspector.anomaly.model_param import DLModelParam
+from trainer.checkpoint import Checkpoint
+from trainer.embed import TrainingFeatures
 from trainer.progress import StageProgress
+from trainer.student_training import train_student
+from trainer.train_param import DLTrainParam, check_train_param, resolve_epochs
+
+_D = TypeVar("_D", bound=Detector)
+
+BATCH_SIZE = 64
+"""Images whose embeddings are read at once; a detector's sums are as exact with any number."""
 
 
-class DLTrainParam(Parameters):
-    """What a training depends on besides the images; chosen by `create_dl_train_param`, recorded in the bundle.
+@dataclass(frozen=True, slots=True)
+class FittedDetector:
+    """A detector, and the errors of its epochs where it has any.
 
     Attributes:
-        backbone: The frozen network.
-        levels: Its levels in use, by rising stride.
-        grid_level: Index into `levels` of the one that gives the grid of positions.
-        embedding_dims: Dimensions after the random projection.
-        top_share: Share of the positions whose mean distance is the image's score.
-        neighbourhood: PaDiM: side of the square of positions that a Gaussian learns from.
-        neighbour_share: PaDiM: weight of that square against the position itself.
-        regularization: PaDiM: share of the mean variance added to every variance.
-        coreset: PatchCore: patches in the memory bank.
+        errors: One for each epoch; none of a detector that learns in one pass.
+        num_epochs: Epochs that were to be.
+        stopped_early: The error was low enough before these were over.
     """
 
-    detector: DetectorName
-    backbone: BackboneName = "efficientnet_lite0"
-    levels: tuple[int, ...] = (4, 6)
-    grid_level: int = 0
-    embedding_dims: int = Field(default=160, ge=8)
-    top_share: float = Field(default=0.01, gt=0.0, le=1.0)
-    neighbourhood: int = Field(default=3, ge=1)
-    neighbour_share: float = Field(default=0.3, ge=0.0, le=1.0)
-    regularization: float = Field(default=0.3, gt=0.0)
-    coreset: int = Field(default=2000, ge=1)
-    seed: int = 0
-
-    @property
-    def rule(self) -> ScoreRule:
-        """How a map becomes a score."""
-        return ScoreRule(top_share=self.top_share)
+    detector: Detector
+    errors: tuple[float, ...] = ()
+    num_epochs: int = 1
+    stopped_early: bool = False
 
 
-def create_dl_train_param(
-    detector: Literal["patchcore", "padim"] = "padim", *, coreset: int | None = None, seed: int = 0
-) -> DLTrainParam:
-    """Return the parameters of a training.
+def fit_detector(
+    features: TrainingFeatures,
+    images: Sequence[int],
+    param: DLModelParam,
+    train_param: DLTrainParam,
+    *,
+    progress: StageProgress,
+    stage: str = "fit",
+    checkpoint: Path | None = None,
+) -> FittedDetector:
+    """Fit the detector of a model on some of the training images and their copies, in memory that does not grow with them.
 
     Args:
-        detector: `padim` (the default: better on unseen ok images, several times as fast) or `patchcore`.
-        coreset: Patches in PatchCore's memory bank; None for the default. PaDiM has none.
-        seed: Decides every random choice.
-    """
-    values: dict[str, int] = {} if coreset is None else {"coreset": coreset}
-    return DLTrainParam(detector=detector, seed=seed, **values)  # type: ignore[arg-type]
-
-
-def train_dl_model(
-    embedded: Tensor, train_param: DLTrainParam, progress: StageProgress, *, stage: str = "fit"
-) -> Detector:
-    """Fit the detector.
-
-    Args:
-        embedded: (N, h, w, D) float32 on the CPU, the embeddings of N ok images.
-        train_param: See `DLTrainParam`.
-        progress: Told of the coreset's growth.
-        stage: The name that `progress` is told.
+        features: Of all images.
+        images: Which of them, by their place from 0.
+        param: Says which detector, and its own parameters.
+        train_param: How it is trained.
+        progress: Told how far it is.
+        stage: The name that it is told.
+        checkpoint: student: folder of a checkpoint, of this training alone.
 
     Raises:
-        ParameterError: Fewer images than the detector needs, or no variation among them.
+        ParameterError: Fewer images than the detector needs, no variation among them, a training parameter that the
+            detector has no use for, or a checkpoint of a detector that learns in one pass.
+        OutputError: The checkpoint cannot be written, or is not one of this training.
     """
-    if train_param.detector == "patchcore":
-        return fit_patchcore(
-            embedded,
-            coreset=train_param.coreset,
+    check_train_param(param.detector, train_param)
+    if checkpoint is not None and param.detector != "student":
+        raise ParameterError(f"{param.detector} learns in one pass, so it has no checkpoint; leave the folder out")
+    rows = features.rows(images)
+    if param.detector == "student":
+        identity = training_identity(features, images, param, train_param)
+        kept = None if checkpoint is None else Checkpoint(checkpoint, identity)
+        return _student(features, rows, param, train_param, progress, stage, kept)
+    if param.detector == "patchcore":
+        fitted: Detector = fit_patchcore(
+            _candidates(features, rows, train_param),
+            coreset=param.coreset,
             seed=train_param.seed,
             progress=lambda done, total: progress(stage, done, total),
         )
-    detector = fit_padim(
-        embedded,
-        neighbourhood=train_param.neighbourhood,
-        neighbour_share=train_param.neighbour_share,
-        regularization=train_param.regularization,
-    )
+    else:
+        fitted = _gaussians(features, rows, param, train_param.regularization_noise or 0.0)
     progress(stage, 1, 1)
-    return detector
+    return FittedDetector(_moved(fitted, features.network.runtime.device))
+
+
+def _gaussians(features: TrainingFeatures, rows: Sequence[int], param: DLModelParam, noise: float) -> PaDiM:
+    """PaDiM of the projected part of the embedding."""
+    height, width, _ = features.store.shape
+    return fit_padim(
+        (batch[..., : features.deep_dims] for batch in features.store.batches(rows, BATCH_SIZE)),
+        neighbourhood=param.neighbourhood,
+        neighbour_share=param.neighbour_share,
+        regularization=param.regularization,
+        noise=noise,
+        mask=features.mask(height, width),
+    )
+
+
+def _student(
+    features: TrainingFeatures,
+    rows: Sequence[int],
+    param: DLModelParam,
+    train_param: DLTrainParam,
+    progress: StageProgress,
+    stage: str,
+    checkpoint: Checkpoint | None,
+) -> FittedDetector:
+    """The epochs, and the Gaussians that go with the student; noise is a matter of the student alone."""
+    device = features.network.runtime.device
+    fine_dims = features.store.shape[-1] - features.deep_dims
+    network = build_student(features.deep_dims, fine_dims, complexity=param.complexity, seed=train_param.seed)
+    network.learn_statistics(features.store.batches(rows, BATCH_SIZE))
+    trained = train_student(
+        network.to(device),
+        features.store,
+        rows,
+        train_param,
+        device=device,
+        mask=features.mask,
+        progress=progress,
+        stage=stage,
+        checkpoint=checkpoint,
+    )
+    student = Student(network, _moved(_gaussians(features, rows, param, noise=0.0), device))
+    return FittedDetector(student, trained.errors, resolve_epochs(train_param, len(rows)), trained.stopped_early)
+
+
+def distances(features: TrainingFeatures, detector: Detector, images: Sequence[int], size: int) -> Iterator[Tensor]:
+    """Yield the distances of images themselves, not of their copies, (B, h, w) float32 on the model's device."""
+    for batch in features.store.batches(features.originals(images), size):
+        yield detector.distances(batch.to(features.network.runtime.device))
+
+
+def _candidates(features: TrainingFeatures, rows: Sequence[int], train_param: DLTrainParam) -> Tensor:
+    """(M, D): the patches that may enter the bank, out of those inside the domain."""
+    height, width, dims = features.store.shape
+    mask = features.mask(height, width)
+    inside = torch.arange(height * width) if mask is None else mask.flatten().nonzero()[:, 0]
+    chosen = draw_candidates(len(rows) * len(inside), share=train_param.domain_ratio, seed=train_param.seed)
+    found = torch.empty((len(chosen), dims))
+    start = 0
+    for number, batch in enumerate(features.store.batches(rows, BATCH_SIZE)):
+        first = number * BATCH_SIZE * len(inside)
+        stop = int(torch.searchsorted(chosen, first + len(batch) * len(inside)))
+        own = chosen[start:stop] - first
+        places = own // len(inside) * (height * width) + inside[own % len(inside)]
+        found[start:stop] = batch.flatten(0, 2)[places]
+        start = stop
+    return found
+
+
+def _moved(detector: _D, device: torch.device) -> _D:
+    if device.type == "cpu":
+        return detector
+    return cast("_D", type(detector).from_tensors(detector.tensors(), device))
+
+
+def training_identity(
+    features: TrainingFeatures, images: Sequence[int], param: DLModelParam, train_param: DLTrainParam
+) -> dict[str, str]:
+    """Digests of what a checkpoint belongs to."""
+    parameters = [train_param.model_dump(mode="json"), param.own]
+    return {
+        "parameters": hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest(),
+        "images": hashlib.sha256(f"{features.digest} {list(images)}".encode()).hexdigest(),
+    }

@@ -20,6 +20,7 @@ class FitOutcome:
     bundle: Path
     report: Path
     detector: str
+    backbone: str
     image_width: int
     image_height: int
     seed: int
@@ -28,6 +29,10 @@ class FitOutcome:
     calibration: Calibration
     evaluation: EvaluationResult | None
     """None where there are no test images."""
+    num_epochs: int
+    """Epochs that were trained; 1 for a detector that learns in one pass."""
+    best_epoch: int
+    best_error: float
     fit_seconds: float
     """Features of the training images and the detector's fit; not reading, calibration or evaluation."""
     job_seconds: float
@@ -41,6 +46,7 @@ class FitOutcome:
         return {
             "name": self.name,
             "detector": self.detector,
+            "backbone": self.backbone,
             "image_width": self.image_width,
             "image_height": self.image_height,
             "seed": self.seed,
@@ -53,6 +59,9 @@ class FitOutcome:
             "calibration_method": calibration.method,
             "false_reject_bound": calibration.false_reject_bound,
             "confidence": calibration.confidence,
+            "num_epochs": self.num_epochs,
+            "best_epoch": self.best_epoch,
+            "best_error": self.best_error,
             "fit_seconds": round(self.fit_seconds, 3),
             "job_seconds": round(self.job_seconds, 3),
             "peak_rss_mb": round(self.peak_rss_mb, 1),
@@ -76,6 +85,8 @@ class FitOutcome:
                 f"{as_percent(calibration.false_reject_bound)} at {as_percent(calibration.confidence)} confidence, {known}",
             ),
         ]
+        if self.num_epochs > 1:
+            rows.append(("error", f"{self.best_error:.4f} in epoch {self.best_epoch} of {self.num_epochs}"))
         if self.evaluation is None:
             rows.append(("test", "no test images: what it finds is not known"))
         else:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -95,6 +96,8 @@ class AnomalyThresholds:
         classification: The one to use, the last of `image_thresholds`.
         image_thresholds: HALCON's tuple, [max ok, min nok, intermediate], or one value.
         estimate: The bound and its reasons; None with HALCON's methods, which have none.
+        ok_scores: What took part, in the scale of the model: the images of the split first, in the data set's order.
+        nok_scores: The same of nok images.
         warnings: Sentences for the user.
     """
 
@@ -103,9 +106,19 @@ class AnomalyThresholds:
     segmentation: float
     image_thresholds: tuple[float, ...]
     estimate: ThresholdEstimate | None
-    n_ok: int
-    n_nok: int
+    ok_scores: tuple[float, ...]
+    nok_scores: tuple[float, ...]
     warnings: tuple[str, ...]
+
+    @property
+    def n_ok(self) -> int:
+        """How many ok images took part."""
+        return len(self.ok_scores)
+
+    @property
+    def n_nok(self) -> int:
+        """How many nok images took part."""
+        return len(self.nok_scores)
 
     def as_thresholds(self, *, min_area: int = 1) -> Thresholds:
         """The thresholds for a model (`model.thresholds`), just below 1 where they reach it.
@@ -131,6 +144,7 @@ def compute_dl_anomaly_thresholds(
     dataset: DLDataset,
     param: ThresholdParam | None = None,
     *,
+    unseen: CalibrationScores | None = None,
     progress: StageProgress | None = None,
 ) -> AnomalyThresholds:
     """Estimate thresholds from the images of a divided data set, as HALCON's procedure of that name.
@@ -146,6 +160,8 @@ def compute_dl_anomaly_thresholds(
         model: Trained; it need not have thresholds yet, and is not changed.
         dataset: Divided by `split_dl_dataset`, so that the model has not seen the images of these splits.
         param: The defaults where None.
+        unseen: Scores, by this model's scale, of ok images that it was trained on, by models that had not seen them; they
+            count beside those of the splits, which need no image then.
         progress: Told of each batch.
 
     Raises:
@@ -159,8 +175,9 @@ def compute_dl_anomaly_thresholds(
         raise CalibrationError(
             f"thresholds need a trained model of type anomaly_detection, got {type(model).__name__}; train it first"
         )
-    samples = _select(dataset, param)
-    found = CalibrationScores()
+    samples = _select(dataset, param, is_enough=unseen is not None)
+    # A copy: what the caller gave stays as it was.
+    found = CalibrationScores() if unseen is None else replace(unseen, ok=[], nok=[], pixels=copy.copy(unseen.pixels))
     view = model.preprocess_param.view
     inside = None if view is None or view.is_all else cells_inside(view, *model.input_size)
     done = 0
@@ -174,6 +191,7 @@ def compute_dl_anomaly_thresholds(
         done += len(batch)
         if progress is not None:
             progress("thresholds", done, len(samples))
+    found.ok += [] if unseen is None else unseen.ok
     return estimate_anomaly_thresholds(found, param, scale=model.scale)
 
 
@@ -212,8 +230,8 @@ def estimate_anomaly_thresholds(
         segmentation=segmentation,
         image_thresholds=image_thresholds,
         estimate=estimate,
-        n_ok=len(scores.ok),
-        n_nok=len(scores.nok) if param.is_nok_used else 0,
+        ok_scores=tuple(scores.ok),
+        nok_scores=tuple(scores.nok) if param.is_nok_used else (),
         warnings=tuple(warnings),
     )
 
@@ -232,16 +250,17 @@ def _leak(count: int) -> str:
     )
 
 
-def _select(dataset: DLDataset, param: ThresholdParam) -> list[DLDatasetSample]:
-    """The samples that take part, each once."""
+def _select(dataset: DLDataset, param: ThresholdParam, *, is_enough: bool) -> list[DLDatasetSample]:
+    """The samples that take part, each once; no split needs any where there are scores enough without."""
     samples = dataset.samples
     if all(sample.split is None for sample in samples):
         raise CalibrationError(f"the data set of {dataset.image_dir} is not divided; call split_dl_dataset first")
     split = param.ok_split
-    if param.is_pixel_rule and not any(s.split == "validation" for s in samples):
-        raise CalibrationError(f"there is no image in the split validation; {_MENDS['validation']}")
-    if not any(s.split == split and s.image_label == "ok" for s in samples):
-        raise CalibrationError(f"there is no ok image in the split {split}; {_MENDS[split]}")
+    if not is_enough:
+        if param.is_pixel_rule and not any(s.split == "validation" for s in samples):
+            raise CalibrationError(f"there is no image in the split validation; {_MENDS['validation']}")
+        if not any(s.split == split and s.image_label == "ok" for s in samples):
+            raise CalibrationError(f"there is no ok image in the split {split}; {_MENDS[split]}")
     return [s for s in samples if _is_scored(s, param) or _is_pixel_source(s, param)]
 
 

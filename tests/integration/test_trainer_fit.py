@@ -119,7 +119,7 @@ def test_bundle_loads_and_carries_its_report(bundle: Path, images: Path) -> None
     manifest, _ = read_manifest(bundle)
     assert manifest.training["dataset_digest"] == read_dl_dataset_anomaly(images).digest
     assert manifest.training["train_param"]["seed"] == 1
-    assert get_dl_model_param(model, "regularization") == manifest.training["train_param"]["regularization"]
+    assert get_dl_model_param(model, "regularization") == manifest.training["model_param"]["regularization"]
 
 
 def test_same_seed_gives_the_same_model(
@@ -306,7 +306,7 @@ def test_interrupt_ends_cleanly_and_leaves_nothing(images: Path, tmp_path: Path)
     program = (
         "import os, signal, sys, trainer.job as job\n"
         "def interrupted(*args, **kwargs): os.kill(os.getpid(), signal.SIGINT); raise SystemExit('not interrupted')\n"
-        "job.extract_features = interrupted\n"
+        "job.embed_training_images = interrupted\n"
         "from trainer.cli import run\n"
         "sys.exit(run(sys.argv[1:]))\n"
     )

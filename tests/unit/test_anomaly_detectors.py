@@ -12,7 +12,7 @@ from torch import Tensor
 
 from inspector.anomaly.detectors import coreset
 from inspector.anomaly.detectors.base import Detector, Embedding, checked, stack_levels
-from inspector.anomaly.detectors.coreset import greedy_coreset
+from inspector.anomaly.detectors.coreset import draw_candidates, greedy_coreset
 from inspector.anomaly.detectors.padim import PaDiM, fit_padim
 from inspector.anomaly.detectors.patchcore import PatchCore, fit_patchcore
 from inspector.anomaly.errors import ParameterError
@@ -302,6 +302,53 @@ def test_patchcore_refuses_what_it_cannot_learn_from(images: int, patches: int) 
 def test_padim_refuses_another_grid_than_it_was_fitted_on() -> None:
     with pytest.raises(ParameterError, match=r"grid of \(2, 3\), got \(3, 2\)"):
         fit_padim(normal(3, 2, 3, 4)).distances(normal(1, 3, 2, 4))
+
+
+@pytest.mark.parametrize("sizes", [[12], [1] * 12, [5, 5, 2]])
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+def test_padim_learns_the_same_from_batches(sizes: list[int], offset: float) -> None:
+    training, embedded = normal(12, 4, 5, 6, offset=offset), normal(2, 4, 5, 6, seed=1, offset=offset)
+    found = fit_padim(iter(torch.split(training, sizes))).distances(embedded)
+    torch.testing.assert_close(found, fit_padim(training).distances(embedded), rtol=1e-5 * max(10.0, offset), atol=0)
+
+
+def test_padims_noise_is_what_many_noisy_images_would_give() -> None:
+    training, embedded = normal(40, 2, 2, 4), normal(3, 2, 2, 4, seed=1)
+    repeats = 500
+    noisy = training.repeat(repeats, 1, 1, 1) + 0.7 * normal(40 * repeats, 2, 2, 4, seed=2)
+    # Hardly any regularisation: it is relative to the variance, which the noise raises.
+    expected = fit_padim(noisy, neighbourhood=1, regularization=1e-6).distances(embedded)
+    found = fit_padim(training, neighbourhood=1, regularization=1e-6, noise=0.7).distances(embedded)
+    torch.testing.assert_close(found, expected, rtol=0.03, atol=0.02)
+
+
+def test_padim_learns_nothing_from_outside_its_domain() -> None:
+    mask = torch.ones(4, 6, dtype=torch.bool)
+    mask[:, 4:] = False
+    training, embedded = normal(12, 4, 6, 5), normal(2, 4, 6, 5, seed=1)
+    strange = training.clone()
+    strange[:, :, 4:] = 1000.0
+    found, expected = (fit_padim(images, mask=mask).distances(embedded)[:, :, :4] for images in (strange, training))
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=0)
+    assert not torch.allclose(fit_padim(strange).distances(embedded)[:, :, :4], expected, rtol=0.05)
+    cropped = fit_padim(training[:, :, :4]).distances(embedded[:, :, :4])
+    torch.testing.assert_close(expected, cropped, rtol=1e-4, atol=0)
+
+
+def test_padim_refuses_noise_below_zero() -> None:
+    with pytest.raises(ParameterError, match="noise of 0 or more"):
+        fit_padim(normal(3, 2, 2, 4), noise=-0.1)
+
+
+@given(total=st.integers(1, 500), share=st.floats(0.001, 1), most=st.integers(1, 200))
+def test_candidates_are_a_share_of_the_patches_each_once(total: int, share: float, most: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("inspector.anomaly.detectors.coreset.MAX_CANDIDATES", most)
+        chosen = draw_candidates(total, share=share, seed=3)
+        assert torch.equal(chosen, draw_candidates(total, share=share, seed=3))
+    assert len(chosen) == min(total, most, max(1, round(share * total)))
+    assert sorted(set(chosen.tolist())) == chosen.tolist()
+    assert 0 <= int(chosen[0]) <= int(chosen[-1]) < total
 
 
 # --------------------------------------------------------------------------------------------------------------- stored

@@ -51,12 +51,12 @@ def test_merit_takes_what_the_set_can_tell() -> None:
 
 
 def test_the_table_shows_mean_spread_and_choice() -> None:
-    cells = {}
+    cells: dict[str, dict[str, float | None]] = {}
     for name in SETS:
         for seed, value in enumerate((0.90, 0.92, 0.94)):
             figures = {"image_auroc": value, "pixel_auroc": None, "aupro": 0.8, "recall_at_0.01": 0.5}
             cells[Cell(piece="main", set=name, variant=Variant(detector="padim"), seed=seed).key] = figures
-        timing = {"fit_seconds": 2.0, "frames_per_s": 50.0, "beyond_backbone_ms": 1.0}
+        timing: dict[str, float | None] = {"fit_seconds": 2.0, "frames_per_s": 50.0, "beyond_backbone_ms": 1.0}
         cells[Cell(piece="timing", set=name, variant=Variant(detector="padim")).key] = timing
         larger = Cell(piece="ablation", set=name, variant=Variant(detector="padim", short_side=320))
         cells[larger.key] = {"image_auroc": 0.95, "pixel_auroc": None, "aupro": 0.7, "recall_at_0.01": 0.5}

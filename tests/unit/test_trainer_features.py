@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +10,14 @@ import torch
 
 from inspector.anomaly.image import decode_image
 from inspector.anomaly.model import FeatureNetwork
-from inspector.anomaly.types import DLPreprocessParam, ImageGeometry
+from inspector.anomaly.samples import preprocess_dl_samples
+from inspector.anomaly.types import DLPreprocessParam, DLSample, ImageGeometry
 from tests.models import ok_image
 from trainer import features
 from trainer.errors import DatasetError
-from trainer.features import build_network, default_input_size, extract_features, read_samples
+from trainer.features import batch_features, build_network, default_input_size, read_samples
 
 PARAM = DLPreprocessParam(image_width=64, image_height=32)
-
-
-def ignore(stage: str, done: int, total: int) -> None:
-    """Nobody watches."""
 
 
 @pytest.fixture
@@ -32,7 +30,7 @@ def paths(tmp_path: Path) -> list[Path]:
     return made
 
 
-def network_of(paths: list[Path], *, seed: int = 0, dims: int = 16) -> FeatureNetwork:
+def network_of(paths: Sequence[Path | DLSample], *, seed: int = 0, dims: int = 16) -> FeatureNetwork:
     return build_network(paths, PARAM, backbone="efficientnet_lite0", levels=(2, 3), grid_level=1, dims=dims, seed=seed)
 
 
@@ -124,25 +122,22 @@ def test_a_file_that_cannot_be_read_is_named(paths: list[Path], content: bytes |
         list(read_samples(paths, PARAM))
 
 
-# -------------------------------------------------------------------------------------------------------------- features
+# --------------------------------------------------------------------------------------------------------------- network
 
 
-def test_each_image_is_embedded_once_and_in_order(paths: list[Path]) -> None:
+def test_samples_pass_through_and_may_be_preprocessed_already(paths: list[Path]) -> None:
+    read = [sample for batch in read_samples(paths[:4], PARAM) for sample in batch]
     network = network_of(paths)
-    told: list[tuple[str, int, int]] = []
-    embedded = extract_features(paths, network, lambda *progress: told.append(progress))
-    assert embedded.shape == (21, 4, 8, 16)
-    assert embedded.dtype == torch.float32
-    for index in (0, 9, 20):
-        alone = network.embed([decode_image(paths[index].read_bytes(), target=PARAM.decode_target).image])
-        torch.testing.assert_close(embedded[index], alone[0], rtol=1e-4, atol=1e-5)
-    assert told == [("features", 8, 21), ("features", 16, 21), ("features", 21, 21)]
+    expected = batch_features(network, read)
+    preprocess_dl_samples(read, PARAM)
+    (batch,) = read_samples(read, PARAM)
+    assert batch == read
+    for level, wanted in zip(batch_features(network, batch), expected, strict=True):
+        assert torch.equal(level, wanted)
+    assert torch.equal(network_of(paths[:4]).embedding.projection, network_of(read).embedding.projection)
 
 
-def test_no_image_is_refused(paths: list[Path]) -> None:
-    network = network_of(paths)
-    with pytest.raises(DatasetError, match="there is no image to learn from"):
-        extract_features([], network, ignore)
+def test_no_image_is_refused() -> None:
     with pytest.raises(DatasetError, match="there is no image to learn from"):
         network_of([])
 
@@ -151,14 +146,13 @@ def test_the_same_seed_gives_the_same_embedding_bit_by_bit(paths: list[Path]) ->
     first, again, other = (network_of(paths, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(first.embedding.projection, again.embedding.projection)
     assert not torch.equal(first.embedding.projection, other.embedding.projection)
-    assert torch.equal(extract_features(paths, first, ignore), extract_features(paths, again, ignore))
 
 
 def test_levels_weigh_alike(paths: list[Path]) -> None:
     """Without a reduction, each level's share of the embedding has a mean square norm of 1: two levels make 2."""
     network = network_of(paths, dims=1000)
     assert network.embedding.projection.shape == (24 + 40, 24 + 40)
-    embedded = extract_features(paths, network, ignore)
+    embedded = torch.cat([network.embed([s.image for s in batch]) for batch in read_samples(paths, PARAM)])
     assert float(embedded.square().sum(-1).mean()) == pytest.approx(2.0, rel=1e-3)
 
 

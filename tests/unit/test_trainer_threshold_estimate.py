@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from inspector.anomaly.threshold import threshold_dl_anomaly_results
-from inspector.anomaly.types import DLResult, DLSample
+from inspector.anomaly.types import DLResult, DLSample, ScoreScale, Thresholds
 from trainer.calibrate import scale_and_thresholds
 from trainer.errors import CalibrationError
 from trainer.threshold_estimate import OkOnlyParam, ThresholdEstimate, estimate_threshold
+from trainer.thresholds import CalibrationScores, ThresholdParam, estimate_anomaly_thresholds
 
 Distances = NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, int]], Distances]
@@ -30,6 +31,16 @@ DISTRIBUTIONS: dict[str, tuple[Draw, Callable[[Distances], Distances]]] = {
         lambda x: 0.9 * stats.norm(20, 1).sf(x) + 0.1 * stats.norm(40, 1).sf(x),
     ),
 }
+
+
+def calibrated(
+    distances: Sequence[float] | Distances, param: ThresholdParam, *, min_area: int = 1
+) -> tuple[ScoreScale, Thresholds]:
+    """Scale and thresholds of a model whose scale was another when the scores were taken."""
+    provisional = ScoreScale(s=float(max(distances)))
+    scores = CalibrationScores(ok=[provisional.to_score(float(distance)) for distance in distances])
+    found = estimate_anomaly_thresholds(scores, param, scale=provisional)
+    return scale_and_thresholds(found, provisional, min_area=min_area)
 
 
 def test_the_threshold_lies_just_above_an_order_statistic() -> None:
@@ -119,9 +130,10 @@ def test_the_bound_of_too_few_images_without_a_tail_model(name: str, n: int) -> 
 )
 def test_an_image_that_is_allowed_passes_and_only_those_given_up_do_not(distances: list[float], share: float) -> None:
     """The verdict is given in scores, where neighbouring distances may round to the same number."""
-    estimate = estimate_threshold(distances, OkOnlyParam(max_false_rejects=share, confidence=0.9))
-    scale, thresholds = scale_and_thresholds(estimate, min_area=1)
-    assert scale.to_score(estimate.distance) == thresholds.classification
+    param = ThresholdParam(max_false_rejects=share, confidence=0.9)
+    estimate = estimate_threshold(distances, param)
+    scale, thresholds = calibrated(distances, param)
+    assert scale.to_score(estimate.distance) == pytest.approx(thresholds.classification, rel=1e-9)
     allowed = sorted(distances)[len(distances) - 1 - estimate.exceeding]
     assert allowed < estimate.distance
     # Also where the batch moves the score by as much as it may.
@@ -142,10 +154,10 @@ def test_scores_that_crowd_above_the_one_allowed_pass_with_room_too() -> None:
 
 def test_an_image_at_the_threshold_is_nok() -> None:
     estimate = estimate_threshold(np.arange(1.0, 101.0))
-    scale, thresholds = scale_and_thresholds(estimate, min_area=7)
+    scale, thresholds = calibrated(np.arange(1.0, 101.0), ThresholdParam(), min_area=7)
     assert thresholds.min_area == 7
     picture = np.zeros((8, 8), np.uint8)
-    for distance, expected in ((estimate.distance, "nok"), (estimate.distance * (1 - 1e-5), "ok")):
+    for distance, expected in ((estimate.distance * (1 + 1e-9), "nok"), (estimate.distance * (1 - 1e-5), "ok")):
         result = DLResult(scale.to_score(distance), np.zeros((8, 8), np.float32))
         sample = DLSample(picture, original_width=8, original_height=8, channels=1)
         assert threshold_dl_anomaly_results(thresholds, sample, result).anomaly_class == expected

@@ -15,6 +15,23 @@ PROJECTED_DIMS = 64
 MAX_CANDIDATES = 100_000
 
 
+def draw_candidates(total: int, *, share: float = 1.0, seed: int) -> Tensor:
+    """Return which of `total` patches may be chosen, so that no more of them need to be in memory.
+
+    Args:
+        total: Number of patches.
+        share: Of them, to be drawn at random; at most `MAX_CANDIDATES` are in any case.
+        seed: Decides which.
+
+    Returns:
+        (M,) int64, rising.
+    """
+    count = min(MAX_CANDIDATES, max(1, round(share * total)))
+    if count >= total:
+        return torch.arange(total)
+    return torch.randperm(total, generator=torch.Generator().manual_seed(seed))[:count].sort().values
+
+
 def greedy_coreset(
     patches: Tensor, size: int, *, seed: int, progress: Callable[[int, int], None] | None = None
 ) -> Tensor:

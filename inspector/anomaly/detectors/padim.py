@@ -11,7 +11,7 @@ Source: Defard et al., "PaDiM" (ICPR 2021). Differences, each measured on the fi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 import torch
@@ -76,60 +76,117 @@ class PaDiM:
 
 
 def fit_padim(
-    embedded: Tensor, *, neighbourhood: int = 3, neighbour_share: float = 0.3, regularization: float = 0.3
+    embedded: Tensor | Iterable[Tensor],
+    *,
+    neighbourhood: int = 3,
+    neighbour_share: float = 0.3,
+    regularization: float = 0.3,
+    noise: float = 0.0,
+    mask: Tensor | None = None,
 ) -> PaDiM:
-    """Estimate the Gaussians.
+    """Estimate the Gaussians, from batches in one pass: what is kept does not grow with the number of images.
 
     Args:
-        embedded: (N, h, w, D) float32, the embeddings of N ok images, N at least 2.
+        embedded: (N, h, w, D) float32, the embeddings of N ok images, N at least 2; or batches of them.
         neighbourhood: Side of the square of positions that a Gaussian learns from; odd.
         neighbour_share: Weight of that square's mean, against the position's own moments; 0 to 1.
         regularization: Share of the mean variance that is added to every variance.
+        noise: Its square is added to every variance, too: what Gaussian noise of this standard deviation on the features
+            would do in the limit of many draws. In the features' own units.
+        mask: (h, w) bool, True where positions count; the others lend their neighbours nothing. None counts all.
 
     Raises:
-        ParameterError: Fewer than two images, an even neighbourhood, or images that do not vary.
+        ParameterError: Fewer than two images, an even neighbourhood, noise below 0, or images that do not vary.
     """
-    if len(embedded) < 2 or neighbourhood < 1 or neighbourhood % 2 == 0 or regularization <= 0:  # noqa: PLR2004
+    if neighbourhood < 1 or neighbourhood % 2 == 0 or regularization <= 0 or noise < 0:
         raise ParameterError(
-            f"PaDiM needs 2 images or more, an odd neighbourhood and a positive regularization, "
-            f"got {len(embedded)}, {neighbourhood}, {regularization}"
+            "PaDiM needs an odd neighbourhood, a positive regularization and noise of 0 or more, "
+            f"got {neighbourhood}, {regularization}, {noise}"
         )
-    height, width, dims = embedded.shape[1:]
-    positions = embedded.flatten(1, 2).transpose(0, 1)  # (P, N, D)
-    # Centred on the grand mean first: means and second moments of raw features would lose digits in float32.
-    offset = positions.mean((0, 1))
-    means = embedded.new_empty((height * width, dims))
-    moments = embedded.new_empty((height * width, dims * dims))
-    for start in range(0, height * width, _CHUNK_POSITIONS):
-        centred = positions[start : start + _CHUNK_POSITIONS] - offset
-        means[start : start + _CHUNK_POSITIONS] = centred.mean(1)
-        moments[start : start + _CHUNK_POSITIONS] = (centred.transpose(1, 2) @ centred / len(embedded)).flatten(1)
-    grid = (height, width)
-    means = _with_neighbours(means, grid, neighbourhood, neighbour_share)
-    moments = _with_neighbours(moments, grid, neighbourhood, neighbour_share)
-    correction = len(embedded) / (len(embedded) - 1)
+    moments = _Moments(mask)
+    for batch in (embedded,) if isinstance(embedded, Tensor) else embedded:
+        moments.add(batch)
+    if moments.count < 2:  # noqa: PLR2004 - one has no variance
+        raise ParameterError(f"PaDiM needs 2 images or more, got {moments.count}")
+    means = _with_neighbours(moments.means(), moments.grid, neighbourhood, neighbour_share, mask)
+    products = _with_neighbours(moments.products(), moments.grid, neighbourhood, neighbour_share, mask)
+    correction = moments.count / (moments.count - 1)
+    dims = means.shape[1]
     identity = torch.eye(dims, dtype=torch.float64)
-    whitening = embedded.new_empty((height * width, dims, dims))
-    variance = (moments.view(-1, dims, dims).diagonal(dim1=1, dim2=2) - means.square()).mean().double() * correction
+    variances = products.view(-1, dims, dims).diagonal(dim1=1, dim2=2) - means.square()
+    variance = (variances if mask is None else variances[mask.flatten()]).mean().double() * correction
     if not float(variance) > 0:
         raise ParameterError(_NO_VARIATION)
-    for start in range(0, height * width, _CHUNK_POSITIONS):
+    added = regularization * variance + noise**2
+    whitening = means.new_empty((len(means), dims, dims))
+    for start in range(0, len(means), _CHUNK_POSITIONS):
         part = slice(start, start + _CHUNK_POSITIONS)
         mean = means[part].double()
-        covariance = moments[part].view(-1, dims, dims).double() - mean[:, :, None] * mean[:, None, :]
-        factor, failed = torch.linalg.cholesky_ex(covariance * correction + regularization * variance * identity)
+        covariance = products[part].view(-1, dims, dims).double() - mean[:, :, None] * mean[:, None, :]
+        factor, failed = torch.linalg.cholesky_ex(covariance * correction + added * identity)
         if bool(failed.any()):
             raise ParameterError(_NO_VARIATION)
         inverse = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)
         whitening[part] = inverse.float()
-    return PaDiM((means + offset).reshape(*grid, dims), whitening.reshape(*grid, dims, dims))
+    return PaDiM((means + moments.offset).reshape(*moments.grid, dims), whitening.reshape(*moments.grid, dims, dims))
 
 
-def _with_neighbours(values: Tensor, grid: tuple[int, int], side: int, share: float) -> Tensor:
+class _Moments:
+    """Sums over images, for each position: of the features and of their products.
+
+    Taken from the mean of the first batch (of what counts): moments of raw features would lose digits in float32, and one offset for all
+    positions lets their moments be mixed.
+    """
+
+    def __init__(self, mask: Tensor | None) -> None:
+        self._mask = mask
+        self.count = 0
+        self.grid = (0, 0)
+        self.offset = torch.zeros(0)
+        self._sums = torch.zeros(0)
+        self._products = torch.zeros(0)
+
+    def add(self, batch: Tensor) -> None:
+        """(B, h, w, D) float32."""
+        positions = batch.flatten(1, 2).transpose(0, 1)  # (P, B, D)
+        count, _, dims = positions.shape
+        if not self.count:
+            self.grid = (batch.shape[1], batch.shape[2])
+            counted = positions if self._mask is None else positions[self._mask.flatten()]
+            self.offset = counted.mean((0, 1))
+            self._sums = batch.new_zeros((count, dims))
+            self._products = batch.new_zeros((count, dims, dims))
+        for start in range(0, count, _CHUNK_POSITIONS):
+            part = slice(start, start + _CHUNK_POSITIONS)
+            centred = positions[part] - self.offset
+            self._sums[part] += centred.sum(1)
+            self._products[part] += centred.transpose(1, 2) @ centred
+        self.count += len(batch)
+
+    def means(self) -> Tensor:
+        """(P, D)."""
+        return self._counted(self._sums / self.count)
+
+    def products(self) -> Tensor:
+        """(P, D * D); ends the sums, whose memory it uses."""
+        return self._counted(self._products.div_(self.count).flatten(1))
+
+    def _counted(self, values: Tensor) -> Tensor:
+        """Nothing where nothing counts: moments far from the others' would cancel digits there."""
+        return values if self._mask is None else values.masked_fill_(~self._mask.flatten()[:, None], 0.0)
+
+
+def _with_neighbours(values: Tensor, grid: tuple[int, int], side: int, share: float, mask: Tensor | None) -> Tensor:
     """(P, K) -> (P, K): `1 - share` of each position and `share` of the mean of the square around it."""
     if side == 1 or share == 0:
         return values
     maps = values.T.reshape(1, values.shape[1], *grid)
     # At the border the mean is of what lies inside.
-    means = functional.avg_pool2d(maps, side, stride=1, padding=side // 2, count_include_pad=False)
+    if mask is None:
+        means = functional.avg_pool2d(maps, side, stride=1, padding=side // 2, count_include_pad=False)
+    else:
+        inside = mask.to(maps.dtype)[None, None]
+        weights = functional.avg_pool2d(inside, side, stride=1, padding=side // 2)
+        means = functional.avg_pool2d(maps, side, stride=1, padding=side // 2) / weights  # 0 outside the mask
+        means = torch.where(weights > 0, means, maps)  # far outside, where nothing counts, nothing is mixed
     return torch.lerp(values, means[0].flatten(1).T, share)

@@ -72,15 +72,15 @@ def fit_patchcore(
     """Fill the bank with `coreset` patches.
 
     Args:
-        embedded: (N, h, w, D) float32, the embeddings of N ok images.
+        embedded: (..., D) float32, the patches that may enter: the embeddings of ok images, or `draw_candidates` of them.
         coreset: Size of the bank.
         seed: Decides every random choice.
         progress: Called now and then with the number of patches chosen and of all to choose.
 
     Raises:
-        ParameterError: No image, or a bank of no patch.
+        ParameterError: No patch to choose from, or a bank of no patch.
     """
-    if len(embedded) == 0 or coreset < 1:
+    patches = embedded.flatten(0, -2)
+    if len(patches) == 0 or coreset < 1:
         raise ParameterError(f"PatchCore needs 1 image and 1 patch or more, got {len(embedded)} and {coreset}")
-    patches = embedded.flatten(0, 2)
     return PatchCore(patches[greedy_coreset(patches, coreset, seed=seed, progress=progress)])

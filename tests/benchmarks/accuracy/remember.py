@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -56,9 +57,5 @@ def remembered_features() -> Iterator[None]:
     class Runtime(_RememberingRuntime):
         memory = _Memory()
 
-    original = features.TorchRuntime
-    features.TorchRuntime = Runtime  # type: ignore[misc]
-    try:
+    with patch.object(features, "TorchRuntime", Runtime):
         yield
-    finally:
-        features.TorchRuntime = original  # type: ignore[misc]

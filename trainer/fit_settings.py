@@ -1,0 +1,281 @@
+"""Settings of `trainer fit`: one class for each group of options, checked together. Loads no torch."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_settings import CliImplicitFlag
+
+from inspector.anomaly.preprocess_param import DomainHandling, NormalizationType
+from trainer.option_syntax import parse_augmentation, parse_domain, parse_score_rule
+
+DetectorName = Literal["padim", "patchcore", "student"]
+BackboneName = Literal["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
+GroupBy = Literal["none", "group", "time_window"]
+ThresholdMethod = Literal["ok_only", "halcon", "halcon_corrected"]
+ThresholdRule = Literal["auto", "order_statistic", "tail_model"]
+
+SIDE_STEP = 32
+SIDE_MAX = 1024
+Side = Annotated[int, Field(ge=SIDE_STEP, le=SIDE_MAX, multiple_of=SIDE_STEP)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+_OWNERS: dict[str, tuple[DetectorName, ...]] = {
+    "coreset": ("patchcore",),
+    "complexity": ("student",),
+    "max_num_epochs": ("student",),
+    "error_threshold": ("student",),
+    "domain_ratio": ("student", "patchcore"),
+    "regularization_noise": ("student", "padim"),
+    "checkpoint": ("student",),
+}
+"""Which detectors a setting has an effect on."""
+
+
+class Group(BaseModel):
+    """Base of a group of options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+    title: ClassVar[str] = "options"
+
+
+class SourceSettings(Group):
+    """Where the images come from."""
+
+    title: ClassVar[str] = "images: give one of --images, --manifest and --archive"
+
+    images: tuple[Path, ...] | Path = Field(
+        (),
+        description="folder of images: MVTec AD layout, folders named ok and otherwise, or nothing but ok images; repeat",
+    )
+    anomaly_dir: Path | None = Field(None, description="folder of masks, unless it is IMAGES/ground_truth")
+    all_ok: CliImplicitFlag[bool] = Field(False, description="every image is ok, whatever its folder is called")
+    group_pattern: str | None = Field(
+        None, description="regular expression; what its () captures of an image's name is the image's group"
+    )
+    manifest: Path | None = Field(
+        None, description="CSV or Parquet table: path, image_label, anomaly_file_name, group, split"
+    )
+    archive: Path | None = Field(None, description="root of the inspector's archive, with --line and --camera")
+    line: str | None = Field(None, description="the camera's line in the archive")
+    camera: str | None = Field(None, description="the camera in the archive")
+    captured_from: datetime | None = Field(
+        None, validation_alias="from", description="earliest capture time in the archive, with its zone; included"
+    )
+    captured_to: datetime | None = Field(
+        None, validation_alias="to", description="latest capture time, with its zone; not included"
+    )
+
+    @field_validator("images", mode="before")
+    @classmethod
+    def _several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str | Path) else value
+
+    @property
+    def image_dirs(self) -> tuple[Path, ...]:
+        """The folders of images."""
+        return self.images if isinstance(self.images, tuple) else (self.images,)
+
+    @property
+    def source(self) -> Path:
+        """What is read, for people: the first of the folders, the manifest, or the archive."""
+        return self.manifest or self.archive or self.image_dirs[0]
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        given = [name for name in ("images", "manifest", "archive") if getattr(self, name)]
+        if len(given) != 1:
+            got = " and ".join(f"--{name}" for name in given) or "none"
+            raise ValueError(f"give one of --images, --manifest and --archive, got {got}")
+        for names, owner in (
+            (("anomaly_dir", "all_ok", "group_pattern"), "images"),
+            (("line", "camera", "captured_from", "captured_to"), "archive"),
+        ):
+            _refuse([name for name in names if getattr(self, name) and owner not in given], f"--{owner}")
+        if self.archive and not (self.line and self.camera):
+            raise ValueError("--archive needs --line and --camera")
+        for name in ("captured_from", "captured_to"):
+            value = getattr(self, name)
+            if value is not None and value.tzinfo is None:
+                raise ValueError(f"{_option(name)}: give the time with its zone, such as {value.isoformat()}Z")
+        return self
+
+
+class SplitSettings(Group):
+    """How the images are divided."""
+
+    title: ClassVar[str] = "split"
+
+    training_percent: Percent | None = Field(None, description="share of the ok images to learn from")
+    validation_percent: Percent | None = Field(None, description="share of the ok images that calibrate only")
+    overwrite_split: CliImplicitFlag[bool] = Field(
+        False, description="divide by percentages what folders or manifest divide already"
+    )
+    group_by: GroupBy = Field(
+        "group", description="what stays on one side: the images' groups, time windows, or nothing"
+    )
+    time_window_minutes: float | None = Field(None, ge=1e-3, description="width, with --group-by time_window")
+    max_train: int | None = Field(None, ge=2, description="most images to fit on; the others calibrate")
+
+    @model_validator(mode="after")
+    def _has_window(self) -> Self:
+        if (self.group_by == "time_window") != (self.time_window_minutes is not None):
+            raise ValueError("--group-by time_window and --time-window-minutes go together")
+        if (self.training_percent or 0) + (self.validation_percent or 0) > 100:  # noqa: PLR2004 - percent
+            raise ValueError("--training-percent and --validation-percent sum to more than 100")
+        return self
+
+
+class ModelSettings(Group):
+    """What is trained."""
+
+    title: ClassVar[str] = "model"
+
+    detector: DetectorName = Field("padim", description="a Gaussian for each position, a memory bank, or a student")
+    backbone: BackboneName = Field("efficientnet_lite0", description="the frozen network; larger ones are slower")
+    width: Side | None = Field(None, description="model input, a multiple of 32; chosen from the images by default")
+    height: Side | None = Field(None, description="as width, and given together with it")
+    complexity: int | None = Field(None, ge=1, le=256, description="width of the student (15)")
+    coreset: int | None = Field(None, ge=1, le=100_000, description="patches in the memory bank of patchcore (2000)")
+    score_rule: str | None = Field(None, description="a map's score: max, top-k:SHARE or std:FACTOR (top-k:0.01)")
+
+    @field_validator("score_rule")
+    @classmethod
+    def _is_rule(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_score_rule(value)
+        return value
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if (self.width is None) != (self.height is None):
+            raise ValueError("--width and --height go together")
+        for name, owners in _OWNERS.items():
+            if getattr(self, name, None) is not None and self.detector not in owners:
+                raise ValueError(f"{_option(name)} is a setting of {' and '.join(owners)}, not of {self.detector}")
+        return self
+
+
+class PreprocessSettings(Group):
+    """What images go through."""
+
+    title: ClassVar[str] = "preprocessing"
+
+    domain: str | None = Field(
+        None, description="where anything counts: x,y,width,height, or a polygon 'x,y x,y x,y', in pixels of the images"
+    )
+    domain_handling: DomainHandling | None = Field(
+        None, description="show the network the domain's box, or the whole picture (crop_domain)"
+    )
+    normalization_type: NormalizationType | None = Field(None, description="of the gray values (constant_values)")
+    preprocess_param: Path | None = Field(
+        None, description="file of write_dl_preprocess_param, which says all of these and the input's size"
+    )
+    cache: Path | None = Field(None, description="folder for preprocessed samples, used again by the next fit")
+
+    @field_validator("domain")
+    @classmethod
+    def _is_domain(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_domain(value)
+        return value
+
+    @model_validator(mode="after")
+    def _is_said_once(self) -> Self:
+        if self.domain_handling is not None and (self.domain is None) != (self.domain_handling == "full_domain"):
+            raise ValueError(
+                f"--domain-handling {self.domain_handling} does not go with{'out' * (not self.domain)} --domain"
+            )
+        if self.preprocess_param is not None:
+            names = ("domain", "domain_handling", "normalization_type", "width", "height")
+            twice = [_option(name) for name in names if getattr(self, name, None) is not None]
+            if twice:
+                raise ValueError(f"--preprocess-param says {', '.join(twice)} already; leave one of them out")
+        return self
+
+
+class TrainSettings(Group):
+    """How it is trained."""
+
+    title: ClassVar[str] = "training"
+
+    max_num_epochs: int | None = Field(None, ge=1, description="student: passes over the images (to about 3,000 shown)")
+    error_threshold: float | None = Field(None, ge=0, le=1, description="student: error that ends the training (0.001)")
+    domain_ratio: float | None = Field(
+        None, gt=0, le=1, description="student: share of positions in an epoch; patchcore: of patches considered (1)"
+    )
+    regularization_noise: float | None = Field(
+        None, ge=0, description="student, padim: standard deviation of noise on the features (0)"
+    )
+    augment: str | None = Field(
+        None, description="varied copies: flip-horizontal,flip-vertical,rotation=5,brightness=0.1,copies=1"
+    )
+    checkpoint: Path | None = Field(None, description="student: folder to go on from after an interruption")
+    seed: int = Field(0, ge=0, lt=2**31, description="decides every random choice")
+
+    @field_validator("augment")
+    @classmethod
+    def _is_augmentation(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_augmentation(value)
+        return value
+
+
+class ThresholdSettings(Group):
+    """Where the thresholds lie."""
+
+    title: ClassVar[str] = "thresholds"
+
+    max_false_rejects: float = Field(0.05, gt=0, lt=1, description="share of ok parts that may be rejected")
+    threshold_method: ThresholdMethod = Field(
+        "ok_only", description="from ok images with a stated bound, or as HALCON does, who uses nok test images as well"
+    )
+    threshold_rule: ThresholdRule = Field("auto", description="of ok_only: assume nothing, or a tail")
+
+    @model_validator(mode="after")
+    def _has_rule(self) -> Self:
+        if self.threshold_rule != "auto" and self.threshold_method != "ok_only":
+            raise ValueError(f"--threshold-rule is a setting of ok_only, not of {self.threshold_method}")
+        return self
+
+
+class OutputSettings(Group):
+    """What is written."""
+
+    title: ClassVar[str] = "output"
+
+    out: Path = Field(description="folder of the model bundle to write")
+    name: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9._-]{1,64}$", description="name of the model; that of the bundle's folder by default"
+    )
+    overwrite: CliImplicitFlag[bool] = Field(False, description="replace a bundle that is there already")
+    json_output: CliImplicitFlag[bool] = Field(
+        False, validation_alias="json", description="print one JSON object instead of the table"
+    )
+
+
+class FitSettings(
+    OutputSettings,
+    ThresholdSettings,
+    TrainSettings,
+    PreprocessSettings,
+    ModelSettings,
+    SplitSettings,
+    SourceSettings,
+):
+    """Fit a model on ok images, calibrate and judge it, write its bundle and report.
+
+    Exit status: 0 done, 1 refused (the message says why), 2 wrong usage, 130 interrupted.
+    """
+
+
+def _option(name: str) -> str:
+    return {"captured_from": "--from", "captured_to": "--to"}.get(name, "--" + name.replace("_", "-"))
+
+
+def _refuse(names: list[str], owner: str) -> None:
+    if names:
+        raise ValueError(f"{', '.join(map(_option, names))} can be given with {owner} only")
