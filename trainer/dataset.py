@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from inspector.anomaly.domain import ASPECT_TOLERANCE
 from inspector.anomaly.image import ImageLimits
 from inspector.anomaly.preprocess_param import DLPreprocessParam
-from inspector.anomaly.types import CLASS_IDS, AnomalyClassId, ImageGeometry
+from inspector.anomaly.types import CLASS_IDS, AnomalyClass, AnomalyClassId, ImageGeometry
 from trainer.errors import DatasetError
 from trainer.folders import DatasetParam, list_folders
-from trainer.layout import ImageLabel, LayoutName, SplitName, some
+from trainer.layout import LayoutName, SplitName, some
 from trainer.listing import ListedImage, Listing
 from trainer.probe import Probe, Progress, probe_images, read_mask_file
 
@@ -36,7 +36,7 @@ class DLDatasetSample:
 
     image_id: int
     image_file_name: str
-    image_label: ImageLabel
+    image_label: AnomalyClass
     width: int
     height: int
     channels: Literal[1, 3]
@@ -54,7 +54,7 @@ class DLDatasetSample:
     """µs since 1970-01-01 UTC, where the source says so."""
 
     @property
-    def anomaly_label(self) -> ImageLabel:
+    def anomaly_label(self) -> AnomalyClass:
         """HALCON's procedures call it so, its chapter `image_label`."""
         return self.image_label
 
@@ -77,7 +77,7 @@ class DLDataset:
     samples: tuple[DLDatasetSample, ...]
     notes: tuple[str, ...] = ()
     """What was assumed or left out while reading, in sentences for the user."""
-    class_names: tuple[ImageLabel, ImageLabel] = ("ok", "nok")
+    class_names: tuple[AnomalyClass, AnomalyClass] = ("ok", "nok")
     class_ids: tuple[int, int] = (0, 1)
     is_split: bool = False
     """Whether `split_dl_dataset` gave the samples their `split`, rather than their source."""

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from inspector.anomaly.types import AnomalyClass
 from trainer.errors import DatasetError
 from trainer.labels import defect_by_folders, doubt, is_nok_name, is_ok_name, label_by_folders
 
-ImageLabel = Literal["ok", "nok"]
 SplitName = Literal["train", "validation", "test"]
 LayoutName = Literal["mvtec", "folders", "all_ok", "manifest", "archive"]
 
@@ -43,7 +43,7 @@ class LabelledFile:
     root: Path
     name: PurePosixPath
     """Relative to `root`."""
-    label: ImageLabel
+    label: AnomalyClass
     split: SplitName | None
     folders: tuple[str, ...]
     """The folders around the file, without `root` and the one that names the split."""

@@ -21,9 +21,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import cast, get_args
 
+from inspector.anomaly.types import AnomalyClass
 from trainer.dataset import DLDataset, load_listing
 from trainer.errors import DatasetError
-from trainer.layout import ImageLabel, SplitName, some
+from trainer.layout import SplitName, some
 from trainer.listing import ListedImage, Listing
 from trainer.probe import Progress
 
@@ -145,7 +146,7 @@ def _image(folder: Path, place: str, cells: Mapping[str, object] | str, seen: di
     if name is None:
         raise _RowError("no path; name the image or delete the row")
     label = _text(cells, _LABEL, str.lower)
-    if label not in get_args(ImageLabel):
+    if label not in get_args(AnomalyClass):
         raise _RowError(f"image_label is {label or 'empty'}; write ok or nok")
     split = _text(cells, _SPLIT)
     if split is not None and split not in get_args(SplitName):
@@ -156,7 +157,7 @@ def _image(folder: Path, place: str, cells: Mapping[str, object] | str, seen: di
         _take(folder, mask, place, seen)
     return ListedImage(
         name=_relative(folder, name),
-        label=cast("ImageLabel", label),
+        label=cast("AnomalyClass", label),
         split=cast("SplitName | None", split),
         mask=None if mask is None else _relative(folder, mask),
         group=_text(cells, _GROUP),

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.anomaly.types import AnomalyClass
 from trainer.errors import EvaluationError
-from trainer.layout import ImageLabel
 from trainer.rates import Rate, binomial_rate
 
 FALSE_REJECT_RATES = (0.01, 0.05)
@@ -57,7 +57,7 @@ class RecallAtRate:
     n_ok: int
 
 
-def image_scores(scores: Sequence[float], labels: Sequence[ImageLabel]) -> ImageScores:
+def image_scores(scores: Sequence[float], labels: Sequence[AnomalyClass]) -> ImageScores:
     """Part scores by label.
 
     Args:
