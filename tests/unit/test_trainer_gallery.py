@@ -47,7 +47,7 @@ def test_held_out_images_stand_in_where_no_ok_image_is_tested() -> None:
     held_out = [scored("h0", "ok", 0.1), scored("h1", "ok", 0.2)]
     rows = gallery([], held_out, blank, count=6)
     assert [[p.name for p in row.pictures] for row in rows] == [["h1", "h0"]]
-    assert "held-out" in rows[0].text
+    assert "ok validation images" in rows[0].text
     assert gallery([], [], blank) == []
 
 

@@ -275,7 +275,7 @@ def test_validation_images_of_the_source_calibrate_when_asked() -> None:
     assert split.method == "held_out"
     assert sorted(pixels(split.train)) == sorted(f"train-{i}" for i in range(30))
     assert sorted(pixels(split.calibration)) == sorted(f"validation-{i}" for i in range(70))
-    assert any("0100.png" in w and "calibration images and are not learnt" in w for w in split.warnings)
+    assert any("0100.png" in w and "validation images and are not learnt" in w for w in split.warnings)
     assert any("0102.png" in w and "calibrate nothing" in w for w in split.warnings)
 
 
