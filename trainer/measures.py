@@ -72,10 +72,20 @@ def image_scores(scores: Sequence[float], labels: Sequence[AnomalyClass]) -> Ima
     strangers = {label for label in labels if label not in ("ok", "nok")}
     if strangers:
         raise EvaluationError(f"label {min(map(repr, strangers))} is neither 'ok' nor 'nok'; give one of the two")
+    by_label: dict[str, list[float]] = {"ok": [], "nok": []}
+    for score, label in zip(scores, labels, strict=True):
+        by_label[label].append(score)
+    return class_scores(by_label["ok"], by_label["nok"])
+
+
+def class_scores(ok: Sequence[float], nok: Sequence[float]) -> ImageScores:
+    """Scores that are parted already, anomaly_score of ok images and of nok ones."""
+    return ImageScores(_ranked(ok), _ranked(nok))
+
+
+def _ranked(scores: Sequence[float]) -> NDArray[np.float64]:
     values = np.asarray(scores, dtype=np.float64)
-    values = np.where(np.isfinite(values), values, np.inf)
-    is_nok = np.asarray([label == "nok" for label in labels], dtype=np.bool_)
-    return ImageScores(np.sort(values[~is_nok]), np.sort(values[is_nok]))
+    return np.sort(np.where(np.isfinite(values), values, np.inf))
 
 
 def auroc(negatives: NDArray[np.float64], positives: NDArray[np.float64]) -> float | None:

@@ -155,9 +155,10 @@ class Report:
     @property
     def score_curves(self) -> Markup:
         """What each threshold would cost, as SVG; empty unless both classes were tested."""
-        if not (_has_finite(self.test_ok) and _has_finite(self.test_nok)):
+        if self.evaluation is None or not (_has_finite(self.test_ok) and _has_finite(self.test_nok)):
             return Markup()
-        curves = score_curves(self.test_ok, self.test_nok, [self.calibration.classification_threshold])
+        histogram = self.evaluation.anomaly_score_histogram
+        curves = score_curves(histogram, [self.calibration.classification_threshold])
         return Markup(curves)  # noqa: S704 - the module escapes what it is given
 
     @property
