@@ -7,15 +7,17 @@ One row for each image, one column for each fact. Columns that are not among the
 | `path` | `image_file_name` | the image, JPEG or PNG; relative to the manifest's folder, or absolute |
 | `image_label` | `anomaly_label` | `ok` or `nok`, in any case |
 | `anomaly_file_name` | | the image's mask, PNG; empty where it has none |
-| `group` | | images with an equal text never straddle a split; empty: the image stands alone |
-| `split` | | `train`, `validation` or `test`, on every row; a given split is respected by `split_dl_dataset` |
+| `group` | | images of an equal one never straddle a split; empty: the image stands alone |
+| `split` | | `train`, `validation` or `test`, in any case, on every row; `split_dl_dataset` respects it |
 
-CSV is UTF-8 with a header, separated by commas (RFC 4180). All cells are text, in Parquet too.
+CSV is UTF-8 with a header, separated by commas (RFC 4180). All cells are text, in Parquet too, but that a group may be a
+whole number there.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -148,7 +150,7 @@ def _image(folder: Path, place: str, cells: Mapping[str, object] | str, seen: di
     label = _text(cells, _LABEL, str.lower)
     if label not in get_args(AnomalyClass):
         raise _RowError(f"image_label is {label or 'empty'}; write ok or nok")
-    split = _text(cells, _SPLIT)
+    split = _text(cells, _SPLIT, str.lower)
     if split is not None and split not in get_args(SplitName):
         raise _RowError(f"split is {split}; write train, validation or test, or drop the column")
     _take(folder, name, place, seen)
@@ -168,7 +170,7 @@ def _text(cells: Mapping[str, object], names: Iterable[str], key: Callable[[str]
     """The cell of the column, under whichever of its names; None where it is empty."""
     found: dict[str, str] = {}
     for name in names:
-        value = cells.get(name)
+        value = _as_text(cells.get(name)) if names == _GROUP else cells.get(name)
         if value is not None and not isinstance(value, str):
             raise _RowError(f"{name} is {value!r}; write it as text")
         if value is not None and value.strip():
@@ -178,6 +180,15 @@ def _text(cells: Mapping[str, object], names: Iterable[str], key: Callable[[str]
             f"{' and '.join(f'{n} = {v}' for n, v in found.items())} contradict each other; keep one of them"
         )
     return next(iter(found.values()), None)
+
+
+def _as_text(value: object) -> object:
+    """A whole number as text; empty cells of a column of numbers are NaN where pandas wrote them."""
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        return str(int(value)) if value.is_integer() else value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _take(folder: Path, name: str, place: str, seen: dict[Path, str]) -> None:
