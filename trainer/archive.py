@@ -28,7 +28,7 @@ from trainer.dataset import DLDataset, load_listing
 from trainer.errors import DatasetError
 from trainer.layout import some
 from trainer.listing import ListedImage, Listing
-from trainer.probe import Progress
+from trainer.progress import StageProgress
 
 ArchiveSuffix = Literal["jpg", "png"]
 
@@ -111,7 +111,7 @@ def read_dl_dataset_archive(
     *,
     captured_from: datetime | None = None,
     captured_to: datetime | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> DLDataset:
     """Read one camera's images from the inspector's archive; the layout is in the module's docstring.
 
@@ -123,7 +123,7 @@ def read_dl_dataset_archive(
         camera_id: The camera.
         captured_from: Earliest capture time, with its time zone; included.
         captured_to: Latest capture time, with its time zone; not included.
-        progress: Called as images are read.
+        progress: Told of each image, as stage "read images".
 
     Raises:
         DatasetError: No such camera, a time without its zone, an empty time window, no file with a name that fits, or

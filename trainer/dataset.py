@@ -24,7 +24,8 @@ from trainer.errors import DatasetError
 from trainer.folders import DatasetParam, list_folders
 from trainer.layout import LayoutName, SplitName, some
 from trainer.listing import ListedImage, Listing
-from trainer.probe import Probe, Progress, probe_images, read_mask_file
+from trainer.probe import Probe, probe_images, read_mask_file
+from trainer.progress import StageProgress
 
 READ_LIMITS = ImageLimits(max_bytes=256 * 1024 * 1024)
 """An archive may hold larger files than a frame may be; the pixels are limited alike."""
@@ -119,7 +120,7 @@ def read_dl_dataset_anomaly(
     *,
     all_ok: bool = False,
     param: DatasetParam | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> DLDataset:
     """Read the images below one or several folders with their labels and masks.
 
@@ -136,7 +137,7 @@ def read_dl_dataset_anomaly(
         anomaly_dir: Folder of the masks; `<image_dir>/ground_truth` where it exists, by default.
         all_ok: Label every image ok, whatever its folder is called.
         param: Lists, sub-folders, name rules and groups; see `DatasetParam`.
-        progress: Called as images are read.
+        progress: Told of each image, as stage "read images".
 
     Raises:
         DatasetError: A folder or a listed file missing; no image, no ok image; labels not determinable; masks asked for
@@ -148,7 +149,7 @@ def read_dl_dataset_anomaly(
     return load_listing(list_folders(image_dirs, anomaly_dir, param or DatasetParam(), all_ok=all_ok), progress)
 
 
-def load_listing(listing: Listing, progress: Progress | None = None) -> DLDataset:
+def load_listing(listing: Listing, progress: StageProgress | None = None) -> DLDataset:
     """Open every image and mask of a listing, and refuse what cannot be one camera's data set.
 
     Raises:

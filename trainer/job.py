@@ -77,7 +77,7 @@ def run_fit(settings: FitSettings, progress: StageProgress) -> FitOutcome:
         settings.images,
         settings.anomaly_dir,
         all_ok=settings.all_ok,
-        progress=lambda done, total: progress("read images", done, total),
+        progress=progress,
     )
     split = split_dl_dataset(dataset, seed=settings.seed, param=SplitParam(max_train=settings.max_train))
     fitted, distances = _fit_and_calibrate(settings, split, progress)

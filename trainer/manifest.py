@@ -28,7 +28,7 @@ from trainer.dataset import DLDataset, load_listing
 from trainer.errors import DatasetError
 from trainer.layout import SplitName, some
 from trainer.listing import ListedImage, Listing
-from trainer.probe import Progress
+from trainer.progress import StageProgress
 
 _PATH, _LABEL = ("path", "image_file_name"), ("image_label", "anomaly_label")
 _MASK, _GROUP, _SPLIT = ("anomaly_file_name",), ("group",), ("split",)
@@ -43,12 +43,12 @@ class _RowError(Exception):
     """What is wrong with one row, and the mend."""
 
 
-def read_dl_dataset_manifest(manifest: Path, *, progress: Progress | None = None) -> DLDataset:
+def read_dl_dataset_manifest(manifest: Path, *, progress: StageProgress | None = None) -> DLDataset:
     """Read the images that a manifest names; see the module's docstring for its columns.
 
     Args:
         manifest: A `.csv` or `.parquet` file; Parquet needs the extra `parquet` (pyarrow).
-        progress: Called as images are read.
+        progress: Told of each image, as stage "read images".
 
     Raises:
         DatasetError: The file is missing or no such table, a column is missing, a row is wrong (each is named with its

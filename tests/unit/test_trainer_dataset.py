@@ -241,9 +241,9 @@ def test_digest_of_the_set_changes_with_content_and_label_only(mvtec: Path) -> N
 
 
 def test_progress_counts_every_image(mvtec: Path) -> None:
-    calls: list[tuple[int, int]] = []
-    read_dl_dataset_anomaly(mvtec, progress=lambda done, total: calls.append((done, total)))
-    assert calls == [(i, 6) for i in range(1, 7)]
+    calls: list[tuple[str, int, int]] = []
+    read_dl_dataset_anomaly(mvtec, progress=lambda *said: calls.append(said))
+    assert calls == [("read images", i, 6) for i in range(1, 7)]
 
 
 # ----------------------------------------------------------------------------------------------------------- refusals
