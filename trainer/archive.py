@@ -22,12 +22,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Literal, cast, get_args
 
+from inspector.anomaly.types import AnomalyClass
 from schemas.base import ID_PATTERN, MAX_CAPTURED_AT, MAX_INTEGER
 from trainer.dataset import DLDataset, load_listing
 from trainer.errors import DatasetError
-from trainer.layout import ImageLabel, some
+from trainer.layout import some
 from trainer.listing import ListedImage, Listing
-from trainer.probe import Progress
+from trainer.progress import StageProgress
 
 ArchiveSuffix = Literal["jpg", "png"]
 
@@ -54,7 +55,7 @@ class ArchivedImage:
     part_id: str
     seq: int
     captured_at: int
-    label: ImageLabel
+    label: AnomalyClass
     suffix: ArchiveSuffix = "jpg"
 
     def __post_init__(self) -> None:
@@ -64,7 +65,7 @@ class ArchivedImage:
         for field, largest in (("seq", MAX_INTEGER), ("captured_at", MAX_CAPTURED_AT)):
             if not 0 <= getattr(self, field) <= largest:
                 raise ValueError(f"{field} is {getattr(self, field)}; it lies between 0 and {largest}")
-        if self.label not in get_args(ImageLabel):
+        if self.label not in get_args(AnomalyClass):
             raise ValueError(f"label is {self.label!r}; use ok or nok")
         if self.suffix not in get_args(ArchiveSuffix):
             raise ValueError(f"suffix is {self.suffix!r}; use jpg or png")
@@ -95,7 +96,7 @@ def parse_archive_name(name: PurePosixPath) -> ArchivedImage | None:
             part_id=parts["part_id"],
             seq=int(parts["seq"]),
             captured_at=int(parts["captured_at"]),
-            label=cast("ImageLabel", parts["label"]),
+            label=cast("AnomalyClass", parts["label"]),
             suffix=cast("ArchiveSuffix", parts["suffix"]),
         )
     except ValueError:
@@ -110,7 +111,7 @@ def read_dl_dataset_archive(
     *,
     captured_from: datetime | None = None,
     captured_to: datetime | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> DLDataset:
     """Read one camera's images from the inspector's archive; the layout is in the module's docstring.
 
@@ -122,7 +123,7 @@ def read_dl_dataset_archive(
         camera_id: The camera.
         captured_from: Earliest capture time, with its time zone; included.
         captured_to: Latest capture time, with its time zone; not included.
-        progress: Called as images are read.
+        progress: Told of each image, as stage "read images".
 
     Raises:
         DatasetError: No such camera, a time without its zone, an empty time window, no file with a name that fits, or

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from html import escape
+from typing import Literal
 
-import numpy as np
-
+from trainer.confusion import ScoreHistogram
 from trainer.errors import SettingsError
 from trainer.ticks import nice_ticks
 
@@ -44,26 +44,35 @@ class _Frame:
         return _LEFT + across * (WIDTH - _LEFT - _RIGHT), HEIGHT - _BOTTOM - up * (HEIGHT - _TOP - _BOTTOM)
 
 
-def step_curve(scores: Sequence[float], *, is_falling: bool) -> Points:
-    """HALCON's anomaly_score_histogram: the share of scores at or above x (falling), or at or below it.
+def step_curve(histogram: ScoreHistogram, kind: Literal["ok", "nok"]) -> Points:
+    """A curve of HALCON's anomaly_score_histogram, to be drawn.
 
     Returns:
-        Corners of the steps, from the lowest score to the highest; scores that are not finite are left out.
+        Corners of the steps, from the lowest score to the highest that is finite. The curve goes on beyond it at the last
+        corner's height: not at 0 or 1 where other scores are not finite, as these are nok whatever the threshold.
     """
-    values = np.unique(np.asarray([s for s in scores if math.isfinite(s)], dtype=np.float64), return_counts=True)
-    below, total = 0, int(values[1].sum())
-    points: list[tuple[float, float]] = []
-    for score, count in zip(values[0].tolist(), values[1].tolist(), strict=True):
-        before, below = below, below + count
-        if is_falling:
-            points += [(score, 1 - before / total), (score, 1 - below / total)]
-        else:
-            points += [(score, before / total), (score, below / total)]
-    return points
+    if kind == "ok":
+        corners = zip(histogram.ok_x, histogram.ok_y, (*histogram.ok_y, 0.0)[1:], strict=True)
+    else:
+        corners = zip(histogram.nok_x, (0.0, *histogram.nok_y)[:-1], histogram.nok_y, strict=True)
+    return [point for x, y, then in corners if math.isfinite(x) for point in ((x, y), (x, then))]
 
 
-def score_curves(ok: Sequence[float], nok: Sequence[float], thresholds: Sequence[float]) -> str:
+def curve_between(histogram: ScoreHistogram, kind: Literal["ok", "nok"], low: float, high: float) -> Points:
+    """The curve from `low` to `high`, flat beyond its steps; empty for a class without images."""
+    if not (histogram.ok_x if kind == "ok" else histogram.nok_x):
+        return []
+    start = 1.0 if kind == "ok" else 0.0
+    points = step_curve(histogram, kind)
+    return [(low, start), *points, (high, points[-1][1] if points else start)]
+
+
+def score_curves(histogram: ScoreHistogram, thresholds: Sequence[float]) -> str:
     """The share of ok images from a score on and of nok images up to it: what each threshold would cost.
+
+    Args:
+        histogram: Of the test images.
+        thresholds: Marked where they are finite.
 
     Returns:
         An `<svg>` element without external references.
@@ -71,24 +80,25 @@ def score_curves(ok: Sequence[float], nok: Sequence[float], thresholds: Sequence
     Raises:
         SettingsError: There is no finite score.
     """
-    kinds = (("ok images at or above", "ok", ok, True), ("nok images at or below", "nok", nok, False))
-    lines = [Line(title, style, step_curve(scores, is_falling=falls)) for title, style, scores, falls in kinds]
-    lines = [line for line in lines if line.points]
     marks = [t for t in thresholds if math.isfinite(t)]
-    spread = [x for line in lines for x, _ in line.points] + marks
-    if not lines:
+    scores = [x for x in (*histogram.ok_x, *histogram.nok_x) if math.isfinite(x)]
+    spread = scores + marks
+    if not scores:
         raise SettingsError("there is no finite score to draw a curve of; give scores of test images")
     low, high = min(spread), max(spread)
     margin = 0.04 * (high - low) or max(abs(high), 1e-6) * 0.1
     low, high = low - margin, high + margin
-    # Each curve goes on to both ends, where it is flat.
-    lines = [replace(line, points=[(low, _start(line)), *line.points, (high, line.points[-1][1])]) for line in lines]
     frame = _Frame((low, high), (0.0, 1.0))
-    return _chart(frame, lines, _threshold_marks(frame, marks), ("anomaly score", "share of images"))
-
-
-def _start(line: Line) -> float:
-    return 1.0 if line.style == "ok" else 0.0
+    lines = [
+        Line("ok images at or above", "ok", curve_between(histogram, "ok", low, high)),
+        Line("nok images at or below", "nok", curve_between(histogram, "nok", low, high)),
+    ]
+    return _chart(
+        frame,
+        [line for line in lines if line.points],
+        _threshold_marks(frame, marks),
+        ("anomaly score", "share of images"),
+    )
 
 
 def training_curve(errors: Sequence[float], *, best_epoch: int | None = None) -> str:

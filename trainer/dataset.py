@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from inspector.anomaly.domain import ASPECT_TOLERANCE
 from inspector.anomaly.image import ImageLimits
 from inspector.anomaly.preprocess_param import DLPreprocessParam
-from inspector.anomaly.types import CLASS_IDS, AnomalyClassId, ImageGeometry
+from inspector.anomaly.types import CLASS_IDS, AnomalyClass, AnomalyClassId, ImageGeometry
 from trainer.errors import DatasetError
 from trainer.folders import DatasetParam, list_folders
-from trainer.layout import ImageLabel, LayoutName, SplitName, some
+from trainer.layout import LayoutName, SplitName, some
 from trainer.listing import ListedImage, Listing
-from trainer.probe import Probe, Progress, probe_images, read_mask_file
+from trainer.probe import Probe, probe_images, read_mask_file
+from trainer.progress import StageProgress
 
 READ_LIMITS = ImageLimits(max_bytes=256 * 1024 * 1024)
 """An archive may hold larger files than a frame may be; the pixels are limited alike."""
@@ -36,7 +37,7 @@ class DLDatasetSample:
 
     image_id: int
     image_file_name: str
-    image_label: ImageLabel
+    image_label: AnomalyClass
     width: int
     height: int
     channels: Literal[1, 3]
@@ -54,7 +55,7 @@ class DLDatasetSample:
     """µs since 1970-01-01 UTC, where the source says so."""
 
     @property
-    def anomaly_label(self) -> ImageLabel:
+    def anomaly_label(self) -> AnomalyClass:
         """HALCON's procedures call it so, its chapter `image_label`."""
         return self.image_label
 
@@ -77,7 +78,7 @@ class DLDataset:
     samples: tuple[DLDatasetSample, ...]
     notes: tuple[str, ...] = ()
     """What was assumed or left out while reading, in sentences for the user."""
-    class_names: tuple[ImageLabel, ImageLabel] = ("ok", "nok")
+    class_names: tuple[AnomalyClass, AnomalyClass] = ("ok", "nok")
     class_ids: tuple[int, int] = (0, 1)
     is_split: bool = False
     """Whether `split_dl_dataset` gave the samples their `split`, rather than their source."""
@@ -119,13 +120,14 @@ def read_dl_dataset_anomaly(
     *,
     all_ok: bool = False,
     param: DatasetParam | None = None,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> DLDataset:
     """Read the images below one or several folders with their labels and masks.
 
     A folder with `train/` or `test/` is read as MVTec AD layout. Otherwise the name of the folder around an image
-    decides: `ok` or `good` in any case is ok, all else nok; images that lie directly in a lone `image_dir` are all
-    ok, in one of several they are labelled by its name. `trainer.masks` says which mask belongs to which image;
+    decides: `ok` or `good` in any case is ok, all else nok, and a name that leaves it in doubt (`good/monday`) is refused
+    (`trainer.labels`); images that lie directly in a lone `image_dir` are all ok, in one of several they are labelled by
+    its name. `trainer.masks` says which mask belongs to which image;
     values above 0 are anomalous.
 
     `trainer.manifest` and `trainer.archive` read the same from a table and from the inspector's archive.
@@ -135,7 +137,7 @@ def read_dl_dataset_anomaly(
         anomaly_dir: Folder of the masks; `<image_dir>/ground_truth` where it exists, by default.
         all_ok: Label every image ok, whatever its folder is called.
         param: Lists, sub-folders, name rules and groups; see `DatasetParam`.
-        progress: Called as images are read.
+        progress: Told of each image, as stage "read images".
 
     Raises:
         DatasetError: A folder or a listed file missing; no image, no ok image; labels not determinable; masks asked for
@@ -147,7 +149,7 @@ def read_dl_dataset_anomaly(
     return load_listing(list_folders(image_dirs, anomaly_dir, param or DatasetParam(), all_ok=all_ok), progress)
 
 
-def load_listing(listing: Listing, progress: Progress | None = None) -> DLDataset:
+def load_listing(listing: Listing, progress: StageProgress | None = None) -> DLDataset:
     """Open every image and mask of a listing, and refuse what cannot be one camera's data set.
 
     Raises:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from inspector.anomaly.types import AnomalyClass
 from trainer.confusion import ConfusionMatrix, Counts, ScoreHistogram, anomaly_score_histogram, confusion_matrix
 from trainer.errors import EvaluationError
 from trainer.eval_param import THRESHOLD_MEASURES, EvalMeasure, GenParamEval
-from trainer.layout import ImageLabel
 from trainer.measures import (
     FALSE_REJECT_RATES,
     BestF1,
@@ -90,7 +90,7 @@ class EvaluationResult:
 
 def evaluate_scores(
     scores: Sequence[float],
-    labels: Sequence[ImageLabel],
+    labels: Sequence[AnomalyClass],
     classification_threshold: float,
     pixels: PixelMeasures | None = None,
     *,

@@ -44,7 +44,7 @@ def gallery(
     nok = _highest([s for s in test if s.sample.image_label == "nok"])
     hardest = nok[::-1][:count]
     clearest = [s for s in nok[:count] if s not in hardest]
-    source = "test" if ok else "held-out"
+    source = "test" if ok else "validation"
     rows = [
         (
             "Ok images with the highest scores",

@@ -118,9 +118,7 @@ def _cached(split: DLSplit, settings: FitSettings, param: DLPreprocessParam, pro
     """The same split, its samples preprocessed on disk."""
     if settings.cache is None:
         return split
-    dataset = preprocess_dl_dataset(
-        split.dataset, settings.cache, param, progress=lambda done, total: progress("preprocess", done, total)
-    )
+    dataset = preprocess_dl_dataset(split.dataset, settings.cache, param, progress=progress)
     by_id = {sample.image_id: sample for sample in dataset.samples}
     train = tuple(by_id[sample.image_id] for sample in split.train)
     return replace(split, dataset=dataset, train=train)

@@ -1,29 +1,28 @@
 """Which files of one or several folders are images, and which label each has.
 
 Two layouts are known. *MVTec AD*: `train/good`, `test/good`, `test/<defect>`, masks in `ground_truth/<defect>`.
-*Folders*: anything else; the folder's name decides (HALCON's rule: `ok` or `good`, in any case, is ok, all else is
-nok), and images that lie directly in a lone folder are ok. Nothing here opens a file.
+*Folders*: anything else; the nearest folder decides (`labels`), and images that lie directly in a lone folder are ok.
+Nothing here opens a file.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
+from inspector.anomaly.types import AnomalyClass
 from trainer.errors import DatasetError
+from trainer.labels import defect_by_folders, doubt, is_nok_name, is_ok_name, label_by_folders
 
-ImageLabel = Literal["ok", "nok"]
 SplitName = Literal["train", "validation", "test"]
 LayoutName = Literal["mvtec", "folders", "all_ok", "manifest", "archive"]
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
 _OTHER_IMAGE_SUFFIXES = frozenset({".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm", ".jp2", ".hobj"})
-_OK_FOLDER = re.compile(r"ok|good", re.IGNORECASE)
 _SPLIT_FOLDERS: dict[str, SplitName] = {
     "train": "train",
     "validation": "validation",
@@ -33,6 +32,9 @@ _SPLIT_FOLDERS: dict[str, SplitName] = {
 MASK_FOLDER = "ground_truth"
 _NAMES_SHOWN = 5
 
+_Place = tuple[PurePosixPath, tuple[str, ...], SplitName | None]
+"""A file's name, the folders around it but for that of its split, and the split."""
+
 
 @dataclass(frozen=True, slots=True)
 class LabelledFile:
@@ -41,7 +43,7 @@ class LabelledFile:
     root: Path
     name: PurePosixPath
     """Relative to `root`."""
-    label: ImageLabel
+    label: AnomalyClass
     split: SplitName | None
     folders: tuple[str, ...]
     """The folders around the file, without `root` and the one that names the split."""
@@ -53,8 +55,8 @@ class LabelledFile:
 
     @property
     def defect(self) -> str | None:
-        """Name of the defect: the outermost folder of a nok image."""
-        return self.folders[0] if self.label == "nok" else None
+        """Name of the defect: the outermost folder of a nok image, or the outermost inside one named ok."""
+        return defect_by_folders(self.folders) if self.label == "nok" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,27 +210,28 @@ def find_pictures(root: Path) -> tuple[list[PurePosixPath], list[PurePosixPath]]
 
 
 def _label_mvtec(root: Path, names: Sequence[PurePosixPath]) -> tuple[list[LabelledFile], list[str]]:
-    files: list[LabelledFile] = []
+    nested: list[_Place] = []
     strangers: list[PurePosixPath] = []
-    flat: Counter[str] = Counter()
+    direct: list[LabelledFile] = []
     for name in names:
         top, folders = name.parts[0], name.parts[1:-1]
         split = _SPLIT_FOLDERS.get(top.lower()) if len(name.parts) > 1 else None
         if split is None:
             strangers.append(name)
         elif folders:
-            files.append(_labelled(root, name, folders, split))
+            nested.append((name, folders, split))
         elif split == "test":
             raise DatasetError(
                 f"{root / name} lies directly in {top}/, which does not say whether it is ok; "
                 f"move it to {top}/good or {top}/<name of the defect>"
             )
         else:
-            flat[top] += 1
-            files.append(LabelledFile(root, name, "ok", split, ()))
+            direct.append(LabelledFile(root, name, "ok", split, ()))
+    flat = Counter(file.name.parts[0] for file in direct)
     notes = [f"{count} images directly in {top}/ are taken as ok" for top, count in flat.items()]
     if strangers:
         notes.append(f"{len(strangers)} images outside train/, validation/ and test/ are ignored: {some(strangers)}")
+    files = sorted([*direct, *_labelled(root, nested)], key=lambda file: file.name)
     return files, [*notes, *_nested(files)]
 
 
@@ -238,34 +241,52 @@ def _label_folders(root: Path, names: Sequence[PurePosixPath]) -> tuple[list[Lab
         sets := sorted({name.parts[0] for name in names if "train" in map(str.lower, name.parts[1:-1])})
     ):
         raise DatasetError(f"{root} holds several data sets ({some(sets)}); give one of them: {root / sets[0]}")
-    if len(direct) == len(names) or _OK_FOLDER.fullmatch(root.resolve().name):
-        note = f"all {len(names)} images in {root} are taken as ok"
-        return [LabelledFile(root, name, "ok", None, name.parts[:-1]) for name in names], [note]
+    own_name = root.resolve().name
+    if len(direct) == len(names) and is_nok_name(own_name):
+        raise DatasetError(
+            f"{root} says by its name that its images are nok, and nothing is learnt from such; give the folder of ok images, "
+            "or pass --all-ok if every image is ok"
+        )
+    if len(direct) == len(names) or is_ok_name(own_name):
+        around = (own_name if is_ok_name(own_name) else "ok",)
+        files = _labelled(root, [(name, name.parts[:-1], None) for name in names], around)
+        ok = sum(file.label == "ok" for file in files)
+        return files, [f"{'all ' if ok == len(files) else ''}{ok} images in {root} are taken as ok"]
     if direct:
         raise DatasetError(
             f"{root} holds images both directly ({some(direct)}) and in folders, which does not say which are ok; "
             f"move the ok images to {root / 'good'} and the others to {root}/<name of the defect>"
         )
-    files = [_labelled(root, name, name.parts[:-1], None) for name in names]
+    files = _labelled(root, [(name, name.parts[:-1], None) for name in names])
     return files, _nested(files)
 
 
-def _labelled(root: Path, name: PurePosixPath, folders: tuple[str, ...], split: SplitName | None) -> LabelledFile:
-    is_ok = any(_OK_FOLDER.fullmatch(folder) for folder in folders)
-    return LabelledFile(root, name, "ok" if is_ok else "nok", split, folders)
+def _labelled(root: Path, places: Sequence[_Place], around: tuple[str, ...] = ()) -> list[LabelledFile]:
+    """Label files by their folders, and by what is `around` them.
+
+    Raises:
+        DatasetError: Folders leave it in doubt.
+    """
+    files: list[LabelledFile] = []
+    doubtful: dict[PurePosixPath, tuple[str, ...]] = {}
+    for name, folders, split in places:
+        label = label_by_folders((*around, *folders))
+        if label is None:
+            doubtful[name.parent] = (*around, *folders)
+        else:
+            files.append(LabelledFile(root, name, label, split, folders))
+    if doubtful:
+        first, *others = doubtful
+        also = f"; the same goes for {some(root / other for other in others)}" if others else ""
+        raise DatasetError(f"{doubt(PurePosixPath(*doubtful[first]), str(root / first))}{also}")
+    return files
 
 
 def _nested(files: Iterable[LabelledFile]) -> list[str]:
-    """HALCON looks at the parent folder only; `good/monday` counts as ok here, and the user is told."""
-    parents = Counter(
-        f.name.parent for f in files if f.label == "ok" and len(f.name.parts) > 1 and not _is_ok(f.name.parent)
-    )
+    """HALCON looks at the parent folder only; `good/2024-05-01` counts as ok here, and the user is told."""
+    parents = Counter(file.name.parent for file in files if file.label == "ok" and file.folders)
     return [
-        f"{count} images in {parent}/ are taken as ok, as a folder around it is named ok or good"
+        f"{count} images in {parent}/ are taken as ok: its name says nothing, and a folder around it is named ok or good"
         for parent, count in sorted(parents.items())
-        if any(_OK_FOLDER.fullmatch(part) for part in parent.parts)
+        if not is_ok_name(parent.name)
     ]
-
-
-def _is_ok(folder: PurePosixPath) -> bool:
-    return _OK_FOLDER.fullmatch(folder.name) is not None

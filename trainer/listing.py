@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.layout import ImageLabel, LayoutName, SplitName
+from inspector.anomaly.types import AnomalyClass
+from trainer.layout import LayoutName, SplitName
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +15,7 @@ class ListedImage:
 
     name: str
     """Relative to the listing's `image_dir`; absolute where it lies elsewhere."""
-    label: ImageLabel
+    label: AnomalyClass
     split: SplitName | None = None
     defect: str | None = None
     mask: str | None = None

@@ -7,25 +7,28 @@ One row for each image, one column for each fact. Columns that are not among the
 | `path` | `image_file_name` | the image, JPEG or PNG; relative to the manifest's folder, or absolute |
 | `image_label` | `anomaly_label` | `ok` or `nok`, in any case |
 | `anomaly_file_name` | | the image's mask, PNG; empty where it has none |
-| `group` | | images with an equal text never straddle a split; empty: the image stands alone |
-| `split` | | `train`, `validation` or `test`, on every row; a given split is respected by `split_dl_dataset` |
+| `group` | | images of an equal one never straddle a split; empty: the image stands alone |
+| `split` | | `train`, `validation` or `test`, in any case, on every row; `split_dl_dataset` respects it |
 
-CSV is UTF-8 with a header, separated by commas (RFC 4180). All cells are text, in Parquet too.
+CSV is UTF-8 with a header, separated by commas (RFC 4180). All cells are text, in Parquet too, but that a group may be a
+whole number there.
 """
 
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import cast, get_args
 
+from inspector.anomaly.types import AnomalyClass
 from trainer.dataset import DLDataset, load_listing
 from trainer.errors import DatasetError
-from trainer.layout import ImageLabel, SplitName, some
+from trainer.layout import SplitName, some
 from trainer.listing import ListedImage, Listing
-from trainer.probe import Progress
+from trainer.progress import StageProgress
 
 _PATH, _LABEL = ("path", "image_file_name"), ("image_label", "anomaly_label")
 _MASK, _GROUP, _SPLIT = ("anomaly_file_name",), ("group",), ("split",)
@@ -40,12 +43,12 @@ class _RowError(Exception):
     """What is wrong with one row, and the mend."""
 
 
-def read_dl_dataset_manifest(manifest: Path, *, progress: Progress | None = None) -> DLDataset:
+def read_dl_dataset_manifest(manifest: Path, *, progress: StageProgress | None = None) -> DLDataset:
     """Read the images that a manifest names; see the module's docstring for its columns.
 
     Args:
         manifest: A `.csv` or `.parquet` file; Parquet needs the extra `parquet` (pyarrow).
-        progress: Called as images are read.
+        progress: Told of each image, as stage "read images".
 
     Raises:
         DatasetError: The file is missing or no such table, a column is missing, a row is wrong (each is named with its
@@ -145,9 +148,9 @@ def _image(folder: Path, place: str, cells: Mapping[str, object] | str, seen: di
     if name is None:
         raise _RowError("no path; name the image or delete the row")
     label = _text(cells, _LABEL, str.lower)
-    if label not in get_args(ImageLabel):
+    if label not in get_args(AnomalyClass):
         raise _RowError(f"image_label is {label or 'empty'}; write ok or nok")
-    split = _text(cells, _SPLIT)
+    split = _text(cells, _SPLIT, str.lower)
     if split is not None and split not in get_args(SplitName):
         raise _RowError(f"split is {split}; write train, validation or test, or drop the column")
     _take(folder, name, place, seen)
@@ -156,7 +159,7 @@ def _image(folder: Path, place: str, cells: Mapping[str, object] | str, seen: di
         _take(folder, mask, place, seen)
     return ListedImage(
         name=_relative(folder, name),
-        label=cast("ImageLabel", label),
+        label=cast("AnomalyClass", label),
         split=cast("SplitName | None", split),
         mask=None if mask is None else _relative(folder, mask),
         group=_text(cells, _GROUP),
@@ -167,7 +170,7 @@ def _text(cells: Mapping[str, object], names: Iterable[str], key: Callable[[str]
     """The cell of the column, under whichever of its names; None where it is empty."""
     found: dict[str, str] = {}
     for name in names:
-        value = cells.get(name)
+        value = _as_text(cells.get(name)) if names == _GROUP else cells.get(name)
         if value is not None and not isinstance(value, str):
             raise _RowError(f"{name} is {value!r}; write it as text")
         if value is not None and value.strip():
@@ -177,6 +180,15 @@ def _text(cells: Mapping[str, object], names: Iterable[str], key: Callable[[str]
             f"{' and '.join(f'{n} = {v}' for n, v in found.items())} contradict each other; keep one of them"
         )
     return next(iter(found.values()), None)
+
+
+def _as_text(value: object) -> object:
+    """A whole number as text; empty cells of a column of numbers are NaN where pandas wrote them."""
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        return str(int(value)) if value.is_integer() else value
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _take(folder: Path, name: str, place: str, seen: dict[Path, str]) -> None:

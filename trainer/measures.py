@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.anomaly.types import AnomalyClass
 from trainer.errors import EvaluationError
-from trainer.layout import ImageLabel
 from trainer.rates import Rate, binomial_rate
 
 FALSE_REJECT_RATES = (0.01, 0.05)
@@ -57,7 +57,7 @@ class RecallAtRate:
     n_ok: int
 
 
-def image_scores(scores: Sequence[float], labels: Sequence[ImageLabel]) -> ImageScores:
+def image_scores(scores: Sequence[float], labels: Sequence[AnomalyClass]) -> ImageScores:
     """Part scores by label.
 
     Args:
@@ -72,10 +72,20 @@ def image_scores(scores: Sequence[float], labels: Sequence[ImageLabel]) -> Image
     strangers = {label for label in labels if label not in ("ok", "nok")}
     if strangers:
         raise EvaluationError(f"label {min(map(repr, strangers))} is neither 'ok' nor 'nok'; give one of the two")
+    by_label: dict[str, list[float]] = {"ok": [], "nok": []}
+    for score, label in zip(scores, labels, strict=True):
+        by_label[label].append(score)
+    return class_scores(by_label["ok"], by_label["nok"])
+
+
+def class_scores(ok: Sequence[float], nok: Sequence[float]) -> ImageScores:
+    """Scores that are parted already, anomaly_score of ok images and of nok ones."""
+    return ImageScores(_ranked(ok), _ranked(nok))
+
+
+def _ranked(scores: Sequence[float]) -> NDArray[np.float64]:
     values = np.asarray(scores, dtype=np.float64)
-    values = np.where(np.isfinite(values), values, np.inf)
-    is_nok = np.asarray([label == "nok" for label in labels], dtype=np.bool_)
-    return ImageScores(np.sort(values[~is_nok]), np.sort(values[is_nok]))
+    return np.sort(np.where(np.isfinite(values), values, np.inf))
 
 
 def auroc(negatives: NDArray[np.float64], positives: NDArray[np.float64]) -> float | None:

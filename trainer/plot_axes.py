@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +14,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import NDArray
 
-from trainer.curves import step_curve
+from trainer.confusion import anomaly_score_histogram
+from trainer.curves import curve_between
+from trainer.measures import class_scores
 from trainer.pies import Matrix, Share
 
 _OK, _NOK, _INK, _SOFT, _LINE = "#12806f", "#c2410c", "#171c24", "#5a6472", "#dfe3e9"
@@ -70,15 +73,16 @@ def draw_histogram(
     low, high = x_range
     edges = np.linspace(low, high, _BINS + 1).tolist()
     shares = axes.twinx()
-    for name, scores, colour, falls in (("ok", ok, _OK, True), ("nok", nok, _NOK, False)):
+    histogram = anomaly_score_histogram(class_scores(ok, nok))
+    classes: tuple[tuple[Literal["ok", "nok"], Sequence[float], str], ...] = (("ok", ok, _OK), ("nok", nok, _NOK))
+    for name, scores, colour in classes:
         if not finite(scores):
             continue
         axes.hist(
             finite(scores), bins=edges, color=colour, alpha=0.5, label=f"{name} images ({len(scores)})", rwidth=0.92
         )
-        points = step_curve(scores, is_falling=falls)
-        x, y = zip(*[(low, 1.0 if falls else 0.0), *points, (high, points[-1][1])], strict=True)
-        label = f"share of {name} {'at or above' if falls else 'up to'} score"
+        x, y = zip(*curve_between(histogram, name, low, high), strict=True)
+        label = f"share of {name} {'at or above' if name == 'ok' else 'up to'} score"
         shares.plot(x, y, color=colour, linewidth=1.6, label=label)
     axes.set_xlim(low, high)
     axes.set_xlabel("anomaly score")

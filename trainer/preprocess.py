@@ -11,7 +11,7 @@ of these would change are never used again.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,12 +28,11 @@ from inspector.anomaly.samples import preprocess_dl_samples
 from inspector.anomaly.types import DLSample
 from trainer.dataset import READ_LIMITS, DLDataset, DLDatasetSample
 from trainer.errors import DatasetError, OutputError
+from trainer.progress import StageProgress
 from trainer.sample_store import is_there, prepare_store, read_sample, write_sample
 
 _BATCH_SIZE: Final = 8
 """Pictures in memory at a time."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ def preprocess_dl_dataset(
     preprocess_param: DLPreprocessParam,
     *,
     overwrite_files: bool = False,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> DLDataset:
     """Preprocess every image of a data set to disk, as the procedure of that name does.
 
@@ -64,7 +63,7 @@ def preprocess_dl_dataset(
         preprocess_param: The stored parameters.
         overwrite_files: Delete a directory that this procedure made before, whatever it holds, and start anew. Another
             directory is never touched.
-        progress: Called as samples are finished.
+        progress: Told of each sample, as stage "preprocess"; at first how many are there already.
 
     Returns:
         The data set with `preprocess_param`, `dlsample_dir`, and the `dlsample_file_name` of each sample.
@@ -164,13 +163,13 @@ def _content(plans: Sequence[_Plan], param: DLPreprocessParam) -> dict[str, Any]
 
 
 def _write_all(
-    dataset: DLDataset, folder: Path, plans: Sequence[_Plan], param: DLPreprocessParam, progress: Progress | None
+    dataset: DLDataset, folder: Path, plans: Sequence[_Plan], param: DLPreprocessParam, progress: StageProgress | None
 ) -> None:
     """Write what is missing, a batch of pictures at a time."""
     missing = [plan for plan in plans if not is_there(folder / plan.file_name, plan.digest)]
     done = len(plans) - len(missing)
     if progress is not None:
-        progress(done, len(plans))
+        progress("preprocess", done, len(plans))
     with ThreadPoolExecutor(usable_cores(), thread_name_prefix="preprocess") as pool:
         for start in range(0, len(missing), _BATCH_SIZE):
             batch = missing[start : start + _BATCH_SIZE]
@@ -180,7 +179,7 @@ def _write_all(
                 write_sample(folder / plan.file_name, plan.digest, sample)
                 done += 1
                 if progress is not None:
-                    progress(done, len(plans))
+                    progress("preprocess", done, len(plans))
 
 
 def _decode(dataset: DLDataset, sample: DLDatasetSample, param: DLPreprocessParam) -> DLSample:

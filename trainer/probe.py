@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +18,7 @@ from inspector.anomaly.errors import ImageError
 from inspector.anomaly.image import ImageLimits, decode_image
 from trainer.errors import DatasetError
 from trainer.layout import some
-
-Progress = Callable[[int, int], None]
-"""Called from the calling thread with the number of finished items and the number of all."""
+from trainer.progress import StageProgress
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +34,13 @@ class Probe:
     """BLAKE2b-128 of shape and decoded pixels, hexadecimal: equal for copies of one picture."""
 
 
-def probe_images(paths: Sequence[Path], limits: ImageLimits, progress: Progress | None) -> list[Probe]:
+def probe_images(paths: Sequence[Path], limits: ImageLimits, progress: StageProgress | None) -> list[Probe]:
     """Decode every image; all that fail are reported together, so that one pass mends them.
+
+    Args:
+        paths: The images.
+        limits: What is accepted.
+        progress: Told of each image, as stage "read images", from the calling thread.
 
     Raises:
         DatasetError: Files that cannot be read or are no JPEG or PNG image, each with the reason.
@@ -52,7 +55,7 @@ def probe_images(paths: Sequence[Path], limits: ImageLimits, progress: Progress 
             else:
                 found.append(outcome)
             if progress is not None:
-                progress(done, len(paths))
+                progress("read images", done, len(paths))
     if failures:
         raise DatasetError(f"{some(failures)}; replace or remove {'it' if len(failures) == 1 else 'them'}")
     return found

@@ -33,12 +33,8 @@ def read_dataset(settings: SourceSettings, progress: StageProgress) -> DLDataset
     Raises:
         DatasetError: See `read_dl_dataset_anomaly`, `read_dl_dataset_manifest` and `read_dl_dataset_archive`.
     """
-
-    def report(done: int, total: int) -> None:
-        progress("read images", done, total)
-
     if settings.manifest is not None:
-        return read_dl_dataset_manifest(settings.manifest, progress=report)
+        return read_dl_dataset_manifest(settings.manifest, progress=progress)
     if settings.archive is not None:
         return read_dl_dataset_archive(
             settings.archive,
@@ -46,7 +42,7 @@ def read_dataset(settings: SourceSettings, progress: StageProgress) -> DLDataset
             settings.camera or "",
             captured_from=settings.captured_from,
             captured_to=settings.captured_to,
-            progress=report,
+            progress=progress,
         )
     folders = settings.image_dirs
     return read_dl_dataset_anomaly(
@@ -54,7 +50,7 @@ def read_dataset(settings: SourceSettings, progress: StageProgress) -> DLDataset
         settings.anomaly_dir,
         all_ok=settings.all_ok,
         param=DatasetParam(group_pattern=settings.group_pattern),
-        progress=report,
+        progress=progress,
     )
 
 

@@ -17,11 +17,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from inspector.anomaly.types import AnomalyClass
 from trainer.curves import score_curves, training_curve
 from trainer.errors import OutputError
 from trainer.evaluation import EvaluationResult
 from trainer.histogram import HistogramRow, score_histogram
-from trainer.layout import ImageLabel
 from trainer.pies import pie_charts, precision_shares, recall_shares
 from trainer.split import CalibrationMethod
 
@@ -41,7 +41,7 @@ class Picture:
     """One inspected image as the report shows it; both arrays are (H, W) gray or (H, W, 3) RGB uint8, of one size."""
 
     name: str
-    label: ImageLabel
+    label: AnomalyClass
     anomaly_score: float
     is_rejected: bool
     outlined: NDArray[np.uint8]
@@ -155,9 +155,10 @@ class Report:
     @property
     def score_curves(self) -> Markup:
         """What each threshold would cost, as SVG; empty unless both classes were tested."""
-        if not (_has_finite(self.test_ok) and _has_finite(self.test_nok)):
+        if self.evaluation is None or not (_has_finite(self.test_ok) and _has_finite(self.test_nok)):
             return Markup()
-        curves = score_curves(self.test_ok, self.test_nok, [self.calibration.classification_threshold])
+        histogram = self.evaluation.anomaly_score_histogram
+        curves = score_curves(histogram, [self.calibration.classification_threshold])
         return Markup(curves)  # noqa: S704 - the module escapes what it is given
 
     @property

@@ -42,9 +42,9 @@ def respect_given(samples: Sequence[DLDatasetSample], unit_of: Mapping[int, int]
     kept = {s.image_id for s in held}
     learn = [s for s in others if s.image_id not in kept]
     warnings: list[str] = []
-    held = _without(held, test, unit_of, warnings, ("calibration", "test", "calibrate nothing"))
+    held = _without(held, test, unit_of, warnings, ("validation", "test", "calibrate nothing"))
     learn = _without(learn, test, unit_of, warnings, ("training", "test", "are not learnt from"))
-    learn = _without(learn, held, unit_of, warnings, ("training", "calibration", "are not learnt from"))
+    learn = _without(learn, held, unit_of, warnings, ("training", "validation", "are not learnt from"))
     return Sides(learn, held, test, keep_validation, warnings)
 
 

@@ -1,4 +1,4 @@
-"""compute_dl_anomaly_thresholds: score a data set's calibration images with a trained model and lay the thresholds."""
+"""compute_dl_anomaly_thresholds: score a data set's validation images with a trained model and lay the thresholds."""
 
 from __future__ import annotations
 

@@ -124,9 +124,7 @@ def _preprocessed(model: InitialModel, dataset: DLDataset, out: Path, say: Say, 
     say("create_dl_preprocess_param_from_model", f"{param.normalization_type}, {param.domain_handling}")
     write_dl_preprocess_param(out / PARAM_FILE, param)
     say("write_dl_preprocess_param", f"kept in {out / PARAM_FILE}, for the inference")
-    preprocessed = preprocess_dl_dataset(
-        dataset, out / DATA_FOLDER, param, progress=lambda done, total: progress("preprocess", done, total)
-    )
+    preprocessed = preprocess_dl_dataset(dataset, out / DATA_FOLDER, param, progress=progress)
     say("preprocess_dl_dataset", f"{len(preprocessed.samples)} samples in {out / DATA_FOLDER}")
     return preprocessed
 

@@ -14,7 +14,7 @@ from deploy.demo.account import Account, Received
 from deploy.demo.cameras import BUDGET_MS, DemoCamera, is_ok
 from deploy.local.base import Broker
 from inspector.anomaly.cores import usable_cores
-from trainer.layout import ImageLabel
+from inspector.anomaly.types import AnomalyClass
 from trainer.measures import auroc, image_scores
 
 MIN_AUROC = 0.98
@@ -120,7 +120,7 @@ def _camera_summary(run: Run, camera: DemoCamera) -> dict[str, Any]:
     verdicts = [image.verdict for image in judged if image.verdict is not None]
     threshold = verdicts[0].threshold if verdicts else None
     scores = [verdict.score for verdict in verdicts if verdict.score is not None]
-    labels: list[ImageLabel] = ["ok" if image.label == "ok" else "nok" for image in judged]
+    labels: list[AnomalyClass] = ["ok" if image.label == "ok" else "nok" for image in judged]
     parted = image_scores(scores, labels)
     nok, ok = ([image for image in judged if image.label == label] for label in ("nok", "ok"))
     missed, rejected = (sum(image.is_wrong for image in part) for part in (nok, ok))

@@ -85,7 +85,7 @@ class DLModelParam(Parameters):
     image_range_min: float = -2.0
     image_range_max: float = 2.0
     complexity: int = Field(default=15, ge=1)
-    score_rule: ScoreRule = ScoreRule(top_share=0.01)
+    score_rule: ScoreRule = ScoreRule()
     neighbourhood: int = Field(default=3, ge=1)
     neighbour_share: float = Field(default=0.3, ge=0.0, le=1.0)
     regularization: float = Field(default=0.3, gt=0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -14,23 +14,42 @@ from inspector.anomaly.types import Parameters
 ScoreRuleKind = Literal["maximum", "mean_of_top", "standard_deviation"]
 
 
+TOP_SHARE: Final = 0.01
+"""Default of `ScoreRule.top_share`."""
+
+
 class ScoreRule(Parameters):
     """One image's score from its distances; no other image of the batch has a part in it.
 
     A distance that is not finite gives a score that is not finite: a broken map is never ok.
+
+    The distances are those of the model's grid, before they become scores and pixels. HALCON's `standard_deviation_factor`
+    speaks of pixels: ours deviates in that each position counts once, with its raw distance. Interpolated pixels would be
+    the same values mixed, and a score scale that bends would move mean and deviation.
 
     Attributes:
         kind: `maximum`: the largest distance. `mean_of_top`: the mean of the largest, `top_share` of all positions (at
             least one). `standard_deviation`: the mean of the distances above mean + factor x standard deviation of
             their image; where none is above, the largest. The last is our definition: HALCON's chapter names the
             factor and leaves the rule open. A larger factor suits smaller defects.
-        top_share: Of `mean_of_top` and of no other.
+        top_share: Of `mean_of_top` and of no other; 1 % unless given.
         standard_deviation_factor: Of `standard_deviation` and of no other.
     """
 
     kind: ScoreRuleKind = "mean_of_top"
     top_share: float | None = Field(default=None, gt=0.0, le=1.0)
     standard_deviation_factor: float | None = Field(default=None, ge=0.0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _top_share_of_its_kind(cls, values: object) -> object:
+        if (
+            isinstance(values, dict)
+            and "top_share" not in values
+            and values.get("kind", "mean_of_top") == "mean_of_top"
+        ):
+            return {**values, "top_share": TOP_SHARE}
+        return values
 
     @model_validator(mode="after")
     def _has_what_its_kind_needs(self) -> ScoreRule:

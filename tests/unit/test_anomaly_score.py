@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from inspector.anomaly.errors import ParameterError
+from inspector.anomaly.model_param import DLModelParam
 from inspector.anomaly.score import ScoreRule
 
 MAXIMUM = ScoreRule(kind="maximum")
@@ -173,8 +174,8 @@ def test_an_image_without_positions_is_refused(rule: ScoreRule) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({}, "score rule mean_of_top needs top_share"),
-        ({"kind": "mean_of_top"}, "score rule mean_of_top needs top_share"),
+        ({"top_share": None}, "score rule mean_of_top needs top_share"),
+        ({"standard_deviation_factor": 1.0}, "mean_of_top has no standard_deviation_factor"),
         ({"kind": "standard_deviation"}, "score rule standard_deviation needs standard_deviation_factor"),
         ({"kind": "maximum", "top_share": 0.1}, "score rule maximum has no top_share"),
         ({"kind": "maximum", "standard_deviation_factor": 1.0}, "maximum has no standard_deviation_factor"),
@@ -196,6 +197,11 @@ def test_a_rule_that_is_none_is_refused(values: dict[str, object], message: str)
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_a_rule_survives_its_json(rule: ScoreRule) -> None:
     assert ScoreRule.model_validate_json(rule.model_dump_json()) == rule
+
+
+def test_without_a_word_the_rule_is_that_of_a_model_by_default() -> None:
+    assert ScoreRule() == ScoreRule(kind="mean_of_top") == DLModelParam().score_rule == ScoreRule(top_share=0.01)
+    assert ScoreRule.model_validate_json("{}") == ScoreRule()
 
 
 def test_a_rule_as_the_first_bundles_hold_it_is_read() -> None:

@@ -9,15 +9,15 @@ import pytest
 from pydantic import ValidationError
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from inspector.anomaly.types import AnomalyClass
 from trainer.errors import EvaluationError
 from trainer.eval_param import ALL_MEASURES, WITHOUT_THRESHOLD, GenParamEval
 from trainer.evaluation import EvaluationResult, evaluate_scores
 from trainer.evaluation_json import figures_as_json, halcon_as_json
-from trainer.layout import ImageLabel
 from trainer.pixel_measures import PixelMeasures
 
 SCORES = [0.1, 0.2, 0.5, 0.3, 0.5, 0.6, 0.9]
-LABELS: list[ImageLabel] = ["ok", "ok", "ok", "nok", "nok", "nok", "nok"]
+LABELS: list[AnomalyClass] = ["ok", "ok", "ok", "nok", "nok", "nok", "nok"]
 TRUTH = [0, 0, 0, 1, 1, 1, 1]
 
 

@@ -8,11 +8,10 @@ import pytest
 
 from inspector.anomaly.draw import REGION_COLOUR
 from inspector.anomaly.threshold import Thresholds, threshold_dl_anomaly_results
-from inspector.anomaly.types import DLResult, DLSample
+from inspector.anomaly.types import AnomalyClass, DLResult, DLSample
 from trainer.dataset import DLDatasetSample
 from trainer.evaluation import evaluate_scores
 from trainer.gallery import ScoredSample, draw_picture, gallery, glance
-from trainer.layout import ImageLabel
 from trainer.outcome import FitOutcome
 from trainer.outline import TRUTH_COLOUR
 from trainer.report import Calibration, Picture
@@ -20,7 +19,7 @@ from trainer.report import Calibration, Picture
 BLANK = np.zeros((4, 4, 3), np.uint8)
 
 
-def scored(name: str, label: ImageLabel, score: float) -> ScoredSample:
+def scored(name: str, label: AnomalyClass, score: float) -> ScoredSample:
     return ScoredSample(DLDatasetSample(0, name, label, 4, 4, 3, digest=name, pixel_digest=name), score)
 
 
@@ -48,7 +47,7 @@ def test_held_out_images_stand_in_where_no_ok_image_is_tested() -> None:
     held_out = [scored("h0", "ok", 0.1), scored("h1", "ok", 0.2)]
     rows = gallery([], held_out, blank, count=6)
     assert [[p.name for p in row.pictures] for row in rows] == [["h1", "h0"]]
-    assert "held-out" in rows[0].text
+    assert "ok validation images" in rows[0].text
     assert gallery([], [], blank) == []
 
 
@@ -88,7 +87,7 @@ def test_picture_shows_region_and_truth_in_their_colours(shape: tuple[int, ...])
 # ------------------------------------------------------------------------------------------------------------ outcome
 
 
-def outcome(*, labels: list[ImageLabel], scores: list[float]) -> FitOutcome:
+def outcome(*, labels: list[AnomalyClass], scores: list[float]) -> FitOutcome:
     return FitOutcome(
         name="cookie",
         bundle=Path("out/cookie"),

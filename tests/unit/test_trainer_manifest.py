@@ -78,6 +78,11 @@ def test_what_spreadsheets_write_is_read(folder: Path) -> None:
     assert any("operator" in note for note in dataset.notes)
 
 
+def test_splits_are_read_in_any_case_as_labels_are(folder: Path) -> None:
+    dataset = read(folder, "path,image_label,split\na.png,OK,Train\nsub/c.png,Nok, TEST \n")
+    assert [s.split for s in dataset.samples] == ["train", "test"]
+
+
 def test_absolute_paths_and_paths_elsewhere(folder: Path) -> None:
     outside = picture(folder.parent / "elsewhere/e.png")
     text = f"path,image_label\n{folder / 'a.png'},ok\n../elsewhere/e.png,nok\n"
@@ -194,6 +199,28 @@ def test_parquet_reads_as_csv_does(folder: Path) -> None:
     dataset = read_dl_dataset_manifest(path)
     assert rows_of(dataset) == EXPECTED
     assert any("weight" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ([17, 17, 4, None], ["17", "17", "4", None]),
+        # What pandas makes of whole numbers with gaps.
+        ([17.0, 17.0, 4.0, float("nan")], ["17", "17", "4", None]),
+        ([0, -3, 10**15, 1], ["0", "-3", "1000000000000000", "1"]),
+    ],
+)
+def test_whole_numbers_are_groups(folder: Path, groups: list[object], expected: list[str | None]) -> None:
+    names = [row[0] for row in EXPECTED]
+    path = parquet(folder, {"path": [*names], "image_label": ["ok", "ok", "nok", "nok"], "group": groups})
+    assert [s.group for s in read_dl_dataset_manifest(path).samples] == expected
+
+
+@pytest.mark.parametrize("group", [1.5, True, b"p1", float("inf")])
+def test_groups_that_are_neither_text_nor_whole_numbers_are_refused(folder: Path, group: object) -> None:
+    path = parquet(folder, {"path": ["a.png"], "image_label": ["ok"], "group": [group]})
+    with pytest.raises(DatasetError, match=r"row 1: group is .*; write it as text"):
+        read_dl_dataset_manifest(path)
 
 
 def test_parquet_rows_are_refused_by_number(folder: Path) -> None:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
+from inspector.anomaly.types import AnomalyClass
 from trainer.errors import EvaluationError
-from trainer.layout import ImageLabel
 from trainer.measures import ImageScores, auroc, average_precision, f1_max, image_scores, recall_at_false_rejects
 
 SCORES = st.lists(st.integers(0, 8).map(lambda n: n / 8), min_size=1, max_size=40)
@@ -68,7 +68,7 @@ def test_any_scores_give_measures_within_their_range(ok: list[float], nok: list[
 
 @given(SCORES, SCORES, st.randoms(use_true_random=False))
 def test_the_order_of_the_images_does_not_matter(ok: list[float], nok: list[float], random: object) -> None:
-    images: list[tuple[float, ImageLabel]] = [*((s, "ok") for s in ok), *((s, "nok") for s in nok)]
+    images: list[tuple[float, AnomalyClass]] = [*((s, "ok") for s in ok), *((s, "nok") for s in nok)]
     random.shuffle(images)  # type: ignore[attr-defined]
     mixed = image_scores([score for score, _ in images], [label for _, label in images])
     scores = parted(ok, nok)

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from trainer.confusion import ScoreHistogram, anomaly_score_histogram
 from trainer.curves import least_epoch, score_curves, step_curve, training_curve
 from trainer.errors import SettingsError
+from trainer.measures import class_scores
 from trainer.pies import Matrix, Share, pie_charts, precision_shares, recall_shares
 from trainer.plots import (
     DISPLAY_MODES,
@@ -126,21 +128,36 @@ def points(svg: str, style: str) -> list[tuple[float, float]]:
     raise AssertionError(f"no curve {style}")
 
 
-def test_step_curves_are_the_shares_of_the_definition() -> None:
-    scores = [0.3, 0.1, 0.3, 0.7, math.nan]
-    falling, rising = step_curve(scores, is_falling=True), step_curve(scores, is_falling=False)
+def histogram(ok: list[float], nok: list[float]) -> ScoreHistogram:
+    return anomaly_score_histogram(class_scores(ok, nok))
+
+
+def test_step_curves_are_those_of_the_histogram() -> None:
+    """Also where a score is no number: it is nok, at any threshold."""
+    ok, nok = [0.3, 0.1, 0.3, 0.7, math.nan], [0.2, 0.9, math.nan]
+    found = histogram(ok, nok)
+    falling, rising = step_curve(found, "ok"), step_curve(found, "nok")
     for x in (0.1, 0.3, 0.7):
-        at = [y for px, y in falling if px == x]
-        assert max(at) == pytest.approx(sum(s >= x for s in scores if not math.isnan(s)) / 4)
-        at = [y for px, y in rising if px == x]
-        assert max(at) == pytest.approx(sum(s <= x for s in scores if not math.isnan(s)) / 4)
-    assert (falling[0][1], falling[-1][1]) == (1.0, 0.0)
-    assert (rising[0][1], rising[-1][1]) == (0.0, 1.0)
-    assert step_curve([], is_falling=True) == []
+        assert max(y for px, y in falling if px == x) == found.ok_y[found.ok_x.index(x)]
+        assert min(y for px, y in falling if px == x) == pytest.approx(sum(not s <= x for s in ok) / 5)
+    for x in (0.2, 0.9):
+        assert max(y for px, y in rising if px == x) == found.nok_y[found.nok_x.index(x)]
+        assert max(y for px, y in rising if px == x) == pytest.approx(sum(s <= x for s in nok) / 3)
+    assert [falling[0][1], falling[-1][1]] == pytest.approx([1.0, 1 / 5])
+    assert [rising[0][1], rising[-1][1]] == pytest.approx([0.0, 2 / 3])
+    assert step_curve(histogram([], nok), "ok") == []
+
+
+def test_a_curve_with_scores_that_are_no_numbers_ends_short_of_its_goal() -> None:
+    flat = points(score_curves(histogram([0.1], [math.nan]), []), "nok")
+    assert {y for _, y in flat} == {max(y for _, y in flat)}, "none of these is ever called ok"
+    both, half = (points(score_curves(histogram([0.1], nok), []), "nok") for nok in ([0.2, 0.9], [0.2, math.nan]))
+    (_, bottom), (_, top) = both[0], both[-1]
+    assert half[-1][1] == pytest.approx((bottom + top) / 2, abs=0.1)
 
 
 def test_ok_falls_and_nok_rises_over_the_whole_width() -> None:
-    svg = score_curves(OK, NOK, [0.5])
+    svg = score_curves(histogram(OK, NOK), [0.5])
     ok, nok = points(svg, "ok"), points(svg, "nok")
     assert all(b[1] >= a[1] for a, b in itertools.pairwise(ok)), "downwards is larger y"
     assert all(b[1] <= a[1] for a, b in itertools.pairwise(nok))
@@ -151,12 +168,12 @@ def test_ok_falls_and_nok_rises_over_the_whole_width() -> None:
 
 @pytest.mark.parametrize("scores", [[0.5], [0.0, 0.0]])
 def test_one_value_has_a_curve(scores: list[float]) -> None:
-    assert points(score_curves(scores, [], [scores[0]]), "ok")
+    assert points(score_curves(histogram(scores, []), [scores[0]]), "ok")
 
 
 def test_score_curves_of_nothing_are_refused() -> None:
     with pytest.raises(SettingsError, match="no finite score"):
-        score_curves([], [math.nan], [0.5])
+        score_curves(histogram([], [math.nan]), [0.5])
 
 
 def test_training_curve_marks_the_best_epoch() -> None:

@@ -72,12 +72,12 @@ def decoded(dataset: DLDataset, index: int, param: DLPreprocessParam = PARAM) ->
 
 def test_what_is_read_back_is_what_the_model_would_see(images: Path, tmp_path: Path) -> None:
     dataset = read_dl_dataset_anomaly(images)
-    told: list[tuple[int, int]] = []
+    told: list[tuple[str, int, int]] = []
     done = preprocess_dl_dataset(dataset, tmp_path / "cache", PARAM, progress=lambda *at: told.append(at))
     assert (done.preprocess_param, done.dlsample_dir) == (PARAM, tmp_path / "cache" / "samples")
     assert done.samples[0].dlsample_file_name == "0_dlsample.safetensors"
     assert [path.name for path in sorted((tmp_path / "cache").iterdir())] == ["dl_dataset.json", "samples"]
-    assert told == [(n, NUM_OK + NUM_NOK) for n in range(NUM_OK + NUM_NOK + 1)]
+    assert told == [("preprocess", n, NUM_OK + NUM_NOK) for n in range(NUM_OK + NUM_NOK + 1)]
     for index, sample in enumerate(read_dl_samples(done, done.samples)):
         assert sample.preprocessed is not None
         assert torch.equal(sample.preprocessed, preprocess_images([decoded(dataset, index)], PARAM, CPU)[0])
@@ -142,13 +142,13 @@ def test_a_missing_step_is_refused_before_anything_is_written(images: Path, tmp_
 def test_the_same_is_used_again(images: Path, tmp_path: Path) -> None:
     first = preprocess_dl_dataset(read_dl_dataset_anomaly(images), tmp_path / "cache", PARAM)
     before = files_of(tmp_path / "cache" / "samples")
-    told: list[tuple[int, int]] = []
+    told: list[tuple[str, int, int]] = []
     again = preprocess_dl_dataset(
         read_dl_dataset_anomaly(images), tmp_path / "cache", PARAM, progress=lambda *at: told.append(at)
     )
     assert again == first
     assert files_of(tmp_path / "cache" / "samples") == before
-    assert told == [(NUM_OK + NUM_NOK, NUM_OK + NUM_NOK)]
+    assert told == [("preprocess", NUM_OK + NUM_NOK, NUM_OK + NUM_NOK)]
 
 
 def test_what_is_missing_or_cut_is_written_again_and_nothing_else(images: Path, tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ from inspector.anomaly.preprocess_param import create_dl_preprocess_param
 from trainer.dataset import read_dl_dataset_anomaly
 from trainer.preprocess import preprocess_dl_dataset
 
-def progress(done, total):
+def progress(stage, done, total):
     if done == 4:
         os.kill(os.getpid(), signal.SIGKILL)
 

@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspector.anomaly.types import AnomalyClass
 from trainer.dataset import DLDataset, DLDatasetSample, read_dl_dataset_anomaly
 from trainer.errors import SplitError
-from trainer.layout import ImageLabel, LayoutName, SplitName
+from trainer.layout import LayoutName, SplitName
 from trainer.split import DLSplit, SplitParam, split_dl_dataset
 
-Row = tuple[ImageLabel, SplitName | None, str]
+Row = tuple[AnomalyClass, SplitName | None, str]
 """Label, folder's split, pixel digest."""
 
 
@@ -129,7 +130,7 @@ def test_seed_decides_and_repeats() -> None:
     st.none() | st.integers(2, 300),
 )
 def test_no_picture_is_ever_on_two_sides(
-    drawn: list[tuple[ImageLabel, SplitName, int]], seed: int, max_train: int | None
+    drawn: list[tuple[AnomalyClass, SplitName, int]], seed: int, max_train: int | None
 ) -> None:
     rows: list[Row] = [(label, split, f"{label}-{number}") for label, split, number in drawn]
     try:
@@ -274,14 +275,14 @@ def test_validation_images_of_the_source_calibrate_when_asked() -> None:
     assert split.method == "held_out"
     assert sorted(pixels(split.train)) == sorted(f"train-{i}" for i in range(30))
     assert sorted(pixels(split.calibration)) == sorted(f"validation-{i}" for i in range(70))
-    assert any("0100.png" in w and "calibration images and are not learnt" in w for w in split.warnings)
+    assert any("0100.png" in w and "validation images and are not learnt" in w for w in split.warnings)
     assert any("0102.png" in w and "calibrate nothing" in w for w in split.warnings)
 
 
 # ---------------------------------------------------------------------------------------------------------------- groups
 
 
-def grouped(rows: list[tuple[ImageLabel, SplitName | None, str | None]], *, minutes: bool = False) -> DLDataset:
+def grouped(rows: list[tuple[AnomalyClass, SplitName | None, str | None]], *, minutes: bool = False) -> DLDataset:
     """Label, split, group of each image, all different pictures, one captured each minute where asked."""
     samples = tuple(
         DLDatasetSample(
@@ -309,7 +310,7 @@ def groups_of(samples: Iterable[DLDatasetSample]) -> set[str | None]:
 
 
 def test_groups_stay_together_in_splits_and_folds() -> None:
-    rows: list[tuple[ImageLabel, SplitName | None, str | None]] = [("ok", None, f"p{i // 4}") for i in range(400)]
+    rows: list[tuple[AnomalyClass, SplitName | None, str | None]] = [("ok", None, f"p{i // 4}") for i in range(400)]
     split = split_dl_dataset(grouped(rows), 60, 20)
     assert sizes(split) == (240, 80, 80)
     assert split.method == "out_of_fold", "20 groups prove less than 59 images would"
@@ -322,7 +323,7 @@ def test_groups_stay_together_in_splits_and_folds() -> None:
 
 
 def test_groups_are_ignored_when_asked() -> None:
-    rows: list[tuple[ImageLabel, SplitName | None, str | None]] = [("ok", None, "p")] * 100
+    rows: list[tuple[AnomalyClass, SplitName | None, str | None]] = [("ok", None, "p")] * 100
     assert "are all of one group" in refusal_of(grouped(rows))
     split = split_dl_dataset(grouped(rows), 50, 10, param=SplitParam(group_by="none"))
     assert sizes(split) == (50, 10, 40)
@@ -335,7 +336,7 @@ def refusal_of(data: DLDataset, **arguments: Any) -> str:
 
 
 def test_ok_images_of_a_nok_part_are_tested_on() -> None:
-    rows: list[tuple[ImageLabel, SplitName | None, str | None]] = [("ok", None, f"p{i}") for i in range(40)]
+    rows: list[tuple[AnomalyClass, SplitName | None, str | None]] = [("ok", None, f"p{i}") for i in range(40)]
     rows += [("nok", None, "p3"), ("ok", None, "p3")]
     split = split_dl_dataset(grouped(rows))
     assert "p3" not in groups_of((*split.train, *split.calibration))
@@ -344,7 +345,7 @@ def test_ok_images_of_a_nok_part_are_tested_on() -> None:
 
 
 def test_where_every_part_has_a_nok_image_nothing_is_left() -> None:
-    rows: list[tuple[ImageLabel, SplitName | None, str | None]] = [("ok", None, f"p{i}") for i in range(40)]
+    rows: list[tuple[AnomalyClass, SplitName | None, str | None]] = [("ok", None, f"p{i}") for i in range(40)]
     rows += [("nok", None, f"p{i}") for i in range(40)]
     message = refusal_of(grouped(rows))
     assert "0 different ok image is left" in message
@@ -352,7 +353,7 @@ def test_where_every_part_has_a_nok_image_nothing_is_left() -> None:
 
 
 def test_a_given_division_loses_what_its_groups_straddle() -> None:
-    rows: list[tuple[ImageLabel, SplitName | None, str | None]] = [("ok", "train", f"p{i}") for i in range(40)]
+    rows: list[tuple[AnomalyClass, SplitName | None, str | None]] = [("ok", "train", f"p{i}") for i in range(40)]
     rows += [("ok", "test", "p1"), ("nok", "train", "p2"), ("ok", "test", None)]
     split = split_dl_dataset(grouped(rows))
     assert sizes(split) == (38, 0, 3)
@@ -360,7 +361,7 @@ def test_a_given_division_loses_what_its_groups_straddle() -> None:
 
 
 def test_a_picture_in_two_groups_ties_them() -> None:
-    rows: list[tuple[ImageLabel, SplitName | None, str | None]] = [("ok", None, f"p{i // 2}") for i in range(40)]
+    rows: list[tuple[AnomalyClass, SplitName | None, str | None]] = [("ok", None, f"p{i // 2}") for i in range(40)]
     data = grouped(rows)
     samples = [replace(s, pixel_digest="0") if s.image_id == 2 else s for s in data.samples]
     split = split_dl_dataset(replace(data, samples=tuple(samples)), 50, 25)
@@ -369,7 +370,7 @@ def test_a_picture_in_two_groups_ties_them() -> None:
 
 
 def test_time_windows_stay_together_and_parts_with_their_first_image() -> None:
-    rows: list[tuple[ImageLabel, SplitName | None, str | None]] = [("ok", None, f"p{i // 4}") for i in range(400)]
+    rows: list[tuple[AnomalyClass, SplitName | None, str | None]] = [("ok", None, f"p{i // 4}") for i in range(400)]
     split = split_dl_dataset(
         grouped(rows, minutes=True), 60, 20, param=SplitParam(group_by="time_window", time_window_minutes=10)
     )
@@ -394,7 +395,7 @@ def test_time_windows_need_capture_times() -> None:
 
 
 def test_a_group_larger_than_max_train() -> None:
-    rows: list[tuple[ImageLabel, SplitName | None, str | None]] = [("ok", None, f"p{i // 50}") for i in range(200)]
+    rows: list[tuple[AnomalyClass, SplitName | None, str | None]] = [("ok", None, f"p{i // 50}") for i in range(200)]
     message = refusal_of(grouped(rows), param=SplitParam(max_train=40))
     assert "max_train 40 leaves 0 images to fit on" in message
     assert "the smallest has 50; raise it" in message
@@ -410,7 +411,7 @@ GROUPED_ROWS = st.lists(
 PERCENTS = st.tuples(st.integers(1, 100), st.integers(0, 99)).filter(lambda p: sum(p) <= 100)
 
 
-def build(rows: list[tuple[ImageLabel, int | None, int, int]], order: Sequence[int] | None = None) -> DLDataset:
+def build(rows: list[tuple[AnomalyClass, int | None, int, int]], order: Sequence[int] | None = None) -> DLDataset:
     named = [(f"{i:04}.png", *row) for i, row in enumerate(rows)]
     samples = tuple(
         DLDatasetSample(
@@ -441,7 +442,7 @@ def keys(sample: DLDatasetSample, group_by: str) -> set[object]:
 
 @given(GROUPED_ROWS, PERCENTS, st.sampled_from(["none", "group", "time_window"]), st.integers(0, 9), st.randoms())
 def test_nothing_straddles_and_order_does_not_matter(
-    rows: list[tuple[ImageLabel, int | None, int, int]],
+    rows: list[tuple[AnomalyClass, int | None, int, int]],
     percents: tuple[int, int],
     group_by: Literal["none", "group", "time_window"],
     seed: int,
