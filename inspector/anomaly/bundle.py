@@ -5,17 +5,14 @@
     detector.safetensors the embedding's projection and what the detector learnt
     golden.safetensors   pictures (uint8) that the model must score as it did when it was made
 
-Written to a temporary folder beside the target, synced, renamed: a bundle is there as a whole or not at all. Each
-file is read once into memory, and those very bytes are verified and used.
+A bundle is there as a whole or not at all (`folder`). Each file is read once into memory, and those very bytes are
+verified and used.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-import os
-import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import overload
@@ -34,6 +31,7 @@ from inspector.anomaly.detectors.patchcore import PatchCore
 from inspector.anomaly.detectors.student import Student
 from inspector.anomaly.device import available_device
 from inspector.anomaly.errors import AnomalyError, BundleError, ParameterError, StepError
+from inspector.anomaly.folder import set_aside, write_folder
 from inspector.anomaly.manifest import (
     MANIFEST_NAME,
     BackboneEntry,
@@ -127,7 +125,7 @@ def write_dl_model(
     )
     content = manifest_bytes(manifest)
     try:
-        _write_folder(path, {**files, **(extra_files or {}), MANIFEST_NAME: content})
+        write_folder(path, {**files, **(extra_files or {}), MANIFEST_NAME: content})
     except OSError as exc:
         raise BundleError(f"bundle {path} cannot be written: {exc.strerror or exc}") from exc
     return manifest
@@ -168,7 +166,15 @@ def read_dl_model(source: Path | str, *, device: str = "cpu") -> AnomalyModel | 
 
 
 def _read_bundle(path: Path, device: torch.device) -> AnomalyModel:
-    manifest, digest = read_manifest(path)
+    try:
+        manifest, digest = read_manifest(path)
+    except BundleError as exc:
+        left = set_aside(path)
+        if left is not None and isinstance(exc.__cause__, FileNotFoundError):
+            raise BundleError(
+                f"bundle {path} is gone, but {left} is there: writing a new one was cut short; rename it to {path.name}"
+            ) from exc
+        raise
     try:
         check_preprocess_steps(manifest.preprocess_param)
     except StepError as exc:
@@ -241,44 +247,3 @@ def _check_golden(path: Path, model: AnomalyModel, manifest: Manifest, golden: M
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-
-def _write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    temporary.mkdir()
-    try:
-        for name, content in files.items():
-            with (temporary / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        _sync_folder(temporary)
-        _replace_folder(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _replace_folder(temporary: Path, path: Path) -> None:
-    """Rename into place; a folder cannot be renamed onto another, so the old one steps aside first."""
-    if not path.exists():
-        temporary.rename(path)
-        return
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
-    path.rename(aside)
-    try:
-        temporary.rename(path)
-    except BaseException:
-        aside.rename(path)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

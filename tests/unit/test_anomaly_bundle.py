@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors import torch as safetensors
 
-from inspector.anomaly import bundle as bundle_module
+from inspector.anomaly import folder as folder_module
 from inspector.anomaly import manifest as manifest_module
 from inspector.anomaly.backbone import BackboneName
 from inspector.anomaly.bundle import (
@@ -429,7 +429,7 @@ def test_overwriting_replaces_the_whole_folder(copy: Path, model: AnomalyModel) 
 
 def failing(operation: str, after: int) -> Callable[..., Any]:
     """Return the os function, but its call number `after` fails as on a full disk."""
-    original: Callable[..., Any] = getattr(bundle_module.os, operation)  # type: ignore[attr-defined]
+    original: Callable[..., Any] = getattr(folder_module.os, operation)  # type: ignore[attr-defined]
     calls = 0
 
     def replacement(*args: Any, **kwargs: Any) -> Any:
@@ -450,32 +450,9 @@ def test_a_write_that_fails_leaves_what_was_there(
     target = copy if is_there else copy.parent / "new"
     before = listing(copy)
     with monkeypatch.context() as patch:
-        patch.setattr("inspector.anomaly.bundle.os.fsync", failing("fsync", after))
+        patch.setattr("inspector.anomaly.folder.os.fsync", failing("fsync", after))
         with pytest.raises(BundleError, match="cannot be written: No space left on device"):
             write(target, model, overwrite=is_there)
-    assert listing(copy) == before
-    assert [path.name for path in copy.parent.iterdir()] == [copy.name]
-
-
-@pytest.mark.parametrize("after", [1, 2])
-def test_a_rename_that_fails_leaves_what_was_there(
-    copy: Path, model: AnomalyModel, after: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = listing(copy)
-    rename = Path.rename
-    calls = 0
-
-    def failing_rename(path: Path, target: Path) -> Path:
-        nonlocal calls
-        calls += 1
-        if calls == after:
-            raise PermissionError(13, "Permission denied")
-        return rename(path, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", failing_rename)
-        with pytest.raises(BundleError, match="cannot be written: Permission denied"):
-            write(copy, model, overwrite=True)
     assert listing(copy) == before
     assert [path.name for path in copy.parent.iterdir()] == [copy.name]
 
@@ -489,11 +466,20 @@ def test_an_interrupt_while_writing_leaves_what_was_there(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("inspector.anomaly.bundle.os.fsync", interrupt)
+        patch.setattr("inspector.anomaly.folder.os.fsync", interrupt)
         with pytest.raises(KeyboardInterrupt):
             write(copy, model, overwrite=True)
     assert listing(copy) == before
     assert [path.name for path in copy.parent.iterdir()] == [copy.name]
+
+
+def test_a_bundle_that_stepped_aside_is_named_where_none_took_its_place(copy: Path) -> None:
+    left = copy.rename(copy.with_name(f".{copy.name}.{'0' * 32}.old"))
+    with pytest.raises(
+        BundleError, match=rf"{copy.name} is gone, but .*{left.name} is there: .*rename it to {copy.name}"
+    ):
+        read_dl_model(copy)
+    read_dl_model(left)
 
 
 def test_a_place_that_cannot_be_written_is_named(model: AnomalyModel, tmp_path: Path) -> None:
