@@ -74,17 +74,19 @@ def write_dl_model(
         path: The folder to be; its parent is made where it is missing.
         model: A fitted model on a `TorchRuntime`; its identity's name and version are written.
         created_at: When it was made, ISO 8601.
-        golden_images: A few pictures as the decoder gives them; their scores are computed and stored.
+        golden_images: A few pictures as the decoder gives them, one at least; their scores are computed and stored.
         overwrite: Replace a bundle that is there; it is kept until the new one is complete.
         records: The manifest's `calibration`, `training` and `metrics`.
         extra_files: Further files to lay beside, such as a report; not part of the model and not verified.
 
     Raises:
-        BundleError: There is something at `path` already, it cannot be written, an extra file has the name of a part, or
-            meta_data and records are too large.
+        BundleError: There is something at `path` already, it cannot be written, there is no golden image, an extra file
+            has the name of a part, or meta_data and records are too large.
     """
     if path.exists() and not overwrite:
         raise BundleError(f"{path} exists already; choose another name or say that it may be overwritten")
+    if not golden_images:
+        raise BundleError("golden_images is empty; give a few pictures, which loading tests the model with")
     taken = {MANIFEST_NAME, BACKBONE_FILE, DETECTOR_FILE, GOLDEN_FILE} & set(extra_files or {})
     if taken:
         raise BundleError(f"{', '.join(sorted(taken))} is part of the bundle; give the extra file another name")
@@ -92,7 +94,7 @@ def write_dl_model(
     if not isinstance(runtime, TorchRuntime):
         raise BundleError("a bundle is written from the torch runtime, whose scores its thresholds were estimated on")
     golden = {f"image_{index}": torch.from_numpy(image.copy()) for index, image in enumerate(golden_images)}
-    results = model.launch(list(golden_images)).finish() if golden_images else []
+    results = model.launch(list(golden_images)).finish()
     files = {
         BACKBONE_FILE: safetensors.save(_contiguous(runtime.backbone.state_dict())),
         DETECTOR_FILE: safetensors.save(
@@ -148,7 +150,7 @@ def read_dl_model(source: Path | str, *, device: str = "cpu") -> AnomalyModel | 
     Raises:
         BundleError: It is neither a folder nor the name of an initial model; a file is missing or altered, the manifest
             is of another version, the tensors do not fit it, the device is not there, an own preprocessing step is not
-            installed in its version, or a golden sample does not score as recorded.
+            installed in its version, there is no golden sample, or one does not score as recorded.
     """
     try:
         target = available_device(device)
@@ -175,6 +177,10 @@ def _read_bundle(path: Path, device: torch.device) -> AnomalyModel:
                 f"bundle {path} is gone, but {left} is there: writing a new one was cut short; rename it to {path.name}"
             ) from exc
         raise
+    if not manifest.golden_samples:
+        raise BundleError(
+            f"bundle {path} has no golden sample, so nothing shows that it scores as it did; write it anew with golden_images"
+        )
     try:
         check_preprocess_steps(manifest.preprocess_param)
     except StepError as exc:

@@ -209,13 +209,26 @@ def test_an_initial_model_on_a_device_that_is_not_there_is_refused() -> None:
         read_dl_model("initial_dl_anomaly_padim", device="cuda")
 
 
-def test_a_model_without_thresholds_or_golden_samples_is_a_bundle_too(model: AnomalyModel, tmp_path: Path) -> None:
+def test_a_model_without_thresholds_is_a_bundle_too(model: AnomalyModel, tmp_path: Path) -> None:
     bare = AnomalyModel(
         identity=model.identity, network=model.network, detector=model.detector, scale=model.scale, rule=model.rule,
         geometry=model.geometry, thresholds=None,
     )  # fmt: skip
-    write_dl_model(tmp_path / "bare", bare, created_at="2026-01-01", golden_images=[])
+    write(tmp_path / "bare", bare)
     assert read_dl_model(tmp_path / "bare").thresholds is None
+
+
+def test_a_bundle_that_could_not_test_itself_is_neither_written_nor_read(
+    model: AnomalyModel, copy: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        BundleError, match="golden_images is empty; give a few pictures, which loading tests the model with"
+    ):
+        write_dl_model(tmp_path / "untested", model, created_at="2026-01-01", golden_images=[])
+    assert not (tmp_path / "untested").exists()
+    change_manifest(copy, lambda document: document.update(golden_samples=[]))
+    with pytest.raises(BundleError, match=f"bundle {copy} has no golden sample, .* write it anew with golden_images"):
+        read_dl_model(copy)
 
 
 def test_the_path_may_be_a_string(written: Path) -> None:
