@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from inspector.anomaly.domain_cache import KEPT_PIXELS, KEPT_SIZES
 from inspector.config import MIB, Settings
+
+PREPARING_FACTOR = 8
+"""How often a decoded picture a CPU thread holds while it prepares it: in float32, and as much again between the two passes
+of the resize, where the model's input is as wide as the picture."""
 
 FRAME_OVERHEAD_BYTES = 4096
 """What a frame costs apart from its bytes: objects, queues, headers."""
@@ -103,13 +108,24 @@ def headroom_chunks(settings: Settings, budget: Budget) -> int:
     return max(room, 1 if budget.used_bytes == 0 else 0)
 
 
-def memory_bound_bytes(settings: Settings, *, partitions: int, workers: int, fetch_bytes: int, send_bytes: int) -> int:
+def memory_bound_bytes(
+    settings: Settings,
+    *,
+    partitions: int,
+    workers: int,
+    device_threads: int,
+    domains: int,
+    fetch_bytes: int,
+    send_bytes: int,
+) -> int:
     """Return how far memory may grow above that of the idle, warmed-up service.
 
     Args:
         settings: whose limits hold.
         partitions: assigned to this process.
         workers: threads that decode and encode.
+        device_threads: threads that score.
+        domains: regions of interest that the models have, each with masks of its own.
         fetch_bytes: the largest answer of a broker.
         send_bytes: the largest record batch that is sent, of which each partition of the outputs may have two.
     """
@@ -117,15 +133,22 @@ def memory_bound_bytes(settings: Settings, *, partitions: int, workers: int, fet
     fetched = partitions * chunk_bytes(settings) // 2  # aiokafka holds up to one fetch of each partition
     answer = 2 * max(fetch_bytes, settings.partition_fetch_bytes)  # as received, and cut into partitions
     encoding = workers * limits.max_pixels * _ENCODING_BYTES_PER_PIXEL
+    pictures = min(device_threads * _largest_picture_bytes(settings), limits.max_bytes_in_flight)
+    preparing = pictures * (1 if settings.on_gpu else PREPARING_FACTOR)  # a GPU has the float32 in its own memory
+    masks = domains * KEPT_SIZES * min(KEPT_PIXELS, limits.max_pixels)
     sending = 2 * settings.topics.frames_partitions * send_bytes
     beyond = (
         chunk_bytes(settings) + largest_decoding_bytes(settings) + limits.max_frames_in_flight * FRAME_OVERHEAD_BYTES
     )
-    return limits.max_bytes_in_flight + beyond + fetched + answer + encoding + sending
+    return limits.max_bytes_in_flight + beyond + fetched + answer + encoding + preparing + masks + sending
+
+
+def _largest_picture_bytes(settings: Settings) -> int:
+    return min(3 * settings.limits.max_pixels, largest_decoding_bytes(settings))
 
 
 _LARGEST_MAP_BYTES = 4 * MIB
 """A map of 1024 x 1024 pixels, the largest input of a model, in float32."""
 
-_ENCODING_BYTES_PER_PIXEL = 4 + 1 + 4
-"""What thresholding a map at original size takes: the map, the mask and the labels of its components."""
+_ENCODING_BYTES_PER_PIXEL = 4 + 1 + 1 + 4
+"""What thresholding a map at original size takes: the map, its mask, that of a domain, and the labels of its components."""

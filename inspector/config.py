@@ -162,9 +162,12 @@ class LimitSettings(Section):
     """Bounds of what one process takes in."""
 
     max_frame_bytes: Positive = Field(8 * MIB, description="largest encoded image")
-    max_pixels: Positive = Field(64_000_000, description="largest image, width x height, whatever its encoded size")
+    max_pixels: Positive = Field(
+        64_000_000,
+        description="largest image, width x height; memory may grow by 24 bytes a pixel for each scoring thread",
+    )
     max_bytes_in_flight: Positive = Field(
-        512 * MIB, description="encoded and decoded bytes of all frames inside the process"
+        512 * MIB, description="encoded and decoded bytes of all frames inside; the log tells the memory that follows"
     )
     max_frames_in_flight: Positive = Field(1024, description="frames of one partition between read and commit")
     max_clock_skew_ms: Positive = Field(2_000, description="a frame stamped further in the future than this is refused")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from inspector.anomaly.domain import ImageDomain
 from inspector.anomaly.errors import BundleError
 from inspector.config import CameraSettings
 from inspector.errors import ModelError
@@ -27,6 +28,12 @@ class Registry:
     def routes(self) -> list[Route]:
         """All routes."""
         return list(self._routes.values())
+
+    @property
+    def domains(self) -> set[ImageDomain]:
+        """The different regions of interest of the models."""
+        found = {route.model.preprocess_param.domain for route in self._routes.values()}
+        return {domain for domain in found if domain is not None}
 
     def warm_up(self, batch_sizes: Sequence[int]) -> None:
         """Run batches of these sizes on every model. To be called on each device thread."""

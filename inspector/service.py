@@ -134,6 +134,7 @@ class Service:
         )
         self._workers = Workers(decode_threads(settings), self._post, self._crash)
         self.pipeline: Pipeline | None = None
+        self._domains = 0
 
     @property
     def http_port(self) -> int:
@@ -196,6 +197,7 @@ class Service:
         )
         await self._on_each_thread(partial(_set_torch_threads, settings.torch_threads))
         registry = await asyncio.wrap_future(self._engine.call(load))
+        self._domains = len(registry.domains)
         await self._on_each_thread(partial(registry.warm_up, sorted({1, settings.batching.max_batch_size})))
         for route in registry.routes:
             reference = route.reference
@@ -309,6 +311,8 @@ class Service:
             self._settings,
             partitions=partitions,
             workers=decode_threads(self._settings),
+            device_threads=device_threads(self._settings),
+            domains=self._domains,
             fetch_bytes=FETCH_BYTES,
             send_bytes=SEND_BATCH_BYTES,
         )

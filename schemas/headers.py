@@ -1,7 +1,8 @@
 """Kafka headers that repeat the fields needed without, or instead of, the body.
 
 A frame's headers name the picture, so that a garbled body is answered under its own name. A result's headers carry the
-verdict, so that a reject gate need not parse the body. Values are ASCII, integers in decimal digits.
+verdict and the picture that it is about, so that a reject gate need not parse the body. Values are ASCII, integers in
+decimal digits. Readers ignore headers that they do not know, so one may be added within a version.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from schemas.result import DLResultMessage
 
 FRAME_HEADERS = IDENTITY_FIELDS
 INTEGER_HEADERS = frozenset({"seq", "captured_at"})
-RESULT_HEADERS = ("status", "anomaly_class_id", "deadline_at", "result_id")
+RESULT_HEADERS = ("status", "anomaly_class_id", "deadline_at", "result_id", *IDENTITY_FIELDS, "is_simulated")
 
 _INTEGER = re.compile(rb"0|[1-9][0-9]{0,15}")
 
@@ -26,15 +27,16 @@ def frame_headers(frame: CameraFrame) -> list[tuple[str, bytes]]:
 
 
 def result_headers(message: DLResultMessage) -> list[tuple[str, bytes]]:
-    """Return the headers of a result's record; `deadline_at` is left out where it is null."""
-    values = (message.status, message.anomaly_class_id, message.deadline_at, message.result_id)
+    """Return the headers of a result's record; what is null is left out, and `is_simulated` is 0 or 1."""
+    verdict = (message.status, message.anomaly_class_id, message.deadline_at, message.result_id)
+    values = (*verdict, *message.identity, int(message.is_simulated))
     return [(name, str(v).encode()) for name, v in zip(RESULT_HEADERS, values, strict=True) if v is not None]
 
 
 def identity_from_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> Identity:
-    """Return what the headers of a frame's record tell of its identity.
+    """Return what the headers of a record, a frame's or a result's, tell of its identity.
 
-    Never raises: headers are read when the body could not be, so each missing, invalid or contradictory (repeated with
+    Never raises: they are read when the body was not, so each missing, invalid or contradictory (repeated with
     another value) field is None.
     """
     found: dict[str, bytes | None] = {}

@@ -5,17 +5,14 @@
     detector.safetensors the embedding's projection and what the detector learnt
     golden.safetensors   pictures (uint8) that the model must score as it did when it was made
 
-Written to a temporary folder beside the target, synced, renamed: a bundle is there as a whole or not at all. Each
-file is read once into memory, and those very bytes are verified and used.
+A bundle is there as a whole or not at all (`folder`). Each file is read once into memory, and those very bytes are
+verified and used.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-import os
-import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import overload
@@ -34,6 +31,7 @@ from inspector.anomaly.detectors.patchcore import PatchCore
 from inspector.anomaly.detectors.student import Student
 from inspector.anomaly.device import available_device
 from inspector.anomaly.errors import AnomalyError, BundleError, ParameterError, StepError
+from inspector.anomaly.folder import set_aside, write_folder
 from inspector.anomaly.manifest import (
     MANIFEST_NAME,
     BackboneEntry,
@@ -76,17 +74,19 @@ def write_dl_model(
         path: The folder to be; its parent is made where it is missing.
         model: A fitted model on a `TorchRuntime`; its identity's name and version are written.
         created_at: When it was made, ISO 8601.
-        golden_images: A few pictures as the decoder gives them; their scores are computed and stored.
+        golden_images: A few pictures as the decoder gives them, one at least; their scores are computed and stored.
         overwrite: Replace a bundle that is there; it is kept until the new one is complete.
         records: The manifest's `calibration`, `training` and `metrics`.
         extra_files: Further files to lay beside, such as a report; not part of the model and not verified.
 
     Raises:
-        BundleError: There is something at `path` already, it cannot be written, an extra file has the name of a part, or
-            meta_data and records are too large.
+        BundleError: There is something at `path` already, it cannot be written, there is no golden image, an extra file
+            has the name of a part, or meta_data and records are too large.
     """
     if path.exists() and not overwrite:
         raise BundleError(f"{path} exists already; choose another name or say that it may be overwritten")
+    if not golden_images:
+        raise BundleError("golden_images is empty; give a few pictures, which loading tests the model with")
     taken = {MANIFEST_NAME, BACKBONE_FILE, DETECTOR_FILE, GOLDEN_FILE} & set(extra_files or {})
     if taken:
         raise BundleError(f"{', '.join(sorted(taken))} is part of the bundle; give the extra file another name")
@@ -94,7 +94,7 @@ def write_dl_model(
     if not isinstance(runtime, TorchRuntime):
         raise BundleError("a bundle is written from the torch runtime, whose scores its thresholds were estimated on")
     golden = {f"image_{index}": torch.from_numpy(image.copy()) for index, image in enumerate(golden_images)}
-    results = model.launch(list(golden_images)).finish() if golden_images else []
+    results = model.launch(list(golden_images)).finish()
     files = {
         BACKBONE_FILE: safetensors.save(_contiguous(runtime.backbone.state_dict())),
         DETECTOR_FILE: safetensors.save(
@@ -127,7 +127,7 @@ def write_dl_model(
     )
     content = manifest_bytes(manifest)
     try:
-        _write_folder(path, {**files, **(extra_files or {}), MANIFEST_NAME: content})
+        write_folder(path, {**files, **(extra_files or {}), MANIFEST_NAME: content})
     except OSError as exc:
         raise BundleError(f"bundle {path} cannot be written: {exc.strerror or exc}") from exc
     return manifest
@@ -150,7 +150,7 @@ def read_dl_model(source: Path | str, *, device: str = "cpu") -> AnomalyModel | 
     Raises:
         BundleError: It is neither a folder nor the name of an initial model; a file is missing or altered, the manifest
             is of another version, the tensors do not fit it, the device is not there, an own preprocessing step is not
-            installed in its version, or a golden sample does not score as recorded.
+            installed in its version, there is no golden sample, or one does not score as recorded.
     """
     try:
         target = available_device(device)
@@ -168,7 +168,19 @@ def read_dl_model(source: Path | str, *, device: str = "cpu") -> AnomalyModel | 
 
 
 def _read_bundle(path: Path, device: torch.device) -> AnomalyModel:
-    manifest, digest = read_manifest(path)
+    try:
+        manifest, digest = read_manifest(path)
+    except BundleError as exc:
+        left = set_aside(path)
+        if left is not None and isinstance(exc.__cause__, FileNotFoundError):
+            raise BundleError(
+                f"bundle {path} is gone, but {left} is there: writing a new one was cut short; rename it to {path.name}"
+            ) from exc
+        raise
+    if not manifest.golden_samples:
+        raise BundleError(
+            f"bundle {path} has no golden sample, so nothing shows that it scores as it did; write it anew with golden_images"
+        )
     try:
         check_preprocess_steps(manifest.preprocess_param)
     except StepError as exc:
@@ -241,44 +253,3 @@ def _check_golden(path: Path, model: AnomalyModel, manifest: Manifest, golden: M
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-
-
-def _write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    temporary.mkdir()
-    try:
-        for name, content in files.items():
-            with (temporary / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        _sync_folder(temporary)
-        _replace_folder(temporary, path)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _replace_folder(temporary: Path, path: Path) -> None:
-    """Rename into place; a folder cannot be renamed onto another, so the old one steps aside first."""
-    if not path.exists():
-        temporary.rename(path)
-        return
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
-    path.rename(aside)
-    try:
-        temporary.rename(path)
-    except BaseException:
-        aside.rename(path)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -189,6 +189,9 @@ class AnomalyModel:
     def check_geometry(self, sample: DLSample) -> None:
         """Refuse a picture unlike those of the training. Thread safe.
 
+        The aspect is what is compared, not the size: a camera that is switched to 2 x 2 binning is scored as before, with
+        half the detail, and so is one whose pictures only became larger. Watch the scores of ok parts after such a change.
+
         Raises:
             GeometryError: The aspect differs by more than 2 %, or gray was trained and colour came, or the reverse.
         """

@@ -75,17 +75,26 @@ def test_a_header_that_contradicts_itself_tells_nothing() -> None:
     assert identity_from_headers([*SOUND, *SOUND]) == messages.IDENTITY
 
 
-def test_result_headers_carry_the_verdict() -> None:
+def test_result_headers_carry_the_verdict_and_the_part_that_it_is_about() -> None:
     result = DLResultMessage(**messages.result_fields())
     assert result_headers(result) == [
         ("status", b"inspected"),
         ("anomaly_class_id", b"0"),
         ("deadline_at", b"1760000001000000"),
         ("result_id", result.result_id.encode()),
+        *SOUND,
+        ("is_simulated", b"0"),
     ]
+    assert identity_from_headers(result_headers(result)) == result.identity
 
 
-def test_a_result_without_a_deadline_has_no_such_header() -> None:
+def test_a_result_on_a_test_picture_says_so_in_its_headers() -> None:
+    result = DLResultMessage(**messages.result_fields(is_simulated=True))
+    assert dict(result_headers(result))["is_simulated"] == b"1"
+
+
+def test_what_is_null_in_a_result_has_no_header() -> None:
     nameless = Identity()._asdict() | {"deadline_at": None, "status": "undecodable", "reason": "malformed"}
     names = [name for name, _ in result_headers(DLResultMessage(**messages.refused_fields(**nameless)))]
-    assert names == [name for name in RESULT_HEADERS if name != "deadline_at"]
+    assert names == ["status", "anomaly_class_id", "result_id", "is_simulated"]
+    assert set(names) < set(RESULT_HEADERS)

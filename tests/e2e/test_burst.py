@@ -23,9 +23,11 @@ pytestmark = [pytest.mark.slow, pytest.mark.kafka]
 FRAMES = 400
 SIDE = 1000
 WORKERS = 2
+DEVICE_THREADS = 2
 
 SETTINGS = """
 decode_threads = {workers}
+device_threads = {device_threads}
 torch_threads = 1
 [kafka]
 bootstrap_servers = "{servers}"
@@ -55,6 +57,7 @@ async def test_memory_stays_within_the_bound_that_the_settings_promise(
     file.write_text(
         SETTINGS.format(
             workers=WORKERS,
+            device_threads=DEVICE_THREADS,
             servers=kafka_broker.bootstrap_servers,
             group=kafka_settings.group_id,
             prefix=topic_names.prefix,
@@ -63,7 +66,13 @@ async def test_memory_stays_within_the_bound_that_the_settings_promise(
     )
     settings = load_settings(file)
     bound = memory_bound_bytes(
-        settings, partitions=4, workers=WORKERS, fetch_bytes=FETCH_BYTES, send_bytes=SEND_BATCH_BYTES
+        settings,
+        partitions=4,
+        workers=WORKERS,
+        device_threads=DEVICE_THREADS,
+        domains=0,
+        fetch_bytes=FETCH_BYTES,
+        send_bytes=SEND_BATCH_BYTES,
     )
     burst = FRAMES * SIDE * SIDE
     assert bound < burst / 2, "a burst that would fit proves nothing"

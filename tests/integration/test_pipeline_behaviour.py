@@ -8,7 +8,7 @@ from typing import Any
 
 import msgpack
 
-from schemas import encode, frame_headers, result_id_of_record
+from schemas import encode, frame_headers, identity_from_headers, result_id_of_record
 from tests.buses import wait_until
 from tests.fakes import FakeModel
 from tests.frames import Headers, camera_frame, png, record_of
@@ -52,6 +52,8 @@ async def test_a_result_tells_a_gate_what_it_needs_without_the_body(stage: Stage
     assert headers["anomaly_class_id"] == b"1"
     assert headers["deadline_at"] == str(stage.clock.wall_us() + 1_000_000).encode()
     assert headers["result_id"] == result.result_id.encode()
+    assert identity_from_headers(sent.headers) == result.identity
+    assert headers["is_simulated"] == b"0"
 
 
 def bad_frames(now_us: int) -> dict[str, tuple[bytes | None, bytes | None, Headers, str, str]]:

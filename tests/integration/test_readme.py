@@ -30,7 +30,7 @@ from tests.models import make_bundle, nok_image, ok_image
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
-MAX_LINES = 20
+MAX_LINES = 21
 CAMERA, ACTUATOR = "The smallest camera", "The smallest actuator"
 LONG_TRAVEL_S, SHORT_TRAVEL_S = 12.0, 1.0
 BUDGET_MS = 120_000
@@ -130,6 +130,7 @@ class Plc:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
         line = await reader.readline()
+        assert await reader.read() == b"", "one answer, and then the connection is closed"
         writer.close()
         await writer.wait_closed()
         return line.decode()

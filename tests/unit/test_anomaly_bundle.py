@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors import torch as safetensors
 
-from inspector.anomaly import bundle as bundle_module
+from inspector.anomaly import folder as folder_module
 from inspector.anomaly import manifest as manifest_module
 from inspector.anomaly.backbone import BackboneName
 from inspector.anomaly.bundle import (
@@ -209,13 +209,26 @@ def test_an_initial_model_on_a_device_that_is_not_there_is_refused() -> None:
         read_dl_model("initial_dl_anomaly_padim", device="cuda")
 
 
-def test_a_model_without_thresholds_or_golden_samples_is_a_bundle_too(model: AnomalyModel, tmp_path: Path) -> None:
+def test_a_model_without_thresholds_is_a_bundle_too(model: AnomalyModel, tmp_path: Path) -> None:
     bare = AnomalyModel(
         identity=model.identity, network=model.network, detector=model.detector, scale=model.scale, rule=model.rule,
         geometry=model.geometry, thresholds=None,
     )  # fmt: skip
-    write_dl_model(tmp_path / "bare", bare, created_at="2026-01-01", golden_images=[])
+    write(tmp_path / "bare", bare)
     assert read_dl_model(tmp_path / "bare").thresholds is None
+
+
+def test_a_bundle_that_could_not_test_itself_is_neither_written_nor_read(
+    model: AnomalyModel, copy: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        BundleError, match="golden_images is empty; give a few pictures, which loading tests the model with"
+    ):
+        write_dl_model(tmp_path / "untested", model, created_at="2026-01-01", golden_images=[])
+    assert not (tmp_path / "untested").exists()
+    change_manifest(copy, lambda document: document.update(golden_samples=[]))
+    with pytest.raises(BundleError, match=f"bundle {copy} has no golden sample, .* write it anew with golden_images"):
+        read_dl_model(copy)
 
 
 def test_the_path_may_be_a_string(written: Path) -> None:
@@ -429,7 +442,7 @@ def test_overwriting_replaces_the_whole_folder(copy: Path, model: AnomalyModel) 
 
 def failing(operation: str, after: int) -> Callable[..., Any]:
     """Return the os function, but its call number `after` fails as on a full disk."""
-    original: Callable[..., Any] = getattr(bundle_module.os, operation)  # type: ignore[attr-defined]
+    original: Callable[..., Any] = getattr(folder_module.os, operation)  # type: ignore[attr-defined]
     calls = 0
 
     def replacement(*args: Any, **kwargs: Any) -> Any:
@@ -450,32 +463,9 @@ def test_a_write_that_fails_leaves_what_was_there(
     target = copy if is_there else copy.parent / "new"
     before = listing(copy)
     with monkeypatch.context() as patch:
-        patch.setattr("inspector.anomaly.bundle.os.fsync", failing("fsync", after))
+        patch.setattr("inspector.anomaly.folder.os.fsync", failing("fsync", after))
         with pytest.raises(BundleError, match="cannot be written: No space left on device"):
             write(target, model, overwrite=is_there)
-    assert listing(copy) == before
-    assert [path.name for path in copy.parent.iterdir()] == [copy.name]
-
-
-@pytest.mark.parametrize("after", [1, 2])
-def test_a_rename_that_fails_leaves_what_was_there(
-    copy: Path, model: AnomalyModel, after: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = listing(copy)
-    rename = Path.rename
-    calls = 0
-
-    def failing_rename(path: Path, target: Path) -> Path:
-        nonlocal calls
-        calls += 1
-        if calls == after:
-            raise PermissionError(13, "Permission denied")
-        return rename(path, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", failing_rename)
-        with pytest.raises(BundleError, match="cannot be written: Permission denied"):
-            write(copy, model, overwrite=True)
     assert listing(copy) == before
     assert [path.name for path in copy.parent.iterdir()] == [copy.name]
 
@@ -489,11 +479,20 @@ def test_an_interrupt_while_writing_leaves_what_was_there(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("inspector.anomaly.bundle.os.fsync", interrupt)
+        patch.setattr("inspector.anomaly.folder.os.fsync", interrupt)
         with pytest.raises(KeyboardInterrupt):
             write(copy, model, overwrite=True)
     assert listing(copy) == before
     assert [path.name for path in copy.parent.iterdir()] == [copy.name]
+
+
+def test_a_bundle_that_stepped_aside_is_named_where_none_took_its_place(copy: Path) -> None:
+    left = copy.rename(copy.with_name(f".{copy.name}.{'0' * 32}.old"))
+    with pytest.raises(
+        BundleError, match=rf"{copy.name} is gone, but .*{left.name} is there: .*rename it to {copy.name}"
+    ):
+        read_dl_model(copy)
+    read_dl_model(left)
 
 
 def test_a_place_that_cannot_be_written_is_named(model: AnomalyModel, tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from inspector.anomaly.domain import ImageDomain
 from inspector.anomaly.errors import BundleError
-from inspector.anomaly.types import Thresholds
+from inspector.anomaly.types import DLPreprocessParam, Thresholds
 from inspector.config import CameraSettings
 from inspector.errors import ModelError
 from inspector.registry import Registry, load_routes
@@ -50,6 +51,20 @@ def test_cameras_share_models_which_are_read_once_and_warmed_up() -> None:
     assert a.reference.digest == a.model.digest
     assert registry.route("line", "stranger") is None
     assert registry.route("", "") is None
+
+
+def test_models_on_the_same_domain_share_its_masks() -> None:
+    def reader(path: Path) -> FakeModel:
+        model = FakeModel(THRESHOLDS)
+        if path.name != "n":
+            domain = ImageDomain.rectangle(0, 0, 32, 32, image_width=64, image_height=64)
+            model.preprocess_param = DLPreprocessParam(
+                image_width=64, image_height=64, domain_handling="keep_domain", domain=domain
+            )
+        return model
+
+    assert load(reader, camera("c", "n")).domains == set()
+    assert len(load(reader, camera("a"), camera("b", "unused"), camera("c", "n")).domains) == 1
 
 
 @pytest.mark.parametrize("error", [BundleError("weights.safetensors was altered"), FileNotFoundError("no bundle.json")])
