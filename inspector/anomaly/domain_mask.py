@@ -7,9 +7,7 @@ inside. What is scored is generous: a cell of a coarse grid counts if any of its
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from inspector.anomaly.domain import Bounds, DomainView, ImageDomain, Point, edges
 from inspector.anomaly.domain_cache import KEPT_PIXELS, KEPT_SIZES, PerDomain
@@ -19,21 +17,21 @@ Mask = NDArray[np.bool_]
 _KEPT_GRIDS = 8
 """A model asks for that of its cells, its map and its input."""
 
-_pixels: PerDomain[Tensor] = PerDomain(KEPT_SIZES)
+_pixels: PerDomain[Mask] = PerDomain(KEPT_SIZES)
 _cells: PerDomain[Mask] = PerDomain(_KEPT_GRIDS)
 
 
 def pixels_inside(domain: ImageDomain, width: int, height: int) -> Mask:
     """Return (height, width), True where the centre of a pixel of the whole picture in this size lies in the domain."""
-    return _read_only(pixels_inside_tensor(domain, width, height).numpy())
+    return _read_only(pixels_kept(domain, width, height).view())
 
 
-def pixels_inside_tensor(domain: ImageDomain, width: int, height: int) -> Tensor:
-    """Return `pixels_inside` on the CPU in the same memory; not to be written."""
+def pixels_kept(domain: ImageDomain, width: int, height: int) -> Mask:
+    """Return the memory behind `pixels_inside`, for torch, which takes no read-only array; not to be written."""
 
-    def make() -> Tensor:
+    def make() -> Mask:
         whole = Bounds(0, 0, domain.image_width, domain.image_height)
-        return torch.from_numpy(_centres_inside(domain, whole, width, height))
+        return _centres_inside(domain, whole, width, height)
 
     return make() if width * height > KEPT_PIXELS else _pixels.get(domain, (width, height), make)
 

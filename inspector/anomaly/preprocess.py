@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from inspector.anomaly.domain import DomainView
 from inspector.anomaly.domain_cache import KEPT_PIXELS, KEPT_SIZES, PerDomain
-from inspector.anomaly.domain_mask import pixels_inside_tensor
+from inspector.anomaly.domain_mask import pixels_kept
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.preprocess_steps import run_preprocess_steps
 from inspector.anomaly.types import DLPreprocessParam
@@ -145,7 +145,7 @@ def _inside(view: DomainView, width: int, height: int, device: torch.device) -> 
 
     def make() -> Tensor:
         x, y, across, down = view.box(width, height)
-        return pixels_inside_tensor(view.domain, width, height)[y : y + down, x : x + across].to(device)
+        return torch.from_numpy(pixels_kept(view.domain, width, height))[y : y + down, x : x + across].to(device)
 
     if device.type == "cpu" or width * height > KEPT_PIXELS:
         return make()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from inspector.anomaly.domain import DomainView, ImageDomain, PixelBox
 from inspector.anomaly.domain_cache import KEPT_SIZES
-from inspector.anomaly.domain_mask import cells_inside, pixels_inside, pixels_inside_tensor
+from inspector.anomaly.domain_mask import cells_inside, pixels_inside, pixels_kept
 from inspector.anomaly.domain_score import domain_mask, domain_score
 from inspector.anomaly.draw import heat_map_overlay
 from inspector.anomaly.errors import GeometryError, ParameterError
@@ -197,8 +197,8 @@ def test_masks_stay_with_their_domain_however_many_cameras_there_are() -> None:
     def all_of(domain: ImageDomain) -> list[object]:
         view = DomainView(domain, is_crop=False)
         return [
-            pixels_inside_tensor(domain, WIDTH, HEIGHT),
-            pixels_inside_tensor(domain, WIDTH // 2, HEIGHT // 2),  # of its reduced JPEGs
+            pixels_kept(domain, WIDTH, HEIGHT),
+            pixels_kept(domain, WIDTH // 2, HEIGHT // 2),  # of its reduced JPEGs
             cells_inside(view, 12, 8),
             domain_score(view, (8, 12), (64, 96), CPU),
         ]
@@ -213,7 +213,7 @@ def test_masks_end_with_their_domain() -> None:
     (domain,) = many_domains(1)
     view = DomainView(domain, is_crop=True)
     kept: list[weakref.ref[Any]] = [
-        weakref.ref(pixels_inside_tensor(domain, WIDTH, HEIGHT)),
+        weakref.ref(pixels_kept(domain, WIDTH, HEIGHT)),
         weakref.ref(cells_inside(view, 12, 8)),
         weakref.ref(domain_score(DomainView(domain, is_crop=False), (8, 12), (64, 96), CPU)),
     ]
@@ -225,8 +225,8 @@ def test_masks_end_with_their_domain() -> None:
 
 def test_of_many_sizes_a_few_are_kept() -> None:
     sizes = [(WIDTH + number, HEIGHT + number) for number in range(KEPT_SIZES + 1)]
-    masks = [pixels_inside_tensor(TRIANGLE, *size) for size in sizes]
-    again = [pixels_inside_tensor(TRIANGLE, *size) for size in reversed(sizes)][::-1]
+    masks = [pixels_kept(TRIANGLE, *size) for size in sizes]
+    again = [pixels_kept(TRIANGLE, *size) for size in reversed(sizes)][::-1]
     assert [now is then for now, then in zip(again, masks, strict=True)] == [False] + [True] * KEPT_SIZES
 
 
