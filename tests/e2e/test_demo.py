@@ -28,6 +28,7 @@ from deploy.demo.playback import Playback
 from deploy.demo.show import Show
 from deploy.demo.stage import Stage
 from deploy.local.broker import CHECKOUT
+from tests.e2e.offspring import Offspring
 from tests.models import make_bundle
 
 NUM_TRAIN, NUM_TEST = 12, 3
@@ -55,25 +56,17 @@ def embedded_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("KAFKA_HOME", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def started() -> Iterator[Offspring]:
+    """Whatever a test has started; what is left of it when the test fails midway is ended."""
+    with Offspring().ended() as started:
+        yield started
+
+
 @pytest.fixture
-def no_process_is_left(tmp_path: Path) -> Iterator[None]:
-    """Whatever the demo started names its folder somewhere on its command line."""
+def no_process_is_left(started: Offspring) -> Iterator[None]:
     yield
-    assert processes_of(tmp_path) == []
-
-
-def processes_of(folder: Path) -> list[list[str]]:
-    """Command lines of the processes that name this folder, and of brokers that run in it."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if process.status() != psutil.STATUS_ZOMBIE and (
-                str(folder) in " ".join(process.cmdline()) or process.cwd().startswith(str(folder))
-            ):
-                found.append(process.cmdline())
-        except psutil.Error:
-            continue
-    return found
+    assert started.commands() == []
 
 
 def test_a_short_demo(cameras: list[DemoCamera], tmp_path: Path, no_process_is_left: None) -> None:
@@ -105,13 +98,15 @@ def test_a_short_demo(cameras: list[DemoCamera], tmp_path: Path, no_process_is_l
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_demo_leaves_nothing_behind(number: signal.Signals, status: int, tmp_path: Path) -> None:
+def test_an_interrupted_demo_leaves_nothing_behind(
+    number: signal.Signals, status: int, tmp_path: Path, started: Offspring
+) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "deploy.demo", "--out", str(out)]
     demo = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
         give_up = time.monotonic() + 120
-        while not any("trainer" in command for command in processes_of(out)):
+        while not any("trainer" in command for command in started.commands()):
             assert demo.poll() is None, demo.communicate()[0]
             assert time.monotonic() < give_up
             time.sleep(0.1)
@@ -123,11 +118,11 @@ def test_an_interrupted_demo_leaves_nothing_behind(number: signal.Signals, statu
 
     assert demo.returncode == status
     assert "everything that was started has been stopped" in screen
-    assert processes_of(tmp_path) == []
+    assert started.commands() == []
 
 
 def test_nothing_is_left_when_it_ends_in_the_middle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_process_is_left: None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: Offspring, no_process_is_left: None
 ) -> None:
     seen: list[str] = []
 
@@ -136,7 +131,7 @@ def test_nothing_is_left_when_it_ends_in_the_middle(
         return {}
 
     def interrupted(playback: Playback, verb: str, commands: object, **_: object) -> Account:
-        seen.extend(" ".join(command) for command in processes_of(tmp_path))
+        seen.extend(started.commands())
         raise Terminated(signal.SIGINT)
 
     monkeypatch.setattr(Show, "_learn", fit)
@@ -146,8 +141,33 @@ def test_nothing_is_left_when_it_ends_in_the_middle(
     with pytest.raises(Terminated):
         run_show(stage, Show(stage))
 
-    for started in ("inspector run", "inspector results", "tansu"):
-        assert any(started in command for command in seen), seen
+    for part in ("inspector run", "inspector results", "tansu"):
+        assert any(part in command for command in seen), seen
     # It was asked to end, and did so in order.
     assert "SIGTERM: finishing what was begun" in (stage.logs / "inspector.log").read_text()
     assert not (stage.out / SUMMARY_NAME).exists()
+
+
+PARENT = """
+import subprocess, sys
+child = subprocess.Popen(
+    [sys.executable, "-c", "import time; time.sleep(600)"], stdout=subprocess.DEVNULL,
+    stderr=subprocess.DEVNULL, start_new_session=True
+)
+print(child.pid, flush=True)
+"""
+
+
+def test_what_a_demo_that_died_has_left_is_ended_and_nothing_else() -> None:
+    sleeping = [sys.executable, "-c", "import time; time.sleep(600)"]
+    stranger = subprocess.Popen(sleeping)
+    try:
+        with Offspring().ended() as left:
+            parent = subprocess.run([sys.executable, "-c", PARENT], capture_output=True, text=True, check=True)
+            orphan = psutil.Process(int(parent.stdout))
+            assert left.alive() == [orphan]
+        assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
+        assert stranger.poll() is None
+    finally:
+        stranger.kill()
+        stranger.wait()
