@@ -24,7 +24,8 @@ from pydantic_settings import (
 
 from trainer.cli_help import GroupedHelp
 from trainer.errors import SettingsError
-from trainer.fit_settings import DetectorName, FitSettings, SourceSettings, SplitSettings
+from trainer.fit_settings import FitSettings, SourceSettings, SplitSettings
+from trainer.quality import DetectorName
 
 __all__ = ["ApplySettings", "CommandSettings", "FitSettings", "ShowSettings", "WorkflowSettings", "parse_settings"]
 

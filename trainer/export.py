@@ -156,7 +156,7 @@ def _report(
     return Report(
         name=model.name,
         dataset=str(settings.source),
-        detector=f"{_TITLES[settings.detector]} on {settings.backbone}, {_size(model)}",
+        detector=f"{_TITLES[settings.model_choice.detector]} on {settings.model_choice.backbone}, {_size(model)}",
         created_at=f"{created_at:%Y-%m-%d %H:%M} UTC",
         n_train=len(split.train),
         calibration=outcome.calibration,
@@ -192,7 +192,7 @@ def _parameters(settings: FitSettings, fitted: FittedModel) -> Facts:
     preprocess = model.preprocess_param
     channels = "colour" if model.geometry.channels == 3 else "gray"  # noqa: PLR2004
     rows = [
-        ("detector", settings.detector),
+        ("detector", settings.model_choice.detector),
         ("backbone", f"{param.backbone}, levels {', '.join(map(str, param.levels))}"),
         ("embedding", f"{model.network.embedding.projection.shape[1]} dimensions"),
         ("model input", _size(model)),

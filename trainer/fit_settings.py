@@ -11,9 +11,8 @@ from pydantic_settings import CliImplicitFlag
 
 from inspector.anomaly.preprocess_param import DomainHandling, NormalizationType
 from trainer.option_syntax import parse_augmentation, parse_domain, parse_score_rule
+from trainer.quality import DEFAULT_QUALITY, QUALITIES, BackboneName, DetectorName, ModelChoice, Quality
 
-DetectorName = Literal["padim", "patchcore", "student"]
-BackboneName = Literal["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
 GroupBy = Literal["none", "group", "time_window"]
 ThresholdMethod = Literal["ok_only", "halcon", "halcon_corrected"]
 ThresholdRule = Literal["auto", "order_statistic", "tail_model"]
@@ -134,8 +133,15 @@ class ModelSettings(Group):
 
     title: ClassVar[str] = "model"
 
-    detector: DetectorName = Field("padim", description="a Gaussian for each position, a memory bank, or a student")
-    backbone: BackboneName = Field("efficientnet_lite0", description="the frozen network; larger ones are slower")
+    quality: Quality = Field(
+        DEFAULT_QUALITY, description="detector and backbone, as measured: the fastest, a compromise, the most accurate"
+    )
+    detector: DetectorName | None = Field(
+        None, description="instead of the quality's: a Gaussian for each position, a memory bank, or a student"
+    )
+    backbone: BackboneName | None = Field(
+        None, description="instead of the quality's, or efficientnet_lite0 with --detector; larger ones are slower"
+    )
     width: Side | None = Field(None, description="model input, a multiple of 32; chosen from the images by default")
     height: Side | None = Field(None, description="as width, and given together with it")
     complexity: int | None = Field(None, ge=1, le=256, description="width of the student (15)")
@@ -153,10 +159,21 @@ class ModelSettings(Group):
     def _is_consistent(self) -> Self:
         if (self.width is None) != (self.height is None):
             raise ValueError("--width and --height go together")
+        if self.detector is not None and "quality" in self.model_fields_set:
+            raise ValueError("--quality chooses the detector; give it or --detector, not both")
+        chosen = self.model_choice.detector
         for name, owners in _OWNERS.items():
-            if getattr(self, name, None) is not None and self.detector not in owners:
-                raise ValueError(f"{_option(name)} is a setting of {' and '.join(owners)}, not of {self.detector}")
+            if getattr(self, name, None) is not None and chosen not in owners:
+                raise ValueError(f"{_option(name)} is a setting of {' and '.join(owners)}, not of {chosen}")
         return self
+
+    @property
+    def model_choice(self) -> ModelChoice:
+        """Detector and backbone: those given, else those of the quality."""
+        if self.detector is not None:
+            return ModelChoice(self.detector, self.backbone or "efficientnet_lite0")
+        choice = QUALITIES[self.quality]
+        return ModelChoice(choice.detector, self.backbone or choice.backbone)
 
 
 class PreprocessSettings(Group):

@@ -97,12 +97,11 @@ def initial_model(settings: FitSettings, geometry: ImageGeometry) -> InitialMode
     Raises:
         ParameterError: The domain reaches outside the pictures, or the file of preprocessing parameters cannot be read.
     """
-    model = read_dl_model(f"initial_dl_anomaly_{settings.detector}")
+    detector, backbone = settings.model_choice
+    model = read_dl_model(f"initial_dl_anomaly_{detector}")
     if not isinstance(model, InitialModel):
-        raise SettingsError(
-            f"a file named initial_dl_anomaly_{settings.detector} hides the model of that name; move it"
-        )
-    wanted: dict[str, object] = {"backbone": settings.backbone}
+        raise SettingsError(f"a file named initial_dl_anomaly_{detector} hides the model of that name; move it")
+    wanted: dict[str, object] = {"backbone": backbone}
     if settings.preprocess_param is not None:
         param = read_dl_preprocess_param(settings.preprocess_param)
         names = ("image_width", "image_height", "image_num_channels", "image_range_min", "image_range_max")

@@ -124,7 +124,7 @@ def _toml(value: object) -> str:
 
 def fit_command(camera: DemoCamera, bundle: Path) -> list[str]:
     """Learn from the camera's ok images, with default settings."""
-    return ["trainer", "fit", "--images", str(camera.images), "--out", str(bundle), "--json"]
+    return ["trainer", "fit", "--images", str(camera.images), "--out", str(bundle), "--quality", "fast", "--json"]
 
 
 def apply_command(camera: DemoCamera, bundle: Path, pictures: Path) -> list[str]:

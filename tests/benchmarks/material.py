@@ -60,7 +60,19 @@ def train(folder: Path) -> Path:
     """Train a model with the shipped settings on `folder / train`; return its bundle."""
     bundle = folder / "bundle"
     size = ["--width", str(INPUT_WIDTH), "--height", str(INPUT_HEIGHT)]
-    command = [sys.executable, "-m", "trainer", "fit", "--images", str(folder / "train"), "--out", str(bundle), *size]
+    command = [
+        sys.executable,
+        "-m",
+        "trainer",
+        "fit",
+        "--quality",
+        "fast",
+        "--images",
+        str(folder / "train"),
+        "--out",
+        str(bundle),
+        *size,
+    ]
     done = subprocess.run([*command, "--json"], cwd=CHECKOUT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"trainer fit ended with {done.returncode}:\n{done.stderr[-4000:]}")

@@ -84,9 +84,11 @@ def test_the_commands_are_understood_by_those_who_take_them(config: Path, monkey
     assert taken == ["_run", "_replay", "_results", "_topics"]
 
 
-def test_the_trainer_understands_its_commands_and_fits_with_default_settings(tmp_path: Path) -> None:
+def test_the_trainer_understands_its_commands_and_fits_with_default_settings_but_for_the_quality(
+    tmp_path: Path,
+) -> None:
     fit = parse_settings(fit_command(CAMERAS[0], tmp_path / "b")[1:])
-    assert fit == FitSettings(images=CAMERAS[0].images, out=tmp_path / "b", json_output=True)
+    assert fit == FitSettings(images=CAMERAS[0].images, out=tmp_path / "b", quality="fast", json_output=True)
 
     apply = parse_settings(apply_command(CAMERAS[0], tmp_path / "b", tmp_path / "p")[1:])
     assert isinstance(apply, ApplySettings)

@@ -15,7 +15,7 @@ def test_defaults_of_fit() -> None:
     settings = parse_settings(FIT)
     assert isinstance(settings, FitSettings)
     assert (settings.image_dirs, settings.out) == ((Path("in"),), Path("bundle"))
-    assert (settings.detector, settings.seed, settings.max_false_rejects) == ("padim", 0, 0.05)
+    assert (settings.detector, settings.backbone, settings.seed, settings.max_false_rejects) == (None, None, 0, 0.05)
     assert (settings.width, settings.height, settings.coreset, settings.max_train) == (None, None, None, None)
     assert not any((settings.json_output, settings.overwrite, settings.all_ok))
 

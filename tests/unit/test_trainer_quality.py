@@ -1,0 +1,54 @@
+"""What `--quality` stands for: the models that the table of `make bench-accuracy` chose, and how an option overrides them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from inspector.anomaly import backbone
+from inspector.anomaly.detectors import base
+from trainer import quality
+from trainer.config import parse_settings
+from trainer.errors import SettingsError
+from trainer.fit_settings import FitSettings
+from trainer.quality import DEFAULT_QUALITY, QUALITIES, ModelChoice
+
+TABLE = Path(__file__).parents[1] / "benchmarks" / "results" / "accuracy.md"
+
+
+def chosen(*options: str) -> ModelChoice:
+    settings = parse_settings(["fit", "--images", "images", "--out", "out", *options])
+    assert isinstance(settings, FitSettings)
+    return settings.model_choice
+
+
+@pytest.mark.parametrize("name", QUALITIES)
+def test_a_quality_is_what_the_table_chose(name: quality.Quality) -> None:
+    row = re.search(rf"^\| `{name}` \| [^|]+ \| (\w+) · (lite\d) \|", TABLE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert row is not None
+    assert QUALITIES[name] == ModelChoice(row[1], f"efficientnet_{row[2]}")  # type: ignore[arg-type]
+
+
+def test_names_are_those_of_the_anomaly_domain() -> None:
+    assert set(get_args(quality.DetectorName)) == set(get_args(base.DetectorName))
+    assert set(get_args(quality.BackboneName)) == set(get_args(backbone.BackboneName))
+
+
+def test_the_default_is_a_quality_and_options_override_it() -> None:
+    assert chosen() == QUALITIES[DEFAULT_QUALITY]
+    assert chosen("--quality", "fast") == QUALITIES["fast"]
+    assert chosen("--detector", "patchcore") == ModelChoice("patchcore", "efficientnet_lite0")
+    assert chosen("--quality", "fast", "--backbone", "efficientnet_lite2") == ModelChoice("padim", "efficientnet_lite2")
+
+
+def test_quality_and_detector_contradict_each_other() -> None:
+    with pytest.raises(SettingsError, match="--quality chooses the detector; give it or --detector, not both"):
+        chosen("--quality", "best", "--detector", "padim")
+
+
+def test_an_option_of_another_detector_than_the_qualitys_is_refused() -> None:
+    with pytest.raises(SettingsError, match="--coreset is a setting of patchcore, not of padim"):
+        chosen("--quality", "fast", "--coreset", "10")
