@@ -148,9 +148,12 @@ def train_param(settings: FitSettings, model: InitialModel) -> DLTrainParam:
 
 
 def threshold_param(settings: FitSettings) -> ThresholdParam:
-    """How the thresholds are found."""
+    """How the thresholds are found: never by ok test images, not even with HALCON's methods."""
     return ThresholdParam(
-        method=settings.threshold_method, rule=settings.threshold_rule, max_false_rejects=settings.max_false_rejects
+        method=settings.threshold_method,
+        rule=settings.threshold_rule,
+        max_false_rejects=settings.max_false_rejects,
+        image_split="validation",
     )
 
 

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
 
-from trainer.config import ApplySettings, FitSettings, parse_settings
+from inspector.anomaly.backbone import BackboneName
+from inspector.anomaly.detectors.base import DetectorName
+from trainer import fit_settings
+from trainer.config import ApplySettings, FitSettings, ShowSettings, WorkflowSettings, parse_settings
 from trainer.errors import SettingsError
+from trainer.groups import GroupBy
+from trainer.threshold_estimate import OkOnlyParam
+from trainer.thresholds import ThresholdMethod
 
 FIT = ["fit", "--images", "in", "--out", "bundle"]
 
@@ -42,6 +49,90 @@ def test_every_option_of_fit_arrives() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("--images a --images b", {"images": (Path("a"), Path("b"))}),
+        ("--images a,b", {"images": (Path("a,b"),)}),
+        ("--images=a,b", {"images": (Path("a,b"),)}),
+        ("--images a --group-pattern (x)", {"group_pattern": "(x)"}),
+        ("--manifest m.csv", {"manifest": Path("m.csv"), "images": ()}),
+        ("--archive r --line l --camera c", {"archive": Path("r"), "line": "l", "camera": "c"}),
+        (
+            "--images a --training-percent 60 --validation-percent 20",
+            {"training_percent": 60, "validation_percent": 20},
+        ),
+        ("--images a --group-by time_window --time-window-minutes 5", {"time_window_minutes": 5}),
+        ("--images a --overwrite-split", {"overwrite_split": True}),
+        ("--images a --detector student --complexity 8 --max-num-epochs 3", {"complexity": 8, "max_num_epochs": 3}),
+        ("--images a --detector student --checkpoint c --error-threshold 0.1", {"checkpoint": Path("c")}),
+        ("--images a --detector patchcore --domain-ratio 0.5", {"domain_ratio": 0.5}),
+        ("--images a --regularization-noise 0.1", {"regularization_noise": 0.1}),
+        ("--images a --backbone efficientnet_lite2", {"backbone": "efficientnet_lite2"}),
+        ("--images a --domain 1,2,3,4 --domain-handling keep_domain", {"domain": "1,2,3,4"}),
+        ("--images a --normalization-type none", {"normalization_type": "none"}),
+        ("--images a --preprocess-param p.json --cache c", {"preprocess_param": Path("p.json"), "cache": Path("c")}),
+        ("--images a --augment flip-vertical,copies=2", {"augment": "flip-vertical,copies=2"}),
+        ("--images a --score-rule std:2", {"score_rule": "std:2"}),
+        ("--images a --threshold-method halcon", {"threshold_method": "halcon"}),
+        ("--images a --threshold-rule tail_model", {"threshold_rule": "tail_model"}),
+    ],
+)
+def test_options_of_the_procedures_arrive(options: str, expected: dict[str, Any]) -> None:
+    settings = parse_settings(["fit", "--out", "x", *options.split()])
+    assert {name: getattr(settings, name) for name in expected} == expected
+
+
+def test_times_of_the_archive_have_their_zone() -> None:
+    archive = ["fit", "--out", "x", "--archive", "r", "--line", "l", "--camera", "c"]
+    settings = parse_settings([*archive, "--from", "2026-01-01T00:00:00Z", "--to", "2026-01-02T00:00:00+01:00"])
+    assert isinstance(settings, FitSettings)
+    assert settings.captured_from is not None
+    assert settings.captured_to is not None
+    assert (settings.captured_to - settings.captured_from).total_seconds() == 23 * 3600
+    with pytest.raises(SettingsError, match="--from: give the time with its zone"):
+        parse_settings([*archive, "--from", "2026-01-01T00:00:00"])
+
+
+def test_show_and_workflow_have_the_sources_too() -> None:
+    shown = parse_settings(["show", "bundle", "--manifest", "m.csv", "--out", "p"])
+    assert isinstance(shown, ShowSettings)
+    assert (shown.bundle, shown.manifest, shown.out) == (Path("bundle"), Path("m.csv"), Path("p"))
+    run = parse_settings(["workflow", "--images", "a", "--out", "o", "--detector", "student", "--max-num-epochs", "2"])
+    assert isinstance(run, WorkflowSettings)
+    assert (run.image_dirs, run.detector, run.max_num_epochs) == ((Path("a"),), "student", 2)
+
+
+def test_a_folder_in_the_environment_needs_no_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAINER_FIT__IMAGES", "folder")
+    settings = parse_settings(["fit", "--out", "x"])
+    assert isinstance(settings, FitSettings)
+    assert settings.image_dirs == (Path("folder"),)
+
+
+def test_the_choices_are_those_of_the_procedures() -> None:
+    """Repeated there, so that checking arguments loads no torch."""
+    assert set(get_args(fit_settings.DetectorName)) == set(get_args(DetectorName))
+    assert get_args(fit_settings.BackboneName) == get_args(BackboneName)
+    assert get_args(fit_settings.GroupBy) == get_args(GroupBy)
+    assert get_args(fit_settings.ThresholdMethod) == get_args(ThresholdMethod)
+    assert get_args(fit_settings.ThresholdRule) == get_args(OkOnlyParam.model_fields["rule"].annotation)
+
+
+def test_help_shows_the_options_in_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        parse_settings(["fit", "--help"])
+    assert caught.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("usage: trainer fit --out PATH [options]\n")
+    places = [shown.index(f"\n{title}:\n") for title in ("split", "model", "preprocessing", "training", "thresholds")]
+    assert places == sorted(places)
+    assert shown.index("images: give one of") < shown.index("--manifest PATH") < places[0]
+    assert places[1] < shown.index("--detector {padim,patchcore,student}") < places[2]
+    assert "None" not in shown
+    assert "tuple" not in shown
+
+
 def test_apply_takes_several_images() -> None:
     settings = parse_settings(["apply", "bundle", "a.png", "folder", "--pictures", "out", "--json"])
     assert isinstance(settings, ApplySettings)
@@ -74,12 +165,50 @@ def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatc
         ("--detector svm", ["--detector", "patchcore"]),
         ("--detector padim --coreset 9", ["--coreset is a setting of patchcore"]),
         ("--seed x --coreset y", ["--seed", "--coreset"]),
+        ("--manifest m.csv", ["give one of --images, --manifest and --archive, got --images and --manifest"]),
+        ("--line l", ["--line can be given with --archive only"]),
+        ("--training-percent 101", ["--training-percent", "100"]),
+        ("--training-percent 60 --validation-percent 50", ["sum to more than 100"]),
+        ("--group-by time_window", ["--group-by time_window and --time-window-minutes go together"]),
+        ("--time-window-minutes 3", ["go together"]),
+        ("--backbone resnet", ["--backbone", "efficientnet_lite0"]),
+        ("--complexity 3", ["--complexity is a setting of student, not of padim"]),
+        ("--max-num-epochs 3", ["--max-num-epochs is a setting of student"]),
+        ("--detector patchcore --error-threshold 0.1", ["--error-threshold is a setting of student"]),
+        ("--domain-ratio 0.5", ["--domain-ratio is a setting of student and patchcore, not of padim"]),
+        ("--detector patchcore --regularization-noise 1", ["--regularization-noise is a setting of student and padim"]),
+        ("--checkpoint c", ["--checkpoint is a setting of student"]),
+        ("--detector student --error-threshold 2", ["--error-threshold", "less than or equal to 1"]),
+        ("--detector student --domain-ratio 0", ["--domain-ratio", "greater than 0"]),
+        ("--domain 1,2", ["--domain", "x,y,width,height"]),
+        ("--domain 1,2,3,4 --domain-handling full_domain", ["full_domain does not go with --domain"]),
+        ("--domain-handling crop_domain", ["crop_domain does not go without --domain"]),
+        ("--preprocess-param p --width 64 --height 64", ["--preprocess-param says --width, --height already"]),
+        ("--preprocess-param p --domain 1,2,3,4", ["--preprocess-param says --domain already"]),
+        ("--score-rule best", ["--score-rule", "top-k:SHARE"]),
+        ("--augment zoom=2", ["--augment", "'zoom=2' is no part"]),
+        ("--threshold-method mine", ["--threshold-method", "halcon"]),
+        ("--threshold-method halcon --threshold-rule tail_model", ["--threshold-rule is a setting of ok_only"]),
     ],
 )
 def test_bad_values_are_named(options: str, parts: list[str]) -> None:
     with pytest.raises(SettingsError) as caught:
         parse_settings([*FIT, *options.split()])
     assert all(part in str(caught.value) for part in parts), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["fit", "--out", "x"], "give one of --images, --manifest and --archive, got none"),
+        (["fit", "--out", "x", "--archive", "r", "--line", "l"], "--archive needs --line and --camera"),
+        (["fit", "--out", "x", "--manifest", "m", "--all-ok"], "--all-ok can be given with --images only"),
+        (["show", "b", "--out", "x"], "give one of --images"),
+    ],
+)
+def test_a_source_that_is_not_whole_is_refused(arguments: list[str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        parse_settings(arguments)
 
 
 @pytest.mark.parametrize("arguments", [["fit"], [*FIT, "--sede", "1"], ["train"], ["apply", "bundle"]])

