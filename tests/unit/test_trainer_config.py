@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from inspector.anomaly.backbone import BackboneName
 from inspector.anomaly.detectors.base import DetectorName
-from trainer import fit_settings
+from trainer import fit_settings, quality
 from trainer.config import ApplySettings, FitSettings, ShowSettings, WorkflowSettings, parse_settings
 from trainer.errors import SettingsError
 from trainer.groups import GroupBy
@@ -112,8 +112,8 @@ def test_a_folder_in_the_environment_needs_no_brackets(monkeypatch: pytest.Monke
 
 def test_the_choices_are_those_of_the_procedures() -> None:
     """Repeated there, so that checking arguments loads no torch."""
-    assert set(get_args(fit_settings.DetectorName)) == set(get_args(DetectorName))
-    assert get_args(fit_settings.BackboneName) == get_args(BackboneName)
+    assert set(get_args(quality.DetectorName)) == set(get_args(DetectorName))
+    assert get_args(quality.BackboneName) == get_args(BackboneName)
     assert get_args(fit_settings.GroupBy) == get_args(GroupBy)
     assert get_args(fit_settings.ThresholdMethod) == get_args(ThresholdMethod)
     assert get_args(fit_settings.ThresholdRule) == get_args(OkOnlyParam.model_fields["rule"].annotation)

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
-from inspector.anomaly import backbone
-from inspector.anomaly.detectors import base
 from trainer import quality
 from trainer.config import parse_settings
 from trainer.errors import SettingsError
@@ -30,11 +27,6 @@ def test_a_quality_is_what_the_table_chose(name: quality.Quality) -> None:
     row = re.search(rf"^\| `{name}` \| [^|]+ \| (\w+) · (lite\d) \|", TABLE.read_text(encoding="utf-8"), re.MULTILINE)
     assert row is not None
     assert QUALITIES[name] == ModelChoice(row[1], f"efficientnet_{row[2]}")  # type: ignore[arg-type]
-
-
-def test_names_are_those_of_the_anomaly_domain() -> None:
-    assert set(get_args(quality.DetectorName)) == set(get_args(base.DetectorName))
-    assert set(get_args(quality.BackboneName)) == set(get_args(backbone.BackboneName))
 
 
 def test_the_default_is_a_quality_and_options_override_it() -> None:
