@@ -11,7 +11,11 @@ import pytest
 
 from deploy.local.base import Broker, BrokerStartError
 from deploy.local.broker import running_kafka_broker
+from inspector.anomaly.tuning import tune_process
 from inspector.config import KafkaSettings, TopicSettings
+
+# Before any test imports torch, as in every command: threads that spin while they wait crawl on a busy machine.
+tune_process()
 
 # No deadlines: a busy machine is no failure. In CI the same examples every time: a red run can be repeated.
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)

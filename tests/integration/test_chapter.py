@@ -113,14 +113,14 @@ def test_evaluation_thresholds_and_inference(trained: Trained, tmp_path: Path) -
     samples = gen_dl_samples_from_images(images, image_ids=[sample.image_id for sample in chosen])
     preprocess_dl_samples(samples, param)
     results = threshold_dl_anomaly_results(model, samples, apply_dl_model(model, samples))
-    for sample, result in zip(chosen, results, strict=True):
+    for image, result in zip(images, results, strict=True):
         assert math.isfinite(result.anomaly_score)
         assert result.anomaly_image.shape == (256, 192)
         assert 0 <= float(result.anomaly_image.min()) <= float(result.anomaly_image.max()) < 1
         is_nok = result.anomaly_score >= thresholds.classification
         assert (result.anomaly_class, result.anomaly_class_id) == (("nok", 1) if is_nok else ("ok", 0))
         region = result.anomaly_region
-        assert region is None or (region.width, region.height) == (sample.width, sample.height)
+        assert region is None or (region.height, region.width) == image.shape[:2]
     by_procedure = dict(zip(evaluation.image_ids, evaluation.anomaly_scores, strict=True))
     again = np.array([result.anomaly_score for result in results])
     # The evaluation read the files itself: inference sees the same pixels, so it says the same.
