@@ -14,7 +14,9 @@ from deploy.local.broker import running_kafka_broker
 from inspector.anomaly.tuning import tune_process
 from inspector.config import KafkaSettings, TopicSettings
 
-# Before any test imports torch, as in every command: threads that spin while they wait crawl on a busy machine.
+# Before any test imports torch. One thread: for tests' small pictures threads cost more than they bring, and several times as
+# much on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 tune_process()
 
 # No deadlines: a busy machine is no failure. In CI the same examples every time: a red run can be repeated.

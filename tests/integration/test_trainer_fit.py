@@ -348,11 +348,20 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("images", [SHIPPED / "aws_alien", SHARED / "elpv_mono"], ids=lambda path: path.name)
-def test_default_settings_on_real_images(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("images", "options"),
+    [
+        (SHIPPED / "aws_alien", ("--quality", "fast")),
+        (SHARED / "elpv_mono", ("--quality", "fast", "--max-train", "60")),
+        (SHARED / "elpv_mono", ("--max-train", "60", "--max-num-epochs", "10")),
+    ],
+    ids=["aws_alien fast", "elpv_mono fast", "elpv_mono default"],
+)
+def test_real_images(
+    images: Path, options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     if not images.is_dir():
         pytest.skip(f"the development images {images} are not here")
-    options = ["--max-train", "60"] if images.name == "elpv_mono" else []
     assert run(["fit", "--images", str(images), "--out", str(tmp_path / "out"), "--json", *options]) == 0
     said = answer(capsys)
     # Loose on purpose: a break of the way is to be noticed here, not a change of the method.

@@ -105,9 +105,4 @@ def plan(piece: Piece) -> list[Cell]:
             for name in SETS
             for seed in SEEDS
         ]
-    larger = [
-        variant
-        for variant in ablations()
-        if variant == Variant(detector=variant.detector, short_side=variant.short_side)
-    ]
-    return [Cell(piece=piece, set=name, variant=variant) for variant in (*defaults, *larger) for name in SETS]
+    return [Cell(piece=piece, set=name, variant=variant) for variant in defaults for name in SETS]

@@ -41,7 +41,7 @@ def markdown(store: Mapping[str, Any]) -> str:
         *(_per_set(main, figure) for figure in _SHOWN),
         _costs(timing),
         _changes(main, ablation),
-        _choices(main, ablation, timing),
+        _choices(main, timing),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -145,10 +145,8 @@ def _changes(main: Rows, ablation: Rows) -> str:
     return "## One factor at a time\n\n" + text + "\n\n" + _table(["model", *_SHOWN.values()], rows)
 
 
-def _choices(main: Rows, ablation: Rows, timing: Rows) -> str:
+def _choices(main: Rows, timing: Rows) -> str:
     merits = {variant.name: _merits(by_set) for variant, by_set in main.items()}
-    # Sizes of the ablation are candidates too, where their cost was timed.
-    merits |= {variant.name: _merits(by_set) for variant, by_set in ablation.items() if variant in timing}
     costs = {variant.name: 1 / speed for variant, by_set in timing.items() if (speed := _mean(by_set, "frames_per_s"))}
     chosen = choose(merits, costs)
     if not chosen:
