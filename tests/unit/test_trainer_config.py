@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from inspector.anomaly.backbone import BackboneName
 from inspector.anomaly.detectors.base import DetectorName
-from trainer import fit_settings, quality
+from trainer import fit_settings
 from trainer.config import ApplySettings, FitSettings, ShowSettings, WorkflowSettings, parse_settings
 from trainer.errors import SettingsError
 from trainer.groups import GroupBy
@@ -110,10 +110,17 @@ def test_a_folder_in_the_environment_needs_no_brackets(monkeypatch: pytest.Monke
     assert settings.image_dirs == (Path("folder"),)
 
 
+def choices(name: str) -> set[object]:
+    """What an option may be, also where it need not be given."""
+    annotation = FitSettings.model_fields[name].annotation
+    parts = [get_args(part) or (part,) for part in get_args(annotation)]
+    return {choice for part in parts for choice in part} - {type(None)}
+
+
 def test_the_choices_are_those_of_the_procedures() -> None:
     """Repeated there, so that checking arguments loads no torch."""
-    assert set(get_args(quality.DetectorName)) == set(get_args(DetectorName))
-    assert get_args(quality.BackboneName) == get_args(BackboneName)
+    assert choices("detector") == set(get_args(DetectorName))
+    assert choices("backbone") == set(get_args(BackboneName))
     assert get_args(fit_settings.GroupBy) == get_args(GroupBy)
     assert get_args(fit_settings.ThresholdMethod) == get_args(ThresholdMethod)
     assert get_args(fit_settings.ThresholdRule) == get_args(OkOnlyParam.model_fields["rule"].annotation)
@@ -172,12 +179,12 @@ def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatc
         ("--group-by time_window", ["--group-by time_window and --time-window-minutes go together"]),
         ("--time-window-minutes 3", ["go together"]),
         ("--backbone resnet", ["--backbone", "efficientnet_lite0"]),
-        ("--complexity 3", ["--complexity is a setting of student, not of padim"]),
-        ("--max-num-epochs 3", ["--max-num-epochs is a setting of student"]),
+        ("--detector padim --complexity 3", ["--complexity is a setting of student, not of padim"]),
+        ("--detector padim --max-num-epochs 3", ["--max-num-epochs is a setting of student"]),
         ("--detector patchcore --error-threshold 0.1", ["--error-threshold is a setting of student"]),
-        ("--domain-ratio 0.5", ["--domain-ratio is a setting of student and patchcore, not of padim"]),
+        ("--detector padim --domain-ratio 0.5", ["--domain-ratio is a setting of student and patchcore, not of padim"]),
         ("--detector patchcore --regularization-noise 1", ["--regularization-noise is a setting of student and padim"]),
-        ("--checkpoint c", ["--checkpoint is a setting of student"]),
+        ("--detector padim --checkpoint c", ["--checkpoint is a setting of student"]),
         ("--detector student --error-threshold 2", ["--error-threshold", "less than or equal to 1"]),
         ("--detector student --domain-ratio 0", ["--domain-ratio", "greater than 0"]),
         ("--domain 1,2", ["--domain", "x,y,width,height"]),

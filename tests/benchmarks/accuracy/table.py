@@ -141,7 +141,8 @@ def _changes(main: Rows, ablation: Rows) -> str:
             change = "" if found is None or before is None else f" ({found - before:+.3f})"
             cells.append(_number(found) + change)
         rows.append([variant.name, *cells])
-    text = "Seed 0. In brackets the difference to the same detector's default at that seed; means over the sets."
+    sets = ", ".join(name for name in SETS if any(name in by_set for by_set in ablation.values()))
+    text = f"Measured on {sets}; seed 0. In brackets the difference to the same detector's default on these sets at that seed."
     return "## One factor at a time\n\n" + text + "\n\n" + _table(["model", *_SHOWN.values()], rows)
 
 
