@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-import torch
 from torch import Tensor
 
 from inspector.anomaly.bundle import DETECTORS
@@ -18,11 +17,10 @@ from inspector.anomaly.domain_score import domain_mask
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model import FeatureNetwork
 from inspector.anomaly.model_param import DLModelParam
-from inspector.anomaly.samples import model_input
 from inspector.anomaly.types import DLPreprocessParam, DLSample, ImageGeometry
 from trainer.augment import Augmentation, augment
 from trainer.feature_store import DEFAULT_LIMIT_BYTES, FeatureStore
-from trainer.features import build_network
+from trainer.features import batch_features, build_network
 from trainer.progress import StageProgress
 from trainer.train_param import DLTrainParam
 from trainer.training_images import TrainingImages
@@ -86,7 +84,6 @@ class TrainingFeatures:
 
 def embed_training_images(
     images: TrainingImages,
-    preprocess_param: DLPreprocessParam,
     param: DLModelParam,
     train_param: DLTrainParam,
     *,
@@ -96,8 +93,7 @@ def embed_training_images(
     """Build the feature network and embed every image and its copies once.
 
     Args:
-        images: What to learn from.
-        preprocess_param: Stored with the model.
+        images: What to learn from, and how it is preprocessed.
         param: Of the model to be trained.
         train_param: Seed and augmentation.
         progress: Told of each batch, as stage "features".
@@ -112,7 +108,7 @@ def embed_training_images(
     started = time.perf_counter()
     network = build_network(
         images.items,
-        preprocess_param,
+        images.preprocess_param,
         backbone=param.backbone,
         levels=param.levels,
         grid_level=param.grid_level,
@@ -129,13 +125,13 @@ def embed_training_images(
         # With copies the pictures are needed, which a cache does not hold.
         for batch in images.batches(param.batch_size, is_picture_needed=augmentation is not None):
             for chunk in _chunks(batch, augmentation, train_param.seed, done, param.batch_size):
-                store.append(_embed(network, chunk).cpu())
+                store.append(network.embedding(batch_features(network, chunk)).cpu())
             done += len(batch)
             progress("features", done, len(images))
     except BaseException:
         store.close()
         raise
-    digest = _digest(images, preprocess_param, param, train_param)
+    digest = _digest(images, param, train_param)
     return TrainingFeatures(network, store, copies, images.geometry, digest, time.perf_counter() - started)
 
 
@@ -161,17 +157,8 @@ def _chunks(
         yield every[start : start + size]
 
 
-@torch.inference_mode()
-def _embed(network: FeatureNetwork, batch: Sequence[DLSample]) -> Tensor:
-    if all(sample.preprocessed is None for sample in batch):
-        return network.embed([sample.image for sample in batch])
-    return network.embed_preprocessed(model_input(batch, network.preprocess_param, network.runtime.device))
-
-
-def _digest(
-    images: TrainingImages, preprocess_param: DLPreprocessParam, param: DLModelParam, train_param: DLTrainParam
-) -> str:
+def _digest(images: TrainingImages, param: DLModelParam, train_param: DLTrainParam) -> str:
     network = param.model_dump(mode="json", include={"detector", "backbone", "levels", "grid_level", "embedding_dims"})
     augmentation = None if train_param.augmentation is None else train_param.augmentation.model_dump(mode="json")
-    document = [images.digest, preprocess_param.digest, network, train_param.seed, augmentation]
+    document = [images.digest, images.preprocess_param.digest, network, train_param.seed, augmentation]
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

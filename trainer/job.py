@@ -134,7 +134,7 @@ def _train(
 ) -> tuple[DLTrainResult, CalibrationScores | None]:
     """The trained model, and scores of its training images by models of the other folds, on the same features."""
     images = dataset_images(split.dataset, param, split.train)
-    with embed_training_images(images, param, untrained.param, training, progress=progress) as features:
+    with embed_training_images(images, untrained.param, training, progress=progress) as features:
         result = train_dl_model(
             split.dataset, untrained, training, features=features, progress=progress, checkpoint=settings.checkpoint
         )
@@ -178,7 +178,7 @@ def _calibration(
         false_reject_bound=bound,
         confidence=param.confidence,
         max_false_rejects=param.max_false_rejects,
-        folds=max(split.folds, default=-1) + 1,
+        folds=split.num_folds,
         explanation=explanation,
     )
 

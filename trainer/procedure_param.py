@@ -5,14 +5,13 @@ from __future__ import annotations
 from inspector.anomaly.bundle import read_dl_model
 from inspector.anomaly.domain import ImageDomain
 from inspector.anomaly.model_access import set_dl_model_param
-from inspector.anomaly.model_param import InitialModel
+from inspector.anomaly.model_param import INITIAL_MODEL_NAMES, InitialModel
 from inspector.anomaly.preprocess_file import read_dl_preprocess_param
 from inspector.anomaly.preprocess_param import create_dl_preprocess_param_from_model
 from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.types import DLPreprocessParam, ImageGeometry
 from trainer.archive import read_dl_dataset_archive
 from trainer.dataset import DLDataset, read_dl_dataset_anomaly
-from trainer.errors import SettingsError
 from trainer.features import default_input_size
 from trainer.fit_settings import FitSettings, PreprocessSettings, SourceSettings, SplitSettings
 from trainer.folders import DatasetParam
@@ -98,9 +97,7 @@ def initial_model(settings: FitSettings, geometry: ImageGeometry) -> InitialMode
         ParameterError: The domain reaches outside the pictures, or the file of preprocessing parameters cannot be read.
     """
     detector, backbone = settings.model_choice
-    model = read_dl_model(f"initial_dl_anomaly_{detector}")
-    if not isinstance(model, InitialModel):
-        raise SettingsError(f"a file named initial_dl_anomaly_{detector} hides the model of that name; move it")
+    model = read_dl_model(INITIAL_MODEL_NAMES[detector])
     wanted: dict[str, object] = {"backbone": backbone}
     if settings.preprocess_param is not None:
         param = read_dl_preprocess_param(settings.preprocess_param)

@@ -145,9 +145,7 @@ def _train_on(
     progress: StageProgress,
     checkpoint: Path | None,
 ) -> DLTrainResult:
-    with embed_training_images(
-        images, images.preprocess_param, model.param, train_param, progress=progress
-    ) as features:
+    with embed_training_images(images, model.param, train_param, progress=progress) as features:
         return _train(features, model, train_param, progress, checkpoint)
 
 

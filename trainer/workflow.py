@@ -18,7 +18,7 @@ from inspector.anomaly.bundle import read_dl_model, write_dl_model
 from inspector.anomaly.image import decode_image
 from inspector.anomaly.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.model_access import get_dl_model_param, set_dl_model_param
-from inspector.anomaly.model_param import InitialModel
+from inspector.anomaly.model_param import INITIAL_MODEL_NAMES, InitialModel
 from inspector.anomaly.preprocess_file import read_dl_preprocess_param, write_dl_preprocess_param
 from inspector.anomaly.preprocess_param import create_dl_preprocess_param_from_model
 from inspector.anomaly.samples import gen_dl_samples_from_images, preprocess_dl_samples
@@ -26,7 +26,7 @@ from inspector.anomaly.threshold import threshold_dl_anomaly_results
 from trainer.calibrate import apply_thresholds
 from trainer.config import WorkflowSettings
 from trainer.dataset import READ_LIMITS, DLDataset, DLDatasetSample, trained_geometry
-from trainer.errors import OutputError, SettingsError
+from trainer.errors import OutputError
 from trainer.eval_param import GenParamEval
 from trainer.evaluate import evaluate_dl_model
 from trainer.features import default_input_size
@@ -103,11 +103,7 @@ def _divided(settings: WorkflowSettings, say: Say, progress: StageProgress) -> D
 
 
 def _initial(settings: WorkflowSettings, dataset: DLDataset, say: Say) -> InitialModel:
-    model = read_dl_model(f"initial_dl_anomaly_{settings.detector}")
-    if not isinstance(model, InitialModel):
-        raise SettingsError(
-            f"a file named initial_dl_anomaly_{settings.detector} hides the model of that name; move it"
-        )
+    model = read_dl_model(INITIAL_MODEL_NAMES[settings.detector])
     say("read_dl_model", f"the initial model of detector {settings.detector}: parameters, and nothing learnt yet")
     width, height = default_input_size(trained_geometry(dataset.samples))
     set_dl_model_param(model, "image_width", width)

@@ -18,12 +18,17 @@ from inspector.anomaly.types import MAX_INPUT_SIZE, SIZE_STEP, Parameters
 
 InitialModelName = Literal["initial_dl_anomaly_padim", "initial_dl_anomaly_patchcore", "initial_dl_anomaly_student"]
 
-INITIAL_MODELS: Final[Mapping[str, DetectorName]] = MappingProxyType(
+INITIAL_MODEL_NAMES: Final[Mapping[DetectorName, InitialModelName]] = MappingProxyType(
     {
-        "initial_dl_anomaly_padim": "padim",
-        "initial_dl_anomaly_patchcore": "patchcore",
-        "initial_dl_anomaly_student": "student",
+        "padim": "initial_dl_anomaly_padim",
+        "patchcore": "initial_dl_anomaly_patchcore",
+        "student": "initial_dl_anomaly_student",
     }
+)
+"""The initial model that is to become each detector."""
+
+INITIAL_MODELS: Final[Mapping[str, DetectorName]] = MappingProxyType(
+    {name: detector for detector, name in INITIAL_MODEL_NAMES.items()}
 )
 """Which detector each initial model is to become."""
 

@@ -42,7 +42,7 @@ def real_scores(request: pytest.FixtureRequest) -> NDArray[np.float64]:
     train_param = create_dl_train_param(model, seed=0)
     samples = [sample for batch in read_samples(paths, preprocess_param) for sample in batch]
     images, scale = sample_images(samples, preprocess_param), ScoreScale(s=1.0)
-    with embed_training_images(images, preprocess_param, model.param, train_param, progress=ignore) as features:
+    with embed_training_images(images, model.param, train_param, progress=ignore) as features:
         folds = [i % 5 for i in range(len(paths))]
         unseen = out_of_fold_scores(features, folds, model.param, train_param, scale=scale, progress=ignore)
     return np.array([scale.to_distance(score) for score in unseen.ok])

@@ -226,7 +226,7 @@ def features_of(
     **options: Any,
 ) -> TrainingFeatures:
     images = sample_images(given, preprocess_param)
-    return embed_training_images(images, preprocess_param, model.param, train_param, progress=ignore, **options)
+    return embed_training_images(images, model.param, train_param, progress=ignore, **options)
 
 
 @pytest.mark.parametrize("detector", DETECTORS)
