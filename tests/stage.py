@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from inspector.anomaly.types import Thresholds
 from inspector.clock import Clock
@@ -21,6 +22,13 @@ from tests.frames import camera_frame, record_of
 CAMERAS = ("a", "b", "c", "d")
 
 
+class Held(NamedTuple):
+    """A device that stands still: `scoring` is set as soon as a batch has come to it, `gate` lets all go on."""
+
+    scoring: threading.Event
+    gate: threading.Event
+
+
 class Stage:
     """The service on one bus, with a model that scores by brightness and a clock that stands still."""
 
@@ -29,6 +37,17 @@ class Stage:
         self.clock = FakeClock()
         self.model = FakeModel(Thresholds(classification=0.5, segmentation=0.5))
         self.sent = 0
+
+    def hold_device(self) -> Held:
+        """Let the model's batches wait, each on its device thread, until `gate` is set."""
+        held = Held(threading.Event(), threading.Event())
+
+        def block(_size: int) -> None:
+            held.scoring.set()
+            held.gate.wait(60)
+
+        self.model.on_launch = block
+        return held
 
     def settings(self, **sections: Any) -> Settings:
         values: dict[str, Any] = {

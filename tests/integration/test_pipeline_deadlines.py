@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 
 from tests.buses import wait_until
 from tests.stage import Stage, by_seq
@@ -36,13 +35,7 @@ async def test_a_late_frame_behind_a_fresh_one_of_its_camera_is_answered_too(sta
 
 
 async def test_a_frame_that_waits_too_long_for_the_device_is_expired_before_it_is_scored(stage: Stage) -> None:
-    scoring, gate = threading.Event(), threading.Event()
-
-    def block(_size: int) -> None:
-        scoring.set()
-        gate.wait(60)
-
-    stage.model.on_launch = block
+    scoring, gate = stage.hold_device()
     async with stage.service() as service:
         await stage.publish("a", 1)
         await asyncio.to_thread(scoring.wait, 60)

