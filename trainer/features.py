@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from inspector.anomaly.backbone import BackboneName
-from inspector.anomaly.detectors.base import Embedding, projected_levels
+from inspector.anomaly.detectors.base import Embedding, projected_levels, to_grid
 from inspector.anomaly.errors import ImageError
 from inspector.anomaly.image import decode_image
 from inspector.anomaly.model import FeatureNetwork
@@ -130,9 +130,11 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     squares = torch.zeros(len(channels), dtype=torch.float64)
     count = 0
     for batch in read_samples(chosen, preprocess_param):
-        stacked = raw.stacked(batch_features(network, batch)).double()
-        count += stacked[..., 0].numel()
-        squares += torch.stack([part.square().sum() for part in torch.split(stacked, channels, dim=-1)]).cpu()
+        features = batch_features(network, batch)
+        grid = features[grid_level].shape[-2:]
+        on_grid = [to_grid(level, grid).double() for level in raw.projected(features)]
+        count += on_grid[0][:, 0].numel()
+        squares += torch.stack([level.square().sum() for level in on_grid]).cpu()
     if not count:
         raise DatasetError("there is no image to learn from")
     scales = (squares / count).sqrt().clamp_min(1e-12)

@@ -132,7 +132,10 @@ def _student(
         stage=stage,
         checkpoint=checkpoint,
     )
-    student = Student(network, _moved(_gaussians(features, rows, param, noise=0.0), device))
+    height, width, _ = features.store.shape
+    mask = features.mask(height, width)
+    gaussians = _moved(_gaussians(features, rows, param, noise=0.0), device)
+    student = Student(network, gaussians, None if mask is None else mask.to(device))
     return FittedDetector(student, trained.errors, resolve_epochs(train_param, len(rows)), trained.stopped_early)
 
 

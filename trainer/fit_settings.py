@@ -144,7 +144,7 @@ class ModelSettings(Group):
     )
     width: Side | None = Field(None, description="model input, a multiple of 32; chosen from the images by default")
     height: Side | None = Field(None, description="as width, and given together with it")
-    complexity: int | None = Field(None, ge=1, le=256, description="width of the student (15)")
+    complexity: int | None = Field(None, ge=1, le=256, description="width of the student (10)")
     coreset: int | None = Field(None, ge=1, le=100_000, description="patches in the memory bank of patchcore (2000)")
     score_rule: str | None = Field(None, description="a map's score: max, top-k:SHARE or std:FACTOR (top-k:0.01)")
 

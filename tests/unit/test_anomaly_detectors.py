@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inspector.anomaly.detectors import coreset
-from inspector.anomaly.detectors.base import Detector, Embedding, checked, stack_levels
+from inspector.anomaly.detectors.base import Detector, Embedding, checked, to_grid
 from inspector.anomaly.detectors.coreset import draw_candidates, greedy_coreset
 from inspector.anomaly.detectors.padim import PaDiM, fit_padim
 from inspector.anomaly.detectors.patchcore import PatchCore, fit_patchcore
@@ -385,6 +385,7 @@ PADIM = {"mean": torch.zeros(2, 3, 4), "whitening": torch.zeros(2, 3, 4, 4)}
         (PaDiM, {"mean": PADIM["mean"]}, "'whitening' is missing"),
         (PaDiM, {**PADIM, "mean": torch.full((2, 3, 4), torch.nan)}, "'mean' must be finite"),
         (PaDiM, {**PADIM, "mean": torch.zeros(3, 2, 4)}, "do not fit"),
+        (PaDiM, {**PADIM, "whitening": torch.ones(2, 3, 4, 4)}, "must be lower triangular"),
         (PaDiM, {**PADIM, "whitening": torch.zeros(2, 3, 4, 5)}, "do not fit"),
     ],
 )
@@ -403,28 +404,27 @@ def test_a_checked_tensor_is_returned_as_it_is() -> None:
 # ------------------------------------------------------------------------------------------------------------ embedding
 
 
-def test_levels_are_brought_to_one_grid_and_stacked() -> None:
-    fine, grid, coarse = torch.full((2, 3, 8, 12), 1.0), torch.full((2, 4, 4, 6), 2.0), torch.full((2, 5, 2, 3), 3.0)
-    stacked = stack_levels([fine, grid, coarse], 1)
-    assert stacked.shape == (2, 4, 6, 12)
-    expected = torch.tensor([1.0] * 3 + [2.0] * 4 + [3.0] * 5)
-    torch.testing.assert_close(stacked, expected.expand(2, 4, 6, 12))
+def test_a_coarser_level_is_interpolated_and_a_finer_one_averaged() -> None:
+    coarse = torch.arange(4.0).reshape(1, 1, 2, 2)
+    interpolated = to_grid(coarse, (4, 4))
+    assert interpolated[0, 0, 0].tolist() == pytest.approx([0.0, 0.25, 0.75, 1.0])
+    assert interpolated[0, 0, :, 0].tolist() == pytest.approx([0.0, 0.5, 1.5, 2.0])
+    assert to_grid(torch.arange(8.0).reshape(1, 1, 2, 4), (1, 2))[0, 0].tolist() == [[2.5, 4.5]]
+    assert to_grid(coarse, (2, 2)) is coarse
 
 
-def test_the_level_of_the_grid_is_stacked_untouched_and_others_interpolated() -> None:
-    grid, coarse = normal(1, 2, 4, 4), torch.arange(4.0).reshape(1, 1, 2, 2)
-    stacked = stack_levels([grid, coarse], 0)
-    assert torch.equal(stacked[..., :2], grid.permute(0, 2, 3, 1))
-    assert stacked[0, 0, :, 2].tolist() == pytest.approx([0.0, 0.25, 0.75, 1.0])
-    assert stacked[0, :, 0, 2].tolist() == pytest.approx([0.0, 0.5, 1.5, 2.0])
-
-
-def test_the_embedding_is_a_product_position_by_position() -> None:
-    features, projection = [normal(2, 3, 4, 4), normal(2, 5, 2, 2, seed=1)], normal(8, 6, seed=2)
-    found = Embedding(0, projection)(features)
-    assert found.shape == (2, 4, 4, 6)
-    expected = as_float64(stack_levels(features, 0)) @ as_float64(projection)
-    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-4, atol=1e-5)
+@pytest.mark.parametrize("grid_level", [0, 1, 2])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_the_embedding_is_the_projection_of_all_levels_on_the_grid(
+    grid_level: int, memory_format: torch.memory_format
+) -> None:
+    features = [normal(2, 3, 8, 12), normal(2, 4, 4, 6, seed=1), normal(2, 5, 2, 3, seed=2)]
+    projection = normal(12, 7, seed=3)
+    found = Embedding(grid_level, projection)([level.contiguous(memory_format=memory_format) for level in features])
+    grid = features[grid_level].shape[-2:]
+    assert found.shape == (2, *grid, 7)
+    stacked = torch.cat([to_grid(level, grid) for level in features], dim=1).permute(0, 2, 3, 1)
+    np.testing.assert_allclose(found.numpy(), as_float64(stacked) @ as_float64(projection), rtol=1e-4, atol=1e-5)
 
 
 def test_a_projection_that_does_not_fit_is_refused() -> None:

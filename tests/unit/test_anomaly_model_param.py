@@ -165,7 +165,9 @@ def test_the_defaults_are_those_that_are_documented() -> None:
     assert get_dl_model_param(model, "image_num_channels") == 3
     assert (get_dl_model_param(model, "image_range_min"), get_dl_model_param(model, "image_range_max")) == (-2, 2)
     assert get_dl_model_param(model, "standard_deviation_factor") is None
-    assert get_dl_model_param(initial("student"), "complexity") == 15
+    assert get_dl_model_param(initial("student"), "complexity") == 10
+    assert get_dl_model_param(initial("student"), "embedding_dims") == 144
+    assert get_dl_model_param(initial("padim"), "embedding_dims") == 160
 
 
 def test_levels_and_the_grid_are_checked_together() -> None:

@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from inspector.anomaly.detectors.base import Embedding, fold_levels, projected_levels
+from inspector.anomaly.detectors.base import Embedding, projected_levels
 from inspector.anomaly.detectors.padim import PaDiM, fit_padim
 from inspector.anomaly.detectors.student import Student, StudentNetwork, build_student
 from inspector.anomaly.errors import ParameterError
@@ -60,12 +61,38 @@ def test_ok_features_are_predicted_and_a_strange_spot_is_not(student: Student) -
     torch.testing.assert_close(distances[:, elsewhere], ordinary[:, elsewhere])
 
 
-def test_distance_is_the_geometric_mean_of_two_gaussian_and_one_student(student: Student) -> None:
+def test_distance_is_the_geometric_mean_of_the_students_error_and_the_sharpened_gaussian(student: Student) -> None:
     embedded = embeddings(3, seed=2)
     error = student._network.errors(embedded).sqrt()
     deep = student._gaussian.distances(embedded[..., :DEEP])
-    wide = torch.nn.functional.interpolate(deep[:, None], scale_factor=2, mode="bilinear", align_corners=False)[:, 0]
-    torch.testing.assert_close(student.distances(embedded), torch.exp((2 * wide.log() + error.log()) / 3))
+    expected = torch.empty_like(deep)
+    for row in range(GRID[0]):
+        for column in range(GRID[1]):
+            around = deep[:, max(0, row - 3) : row + 4, max(0, column - 3) : column + 4].mean((1, 2))
+            expected[:, row, column] = deep[:, row, column] ** 2 / around
+    wide = functional.interpolate(expected[:, None], scale_factor=2, mode="bilinear", align_corners=False)[:, 0]
+    torch.testing.assert_close(student.distances(embedded), (wide * error).sqrt())
+
+
+def test_what_does_not_count_is_no_surroundings(student: Student) -> None:
+    """Outside a domain the Gaussians know nothing and a distance is arbitrary: it must not dim what is beside it."""
+    counted = torch.ones(GRID, dtype=torch.bool)
+    counted[:, 3:] = False
+    masked = Student(student._network, student._gaussian, counted)
+    embedded, spoilt = embeddings(2, seed=4), embeddings(2, seed=4)
+    spoilt[:, :, 3:, :DEEP] *= 50
+    plain = student._gaussian.distances(embedded[..., :DEEP])
+    arbitrary = student._gaussian.distances(spoilt[..., :DEEP])
+    torch.testing.assert_close(masked._sharpened(arbitrary)[..., :3], masked._sharpened(plain)[..., :3])
+    assert not torch.allclose(student._sharpened(arbitrary)[..., :3], student._sharpened(plain)[..., :3])
+    # A mask that counts everything is none.
+    everything = Student(student._network, student._gaussian, torch.ones(GRID, dtype=torch.bool))
+    assert torch.equal(everything.distances(embedded), student.distances(embedded))
+    # Nothing counts within reach: a position is its own surroundings.
+    nothing = Student(student._network, student._gaussian, torch.zeros(GRID, dtype=torch.bool))
+    torch.testing.assert_close(nothing._sharpened(plain), plain)
+    with pytest.raises(ParameterError, match=r"a mask of \(2, 2\) does not fit a grid of \(4, 6\)"):
+        Student(student._network, student._gaussian, torch.ones(2, 2, dtype=torch.bool))
 
 
 def test_a_batch_changes_no_distance(student: Student) -> None:
@@ -90,9 +117,12 @@ def test_statistics_standardise_each_target(student: Student) -> None:
     network = build_student(DEEP, FINE, complexity=1, seed=0)
     network.learn_statistics([embedded[i : i + 7] for i in range(0, len(embedded), 7)])
     _, fine = network._parts(embedded)
-    standard = (fine - network.target_mean[:, None, None]) / network.target_deviation[:, None, None]
-    torch.testing.assert_close(standard.mean((0, 2, 3)), torch.zeros(FINE // 4), atol=1e-4, rtol=0)
-    torch.testing.assert_close(standard.square().mean((0, 2, 3)), torch.ones(FINE // 4), atol=1e-4, rtol=0)
+    scaled = fine.reshape(-1, FINE // 4) * network.target_scale
+    torch.testing.assert_close(scaled.var(0, correction=0), torch.ones(FINE // 4), atol=1e-4, rtol=0)
+    # The first guess is the mean.
+    first = build_student(DEEP, FINE, complexity=1, seed=0)
+    added = network.targets.get_parameter("bias") - first.targets.get_parameter("bias")
+    torch.testing.assert_close(added, scaled.mean(0).repeat(4), atol=1e-3, rtol=0)
     torch.testing.assert_close(float(network.input_scale), float(embedded[..., :DEEP].square().mean().sqrt()))
 
 
@@ -120,7 +150,7 @@ def test_seed_decides_the_first_weights_and_leaves_torch_alone() -> None:
 
 
 def test_a_wider_student_has_more_to_learn_with() -> None:
-    sizes = [sum(p.numel() for p in build_student(DEEP, FINE, complexity=c, seed=0).parameters()) for c in (1, 4, 15)]
+    sizes = [sum(p.numel() for p in build_student(DEEP, FINE, complexity=c, seed=0).parameters()) for c in (1, 4, 10)]
     assert sizes == sorted(set(sizes))
 
 
@@ -133,8 +163,8 @@ def test_tensors_bring_it_back(student: Student) -> None:
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        ("student.target_mean", None, "'student.target_mean' is missing"),
-        ("student.decoder.6.weight", lambda t: t[:1], "'decoder.6.weight' is"),
+        ("student.target_scale", None, "'student.target_scale' is missing"),
+        ("student.targets.weight", lambda t: t[:1], "'targets.weight' is"),
         ("student.bottleneck.2.weight", lambda t: t * math.inf, "must be finite"),
         ("whitening", lambda t: t[..., :3, :3], "do not fit"),
     ],
@@ -152,10 +182,10 @@ def test_broken_tensors_are_refused(student: Student, name: str, change: object,
 def test_what_does_not_fit_is_refused(student: Student) -> None:
     with pytest.raises(ParameterError, match="learnt from 6 \\+ 8 dimensions, got 13"):
         student.distances(embeddings(1)[..., :-1])
-    with pytest.raises(ParameterError, match="in groups of 4 and an even width"):
+    with pytest.raises(ParameterError, match="in groups of 4 and a width"):
         StudentNetwork(DEEP, 6, 8)
-    with pytest.raises(ParameterError, match="in groups of 4 and an even width"):
-        StudentNetwork(DEEP, FINE, 7)
+    with pytest.raises(ParameterError, match="in groups of 4 and a width"):
+        StudentNetwork(DEEP, FINE, 0)
     with pytest.raises(ParameterError, match="needs 1 image or more"):
         build_student(DEEP, FINE, complexity=1, seed=0).learn_statistics([])
     narrow = PaDiM(torch.zeros(2, 2, 3), torch.zeros(2, 2, 3, 3))
@@ -165,19 +195,37 @@ def test_what_does_not_fit_is_refused(student: Student) -> None:
         DLModelParam(detector="student", levels=(4, 6), grid_level=0)
 
 
-def test_folding_loses_nothing() -> None:
+def test_what_is_kept_beside_the_projection_loses_nothing() -> None:
     generator = torch.Generator().manual_seed(0)
     levels = [torch.randn((2, c, s * 2, s * 3), generator=generator) for c, s in ((3, 8), (5, 4), (4, 2))]
-    folded = fold_levels(levels, 2)
-    assert folded.shape == (2, 4, 6, 4 * (3 * 4 + 5))
-    doubled = torch.nn.functional.pixel_shuffle(folded.permute(0, 3, 1, 2), 2)
-    assert torch.equal(torch.nn.functional.pixel_shuffle(doubled[:, : 3 * 4], 2), levels[0])
-    assert torch.equal(doubled[:, 3 * 4 :], levels[1])
-    # Levels of at most twice the grid's resolution are projected as well; the finest is not.
-    embedded = Embedding(2, torch.eye(5 + 4), keep_fine=True)(levels)
-    assert torch.equal(embedded[..., : 5 + 4], Embedding(1, torch.eye(5 + 4))(levels[1:]))
-    assert torch.equal(embedded[..., 5 + 4 :], folded)
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        given = [level.contiguous(memory_format=memory_format) for level in levels]
+        embedded = Embedding(2, torch.eye(5 + 4), keep_fine=True)(given)
+        assert embedded.shape == (2, 4, 6, 5 + 4 + 4 * (3 * 4 + 5))
+        # Levels of at most twice the grid's resolution are projected as well; the finest is not.
+        assert torch.equal(embedded[..., : 5 + 4], Embedding(1, torch.eye(5 + 4))(given[1:]))
+        # (B, h, w, dy, dx, T): each of the 2x2 positions has 2x2 of the finest level's, and one of the next.
+        kept = torch.unflatten(embedded[..., 5 + 4 :], -1, (2, 2, 3 * 4 + 5))
+        for row, column, dy, dx in ((0, 0, 0, 0), (3, 5, 1, 0), (1, 4, 0, 1)):
+            y, x = 2 * row + dy, 2 * column + dx
+            finest = levels[0][:, :, 2 * y : 2 * y + 2, 2 * x : 2 * x + 2].permute(0, 2, 3, 1).flatten(1)
+            assert torch.equal(kept[:, row, column, dy, dx, : 3 * 4], finest)
+            assert torch.equal(kept[:, row, column, dy, dx, 3 * 4 :], levels[1][:, :, y, x])
     assert [4, 8, 16][projected_levels([4, 8, 16], 2, keep_fine=True)] == [8, 16]
     assert [4, 8, 16][projected_levels([4, 8, 16], 2, keep_fine=False)] == [4, 8, 16]
     with pytest.raises(ParameterError, match="does not fold into a grid"):
-        fold_levels([torch.zeros(1, 3, 6, 6), torch.zeros(1, 3, 4, 4)], 1)
+        Embedding(1, torch.eye(6), keep_fine=True)([torch.zeros(1, 2, 6, 6), torch.zeros(1, 4, 4, 4)])
+    with pytest.raises(ParameterError, match="does not fold into a grid"):
+        Embedding(1, torch.eye(6), keep_fine=True)([torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 4, 4)])
+
+
+def test_the_error_is_the_mean_square_of_what_is_missed_where_it_is_missed(student: Student) -> None:
+    """Against the target unfolded and standardised as the paper's formula is written."""
+    network, embedded = student._network, embeddings(3, seed=9)
+
+    def unfolded(folded: Tensor) -> Tensor:  # (B, h, w, 4 T) -> (B, 2h, 2w, T)
+        return torch.unflatten(folded, -1, (2, 2, FINE // 4)).permute(0, 1, 3, 2, 4, 5).flatten(3, 4).flatten(1, 2)
+
+    predicted = unfolded(network.predict(embedded[..., :DEEP].permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+    expected = (predicted - unfolded(embedded[..., DEEP:]) * network.target_scale).square().mean(-1)
+    torch.testing.assert_close(network.errors(embedded), expected)

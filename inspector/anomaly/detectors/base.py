@@ -42,12 +42,13 @@ _FINER = 2
 class Embedding:
     """Brings the chosen levels to one grid and projects them: position by position, never across a batch.
 
-    Every level is resampled bilinearly to the grid of its coarsest stride but one (`grid_level`), then multiplied by
-    one matrix that holds both the levels' scales (so that each level weighs alike) and an orthonormal projection.
+    What it gives is the sum over the levels of each one's features on the grid of `features[grid_level]` times its rows of
+    one matrix, which holds both the levels' scales (so that each level weighs alike) and an orthonormal projection. A level
+    finer than the grid is averaged to it; of a coarser one the projection is interpolated, which is the same, for less.
 
     With `keep_fine` the levels finer than the grid are there a second time, without loss: brought to twice the grid's
-    resolution, each fold of pixels becoming channels, and folded into the grid behind the projection. Levels of more than
-    that resolution are not projected then.
+    resolution, each square of pixels becoming channels, and the 2x2 of each of the grid's positions behind the projection.
+    Levels of more than that resolution are not projected then.
 
     Args:
         grid_level: Which of the levels (an index into the features) gives the grid.
@@ -67,24 +68,31 @@ class Embedding:
         return Embedding(self.grid_level, self.projection.to(device), keep_fine=self.keep_fine)
 
     def __call__(self, features: Sequence[Tensor]) -> Tensor:
-        """Each (B, C', H', W') float32 -> (B, h, w, D) float32; with `keep_fine` (B, h, w, D + fine)."""
-        stacked = self.stacked(features)
-        if stacked.shape[-1] != self.projection.shape[0]:
-            raise ParameterError(
-                f"{stacked.shape[-1]} channels do not fit the projection of {self.projection.shape[0]}"
-            )
-        projected = stacked @ self.projection
-        if not self.keep_fine or not self.grid_level:
-            return projected
-        return torch.cat((projected, fold_levels(features, self.grid_level)), dim=-1)
+        """Each (B, C', H', W') float32 -> (B, h, w, D) float32; with `keep_fine` (B, h, w, D + fine).
 
-    def stacked(self, features: Sequence[Tensor]) -> Tensor:
-        """What is projected: (B, h, w, C) float32."""
-        if not self.keep_fine:
-            return stack_levels(features, self.grid_level)
-        grid = features[self.grid_level].shape[-1]
-        first = next(index for index, level in enumerate(features) if level.shape[-1] <= _FINER * grid)
-        return stack_levels(features[first:], self.grid_level - first)
+        Raises:
+            ParameterError: The levels have other channels than the projection, or a size that cannot be kept.
+        """
+        grid = features[self.grid_level]
+        projected = self.projected(features)
+        channels = [level.shape[1] for level in projected]
+        if sum(channels) != self.projection.shape[0]:
+            raise ParameterError(f"{sum(channels)} channels do not fit the projection of {self.projection.shape[0]}")
+        kept = features[: self.grid_level] if self.keep_fine else []
+        fine_dims = sum(level.shape[1] * _ratio(level, grid.shape[-2:]) ** 2 for level in kept)
+        dims = self.projection.shape[1]
+        # Each part is written where it belongs: a copy of the whole would cost as much as the products.
+        embedded = grid.new_empty((len(grid), *grid.shape[-2:], dims + fine_dims))
+        _project(projected, torch.split(self.projection, channels), embedded[..., :dims])
+        if kept:
+            _fold(kept, embedded[..., dims:])
+        return embedded
+
+    def projected(self, features: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Those of the levels that are projected."""
+        widths = [level.shape[-1] for level in features]
+        strides = [max(widths) // width for width in widths]
+        return features[projected_levels(strides, self.grid_level, keep_fine=self.keep_fine)]
 
 
 def projected_levels(strides: Sequence[int], grid_level: int, *, keep_fine: bool) -> slice:
@@ -94,34 +102,55 @@ def projected_levels(strides: Sequence[int], grid_level: int, *, keep_fine: bool
     return slice(next(i for i, stride in enumerate(strides) if _FINER * stride >= strides[grid_level]), None)
 
 
-def fold_levels(features: Sequence[Tensor], grid_level: int) -> Tensor:
-    """Fold the levels finer than the grid into it without loss: (B, h, w, 4 x their channels at twice its resolution).
+def to_grid(level: Tensor, grid: Sequence[int]) -> Tensor:
+    """(B, C, H', W') -> (B, C, h, w): averaged from a finer level, interpolated bilinearly from a coarser one."""
+    if level.shape[-2:] == grid:
+        return level
+    if level.shape[-1] > grid[-1]:
+        return functional.adaptive_avg_pool2d(level, (grid[0], grid[1]))
+    return functional.interpolate(level, size=list(grid), mode="bilinear", align_corners=False)
+
+
+def _project(levels: Sequence[Tensor], projections: Sequence[Tensor], out: Tensor) -> None:
+    """Sum the products of levels (B, C', H', W') and projections (C', D) into `out`, (B, h, w, D)."""
+    grid = out.shape[1:3]
+    rows = out.view(-1, out.shape[-1])
+    for index, (level, projection) in enumerate(zip(levels, projections, strict=True)):
+        coarse = level.shape[-1] < grid[1]
+        maps = (level if coarse else to_grid(level, grid)).permute(0, 2, 3, 1)
+        if coarse:
+            product = to_grid((maps @ projection).permute(0, 3, 1, 2), grid).permute(0, 2, 3, 1)
+            out.add_(product) if index else out.copy_(product)
+        else:
+            rows.addmm_(maps.flatten(0, 2), projection, beta=1 if index else 0)
+
+
+def _fold(levels: Sequence[Tensor], out: Tensor) -> None:
+    """Write levels finer than a grid (B, C', r h, r w) into `out`, (B, h, w, 4 T): row and column of 2, then T values.
+
+    Those T are, level by level, row and column of r / 2, then C'.
+    """
+    batch, height, width, _ = out.shape
+    positions = torch.unflatten(out, -1, (_FINER, _FINER, -1))
+    start = 0
+    for level in levels:
+        channels, inner = level.shape[1], level.shape[-1] // width // _FINER
+        target = torch.unflatten(positions[..., start : start + inner**2 * channels], -1, (inner, inner, channels))
+        pixels = level.permute(0, 2, 3, 1).reshape(batch, height, _FINER, inner, width, _FINER, inner, channels)
+        target.copy_(pixels.permute(0, 1, 4, 2, 5, 3, 6, 7))
+        start += inner**2 * channels
+
+
+def _ratio(level: Tensor, grid: Sequence[int]) -> int:
+    """How many times the grid's resolution a kept level has.
 
     Raises:
-        ParameterError: A level's size is not the grid's times an even number.
+        ParameterError: Not an even number.
     """
-    grid = features[grid_level].shape[-2:]
-    doubled = []
-    for level in features[:grid_level]:
-        ratio = level.shape[-1] // grid[1]
-        if ratio % 2 or (level.shape[-2], level.shape[-1]) != (ratio * grid[0], ratio * grid[1]):
-            raise ParameterError(f"a level of {tuple(level.shape[-2:])} does not fold into a grid of {tuple(grid)}")
-        doubled.append(functional.pixel_unshuffle(level, ratio // 2))
-    return functional.pixel_unshuffle(torch.cat(doubled, dim=1), 2).permute(0, 2, 3, 1)
-
-
-def stack_levels(features: Sequence[Tensor], grid_level: int) -> Tensor:
-    """Resample each (B, C', H', W') to the grid of `features[grid_level]` and stack: (B, h, w, C) float32."""
-    grid = features[grid_level].shape[-2:]
-    resampled = [
-        level
-        if level.shape[-2:] == grid
-        else functional.interpolate(
-            level, size=grid, mode="bilinear", align_corners=False, antialias=level.shape[-1] > grid[1]
-        )
-        for level in features
-    ]
-    return torch.cat(resampled, dim=1).permute(0, 2, 3, 1)
+    ratio = level.shape[-1] // grid[1]
+    if not ratio or ratio % _FINER or level.shape[-2:] != (ratio * grid[0], ratio * grid[1]):
+        raise ParameterError(f"a level of {tuple(level.shape[-2:])} does not fold into a grid of {tuple(grid)}")
+    return ratio
 
 
 def checked(tensors: Mapping[str, Tensor], name: str, ndim: int) -> Tensor:

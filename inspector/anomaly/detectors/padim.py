@@ -22,6 +22,7 @@ from inspector.anomaly.detectors.base import DetectorName, checked
 from inspector.anomaly.errors import ParameterError
 
 _CHUNK_POSITIONS = 256
+_BLOCK_ROWS = 32
 _NO_VARIATION = "no variation to learn from: the training images are equal, or as good as equal, or not finite"
 
 
@@ -31,6 +32,9 @@ class PaDiM:
     Args:
         mean: (h, w, D) float32.
         whitening: (h, w, D, D) float32; the inverse of the lower Cholesky factor of the covariance.
+
+    Raises:
+        ParameterError: They do not fit each other, or the whitening is not lower triangular.
     """
 
     kind: ClassVar[DetectorName] = "padim"
@@ -39,31 +43,44 @@ class PaDiM:
     def __init__(self, mean: Tensor, whitening: Tensor) -> None:
         if whitening.shape != (*mean.shape, mean.shape[-1]):
             raise ParameterError(f"means {tuple(mean.shape)} and whitening {tuple(whitening.shape)} do not fit")
-        self._grid = mean.shape[:2]
-        # (P, 1, D) and (P, D, D): one batched product over positions serves the whole batch.
+        if bool(whitening.triu(1).any()):
+            raise ParameterError("the whitening must be lower triangular: the inverse of a Cholesky factor")
+        self.grid = mean.shape[:2]
+        # (P, 1, D) and, for each block of rows, (P, D', rows): batched products over positions serve the whole batch.
+        # Reading the matrices is what takes the time, so what is 0 beyond a block's last row is left out.
         self._mean = mean.flatten(0, 1)[:, None]
-        self._whitening_t = whitening.flatten(0, 1).transpose(1, 2).contiguous()
+        rows, dims = whitening.flatten(0, 1), mean.shape[-1]
+        ends = range(_BLOCK_ROWS, dims + _BLOCK_ROWS, _BLOCK_ROWS)
+        self._blocks_t = [
+            rows[:, end - _BLOCK_ROWS : end, : min(end, dims)].transpose(1, 2).contiguous() for end in ends
+        ]
 
     @property
     def dims(self) -> int:
         """Dimensions of each Gaussian."""
         return self._mean.shape[-1]
 
+    @property
+    def device(self) -> torch.device:
+        """Where it runs."""
+        return self._mean.device
+
     @torch.inference_mode()
     def distances(self, embedded: Tensor) -> Tensor:
         """See `Detector.distances`; the Mahalanobis distance of each position to its own Gaussian."""
         batch, height, width, _ = embedded.shape
-        if (height, width) != tuple(self._grid):
-            raise ParameterError(f"the model was fitted on a grid of {tuple(self._grid)}, got {(height, width)}")
+        if (height, width) != tuple(self.grid):
+            raise ParameterError(f"the model was fitted on a grid of {tuple(self.grid)}, got {(height, width)}")
         centred = embedded.flatten(1, 2).transpose(0, 1) - self._mean  # (P, B, D)
-        whitened = torch.bmm(centred, self._whitening_t)
-        return whitened.square().sum(-1).sqrt().T.reshape(batch, height, width)
+        squares = [torch.bmm(centred[..., : block.shape[1]], block).square().sum(-1) for block in self._blocks_t]
+        return torch.stack(squares).sum(0).sqrt().T.reshape(batch, height, width)
 
     def tensors(self) -> dict[str, Tensor]:
         """See `Detector.tensors`."""
-        shape = (*self._grid, self._mean.shape[-1])
-        whitening = self._whitening_t.transpose(1, 2).reshape(*shape, shape[-1])
-        return {"mean": self._mean.reshape(shape).cpu(), "whitening": whitening.cpu().contiguous()}
+        shape = (*self.grid, self._mean.shape[-1])
+        rows = [functional.pad(block.transpose(1, 2), (0, self.dims - block.shape[1])) for block in self._blocks_t]
+        whitening = torch.cat(rows, dim=1).reshape(*shape, self.dims)
+        return {"mean": self._mean.reshape(shape).cpu(), "whitening": whitening.cpu()}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], device: torch.device) -> PaDiM:

@@ -5,10 +5,12 @@ its fine ones (strides 4 and 8): reverse distillation, after Deng & Li, "Anomaly
 One-Class Embedding" (CVPR 2022). Where a part is as it was, the prediction holds; at a defect the fine features are not
 those that the surroundings promise. What differs from that paper, each measured on the five development sets:
 
-* Only the fine features are predicted, standardised channel by channel, and the error is the plain mean square.
-* The distance is the geometric mean of twice PaDiM's distance of the deep features and once the student's error. PaDiM knows
-  what belongs where and ranks images, but blurs; the student is sharp, but knows nothing of places. Their product keeps
+* Only the fine features are predicted, scaled channel by channel, and the error is the plain mean square.
+* The distance is the geometric mean of PaDiM's distance of the deep features, sharpened, and of the student's error. PaDiM
+  knows what belongs where and ranks images, but blurs; the student is sharp, but knows nothing of places. Their product keeps
   both: more of the defect's area is found than by either, and images are ranked as well as by PaDiM alone.
+* Sharpened means: times its ratio to the mean distance around. A defect of a few positions stands out by that from the
+  halo that the backbone's wide receptive field gives it.
 """
 
 from __future__ import annotations
@@ -27,27 +29,31 @@ from inspector.anomaly.errors import ParameterError
 WIDTH_PER_COMPLEXITY = 4
 _FINER = 2
 """The student predicts at twice the grid's resolution."""
+_SURROUNDINGS = 7
+"""Side of the square of the grid's positions that a distance is compared with."""
+_LEAST_MEAN = 1e-12
 _LEAST_DEVIATION = 1e-6
 _WEIGHTS = "student."
+_COUNTED = "counted"
 
 
 class StudentNetwork(nn.Module):
-    """Predicts the standardised fine part of an embedding from its deep part.
+    """Predicts the scaled fine part of an embedding from its deep part.
 
     Args:
         deep_dims: The first so many dimensions of a position are deep features: the input.
         fine_dims: The others are fine features, those of twice the grid's resolution folded into the grid: the target.
-        width: Channels of the student's layers; even.
+        width: Channels of the student's layers.
 
     Raises:
-        ParameterError: The fine part does not unfold, or the width is odd.
+        ParameterError: The fine part does not unfold, or a part is empty.
     """
 
     def __init__(self, deep_dims: int, fine_dims: int, width: int) -> None:
         super().__init__()
-        if fine_dims < 1 or fine_dims % _FINER**2 or deep_dims < 1 or width < _FINER or width % _FINER:
+        if fine_dims < 1 or fine_dims % _FINER**2 or deep_dims < 1 or width < 1:
             raise ParameterError(
-                f"a student needs deep features, fine ones in groups of {_FINER**2} and an even width, "
+                f"a student needs deep features, fine ones in groups of {_FINER**2} and a width, "
                 f"got {deep_dims}, {fine_dims} and {width}"
             )
         self.deep_dims, self.fine_dims, self.width = deep_dims, fine_dims, width
@@ -56,24 +62,18 @@ class StudentNetwork(nn.Module):
             nn.Conv2d(deep_dims, width, 1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1), nn.GELU()
         )
         self.decoder = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.GELU(),
-            nn.Conv2d(width, width * _FINER, 1),
-            nn.PixelShuffle(_FINER),
-            nn.Conv2d(width // _FINER, width // _FINER, 3, padding=1),
-            nn.GELU(),
-            nn.Conv2d(width // _FINER, targets, 1),
+            nn.Conv2d(width, width, 3, padding=1), nn.GELU(), nn.Conv2d(width, width, 1), nn.GELU()
         )
+        self.targets = nn.Conv2d(width, fine_dims, 1)
         self.input_scale: Tensor
-        self.target_mean: Tensor
-        self.target_deviation: Tensor
+        self.target_scale: Tensor
         self.register_buffer("input_scale", torch.ones(1))
-        self.register_buffer("target_mean", torch.zeros(targets))
-        self.register_buffer("target_deviation", torch.ones(targets))
+        self.register_buffer("target_scale", torch.ones(targets))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
+    @torch.no_grad()
     def learn_statistics(self, batches: Iterable[Tensor]) -> None:
-        """Measure by what inputs and targets are standardised.
+        """Measure by what inputs and targets are scaled, and where the targets lie. Once, before training.
 
         Args:
             batches: The embeddings that will be learnt from, each (B, h, w, deep_dims + fine_dims) float32, once.
@@ -82,14 +82,14 @@ class StudentNetwork(nn.Module):
             ParameterError: There is none.
         """
         square = torch.zeros((), dtype=torch.float64)
-        total = torch.zeros(len(self.target_mean), dtype=torch.float64)
+        total = torch.zeros(len(self.target_scale), dtype=torch.float64)
         squares = torch.zeros_like(total)
         inputs = positions = 0
         for batch in batches:
             deep, fine = self._parts(batch)
             square += deep.double().square().sum().cpu()
             inputs += deep.numel()
-            values = fine.double().permute(0, 2, 3, 1).flatten(0, 2)
+            values = fine.double().reshape(-1, len(total))
             total += values.sum(0).cpu()
             squares += values.square().sum(0).cpu()
             positions += len(values)
@@ -98,8 +98,9 @@ class StudentNetwork(nn.Module):
         mean = total / positions
         deviation = (squares / positions - mean.square()).clamp_min(0).sqrt().clamp_min(_LEAST_DEVIATION)
         self.input_scale.copy_((square / inputs).sqrt().clamp_min(_LEAST_DEVIATION))
-        self.target_mean.copy_(mean)
-        self.target_deviation.copy_(deviation)
+        self.target_scale.copy_(deviation.reciprocal())
+        # The targets keep their means: the last bias starts with them, and learning is what it would be without.
+        self.targets.get_parameter("bias").add_((mean / deviation).repeat(_FINER**2))
 
     def errors(self, embedded: Tensor, *, noise: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
         """Return how far the prediction is off.
@@ -113,31 +114,30 @@ class StudentNetwork(nn.Module):
             (B, 2h, 2w) float32: the mean square over the target's channels, each in units of its variance over ok images.
         """
         deep, fine = self._parts(embedded)
-        deep = deep / self.input_scale
         if noise:
-            deep = deep + noise * torch.randn(deep.shape, generator=generator).to(deep.device)
-        target = (fine - self.target_mean[:, None, None]) / self.target_deviation[:, None, None]
-        return (self.predict(deep) - target).square().mean(1)
+            deep = deep + noise * self.input_scale * torch.randn(deep.shape, generator=generator).to(deep.device)
+        predicted = self.predict(deep).permute(0, 2, 3, 1)
+        missed = torch.addcmul(predicted, fine, self.target_scale.repeat(_FINER**2), value=-1)
+        errors = torch.unflatten(missed, -1, (_FINER, _FINER, -1)).square().mean(-1)  # (B, h, w, dy, dx)
+        return errors.permute(0, 1, 3, 2, 4).flatten(3, 4).flatten(1, 2)
 
     def predict(self, deep: Tensor) -> Tensor:
-        """(B, deep_dims, h, w) scaled input -> (B, fine_dims / 4, 2h, 2w) standardised fine features."""
+        """(B, deep_dims, h, w) -> (B, fine_dims, h, w), scaled fine features as they are folded."""
         # Half the grid's resolution is the bottleneck: with the whole grid a defect's own deep features tell its fine ones.
-        pooled = functional.avg_pool2d(deep, 2, ceil_mode=True, count_include_pad=False)
+        pooled = functional.avg_pool2d(deep, 2, ceil_mode=True, count_include_pad=False) / self.input_scale
         hidden = functional.interpolate(
             self.bottleneck(pooled), size=deep.shape[-2:], mode="bilinear", align_corners=False
         )
-        predicted: Tensor = self.decoder(hidden)
+        predicted: Tensor = self.targets(self.decoder(hidden))
         return predicted
 
     def _parts(self, embedded: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, h, w, D) -> deep (B, deep_dims, h, w) and fine (B, fine_dims / 4, 2h, 2w), both channels-last."""
+        """(B, h, w, D) -> deep (B, deep_dims, h, w) and fine (B, h, w, fine_dims), both as they lie."""
         if embedded.shape[-1] != self.deep_dims + self.fine_dims:
             raise ParameterError(
                 f"the student learnt from {self.deep_dims} + {self.fine_dims} dimensions, got {embedded.shape[-1]}"
             )
-        maps = embedded.permute(0, 3, 1, 2)
-        deep, fine = maps[:, : self.deep_dims], maps[:, self.deep_dims :]
-        return deep.contiguous(memory_format=torch.channels_last), functional.pixel_shuffle(fine, _FINER)
+        return embedded[..., : self.deep_dims].permute(0, 3, 1, 2), embedded[..., self.deep_dims :]
 
 
 class Student:
@@ -146,29 +146,44 @@ class Student:
     Args:
         network: Trained; takes ownership.
         gaussian: Fitted on the first `network.deep_dims` dimensions of the embeddings.
+        counted: (h, w) bool, True where positions count; the others are no surroundings. None counts all.
+
+    Raises:
+        ParameterError: The parts do not fit each other.
     """
 
     kind: ClassVar[DetectorName] = "student"
     keeps_fine: ClassVar[bool] = True
 
-    def __init__(self, network: StudentNetwork, gaussian: PaDiM) -> None:
+    def __init__(self, network: StudentNetwork, gaussian: PaDiM, counted: Tensor | None = None) -> None:
         if gaussian.dims != network.deep_dims:
             raise ParameterError(f"Gaussians of {gaussian.dims} dimensions do not fit a student of {network.deep_dims}")
+        if counted is not None and counted.shape != gaussian.grid:
+            raise ParameterError(f"a mask of {tuple(counted.shape)} does not fit a grid of {tuple(gaussian.grid)}")
         self._network = network.requires_grad_(requires_grad=False).eval()
         self._gaussian = gaussian
+        self._weights = torch.ones(gaussian.grid, device=gaussian.device) if counted is None else counted.float()
+        self._weights_around = _mean_around(self._weights[None])
 
     @torch.inference_mode()
     def distances(self, embedded: Tensor) -> Tensor:
         """See `Detector.distances`; (B, 2h, 2w), at twice the grid's resolution."""
         error = self._network.errors(embedded).sqrt()  # (B, 2h, 2w)
         deep = self._gaussian.distances(embedded[..., : self._network.deep_dims])
-        deep = functional.interpolate(deep[:, None], size=error.shape[1:], mode="bilinear", align_corners=False)[:, 0]
-        return (deep.square() * error).pow(1 / 3)
+        sharp = self._sharpened(deep)[:, None]
+        wide = functional.interpolate(sharp, size=error.shape[1:], mode="bilinear", align_corners=False)[:, 0]
+        return (wide * error).sqrt()
+
+    def _sharpened(self, deep: Tensor) -> Tensor:
+        """(B, h, w) -> (B, h, w): each distance times its ratio to the mean of those around it that count."""
+        around = _mean_around(deep * self._weights) / self._weights_around
+        around = torch.where(self._weights_around > 0, around, deep)
+        return deep.square() / around.clamp_min(_LEAST_MEAN)
 
     def tensors(self) -> dict[str, Tensor]:
         """See `Detector.tensors`."""
         weights = {_WEIGHTS + name: tensor.cpu() for name, tensor in self._network.state_dict().items()}
-        return {**self._gaussian.tensors(), **weights}
+        return {**self._gaussian.tensors(), **weights, _COUNTED: self._weights.cpu()}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], device: torch.device) -> Student:
@@ -178,8 +193,9 @@ class Student:
             ParameterError: A tensor is missing or not what it should be.
         """
         gaussian = PaDiM.from_tensors(tensors, device)
+        counted = checked(tensors, _COUNTED, 2).to(device) > 0
         first = checked(tensors, _WEIGHTS + "bottleneck.0.weight", 4)
-        targets = checked(tensors, _WEIGHTS + "target_mean", 1)
+        targets = checked(tensors, _WEIGHTS + "target_scale", 1)
         network = StudentNetwork(first.shape[1], len(targets) * _FINER**2, first.shape[0])
         weights = {
             name: checked(tensors, _WEIGHTS + name, own.ndim).contiguous() for name, own in network.state_dict().items()
@@ -190,7 +206,14 @@ class Student:
                     f"the student's tensor {name!r} is {tuple(weights[name].shape)}, expected {tuple(own.shape)}"
                 )
         network.load_state_dict(weights)
-        return cls(network.to(device), gaussian)
+        return cls(network.to(device), gaussian, counted)
+
+
+def _mean_around(maps: Tensor) -> Tensor:
+    """(B, h, w) -> (B, h, w): the mean of the square around each position, at the border of what lies inside."""
+    return functional.avg_pool2d(
+        maps[:, None], _SURROUNDINGS, stride=1, padding=_SURROUNDINGS // 2, count_include_pad=False
+    )[:, 0]
 
 
 def build_student(deep_dims: int, fine_dims: int, *, complexity: int, seed: int) -> StudentNetwork:

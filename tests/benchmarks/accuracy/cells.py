@@ -86,7 +86,8 @@ def ablations() -> Iterator[Variant]:
         yield Variant(detector="padim", levels=levels, grid_level=grid)
     for levels, grid in (((2, 3, 4, 6), 2), ((3, 4, 5, 6), 1), ((2, 4, 5, 6), 1)):
         yield Variant(detector="student", levels=levels, grid_level=grid)
-    yield Variant(detector="student", own=(("complexity", 5),))
+    for complexity in (5, 20):
+        yield Variant(detector="student", own=(("complexity", complexity),))
     for coreset in (500, 1000, 4000):
         yield Variant(detector="patchcore", own=(("coreset", coreset),))
     # What the first issue's brief measured: strides 8 and 16.
