@@ -120,7 +120,9 @@ def _student(
     device = features.network.runtime.device
     fine_dims = features.store.shape[-1] - features.deep_dims
     network = build_student(features.deep_dims, fine_dims, complexity=param.complexity, seed=train_param.seed)
-    network.learn_statistics(features.store.batches(rows, BATCH_SIZE))
+    height, width, _ = features.store.shape
+    mask = features.mask(height, width)
+    network.learn_statistics(features.store.batches(rows, BATCH_SIZE), mask)
     trained = train_student(
         network.to(device),
         features.store,
@@ -132,8 +134,6 @@ def _student(
         stage=stage,
         checkpoint=checkpoint,
     )
-    height, width, _ = features.store.shape
-    mask = features.mask(height, width)
     gaussians = _moved(_gaussians(features, rows, param, noise=0.0), device)
     student = Student(network, gaussians, None if mask is None else mask.to(device))
     return FittedDetector(student, trained.errors, resolve_epochs(train_param, len(rows)), trained.stopped_early)

@@ -126,6 +126,20 @@ def test_statistics_standardise_each_target(student: Student) -> None:
     torch.testing.assert_close(float(network.input_scale), float(embedded[..., :DEEP].square().mean().sqrt()))
 
 
+def test_statistics_are_of_what_counts() -> None:
+    embedded, counted = embeddings(12), torch.ones(GRID, dtype=torch.bool)
+    counted[0] = False
+    spoilt = embedded.clone()
+    spoilt[:, 0] = 1e3
+    expected, found, fooled = (build_student(DEEP, FINE, complexity=1, seed=0) for _ in range(3))
+    expected.learn_statistics([embedded[:, 1:]])
+    found.learn_statistics([spoilt[:5], spoilt[5:]], counted)
+    fooled.learn_statistics([spoilt])
+    for name, tensor in expected.state_dict().items():
+        torch.testing.assert_close(found.state_dict()[name], tensor)
+    assert float(fooled.input_scale) > 2 * float(expected.input_scale)
+
+
 def test_noise_comes_from_its_generator_alone() -> None:
     network = build_student(DEEP, FINE, complexity=2, seed=0)
     embedded = embeddings(2)

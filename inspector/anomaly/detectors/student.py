@@ -72,11 +72,12 @@ class StudentNetwork(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     @torch.no_grad()
-    def learn_statistics(self, batches: Iterable[Tensor]) -> None:
+    def learn_statistics(self, batches: Iterable[Tensor], counted: Tensor | None = None) -> None:
         """Measure by what inputs and targets are scaled, and where the targets lie. Once, before training.
 
         Args:
             batches: The embeddings that will be learnt from, each (B, h, w, deep_dims + fine_dims) float32, once.
+            counted: (h, w) bool, True where positions count. None counts all.
 
         Raises:
             ParameterError: There is none.
@@ -86,7 +87,8 @@ class StudentNetwork(nn.Module):
         squares = torch.zeros_like(total)
         inputs = positions = 0
         for batch in batches:
-            deep, fine = self._parts(batch)
+            inside = batch.flatten(1, 2) if counted is None else batch[:, counted]
+            deep, fine = inside[..., : self.deep_dims], positions_of[..., self.deep_dims :]
             square += deep.double().square().sum().cpu()
             inputs += deep.numel()
             values = fine.double().reshape(-1, len(total))
