@@ -88,7 +88,7 @@ class StudentNetwork(nn.Module):
         inputs = positions = 0
         for batch in batches:
             inside = batch.flatten(1, 2) if counted is None else batch[:, counted]
-            deep, fine = inside[..., : self.deep_dims], positions_of[..., self.deep_dims :]
+            deep, fine = inside[..., : self.deep_dims], inside[..., self.deep_dims :]
             square += deep.double().square().sum().cpu()
             inputs += deep.numel()
             values = fine.double().reshape(-1, len(total))
