@@ -13,6 +13,7 @@ from torch import Tensor
 
 from inspector.anomaly.backbone import BackboneName
 from inspector.anomaly.detectors.base import Embedding, projected_levels, to_grid
+from inspector.anomaly.domain_score import domain_mask
 from inspector.anomaly.errors import ImageError
 from inspector.anomaly.image import decode_image
 from inspector.anomaly.model import FeatureNetwork
@@ -101,7 +102,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
 ) -> FeatureNetwork:
     """Load the backbone and measure the embedding's scales on some of the training images.
 
-    Each projected level is divided by the root mean square of its feature vectors' norms, so that all weigh alike, and the
+    Each projected level is divided by the root mean square of its feature vectors' norms inside the domain, so that all weigh alike, and the
     stacked levels are projected to `dims` dimensions by a random orthonormal matrix.
 
     Args:
@@ -132,9 +133,11 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     for batch in read_samples(chosen, preprocess_param):
         features = batch_features(network, batch)
         grid = features[grid_level].shape[-2:]
-        on_grid = [to_grid(level, grid).double() for level in raw.projected(features)]
-        count += on_grid[0][:, 0].numel()
-        squares += torch.stack([level.square().sum() for level in on_grid]).cpu()
+        mask = domain_mask(preprocess_param, grid[0], grid[1], device=runtime.device)
+        on_grid = [to_grid(level, grid).flatten(2).double() for level in raw.projected(features)]
+        inside = on_grid if mask is None else [level[..., mask.flatten()] for level in on_grid]
+        count += inside[0][:, 0].numel()
+        squares += torch.stack([level.square().sum() for level in inside]).cpu()
     if not count:
         raise DatasetError("there is no image to learn from")
     scales = (squares / count).sqrt().clamp_min(1e-12)

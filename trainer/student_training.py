@@ -79,7 +79,7 @@ def train_student(  # noqa: PLR0913 - all named
         OutputError: The checkpoint cannot be written, or is not one of this training.
     """
     epochs, steps = resolve_epochs(param, len(rows)), math.ceil(len(rows) / BATCH_SIZE)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    optimizer = _optimizer(network)
     state = _resumed(network, optimizer, checkpoint)
     while len(state.errors) < epochs and not _is_enough(state.errors, param):
         epoch = len(state.errors)
@@ -101,6 +101,13 @@ def train_student(  # noqa: PLR0913 - all named
     count = len(state.errors)
     progress(f"{stage}: error {min(state.errors):.4f}", count * steps, count * steps)
     return TrainedEpochs(tuple(state.errors), stopped_early=count < epochs)
+
+
+def _optimizer(network: StudentNetwork) -> torch.optim.AdamW:
+    """Weights decay, biases do not: the last one holds the targets' means."""
+    weights, biases = ([p for p in network.parameters() if (p.ndim > 1) is wanted] for wanted in (True, False))
+    groups = [{"params": weights, "weight_decay": WEIGHT_DECAY}, {"params": biases, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=LEARNING_RATE)
 
 
 def _is_enough(errors: Sequence[float], param: DLTrainParam) -> bool:

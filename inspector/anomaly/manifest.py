@@ -15,7 +15,7 @@ from inspector.anomaly.errors import BundleError
 from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.types import DLPreprocessParam, ImageGeometry, Parameters, ScoreScale, Thresholds
 
-FORMAT_VERSION: Literal[1] = 1
+FORMAT_VERSION: Literal[2] = 2
 MANIFEST_NAME = "bundle.json"
 
 _MAX_MANIFEST_BYTES = 4 * 2**20
@@ -54,7 +54,7 @@ class Manifest(Parameters):
     user's own.
     """
 
-    format_version: Literal[1] = 1
+    format_version: Literal[2] = FORMAT_VERSION
     name: str = Field(pattern=_NAME_PATTERN)
     version: str = Field(pattern=_NAME_PATTERN)
     created_at: str

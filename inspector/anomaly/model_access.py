@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias, overload
 
+from inspector.anomaly.detectors.student import COUNTED
 from inspector.anomaly.device import available_device
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model import AnomalyModel
@@ -72,7 +73,9 @@ _OF_TRAINED: Final[Mapping[str, Callable[[AnomalyModel], ParamValue]]] = Mapping
         "meta_data": lambda model: dict(model.meta_data),
         "thresholds": lambda model: model.thresholds,
         "scale": lambda model: model.scale,
-        "num_trainable_params": lambda model: sum(tensor.numel() for tensor in model.detector.tensors().values()),
+        "num_trainable_params": lambda model: sum(
+            tensor.numel() for name, tensor in model.detector.tensors().items() if name != COUNTED
+        ),
     }
 )
 

@@ -142,9 +142,11 @@ class DLModelParam(Parameters):
     def _fits_together(self) -> DLModelParam:
         if self.grid_level >= len(self.levels):
             raise ValueError(f"grid_level {self.grid_level} is an index into levels, which are {self.levels}")
-        if self.detector == "student" and not self.grid_level:
+        strides = [EfficientNetLite.LEVEL_STRIDE[level] for level in self.levels]
+        finer = [stride for stride in strides[: self.grid_level] if stride < strides[self.grid_level]]
+        if self.detector == "student" and len(finer) < max(1, self.grid_level):
             raise ValueError(
-                f"a student predicts levels finer than the grid's; give grid_level and levels such as "
+                "a student predicts the levels before the grid's, each of which must be finer; give grid_level and levels such as "
                 f"{DEFAULT_LEVELS['student'][1]} and {DEFAULT_LEVELS['student'][0]}"
             )
         if self.image_range_min >= self.image_range_max:

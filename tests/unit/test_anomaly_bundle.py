@@ -305,10 +305,10 @@ def test_a_manifest_that_is_not_json_is_refused(copy: Path, content: bytes) -> N
         read_dl_model(copy)
 
 
-@pytest.mark.parametrize("content", [b"[]", b"null", b"{}", b'{"format_version": 2}', b'{"format_version": "1"}', b"7"])
+@pytest.mark.parametrize("content", [b"[]", b"null", b"{}", b'{"format_version": 1}', b'{"format_version": "2"}', b"7"])
 def test_another_format_version_is_refused_with_what_to_do(copy: Path, content: bytes) -> None:
     (copy / MANIFEST_NAME).write_bytes(content)
-    with pytest.raises(BundleError, match=r"has format version .*, this program reads 1; train the model anew"):
+    with pytest.raises(BundleError, match=r"has format version .*, this program reads 2; train the model anew"):
         read_dl_model(copy)
 
 

@@ -65,32 +65,47 @@ def test_distance_is_the_geometric_mean_of_the_students_error_and_the_sharpened_
     embedded = embeddings(3, seed=2)
     error = student._network.errors(embedded).sqrt()
     deep = student._gaussian.distances(embedded[..., :DEEP])
-    expected = torch.empty_like(deep)
+    sharp = torch.empty_like(deep)
     for row in range(GRID[0]):
         for column in range(GRID[1]):
             around = deep[:, max(0, row - 3) : row + 4, max(0, column - 3) : column + 4].mean((1, 2))
-            expected[:, row, column] = deep[:, row, column] ** 2 / around
-    wide = functional.interpolate(expected[:, None], scale_factor=2, mode="bilinear", align_corners=False)[:, 0]
-    torch.testing.assert_close(student.distances(embedded), (wide * error).sqrt())
+            sharp[:, row, column] = deep[:, row, column] * (deep[:, row, column] / around).clamp_max(1.2)
+    wide = functional.interpolate(sharp[:, None], scale_factor=2, mode="bilinear", align_corners=False)[:, 0]
+    torch.testing.assert_close(student.distances(embedded), torch.exp((3 * wide.log() + 2 * error.log()) / 5))
 
 
-def test_what_does_not_count_is_no_surroundings(student: Student) -> None:
-    """Outside a domain the Gaussians know nothing and a distance is arbitrary: it must not dim what is beside it."""
+def test_a_part_that_is_wrong_as_a_whole_is_not_outdone_by_a_spot(student: Student) -> None:
+    """A distance that is high everywhere stands out from nothing; one spot of an ordinary map does."""
+    spot = torch.ones(1, *GRID)
+    spot[0, 1, 2] = 3.0
+    everywhere = torch.full((1, *GRID), 4.0)
+    assert float(student._sharpened(everywhere).min()) == pytest.approx(4.0)
+    assert float(student._sharpened(spot).max()) == pytest.approx(3.6)
+    beside = student._sharpened(spot)[0, 1, 3]
+    assert float(beside) < 1.0  # the halo's place: less than its surroundings, so dimmed
+
+
+def test_what_does_not_count_is_no_surroundings(student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside a domain the Gaussians know nothing and a distance is arbitrary: it must not move what is beside it."""
     counted = torch.ones(GRID, dtype=torch.bool)
     counted[:, 3:] = False
     masked = Student(student._network, student._gaussian, counted)
     embedded, spoilt = embeddings(2, seed=4), embeddings(2, seed=4)
     spoilt[:, :, 3:, :DEEP] *= 50
-    plain = student._gaussian.distances(embedded[..., :DEEP])
-    arbitrary = student._gaussian.distances(spoilt[..., :DEEP])
-    torch.testing.assert_close(masked._sharpened(arbitrary)[..., :3], masked._sharpened(plain)[..., :3])
-    assert not torch.allclose(student._sharpened(arbitrary)[..., :3], student._sharpened(plain)[..., :3])
+    inside = (..., slice(0, 2 * 3))
+    # The student's own error is the same for both: only what the Gaussians say is looked at.
+    error = masked._network.errors(embedded)
+    monkeypatch.setattr(student._network, "errors", lambda _: error)
+    torch.testing.assert_close(masked.distances(spoilt)[inside], masked.distances(embedded)[inside])
+    assert not torch.allclose(student.distances(spoilt)[inside], student.distances(embedded)[inside])
+    spoilt[:, :, 3:, :DEEP] = math.nan
+    torch.testing.assert_close(masked.distances(spoilt)[inside], masked.distances(embedded)[inside])
     # A mask that counts everything is none.
     everything = Student(student._network, student._gaussian, torch.ones(GRID, dtype=torch.bool))
     assert torch.equal(everything.distances(embedded), student.distances(embedded))
-    # Nothing counts within reach: a position is its own surroundings.
+    # Nothing counts within reach: nothing is found there, and nothing is undefined.
     nothing = Student(student._network, student._gaussian, torch.zeros(GRID, dtype=torch.bool))
-    torch.testing.assert_close(nothing._sharpened(plain), plain)
+    assert float(nothing.distances(embedded).abs().max()) == 0.0
     with pytest.raises(ParameterError, match=r"a mask of \(2, 2\) does not fit a grid of \(4, 6\)"):
         Student(student._network, student._gaussian, torch.ones(2, 2, dtype=torch.bool))
 
@@ -120,9 +135,8 @@ def test_statistics_standardise_each_target(student: Student) -> None:
     scaled = fine.reshape(-1, FINE // 4) * network.target_scale
     torch.testing.assert_close(scaled.var(0, correction=0), torch.ones(FINE // 4), atol=1e-4, rtol=0)
     # The first guess is the mean.
-    first = build_student(DEEP, FINE, complexity=1, seed=0)
-    added = network.targets.get_parameter("bias") - first.targets.get_parameter("bias")
-    torch.testing.assert_close(added, scaled.mean(0).repeat(4), atol=1e-3, rtol=0)
+    bias = network.targets.get_parameter("bias")
+    torch.testing.assert_close(bias.detach(), scaled.mean(0).repeat(4), atol=1e-3, rtol=0)
     torch.testing.assert_close(float(network.input_scale), float(embedded[..., :DEEP].square().mean().sqrt()))
 
 
@@ -168,10 +182,27 @@ def test_a_wider_student_has_more_to_learn_with() -> None:
     assert sizes == sorted(set(sizes))
 
 
-def test_tensors_bring_it_back(student: Student) -> None:
-    again = Student.from_tensors(student.tensors(), torch.device("cpu"))
+@pytest.mark.parametrize("is_masked", [False, True])
+def test_tensors_bring_it_back(student: Student, is_masked: bool) -> None:  # noqa: FBT001
+    counted = torch.ones(GRID, dtype=torch.bool)
+    counted[1:, 2:] = not is_masked
+    stored = Student(student._network, student._gaussian, counted)
+    again = Student.from_tensors(stored.tensors(), torch.device("cpu"))
     embedded = embeddings(3, seed=5)
-    assert torch.equal(again.distances(embedded), student.distances(embedded))
+    assert torch.equal(again.distances(embedded), stored.distances(embedded))
+    assert torch.equal(again.distances(embedded), student.distances(embedded)) is not is_masked
+
+
+def test_a_target_that_hardly_varies_does_not_drown_the_others() -> None:
+    embedded = embeddings(24)
+    dull = embedded[..., DEEP :: FINE // 4].shape
+    embedded[..., DEEP :: FINE // 4] = 7.0 + 1e-7 * torch.randn(dull, generator=torch.Generator().manual_seed(1))
+    network = build_student(DEEP, FINE, complexity=1, seed=0)
+    network.learn_statistics([embedded])
+    torch.nn.init.zeros_(network.targets.weight)  # predicts the means
+    assert float(network.errors(embedded).detach().mean()) == pytest.approx(
+        0.5, abs=0.01
+    )  # the other of two varies by 1
 
 
 @pytest.mark.parametrize(
@@ -181,6 +212,8 @@ def test_tensors_bring_it_back(student: Student) -> None:
         ("student.targets.weight", lambda t: t[:1], "'targets.weight' is"),
         ("student.bottleneck.2.weight", lambda t: t * math.inf, "must be finite"),
         ("whitening", lambda t: t[..., :3, :3], "do not fit"),
+        ("counted", None, "'counted' is missing"),
+        ("counted", lambda t: t[1:], "does not fit a grid"),
     ],
 )
 def test_broken_tensors_are_refused(student: Student, name: str, change: object, message: str) -> None:
@@ -202,11 +235,16 @@ def test_what_does_not_fit_is_refused(student: Student) -> None:
         StudentNetwork(DEEP, FINE, 0)
     with pytest.raises(ParameterError, match="needs 1 image or more"):
         build_student(DEEP, FINE, complexity=1, seed=0).learn_statistics([])
+    with pytest.raises(ParameterError, match="learnt from 6 \\+ 8 dimensions, got 13"):
+        build_student(DEEP, FINE, complexity=1, seed=0).learn_statistics([embeddings(1)[..., :-1]])
     narrow = PaDiM(torch.zeros(2, 2, 3), torch.zeros(2, 2, 3, 3))
     with pytest.raises(ParameterError, match="Gaussians of 3 dimensions do not fit a student of 6"):
         Student(build_student(DEEP, FINE, complexity=1, seed=0), narrow)
-    with pytest.raises(ValueError, match="a student predicts levels finer than the grid's"):
-        DLModelParam(detector="student", levels=(4, 6), grid_level=0)
+    # No level before the grid's, or one of the grid's own stride.
+    for levels, grid_level in (((4, 6), 0), ((2, 3, 4, 5), 3), ((4, 5, 6), 1)):
+        with pytest.raises(ValueError, match="predicts the levels before the grid's, each of which must be finer"):
+            DLModelParam(detector="student", levels=levels, grid_level=grid_level)
+    assert DLModelParam(detector="student", levels=(2, 3, 4, 5), grid_level=2).grid_level == 2
 
 
 def test_what_is_kept_beside_the_projection_loses_nothing() -> None:

@@ -116,13 +116,12 @@ def _project(levels: Sequence[Tensor], projections: Sequence[Tensor], out: Tenso
     grid = out.shape[1:3]
     rows = out.view(-1, out.shape[-1])
     for index, (level, projection) in enumerate(zip(levels, projections, strict=True)):
-        coarse = level.shape[-1] < grid[1]
-        maps = (level if coarse else to_grid(level, grid)).permute(0, 2, 3, 1)
-        if coarse:
-            product = to_grid((maps @ projection).permute(0, 3, 1, 2), grid).permute(0, 2, 3, 1)
-            out.add_(product) if index else out.copy_(product)
+        if level.shape[-1] < grid[1]:
+            product = level.permute(0, 2, 3, 1) @ projection
+            out.add_(to_grid(product.permute(0, 3, 1, 2), grid).permute(0, 2, 3, 1))
         else:
-            rows.addmm_(maps.flatten(0, 2), projection, beta=1 if index else 0)
+            # Finest first, so the first of them is here.
+            rows.addmm_(to_grid(level, grid).permute(0, 2, 3, 1).flatten(0, 2), projection, beta=1 if index else 0)
 
 
 def _fold(levels: Sequence[Tensor], out: Tensor) -> None:

@@ -1,16 +1,17 @@
 """A student that learns to tell fine features from deep ones on ok images, weighed by a Gaussian of the deep ones.
 
-The frozen backbone is the teacher. The student sees its deep features (through a bottleneck of half the grid) and predicts
-its fine ones (strides 4 and 8): reverse distillation, after Deng & Li, "Anomaly Detection via Reverse Distillation from
-One-Class Embedding" (CVPR 2022). Where a part is as it was, the prediction holds; at a defect the fine features are not
-those that the surroundings promise. What differs from that paper, each measured on the five development sets:
+The frozen backbone is the teacher. The student sees its deep features (strides 8 to 32 on one grid, through a bottleneck of
+half the grid) and predicts its fine ones (strides 4 and 8, undiminished): reverse distillation, after Deng & Li, "Anomaly Detection via
+Reverse Distillation from One-Class Embedding" (CVPR 2022). Where a part is as it was, the prediction holds; at a defect the
+fine features are not those that the surroundings promise. What differs from that paper, each measured on the five development sets:
 
 * Only the fine features are predicted, scaled channel by channel, and the error is the plain mean square.
-* The distance is the geometric mean of PaDiM's distance of the deep features, sharpened, and of the student's error. PaDiM
-  knows what belongs where and ranks images, but blurs; the student is sharp, but knows nothing of places. Their product keeps
-  both: more of the defect's area is found than by either, and images are ranked as well as by PaDiM alone.
-* Sharpened means: times its ratio to the mean distance around. A defect of a few positions stands out by that from the
-  halo that the backbone's wide receptive field gives it.
+* The distance is a geometric mean of PaDiM's distance of the deep features, sharpened (weight 3), and of the student's error
+  (weight 2). PaDiM knows what belongs where and ranks images, but blurs; the student is sharp, but knows nothing of places.
+  Their product keeps both: more of the defect's area is found than by either, and images are ranked as well as by PaDiM alone.
+* Sharpened means: times its ratio to the mean distance around, which takes away the halo that the backbone's wide receptive field
+  gives a defect. The ratio counts for a fifth more at most: a part that is wrong as a whole stands out from nothing
+  and must not be outdone by the highest spot of an ok one.
 """
 
 from __future__ import annotations
@@ -31,10 +32,15 @@ _FINER = 2
 """The student predicts at twice the grid's resolution."""
 _SURROUNDINGS = 7
 """Side of the square of the grid's positions that a distance is compared with."""
+_MOST_SHARPENED = 1.2
+_GAUSSIAN_WEIGHT, _ERROR_WEIGHT = 3, 2
 _LEAST_MEAN = 1e-12
-_LEAST_DEVIATION = 1e-6
+_LEAST_SCALE = 1e-6
+_LEAST_DEVIATION = 1e-2
+"""Of a target's channel, as a share of the root mean square of all: a channel that hardly varies must not drown the others."""
 _WEIGHTS = "student."
-_COUNTED = "counted"
+COUNTED = "counted"
+"""The tensor that says which positions count; not learnt."""
 
 
 class StudentNetwork(nn.Module):
@@ -73,7 +79,7 @@ class StudentNetwork(nn.Module):
 
     @torch.no_grad()
     def learn_statistics(self, batches: Iterable[Tensor], counted: Tensor | None = None) -> None:
-        """Measure by what inputs and targets are scaled, and where the targets lie. Once, before training.
+        """Measure by what inputs and targets are scaled, and where the targets lie; before training.
 
         Args:
             batches: The embeddings that will be learnt from, each (B, h, w, deep_dims + fine_dims) float32, once.
@@ -87,6 +93,7 @@ class StudentNetwork(nn.Module):
         squares = torch.zeros_like(total)
         inputs = positions = 0
         for batch in batches:
+            self._check(batch)
             inside = batch.flatten(1, 2) if counted is None else batch[:, counted]
             deep, fine = inside[..., : self.deep_dims], inside[..., self.deep_dims :]
             square += deep.double().square().sum().cpu()
@@ -98,11 +105,13 @@ class StudentNetwork(nn.Module):
         if not positions:
             raise ParameterError("a student needs 1 image or more to learn from")
         mean = total / positions
-        deviation = (squares / positions - mean.square()).clamp_min(0).sqrt().clamp_min(_LEAST_DEVIATION)
-        self.input_scale.copy_((square / inputs).sqrt().clamp_min(_LEAST_DEVIATION))
+        variance = (squares / positions - mean.square()).clamp_min(0)
+        least = _LEAST_DEVIATION * variance.mean().sqrt().clamp_min(_LEAST_SCALE)
+        deviation = variance.sqrt().clamp_min(least)
+        self.input_scale.copy_((square / inputs).sqrt().clamp_min(_LEAST_SCALE))
         self.target_scale.copy_(deviation.reciprocal())
-        # The targets keep their means: the last bias starts with them, and learning is what it would be without.
-        self.targets.get_parameter("bias").add_((mean / deviation).repeat(_FINER**2))
+        # The targets keep their means, so that nothing is to be subtracted from each frame: the first guess is the mean.
+        self.targets.get_parameter("bias").copy_((mean / deviation).repeat(_FINER**2))
 
     def errors(self, embedded: Tensor, *, noise: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
         """Return how far the prediction is off.
@@ -135,11 +144,14 @@ class StudentNetwork(nn.Module):
 
     def _parts(self, embedded: Tensor) -> tuple[Tensor, Tensor]:
         """(B, h, w, D) -> deep (B, deep_dims, h, w) and fine (B, h, w, fine_dims), both as they lie."""
+        self._check(embedded)
+        return embedded[..., : self.deep_dims].permute(0, 3, 1, 2), embedded[..., self.deep_dims :]
+
+    def _check(self, embedded: Tensor) -> None:
         if embedded.shape[-1] != self.deep_dims + self.fine_dims:
             raise ParameterError(
                 f"the student learnt from {self.deep_dims} + {self.fine_dims} dimensions, got {embedded.shape[-1]}"
             )
-        return embedded[..., : self.deep_dims].permute(0, 3, 1, 2), embedded[..., self.deep_dims :]
 
 
 class Student:
@@ -164,28 +176,32 @@ class Student:
             raise ParameterError(f"a mask of {tuple(counted.shape)} does not fit a grid of {tuple(gaussian.grid)}")
         self._network = network.requires_grad_(requires_grad=False).eval()
         self._gaussian = gaussian
-        self._weights = torch.ones(gaussian.grid, device=gaussian.device) if counted is None else counted.float()
-        self._weights_around = _mean_around(self._weights[None])
+        self._counted = torch.ones(gaussian.grid, dtype=torch.bool) if counted is None else counted
+        self._counted = self._counted.to(gaussian.device)
+        weights = self._counted[None].float()
+        # 0 where nothing counts within reach; what lies there counts for nothing either.
+        self._share_around = _mean_around(weights).clamp_min(_LEAST_MEAN)
+        self._share_wide = _twice(weights).clamp_min(_LEAST_MEAN)
 
     @torch.inference_mode()
     def distances(self, embedded: Tensor) -> Tensor:
-        """See `Detector.distances`; (B, 2h, 2w), at twice the grid's resolution."""
-        error = self._network.errors(embedded).sqrt()  # (B, 2h, 2w)
+        """See `Detector.distances`; (B, 2h, 2w), at twice the grid's resolution; arbitrary where nothing counts."""
+        square = self._network.errors(embedded)  # (B, 2h, 2w)
         deep = self._gaussian.distances(embedded[..., : self._network.deep_dims])
-        sharp = self._sharpened(deep)[:, None]
-        wide = functional.interpolate(sharp, size=error.shape[1:], mode="bilinear", align_corners=False)[:, 0]
-        return (wide * error).sqrt()
+        wide = _twice(self._sharpened(deep)) / self._share_wide
+        return (wide**_GAUSSIAN_WEIGHT * square ** (_ERROR_WEIGHT / 2)) ** (1 / (_GAUSSIAN_WEIGHT + _ERROR_WEIGHT))
 
     def _sharpened(self, deep: Tensor) -> Tensor:
-        """(B, h, w) -> (B, h, w): each distance times its ratio to the mean of those around it that count."""
-        around = _mean_around(deep * self._weights) / self._weights_around
-        around = torch.where(self._weights_around > 0, around, deep)
-        return deep.square() / around.clamp_min(_LEAST_MEAN)
+        """(B, h, w) -> (B, h, w): distances times their ratio to the mean of those around; 0 where nothing counts."""
+        # Filled, not multiplied: a distance that is not finite would spread.
+        counted = deep.masked_fill(~self._counted, 0.0)
+        around = _mean_around(counted) / self._share_around
+        return counted * (counted / around.clamp_min(_LEAST_MEAN)).clamp_max(_MOST_SHARPENED)
 
     def tensors(self) -> dict[str, Tensor]:
         """See `Detector.tensors`."""
         weights = {_WEIGHTS + name: tensor.cpu() for name, tensor in self._network.state_dict().items()}
-        return {**self._gaussian.tensors(), **weights, _COUNTED: self._weights.cpu()}
+        return {**self._gaussian.tensors(), **weights, COUNTED: self._counted.float().cpu()}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], device: torch.device) -> Student:
@@ -195,7 +211,7 @@ class Student:
             ParameterError: A tensor is missing or not what it should be.
         """
         gaussian = PaDiM.from_tensors(tensors, device)
-        counted = checked(tensors, _COUNTED, 2).to(device) > 0
+        counted = checked(tensors, COUNTED, 2).to(device) > 0
         first = checked(tensors, _WEIGHTS + "bottleneck.0.weight", 4)
         targets = checked(tensors, _WEIGHTS + "target_scale", 1)
         network = StudentNetwork(first.shape[1], len(targets) * _FINER**2, first.shape[0])
@@ -209,6 +225,11 @@ class Student:
                 )
         network.load_state_dict(weights)
         return cls(network.to(device), gaussian, counted)
+
+
+def _twice(maps: Tensor) -> Tensor:
+    """(B, h, w) -> (B, 2h, 2w), interpolated bilinearly."""
+    return functional.interpolate(maps[:, None], scale_factor=_FINER, mode="bilinear", align_corners=False)[:, 0]
 
 
 def _mean_around(maps: Tensor) -> Tensor:
