@@ -1,4 +1,4 @@
-"""Images unlike the five sets: gray textures of varying size, parts in any rotation, and thousands of images.
+"""Images unlike the five sets: gray textures of varying size, parts in any rotation or wrong as a whole, thousands of images.
 
     python -m tests.benchmarks.unlike [--detector padim ...] [--kind textures ...] [--many 3000]
 
@@ -79,7 +79,35 @@ def rotated_part(rng: np.random.Generator, is_nok: bool) -> tuple[Picture, NDArr
     return noisy.clip(0, 255).astype(np.uint8), mask > 0
 
 
-DRAWINGS: dict[str, Draw] = {"textures": texture, "rotated": rotated_part, "many": rotated_part}
+def whole_part(rng: np.random.Generator, is_nok: bool) -> tuple[Picture, NDArray[np.bool_]]:  # noqa: FBT001
+    """The same gear; what is wrong is all of it: it is missing, another part, out of focus or lit too little."""
+    picture, _ = rotated_part(rng, is_nok=False)
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    cv2.circle(mask, (SIDE // 2, SIDE // 2), 95, 1, -1)
+    if not is_nok:
+        return picture, mask > 0
+    kind = int(rng.integers(4))
+    if kind == 2:
+        return cv2.GaussianBlur(picture, (0, 0), 4).astype(np.uint8), mask > 0
+    if kind == 3:
+        return (picture * 0.5).astype(np.uint8), mask > 0
+    picture = np.full((SIDE, SIDE, 3), (60, 62, 66), np.uint8)
+    if kind == 1:
+        corners = [
+            [int(SIDE / 2 + 85 * f(turn)) for f in (np.cos, np.sin)]
+            for turn in rng.uniform(0, np.pi) + np.arange(6) * np.pi / 3
+        ]
+        cv2.fillPoly(picture, [np.array(corners)], (168, 172, 170), cv2.LINE_AA)
+    noisy = picture + rng.normal(0, 3, picture.shape) + rng.uniform(-5, 5)
+    return noisy.clip(0, 255).astype(np.uint8), mask > 0
+
+
+DRAWINGS: dict[str, Draw] = {
+    "textures": texture,
+    "rotated": rotated_part,
+    "whole": whole_part,
+    "many": rotated_part,
+}
 
 
 def draw_set(folder: Path, draw: Draw, *, train: int, test: int, seed: int = 0) -> None:

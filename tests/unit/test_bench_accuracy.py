@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tests.benchmarks.accuracy.cells import BACKBONES, DETECTORS, SEEDS, SETS, Cell, Piece, Variant, ablations, plan
+from tests.benchmarks.accuracy.__main__ import STORE, TABLE
+from tests.benchmarks.accuracy.cells import (
+    BACKBONES,
+    DETECTORS,
+    REVISIONS,
+    SEEDS,
+    SETS,
+    Cell,
+    Piece,
+    Variant,
+    ablations,
+    cell_of,
+    plan,
+)
 from tests.benchmarks.accuracy.choice import BUDGETS, choose, merit
 from tests.benchmarks.accuracy.table import markdown
 
@@ -55,16 +70,30 @@ def test_the_table_shows_mean_spread_and_choice() -> None:
     for name in SETS:
         for seed, value in enumerate((0.90, 0.92, 0.94)):
             figures = {"image_auroc": value, "pixel_auroc": None, "aupro": 0.8, "recall_at_0.01": 0.5}
-            cells[Cell(piece="main", set=name, variant=Variant(detector="padim"), seed=seed).key] = figures
+            cells[cell_of("main", name, Variant(detector="padim"), seed).key] = figures
         timing: dict[str, float | None] = {"fit_seconds": 2.0, "frames_per_s": 50.0, "beyond_backbone_ms": 1.0}
-        cells[Cell(piece="timing", set=name, variant=Variant(detector="padim")).key] = timing
-        larger = Cell(piece="ablation", set=name, variant=Variant(detector="padim", short_side=320))
+        cells[cell_of("timing", name, Variant(detector="padim")).key] = timing
+        larger = cell_of("ablation", name, Variant(detector="padim", short_side=320))
         cells[larger.key] = {"image_auroc": 0.95, "pixel_auroc": None, "aupro": 0.7, "recall_at_0.01": 0.5}
     page = markdown({"cells": cells, "machine": {"processor": "a processor", "cores": 2}, "software": {"torch": "2"}})
     assert "| padim · lite0 | 0.920 | - | 0.800 | 0.500 | 2.0 | 50 |" in page
     assert "0.920 ± 0.020" in page
     assert "0.950 (+0.050)" in page
     assert "| `fast` | 1.15 x the fastest | padim · lite0 |" in page
+
+
+def test_what_was_measured_of_an_earlier_detector_does_not_count() -> None:
+    current = plan("main")[0]
+    assert current.is_current
+    stale = current.model_copy(update={"revision": REVISIONS[current.variant.detector] - 1})
+    figures = {"image_auroc": 0.123, "pixel_auroc": None, "aupro": None, "recall_at_0.01": None}
+    assert "0.123" in markdown({"cells": {current.key: figures}})
+    assert "0.123" not in markdown({"cells": {stale.key: figures}})
+
+
+def test_the_page_is_that_of_the_figures() -> None:
+    store = json.loads(STORE.read_text(encoding="utf-8"))
+    assert TABLE.read_text(encoding="utf-8") == markdown(store)
 
 
 def test_an_empty_store_makes_an_empty_page() -> None:

@@ -49,6 +49,7 @@ def _run(store: dict[str, Any], pieces: list[Any], seconds: float, only: str) ->
         print(f"the sets are not there: {DATA} does not exist", file=sys.stderr)
         return 1
     ends = time.monotonic() + seconds
+    store["cells"] = {key: cell for key, cell in store["cells"].items() if Cell.model_validate_json(key).is_current}
     missing = [
         cell
         for piece in pieces

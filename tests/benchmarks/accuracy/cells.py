@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -16,6 +17,8 @@ SETS = ("aws_cookie", "aws_alien", "mvtec_toothbrush", "kolektorsdd", "elpv_mono
 DETECTORS: tuple[DetectorName, ...] = ("padim", "patchcore", "student")
 BACKBONES: tuple[BackboneName, ...] = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 SEEDS = (0, 1, 2)
+REVISIONS: Mapping[DetectorName, int] = MappingProxyType({"padim": 2, "patchcore": 2, "student": 2})
+"""Raised with every change of a detector that moves its figures: its cells are then measured anew."""
 
 
 class Variant(BaseModel):
@@ -51,7 +54,11 @@ class Variant(BaseModel):
 
 
 class Cell(BaseModel):
-    """One measurement."""
+    """One measurement.
+
+    Attributes:
+        revision: Of the detector (`REVISIONS`) that was measured; what was measured of another one does not count.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,6 +66,12 @@ class Cell(BaseModel):
     set: str
     variant: Variant
     seed: int = 0
+    revision: int = 1
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this is the detector as it is now."""
+        return self.revision == REVISIONS[self.variant.detector]
 
     @property
     def key(self) -> str:
@@ -97,13 +110,12 @@ def ablations() -> Iterator[Variant]:
 def plan(piece: Piece) -> list[Cell]:
     """All cells of a piece, those that share a pass of the backbone next to each other."""
     if piece == "ablation":
-        return [Cell(piece=piece, set=name, variant=variant) for name in SETS for variant in ablations()]
+        return [cell_of(piece, name, variant) for name in SETS for variant in ablations()]
     defaults = [Variant(detector=detector, backbone=backbone) for backbone in BACKBONES for detector in DETECTORS]
     if piece == "main":
-        return [
-            Cell(piece=piece, set=name, variant=variant, seed=seed)
-            for variant in defaults
-            for name in SETS
-            for seed in SEEDS
-        ]
-    return [Cell(piece=piece, set=name, variant=variant) for variant in defaults for name in SETS]
+        return [cell_of(piece, name, variant, seed) for variant in defaults for name in SETS for seed in SEEDS]
+    return [cell_of(piece, name, variant) for variant in defaults for name in SETS]
+
+
+def cell_of(piece: Piece, name: str, variant: Variant, seed: int = 0) -> Cell:
+    return Cell(piece=piece, set=name, variant=variant, seed=seed, revision=REVISIONS[variant.detector])

@@ -24,7 +24,8 @@ _SHOWN = {
 
 def markdown(store: Mapping[str, Any]) -> str:
     """Return the page."""
-    cells = {Cell.model_validate_json(key): figures for key, figures in store["cells"].items()}
+    found = {Cell.model_validate_json(key): figures for key, figures in store["cells"].items()}
+    cells = {cell: figures for cell, figures in found.items() if cell.is_current}
     main, ablation, timing = (_rows(cells, piece) for piece in ("main", "ablation", "timing"))
     machine = store.get("machine", {})
     intro = (
