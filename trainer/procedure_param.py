@@ -13,11 +13,12 @@ from inspector.anomaly.types import DLPreprocessParam, ImageGeometry
 from trainer.archive import read_dl_dataset_archive
 from trainer.dataset import DLDataset, read_dl_dataset_anomaly
 from trainer.features import default_input_size
-from trainer.fit_settings import FitSettings, PreprocessSettings, SourceSettings, SplitSettings
+from trainer.fit_settings import FitSettings, PreprocessSettings
 from trainer.folders import DatasetParam
 from trainer.manifest import read_dl_dataset_manifest
 from trainer.option_syntax import parse_augmentation, parse_domain, parse_score_rule
 from trainer.progress import StageProgress
+from trainer.source_settings import SourceSettings, SplitSettings
 from trainer.split import SplitParam
 from trainer.thresholds import ThresholdParam
 from trainer.train_param import DLTrainParam, create_dl_train_param

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -276,7 +277,9 @@ STEPS = (
 )
 
 
-@pytest.mark.parametrize("options", [(), ("--detector", "student", "--max-num-epochs", "2")], ids=["padim", "student"])
+@pytest.mark.parametrize(
+    "options", [("--detector", "padim"), ("--max-num-epochs", "2")], ids=["padim", "the default, a student"]
+)
 def test_the_workflow_says_each_step_in_the_chapters_order(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
 ) -> None:
@@ -290,7 +293,91 @@ def test_the_workflow_says_each_step_in_the_chapters_order(
     assert read_dl_model(out / "model").thresholds is not None
     drawn = {path.name for path in (out / "pictures").iterdir()}
     assert {"anomaly_both", "anomaly_image", "grid.png", "score_histogram.png"} <= drawn
-    assert ("training_error.png" in drawn) == bool(options)
+    assert ("training_error.png" in drawn) == ("padim" not in options)
+
+
+@pytest.fixture
+def divided(images: Path, tmp_path: Path) -> Path:
+    """A manifest of the images that says what each is for: the first 14 to learn from, 6 to calibrate, 6 to test."""
+    path = tmp_path / "divided.csv"
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "image_label", "split"])
+        splits = ["train"] * 14 + ["validation"] * 6 + ["test"] * 6
+        table.writerows([p, "ok", split] for p, split in zip(sorted((images / "ok").iterdir()), splits, strict=True))
+        table.writerows([p, "nok", "test"] for p in sorted((images / "stroke").iterdir()))
+    return path
+
+
+def sentence_of(step: str, said: str) -> str:
+    """What the workflow says of a step."""
+    lines = said.splitlines()
+    return lines[next(i for i, line in enumerate(lines) if line.split()[-1:] == [step]) + 1].strip()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), (14, 6, 11, "as folders or manifest divide them")),
+        (("--overwrite-split",), (15, 6, 10, "by 60 and 20 percent")),
+        (
+            ("--overwrite-split", "--training-percent", "50", "--validation-percent", "50"),
+            (13, 13, 5, "by 50 and 50 percent"),
+        ),
+    ],
+    ids=["kept", "divided anew", "by other percentages"],
+)
+def test_the_workflow_divides_anew_only_what_it_is_asked_to(
+    divided: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    said: tuple[object, ...],
+) -> None:
+    arguments = ["workflow", "--manifest", str(divided), "--out", str(tmp_path / "out"), "--quality", "fast", *options]
+    assert run(arguments) == 0
+    printed = capsys.readouterr().out
+    train, validation, test, by = said
+    counted = f"{train} train, {validation} validation, {test} test, {by}"
+    assert sentence_of("split_dl_dataset", printed).startswith(counted)
+    assert sentence_of("compute_dl_anomaly_thresholds", printed).startswith(
+        f"from {validation} ok images, that the model had"
+    )
+
+
+def test_percentages_against_a_division_that_is_there_are_refused(
+    divided: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["workflow", "--manifest", str(divided), "--out", str(tmp_path / "out"), "--training-percent", "50"]
+    assert run(arguments) == 1
+    assert "say themselves what to test on" in capsys.readouterr().err
+
+
+def test_a_workflow_without_validation_images_calibrates_by_folds_as_the_fit_does(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(images / "ok", tmp_path / "in/train/good")
+    shutil.copytree(images / "stroke", tmp_path / "in/test/stroke")
+    (tmp_path / "in/test/good").mkdir()
+    for path in sorted((tmp_path / "in/train/good").iterdir())[20:]:
+        path.rename(tmp_path / "in/test/good" / path.name)
+    source = ["--images", str(tmp_path / "in"), "--quality", "fast"]
+    assert run(["workflow", *source, "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert sentence_of("split_dl_dataset", printed).startswith("20 train, 0 validation, 11 test, as folders or")
+    threshold = sentence_of("compute_dl_anomaly_thresholds", printed)
+    assert threshold.startswith("from 20 ok images, each judged by a model of the other 4 folds")
+    assert run(["fit", *source, "--out", str(tmp_path / "fitted")]) == 0
+    by_workflow, by_fit = (read_dl_model(tmp_path / name) for name in ("out/model", "fitted"))
+    assert by_workflow.scale.s == pytest.approx(by_fit.scale.s, rel=1e-6)
+
+
+def test_a_workflow_with_nothing_to_evaluate_on_is_refused_before_it_trains(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(images / "ok", tmp_path / "in/train/good")
+    assert run(["workflow", "--images", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 1
+    assert "is left to evaluate on; pass --overwrite-split" in capsys.readouterr().err
 
 
 def test_the_workflow_leaves_a_folder_with_files_alone(
