@@ -25,7 +25,7 @@ from pydantic_settings import (
 from trainer.cli_help import GroupedHelp
 from trainer.errors import SettingsError
 from trainer.fit_settings import ChoiceSettings, FitSettings
-from trainer.source_settings import Percent, SourceSettings, SplitSettings
+from trainer.source_settings import DEVICE_HELP, Percent, SourceSettings, SplitSettings
 
 __all__ = ["ApplySettings", "CommandSettings", "FitSettings", "ShowSettings", "WorkflowSettings", "parse_settings"]
 
@@ -49,7 +49,7 @@ class ApplySettings(BaseModel):
     pictures: Path | None = Field(
         None, description="folder to write a PNG with heat map and outlines to, for each image"
     )
-    device: str = Field("cpu", description="where the network runs: cpu, cuda, cuda:1")
+    device: str = Field("cpu", description=DEVICE_HELP)
     json_output: CliImplicitFlag[bool] = Field(
         False, validation_alias="json", description="print one JSON object instead of the table"
     )
@@ -63,7 +63,7 @@ class ShowSettings(SourceSettings):
 
     bundle: CliPositionalArg[Path] = Field(description="folder of the model bundle")
     out: Path = Field(description="folder to write the pictures to")
-    device: str = Field("cpu", description="where the network runs: cpu, cuda, cuda:1")
+    device: str = Field("cpu", description=DEVICE_HELP)
 
 
 class WorkflowSettings(SourceSettings, SplitSettings, ChoiceSettings):

@@ -11,7 +11,7 @@ from pydantic_settings import CliImplicitFlag
 from inspector.anomaly.preprocess_param import DomainHandling, NormalizationType
 from trainer.option_syntax import parse_augmentation, parse_domain, parse_score_rule
 from trainer.quality import DEFAULT_QUALITY, QUALITIES, BackboneName, DetectorName, ModelChoice, Quality
-from trainer.source_settings import Group, SourceSettings, SplitSettings, option
+from trainer.source_settings import DEVICE_HELP, Group, SourceSettings, SplitSettings, option
 
 ThresholdMethod = Literal["ok_only", "halcon", "halcon_corrected"]
 ThresholdRule = Literal["auto", "order_statistic", "tail_model"]
@@ -147,6 +147,7 @@ class TrainSettings(Group):
     )
     checkpoint: Path | None = Field(None, description="student: folder to go on from after an interruption")
     seed: int = Field(0, ge=0, lt=2**31, description="decides every random choice")
+    device: str = Field("cpu", description=DEVICE_HELP)
 
     @field_validator("augment")
     @classmethod

@@ -7,6 +7,7 @@ import sys
 import time
 from datetime import UTC, datetime
 
+from inspector.anomaly.device import available_device
 from inspector.anomaly.manifest import MANIFEST_NAME
 from inspector.anomaly.model import AnomalyModel, ModelIdentity
 from inspector.anomaly.types import ScoreScale
@@ -41,10 +42,11 @@ def run_fit(settings: FitSettings, progress: StageProgress) -> FitOutcome:
 
     Raises:
         TrainerError: An image, a setting or the place of the bundle is refused; nothing is written.
-        AnomalyError: The weights are missing, a parameter does not fit, or the bundle cannot be written.
+        AnomalyError: The device is not there, the weights are missing, a parameter does not fit, or the bundle cannot be written.
     """
     started = time.perf_counter()
     _check_out(settings)
+    available_device(settings.device)
     dataset = read_dataset(settings, progress)
     split = split_dl_dataset(
         dataset,

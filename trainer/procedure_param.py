@@ -95,10 +95,11 @@ def initial_model(settings: FitSettings, geometry: ImageGeometry) -> InitialMode
     """The model to be trained, with all that was asked for set.
 
     Raises:
+        BundleError: The device is not there.
         ParameterError: The domain reaches outside the pictures, or the file of preprocessing parameters cannot be read.
     """
     detector, backbone = settings.model_choice
-    model = read_dl_model(INITIAL_MODEL_NAMES[detector])
+    model = read_dl_model(INITIAL_MODEL_NAMES[detector], device=settings.device)
     wanted: dict[str, object] = {"backbone": backbone}
     if settings.preprocess_param is not None:
         param = read_dl_preprocess_param(settings.preprocess_param)

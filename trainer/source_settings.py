@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_settings import CliImplicitFlag
 
 GroupBy = Literal["none", "group", "time_window"]
 Percent = Annotated[float, Field(ge=0, le=100)]
+
+DEVICE_HELP: Final = "where the network runs: cpu, cuda, cuda:1"
 
 
 class Group(BaseModel):

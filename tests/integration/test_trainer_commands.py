@@ -16,6 +16,7 @@ from typing import Any
 
 import cv2
 import pytest
+import torch
 
 from inspector.anomaly.bundle import read_dl_model
 from inspector.anomaly.manifest import read_manifest
@@ -104,6 +105,29 @@ def test_a_domain_outside_the_pictures_is_refused(
 ) -> None:
     assert run(["fit", "--images", str(images), "--out", str(tmp_path / "x"), "--domain", "0,0,97,20"]) == 1
     assert "reaches outside the picture of 96 x 96 pixels" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
+def test_a_device_that_is_not_there_is_refused_before_an_image_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (
+        ["fit", "--images", str(tmp_path / "none"), "--out", str(tmp_path / "x")],
+        ["apply", str(tmp_path / "none"), str(tmp_path)],
+    ):
+        (tmp_path / "a.png").touch()
+        assert run([*arguments, "--device", "cuda:9"]) == 1
+        said = capsys.readouterr().err.strip()
+        assert said == "trainer: device 'cuda:9' was asked for, but torch finds no CUDA device; use device cpu"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("detector", ["padim", "patchcore", "student"])
+def test_a_model_that_was_trained_on_a_gpu_serves_on_a_cpu(fit: Fit, tmp_path: Path, detector: str) -> None:
+    domain = ("--domain", "10,10 86,10 86,86 10,86", "--domain-handling", "keep_domain")
+    said = fit("--detector", detector, "--device", "cuda", *domain)
+    assert said["image_auroc"] > 0.9
+    assert read_dl_model(tmp_path / "out").thresholds is not None
 
 
 def test_model_and_preprocessing_options_reach_the_bundle(fit: Fit, tmp_path: Path) -> None:

@@ -75,6 +75,8 @@ def test_every_option_of_fit_arrives() -> None:
         ("--images a --preprocess-param p.json --cache c", {"preprocess_param": Path("p.json"), "cache": Path("c")}),
         ("--images a --augment flip-vertical,copies=2", {"augment": "flip-vertical,copies=2"}),
         ("--images a --score-rule std:2", {"score_rule": "std:2"}),
+        ("--images a", {"device": "cpu"}),
+        ("--images a --device cuda:1", {"device": "cuda:1"}),
         ("--images a --threshold-method halcon", {"threshold_method": "halcon"}),
         ("--images a --threshold-rule tail_model", {"threshold_rule": "tail_model"}),
     ],
@@ -128,6 +130,14 @@ def test_the_workflow_takes_its_model_as_the_fit_does() -> None:
 def test_a_model_that_is_said_twice_is_refused(command: str, options: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         parse_settings([command, "--images", "a", "--out", "o", *options.split()])
+
+
+@pytest.mark.parametrize("command", ["fit", "apply", "show"])
+def test_every_command_that_runs_the_network_takes_a_device(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_settings([command, "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "--device TEXT where the network runs: cpu, cuda, cuda:1 (default: cpu)" in shown
 
 
 @pytest.mark.parametrize(("command", "percents"), [("fit", ("80", None)), ("workflow", ("60", "20"))])
