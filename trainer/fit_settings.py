@@ -38,7 +38,8 @@ class ChoiceSettings(Group):
     title: ClassVar[str] = "model"
 
     quality: Quality = Field(
-        DEFAULT_QUALITY, description="detector and backbone, as measured: the fastest, a compromise, the most accurate"
+        DEFAULT_QUALITY,
+        description="detector and backbone: fast, balanced, or the largest network of these, not surely more accurate",
     )
     detector: DetectorName | None = Field(
         None, description="instead of the quality's: a Gaussian for each position, a memory bank, or a student"
