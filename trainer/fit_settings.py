@@ -105,7 +105,9 @@ class PreprocessSettings(Group):
     )
     normalization_type: NormalizationType | None = Field(None, description="of the gray values (constant_values)")
     preprocess_param: Path | None = Field(
-        None, description="file of write_dl_preprocess_param, which says all of these and the input's size"
+        None,
+        description="file of write_dl_preprocess_param: all of these, the input's size, and preprocessing steps of your own"
+        " (see: python -m pydoc inspector.anomaly.preprocess_steps)",
     )
     cache: Path | None = Field(None, description="folder for preprocessed samples, used again by the next fit")
 

@@ -15,12 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
+from inspector.anomaly import preprocess_steps
 from inspector.anomaly.bundle import read_dl_model
 from inspector.anomaly.manifest import read_manifest
 from inspector.anomaly.preprocess_file import write_dl_preprocess_param
+from inspector.anomaly.preprocess_param import OptionValue, PreprocessStep, create_dl_preprocess_param
 from inspector.anomaly.types import DLPreprocessParam
 from tests.pictures import part, stroke_mask, write
 from trainer.archive import ArchivedImage, archive_name
@@ -145,6 +149,28 @@ def test_a_file_of_preprocessing_parameters_says_all_of_it(fit: Fit, tmp_path: P
     said = fit("--preprocess-param", tmp_path / "param.json", small=False)
     assert (said["image_width"], said["image_height"]) == (64, 96)
     assert read_dl_model(tmp_path / "out").preprocess_param == param
+
+
+def test_a_step_of_ones_own_is_run_by_the_fit_and_stored(
+    images: Path, fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(preprocess_steps, "_steps", {})
+    step = PreprocessStep(name="test.darker", version="1", options={"divisor": 2})
+    param = create_dl_preprocess_param(image_width=96, image_height=96, preprocess_steps=(step,))
+    write_dl_preprocess_param(tmp_path / "param.json", param)
+    options = ("--preprocess-param", str(tmp_path / "param.json"))
+    assert run(["fit", "--images", str(images), "--out", str(tmp_path / "out"), *options]) == 1
+    assert "preprocess step test.darker 1 is needed, but it is not installed" in capsys.readouterr().err
+    seen = []
+
+    @preprocess_steps.register_preprocess_step("test.darker", "1")
+    def darker(image: NDArray[np.uint8], options: dict[str, OptionValue]) -> NDArray[np.uint8]:
+        seen.append(options)
+        return image // np.uint8(2)
+
+    fit(*options, small=False)
+    assert seen[0] == {"divisor": 2}
+    assert read_dl_model(tmp_path / "out").preprocess_param.preprocess_steps == (step,)
 
 
 def test_a_cache_is_filled_used_again_and_changes_nothing(fit: Fit, tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pydoc
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -130,6 +132,15 @@ def test_the_workflow_takes_its_model_as_the_fit_does() -> None:
 def test_a_model_that_is_said_twice_is_refused(command: str, options: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         parse_settings([command, "--images", "a", "--out", "o", *options.split()])
+
+
+def test_help_says_where_to_read_of_preprocessing_steps_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_settings(["fit", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    found = re.search(r"preprocessing steps of your own \(see: python -m pydoc ([\w.]+)\)", shown)
+    assert found is not None
+    assert "register_preprocess_step" in pydoc.render_doc(found[1])
 
 
 @pytest.mark.parametrize("command", ["fit", "apply", "show"])
