@@ -9,13 +9,16 @@ import torch
 
 from inspector.anomaly.domain_mask import cells_inside
 from inspector.anomaly.model import AnomalyModel, PendingScores
-from inspector.anomaly.model_param import DLModelParam
-from inspector.anomaly.types import ScoreScale, Thresholds
-from trainer.embed import TrainingFeatures
+from inspector.anomaly.model_param import DLModelParam, InitialModel
+from inspector.anomaly.types import DLPreprocessParam, ScoreScale, Thresholds
+from trainer.embed import TrainingFeatures, embed_training_images
 from trainer.fit import distances, fit_detector
 from trainer.progress import StageProgress
+from trainer.split import DLSplit
 from trainer.thresholds import AnomalyThresholds, CalibrationScores
+from trainer.train import DLTrainResult, resolve_preprocess_param, train_dl_model
 from trainer.train_param import DLTrainParam
+from trainer.training_images import dataset_images
 
 
 def out_of_fold_scores(
@@ -73,6 +76,54 @@ def out_of_fold_scores(
                     found.pixels.add(result.anomaly_image, inside)
     found.ok = scores
     return found
+
+
+def train_and_score_folds(
+    split: DLSplit,
+    model: InitialModel,
+    train_param: DLTrainParam,
+    *,
+    preprocess_param: DLPreprocessParam | None = None,
+    progress: StageProgress,
+    checkpoint: Path | None = None,
+) -> tuple[DLTrainResult, CalibrationScores | None]:
+    """Train a model on a split's images and, where it has folds, score them by models of the other folds.
+
+    The backbone runs over the images once for all of these.
+
+    Args:
+        split: Says what to learn from, and the folds.
+        model: Left as it is.
+        train_param: As `create_dl_train_param` gives it for this model.
+        preprocess_param: By default that of the data set, or else what the model asks for.
+        progress: Told of the stages "features", "fit" and "calibrate".
+        checkpoint: student: folder to go on from after an interruption.
+
+    Returns:
+        What the training came to, and `out_of_fold_scores`; None of a split without folds.
+
+    Raises:
+        TrainerError: As `train_dl_model` and `out_of_fold_scores`.
+        AnomalyError: As these.
+    """
+    preprocess_param = resolve_preprocess_param(model, preprocess_param or split.dataset.preprocess_param)
+    images = dataset_images(split.dataset, preprocess_param, split.train)
+    with embed_training_images(images, model.param, train_param, progress=progress) as features:
+        result = train_dl_model(
+            split.dataset, model, train_param, features=features, progress=progress, checkpoint=checkpoint
+        )
+        if not split.folds:
+            return result, None
+        unseen = out_of_fold_scores(
+            features,
+            split.folds,
+            model.param,
+            train_param,
+            scale=result.model.scale,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+    return result, unseen
 
 
 def _part_of(progress: StageProgress, fold: int, count: int) -> StageProgress:

@@ -6,7 +6,8 @@ import argparse
 import re
 from collections.abc import Iterable
 
-from trainer.fit_settings import FitSettings, Group
+from trainer.fit_settings import FitSettings
+from trainer.source_settings import Group
 
 _VALUES = {"int": "N", "float": "X", "str": "TEXT", "Path": "PATH", "datetime": "TIME"}
 _KIND = re.compile(r"\b(int|float|str|Path|datetime)\b")

@@ -24,10 +24,13 @@ from pydantic_settings import (
 
 from trainer.cli_help import GroupedHelp
 from trainer.errors import SettingsError
-from trainer.fit_settings import FitSettings, SourceSettings, SplitSettings
-from trainer.quality import DetectorName
+from trainer.fit_settings import ChoiceSettings, FitSettings
+from trainer.source_settings import DEVICE_HELP, Percent, SourceSettings, SplitSettings
 
 __all__ = ["ApplySettings", "CommandSettings", "FitSettings", "ShowSettings", "WorkflowSettings", "parse_settings"]
+
+WORKFLOW_TRAINING_PERCENT, WORKFLOW_VALIDATION_PERCENT = 60, 20
+"""The chapter's example takes 50 and 10, of many images; what is left over is tested on."""
 
 
 class ApplySettings(BaseModel):
@@ -46,7 +49,7 @@ class ApplySettings(BaseModel):
     pictures: Path | None = Field(
         None, description="folder to write a PNG with heat map and outlines to, for each image"
     )
-    device: str = Field("cpu", description="where the network runs: cpu, cuda, cuda:1")
+    device: str = Field("cpu", description=DEVICE_HELP)
     json_output: CliImplicitFlag[bool] = Field(
         False, validation_alias="json", description="print one JSON object instead of the table"
     )
@@ -60,17 +63,22 @@ class ShowSettings(SourceSettings):
 
     bundle: CliPositionalArg[Path] = Field(description="folder of the model bundle")
     out: Path = Field(description="folder to write the pictures to")
-    device: str = Field("cpu", description="where the network runs: cpu, cuda, cuda:1")
+    device: str = Field("cpu", description=DEVICE_HELP)
 
 
-class WorkflowSettings(SourceSettings, SplitSettings):
+class WorkflowSettings(SourceSettings, SplitSettings, ChoiceSettings):
     """Run the workflow of HALCON's chapter step by step, and say what comes of each.
 
     Exit status: 0 done, 1 refused (the message says why), 2 wrong usage, 130 interrupted.
     """
 
     out: Path = Field(description="folder to write to: must not be there, or be empty")
-    detector: DetectorName = Field("padim", description="a Gaussian for each position, a memory bank, or a student")
+    training_percent: Percent | None = Field(
+        None, description=f"share of the ok images to learn from ({WORKFLOW_TRAINING_PERCENT})"
+    )
+    validation_percent: Percent | None = Field(
+        None, description=f"share of the ok images that calibrate only ({WORKFLOW_VALIDATION_PERCENT})"
+    )
     max_num_epochs: int | None = Field(None, ge=1, description="student: passes over the images")
     seed: int = Field(0, ge=0, lt=2**31, description="decides every random choice")
 

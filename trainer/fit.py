@@ -140,7 +140,11 @@ def _student(
 
 
 def distances(features: TrainingFeatures, detector: Detector, images: Sequence[int], size: int) -> Iterator[Tensor]:
-    """Yield the distances of images themselves, not of their copies, (B, h, w) float32 on the model's device."""
+    """Yield the distances of images themselves, not of their copies, on the model's device.
+
+    Yields:
+        (B, h, w) float32 or finer, as the detector gives them.
+    """
     for batch in features.store.batches(features.originals(images), size):
         yield detector.distances(batch.to(features.network.runtime.device))
 

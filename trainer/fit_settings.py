@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import CliImplicitFlag
 
 from inspector.anomaly.preprocess_param import DomainHandling, NormalizationType
 from trainer.option_syntax import parse_augmentation, parse_domain, parse_score_rule
 from trainer.quality import DEFAULT_QUALITY, QUALITIES, BackboneName, DetectorName, ModelChoice, Quality
+from trainer.source_settings import DEVICE_HELP, Group, SourceSettings, SplitSettings, option
 
-GroupBy = Literal["none", "group", "time_window"]
 ThresholdMethod = Literal["ok_only", "halcon", "halcon_corrected"]
 ThresholdRule = Literal["auto", "order_statistic", "tail_model"]
 
 SIDE_STEP = 32
 SIDE_MAX = 1024
 Side = Annotated[int, Field(ge=SIDE_STEP, le=SIDE_MAX, multiple_of=SIDE_STEP)]
-Percent = Annotated[float, Field(ge=0, le=100)]
 
 _OWNERS: dict[str, tuple[DetectorName, ...]] = {
     "coreset": ("patchcore",),
@@ -34,107 +32,14 @@ _OWNERS: dict[str, tuple[DetectorName, ...]] = {
 """Which detectors a setting has an effect on."""
 
 
-class Group(BaseModel):
-    """Base of a group of options."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
-    title: ClassVar[str] = "options"
-
-
-class SourceSettings(Group):
-    """Where the images come from."""
-
-    title: ClassVar[str] = "images: give one of --images, --manifest and --archive"
-
-    images: tuple[Path, ...] | Path = Field(
-        (),
-        description="folder of images: MVTec AD layout, folders named ok and otherwise, or nothing but ok images; repeat",
-    )
-    anomaly_dir: Path | None = Field(None, description="folder of masks, unless it is IMAGES/ground_truth")
-    all_ok: CliImplicitFlag[bool] = Field(False, description="every image is ok, whatever its folder is called")
-    group_pattern: str | None = Field(
-        None, description="regular expression; what its () captures of an image's name is the image's group"
-    )
-    manifest: Path | None = Field(
-        None, description="CSV or Parquet table: path, image_label, anomaly_file_name, group, split"
-    )
-    archive: Path | None = Field(None, description="root of the inspector's archive, with --line and --camera")
-    line: str | None = Field(None, description="the camera's line in the archive")
-    camera: str | None = Field(None, description="the camera in the archive")
-    captured_from: datetime | None = Field(
-        None, validation_alias="from", description="earliest capture time in the archive, with its zone; included"
-    )
-    captured_to: datetime | None = Field(
-        None, validation_alias="to", description="latest capture time, with its zone; not included"
-    )
-
-    @field_validator("images", mode="before")
-    @classmethod
-    def _several(cls, value: object) -> object:
-        return (value,) if isinstance(value, str | Path) else value
-
-    @property
-    def image_dirs(self) -> tuple[Path, ...]:
-        """The folders of images."""
-        return self.images if isinstance(self.images, tuple) else (self.images,)
-
-    @property
-    def source(self) -> Path:
-        """What is read, for people: the first of the folders, the manifest, or the archive."""
-        return self.manifest or self.archive or self.image_dirs[0]
-
-    @model_validator(mode="after")
-    def _has_one_source(self) -> Self:
-        given = [name for name in ("images", "manifest", "archive") if getattr(self, name)]
-        if len(given) != 1:
-            got = " and ".join(f"--{name}" for name in given) or "none"
-            raise ValueError(f"give one of --images, --manifest and --archive, got {got}")
-        for names, owner in (
-            (("anomaly_dir", "all_ok", "group_pattern"), "images"),
-            (("line", "camera", "captured_from", "captured_to"), "archive"),
-        ):
-            _refuse([name for name in names if getattr(self, name) and owner not in given], f"--{owner}")
-        if self.archive and not (self.line and self.camera):
-            raise ValueError("--archive needs --line and --camera")
-        for name in ("captured_from", "captured_to"):
-            value = getattr(self, name)
-            if value is not None and value.tzinfo is None:
-                raise ValueError(f"{_option(name)}: give the time with its zone, such as {value.isoformat()}Z")
-        return self
-
-
-class SplitSettings(Group):
-    """How the images are divided."""
-
-    title: ClassVar[str] = "split"
-
-    training_percent: Percent | None = Field(None, description="share of the ok images to learn from")
-    validation_percent: Percent | None = Field(None, description="share of the ok images that calibrate only")
-    overwrite_split: CliImplicitFlag[bool] = Field(
-        False, description="divide by percentages what folders or manifest divide already"
-    )
-    group_by: GroupBy = Field(
-        "group", description="what stays on one side: the images' groups, time windows, or nothing"
-    )
-    time_window_minutes: float | None = Field(None, ge=1e-3, description="width, with --group-by time_window")
-    max_train: int | None = Field(None, ge=2, description="most images to fit on; the others calibrate")
-
-    @model_validator(mode="after")
-    def _has_window(self) -> Self:
-        if (self.group_by == "time_window") != (self.time_window_minutes is not None):
-            raise ValueError("--group-by time_window and --time-window-minutes go together")
-        if (self.training_percent or 0) + (self.validation_percent or 0) > 100:  # noqa: PLR2004 - percent
-            raise ValueError("--training-percent and --validation-percent sum to more than 100")
-        return self
-
-
-class ModelSettings(Group):
-    """What is trained."""
+class ChoiceSettings(Group):
+    """Which detector is trained, on which backbone."""
 
     title: ClassVar[str] = "model"
 
     quality: Quality = Field(
-        DEFAULT_QUALITY, description="detector and backbone, as measured: the fastest, a compromise, the most accurate"
+        DEFAULT_QUALITY,
+        description="detector and backbone: fast, balanced, or the largest network of these, not surely more accurate",
     )
     detector: DetectorName | None = Field(
         None, description="instead of the quality's: a Gaussian for each position, a memory bank, or a student"
@@ -142,6 +47,31 @@ class ModelSettings(Group):
     backbone: BackboneName | None = Field(
         None, description="instead of the quality's, or efficientnet_lite0 with --detector; larger ones are slower"
     )
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.detector is not None and "quality" in self.model_fields_set:
+            raise ValueError("--quality chooses the detector; give it or --detector, not both")
+        chosen = self.model_choice.detector
+        for name, owners in _OWNERS.items():
+            if getattr(self, name, None) is not None and chosen not in owners:
+                raise ValueError(f"{option(name)} is a setting of {' and '.join(owners)}, not of {chosen}")
+        return self
+
+    @property
+    def model_choice(self) -> ModelChoice:
+        """Detector and backbone: those given, else those of the quality."""
+        if self.detector is not None:
+            return ModelChoice(self.detector, self.backbone or "efficientnet_lite0")
+        choice = QUALITIES[self.quality]
+        return ModelChoice(choice.detector, self.backbone or choice.backbone)
+
+
+class ModelSettings(ChoiceSettings):
+    """What it is like."""
+
+    title: ClassVar[str] = "model"
+
     width: Side | None = Field(None, description="model input, a multiple of 32; chosen from the images by default")
     height: Side | None = Field(None, description="as width, and given together with it")
     complexity: int | None = Field(None, ge=1, le=256, description="width of the student (10)")
@@ -156,24 +86,10 @@ class ModelSettings(Group):
         return value
 
     @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
+    def _has_whole_size(self) -> Self:
         if (self.width is None) != (self.height is None):
             raise ValueError("--width and --height go together")
-        if self.detector is not None and "quality" in self.model_fields_set:
-            raise ValueError("--quality chooses the detector; give it or --detector, not both")
-        chosen = self.model_choice.detector
-        for name, owners in _OWNERS.items():
-            if getattr(self, name, None) is not None and chosen not in owners:
-                raise ValueError(f"{_option(name)} is a setting of {' and '.join(owners)}, not of {chosen}")
         return self
-
-    @property
-    def model_choice(self) -> ModelChoice:
-        """Detector and backbone: those given, else those of the quality."""
-        if self.detector is not None:
-            return ModelChoice(self.detector, self.backbone or "efficientnet_lite0")
-        choice = QUALITIES[self.quality]
-        return ModelChoice(choice.detector, self.backbone or choice.backbone)
 
 
 class PreprocessSettings(Group):
@@ -189,7 +105,9 @@ class PreprocessSettings(Group):
     )
     normalization_type: NormalizationType | None = Field(None, description="of the gray values (constant_values)")
     preprocess_param: Path | None = Field(
-        None, description="file of write_dl_preprocess_param, which says all of these and the input's size"
+        None,
+        description="file of write_dl_preprocess_param: all of these, the input's size, and preprocessing steps of your own"
+        " (see: python -m pydoc inspector.anomaly.preprocess_steps)",
     )
     cache: Path | None = Field(None, description="folder for preprocessed samples, used again by the next fit")
 
@@ -208,7 +126,7 @@ class PreprocessSettings(Group):
             )
         if self.preprocess_param is not None:
             names = ("domain", "domain_handling", "normalization_type", "width", "height")
-            twice = [_option(name) for name in names if getattr(self, name, None) is not None]
+            twice = [option(name) for name in names if getattr(self, name, None) is not None]
             if twice:
                 raise ValueError(f"--preprocess-param says {', '.join(twice)} already; leave one of them out")
         return self
@@ -232,6 +150,7 @@ class TrainSettings(Group):
     )
     checkpoint: Path | None = Field(None, description="student: folder to go on from after an interruption")
     seed: int = Field(0, ge=0, lt=2**31, description="decides every random choice")
+    device: str = Field("cpu", description=DEVICE_HELP)
 
     @field_validator("augment")
     @classmethod
@@ -287,12 +206,3 @@ class FitSettings(
 
     Exit status: 0 done, 1 refused (the message says why), 2 wrong usage, 130 interrupted.
     """
-
-
-def _option(name: str) -> str:
-    return {"captured_from": "--from", "captured_to": "--to"}.get(name, "--" + name.replace("_", "-"))
-
-
-def _refuse(names: list[str], owner: str) -> None:
-    if names:
-        raise ValueError(f"{', '.join(map(_option, names))} can be given with {owner} only")

@@ -5,17 +5,15 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 
+from inspector.anomaly.device import available_device
 from inspector.anomaly.manifest import MANIFEST_NAME
 from inspector.anomaly.model import AnomalyModel, ModelIdentity
-from inspector.anomaly.model_param import InitialModel
-from inspector.anomaly.types import DLPreprocessParam, ScoreScale
-from trainer.calibrate import apply_thresholds, out_of_fold_scores, rescaled
+from inspector.anomaly.types import ScoreScale
+from trainer.calibrate import apply_thresholds, rescaled, train_and_score_folds
 from trainer.config import FitSettings
 from trainer.dataset import trained_geometry
-from trainer.embed import embed_training_images
 from trainer.errors import OutputError
 from trainer.eval_param import GenParamEval
 from trainer.evaluate import evaluate_dl_model
@@ -36,10 +34,7 @@ from trainer.progress import StageProgress
 from trainer.rates import binomial_rate
 from trainer.report import Calibration
 from trainer.split import DLSplit, split_dl_dataset
-from trainer.thresholds import AnomalyThresholds, CalibrationScores, ThresholdParam, compute_dl_anomaly_thresholds
-from trainer.train import DLTrainResult, train_dl_model
-from trainer.train_param import DLTrainParam
-from trainer.training_images import dataset_images
+from trainer.thresholds import AnomalyThresholds, ThresholdParam, compute_dl_anomaly_thresholds
 
 
 def run_fit(settings: FitSettings, progress: StageProgress) -> FitOutcome:
@@ -47,10 +42,11 @@ def run_fit(settings: FitSettings, progress: StageProgress) -> FitOutcome:
 
     Raises:
         TrainerError: An image, a setting or the place of the bundle is refused; nothing is written.
-        AnomalyError: The weights are missing, a parameter does not fit, or the bundle cannot be written.
+        AnomalyError: The device is not there, the weights are missing, a parameter does not fit, or the bundle cannot be written.
     """
     started = time.perf_counter()
     _check_out(settings)
+    available_device(settings.device)
     dataset = read_dataset(settings, progress)
     split = split_dl_dataset(
         dataset,
@@ -64,9 +60,11 @@ def run_fit(settings: FitSettings, progress: StageProgress) -> FitOutcome:
     untrained = initial_model(settings, geometry)
     param = preprocessing(settings, untrained, geometry)
     if settings.cache is not None:
-        split = _cached(split, settings, param, progress)
+        split = split.of(preprocess_dl_dataset(split.dataset, settings.cache, param, progress=progress))
     training = train_param(settings, untrained)
-    result, unseen = _train(settings, split, untrained, param, training, progress)
+    result, unseen = train_and_score_folds(
+        split, untrained, training, preprocess_param=param, progress=progress, checkpoint=settings.checkpoint
+    )
     model = result.model
     model.identity = ModelIdentity(
         settings.name or settings.out.resolve().name, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", ""
@@ -112,44 +110,6 @@ def _check_out(settings: FitSettings) -> None:
         raise OutputError(f"{out} exists already; give another folder to --out, or pass --overwrite")
     if not (out / MANIFEST_NAME).is_file():
         raise OutputError(f"{out} is not a model bundle (it has no {MANIFEST_NAME}), so it is not overwritten")
-
-
-def _cached(split: DLSplit, settings: FitSettings, param: DLPreprocessParam, progress: StageProgress) -> DLSplit:
-    """The same split, its samples preprocessed on disk."""
-    if settings.cache is None:
-        return split
-    dataset = preprocess_dl_dataset(split.dataset, settings.cache, param, progress=progress)
-    by_id = {sample.image_id: sample for sample in dataset.samples}
-    train = tuple(by_id[sample.image_id] for sample in split.train)
-    return replace(split, dataset=dataset, train=train)
-
-
-def _train(
-    settings: FitSettings,
-    split: DLSplit,
-    untrained: InitialModel,
-    param: DLPreprocessParam,
-    training: DLTrainParam,
-    progress: StageProgress,
-) -> tuple[DLTrainResult, CalibrationScores | None]:
-    """The trained model, and scores of its training images by models of the other folds, on the same features."""
-    images = dataset_images(split.dataset, param, split.train)
-    with embed_training_images(images, untrained.param, training, progress=progress) as features:
-        result = train_dl_model(
-            split.dataset, untrained, training, features=features, progress=progress, checkpoint=settings.checkpoint
-        )
-        if split.method == "held_out":
-            return result, None
-        unseen = out_of_fold_scores(
-            features,
-            split.folds,
-            untrained.param,
-            training,
-            scale=result.model.scale,
-            progress=progress,
-            checkpoint=settings.checkpoint,
-        )
-    return result, unseen
 
 
 def _calibration(

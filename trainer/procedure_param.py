@@ -13,11 +13,12 @@ from inspector.anomaly.types import DLPreprocessParam, ImageGeometry
 from trainer.archive import read_dl_dataset_archive
 from trainer.dataset import DLDataset, read_dl_dataset_anomaly
 from trainer.features import default_input_size
-from trainer.fit_settings import FitSettings, PreprocessSettings, SourceSettings, SplitSettings
+from trainer.fit_settings import FitSettings, PreprocessSettings
 from trainer.folders import DatasetParam
 from trainer.manifest import read_dl_dataset_manifest
 from trainer.option_syntax import parse_augmentation, parse_domain, parse_score_rule
 from trainer.progress import StageProgress
+from trainer.source_settings import SourceSettings, SplitSettings
 from trainer.split import SplitParam
 from trainer.thresholds import ThresholdParam
 from trainer.train_param import DLTrainParam, create_dl_train_param
@@ -94,10 +95,11 @@ def initial_model(settings: FitSettings, geometry: ImageGeometry) -> InitialMode
     """The model to be trained, with all that was asked for set.
 
     Raises:
+        BundleError: The device is not there.
         ParameterError: The domain reaches outside the pictures, or the file of preprocessing parameters cannot be read.
     """
     detector, backbone = settings.model_choice
-    model = read_dl_model(INITIAL_MODEL_NAMES[detector])
+    model = read_dl_model(INITIAL_MODEL_NAMES[detector], device=settings.device)
     wanted: dict[str, object] = {"backbone": backbone}
     if settings.preprocess_param is not None:
         param = read_dl_preprocess_param(settings.preprocess_param)

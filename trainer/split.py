@@ -90,6 +90,14 @@ class DLSplit:
         """How many folds there are; 0 with the method held_out."""
         return max(self.folds, default=-1) + 1
 
+    def of(self, dataset: DLDataset) -> DLSplit:
+        """The same division of what `preprocess_dl_dataset` made of its data set."""
+        by_id = {sample.image_id: sample for sample in dataset.samples}
+        train, calibration, test = (
+            tuple(by_id[sample.image_id] for sample in part) for part in (self.train, self.calibration, self.test)
+        )
+        return replace(self, dataset=dataset, train=train, calibration=calibration, test=test)
+
 
 def split_dl_dataset(
     dataset: DLDataset,
@@ -128,8 +136,8 @@ def split_dl_dataset(
     if seed < 0:
         raise SplitError(f"seed must be 0 or more, got {seed}")
     percents = _percents(dataset, training_percent, validation_percent)
-    is_given = _is_given(dataset, overwrite_split=overwrite_split)
-    if is_given and not (training_percent is None and validation_percent is None):
+    is_kept = is_given(dataset, overwrite_split=overwrite_split)
+    if is_kept and not (training_percent is None and validation_percent is None):
         raise SplitError(
             f"the folders or the manifest of {dataset.image_dir} say themselves what to test on; leave out training_percent "
             "and validation_percent, or pass overwrite_split=True to divide all ok images by them"
@@ -138,7 +146,7 @@ def split_dl_dataset(
     samples = sorted(dataset.samples, key=lambda s: (PurePosixPath(s.image_file_name), s.pixel_digest))
     width = None if param.time_window_minutes is None else round(param.time_window_minutes * _MINUTE_US)
     unit_of = find_units(samples, param.group_by, width)
-    if is_given:
+    if is_kept:
         sides = respect_given(samples, unit_of, keep_validation=param.keep_validation)
     elif param.keep_validation:
         raise SplitError(NO_VALIDATION)
@@ -170,8 +178,12 @@ def _percents(dataset: DLDataset, training: float | None, validation: float | No
     return learn, held, _ALL - learn - held
 
 
-def _is_given(dataset: DLDataset, *, overwrite_split: bool) -> bool:
-    """Whether the source's own division is to be respected."""
+def is_given(dataset: DLDataset, *, overwrite_split: bool) -> bool:
+    """Whether `split_dl_dataset` respects the source's own division; False where the percentages divide.
+
+    Raises:
+        SplitError: The data set is divided already by that procedure, and `overwrite_split` is False.
+    """
     if overwrite_split:
         return False
     if dataset.is_split:

@@ -52,8 +52,8 @@ class DLTrainParam(Parameters):
         max_num_epochs: None lets the number of images decide (`resolve_epochs`).
         error_threshold: A student's training ends after the epoch whose error is at or below it.
         domain_ratio: See above.
-        regularization_noise: Standard deviation of Gaussian noise: for student in units of the standardised features, for
-            padim in those of its embedding.
+        regularization_noise: Standard deviation of Gaussian noise: for student in units of the root mean square of its
+            input features, for padim in those of its embedding.
         seed: Decides every random choice.
         augmentation: Varied copies of the training images; None for none.
     """

@@ -1,7 +1,7 @@
 """The command `trainer workflow`: the workflow of the chapter, in its order and by its procedures alone.
 
 It is to be read as well as run: each step says the procedure's name and what came of it. `trainer fit` does the same with more
-care for the threshold (every image calibrates), and writes a report.
+care for the threshold (every image that is learnt from calibrates too), and writes a report.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from inspector.anomaly.preprocess_file import read_dl_preprocess_param, write_dl
 from inspector.anomaly.preprocess_param import create_dl_preprocess_param_from_model
 from inspector.anomaly.samples import gen_dl_samples_from_images, preprocess_dl_samples
 from inspector.anomaly.threshold import threshold_dl_anomaly_results
-from trainer.calibrate import apply_thresholds
-from trainer.config import WorkflowSettings
+from trainer.calibrate import apply_thresholds, train_and_score_folds
+from trainer.config import WORKFLOW_TRAINING_PERCENT, WORKFLOW_VALIDATION_PERCENT, WorkflowSettings
 from trainer.dataset import READ_LIMITS, DLDataset, DLDatasetSample, trained_geometry
-from trainer.errors import OutputError
+from trainer.errors import OutputError, SplitError
 from trainer.eval_param import GenParamEval
 from trainer.evaluate import evaluate_dl_model
 from trainer.features import default_input_size
@@ -36,14 +36,12 @@ from trainer.progress import StageProgress
 from trainer.report import as_figure, as_percent
 from trainer.show import show_grid, show_samples, show_training
 from trainer.show_job import show_figures
-from trainer.split import split_dl_dataset
-from trainer.thresholds import compute_dl_anomaly_thresholds
+from trainer.split import DLSplit, is_given, split_dl_dataset
+from trainer.thresholds import CalibrationScores, compute_dl_anomaly_thresholds
 from trainer.tiles import ShownSample
 from trainer.train import train_dl_model
 from trainer.train_param import create_dl_train_param
 
-TRAINING_PERCENT, VALIDATION_PERCENT = 60, 20
-"""The chapter's example takes 50 and 10, of many images; what is left over is tested on."""
 INFERRED_IMAGES = 10
 
 MODEL_FOLDER, PARAM_FILE, DATA_FOLDER, PICTURE_FOLDER = "model", "dl_preprocess_param.json", "samples", "pictures"
@@ -75,68 +73,88 @@ def run_workflow(settings: WorkflowSettings, say: Say, progress: StageProgress) 
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out} exists already and is not an empty folder; give another to --out")
     out.mkdir(parents=True, exist_ok=True)
-    dataset = _divided(settings, say, progress)
-    untrained = _initial(settings, dataset, say)
-    dataset = _preprocessed(untrained, dataset, out, say, progress)
-    trained = _trained(settings, untrained, dataset, say, progress)
+    split = _divided(settings, say, progress)
+    untrained = _initial(settings, split.dataset, say)
+    split = _preprocessed(untrained, split, out, say, progress)
+    trained = _trained(settings, untrained, split, say, progress)
     _infer(trained, out / PICTURE_FOLDER, say)
     return out / PICTURE_FOLDER
 
 
-def _divided(settings: WorkflowSettings, say: Say, progress: StageProgress) -> DLDataset:
+def _divided(settings: WorkflowSettings, say: Say, progress: StageProgress) -> DLSplit:
+    """As the source divides it, its validation images included; else, or where that is asked for, by percentages."""
     dataset = read_dataset(settings, progress)
     counts = [sum(s.image_label == label for s in dataset.samples) for label in dataset.class_names]
     say("read_dl_dataset_anomaly", f"{counts[0]} ok and {counts[1]} nok images in {settings.source}")
+    training, validation = settings.training_percent, settings.validation_percent
+    param, is_kept = split_param(settings), is_given(dataset, overwrite_split=settings.overwrite_split)
+    if is_kept:
+        held = any(s.split == "validation" and s.image_label == "ok" for s in dataset.samples)
+        param = param.model_copy(update={"keep_validation": held})
+    else:
+        training = WORKFLOW_TRAINING_PERCENT if training is None else training
+        validation = WORKFLOW_VALIDATION_PERCENT if validation is None else validation
     split = split_dl_dataset(
-        dataset,
-        TRAINING_PERCENT if settings.training_percent is None else settings.training_percent,
-        VALIDATION_PERCENT if settings.validation_percent is None else settings.validation_percent,
-        seed=settings.seed,
-        overwrite_split=True,
-        param=split_param(settings),
+        dataset, training, validation, seed=settings.seed, overwrite_split=settings.overwrite_split, param=param
     )
+    if not split.test:
+        raise SplitError(
+            f"no image of {settings.source} is left to evaluate on; pass --overwrite-split to divide anew what is divided "
+            "already, or lower the percentages"
+        )
     parts = [
         f"{sum(s.split == name for s in split.dataset.samples)} {name}" for name in ("train", "validation", "test")
     ]
-    say("split_dl_dataset", f"{', '.join(parts)}; all nok images are test images")
-    return split.dataset
+    by = "as folders or manifest divide them" if is_kept else f"by {training:g} and {validation:g} percent"
+    say("split_dl_dataset", "; ".join([f"{', '.join(parts)}, {by}", "all nok images are test images", *split.warnings]))
+    return split
 
 
 def _initial(settings: WorkflowSettings, dataset: DLDataset, say: Say) -> InitialModel:
-    model = read_dl_model(INITIAL_MODEL_NAMES[settings.detector])
-    say("read_dl_model", f"the initial model of detector {settings.detector}: parameters, and nothing learnt yet")
+    detector, backbone = settings.model_choice
+    model = read_dl_model(INITIAL_MODEL_NAMES[detector])
+    say("read_dl_model", f"the initial model of detector {detector}: parameters, and nothing learnt yet")
     width, height = default_input_size(trained_geometry(dataset.samples))
+    set_dl_model_param(model, "backbone", backbone)
     set_dl_model_param(model, "image_width", width)
     set_dl_model_param(model, "image_height", height)
-    say("set_dl_model_param", f"image_width {width} and image_height {height} suit the aspect of the images")
+    say("set_dl_model_param", f"backbone {backbone}; image_width {width} and image_height {height} suit the images")
     low, high = (get_dl_model_param(model, f"image_range_{end}") for end in ("min", "max"))
     channels = get_dl_model_param(model, "image_num_channels")
     say("get_dl_model_param", f"the model asks for {channels} channels in the range {low} to {high}")
     return model
 
 
-def _preprocessed(model: InitialModel, dataset: DLDataset, out: Path, say: Say, progress: StageProgress) -> DLDataset:
+def _preprocessed(model: InitialModel, split: DLSplit, out: Path, say: Say, progress: StageProgress) -> DLSplit:
     param = create_dl_preprocess_param_from_model(model)
     say("create_dl_preprocess_param_from_model", f"{param.normalization_type}, {param.domain_handling}")
     write_dl_preprocess_param(out / PARAM_FILE, param)
     say("write_dl_preprocess_param", f"kept in {out / PARAM_FILE}, for the inference")
-    preprocessed = preprocess_dl_dataset(dataset, out / DATA_FOLDER, param, progress=progress)
+    preprocessed = preprocess_dl_dataset(split.dataset, out / DATA_FOLDER, param, progress=progress)
     say("preprocess_dl_dataset", f"{len(preprocessed.samples)} samples in {out / DATA_FOLDER}")
-    return preprocessed
+    return split.of(preprocessed)
 
 
 def _trained(
-    settings: WorkflowSettings, untrained: InitialModel, dataset: DLDataset, say: Say, progress: StageProgress
+    settings: WorkflowSettings, untrained: InitialModel, split: DLSplit, say: Say, progress: StageProgress
 ) -> _Trained:
+    dataset = split.dataset
     train_param = create_dl_train_param(untrained, max_num_epochs=settings.max_num_epochs, seed=settings.seed)
     say("create_dl_train_param", _set_values(train_param.model_dump(exclude_none=True)))
-    result = train_dl_model(dataset, untrained, train_param, progress=progress)
+    unseen: CalibrationScores | None = None
+    if split.calibration:
+        result = train_dl_model(dataset, untrained, train_param, progress=progress)
+    else:
+        result, unseen = train_and_score_folds(split, untrained, train_param, progress=progress)
     model, epochs = result.model, len(result.errors)
     say("train_dl_model", f"best error {result.best_error:.4f} in epoch {result.best_epoch} of {epochs}")
-    found = compute_dl_anomaly_thresholds(model, dataset, progress=progress)
+    found = compute_dl_anomaly_thresholds(model, dataset, unseen=unseen, progress=progress)
     apply_thresholds(model, found, min_area=min_area(model.preprocess_param, model.geometry))
     stated = f", at most {as_percent(found.estimate.false_reject_bound)} false rejects" if found.estimate else ""
-    say("compute_dl_anomaly_thresholds", f"from {found.n_ok} ok images that the model had not seen{stated}")
+    judge = (
+        f"each judged by a model of the other {split.num_folds - 1} folds" if unseen else "that the model had not seen"
+    )
+    say("compute_dl_anomaly_thresholds", f"from {found.n_ok} ok images, {judge}{stated}")
     _evaluate(dataset, model, settings.out / PICTURE_FOLDER, say, progress)
     if epochs > 1:
         show_training(settings.out / PICTURE_FOLDER, result.errors, best_epoch=result.best_epoch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,11 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 
+from inspector.anomaly import preprocess_steps
 from inspector.anomaly.bundle import read_dl_model
 from inspector.anomaly.manifest import read_manifest
 from inspector.anomaly.preprocess_file import write_dl_preprocess_param
+from inspector.anomaly.preprocess_param import OptionValue, PreprocessStep, create_dl_preprocess_param
 from inspector.anomaly.types import DLPreprocessParam
 from tests.pictures import part, stroke_mask, write
 from trainer.archive import ArchivedImage, archive_name
@@ -105,6 +111,29 @@ def test_a_domain_outside_the_pictures_is_refused(
     assert "reaches outside the picture of 96 x 96 pixels" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
+def test_a_device_that_is_not_there_is_refused_before_an_image_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments in (
+        ["fit", "--images", str(tmp_path / "none"), "--out", str(tmp_path / "x")],
+        ["apply", str(tmp_path / "none"), str(tmp_path)],
+    ):
+        (tmp_path / "a.png").touch()
+        assert run([*arguments, "--device", "cuda:9"]) == 1
+        said = capsys.readouterr().err.strip()
+        assert said == "trainer: device 'cuda:9' was asked for, but torch finds no CUDA device; use device cpu"
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("detector", ["padim", "patchcore", "student"])
+def test_a_model_that_was_trained_on_a_gpu_serves_on_a_cpu(fit: Fit, tmp_path: Path, detector: str) -> None:
+    domain = ("--domain", "10,10 86,10 86,86 10,86", "--domain-handling", "keep_domain")
+    said = fit("--detector", detector, "--device", "cuda", *domain)
+    assert said["image_auroc"] > 0.9
+    assert read_dl_model(tmp_path / "out").thresholds is not None
+
+
 def test_model_and_preprocessing_options_reach_the_bundle(fit: Fit, tmp_path: Path) -> None:
     fit("--score-rule", "std:2", "--normalization-type", "all_channels", "--backbone", "efficientnet_lite1")
     model = read_dl_model(tmp_path / "out")
@@ -120,6 +149,28 @@ def test_a_file_of_preprocessing_parameters_says_all_of_it(fit: Fit, tmp_path: P
     said = fit("--preprocess-param", tmp_path / "param.json", small=False)
     assert (said["image_width"], said["image_height"]) == (64, 96)
     assert read_dl_model(tmp_path / "out").preprocess_param == param
+
+
+def test_a_step_of_ones_own_is_run_by_the_fit_and_stored(
+    images: Path, fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(preprocess_steps, "_steps", {})
+    step = PreprocessStep(name="test.darker", version="1", options={"divisor": 2})
+    param = create_dl_preprocess_param(image_width=96, image_height=96, preprocess_steps=(step,))
+    write_dl_preprocess_param(tmp_path / "param.json", param)
+    options = ("--preprocess-param", str(tmp_path / "param.json"))
+    assert run(["fit", "--images", str(images), "--out", str(tmp_path / "out"), *options]) == 1
+    assert "preprocess step test.darker 1 is needed, but it is not installed" in capsys.readouterr().err
+    seen = []
+
+    @preprocess_steps.register_preprocess_step("test.darker", "1")
+    def darker(image: NDArray[np.uint8], options: dict[str, OptionValue]) -> NDArray[np.uint8]:
+        seen.append(options)
+        return image // np.uint8(2)
+
+    fit(*options, small=False)
+    assert seen[0] == {"divisor": 2}
+    assert read_dl_model(tmp_path / "out").preprocess_param.preprocess_steps == (step,)
 
 
 def test_a_cache_is_filled_used_again_and_changes_nothing(fit: Fit, tmp_path: Path) -> None:
@@ -276,7 +327,9 @@ STEPS = (
 )
 
 
-@pytest.mark.parametrize("options", [(), ("--detector", "student", "--max-num-epochs", "2")], ids=["padim", "student"])
+@pytest.mark.parametrize(
+    "options", [("--detector", "padim"), ("--max-num-epochs", "2")], ids=["padim", "the default, a student"]
+)
 def test_the_workflow_says_each_step_in_the_chapters_order(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
 ) -> None:
@@ -290,7 +343,91 @@ def test_the_workflow_says_each_step_in_the_chapters_order(
     assert read_dl_model(out / "model").thresholds is not None
     drawn = {path.name for path in (out / "pictures").iterdir()}
     assert {"anomaly_both", "anomaly_image", "grid.png", "score_histogram.png"} <= drawn
-    assert ("training_error.png" in drawn) == bool(options)
+    assert ("training_error.png" in drawn) == ("padim" not in options)
+
+
+@pytest.fixture
+def divided(images: Path, tmp_path: Path) -> Path:
+    """A manifest of the images that says what each is for: the first 14 to learn from, 6 to calibrate, 6 to test."""
+    path = tmp_path / "divided.csv"
+    with path.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["path", "image_label", "split"])
+        splits = ["train"] * 14 + ["validation"] * 6 + ["test"] * 6
+        table.writerows([p, "ok", split] for p, split in zip(sorted((images / "ok").iterdir()), splits, strict=True))
+        table.writerows([p, "nok", "test"] for p in sorted((images / "stroke").iterdir()))
+    return path
+
+
+def sentence_of(step: str, said: str) -> str:
+    """What the workflow says of a step."""
+    lines = said.splitlines()
+    return lines[next(i for i, line in enumerate(lines) if line.split()[-1:] == [step]) + 1].strip()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), (14, 6, 11, "as folders or manifest divide them")),
+        (("--overwrite-split",), (15, 6, 10, "by 60 and 20 percent")),
+        (
+            ("--overwrite-split", "--training-percent", "50", "--validation-percent", "50"),
+            (13, 13, 5, "by 50 and 50 percent"),
+        ),
+    ],
+    ids=["kept", "divided anew", "by other percentages"],
+)
+def test_the_workflow_divides_anew_only_what_it_is_asked_to(
+    divided: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, ...],
+    said: tuple[object, ...],
+) -> None:
+    arguments = ["workflow", "--manifest", str(divided), "--out", str(tmp_path / "out"), "--quality", "fast", *options]
+    assert run(arguments) == 0
+    printed = capsys.readouterr().out
+    train, validation, test, by = said
+    counted = f"{train} train, {validation} validation, {test} test, {by}"
+    assert sentence_of("split_dl_dataset", printed).startswith(counted)
+    assert sentence_of("compute_dl_anomaly_thresholds", printed).startswith(
+        f"from {validation} ok images, that the model had"
+    )
+
+
+def test_percentages_against_a_division_that_is_there_are_refused(
+    divided: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["workflow", "--manifest", str(divided), "--out", str(tmp_path / "out"), "--training-percent", "50"]
+    assert run(arguments) == 1
+    assert "say themselves what to test on" in capsys.readouterr().err
+
+
+def test_a_workflow_without_validation_images_calibrates_by_folds_as_the_fit_does(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(images / "ok", tmp_path / "in/train/good")
+    shutil.copytree(images / "stroke", tmp_path / "in/test/stroke")
+    (tmp_path / "in/test/good").mkdir()
+    for path in sorted((tmp_path / "in/train/good").iterdir())[20:]:
+        path.rename(tmp_path / "in/test/good" / path.name)
+    source = ["--images", str(tmp_path / "in"), "--quality", "fast"]
+    assert run(["workflow", *source, "--out", str(tmp_path / "out")]) == 0
+    printed = capsys.readouterr().out
+    assert sentence_of("split_dl_dataset", printed).startswith("20 train, 0 validation, 11 test, as folders or")
+    threshold = sentence_of("compute_dl_anomaly_thresholds", printed)
+    assert threshold.startswith("from 20 ok images, each judged by a model of the other 4 folds")
+    assert run(["fit", *source, "--out", str(tmp_path / "fitted")]) == 0
+    by_workflow, by_fit = (read_dl_model(tmp_path / name) for name in ("out/model", "fitted"))
+    assert by_workflow.scale.s == pytest.approx(by_fit.scale.s, rel=1e-6)
+
+
+def test_a_workflow_with_nothing_to_evaluate_on_is_refused_before_it_trains(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(images / "ok", tmp_path / "in/train/good")
+    assert run(["workflow", "--images", str(tmp_path / "in"), "--out", str(tmp_path / "out")]) == 1
+    assert "is left to evaluate on; pass --overwrite-split" in capsys.readouterr().err
 
 
 def test_the_workflow_leaves_a_folder_with_files_alone(

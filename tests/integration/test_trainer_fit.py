@@ -287,9 +287,9 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_interrupt_ends_cleanly_and_leaves_nothing(images: Path, tmp_path: Path) -> None:
     # Interrupts itself once features are being extracted, as a user would.
     program = (
-        "import os, signal, sys, trainer.job as job\n"
+        "import os, signal, sys, trainer.calibrate as calibrate\n"
         "def interrupted(*args, **kwargs): os.kill(os.getpid(), signal.SIGINT); raise SystemExit('not interrupted')\n"
-        "job.embed_training_images = interrupted\n"
+        "calibrate.embed_training_images = interrupted\n"
         "from trainer.cli import run\n"
         "sys.exit(run(sys.argv[1:]))\n"
     )

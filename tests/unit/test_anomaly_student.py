@@ -166,6 +166,19 @@ def test_noise_comes_from_its_generator_alone() -> None:
     assert not torch.equal(noisy(1), network.errors(embedded))
 
 
+def test_noise_is_in_units_of_the_root_mean_square_of_the_input_features() -> None:
+    embedded = embeddings(4)
+    networks = [build_student(DEEP, FINE, complexity=2, seed=0) for _ in range(2)]
+    scaled = embedded.clone()
+    scaled[..., :DEEP] *= 8  # a power of two: nothing is rounded otherwise
+    noisy = []
+    for network, features in zip(networks, (embedded, scaled), strict=True):
+        network.learn_statistics([features])
+        assert float(network.input_scale) == pytest.approx(float(features[..., :DEEP].square().mean().sqrt()), rel=1e-5)
+        noisy.append(network.errors(features, noise=0.5, generator=torch.Generator().manual_seed(1)))
+    torch.testing.assert_close(*noisy)
+
+
 def test_seed_decides_the_first_weights_and_leaves_torch_alone() -> None:
     torch.manual_seed(7)
     expected = torch.rand(1)

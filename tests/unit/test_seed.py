@@ -1,12 +1,15 @@
-"""trainer/SEED.md names functions and tests: all of them exist, and nothing that the chapter names is missing."""
+"""trainer/SEED.md names functions and tests: all exist, pytest runs the tests, and nothing that the chapter names is missing."""
 
 from __future__ import annotations
 
-import ast
 import importlib
+import os
 import re
-from functools import lru_cache
+import subprocess
+import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -30,10 +33,27 @@ def rows() -> list[tuple[str, str, str]]:
     return [(m["seed"], m["here"], m["test"]) for m in ROW.finditer(PAGE.read_text(encoding="utf-8"))]
 
 
-@lru_cache
-def functions_in(path: str) -> frozenset[str]:
-    tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+class Collected(NamedTuple):
+    """What pytest finds in files: the tests, a parametrized one once, and the files that it skips as a whole."""
+
+    tests: frozenset[str]
+    skipped: frozenset[str]
+
+
+def collect(paths: Iterable[str], root: Path = ROOT) -> Collected:
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-rs", "-p", "no:cacheprovider", *sorted(paths)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    found = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    # 5: nothing is collected, as where every file is skipped.
+    assert found.returncode in {0, 5}, found.stdout + found.stderr
+    lines = found.stdout.splitlines()
+    tests = frozenset(line.partition("[")[0] for line in lines if re.match(r"[\w/]+\.py::", line))
+    return Collected(tests, frozenset(re.findall(r"^SKIPPED \[\d+\] ([\w/]+\.py):\d+: ", found.stdout, re.MULTILINE)))
+
+
+@pytest.fixture(scope="module")
+def collected() -> Collected:
+    return collect({test.partition("::")[0] for _, _, test in rows()})
 
 
 def test_every_row_of_a_table_is_read() -> None:
@@ -44,14 +64,29 @@ def test_every_row_of_a_table_is_read() -> None:
 
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row[0][:40])
-def test_a_row_names_what_exists(row: tuple[str, str, str]) -> None:
+def test_a_row_names_what_exists(row: tuple[str, str, str], collected: Collected) -> None:
     _, here, test = row
     for name in OWN.findall(here):
         module, _, attribute = name.rpartition(".")
         assert hasattr(importlib.import_module(module), attribute), name
-    path, _, function = test.partition("::")
-    assert function.startswith("test_")
-    assert function in functions_in(path), test
+    path = test.partition("::")[0]
+    if path in collected.skipped:
+        pytest.skip(f"{path} is skipped here, so nothing is said of its tests")
+    assert test in collected.tests
+
+
+def test_only_what_pytest_runs_is_a_test(tmp_path: Path) -> None:
+    (tmp_path / "test_some.py").write_text(
+        "import pytest\n"
+        "def test_plain():\n    def test_nested(): pass\n"
+        "def _test_private(): pass\n"
+        "@pytest.mark.parametrize('n', [1, 2])\ndef test_several(n): pass\n"
+        "class Helper:\n    def test_of_no_test_class(self): pass\n"
+    )
+    (tmp_path / "test_other.py").write_text("import pytest\npytest.importorskip('not_installed')\ndef test_x(): pass\n")
+    found = collect(["test_some.py", "test_other.py"], tmp_path)
+    assert found.tests == {"test_some.py::test_plain", "test_some.py::test_several"}
+    assert found.skipped == {"test_other.py"}
 
 
 @pytest.mark.parametrize("name", NAMED_BY_THE_CHAPTER)

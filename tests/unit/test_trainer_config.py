@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pydoc
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -8,10 +10,11 @@ from pydantic import ValidationError
 
 from inspector.anomaly.backbone import BackboneName
 from inspector.anomaly.detectors.base import DetectorName
-from trainer import fit_settings
+from trainer import fit_settings, source_settings
 from trainer.config import ApplySettings, FitSettings, ShowSettings, WorkflowSettings, parse_settings
 from trainer.errors import SettingsError
 from trainer.groups import GroupBy
+from trainer.quality import DEFAULT_QUALITY, QUALITIES
 from trainer.threshold_estimate import OkOnlyParam
 from trainer.thresholds import ThresholdMethod
 
@@ -74,6 +77,8 @@ def test_every_option_of_fit_arrives() -> None:
         ("--images a --preprocess-param p.json --cache c", {"preprocess_param": Path("p.json"), "cache": Path("c")}),
         ("--images a --augment flip-vertical,copies=2", {"augment": "flip-vertical,copies=2"}),
         ("--images a --score-rule std:2", {"score_rule": "std:2"}),
+        ("--images a", {"device": "cpu"}),
+        ("--images a --device cuda:1", {"device": "cuda:1"}),
         ("--images a --threshold-method halcon", {"threshold_method": "halcon"}),
         ("--images a --threshold-rule tail_model", {"threshold_rule": "tail_model"}),
     ],
@@ -103,6 +108,61 @@ def test_show_and_workflow_have_the_sources_too() -> None:
     assert (run.image_dirs, run.detector, run.max_num_epochs) == ((Path("a"),), "student", 2)
 
 
+def test_the_workflow_takes_its_model_as_the_fit_does() -> None:
+    for options, choice in (
+        ("", QUALITIES[DEFAULT_QUALITY]),
+        ("--quality fast", QUALITIES["fast"]),
+        ("--detector patchcore", ("patchcore", "efficientnet_lite0")),
+        ("--quality fast --backbone efficientnet_lite2", ("padim", "efficientnet_lite2")),
+    ):
+        for command in ("workflow", "fit"):
+            settings = parse_settings([command, "--images", "a", "--out", "o", *options.split()])
+            assert isinstance(settings, WorkflowSettings | FitSettings)
+            assert settings.model_choice == choice
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("--quality best --detector padim", "--quality chooses the detector; give it or --detector, not both"),
+        ("--quality fast --max-num-epochs 3", "--max-num-epochs is a setting of student, not of padim"),
+    ],
+)
+@pytest.mark.parametrize("command", ["fit", "workflow"])
+def test_a_model_that_is_said_twice_is_refused(command: str, options: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        parse_settings([command, "--images", "a", "--out", "o", *options.split()])
+
+
+def test_help_says_where_to_read_of_preprocessing_steps_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_settings(["fit", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    found = re.search(r"preprocessing steps of your own \(see: python -m pydoc ([\w.]+)\)", shown)
+    assert found is not None
+    assert "register_preprocess_step" in pydoc.render_doc(found[1])
+
+
+@pytest.mark.parametrize("command", ["fit", "apply", "show"])
+def test_every_command_that_runs_the_network_takes_a_device(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_settings([command, "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "--device TEXT where the network runs: cpu, cuda, cuda:1 (default: cpu)" in shown
+
+
+@pytest.mark.parametrize(("command", "percents"), [("fit", ("80", None)), ("workflow", ("60", "20"))])
+def test_help_says_by_which_percentages_images_are_divided(
+    command: str, percents: tuple[str, str | None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse_settings([command, "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"share of the ok images to learn from ({percents[0]}" in shown
+    assert percents[1] is None or f"share of the ok images that calibrate only ({percents[1]})" in shown
+    assert "divide anew by the percentages what folders or manifest divide already; else that is kept" in shown
+
+
 def test_a_folder_in_the_environment_needs_no_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRAINER_FIT__IMAGES", "folder")
     settings = parse_settings(["fit", "--out", "x"])
@@ -121,7 +181,7 @@ def test_the_choices_are_those_of_the_procedures() -> None:
     """Repeated there, so that checking arguments loads no torch."""
     assert choices("detector") == set(get_args(DetectorName))
     assert choices("backbone") == set(get_args(BackboneName))
-    assert get_args(fit_settings.GroupBy) == get_args(GroupBy)
+    assert get_args(source_settings.GroupBy) == get_args(GroupBy)
     assert get_args(fit_settings.ThresholdMethod) == get_args(ThresholdMethod)
     assert get_args(fit_settings.ThresholdRule) == get_args(OkOnlyParam.model_fields["rule"].annotation)
 

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from inspector.anomaly.errors import ParameterError
+from inspector.anomaly.errors import BundleError, ParameterError
 from inspector.anomaly.types import ImageGeometry
 from trainer.config import FitSettings
 from trainer.procedure_param import initial_model, min_area, preprocessing, threshold_param, train_param
@@ -45,6 +46,19 @@ def test_everything_that_is_set_is_the_models() -> None:
     assert (model.param.detector, model.param.coreset, model.param.backbone) == ("patchcore", 77, "efficientnet_lite2")
     assert model.param.score_rule.top_share == 0.2
     assert train_param(given, model).seed == 9
+
+
+def test_the_model_is_trained_on_the_cpu_unless_a_device_is_given() -> None:
+    assert initial_model(settings(), GEOMETRY).param.device == "cpu"
+    assert initial_model(settings(device="cpu"), GEOMETRY).param.device == "cpu"
+
+
+def test_a_device_that_is_given_reaches_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert initial_model(settings(device="cuda:1"), GEOMETRY).param.device == "cuda:1"
+    with pytest.raises(BundleError, match=r"device 'cuda:9' was asked for, but torch finds 2 CUDA device"):
+        initial_model(settings(device="cuda:9"), GEOMETRY)
 
 
 def test_the_fit_never_calibrates_on_ok_test_images() -> None:

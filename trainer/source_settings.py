@@ -1,0 +1,124 @@
+"""Where a command's images come from and how they are divided: the options that several commands share. Loads no torch."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, ClassVar, Final, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic_settings import CliImplicitFlag
+
+GroupBy = Literal["none", "group", "time_window"]
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+DEVICE_HELP: Final = "where the network runs: cpu, cuda, cuda:1"
+
+
+class Group(BaseModel):
+    """Base of a group of options."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+    title: ClassVar[str] = "options"
+
+
+class SourceSettings(Group):
+    """Where the images come from."""
+
+    title: ClassVar[str] = "images: give one of --images, --manifest and --archive"
+
+    images: tuple[Path, ...] | Path = Field(
+        (),
+        description="folder of images: MVTec AD layout, folders named ok and otherwise, or nothing but ok images; repeat",
+    )
+    anomaly_dir: Path | None = Field(None, description="folder of masks, unless it is IMAGES/ground_truth")
+    all_ok: CliImplicitFlag[bool] = Field(False, description="every image is ok, whatever its folder is called")
+    group_pattern: str | None = Field(
+        None, description="regular expression; what its () captures of an image's name is the image's group"
+    )
+    manifest: Path | None = Field(
+        None, description="CSV or Parquet table: path, image_label, anomaly_file_name, group, split"
+    )
+    archive: Path | None = Field(None, description="root of the inspector's archive, with --line and --camera")
+    line: str | None = Field(None, description="the camera's line in the archive")
+    camera: str | None = Field(None, description="the camera in the archive")
+    captured_from: datetime | None = Field(
+        None, validation_alias="from", description="earliest capture time in the archive, with its zone; included"
+    )
+    captured_to: datetime | None = Field(
+        None, validation_alias="to", description="latest capture time, with its zone; not included"
+    )
+
+    @field_validator("images", mode="before")
+    @classmethod
+    def _several(cls, value: object) -> object:
+        return (value,) if isinstance(value, str | Path) else value
+
+    @property
+    def image_dirs(self) -> tuple[Path, ...]:
+        """The folders of images."""
+        return self.images if isinstance(self.images, tuple) else (self.images,)
+
+    @property
+    def source(self) -> Path:
+        """What is read, for people: the first of the folders, the manifest, or the archive."""
+        return self.manifest or self.archive or self.image_dirs[0]
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> Self:
+        given = [name for name in ("images", "manifest", "archive") if getattr(self, name)]
+        if len(given) != 1:
+            got = " and ".join(f"--{name}" for name in given) or "none"
+            raise ValueError(f"give one of --images, --manifest and --archive, got {got}")
+        for names, owner in (
+            (("anomaly_dir", "all_ok", "group_pattern"), "images"),
+            (("line", "camera", "captured_from", "captured_to"), "archive"),
+        ):
+            _refuse([name for name in names if getattr(self, name) and owner not in given], f"--{owner}")
+        if self.archive and not (self.line and self.camera):
+            raise ValueError("--archive needs --line and --camera")
+        for name in ("captured_from", "captured_to"):
+            value = getattr(self, name)
+            if value is not None and value.tzinfo is None:
+                raise ValueError(f"{option(name)}: give the time with its zone, such as {value.isoformat()}Z")
+        return self
+
+
+class SplitSettings(Group):
+    """How the images are divided."""
+
+    title: ClassVar[str] = "split"
+
+    training_percent: Percent | None = Field(
+        None, description="share of the ok images to learn from (80 where there are nok images, else 100)"
+    )
+    validation_percent: Percent | None = Field(
+        None,
+        description="share of the ok images that calibrate only (those to learn from calibrate, by folds or by 30 held out)",
+    )
+    overwrite_split: CliImplicitFlag[bool] = Field(
+        False, description="divide anew by the percentages what folders or manifest divide already; else that is kept"
+    )
+    group_by: GroupBy = Field(
+        "group", description="what stays on one side: the images' groups, time windows, or nothing"
+    )
+    time_window_minutes: float | None = Field(None, ge=1e-3, description="width, with --group-by time_window")
+    max_train: int | None = Field(None, ge=2, description="most images to fit on; the others calibrate")
+
+    @model_validator(mode="after")
+    def _has_window(self) -> Self:
+        if (self.group_by == "time_window") != (self.time_window_minutes is not None):
+            raise ValueError("--group-by time_window and --time-window-minutes go together")
+        if (self.training_percent or 0) + (self.validation_percent or 0) > 100:  # noqa: PLR2004 - percent
+            raise ValueError("--training-percent and --validation-percent sum to more than 100")
+        return self
+
+
+def option(name: str) -> str:
+    """The option of a setting, as one types it."""
+    return {"captured_from": "--from", "captured_to": "--to"}.get(name, "--" + name.replace("_", "-"))
+
+
+def _refuse(names: list[str], owner: str) -> None:
+    if names:
+        raise ValueError(f"{', '.join(map(option, names))} can be given with {owner} only")
