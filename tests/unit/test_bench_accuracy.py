@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,7 @@ from tests.benchmarks.accuracy.cells import (
     plan,
 )
 from tests.benchmarks.accuracy.choice import BUDGETS, choose, merit
+from tests.benchmarks.accuracy.readme import readme_rows
 from tests.benchmarks.accuracy.table import markdown
 
 
@@ -94,6 +96,13 @@ def test_what_was_measured_of_an_earlier_detector_does_not_count() -> None:
 def test_the_page_is_that_of_the_figures() -> None:
     store = json.loads(STORE.read_text(encoding="utf-8"))
     assert TABLE.read_text(encoding="utf-8") == markdown(store)
+
+
+def test_readme_says_what_was_measured() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    rows = readme_rows(json.loads(STORE.read_text(encoding="utf-8")))
+    assert len(rows) == len(BUDGETS) + len(SETS)
+    assert [row for row in rows if row not in readme] == []
 
 
 def test_an_empty_store_makes_an_empty_page() -> None:

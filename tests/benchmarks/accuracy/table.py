@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from tests.benchmarks.accuracy.cells import SETS, Cell, Piece, Variant
-from tests.benchmarks.accuracy.choice import BUDGETS, choose, merit
+from tests.benchmarks.accuracy.choice import BUDGETS, Choice, choose, merit
 
 Figures = Mapping[str, float | None]
 Rows = dict[Variant, dict[str, list[Figures]]]
@@ -24,9 +24,7 @@ _SHOWN = {
 
 def markdown(store: Mapping[str, Any]) -> str:
     """Return the page."""
-    found = {Cell.model_validate_json(key): figures for key, figures in store["cells"].items()}
-    cells = {cell: figures for cell, figures in found.items() if cell.is_current}
-    main, ablation, timing = (_rows(cells, piece) for piece in ("main", "ablation", "timing"))
+    main, ablation, timing = (measured_rows(store, piece) for piece in get_args(Piece))
     machine = store.get("machine", {})
     intro = (
         "Measured by `make bench-accuracy` on the sets of `../shared/data` (not part of the project), "
@@ -47,21 +45,24 @@ def markdown(store: Mapping[str, Any]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _rows(cells: Mapping[Cell, Figures], piece: Piece) -> Rows:
+def measured_rows(store: Mapping[str, Any], piece: Piece) -> Rows:
+    """The figures of a piece by model and set, in the order of the seeds; of the detectors as they are now."""
     rows: Rows = defaultdict(lambda: defaultdict(list))
-    for cell, figures in cells.items():
-        if cell.piece == piece:
+    found = [(Cell.model_validate_json(key), figures) for key, figures in store["cells"].items()]
+    for cell, figures in sorted(found, key=lambda item: item[0].seed):
+        if cell.piece == piece and cell.is_current:
             rows[cell.variant][cell.set].append(figures)
     return dict(sorted(rows.items(), key=lambda row: row[0].name))
 
 
-def _values(figures: Iterable[Figures], name: str) -> list[float]:
+def values_of(figures: Iterable[Figures], name: str) -> list[float]:
+    """Those that there are."""
     return [value for item in figures if (value := item.get(name)) is not None]
 
 
-def _mean(by_set: Mapping[str, list[Figures]], figure: str, sets: Iterable[str] = SETS) -> float | None:
+def mean_of(by_set: Mapping[str, list[Figures]], figure: str, sets: Iterable[str] = SETS) -> float | None:
     """Mean over the sets that have the figure, each weighing alike."""
-    means = [statistics.fmean(values) for name in sets if (values := _values(by_set.get(name, []), figure))]
+    means = [statistics.fmean(values) for name in sets if (values := values_of(by_set.get(name, []), figure))]
     return statistics.fmean(means) if means else None
 
 
@@ -78,7 +79,8 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _number(value: float | None, digits: int = 3) -> str:
+def number(value: float | None, digits: int = 3) -> str:
+    """As a table shows it."""
     return _MISSING if value is None else f"{value:.{digits}f}"
 
 
@@ -88,9 +90,9 @@ def _means(main: Rows, timing: Rows) -> str:
     rows = [
         [
             variant.name,
-            *(_number(_mean(by_set, figure)) for figure in _SHOWN),
-            _number(_mean(timing.get(variant, {}), "fit_seconds"), 1),
-            _number(_mean(timing.get(variant, {}), "frames_per_s"), 0),
+            *(number(mean_of(by_set, figure)) for figure in _SHOWN),
+            number(mean_of(timing.get(variant, {}), "fit_seconds"), 1),
+            number(mean_of(timing.get(variant, {}), "frames_per_s"), 0),
         ]
         for variant, by_set in main.items()
     ]
@@ -99,11 +101,11 @@ def _means(main: Rows, timing: Rows) -> str:
 
 
 def _per_set(main: Rows, figure: str) -> str:
-    sets = [name for name in SETS if any(_values(by_set.get(name, []), figure) for by_set in main.values())]
+    sets = [name for name in SETS if any(values_of(by_set.get(name, []), figure) for by_set in main.values())]
     if not sets:
         return ""
     rows = [
-        [variant.name, *(_shown(_values(by_set.get(name, []), figure)) for name in sets)]
+        [variant.name, *(_shown(values_of(by_set.get(name, []), figure)) for name in sets)]
         for variant, by_set in main.items()
     ]
     return f"## {_SHOWN[figure][0].upper()}{_SHOWN[figure][1:]} by set\n\n" + _table(["model", *sets], rows)
@@ -117,7 +119,7 @@ def _costs(timing: Rows) -> str:
         found = by_set.get(name, [])
         if not found:
             return _MISSING
-        fit, speed, beyond = (_values(found, key)[0] for key in ("fit_seconds", "frames_per_s", "beyond_backbone_ms"))
+        fit, speed, beyond = (values_of(found, key)[0] for key in ("fit_seconds", "frames_per_s", "beyond_backbone_ms"))
         return f"{fit:.1f} s · {speed:.0f} /s · {beyond:.2f} ms"
 
     rows = [[variant.name, *(shown(by_set, name) for name in SETS)] for variant, by_set in timing.items()]
@@ -138,9 +140,9 @@ def _changes(main: Rows, ablation: Rows) -> str:
         first = {name: figures[:1] for name, figures in default.items() if name in by_set}
         cells = []
         for figure in _SHOWN:
-            found, before = _mean(by_set, figure), _mean(first, figure)
+            found, before = mean_of(by_set, figure), mean_of(first, figure)
             change = "" if found is None or before is None else f" ({found - before:+.3f})"
-            cells.append(_number(found) + change)
+            cells.append(number(found) + change)
         rows.append([variant.name, *cells])
     sets = ", ".join(name for name in SETS if any(name in by_set for by_set in ablation.values()))
     text = f"Measured on {sets}; seed 0. In brackets the difference to the same detector's default on these sets at that seed."
@@ -148,9 +150,7 @@ def _changes(main: Rows, ablation: Rows) -> str:
 
 
 def _choices(main: Rows, timing: Rows) -> str:
-    merits = {variant.name: _merits(by_set) for variant, by_set in main.items()}
-    costs = {variant.name: 1 / speed for variant, by_set in timing.items() if (speed := _mean(by_set, "frames_per_s"))}
-    chosen = choose(merits, costs)
+    chosen = chosen_models(main, timing)
     if not chosen:
         return ""
     rows = [
@@ -171,10 +171,19 @@ def _choices(main: Rows, timing: Rows) -> str:
     return "## What is chosen: on all sets but one, judged on that one\n\n" + text + "\n\n" + _table(head, rows)
 
 
+def chosen_models(main: Rows, timing: Rows) -> list[Choice]:
+    """What each quality stands for, by what was measured."""
+    merits = {variant.name: _merits(by_set) for variant, by_set in main.items()}
+    costs = {
+        variant.name: 1 / speed for variant, by_set in timing.items() if (speed := mean_of(by_set, "frames_per_s"))
+    }
+    return choose(merits, costs)
+
+
 def _merits(by_set: Mapping[str, list[Figures]]) -> dict[str, float]:
     merits = {}
     for name, figures in by_set.items():
-        images, regions = _values(figures, "image_auroc"), _values(figures, "aupro")
+        images, regions = values_of(figures, "image_auroc"), values_of(figures, "aupro")
         if images:
             merits[name] = merit(statistics.fmean(images), statistics.fmean(regions) if regions else None)
     return merits
