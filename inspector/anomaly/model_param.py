@@ -33,9 +33,9 @@ INITIAL_MODELS: Final[Mapping[str, DetectorName]] = MappingProxyType(
 """Which detector each initial model is to become."""
 
 DEFAULT_LEVELS: Final[Mapping[DetectorName, tuple[tuple[int, ...], int]]] = MappingProxyType(
-    {"padim": ((3, 4, 5, 6), 1), "patchcore": ((4, 6), 0), "student": ((2, 3, 4, 5, 6), 2)}
+    {"padim": ((3, 4, 5, 6), 1), "patchcore": ((4, 6), 0), "student": ((3, 4, 5, 6), 1)}
 )
-"""`levels` and `grid_level` of each detector, on the grid of level 4; the student predicts levels 2 and 3."""
+"""`levels` and `grid_level` of each detector, on the grid of level 4; the student predicts level 3."""
 
 DEFAULT_DIMS: Final[Mapping[DetectorName, int]] = MappingProxyType({"padim": 160, "patchcore": 160, "student": 144})
 """`embedding_dims` of each detector; the student is as accurate with fewer, and faster."""

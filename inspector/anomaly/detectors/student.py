@@ -1,7 +1,7 @@
 """A student that learns to tell fine features from deep ones on ok images, weighed by a Gaussian of the deep ones.
 
 The frozen backbone is the teacher. The student sees its deep features (strides 8 to 32 on one grid, through a bottleneck of
-half the grid) and predicts its fine ones (strides 4 and 8, undiminished): reverse distillation, after Deng & Li, "Anomaly Detection via
+half the grid) and predicts its fine ones (stride 8, undiminished): reverse distillation, after Deng & Li, "Anomaly Detection via
 Reverse Distillation from One-Class Embedding" (CVPR 2022). Where a part is as it was, the prediction holds; at a defect the
 fine features are not those that the surroundings promise. What differs from that paper, each measured on the five development sets:
 

@@ -7,7 +7,6 @@ import itertools
 import json
 import sys
 import time
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, get_args
 
@@ -43,7 +42,7 @@ def _run(store: dict[str, Any], pieces: list[Any], seconds: float, only: str) ->
     from tests.benchmarks.accuracy.cells import Cell, plan
     from tests.benchmarks.accuracy.measure import DATA, measure
     from tests.benchmarks.accuracy.remember import remembered_features
-    from tests.benchmarks.machine import describe_machine, describe_software
+    from tests.benchmarks.accuracy.speed import measure_speeds
 
     if not DATA.is_dir():
         print(f"the sets are not there: {DATA} does not exist", file=sys.stderr)
@@ -56,31 +55,37 @@ def _run(store: dict[str, Any], pieces: list[Any], seconds: float, only: str) ->
         for cell in plan(piece)
         if cell.key not in store["cells"] and only in f"{cell.set} {cell.variant.name}"
     ]
-    done = 0
 
     def pass_of(cell: Cell) -> tuple[int, str, str, int]:
         return pieces.index(cell.piece), cell.set, cell.variant.backbone, cell.variant.short_side
 
-    for group, cells in itertools.groupby(sorted(missing, key=pass_of), key=pass_of):
-        # What is timed computes everything itself.
-        with nullcontext() if pieces[group[0]] == "timing" else remembered_features():
-            for cell in cells:
+    accuracy = sorted((cell for cell in missing if cell.piece != "timing"), key=pass_of)
+    for _, group in itertools.groupby(accuracy, key=pass_of):
+        with remembered_features():
+            for cell in group:
                 if time.monotonic() >= ends:
                     return 0
-                started = time.monotonic()
-                figures = measure(cell)
-                store["cells"][cell.key] = figures
-                store["machine"], store["software"] = describe_machine(), describe_software()
-                _write(store)
-                done += 1
-                shown = " ".join(f"{name} {value:.4g}" for name, value in figures.items() if value is not None)
-                took = time.monotonic() - started
-                print(
-                    f"{done}/{len(missing)} {cell.set} {cell.variant.name} seed {cell.seed}: {shown} ({took:.0f} s)",
-                    file=sys.stderr,
-                    flush=True,
-                )
+                _keep(store, {cell.key: measure(cell)})
+    for name in dict.fromkeys(cell.set for cell in missing if cell.piece == "timing"):
+        if time.monotonic() >= ends:
+            return 0
+        # All of a set anew: what is compared is timed in one run.
+        _keep(store, measure_speeds([cell for cell in plan("timing") if cell.set == name]))
     return 0
+
+
+def _keep(store: dict[str, Any], found: dict[str, Any]) -> None:
+    """Store and say what was measured."""
+    from tests.benchmarks.accuracy.cells import Cell
+    from tests.benchmarks.machine import describe_machine, describe_software
+
+    store["cells"] |= found
+    store["machine"], store["software"] = describe_machine(), describe_software()
+    _write(store)
+    for key, figures in found.items():
+        cell = Cell.model_validate_json(key)
+        shown = " ".join(f"{name} {value:.4g}" for name, value in figures.items() if value is not None)
+        print(f"{cell.piece} {cell.set} {cell.variant.name} seed {cell.seed}: {shown}", file=sys.stderr, flush=True)
 
 
 def _write(store: dict[str, Any]) -> None:

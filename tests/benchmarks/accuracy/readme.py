@@ -23,7 +23,7 @@ def readme_rows(store: Mapping[str, Any]) -> list[str]:
             choice.chosen.replace(" · lite", " on EfficientNet-Lite"),
             number(mean_of(main[variant], "image_auroc")),
             number(mean_of(main[variant], "aupro")),
-            number(mean_of(timing[variant], "frames_per_s"), 0),
+            number(mean_of(timing[variant], "frames_per_s"), 1),
             number(statistics.fmean(choice.judged.values())),
         ]
         for choice, variant in choices
