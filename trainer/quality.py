@@ -25,7 +25,7 @@ QUALITIES: Final[Mapping[Quality, ModelChoice]] = MappingProxyType(
     {
         "fast": ModelChoice("padim", "efficientnet_lite0"),
         "balanced": ModelChoice("student", "efficientnet_lite0"),
-        "best": ModelChoice("student", "efficientnet_lite1"),
+        "best": ModelChoice("student", "efficientnet_lite2"),
     }
 )
 
