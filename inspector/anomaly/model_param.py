@@ -143,8 +143,10 @@ class DLModelParam(Parameters):
         if self.grid_level >= len(self.levels):
             raise ValueError(f"grid_level {self.grid_level} is an index into levels, which are {self.levels}")
         strides = [EfficientNetLite.LEVEL_STRIDE[level] for level in self.levels]
-        finer = [stride for stride in strides[: self.grid_level] if stride < strides[self.grid_level]]
-        if self.detector == "student" and len(finer) < max(1, self.grid_level):
+        # Strides never fall from one level to the next, so the last one before the grid's is the nearest to it.
+        if self.detector == "student" and (
+            not self.grid_level or strides[self.grid_level - 1] == strides[self.grid_level]
+        ):
             raise ValueError(
                 "a student predicts the levels before the grid's, each of which must be finer; give grid_level and levels such as "
                 f"{DEFAULT_LEVELS['student'][1]} and {DEFAULT_LEVELS['student'][0]}"

@@ -35,8 +35,8 @@ class Detector(Protocol):
         ...
 
 
-_FINER = 2
-"""Levels are kept at this many times the grid's resolution."""
+FINER = 2
+"""Levels are kept, and predicted by the student, at this many times the grid's resolution."""
 
 
 class Embedding:
@@ -99,7 +99,7 @@ def projected_levels(strides: Sequence[int], grid_level: int, *, keep_fine: bool
     """Which of the levels of these strides, finest first, an `Embedding` projects."""
     if not keep_fine:
         return slice(None)
-    return slice(next(i for i, stride in enumerate(strides) if _FINER * stride >= strides[grid_level]), None)
+    return slice(next(i for i, stride in enumerate(strides) if FINER * stride >= strides[grid_level]), None)
 
 
 def to_grid(level: Tensor, grid: Sequence[int]) -> Tensor:
@@ -130,12 +130,12 @@ def _fold(levels: Sequence[Tensor], out: Tensor) -> None:
     Those T are, level by level, row and column of r / 2, then C'.
     """
     batch, height, width, _ = out.shape
-    positions = torch.unflatten(out, -1, (_FINER, _FINER, -1))
+    positions = torch.unflatten(out, -1, (FINER, FINER, -1))
     start = 0
     for level in levels:
-        channels, inner = level.shape[1], level.shape[-1] // width // _FINER
+        channels, inner = level.shape[1], level.shape[-1] // width // FINER
         target = torch.unflatten(positions[..., start : start + inner**2 * channels], -1, (inner, inner, channels))
-        pixels = level.permute(0, 2, 3, 1).reshape(batch, height, _FINER, inner, width, _FINER, inner, channels)
+        pixels = level.permute(0, 2, 3, 1).reshape(batch, height, FINER, inner, width, FINER, inner, channels)
         target.copy_(pixels.permute(0, 1, 4, 2, 5, 3, 6, 7))
         start += inner**2 * channels
 
@@ -147,7 +147,7 @@ def _ratio(level: Tensor, grid: Sequence[int]) -> int:
         ParameterError: Not an even number.
     """
     ratio = level.shape[-1] // grid[1]
-    if not ratio or ratio % _FINER or level.shape[-2:] != (ratio * grid[0], ratio * grid[1]):
+    if not ratio or ratio % FINER or level.shape[-2:] != (ratio * grid[0], ratio * grid[1]):
         raise ParameterError(f"a level of {tuple(level.shape[-2:])} does not fold into a grid of {tuple(grid)}")
     return ratio
 

@@ -77,7 +77,7 @@ class PaDiM:
 
     def tensors(self) -> dict[str, Tensor]:
         """See `Detector.tensors`."""
-        shape = (*self.grid, self._mean.shape[-1])
+        shape = (*self.grid, self.dims)
         rows = [functional.pad(block.transpose(1, 2), (0, self.dims - block.shape[1])) for block in self._blocks_t]
         whitening = torch.cat(rows, dim=1).reshape(*shape, self.dims)
         return {"mean": self._mean.reshape(shape).cpu(), "whitening": whitening.cpu()}

@@ -23,13 +23,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inspector.anomaly.detectors.base import DetectorName, checked
+from inspector.anomaly.detectors.base import FINER, DetectorName, checked
 from inspector.anomaly.detectors.padim import PaDiM
 from inspector.anomaly.errors import ParameterError
 
 WIDTH_PER_COMPLEXITY = 4
-_FINER = 2
-"""The student predicts at twice the grid's resolution."""
 _SURROUNDINGS = 7
 """Side of the square of the grid's positions that a distance is compared with."""
 _MOST_SHARPENED = 1.2
@@ -57,13 +55,13 @@ class StudentNetwork(nn.Module):
 
     def __init__(self, deep_dims: int, fine_dims: int, width: int) -> None:
         super().__init__()
-        if fine_dims < 1 or fine_dims % _FINER**2 or deep_dims < 1 or width < 1:
+        if fine_dims < 1 or fine_dims % FINER**2 or deep_dims < 1 or width < 1:
             raise ParameterError(
-                f"a student needs deep features, fine ones in groups of {_FINER**2} and a width, "
+                f"a student needs deep features, fine ones in groups of {FINER**2} and a width, "
                 f"got {deep_dims}, {fine_dims} and {width}"
             )
         self.deep_dims, self.fine_dims, self.width = deep_dims, fine_dims, width
-        targets = fine_dims // _FINER**2
+        targets = fine_dims // FINER**2
         self.bottleneck = nn.Sequential(
             nn.Conv2d(deep_dims, width, 1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1), nn.GELU()
         )
@@ -111,7 +109,7 @@ class StudentNetwork(nn.Module):
         self.input_scale.copy_((square / inputs).sqrt().clamp_min(_LEAST_SCALE))
         self.target_scale.copy_(deviation.reciprocal())
         # The targets keep their means, so that nothing is to be subtracted from each frame: the first guess is the mean.
-        self.targets.get_parameter("bias").copy_((mean / deviation).repeat(_FINER**2))
+        self.targets.get_parameter("bias").copy_((mean / deviation).repeat(FINER**2))
 
     def errors(self, embedded: Tensor, *, noise: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
         """Return how far the prediction is off.
@@ -128,8 +126,8 @@ class StudentNetwork(nn.Module):
         if noise:
             deep = deep + noise * self.input_scale * torch.randn(deep.shape, generator=generator).to(deep.device)
         predicted = self.predict(deep).permute(0, 2, 3, 1)
-        missed = torch.addcmul(predicted, fine, self.target_scale.repeat(_FINER**2), value=-1)
-        errors = torch.unflatten(missed, -1, (_FINER, _FINER, -1)).square().mean(-1)  # (B, h, w, dy, dx)
+        missed = torch.addcmul(predicted, fine, self.target_scale.repeat(FINER**2), value=-1)
+        errors = torch.unflatten(missed, -1, (FINER, FINER, -1)).square().mean(-1)  # (B, h, w, dy, dx)
         return errors.permute(0, 1, 3, 2, 4).flatten(3, 4).flatten(1, 2)
 
     def predict(self, deep: Tensor) -> Tensor:
@@ -214,7 +212,7 @@ class Student:
         counted = checked(tensors, COUNTED, 2).to(device) > 0
         first = checked(tensors, _WEIGHTS + "bottleneck.0.weight", 4)
         targets = checked(tensors, _WEIGHTS + "target_scale", 1)
-        network = StudentNetwork(first.shape[1], len(targets) * _FINER**2, first.shape[0])
+        network = StudentNetwork(first.shape[1], len(targets) * FINER**2, first.shape[0])
         weights = {
             name: checked(tensors, _WEIGHTS + name, own.ndim).contiguous() for name, own in network.state_dict().items()
         }
@@ -229,7 +227,7 @@ class Student:
 
 def _twice(maps: Tensor) -> Tensor:
     """(B, h, w) -> (B, 2h, 2w), interpolated bilinearly."""
-    return functional.interpolate(maps[:, None], scale_factor=_FINER, mode="bilinear", align_corners=False)[:, 0]
+    return functional.interpolate(maps[:, None], scale_factor=FINER, mode="bilinear", align_corners=False)[:, 0]
 
 
 def _mean_around(maps: Tensor) -> Tensor:

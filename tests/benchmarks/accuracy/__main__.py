@@ -8,9 +8,15 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from inspector.anomaly.tuning import tune_process
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from tests.benchmarks.accuracy.cells import Cell
+    from tests.benchmarks.accuracy.measure import Figures
 
 RESULTS = Path(__file__).parents[1] / "results"
 STORE = RESULTS / "accuracy.json"
@@ -65,7 +71,7 @@ def _run(store: dict[str, Any], pieces: list[Any], seconds: float, only: str) ->
             for cell in group:
                 if time.monotonic() >= ends:
                     return 0
-                _keep(store, {cell.key: measure(cell)})
+                _keep(store, {cell: measure(cell)})
     for name in dict.fromkeys(cell.set for cell in missing if cell.piece == "timing"):
         if time.monotonic() >= ends:
             return 0
@@ -74,16 +80,14 @@ def _run(store: dict[str, Any], pieces: list[Any], seconds: float, only: str) ->
     return 0
 
 
-def _keep(store: dict[str, Any], found: dict[str, Any]) -> None:
+def _keep(store: dict[str, Any], found: Mapping[Cell, Figures]) -> None:
     """Store and say what was measured."""
-    from tests.benchmarks.accuracy.cells import Cell
     from tests.benchmarks.machine import describe_machine, describe_software
 
-    store["cells"] |= found
+    store["cells"] |= {cell.key: figures for cell, figures in found.items()}
     store["machine"], store["software"] = describe_machine(), describe_software()
     _write(store)
-    for key, figures in found.items():
-        cell = Cell.model_validate_json(key)
+    for cell, figures in found.items():
         shown = " ".join(f"{name} {value:.4g}" for name, value in figures.items() if value is not None)
         print(f"{cell.piece} {cell.set} {cell.variant.name} seed {cell.seed}: {shown}", file=sys.stderr, flush=True)
 

@@ -126,4 +126,5 @@ def plan(piece: Piece) -> list[Cell]:
 
 
 def cell_of(piece: Piece, name: str, variant: Variant, seed: int = 0) -> Cell:
+    """A cell of the detector as it is now."""
     return Cell(piece=piece, set=name, variant=variant, seed=seed, revision=REVISIONS[variant.detector])

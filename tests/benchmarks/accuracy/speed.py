@@ -12,25 +12,25 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from inspector.anomaly.image import decode_image
 from inspector.anomaly.model import AnomalyModel
 from tests.benchmarks.accuracy.cells import Cell
 from tests.benchmarks.accuracy.measure import Figures, divided, trained
-from trainer.dataset import READ_LIMITS, DLDataset
+from trainer.dataset import DLDataset
+from trainer.features import read_samples
 
 BATCH = 8
 TIMED_IMAGES = 32
 ROUNDS = 7
 
 
-def measure_speeds(cells: Sequence[Cell]) -> dict[str, Figures]:
+def measure_speeds(cells: Sequence[Cell]) -> dict[Cell, Figures]:
     """Train the model of each cell, then time them in turns.
 
     Args:
         cells: Of one set.
 
     Returns:
-        For each cell's key seconds of the fit on all cores, frames a second from decoded pictures to results, and milliseconds a
+        For each cell seconds of the fit on all cores, frames a second from decoded pictures to results, and milliseconds a
         frame of what follows the backbone: medians of the rounds.
 
     Raises:
@@ -48,22 +48,16 @@ def measure_speeds(cells: Sequence[Cell]) -> dict[str, Figures]:
                 model.round()
     finally:
         torch.set_num_threads(threads)
-    return {cell.key: model.figures() for cell, model in zip(cells, timed, strict=True)}
+    return {cell: model.figures() for cell, model in zip(cells, timed, strict=True)}
 
 
 class _Timed:
     def __init__(self, model: AnomalyModel, dataset: DLDataset, fit_seconds: float) -> None:
         param = model.preprocess_param
         paths = [dataset.image_path(sample) for sample in dataset.samples if sample.split == "test"][:TIMED_IMAGES]
-        images = [
-            decode_image(
-                path.read_bytes(), target=param.decode_target, margin=param.decode_margin, limits=READ_LIMITS
-            ).image
-            for path in paths
-        ]
         self._model = model
-        self._count = len(images)
-        self._batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+        self._count = len(paths)
+        self._batches = [[sample.image for sample in batch] for batch in read_samples(paths, param, batch_size=BATCH)]
         self._features: list[list[Tensor]] = [model.network.features(batch) for batch in self._batches]
         self._fit_seconds = fit_seconds
         self._whole: list[float] = []

@@ -131,7 +131,8 @@ def _costs(timing: Rows) -> str:
     rows = [[variant.name, *(shown(variant, name) for name in SETS)] for variant in timing]
     text = (
         "Seconds of one fit on all cores (features and detector); then, on one core in batches of eight, the models of a set taking "
-        "turns: frames a second from decoded pictures to results, and milliseconds a frame of what follows the backbone, in brackets as a share of PatchCore's on that backbone and set."
+        "turns: frames a second from decoded pictures to results, and milliseconds a frame of what follows the backbone, in brackets "
+        "as a share of PatchCore's on that backbone and set."
     )
     return "## Cost by set\n\n" + text + "\n\n" + _table(["model", *SETS], rows)
 
