@@ -81,6 +81,7 @@ class WorkflowSettings(SourceSettings, SplitSettings, ChoiceSettings):
     )
     max_num_epochs: int | None = Field(None, ge=1, description="student: passes over the images")
     seed: int = Field(0, ge=0, lt=2**31, description="decides every random choice")
+    device: str = Field("cpu", description=DEVICE_HELP)
 
 
 CommandSettings = FitSettings | ApplySettings | ShowSettings | WorkflowSettings

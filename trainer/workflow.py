@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.anomaly.bundle import read_dl_model, write_dl_model
+from inspector.anomaly.device import available_device
 from inspector.anomaly.image import decode_image
 from inspector.anomaly.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.model_access import get_dl_model_param, set_dl_model_param
@@ -67,8 +68,9 @@ def run_workflow(settings: WorkflowSettings, say: Say, progress: StageProgress) 
 
     Raises:
         TrainerError: An image or a setting is refused, or the folder is taken.
-        AnomalyError: The weights are missing, or the bundle cannot be written.
+        AnomalyError: The device is not there, the weights are missing, or the bundle cannot be written.
     """
+    available_device(settings.device)
     out = settings.out
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise OutputError(f"{out} exists already and is not an empty folder; give another to --out")
@@ -77,7 +79,7 @@ def run_workflow(settings: WorkflowSettings, say: Say, progress: StageProgress) 
     untrained = _initial(settings, split.dataset, say)
     split = _preprocessed(untrained, split, out, say, progress)
     trained = _trained(settings, untrained, split, say, progress)
-    _infer(trained, out / PICTURE_FOLDER, say)
+    _infer(trained, settings.device, out / PICTURE_FOLDER, say)
     return out / PICTURE_FOLDER
 
 
@@ -112,7 +114,7 @@ def _divided(settings: WorkflowSettings, say: Say, progress: StageProgress) -> D
 
 def _initial(settings: WorkflowSettings, dataset: DLDataset, say: Say) -> InitialModel:
     detector, backbone = settings.model_choice
-    model = read_dl_model(INITIAL_MODEL_NAMES[detector])
+    model = read_dl_model(INITIAL_MODEL_NAMES[detector], device=settings.device)
     say("read_dl_model", f"the initial model of detector {detector}: parameters, and nothing learnt yet")
     width, height = default_input_size(trained_geometry(dataset.samples))
     set_dl_model_param(model, "backbone", backbone)
@@ -179,9 +181,9 @@ def _evaluate(dataset: DLDataset, model: AnomalyModel, pictures: Path, say: Say,
     say("dev_display_anomaly_detection_evaluation", f"histogram, confusion matrices and pie charts in {pictures}")
 
 
-def _infer(trained: _Trained, pictures: Path, say: Say) -> None:
+def _infer(trained: _Trained, device: str, pictures: Path, say: Say) -> None:
     """New images, as a program would see them that knows the bundle and the parameters' file alone."""
-    model = read_dl_model(trained.bundle)
+    model = read_dl_model(trained.bundle, device=device)
     say("read_dl_model", f"{model.name}, every file verified")
     param = read_dl_preprocess_param(trained.param_file)
     say("read_dl_preprocess_param", f"{param.image_width} x {param.image_height} px, as in the training")

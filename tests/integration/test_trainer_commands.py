@@ -117,10 +117,12 @@ def test_a_device_that_is_not_there_is_refused_before_an_image_is_read(
 ) -> None:
     for arguments in (
         ["fit", "--images", str(tmp_path / "none"), "--out", str(tmp_path / "x")],
+        ["workflow", "--images", str(tmp_path / "none"), "--out", str(tmp_path / "x")],
         ["apply", str(tmp_path / "none"), str(tmp_path)],
     ):
         (tmp_path / "a.png").touch()
         assert run([*arguments, "--device", "cuda:9"]) == 1
+        assert not (tmp_path / "x").exists()
         said = capsys.readouterr().err.strip()
         assert said == "trainer: device 'cuda:9' was asked for, but torch finds no CUDA device; use device cpu"
 

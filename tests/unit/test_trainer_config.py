@@ -143,7 +143,7 @@ def test_help_says_where_to_read_of_preprocessing_steps_of_ones_own(capsys: pyte
     assert "register_preprocess_step" in pydoc.render_doc(found[1])
 
 
-@pytest.mark.parametrize("command", ["fit", "apply", "show"])
+@pytest.mark.parametrize("command", ["fit", "apply", "show", "workflow"])
 def test_every_command_that_runs_the_network_takes_a_device(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse_settings([command, "--help"])
