@@ -77,11 +77,15 @@ def test_the_bound_holds_on_the_other_half_as_often_as_it_says(real_scores: NDAr
     n = len(real_scores) // 2
     param = OkOnlyParam(max_false_rejects=1.0001 * (1 - 0.05 ** (1 / n)))
     broken = 0
+    shares = []
     for calibrate, check in halves(real_scores, n):
         estimate = estimate_threshold(calibrate, param)
         assert (estimate.rule, estimate.exceeding) == ("order_statistic", 0)
         broken += is_broken(check, estimate)
+        shares.append((check >= estimate.distance).mean())
     assert broken / RUNS <= 0.05
+    # A new score exceeds all n with probability 1 / (n + 1); a threshold one place too low doubles that.
+    assert 0.5 < np.mean(shares) * (n + 1) < 1.5
 
 
 @pytest.mark.parametrize("n", [15, 30])

@@ -22,7 +22,7 @@ from tests.benchmarks.accuracy.cells import (
     plan,
 )
 from tests.benchmarks.accuracy.choice import BUDGETS, choose, merit
-from tests.benchmarks.accuracy.readme import readme_rows
+from tests.benchmarks.accuracy.readme import peer_rows, readme_rows
 from tests.benchmarks.accuracy.table import markdown
 
 
@@ -102,6 +102,14 @@ def test_readme_says_what_was_measured() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     rows = readme_rows(json.loads(STORE.read_text(encoding="utf-8")))
     assert len(rows) == len(BUDGETS) + len(SETS)
+    assert [row for row in rows if row not in readme] == []
+
+
+def test_readme_says_what_anomalib_was_measured_to_do_beside_it() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    peer = json.loads(STORE.with_name("anomalib.json").read_text(encoding="utf-8"))
+    rows = peer_rows(json.loads(STORE.read_text(encoding="utf-8")), peer)
+    assert len(rows) == len(SETS)
     assert [row for row in rows if row not in readme] == []
 
 

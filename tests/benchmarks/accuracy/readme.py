@@ -3,11 +3,38 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.benchmarks.accuracy.cells import SETS
 from tests.benchmarks.accuracy.table import chosen_models, mean_of, measured_rows, number, values_of
+
+PEERS = ("PatchCore", "PaDiM")
+
+
+def peer_rows(store: Mapping[str, Any], peer: Mapping[str, Any]) -> list[str]:
+    """A row for each set: the figures of anomalib's models and of the default, then what their fits took, in seconds.
+
+    Args:
+        store: What `make bench-accuracy` measured.
+        peer: What `tests.benchmarks.anomalib_peer` measured.
+    """
+    main, timing = measured_rows(store, "main"), measured_rows(store, "timing")
+    default = next(choice for choice in chosen_models(main, timing) if choice.quality == "balanced")
+    variant = next(variant for variant in main if variant.name == default.chosen)
+    rows = []
+    for name in SETS:
+        runs = [peer["runs"][f"{name} {model} seed 0"] for model in PEERS]
+        figures = [_figures([run]) for run in runs] + [_figures(main[variant][name])]
+        seconds = [run["fit_seconds"] for run in runs] + values_of(timing[variant][name], "fit_seconds")
+        rows.append([name, *figures, " / ".join(number(second, 0) for second in seconds)])
+    return ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def _figures(measured: Sequence[Mapping[str, float | None]]) -> str:
+    """Image AUROC, and AUPRO where the set has masks; means over the seeds."""
+    found = [values_of(measured, figure) for figure in ("image_auroc", "aupro")]
+    return " / ".join(number(statistics.fmean(values)) for values in found if values)
 
 
 def readme_rows(store: Mapping[str, Any]) -> list[str]:
@@ -28,10 +55,5 @@ def readme_rows(store: Mapping[str, Any]) -> list[str]:
         ]
         for choice, variant in choices
     ]
-    for name in SETS:
-        figures = []
-        for _, variant in choices:
-            images, regions = (values_of(main[variant][name], figure) for figure in ("image_auroc", "aupro"))
-            figures.append(" / ".join(number(statistics.fmean(found)) for found in (images, regions) if found))
-        rows.append([name, *figures])
+    rows += [[name, *(_figures(main[variant][name]) for _, variant in choices)] for name in SETS]
     return ["| " + " | ".join(row) + " |" for row in rows]

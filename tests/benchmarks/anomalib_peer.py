@@ -1,0 +1,179 @@
+"""What a user would pick instead: anomalib's PatchCore and PaDiM on the sets of ../shared/data, with the backbone that is used here.
+
+    pip install anomalib==2.7.0        # in an environment of its own that has line-inspector[trainer] too; it is no dependency
+    python -m tests.benchmarks.anomalib_peer --out tests/benchmarks/results/anomalib.json [--set elpv_mono ...] [--model PatchCore ...]
+
+anomalib's own models, memory bank and maps; only its feature extractor is replaced, by the weights that `trainer fit` uses. Preprocessing
+as there: 256 x 256 pixels, squashed, ImageNet's normalisation. PatchCore's coreset is 1 %, of 300 images at most, drawn by the
+seed: its time grows with the square. Goes on where it was cut off; prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.metadata
+import json
+import sys
+import time
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from inspector.anomaly.backbone import EfficientNetLite
+from inspector.anomaly.image import decode_image
+from inspector.anomaly.weights import load_backbone
+from tests.benchmarks.accuracy.cells import SETS
+from tests.benchmarks.accuracy.measure import divided
+from tests.benchmarks.machine import describe_machine, describe_software
+from trainer.dataset import READ_LIMITS, DLDataset, DLDatasetSample
+from trainer.measures import auroc
+from trainer.pixel_measures import PixelMeasures
+
+SIDE = 256
+BATCH = 16
+CORESET = 0.01
+MOST_IMAGES = 300
+FIRST_DEFECTS = 200
+MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MODELS: dict[str, tuple[int, ...]] = {"PatchCore": (3, 5), "PaDiM": (2, 3, 5)}
+"""The backbone's levels: strides 8 and 16 for PatchCore, and 4 too for PaDiM, as anomalib takes of its own backbones."""
+
+
+class _Extractor(torch.nn.Module):
+    """Takes the place of anomalib's: the levels by their layers' names."""
+
+    def __init__(self, backbone: EfficientNetLite, levels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.backbone, self.names = backbone, [f"level{level}" for level in levels]
+        self.out_dims = [backbone.level_channels[level] for level in levels]
+
+    def forward(self, batch: Tensor) -> dict[str, Tensor]:
+        return dict(zip(self.names, self.backbone(batch), strict=True))
+
+
+def load_anomalib(name: str) -> Any:
+    """Return the module of an anomalib model.
+
+    Raises:
+        SystemExit: It is not installed.
+    """
+    if "torchvision" not in sys.modules:
+        # PyPI's torchvision is built for CUDA and finds its operators in no CPU build of torch. None is used here.
+        sys.modules["torchvision._meta_registrations"] = types.ModuleType("torchvision._meta_registrations")
+        library: Any = torch.library
+        library.Library("torchvision", "DEF").define("nms(Tensor a, Tensor b, float c) -> Tensor")
+    try:
+        return importlib.import_module(f"anomalib.models.image.{name.lower()}.torch_model")
+    except ModuleNotFoundError as error:
+        raise SystemExit(
+            f"{error.name} is not installed: pip install anomalib==2.7.0, in an environment of its own"
+        ) from error
+
+
+def fit(name: str, pictures: Tensor, seed: int) -> torch.nn.Module:
+    """Train anomalib's model on (N, 3, 256, 256) float32, normalised."""
+    module, levels = load_anomalib(name), MODELS[name]
+    torch.manual_seed(seed)
+    extractor = _Extractor(load_backbone("efficientnet_lite0", levels), levels).eval()
+    model: Any
+    if name == "PaDiM":
+        model = module.PadimModel(layers=["layer1", "layer2"], backbone="resnet18", pre_trained=False, n_features=100)
+        model.n_features_original = sum(extractor.out_dims)
+        model.idx = torch.randperm(model.n_features_original)[: model.n_features]
+    else:
+        model = module.PatchcoreModel(layers=["layer1"], backbone="resnet18", pre_trained=False)
+    model.feature_extractor, model.layers = extractor, extractor.names
+    model.train()
+    with torch.no_grad():
+        for start in range(0, len(pictures), BATCH):
+            model(pictures[start : start + BATCH])
+        if name == "PaDiM":
+            model.fit()
+        else:
+            model.subsample_embedding(CORESET)
+    trained: torch.nn.Module = model.eval()
+    return trained
+
+
+def measure(name: str, set_name: str, seed: int) -> dict[str, Any]:
+    """Train on the set's ok images, score its test images."""
+    dataset = divided(set_name, seed)
+    learnt = [sample for sample in dataset.samples if sample.split == "train"]
+    drawn = np.random.default_rng(seed).permutation(len(learnt))[:MOST_IMAGES]
+    pictures = torch.cat([_picture(dataset, learnt[index]) for index in sorted(drawn)])
+    started = time.perf_counter()
+    model = fit(name, pictures, seed)
+    fit_seconds = time.perf_counter() - started
+    tested = sorted((s for s in dataset.samples if s.split == "test"), key=lambda s: str(dataset.image_path(s)))
+    scores: list[float] = []
+    maps: list[NDArray[np.float32]] = []
+    for sample in tested:
+        with torch.no_grad():
+            found: Any = model(_picture(dataset, sample))
+        scores.append(float(found.pred_score))
+        maps.append(found.anomaly_map.reshape(SIDE, SIDE).numpy())
+    is_nok = np.array([sample.image_label == "nok" for sample in tested])
+    ok, nok = np.array(scores)[~is_nok], np.array(scores)[is_nok]
+    figures: dict[str, Any] = {"image_auroc": auroc(ok, nok), "aupro": _aupro(dataset, tested, maps)}
+    if len(nok) > FIRST_DEFECTS:
+        figures[f"image_auroc_of_the_first_{FIRST_DEFECTS}_nok_by_name"] = auroc(ok, nok[:FIRST_DEFECTS])
+    return {**figures, "n_train": len(drawn), "fit_seconds": round(fit_seconds, 1)}
+
+
+def _picture(dataset: DLDataset, sample: DLDatasetSample) -> Tensor:
+    """(1, 3, 256, 256) float32."""
+    image = decode_image(dataset.image_path(sample).read_bytes(), limits=READ_LIMITS).image
+    colour = np.stack([image] * 3, axis=-1) if image.ndim == 2 else image
+    pixels = torch.from_numpy(colour.copy()).permute(2, 0, 1)[None].float() / 255
+    small = functional.interpolate(pixels, size=(SIDE, SIDE), mode="bilinear", antialias=True)
+    return (small - torch.tensor(MEAN)[:, None, None]) / torch.tensor(DEVIATION)[:, None, None]
+
+
+def _aupro(dataset: DLDataset, tested: list[DLDatasetSample], maps: list[NDArray[np.float32]]) -> float | None:
+    masks = [dataset.read_mask(sample) for sample in tested]
+    if not any(mask is not None and mask.any() for mask in masks):
+        return None
+    middle = float(np.median(maps))
+    measures = PixelMeasures()
+    for anomaly_map, mask in zip(maps, masks, strict=True):
+        if mask is not None:
+            large = functional.interpolate(
+                torch.from_numpy(anomaly_map)[None, None], size=mask.shape, mode="bilinear", align_corners=False
+            )[0, 0].numpy()
+            measures.add((large / (large + middle)).astype(np.float32), mask)
+    found = measures.aupro()
+    return None if found is None else found[0]
+
+
+def main() -> int:
+    """Measure what is missing, write it, print it."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.anomalib_peer", description=__doc__)
+    parser.add_argument("--model", choices=MODELS, action="append", help="both by default")
+    parser.add_argument("--set", choices=SETS, action="append", dest="sets", help="all by default")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to go on with")
+    arguments = parser.parse_args()
+    stored = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"runs": {}}
+    for set_name in arguments.sets or SETS:
+        for name in arguments.model or MODELS:
+            key = f"{set_name} {name} seed {arguments.seed}"
+            if key in stored["runs"]:
+                continue
+            stored["runs"][key] = measure(name, set_name, arguments.seed)
+            stored |= {"machine": describe_machine(), "software": describe_software()}
+            stored["anomalib"] = importlib.metadata.version("anomalib")
+            arguments.out.write_text(json.dumps(stored, indent=1) + "\n")
+            print(key, stored["runs"][key], file=sys.stderr, flush=True)
+    print(json.dumps(stored))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
