@@ -31,7 +31,7 @@ from inspector.anomaly.detectors.patchcore import PatchCore
 from inspector.anomaly.detectors.student import Student
 from inspector.anomaly.device import available_device
 from inspector.anomaly.errors import AnomalyError, BundleError, ParameterError, StepError
-from inspector.anomaly.folder import set_aside, write_folder
+from inspector.anomaly.folder import resolved, set_aside, write_folder
 from inspector.anomaly.manifest import (
     MANIFEST_NAME,
     BackboneEntry,
@@ -174,7 +174,8 @@ def _read_bundle(path: Path, device: torch.device) -> AnomalyModel:
         left = set_aside(path)
         if left is not None and isinstance(exc.__cause__, FileNotFoundError):
             raise BundleError(
-                f"bundle {path} is gone, but {left} is there: writing a new one was cut short; rename it to {path.name}"
+                f"bundle {path} is gone, but {left} is there: writing a new one was cut short; rename it to "
+                f"{resolved(path).name}"
             ) from exc
         raise
     if not manifest.golden_samples:
