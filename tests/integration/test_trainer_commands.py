@@ -127,6 +127,31 @@ def test_a_device_that_is_not_there_is_refused_before_an_image_is_read(
         assert said == "trainer: device 'cuda:9' was asked for, but torch finds no CUDA device; use device cpu"
 
 
+@pytest.mark.parametrize("name", ["Modell Ä 1", "v1+2", "m" * 65])
+def test_a_folder_whose_name_no_model_can_have_is_refused_before_an_image_is_read(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    out = tmp_path / name
+    assert run(["fit", "--images", str(tmp_path / "none"), "--out", str(out)]) == 1
+    assert f"cannot be named {name!r} after the folder {out}: " in (said := capsys.readouterr().err)
+    assert said.rstrip().endswith("; give --name")
+    assert run(["fit", "--images", str(images), "--out", str(out), "--name", "cam-1", "--quality", "fast", *SMALL]) == 0
+    assert read_dl_model(out).name == "cam-1"
+
+
+@pytest.mark.parametrize("command", ["fit", "workflow"])
+@pytest.mark.parametrize("place", ["/proc/nope/x", "file/x", "p" * 256])
+def test_a_place_that_cannot_be_written_is_refused_before_an_image_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, place: str
+) -> None:
+    (tmp_path / "file").touch()
+    options = ("--name", "x") if command == "fit" else ()
+    assert run([command, "--images", str(tmp_path / "none"), "--out", str(tmp_path / place), *options]) == 1
+    assert f"{tmp_path / place} cannot be written: " in (said := capsys.readouterr().err)
+    assert said.rstrip().endswith("; give another folder to --out")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("detector", ["padim", "patchcore", "student"])
 def test_a_model_that_was_trained_on_a_gpu_serves_on_a_cpu(fit: Fit, tmp_path: Path, detector: str) -> None:
