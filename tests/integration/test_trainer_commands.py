@@ -200,6 +200,28 @@ def test_a_step_of_ones_own_is_run_by_the_fit_and_stored(
     assert read_dl_model(tmp_path / "out").preprocess_param.preprocess_steps == (step,)
 
 
+def test_a_step_sees_every_picture_in_full_scale(fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preprocess_steps, "_steps", {})
+    shading = np.full((544, 520, 1), 2, np.uint8)
+
+    @preprocess_steps.register_preprocess_step("test.flat", "1")
+    def flat(image: NDArray[np.uint8], _options: dict[str, OptionValue]) -> NDArray[np.uint8]:
+        return image // shading
+
+    for i in range(12):
+        picture = cv2.resize(part(i), (520, 544))
+        write(tmp_path / f"large/ok/{i:02}.jpg", picture.astype(np.uint8))
+    step = PreprocessStep(name="test.flat", version="1")
+    param = create_dl_preprocess_param(image_width=96, image_height=96, preprocess_steps=(step,))
+    write_dl_preprocess_param(tmp_path / "param.json", param)
+    source = ("--images", tmp_path / "large")
+    fit("--preprocess-param", tmp_path / "param.json", source=source, small=False)
+    model = read_dl_model(tmp_path / "out")
+    model.warm_up([1])
+    assert run(["apply", str(tmp_path / "out"), str(tmp_path / "large/ok/00.jpg")]) == 0
+    assert run(["show", str(tmp_path / "out"), *map(str, source), "--out", str(tmp_path / "shown")]) == 0
+
+
 def test_a_cache_is_filled_used_again_and_changes_nothing(fit: Fit, tmp_path: Path) -> None:
     plain = fit()
     first = fit("--cache", tmp_path / "cache")
