@@ -106,10 +106,16 @@ def _records(settings: FitSettings, split: DLSplit, fitted: FittedModel, outcome
 
 
 def _golden_images(split: DLSplit, model: AnomalyModel) -> list[NDArray[np.uint8]]:
-    """A few training pictures for the loader to score; shrunk, so that the bundle stays small."""
+    """A few training pictures for the loader to score; shrunk, so that the bundle stays small.
+
+    Own preprocessing steps are promised the camera's full scale: with them the pictures stay as they are.
+    """
     param = model.preprocess_param
     paths = [split.dataset.image_path(sample) for sample in split.train[:_GOLDEN_IMAGES]]
-    return [shrink(s.image, max(_GOLDEN_SIDE, *param.input_size)) for b in read_samples(paths, param) for s in b]
+    images = [sample.image for batch in read_samples(paths, param) for sample in batch]
+    if param.preprocess_steps:
+        return images
+    return [shrink(image, max(_GOLDEN_SIDE, *param.input_size)) for image in images]
 
 
 class _Drawer:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
 import time
 from datetime import UTC, datetime
 
 from inspector.anomaly.device import available_device
-from inspector.anomaly.manifest import MANIFEST_NAME
+from inspector.anomaly.folder import resolved, try_folder
+from inspector.anomaly.manifest import MANIFEST_NAME, NAME_PATTERN
 from inspector.anomaly.model import AnomalyModel, ModelIdentity
 from inspector.anomaly.types import ScoreScale
 from trainer.calibrate import apply_thresholds, rescaled, train_and_score_folds
@@ -45,6 +47,7 @@ def run_fit(settings: FitSettings, progress: StageProgress) -> FitOutcome:
         AnomalyError: The device is not there, the weights are missing, a parameter does not fit, or the bundle cannot be written.
     """
     started = time.perf_counter()
+    name = _name(settings)
     _check_out(settings)
     available_device(settings.device)
     dataset = read_dataset(settings, progress)
@@ -66,9 +69,7 @@ def run_fit(settings: FitSettings, progress: StageProgress) -> FitOutcome:
         split, untrained, training, preprocess_param=param, progress=progress, checkpoint=settings.checkpoint
     )
     model = result.model
-    model.identity = ModelIdentity(
-        settings.name or settings.out.resolve().name, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", ""
-    )
+    model.identity = ModelIdentity(name, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", "")
     wanted = threshold_param(settings)
     found = compute_dl_anomaly_thresholds(model, split.dataset, wanted, unseen=unseen, progress=progress)
     provisional = model.scale
@@ -101,15 +102,29 @@ def run_fit(settings: FitSettings, progress: StageProgress) -> FitOutcome:
     return outcome
 
 
+def _name(settings: FitSettings) -> str:
+    """The model's name: as asked for, or that of the bundle's folder where it will do."""
+    name = settings.name or resolved(settings.out).name
+    if re.fullmatch(NAME_PATTERN, name) is None:
+        raise OutputError(
+            f"the model cannot be named {name!r} after the folder {settings.out}: a name has up to 64 letters without accents, "
+            "digits, dots, dashes and underscores; give --name"
+        )
+    return name
+
+
 def _check_out(settings: FitSettings) -> None:
     """Refuse before an hour is spent; and never replace a folder that is not a bundle."""
     out = settings.out
-    if not out.exists():
-        return
-    if not settings.overwrite:
-        raise OutputError(f"{out} exists already; give another folder to --out, or pass --overwrite")
-    if not (out / MANIFEST_NAME).is_file():
-        raise OutputError(f"{out} is not a model bundle (it has no {MANIFEST_NAME}), so it is not overwritten")
+    try:
+        if out.exists():
+            if not settings.overwrite:
+                raise OutputError(f"{out} exists already; give another folder to --out, or pass --overwrite")
+            if not (out / MANIFEST_NAME).is_file():
+                raise OutputError(f"{out} is not a model bundle (it has no {MANIFEST_NAME}), so it is not overwritten")
+        try_folder(out)
+    except OSError as exc:
+        raise OutputError(f"{out} cannot be written: {exc.strerror or exc}; give another folder to --out") from exc
 
 
 def _calibration(

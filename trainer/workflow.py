@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from inspector.anomaly.bundle import read_dl_model, write_dl_model
 from inspector.anomaly.device import available_device
+from inspector.anomaly.folder import try_folder
 from inspector.anomaly.image import decode_image
 from inspector.anomaly.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.model_access import get_dl_model_param, set_dl_model_param
@@ -72,9 +73,13 @@ def run_workflow(settings: WorkflowSettings, say: Say, progress: StageProgress) 
     """
     available_device(settings.device)
     out = settings.out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise OutputError(f"{out} exists already and is not an empty folder; give another to --out")
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+            raise OutputError(f"{out} exists already and is not an empty folder; give another to --out")
+        out.mkdir(parents=True, exist_ok=True)
+        try_folder(out / MODEL_FOLDER)
+    except OSError as exc:
+        raise OutputError(f"{out} cannot be written: {exc.strerror or exc}; give another folder to --out") from exc
     split = _divided(settings, say, progress)
     untrained = _initial(settings, split.dataset, say)
     split = _preprocessed(untrained, split, out, say, progress)

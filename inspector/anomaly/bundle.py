@@ -20,6 +20,7 @@ from typing import overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor
@@ -31,7 +32,7 @@ from inspector.anomaly.detectors.patchcore import PatchCore
 from inspector.anomaly.detectors.student import Student
 from inspector.anomaly.device import available_device
 from inspector.anomaly.errors import AnomalyError, BundleError, ParameterError, StepError
-from inspector.anomaly.folder import set_aside, write_folder
+from inspector.anomaly.folder import resolved, set_aside, write_folder
 from inspector.anomaly.manifest import (
     MANIFEST_NAME,
     BackboneEntry,
@@ -45,6 +46,7 @@ from inspector.anomaly.manifest import (
 )
 from inspector.anomaly.model import AnomalyModel, FeatureNetwork, ModelIdentity
 from inspector.anomaly.model_param import INITIAL_MODELS, InitialModel, InitialModelName, create_initial_model
+from inspector.anomaly.parameters import first_problem
 from inspector.anomaly.preprocess_steps import check_preprocess_steps
 from inspector.anomaly.runtime import TorchRuntime
 
@@ -81,7 +83,8 @@ def write_dl_model(
 
     Raises:
         BundleError: There is something at `path` already, it cannot be written, there is no golden image, an extra file
-            has the name of a part, or meta_data and records are too large.
+            has the name of a part, the model's name or another value is none that a manifest may have, or meta_data and
+            records are too large.
     """
     if path.exists() and not overwrite:
         raise BundleError(f"{path} exists already; choose another name or say that it may be overwritten")
@@ -102,29 +105,34 @@ def write_dl_model(
         ),
         GOLDEN_FILE: safetensors.save(golden),
     }
-    manifest = Manifest(
-        name=model.name,
-        version=model.version,
-        created_at=created_at,
-        preprocess_param=model.preprocess_param,
-        geometry=model.geometry,
-        backbone=BackboneEntry(name=runtime.backbone.name, levels=runtime.backbone.levels),
-        detector=DetectorEntry(
-            kind=model.detector.kind,
-            grid_level=model.network.embedding.grid_level,
-            rule=model.rule,
-            scale=model.scale,
-            fitted_with=model.fitted_with,
-        ),
-        thresholds=model.thresholds,
-        golden_samples=tuple(
-            GoldenSample(tensor=name, anomaly_score=result.anomaly_score)
-            for name, result in zip(golden, results, strict=True)
-        ),
-        meta_data=model.meta_data,
-        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
-        **(records._asdict() if records else {}),
-    )
+    try:
+        manifest = Manifest(
+            name=model.name,
+            version=model.version,
+            created_at=created_at,
+            preprocess_param=model.preprocess_param,
+            geometry=model.geometry,
+            backbone=BackboneEntry(name=runtime.backbone.name, levels=runtime.backbone.levels),
+            detector=DetectorEntry(
+                kind=model.detector.kind,
+                grid_level=model.network.embedding.grid_level,
+                rule=model.rule,
+                scale=model.scale,
+                fitted_with=model.fitted_with,
+            ),
+            thresholds=model.thresholds,
+            golden_samples=tuple(
+                GoldenSample(tensor=name, anomaly_score=result.anomaly_score)
+                for name, result in zip(golden, results, strict=True)
+            ),
+            meta_data=model.meta_data,
+            files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+            **(records._asdict() if records else {}),
+        )
+    except ValidationError as exc:
+        raise BundleError(
+            f"bundle {path} cannot be written, for its manifest would not be read: {first_problem(exc)}"
+        ) from exc
     content = manifest_bytes(manifest)
     try:
         write_folder(path, {**files, **(extra_files or {}), MANIFEST_NAME: content})
@@ -174,7 +182,8 @@ def _read_bundle(path: Path, device: torch.device) -> AnomalyModel:
         left = set_aside(path)
         if left is not None and isinstance(exc.__cause__, FileNotFoundError):
             raise BundleError(
-                f"bundle {path} is gone, but {left} is there: writing a new one was cut short; rename it to {path.name}"
+                f"bundle {path} is gone, but {left} is there: writing a new one was cut short; rename it to "
+                f"{resolved(path).name}"
             ) from exc
         raise
     if not manifest.golden_samples:

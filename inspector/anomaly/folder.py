@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import glob
 import os
 import shutil
+import tempfile
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,19 +18,23 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _CANNOT = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 """What a kernel or a file system answers that knows no exchange."""
+_LEFT_BEHIND_S = 24 * 3600.0
+"""No writer still works on a folder that is this old."""
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    """Write a folder of `files`, in the place of what is at `path`.
+    """Write a folder of `files`, in the place of what is at `path`, or of what a symbolic link there points to.
 
     Written to a hidden folder beside it, synced, and exchanged with it in one step. Where the file system cannot exchange
-    (NFS), the old folder steps aside first: whoever is killed at that very moment leaves it where `set_aside` finds it.
+    (NFS), the old folder steps aside first: whoever is killed at that very moment leaves it where `set_aside` finds it. What others
+    who were killed left of this name is removed once it is a day old, except what stepped aside.
 
     Raises:
         OSError: It cannot be written; what was there is there still.
     """
+    path = resolved(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    temporary = _temporary(path)
     temporary.mkdir()
     try:
         for name, content in files.items():
@@ -45,12 +52,51 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
         raise
     _sync(path.parent)
     shutil.rmtree(temporary, ignore_errors=True)  # the old one, where they were exchanged
+    _remove_left_behind(path)
+
+
+def try_folder(path: Path) -> None:
+    """Find out whether `write_folder` could write to `path`, and leave nothing behind.
+
+    Raises:
+        OSError: It could not: a parent cannot be made or written to, or a name is too long.
+    """
+    path = resolved(path)
+    made = next(parent for parent in path.parents if parent.exists())
+    with tempfile.TemporaryDirectory(prefix=".", dir=made) as trial:
+        # Missing parents are tried inside it: whoever makes the true ones meanwhile keeps them.
+        temporary = trial / path.parent.relative_to(made) / _temporary(path).name
+        temporary.mkdir(parents=True)
+        (temporary / "file").write_bytes(b"1")
+
+
+def resolved(path: Path) -> Path:
+    """Return the absolute path of what is written for `path`: where a symbolic link points to, not the link."""
+    return Path(os.path.realpath(path))  # Path.resolve raises RuntimeError for links in a circle
 
 
 def set_aside(path: Path) -> Path | None:
     """Return the folder that last stepped aside for one at `path` and was left there by whoever was killed meanwhile."""
+    path = resolved(path)
     left = path.parent.glob(f".{glob.escape(path.name)}.*.old")
     return max(left, key=lambda folder: folder.stat().st_mtime, default=None)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+
+
+def _remove_left_behind(path: Path) -> None:
+    """Remove what killed writers of `path` left: half a new folder, or the old one after the exchange.
+
+    A folder that is being written is young, and an old one that was exchanged is of no more use to its writer. One that
+    stepped aside may be needed to go back, and looks as old as it was before: it stays.
+    """
+    oldest = time.time() - _LEFT_BEHIND_S
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 32}"):
+        with contextlib.suppress(OSError):  # another writer removes it as well
+            if left.lstat().st_mtime < oldest:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def _exchange(first: Path, second: Path) -> bool:
@@ -68,7 +114,7 @@ def _exchange(first: Path, second: Path) -> bool:
 
 
 def _replace(temporary: Path, path: Path) -> None:
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.old")
+    aside = path.with_name(f"{_temporary(path).name}.old")
     path.rename(aside)
     try:
         temporary.rename(path)

@@ -19,7 +19,8 @@ FORMAT_VERSION: Literal[2] = 2
 MANIFEST_NAME = "bundle.json"
 
 _MAX_MANIFEST_BYTES = 4 * 2**20
-_NAME_PATTERN = r"^[A-Za-z0-9_.-]{1,64}$"
+NAME_PATTERN = r"^[A-Za-z0-9_.-]{1,64}$"
+"""Of a model's name and its version."""
 
 
 class BackboneEntry(Parameters):
@@ -55,8 +56,8 @@ class Manifest(Parameters):
     """
 
     format_version: Literal[2] = FORMAT_VERSION
-    name: str = Field(pattern=_NAME_PATTERN)
-    version: str = Field(pattern=_NAME_PATTERN)
+    name: str = Field(pattern=NAME_PATTERN)
+    version: str = Field(pattern=NAME_PATTERN)
     created_at: str
     preprocess_param: DLPreprocessParam
     geometry: ImageGeometry

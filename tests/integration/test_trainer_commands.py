@@ -127,6 +127,31 @@ def test_a_device_that_is_not_there_is_refused_before_an_image_is_read(
         assert said == "trainer: device 'cuda:9' was asked for, but torch finds no CUDA device; use device cpu"
 
 
+@pytest.mark.parametrize("name", ["Modell Ä 1", "v1+2", "m" * 65])
+def test_a_folder_whose_name_no_model_can_have_is_refused_before_an_image_is_read(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    out = tmp_path / name
+    assert run(["fit", "--images", str(tmp_path / "none"), "--out", str(out)]) == 1
+    assert f"cannot be named {name!r} after the folder {out}: " in (said := capsys.readouterr().err)
+    assert said.rstrip().endswith("; give --name")
+    assert run(["fit", "--images", str(images), "--out", str(out), "--name", "cam-1", "--quality", "fast", *SMALL]) == 0
+    assert read_dl_model(out).name == "cam-1"
+
+
+@pytest.mark.parametrize("command", ["fit", "workflow"])
+@pytest.mark.parametrize("place", ["/proc/nope/x", "file/x", "p" * 256])
+def test_a_place_that_cannot_be_written_is_refused_before_an_image_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, place: str
+) -> None:
+    (tmp_path / "file").touch()
+    options = ("--name", "x") if command == "fit" else ()
+    assert run([command, "--images", str(tmp_path / "none"), "--out", str(tmp_path / place), *options]) == 1
+    assert f"{tmp_path / place} cannot be written: " in (said := capsys.readouterr().err)
+    assert said.rstrip().endswith("; give another folder to --out")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("detector", ["padim", "patchcore", "student"])
 def test_a_model_that_was_trained_on_a_gpu_serves_on_a_cpu(fit: Fit, tmp_path: Path, detector: str) -> None:
@@ -173,6 +198,28 @@ def test_a_step_of_ones_own_is_run_by_the_fit_and_stored(
     fit(*options, small=False)
     assert seen[0] == {"divisor": 2}
     assert read_dl_model(tmp_path / "out").preprocess_param.preprocess_steps == (step,)
+
+
+def test_a_step_sees_every_picture_in_full_scale(fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preprocess_steps, "_steps", {})
+    shading = np.full((544, 520, 1), 2, np.uint8)
+
+    @preprocess_steps.register_preprocess_step("test.flat", "1")
+    def flat(image: NDArray[np.uint8], _options: dict[str, OptionValue]) -> NDArray[np.uint8]:
+        return image // shading
+
+    for i in range(12):
+        picture = cv2.resize(part(i), (520, 544))
+        write(tmp_path / f"large/ok/{i:02}.jpg", picture.astype(np.uint8))
+    step = PreprocessStep(name="test.flat", version="1")
+    param = create_dl_preprocess_param(image_width=96, image_height=96, preprocess_steps=(step,))
+    write_dl_preprocess_param(tmp_path / "param.json", param)
+    source = ("--images", tmp_path / "large")
+    fit("--preprocess-param", tmp_path / "param.json", source=source, small=False)
+    model = read_dl_model(tmp_path / "out")
+    model.warm_up([1])
+    assert run(["apply", str(tmp_path / "out"), str(tmp_path / "large/ok/00.jpg")]) == 0
+    assert run(["show", str(tmp_path / "out"), *map(str, source), "--out", str(tmp_path / "shown")]) == 0
 
 
 def test_a_cache_is_filled_used_again_and_changes_nothing(fit: Fit, tmp_path: Path) -> None:

@@ -164,6 +164,18 @@ def test_a_bundle_that_is_there_is_kept_unless_told_otherwise(
     read_dl_model(target)
 
 
+def test_overwriting_through_a_link_gives_the_new_model_to_readers_of_the_folder(
+    images: Path, bundle: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(bundle, tmp_path / "disc-1")
+    before = read_dl_model(tmp_path / "disc-1").digest
+    (tmp_path / "current").symlink_to("disc-1")
+    assert fit(images, tmp_path / "current", "--overwrite") == 0
+    assert read_dl_model(tmp_path / "disc-1").digest == read_dl_model(tmp_path / "current").digest != before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["current", "disc-1"]
+    assert (tmp_path / "current").is_symlink()
+
+
 def test_a_folder_that_is_no_bundle_is_never_replaced(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -27,7 +27,7 @@ from inspector.anomaly.bundle import (
 from inspector.anomaly.detectors.base import DetectorName
 from inspector.anomaly.errors import BundleError
 from inspector.anomaly.manifest import MANIFEST_NAME, Records, read_manifest
-from inspector.anomaly.model import AnomalyModel, apply_dl_model
+from inspector.anomaly.model import AnomalyModel, ModelIdentity, apply_dl_model
 from inspector.anomaly.model_param import DLModelParam, InitialModel
 from inspector.anomaly.samples import gen_dl_samples_from_images
 from inspector.anomaly.score import ScoreRule
@@ -430,6 +430,14 @@ def test_what_is_there_is_not_overwritten_unasked(copy: Path, model: AnomalyMode
     with pytest.raises(BundleError, match="exists already; choose another name or say that it may be overwritten"):
         write(copy, model)
     assert listing(copy) == before
+
+
+def test_a_name_that_no_manifest_may_have_is_refused(tmp_path: Path) -> None:
+    model = tiny_model()
+    model.identity = ModelIdentity("Modell Ä 1", "1", "")
+    with pytest.raises(BundleError, match=r"out cannot be written, .*: name: String should match pattern"):
+        write(tmp_path / "out", model)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_overwriting_replaces_the_whole_folder(copy: Path, model: AnomalyModel) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from inspector.anomaly import folder as folder_module
-from inspector.anomaly.folder import set_aside, write_folder
+from inspector.anomaly.folder import set_aside, try_folder, write_folder
 
 
 def read(folder: Path) -> dict[str, bytes]:
@@ -141,3 +141,64 @@ def test_the_last_folder_that_stepped_aside_is_found(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         os.utime(tmp_path / name, (number, number))
     assert set_aside(path) == tmp_path / ".model [v1].a.old"
+
+
+@pytest.mark.usefixtures("way")
+def test_what_a_link_points_to_is_replaced_and_the_link_stays(tmp_path: Path) -> None:
+    real, link = tmp_path / "models" / "real", tmp_path / "link"
+    write_folder(real, {"file": b"old"})
+    link.symlink_to("models/real")
+    write_folder(link, {"file": b"new"})
+    assert read(real) == {"file": b"new"}
+    assert link.is_symlink()
+    assert list(tmp_path.rglob(".*")) == []
+
+
+def test_a_link_to_nothing_yet_is_followed(tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to("made/later")
+    write_folder(link, {"file": b"new"})
+    assert read(tmp_path / "made" / "later") == {"file": b"new"}
+    (tmp_path / "made" / "later").rename(tmp_path / "made" / ".later.a.old")
+    assert set_aside(link) == tmp_path / "made" / ".later.a.old"
+
+
+def test_links_in_a_circle_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("link")
+    with pytest.raises(OSError, match="link"):
+        write_folder(tmp_path / "link", {"file": b"new"})
+    assert [path.name for path in tmp_path.iterdir()] == ["link"]
+
+
+def test_what_killed_writers_left_is_removed_once_it_is_old(tmp_path: Path) -> None:
+    path = tmp_path / "model [v1]"
+    unique = "0123456789abcdef" * 2
+    old = [
+        ".model [v1]." + unique,
+        ".model v." + unique,
+        f".model [v1].{unique}.old",
+        ".model [v1].mine",
+        "model [v1].b",
+    ]
+    young = ".model [v1]." + unique[::-1]
+    for name in (*old, young):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_bytes(b"half")
+    for name in old:
+        os.utime(tmp_path / name, (1e9, 1e9))
+    write_folder(path, {"file": b"new"})
+    assert {entry.name for entry in tmp_path.iterdir()} == {path.name, young, *old[1:]}
+
+
+def test_a_place_is_tried_and_nothing_left_there(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    try_folder(tmp_path / "a" / "b" / "model")
+    for place in (
+        tmp_path / "file" / "model",
+        Path("/proc/nope/model"),
+        tmp_path / ("m" * 255),
+        tmp_path / ("p" * 256) / "m",
+    ):
+        with pytest.raises(OSError, match=r"Errno|No such"):
+            try_folder(place)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
