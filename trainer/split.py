@@ -50,7 +50,8 @@ class SplitParam(StageParameters):
             and there are 300 images (or groups) or more.
         max_train: Most images to fit on; the remaining ones calibrate.
         folds: Number of folds where too few images calibrate alone.
-        keep_validation: The images that the source puts into `validation` calibrate. False pools them with `train`.
+        keep_validation: The images that the source puts into `validation` only calibrate. None: they do, where the
+            source's division is kept and has ok ones. False pools them with `train`.
     """
 
     refusal: ClassVar[type[SplitError]] = SplitError
@@ -60,7 +61,7 @@ class SplitParam(StageParameters):
     calibration_percent: float = Field(default=30.0, gt=0, lt=_ALL)
     max_train: int | None = Field(default=None, ge=_LEAST)
     folds: int = Field(default=FOLDS, ge=_LEAST)
-    keep_validation: bool = False
+    keep_validation: bool | None = None
 
     def check_consistency(self) -> None:
         """Refuse a time window without its width, or a width without time windows."""
@@ -112,11 +113,11 @@ def split_dl_dataset(
 
     nok images always go to the test set, and with them the ok images of their groups.
 
-    Where the folders or a manifest say what to test on, that is respected: the ok images of `train` and `validation`
-    are there to learn from. Else the percentages divide the ok images, copies counted once: the floor of each share,
-    and the remainder dealt randomly by share (groups as near to it as they go). Without `validation_percent` the images
-    that calibrate come out of those to learn from: 30 % where there are 300 or more, otherwise every image by a model
-    of the other folds. A validation split of fewer than 59 images calibrates together with such out-of-fold scores.
+    Where the folders or a manifest say what to test on, that is respected: the ok images of `train` are there to learn
+    from, those of `validation` only calibrate (see `SplitParam.keep_validation`). Else the percentages divide the ok
+    images, copies counted once: the floor of each share, and the remainder dealt randomly by share (groups as near to
+    it as they go). Without `validation_percent` the images that calibrate come out of those to learn from: 30 % where
+    there are 300 or more, otherwise every image by a model of the other folds. A validation split of fewer than 59 images calibrates together with such out-of-fold scores.
 
     Args:
         dataset: What `read_dl_dataset_anomaly` returned.

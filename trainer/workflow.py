@@ -89,15 +89,17 @@ def _divided(settings: WorkflowSettings, say: Say, progress: StageProgress) -> D
     counts = [sum(s.image_label == label for s in dataset.samples) for label in dataset.class_names]
     say("read_dl_dataset_anomaly", f"{counts[0]} ok and {counts[1]} nok images in {settings.source}")
     training, validation = settings.training_percent, settings.validation_percent
-    param, is_kept = split_param(settings), is_given(dataset, overwrite_split=settings.overwrite_split)
-    if is_kept:
-        held = any(s.split == "validation" and s.image_label == "ok" for s in dataset.samples)
-        param = param.model_copy(update={"keep_validation": held})
-    else:
+    is_kept = is_given(dataset, overwrite_split=settings.overwrite_split)
+    if not is_kept:
         training = WORKFLOW_TRAINING_PERCENT if training is None else training
         validation = WORKFLOW_VALIDATION_PERCENT if validation is None else validation
     split = split_dl_dataset(
-        dataset, training, validation, seed=settings.seed, overwrite_split=settings.overwrite_split, param=param
+        dataset,
+        training,
+        validation,
+        seed=settings.seed,
+        overwrite_split=settings.overwrite_split,
+        param=split_param(settings),
     )
     if not split.test:
         raise SplitError(

@@ -397,6 +397,17 @@ def test_the_workflow_divides_anew_only_what_it_is_asked_to(
     )
 
 
+def test_a_fit_keeps_what_the_source_puts_into_validation_and_calibrates_by_it(
+    divided: Path, fit: Fit, tmp_path: Path
+) -> None:
+    said = fit(source=("--manifest", divided))
+    assert (said["n_train"], said["n_calibration"], said["n_test"]) == (14, 20, 6 + NOK)
+    assert any("20 ok images put the false-reject rate at" in warning for warning in said["warnings"])
+    assert read_manifest(tmp_path / "out")[0].training["n_train"] == 14
+    anew = fit("--overwrite-split", source=("--manifest", divided))
+    assert anew["n_train"] == pytest.approx(0.8 * OK, abs=1)
+
+
 def test_percentages_against_a_division_that_is_there_are_refused(
     divided: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

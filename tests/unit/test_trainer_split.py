@@ -75,7 +75,7 @@ def test_given_test_set_is_kept_and_nok_images_of_train_go_there() -> None:
     rows: list[Row] = [*ok_images(30), *ok_images(5, "test"), ("nok", "test", "n0"), ("nok", "train", "n1")]
     rows += ok_images(4, "validation")
     split = split_dl_dataset(dataset(rows))
-    assert len(split.train) == 34, "train and validation are there to learn from"
+    assert (len(split.train), len(split.calibration)) == (30, 4), "validation images only calibrate"
     assert sorted(pixels(split.test)) == ["n0", "n1", "test-0", "test-1", "test-2", "test-3", "test-4"]
 
 
@@ -136,8 +136,10 @@ def test_no_picture_is_ever_on_two_sides(
     try:
         split = split_dl_dataset(dataset(rows), seed=seed, param=SplitParam(max_train=max_train))
     except SplitError:
-        learnable = {p for label, s, p in rows if label == "ok" and s != "test"}
-        assert len(learnable - {p for label, s, p in rows if label == "nok" or s == "test"}) < 2
+        learnable, held, tested = (
+            {p for label, s, p in rows if label == "ok" and s == side} for side in ("train", "validation", "test")
+        )
+        assert len(learnable - held - tested) < 2
         return
     check(split, max_train)
 
@@ -263,7 +265,8 @@ def test_a_divided_data_set_is_divided_again_only_when_asked() -> None:
     assert pixels(again.train) == pixels(first.train)
 
 
-def test_validation_images_of_the_source_calibrate_when_asked() -> None:
+@pytest.mark.parametrize("param", [None, SplitParam(keep_validation=True)], ids=["by default", "when asked"])
+def test_validation_images_of_the_source_only_calibrate(param: SplitParam | None) -> None:
     rows: list[Row] = [
         *ok_images(30),
         *ok_images(70, "validation"),
@@ -271,12 +274,28 @@ def test_validation_images_of_the_source_calibrate_when_asked() -> None:
         ("ok", "test", "t"),
     ]
     rows += [("ok", "validation", "t")]
-    split = split_dl_dataset(dataset(rows), param=SplitParam(keep_validation=True))
+    split = split_dl_dataset(dataset(rows), param=param)
     assert split.method == "held_out"
     assert sorted(pixels(split.train)) == sorted(f"train-{i}" for i in range(30))
     assert sorted(pixels(split.calibration)) == sorted(f"validation-{i}" for i in range(70))
     assert any("0100.png" in w and "validation images and are not learnt" in w for w in split.warnings)
     assert any("0102.png" in w and "calibrate nothing" in w for w in split.warnings)
+
+
+def test_validation_images_of_the_source_are_learnt_from_where_that_is_asked_for() -> None:
+    rows: list[Row] = [*ok_images(30), *ok_images(12, "validation"), *ok_images(5, "test")]
+    assert sizes(split_dl_dataset(dataset(rows), param=SplitParam(keep_validation=False))) == (42, 0, 5)
+
+
+def test_validation_images_too_few_to_calibrate_alone_do_so_beside_the_folds() -> None:
+    rows: list[Row] = [*ok_images(20), *ok_images(12, "validation"), *ok_images(8, "test")]
+    split = split_dl_dataset(dataset(rows))
+    assert (split.method, sizes(split), len(split.folds)) == ("out_of_fold", (20, 12, 8), 20)
+
+
+def test_a_division_anew_takes_validation_images_of_the_source_too() -> None:
+    rows: list[Row] = [*ok_images(20), *ok_images(12, "validation"), *ok_images(8, "test")]
+    assert sizes(split_dl_dataset(dataset(rows), 100, overwrite_split=True)) == (40, 0, 0)
 
 
 # ---------------------------------------------------------------------------------------------------------------- groups
