@@ -384,7 +384,7 @@ def test_the_workflow_divides_anew_only_what_it_is_asked_to(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     options: tuple[str, ...],
-    said: tuple[object, ...],
+    said: tuple[int, int, int, str],
 ) -> None:
     arguments = ["workflow", "--manifest", str(divided), "--out", str(tmp_path / "out"), "--quality", "fast", *options]
     assert run(arguments) == 0
@@ -392,9 +392,11 @@ def test_the_workflow_divides_anew_only_what_it_is_asked_to(
     train, validation, test, by = said
     counted = f"{train} train, {validation} validation, {test} test, {by}"
     assert sentence_of("split_dl_dataset", printed).startswith(counted)
-    assert sentence_of("compute_dl_anomaly_thresholds", printed).startswith(
-        f"from {validation} ok images, that the model had"
+    threshold = sentence_of("compute_dl_anomaly_thresholds", printed)
+    assert threshold.startswith(
+        f"from {train + validation} ok images, {validation} that the model had not seen and {train} each judged by"
     )
+    assert "59 or more" in threshold, "the warning says how many images would do"
 
 
 def test_a_fit_keeps_what_the_source_puts_into_validation_and_calibrates_by_it(
@@ -433,6 +435,38 @@ def test_a_workflow_without_validation_images_calibrates_by_folds_as_the_fit_doe
     assert run(["fit", *source, "--out", str(tmp_path / "fitted")]) == 0
     by_workflow, by_fit = (read_dl_model(tmp_path / name) for name in ("out/model", "fitted"))
     assert by_workflow.scale.s == pytest.approx(by_fit.scale.s, rel=1e-6)
+
+
+def test_a_workflow_with_59_validation_images_calibrates_by_them_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(65):
+        side = "train" if i < 4 else "validation" if i < 63 else "test"
+        write(tmp_path / f"in/{side}/good/{i:02}.png", part(i))
+    write(tmp_path / "in/test/stroke/0.png", part(2000, defect=True))
+    arguments = ["workflow", "--images", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--quality", "fast"]
+    assert run(arguments) == 0
+    printed = capsys.readouterr().out
+    assert sentence_of("split_dl_dataset", printed).startswith("4 train, 59 validation, 3 test, as folders or")
+    threshold = sentence_of("compute_dl_anomaly_thresholds", printed)
+    assert threshold.startswith("from 59 ok images, that the model had not seen, at most 5")
+    assert threshold.endswith("false rejects"), "there is nothing to warn of"
+
+
+def test_a_workflow_of_five_images_calibrates_by_folds_and_says_what_its_reader_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(5):
+        write(tmp_path / f"in/{i}.png", part(i))
+    arguments = ["workflow", "--images", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--quality", "fast"]
+    assert run(arguments) == 0
+    printed = capsys.readouterr().out
+    assert sentence_of("read_dl_dataset_anomaly", printed).endswith(
+        f"; all 5 images in {tmp_path / 'in'} are taken as ok"
+    )
+    assert "from 4 ok images, 1 that the model had not seen and 3 each judged by a model of the other 2 folds" in (
+        sentence_of("compute_dl_anomaly_thresholds", printed)
+    )
 
 
 def test_a_workflow_with_nothing_to_evaluate_on_is_refused_before_it_trains(
