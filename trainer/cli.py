@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -98,10 +98,11 @@ def _show(settings: ShowSettings) -> int:
 
     try:
         with _progress_bar() as progress:
-            written = run_show(settings, progress)
+            drawn = run_show(settings, progress)
     except (TrainerError, AnomalyError) as error:
         return _complain(error, REFUSED)
-    print(f"{len(written)} pictures in {settings.out}")
+    print(f"{len(drawn.files)} pictures in {settings.out}")
+    _print_remarks(drawn.warnings, drawn.notes)
     return 0
 
 
@@ -166,10 +167,15 @@ def _print_outcome(outcome: FitOutcome) -> None:
     console.print(table)
     # Not in the table, whose cells would break a path.
     print(f"bundle: {outcome.bundle}\nreport: {outcome.report}")
-    for warning in outcome.warnings:
+    _print_remarks(outcome.warnings, outcome.notes)
+
+
+def _print_remarks(warnings: Iterable[str], notes: Iterable[str]) -> None:
+    console = Console()
+    for warning in warnings:
         console.print("warning:", style="yellow bold", end=" ")
         console.print(warning, markup=False, highlight=False, soft_wrap=True)
-    for note in outcome.notes:
+    for note in notes:
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
 
 

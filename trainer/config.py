@@ -58,6 +58,9 @@ class ApplySettings(BaseModel):
 class ShowSettings(SourceSettings):
     """Draw what a bundle makes of labelled images, as PNG files: samples, a grid, the evaluation, the training's error.
 
+    They are of the images that folders or a manifest name for testing. Where these name none, they are of all images, those
+    included that the model may have learnt from: then give a folder of others, or a manifest with the column split.
+
     Exit status: 0 done, 1 refused (the message says why), 2 wrong usage, 130 interrupted.
     """
 

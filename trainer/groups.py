@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from fractions import Fraction
 from typing import Literal
@@ -15,6 +16,9 @@ from trainer.layout import some
 
 GroupBy = Literal["none", "group", "time_window"]
 Unit = list[DLDatasetSample]
+
+LEAST_TO_FIT = 2
+"""Different images without which a detector cannot be fitted."""
 
 
 def find_units(
@@ -120,5 +124,28 @@ def deal(units: Sequence[Unit], targets: Sequence[int], filled: Sequence[int] = 
 
 
 def deal_folds(units: Sequence[Unit], folds: int) -> list[int]:
-    """Fold of each unit, from 0: the largest units first, each to the smallest fold."""
-    return deal(units, [sum(map(len, units))] * folds)
+    """Fold of each unit, from 0: the largest units first, each to the smallest fold.
+
+    Args:
+        units: What to deal; each picture is there once.
+        folds: How many there are, where there are as many units.
+
+    Raises:
+        SplitError: A fold leaves too few images to fit the model that judges it.
+    """
+    total, largest = sum(map(len, units)), max(map(len, units))
+    if total - largest < LEAST_TO_FIT:
+        of = "all of one group" if len(units) == 1 else f"of one group but {total - largest}"
+        raise SplitError(
+            f"the {total} images to fit on are {of}, and a model that judges that group needs {LEAST_TO_FIT} others; add "
+            "images of other groups, narrow the groups, pass group_by='none', or raise max_train where that is given"
+        )
+    count = min(folds, len(units))
+    dealt = deal(units, [total] * count)
+    sizes = Counter(fold for unit, fold in zip(units, dealt, strict=True) for _ in unit)
+    if (left := total - max(sizes.values())) < LEAST_TO_FIT:
+        raise SplitError(
+            f"{count} folds of {total} images leave {left} to a fold's model, which needs {LEAST_TO_FIT}; raise folds, or "
+            "add ok images"
+        )
+    return dealt

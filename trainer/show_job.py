@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +29,29 @@ from trainer.tiles import ShownSample
 PICTURES_IN_GRID = 40
 
 
-def run_show(settings: ShowSettings, progress: StageProgress) -> list[Path]:
+MAY_BE_LEARNT_FROM = (
+    "the source names no test images, so pictures and figures are of all its images, the ok images that the model may have "
+    "learnt from too: what they say of false rejects is then too good; give --images with a folder of others, or a "
+    "--manifest whose column split names the test images"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What was drawn, and what is to be known of it."""
+
+    files: list[Path]
+    warnings: tuple[str, ...]
+    """Why the figures may be too good."""
+    notes: tuple[str, ...]
+    """What the reader of the images decided."""
+
+
+def run_show(settings: ShowSettings, progress: StageProgress) -> Drawn:
     """Draw the test images (all images, where their source names none), their grid, the evaluation and the training.
 
     Returns:
-        The files.
+        The files, and what to know of them.
 
     Raises:
         AnomalyError: The bundle cannot be read, or has no thresholds.
@@ -45,7 +63,9 @@ def run_show(settings: ShowSettings, progress: StageProgress) -> list[Path]:
     if model.thresholds is None:
         raise UncalibratedError(f"model {model.name} has no thresholds to show verdicts by; calibrate it")
     dataset = read_dataset(settings, progress)
-    samples = [s for s in dataset.samples if s.split == "test"] or list(dataset.samples)
+    tested = [s for s in dataset.samples if s.split == "test"]
+    samples = tested or list(dataset.samples)
+    is_doubtful = not tested and any(s.image_label == "ok" for s in samples)
     in_grid = {samples[i].image_id for i in np.linspace(0, len(samples) - 1, PICTURES_IN_GRID).round().astype(int)}
     written: list[Path] = []
     scores: list[float] = []
@@ -63,7 +83,7 @@ def run_show(settings: ShowSettings, progress: StageProgress) -> list[Path]:
     errors = [float(error) for error in manifest.training.get("errors", ())]
     if len(errors) > 1:
         written.append(show_training(settings.out, errors, best_epoch=manifest.training.get("best_epoch")))
-    return written
+    return Drawn(written, (MAY_BE_LEARNT_FROM,) if is_doubtful else (), dataset.notes)
 
 
 def shown_sample(dataset: DLDataset, sample: DLDatasetSample, image: ScoredImage) -> ShownSample:

@@ -28,24 +28,26 @@ class Sides:
     warnings: list[str] = field(default_factory=list)
 
 
-def respect_given(samples: Sequence[DLDatasetSample], unit_of: Mapping[int, int], *, keep_validation: bool) -> Sides:
-    """The source's own division, less what would be on two sides.
+def respect_given(
+    samples: Sequence[DLDatasetSample], unit_of: Mapping[int, int], *, keep_validation: bool | None
+) -> Sides:
+    """The source's own division, less what would be on two sides; see `SplitParam.keep_validation`.
 
     Raises:
-        SplitError: `keep_validation` without an ok image in validation.
+        SplitError: `keep_validation` is True without an ok image in validation.
     """
     test = [s for s in samples if s.image_label == "nok" or s.split == "test"]
     others = [s for s in samples if s.image_label == "ok" and s.split != "test"]
-    held = [s for s in others if s.split == "validation" and keep_validation]
+    held = [] if keep_validation is False else [s for s in others if s.split == "validation"]
     if keep_validation and not held:
         raise SplitError(NO_VALIDATION)
-    kept = {s.image_id for s in held}
+    kept, is_held_given = {s.image_id for s in held}, bool(held)
     learn = [s for s in others if s.image_id not in kept]
     warnings: list[str] = []
     held = _without(held, test, unit_of, warnings, ("validation", "test", "calibrate nothing"))
     learn = _without(learn, test, unit_of, warnings, ("training", "test", "are not learnt from"))
     learn = _without(learn, held, unit_of, warnings, ("training", "validation", "are not learnt from"))
-    return Sides(learn, held, test, keep_validation, warnings)
+    return Sides(learn, held, test, is_held_given, warnings)
 
 
 def _without(

@@ -103,7 +103,7 @@ class SplitSettings(Group):
         "group", description="what stays on one side: the images' groups, time windows, or nothing"
     )
     time_window_minutes: float | None = Field(None, ge=1e-3, description="width, with --group-by time_window")
-    max_train: int | None = Field(None, ge=2, description="most images to fit on; the others calibrate")
+    max_train: int | None = Field(None, ge=3, description="most images to fit on; the others calibrate")
 
     @model_validator(mode="after")
     def _has_window(self) -> Self:

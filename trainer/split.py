@@ -19,7 +19,7 @@ from pydantic import Field
 
 from trainer.dataset import DLDataset, DLDatasetSample
 from trainer.errors import SplitError
-from trainer.groups import GroupBy, Unit, deal_folds, find_units, gather
+from trainer.groups import LEAST_TO_FIT, GroupBy, Unit, deal_folds, find_units, gather
 from trainer.layout import SplitName
 from trainer.parameters import StageParameters
 from trainer.sides import NO_VALIDATION, Sides, divide_by_percent, respect_given, without_copies
@@ -31,7 +31,9 @@ REST_MIN = 59
 FOLDS = 5
 FEW_IMAGES = 20
 TRAINING_PERCENT = 80
-_LEAST = 2
+_LEAST_FOLDS = 2
+_LEAST_OF_FOLDS = LEAST_TO_FIT + 1
+"""Of so many images each can be judged by a model of the others."""
 _ALL = 100
 _MINUTE_US = 60_000_000
 
@@ -50,7 +52,8 @@ class SplitParam(StageParameters):
             and there are 300 images (or groups) or more.
         max_train: Most images to fit on; the remaining ones calibrate.
         folds: Number of folds where too few images calibrate alone.
-        keep_validation: The images that the source puts into `validation` calibrate. False pools them with `train`.
+        keep_validation: The images that the source puts into `validation` only calibrate. None: they do, where the
+            source's division is kept and has ok ones. False pools them with `train`.
     """
 
     refusal: ClassVar[type[SplitError]] = SplitError
@@ -58,9 +61,9 @@ class SplitParam(StageParameters):
     group_by: GroupBy = "group"
     time_window_minutes: float | None = Field(default=None, ge=1e-3)
     calibration_percent: float = Field(default=30.0, gt=0, lt=_ALL)
-    max_train: int | None = Field(default=None, ge=_LEAST)
-    folds: int = Field(default=FOLDS, ge=_LEAST)
-    keep_validation: bool = False
+    max_train: int | None = Field(default=None, ge=_LEAST_OF_FOLDS)
+    folds: int = Field(default=FOLDS, ge=_LEAST_FOLDS)
+    keep_validation: bool | None = None
 
     def check_consistency(self) -> None:
         """Refuse a time window without its width, or a width without time windows."""
@@ -112,11 +115,12 @@ def split_dl_dataset(
 
     nok images always go to the test set, and with them the ok images of their groups.
 
-    Where the folders or a manifest say what to test on, that is respected: the ok images of `train` and `validation`
-    are there to learn from. Else the percentages divide the ok images, copies counted once: the floor of each share,
-    and the remainder dealt randomly by share (groups as near to it as they go). Without `validation_percent` the images
-    that calibrate come out of those to learn from: 30 % where there are 300 or more, otherwise every image by a model
-    of the other folds. A validation split of fewer than 59 images calibrates together with such out-of-fold scores.
+    Where the folders or a manifest say what to test on, that is respected: the ok images of `train` are there to learn
+    from, those of `validation` only calibrate (see `SplitParam.keep_validation`). Else the percentages divide the ok
+    images, copies counted once: the floor of each share, and the remainder dealt randomly by share (groups as near to
+    it as they go). Without `validation_percent` the images that calibrate come out of those to learn from: 30 % where
+    there are 300 or more, otherwise every image by a model of the other folds. A validation split of fewer than 59
+    images calibrates together with such out-of-fold scores.
 
     Args:
         dataset: What `read_dl_dataset_anomaly` returned.
@@ -130,7 +134,8 @@ def split_dl_dataset(
 
     Raises:
         SplitError: An argument is out of range, the percentages sum to more than 100, the data set is divided already,
-            or fewer than two different ok images, or groups of them, are left to learn from.
+            or too few different ok images, or groups of them, are left to learn from: a model, of each fold too, needs
+            two images.
     """
     param = param or SplitParam()
     if seed < 0:
@@ -203,9 +208,9 @@ def _finish(
     random: np.random.Generator,
 ) -> DLSplit:
     """Hold images out of those to learn from, or divide them into folds."""
-    warnings = list(sides.warnings)
+    warnings = sides.warnings
     learn, held = without_copies(sides.learn, warnings), without_copies(sides.held, warnings)
-    _check_enough(dataset, learn, len(learn) + len(held), warnings)
+    _check_enough(dataset, sides, learn, held, unit_of)
     units = gather(learn, unit_of)
     units = [units[i] for i in random.permutation(len(units))]
     fitted, rest = _hold_out(units, param, is_held_given=sides.is_held_given)
@@ -213,13 +218,12 @@ def _finish(
     calibration = [*held, *(s for unit in rest for s in unit)]
     groups = gather(calibration, unit_of)
     method: CalibrationMethod = "held_out" if len(groups) >= REST_MIN else "out_of_fold"
-    _check_groups(fitted, method)
     if len(fitted) + len(groups) < len(train) + len(calibration):
         warnings.append(
             f"the {len(train) + len(calibration)} images to learn from are of {len(fitted) + len(groups)} groups; a stated "
             "false-reject bound counts images, so it is surer than groups allow"
         )
-    folds = deal_folds(fitted, min(param.folds, len(fitted))) if method == "out_of_fold" else []
+    folds = deal_folds(fitted, param.folds) if method == "out_of_fold" else []
     parts: dict[SplitName, Samples] = {
         "train": tuple(replace(s, split="train") for s in train),
         "validation": tuple(replace(s, split="validation") for s in calibration),
@@ -243,7 +247,7 @@ def _hold_out(units: Sequence[Unit], param: SplitParam, *, is_held_given: bool) 
     """Units to fit on, and those that calibrate: beyond the share to fit on, or beyond `max_train`."""
     total = sum(map(len, units))
     is_large = len(units) >= HELD_OUT_MIN and not is_held_given
-    wanted = max(_LEAST, round(total * (1 - param.calibration_percent / 100))) if is_large else total
+    wanted = max(LEAST_TO_FIT, round(total * (1 - param.calibration_percent / 100))) if is_large else total
     fitted: list[Unit] = []
     rest: list[Unit] = []
     count = 0
@@ -253,7 +257,7 @@ def _hold_out(units: Sequence[Unit], param: SplitParam, *, is_held_given: bool) 
             count += len(unit)
         else:
             rest.append(unit)
-    if count < _LEAST:
+    if count < LEAST_TO_FIT:
         raise SplitError(
             f"max_train {param.max_train} leaves {count} images to fit on, as groups stay together and the smallest has "
             f"{min(map(len, units))}; raise it, or group less"
@@ -261,20 +265,28 @@ def _hold_out(units: Sequence[Unit], param: SplitParam, *, is_held_given: bool) 
     return fitted, rest
 
 
-def _check_enough(dataset: DLDataset, learn: Sequence[DLDatasetSample], count: int, warnings: list[str]) -> None:
-    if len(learn) < _LEAST:
-        why = f" ({'; '.join(warnings)})" if warnings else ""
+def _check_enough(
+    dataset: DLDataset,
+    sides: Sides,
+    learn: Sequence[DLDatasetSample],
+    held: Sequence[DLDatasetSample],
+    unit_of: Mapping[int, int],
+) -> None:
+    """Refuse images too few for a model, or for those of the folds; warn of few."""
+    is_alone = len(gather(held, unit_of)) >= REST_MIN
+    least = LEAST_TO_FIT if is_alone else _LEAST_OF_FOLDS
+    if len(learn) < least:
+        images = "image is" if len(learn) == 1 else "images are"
+        needs = "a model needs 2" if is_alone else "3 are needed, so that each is judged by a model of two others"
+        tested = sum(s.image_label == "ok" for s in sides.test)
+        elsewhere = f" ({tested} are tested on, {len(held)} only calibrate)" if tested or held else ""
+        mend = "add ok images, or divide anew with more of them to learn from" if elsewhere else "add ok images"
+        why = f" ({'; '.join(sides.warnings)})" if sides.warnings else ""
         raise SplitError(
-            f"{len(learn)} different ok image is left to learn from in {dataset.image_dir}; "
-            f"2 are needed to estimate a threshold, {FEW_IMAGES} or more to trust it; add ok images{why}"
+            f"{len(learn)} different ok {images} left to learn from in {dataset.image_dir}{elsewhere}; "
+            f"{needs}, {FEW_IMAGES} or more to trust the threshold; {mend}{why}"
         )
-    if count < FEW_IMAGES:
-        warnings.append(f"only {count} different ok images to learn from; collect {FEW_IMAGES} or more")
-
-
-def _check_groups(fitted: Sequence[Unit], method: CalibrationMethod) -> None:
-    if method == "out_of_fold" and len(fitted) < _LEAST:
-        raise SplitError(
-            f"the {len(fitted[0])} images to fit on are all of one group, so no model can be judged on unseen ones; "
-            "add images of other groups, narrow the groups, or pass group_by='none'"
+    if len(learn) + len(held) < FEW_IMAGES:
+        sides.warnings.append(
+            f"only {len(learn) + len(held)} different ok images to learn from; collect {FEW_IMAGES} or more"
         )

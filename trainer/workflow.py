@@ -1,7 +1,7 @@
 """The command `trainer workflow`: the workflow of the chapter, in its order and by its procedures alone.
 
-It is to be read as well as run: each step says the procedure's name and what came of it. `trainer fit` does the same with more
-care for the threshold (every image that is learnt from calibrates too), and writes a report.
+It is to be read as well as run: each step says the procedure's name and what came of it. Where the validation images are too few
+to calibrate alone, those learnt from calibrate too, by folds, as in `trainer fit`; that one has more options, and writes a report.
 """
 
 from __future__ import annotations
@@ -39,9 +39,8 @@ from trainer.report import as_figure, as_percent
 from trainer.show import show_grid, show_samples, show_training
 from trainer.show_job import show_figures
 from trainer.split import DLSplit, is_given, split_dl_dataset
-from trainer.thresholds import CalibrationScores, compute_dl_anomaly_thresholds
+from trainer.thresholds import compute_dl_anomaly_thresholds
 from trainer.tiles import ShownSample
-from trainer.train import train_dl_model
 from trainer.train_param import create_dl_train_param
 
 INFERRED_IMAGES = 10
@@ -92,17 +91,20 @@ def _divided(settings: WorkflowSettings, say: Say, progress: StageProgress) -> D
     """As the source divides it, its validation images included; else, or where that is asked for, by percentages."""
     dataset = read_dataset(settings, progress)
     counts = [sum(s.image_label == label for s in dataset.samples) for label in dataset.class_names]
-    say("read_dl_dataset_anomaly", f"{counts[0]} ok and {counts[1]} nok images in {settings.source}")
+    images = f"{counts[0]} ok and {counts[1]} nok images in {settings.source}"
+    say("read_dl_dataset_anomaly", "; ".join([images, *dataset.notes]))
     training, validation = settings.training_percent, settings.validation_percent
-    param, is_kept = split_param(settings), is_given(dataset, overwrite_split=settings.overwrite_split)
-    if is_kept:
-        held = any(s.split == "validation" and s.image_label == "ok" for s in dataset.samples)
-        param = param.model_copy(update={"keep_validation": held})
-    else:
+    is_kept = is_given(dataset, overwrite_split=settings.overwrite_split)
+    if not is_kept:
         training = WORKFLOW_TRAINING_PERCENT if training is None else training
         validation = WORKFLOW_VALIDATION_PERCENT if validation is None else validation
     split = split_dl_dataset(
-        dataset, training, validation, seed=settings.seed, overwrite_split=settings.overwrite_split, param=param
+        dataset,
+        training,
+        validation,
+        seed=settings.seed,
+        overwrite_split=settings.overwrite_split,
+        param=split_param(settings),
     )
     if not split.test:
         raise SplitError(
@@ -148,20 +150,14 @@ def _trained(
     dataset = split.dataset
     train_param = create_dl_train_param(untrained, max_num_epochs=settings.max_num_epochs, seed=settings.seed)
     say("create_dl_train_param", _set_values(train_param.model_dump(exclude_none=True)))
-    unseen: CalibrationScores | None = None
-    if split.calibration:
-        result = train_dl_model(dataset, untrained, train_param, progress=progress)
-    else:
-        result, unseen = train_and_score_folds(split, untrained, train_param, progress=progress)
+    result, unseen = train_and_score_folds(split, untrained, train_param, progress=progress)
     model, epochs = result.model, len(result.errors)
     say("train_dl_model", f"best error {result.best_error:.4f} in epoch {result.best_epoch} of {epochs}")
     found = compute_dl_anomaly_thresholds(model, dataset, unseen=unseen, progress=progress)
     apply_thresholds(model, found, min_area=min_area(model.preprocess_param, model.geometry))
     stated = f", at most {as_percent(found.estimate.false_reject_bound)} false rejects" if found.estimate else ""
-    judge = (
-        f"each judged by a model of the other {split.num_folds - 1} folds" if unseen else "that the model had not seen"
-    )
-    say("compute_dl_anomaly_thresholds", f"from {found.n_ok} ok images, {judge}{stated}")
+    by = f"from {found.n_ok} ok images, {_judges(split)}{stated}"
+    say("compute_dl_anomaly_thresholds", "; ".join([by, *found.warnings]))
     _evaluate(dataset, model, settings.out / PICTURE_FOLDER, say, progress)
     if epochs > 1:
         show_training(settings.out / PICTURE_FOLDER, result.errors, best_epoch=result.best_epoch)
@@ -170,6 +166,15 @@ def _trained(
     write_dl_model(bundle, model, created_at=datetime.now(UTC).isoformat(timespec="seconds"), golden_images=golden)
     say("write_dl_model", f"{bundle}: weights, preprocessing and thresholds in one folder")
     return _Trained(dataset, bundle, settings.out / PARAM_FILE)
+
+
+def _judges(split: DLSplit) -> str:
+    """Which models scored the images that the threshold comes from."""
+    if not split.folds:
+        return "that the model had not seen"
+    folds = f"judged by a model of the other {split.num_folds - 1} folds"
+    held = len(split.calibration)
+    return f"{held} that the model had not seen and {len(split.train)} each {folds}" if held else f"each {folds}"
 
 
 def _evaluate(dataset: DLDataset, model: AnomalyModel, pictures: Path, say: Say, progress: StageProgress) -> None:

@@ -335,12 +335,36 @@ def test_show_writes_samples_grid_evaluation_and_training(
     out = tmp_path / "pictures"
     assert run(["show", str(tmp_path / "out"), "--images", str(images), "--out", str(out)]) == 0
     written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
-    assert capsys.readouterr().out == f"{len(written)} pictures in {out}\n"
+    assert capsys.readouterr().out.splitlines()[0] == f"{len(written)} pictures in {out}"
     assert len([name for name in written if name.startswith("anomaly_both/")]) == OK + NOK
     assert "anomaly_image/stroke/bad0.png.png" in written
     for name in ("grid", "training_error", "score_histogram", "absolute_confusion_matrix", "pie_charts_recall"):
         assert f"{name}.png" in written
     assert all(cv2.imread(str(out / name)) is not None for name in written)
+
+
+def test_show_says_what_its_pictures_are_of(
+    images: Path, divided: Path, fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder of nothing but defects is taken as ok images: the frames would be red under the label ok, without a word."""
+    fit(source=("--manifest", divided))
+
+    def said(*source: str) -> str:
+        shutil.rmtree(tmp_path / "pictures", ignore_errors=True)
+        assert run(["show", str(tmp_path / "out"), *source, "--out", str(tmp_path / "pictures")]) == 0
+        return capsys.readouterr().out
+
+    doubt = "warning: the source names no test images, so pictures and figures are of all its images"
+    stroke = images / "stroke"
+    defects = said("--images", str(stroke))
+    assert doubt in defects
+    assert f"note: all {NOK} images in {stroke} are taken as ok" in defects
+    mixed = said("--images", str(images))
+    assert doubt in mixed
+    assert "--manifest whose column split names the test images" in mixed
+    tested = said("--manifest", str(divided))
+    assert "warning" not in tested
+    assert len(list((tmp_path / "pictures/anomaly_both").rglob("*.png"))) == 6 + NOK
 
 
 def test_show_refuses_what_is_no_bundle(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -431,7 +455,7 @@ def test_the_workflow_divides_anew_only_what_it_is_asked_to(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     options: tuple[str, ...],
-    said: tuple[object, ...],
+    said: tuple[int, int, int, str],
 ) -> None:
     arguments = ["workflow", "--manifest", str(divided), "--out", str(tmp_path / "out"), "--quality", "fast", *options]
     assert run(arguments) == 0
@@ -439,9 +463,22 @@ def test_the_workflow_divides_anew_only_what_it_is_asked_to(
     train, validation, test, by = said
     counted = f"{train} train, {validation} validation, {test} test, {by}"
     assert sentence_of("split_dl_dataset", printed).startswith(counted)
-    assert sentence_of("compute_dl_anomaly_thresholds", printed).startswith(
-        f"from {validation} ok images, that the model had"
+    threshold = sentence_of("compute_dl_anomaly_thresholds", printed)
+    assert threshold.startswith(
+        f"from {train + validation} ok images, {validation} that the model had not seen and {train} each judged by"
     )
+    assert "59 or more" in threshold, "the warning says how many images would do"
+
+
+def test_a_fit_keeps_what_the_source_puts_into_validation_and_calibrates_by_it(
+    divided: Path, fit: Fit, tmp_path: Path
+) -> None:
+    said = fit(source=("--manifest", divided))
+    assert (said["n_train"], said["n_calibration"], said["n_test"]) == (14, 20, 6 + NOK)
+    assert any("20 ok images put the false-reject rate at" in warning for warning in said["warnings"])
+    assert read_manifest(tmp_path / "out")[0].training["n_train"] == 14
+    anew = fit("--overwrite-split", source=("--manifest", divided))
+    assert anew["n_train"] == pytest.approx(0.8 * OK, abs=1)
 
 
 def test_percentages_against_a_division_that_is_there_are_refused(
@@ -469,6 +506,38 @@ def test_a_workflow_without_validation_images_calibrates_by_folds_as_the_fit_doe
     assert run(["fit", *source, "--out", str(tmp_path / "fitted")]) == 0
     by_workflow, by_fit = (read_dl_model(tmp_path / name) for name in ("out/model", "fitted"))
     assert by_workflow.scale.s == pytest.approx(by_fit.scale.s, rel=1e-6)
+
+
+def test_a_workflow_with_59_validation_images_calibrates_by_them_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(65):
+        side = "train" if i < 4 else "validation" if i < 63 else "test"
+        write(tmp_path / f"in/{side}/good/{i:02}.png", part(i))
+    write(tmp_path / "in/test/stroke/0.png", part(2000, defect=True))
+    arguments = ["workflow", "--images", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--quality", "fast"]
+    assert run(arguments) == 0
+    printed = capsys.readouterr().out
+    assert sentence_of("split_dl_dataset", printed).startswith("4 train, 59 validation, 3 test, as folders or")
+    threshold = sentence_of("compute_dl_anomaly_thresholds", printed)
+    assert threshold.startswith("from 59 ok images, that the model had not seen, at most 5")
+    assert threshold.endswith("false rejects"), "there is nothing to warn of"
+
+
+def test_a_workflow_of_five_images_calibrates_by_folds_and_says_what_its_reader_noted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(5):
+        write(tmp_path / f"in/{i}.png", part(i))
+    arguments = ["workflow", "--images", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--quality", "fast"]
+    assert run(arguments) == 0
+    printed = capsys.readouterr().out
+    assert sentence_of("read_dl_dataset_anomaly", printed).endswith(
+        f"; all 5 images in {tmp_path / 'in'} are taken as ok"
+    )
+    assert "from 4 ok images, 1 that the model had not seen and 3 each judged by a model of the other 2 folds" in (
+        sentence_of("compute_dl_anomaly_thresholds", printed)
+    )
 
 
 def test_a_workflow_with_nothing_to_evaluate_on_is_refused_before_it_trains(

@@ -223,7 +223,7 @@ def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatc
         ("--width 33 --height 32", ["--width", "multiple of 32", "33"]),
         ("--width 32", ["--width and --height go together"]),
         ("--width 2048 --height 32", ["--width", "1024"]),
-        ("--max-train 1", ["--max-train", "2"]),
+        ("--max-train 2", ["--max-train", "3"]),
         ("--max-false-rejects 1", ["--max-false-rejects", "less than 1"]),
         ("--max-false-rejects nan", ["--max-false-rejects"]),
         ("--seed -1", ["--seed"]),

@@ -65,17 +65,48 @@ def test_small_set_holds_out_only_what_can_calibrate_alone(max_train: int, metho
     assert (split.method, len(split.train), len(split.calibration)) == (method, max_train, 100 - max_train)
 
 
-def test_two_images_make_two_folds() -> None:
-    split = split_dl_dataset(dataset(ok_images(2)))
-    assert sorted(split.folds) == [0, 1]
-    assert "only 2 different ok images" in split.warnings[0]
+def test_three_images_make_three_folds_of_one() -> None:
+    split = split_dl_dataset(dataset(ok_images(3)))
+    assert sorted(split.folds) == [0, 1, 2]
+    assert "only 3 different ok images" in split.warnings[0]
+
+
+def test_two_images_are_too_few_as_a_fold_would_be_judged_by_a_model_of_one() -> None:
+    message = refusal(ok_images(2), "mvtec")
+    assert "2 different ok images are left to learn from" in message
+    assert "3 are needed, so that each is judged by a model of two others" in message
+    assert message.endswith("add ok images")
+
+
+def test_two_images_do_where_the_validation_split_calibrates_alone() -> None:
+    rows: list[Row] = [*ok_images(2), *ok_images(59, "validation")]
+    assert sizes(split_dl_dataset(dataset(rows))) == (2, 59, 0)
+    assert (
+        "1 different ok image is left to learn from in set (0 are tested on, 59 only calibrate); a model needs 2"
+        in (refusal([*ok_images(1), *ok_images(59, "validation")], "mvtec"))
+    )
+
+
+def test_percentages_that_leave_too_few_images_say_where_the_others_are() -> None:
+    rows: list[Row] = [*ok_images(3, None), ("nok", None, "n0"), ("nok", None, "n1")]
+    data = dataset(rows, "folders")
+    assert sizes(split_dl_dataset(data, seed=0)) == (3, 0, 2)
+    message = refusal(rows, seed=5)
+    assert "2 different ok images are left to learn from in set (1 are tested on, 0 only calibrate)" in message
+    assert message.endswith("add ok images, or divide anew with more of them to learn from")
+
+
+def test_two_folds_of_three_images_leave_one_to_fit_on() -> None:
+    assert "2 folds of 3 images leave 1 to a fold's model, which needs 2; raise folds" in (
+        refusal(ok_images(3), param=SplitParam(folds=2))
+    )
 
 
 def test_given_test_set_is_kept_and_nok_images_of_train_go_there() -> None:
     rows: list[Row] = [*ok_images(30), *ok_images(5, "test"), ("nok", "test", "n0"), ("nok", "train", "n1")]
     rows += ok_images(4, "validation")
     split = split_dl_dataset(dataset(rows))
-    assert len(split.train) == 34, "train and validation are there to learn from"
+    assert (len(split.train), len(split.calibration)) == (30, 4), "validation images only calibrate"
     assert sorted(pixels(split.test)) == ["n0", "n1", "test-0", "test-1", "test-2", "test-3", "test-4"]
 
 
@@ -127,7 +158,7 @@ def test_seed_decides_and_repeats() -> None:
         max_size=400,
     ),
     st.integers(0, 5),
-    st.none() | st.integers(2, 300),
+    st.none() | st.integers(3, 300),
 )
 def test_no_picture_is_ever_on_two_sides(
     drawn: list[tuple[AnomalyClass, SplitName, int]], seed: int, max_train: int | None
@@ -136,8 +167,10 @@ def test_no_picture_is_ever_on_two_sides(
     try:
         split = split_dl_dataset(dataset(rows), seed=seed, param=SplitParam(max_train=max_train))
     except SplitError:
-        learnable = {p for label, s, p in rows if label == "ok" and s != "test"}
-        assert len(learnable - {p for label, s, p in rows if label == "nok" or s == "test"}) < 2
+        learnable, held, tested = (
+            {p for label, s, p in rows if label == "ok" and s == side} for side in ("train", "validation", "test")
+        )
+        assert len(learnable - held - tested) < (2 if len(held - tested) >= 59 else 3)
         return
     check(split, max_train)
 
@@ -188,7 +221,7 @@ def test_arguments_out_of_range_are_named(arguments: dict[str, Any], words: str)
 @pytest.mark.parametrize(
     ("param", "words"),
     [
-        ({"max_train": 1}, "max_train"),
+        ({"max_train": 2}, "max_train"),
         ({"folds": 1}, "folds"),
         ({"calibration_percent": 100}, "calibration_percent"),
         ({"group_by": "part"}, "group_by"),
@@ -263,7 +296,8 @@ def test_a_divided_data_set_is_divided_again_only_when_asked() -> None:
     assert pixels(again.train) == pixels(first.train)
 
 
-def test_validation_images_of_the_source_calibrate_when_asked() -> None:
+@pytest.mark.parametrize("param", [None, SplitParam(keep_validation=True)], ids=["by default", "when asked"])
+def test_validation_images_of_the_source_only_calibrate(param: SplitParam | None) -> None:
     rows: list[Row] = [
         *ok_images(30),
         *ok_images(70, "validation"),
@@ -271,12 +305,28 @@ def test_validation_images_of_the_source_calibrate_when_asked() -> None:
         ("ok", "test", "t"),
     ]
     rows += [("ok", "validation", "t")]
-    split = split_dl_dataset(dataset(rows), param=SplitParam(keep_validation=True))
+    split = split_dl_dataset(dataset(rows), param=param)
     assert split.method == "held_out"
     assert sorted(pixels(split.train)) == sorted(f"train-{i}" for i in range(30))
     assert sorted(pixels(split.calibration)) == sorted(f"validation-{i}" for i in range(70))
     assert any("0100.png" in w and "validation images and are not learnt" in w for w in split.warnings)
     assert any("0102.png" in w and "calibrate nothing" in w for w in split.warnings)
+
+
+def test_validation_images_of_the_source_are_learnt_from_where_that_is_asked_for() -> None:
+    rows: list[Row] = [*ok_images(30), *ok_images(12, "validation"), *ok_images(5, "test")]
+    assert sizes(split_dl_dataset(dataset(rows), param=SplitParam(keep_validation=False))) == (42, 0, 5)
+
+
+def test_validation_images_too_few_to_calibrate_alone_do_so_beside_the_folds() -> None:
+    rows: list[Row] = [*ok_images(20), *ok_images(12, "validation"), *ok_images(8, "test")]
+    split = split_dl_dataset(dataset(rows))
+    assert (split.method, sizes(split), len(split.folds)) == ("out_of_fold", (20, 12, 8), 20)
+
+
+def test_a_division_anew_takes_validation_images_of_the_source_too() -> None:
+    rows: list[Row] = [*ok_images(20), *ok_images(12, "validation"), *ok_images(8, "test")]
+    assert sizes(split_dl_dataset(dataset(rows), 100, overwrite_split=True)) == (40, 0, 0)
 
 
 # ---------------------------------------------------------------------------------------------------------------- groups
@@ -322,6 +372,17 @@ def test_groups_stay_together_in_splits_and_folds() -> None:
     assert any("320 images to learn from are of 80 groups" in w for w in split.warnings)
 
 
+def test_a_group_without_two_other_images_cannot_be_judged() -> None:
+    rows: list[tuple[AnomalyClass, SplitName | None, str | None]] = [("ok", None, "a")] * 20
+    message = refusal_of(grouped([*rows, ("ok", None, "b")]))
+    assert (
+        "the 21 images to fit on are of one group but 1, and a model that judges that group needs 2 others" in message
+    )
+    assert "pass group_by='none'" in message
+    split = split_dl_dataset(grouped([*rows, ("ok", None, "b"), ("ok", None, "c")]))
+    assert sorted(split.folds) == [0] * 20 + [1, 2]
+
+
 def test_groups_are_ignored_when_asked() -> None:
     rows: list[tuple[AnomalyClass, SplitName | None, str | None]] = [("ok", None, "p")] * 100
     assert "are all of one group" in refusal_of(grouped(rows))
@@ -348,7 +409,7 @@ def test_where_every_part_has_a_nok_image_nothing_is_left() -> None:
     rows: list[tuple[AnomalyClass, SplitName | None, str | None]] = [("ok", None, f"p{i}") for i in range(40)]
     rows += [("nok", None, f"p{i}") for i in range(40)]
     message = refusal_of(grouped(rows))
-    assert "0 different ok image is left" in message
+    assert "0 different ok images are left" in message
     assert "40 ok images share a group with a nok image" in message
 
 
@@ -463,6 +524,7 @@ def test_nothing_straddles_and_order_does_not_matter(
         assert shuffled == split
         return
     assert (names(shuffled), shuffled.folds) == (names(split), split.folds)
+    assert all(len(split.folds) - split.folds.count(fold) >= 2 for fold in split.folds), "each fold's model needs two"
 
     folds = [[s for s, f in zip(split.train, split.folds, strict=True) if f == fold] for fold in set(split.folds)]
     for sides in ([split.train, split.calibration, split.test], folds):
