@@ -546,6 +546,31 @@ def test_among_several_the_folder_called_alike_decides(parts: Path, tmp_path: Pa
     assert "several masks fit crack/2_image.png" in refused(parts, tmp_path / "masks")
 
 
+def test_an_image_of_the_set_is_no_mask(parts: Path, tmp_path: Path) -> None:
+    """It would mark nearly every pixel, and the pixel measures would be wrong without a word."""
+    message = refused(parts, parts)
+    assert "holds images of the data set, which are no masks: crack/1_image.png" in message
+    assert "give a folder that holds masks only" in message
+    (tmp_path / "linked").symlink_to(parts)
+    assert "which are no masks" in refused(parts, tmp_path / "linked"), "under another path"
+    (tmp_path / "linked").unlink()
+    mask(tmp_path / "masks/crack/1_image.png")
+    assert "which are no masks: parts/crack/1_image.png" in refused(parts, tmp_path), "beside the masks"
+    found = masks_of(read(parts, tmp_path, anomaly_sub_dirs=("masks",)))
+    assert found["crack/1_image.png"] == "masks/crack/1_image.png"
+
+
+def test_a_list_of_masks_may_not_name_an_image(parts: Path, tmp_path: Path) -> None:
+    names = ("good/1_image.png", "crack/1_image.png", "crack/2_image.png")
+    listed = (None, "crack/2_image.png", None)
+    assert "crack/2_image.png of anomaly_list is an image of the data set" in refused(
+        parts, parts, image_list=names, anomaly_list=listed
+    )
+    mask(parts / "crack/1_mask.png")
+    found = masks_of(read(parts, parts, image_list=names, anomaly_list=(None, "crack/1_mask.png", None)))
+    assert found["crack/1_image.png"] == "crack/1_mask.png", "beside the images, where each is named"
+
+
 def test_a_mask_of_another_defect_is_never_taken(parts: Path, tmp_path: Path) -> None:
     mask(tmp_path / "masks/crack/3_image.png")
     mask(tmp_path / "masks/crack/1_image.png")
