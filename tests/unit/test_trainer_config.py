@@ -208,6 +208,25 @@ def test_apply_takes_several_images() -> None:
     assert settings.json_output
 
 
+@pytest.mark.parametrize(
+    "name", ["odd/a,b.png", "[left]", "{1}.png", "12", "null", " a.png", "a,b c.png", "a\\b,c.png"]
+)
+def test_a_path_is_taken_as_it_is(name: str) -> None:
+    settings = parse_settings(["apply", "--json", "--device", "cpu", "out,1", name, "b.png", "--pictures", "p,q"])
+    assert isinstance(settings, ApplySettings)
+    assert (settings.bundle, settings.images) == (Path("out,1"), [Path(name), Path("b.png")])
+    assert settings.pictures == Path("p,q")
+    fit = parse_settings(["fit", "--images", name, f"--images={name}", "--out", "a,b"])
+    assert isinstance(fit, FitSettings)
+    assert (fit.image_dirs, fit.out) == ((Path(name), Path(name)), Path("a,b"))
+
+
+def test_a_path_like_an_option_stands_behind_two_dashes() -> None:
+    settings = parse_settings(["apply", "bundle", "--", "-a,b.png", "--images=c,d"])
+    assert isinstance(settings, ApplySettings)
+    assert settings.images == [Path("-a,b.png"), Path("--images=c,d")]
+
+
 def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRAINER_FIT__SEED", "7")
     monkeypatch.setenv("TRAINER_FIT__MAX_TRAIN", "900")
