@@ -215,10 +215,11 @@ def _parameters(settings: FitSettings, fitted: FittedModel) -> Facts:
         rows.append(("noise on the features", f"{training.regularization_noise:g}"))
     if training.augmentation is not None:
         rows.append(("augmentation", settings.augment or ""))
+    if settings.threshold_method == "ok_only":
+        rows.append(("false rejects asked for", f"{settings.max_false_rejects:.3g}"))
     return [
         *rows,
         ("score", _rule(param)),
-        ("false rejects asked for", f"{settings.max_false_rejects:.3g}"),
         ("seed", str(settings.seed)),
     ]
 

@@ -165,7 +165,7 @@ class ThresholdSettings(Group):
 
     title: ClassVar[str] = "thresholds"
 
-    max_false_rejects: float = Field(0.05, gt=0, lt=1, description="share of ok parts that may be rejected")
+    max_false_rejects: float = Field(0.05, gt=0, lt=1, description="of ok_only: share of ok parts that may be rejected")
     threshold_method: ThresholdMethod = Field(
         "ok_only", description="from ok images with a stated bound, or as HALCON does, who uses nok test images as well"
     )
@@ -173,8 +173,12 @@ class ThresholdSettings(Group):
 
     @model_validator(mode="after")
     def _has_rule(self) -> Self:
-        if self.threshold_rule != "auto" and self.threshold_method != "ok_only":
-            raise ValueError(f"--threshold-rule is a setting of ok_only, not of {self.threshold_method}")
+        given = [option(name) for name in ("max_false_rejects", "threshold_rule") if name in self.model_fields_set]
+        if given and self.threshold_method != "ok_only":
+            verb = "is a setting" if len(given) == 1 else "are settings"
+            raise ValueError(
+                f"{' and '.join(given)} {verb} of --threshold-method ok_only, not of {self.threshold_method}; leave out one"
+            )
         return self
 
 

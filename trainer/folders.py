@@ -27,7 +27,7 @@ class DatasetParam(StageParameters):
         file_name_image_only: Part of an image's stem that its mask lacks, `_image` for `1_image.png` and `1.png`. It is
             removed from the end of the stem, or else from its start, before names are compared.
         file_name_anomaly_only: Part of a mask's stem that its image lacks, `_label` for `1.png` and `1_label.png`.
-        ignore_unmatched_images: Leave out nok images without a mask. False keeps them (HALCON does so always): they
+        ignore_unmatched_images: Leave out nok images without a mask, all where there is none. False keeps them (HALCON does so always): they
             count for the image measures, and for no pixel measure.
         group_pattern: Regular expression, searched in each image's name (with its folders, relative to the image
             folder, `/` between); what its first group captures is the image's group: `(kos[0-9]+)_Part`.
@@ -93,7 +93,7 @@ def list_folders(image_dirs: Sequence[Path], anomaly_dir: Path | None, param: Da
     base = image_dirs[0] if single else Path(os.path.commonpath(roots))
     masks, notes = _masks(layout.files, anomaly_dir, param)
     files = layout.files
-    if param.ignore_unmatched_images and masks:
+    if param.ignore_unmatched_images:
         files = tuple(file for file in files if file.label == "ok" or file.path in masks)
         if left_out := len(layout.files) - len(files):
             notes.append(f"{left_out} nok images without a mask are left out, as asked")

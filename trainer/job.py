@@ -137,7 +137,7 @@ def _calibration(
         segmentation_threshold=thresholds.segmentation,
         false_reject_bound=bound,
         confidence=param.confidence,
-        max_false_rejects=param.max_false_rejects,
+        max_false_rejects=None if estimate is None else param.max_false_rejects,
         folds=split.num_folds,
         explanation=explanation,
     )

@@ -274,7 +274,19 @@ def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatc
         ("--score-rule best", ["--score-rule", "top-k:SHARE"]),
         ("--augment zoom=2", ["--augment", "'zoom=2' is no part"]),
         ("--threshold-method mine", ["--threshold-method", "halcon"]),
-        ("--threshold-method halcon --threshold-rule tail_model", ["--threshold-rule is a setting of ok_only"]),
+        (
+            "--threshold-method halcon --threshold-rule tail_model",
+            ["--threshold-rule is a setting of --threshold-method"],
+        ),
+        (
+            "--threshold-method halcon_corrected --max-false-rejects 0.05",
+            ["--max-false-rejects is a setting of --threshold-method ok_only, not of halcon_corrected"],
+        ),
+        (
+            "--threshold-method halcon --max-false-rejects 0.3 --threshold-rule auto",
+            ["--max-false-rejects and --threshold-rule are settings of --threshold-method ok_only, not of halcon"],
+        ),
+        ("--group-by none --group-pattern (x)", ["--group-pattern has no effect with --group-by none"]),
     ],
 )
 def test_bad_values_are_named(options: str, parts: list[str]) -> None:

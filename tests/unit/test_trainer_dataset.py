@@ -595,6 +595,9 @@ def test_unmatched_images_stay_unless_asked(parts: Path, tmp_path: Path) -> None
     fewer = read(parts, tmp_path / "masks", ignore_unmatched_images=True)
     assert set(by_name(fewer)) == {"good/1_image.png", "crack/2_image.png"}
     assert any("2 nok images without a mask are left out" in note for note in fewer.notes)
+    none = read(parts, ignore_unmatched_images=True)
+    assert set(by_name(none)) == {"good/1_image.png"}, "no mask at all"
+    assert any("3 nok images without a mask are left out" in note for note in none.notes)
 
 
 def test_groups_come_from_a_pattern_on_the_name(tmp_path: Path) -> None:
