@@ -109,7 +109,13 @@ class PreprocessSettings(Group):
         description="file of write_dl_preprocess_param: all of these, the input's size, and preprocessing steps of your own"
         " (see: python -m pydoc inspector.anomaly.preprocess_steps)",
     )
-    cache: Path | None = Field(None, description="folder for preprocessed samples, used again by the next fit")
+    cache: Path | None = Field(
+        None,
+        description="folder for preprocessed samples, used again by the next fit of the same images and parameters",
+    )
+    overwrite_cache: CliImplicitFlag[bool] = Field(
+        False, description="empty the cache first, so that one of other images or parameters can be used"
+    )
 
     @field_validator("domain")
     @classmethod
@@ -124,6 +130,8 @@ class PreprocessSettings(Group):
             raise ValueError(
                 f"--domain-handling {self.domain_handling} does not go with{'out' * (not self.domain)} --domain"
             )
+        if self.overwrite_cache and self.cache is None:
+            raise ValueError("--overwrite-cache goes with --cache; say which folder, or leave it out")
         if self.preprocess_param is not None:
             names = ("domain", "domain_handling", "normalization_type", "width", "height")
             twice = [option(name) for name in names if getattr(self, name, None) is not None]

@@ -60,7 +60,10 @@ def run_fit(settings: FitSettings, progress: StageProgress) -> FitOutcome:
     untrained = initial_model(settings, geometry)
     param = preprocessing(settings, untrained, geometry)
     if settings.cache is not None:
-        split = split.of(preprocess_dl_dataset(split.dataset, settings.cache, param, progress=progress))
+        cached = preprocess_dl_dataset(
+            split.dataset, settings.cache, param, overwrite_files=settings.overwrite_cache, progress=progress
+        )
+        split = split.of(cached)
     training = train_param(settings, untrained)
     result, unseen = train_and_score_folds(
         split, untrained, training, preprocess_param=param, progress=progress, checkpoint=settings.checkpoint

@@ -187,6 +187,23 @@ def test_a_cache_is_filled_used_again_and_changes_nothing(fit: Fit, tmp_path: Pa
     assert first["best_error"] == again["best_error"] == pytest.approx(plain["best_error"], rel=1e-6)
 
 
+def test_a_cache_of_other_parameters_is_used_only_where_it_may_be_emptied(
+    fit: Fit, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit("--cache", tmp_path / "cache")
+    before = min(tmp_path.glob("cache/samples/*")).read_bytes()
+    other = ("--cache", tmp_path / "cache", "--normalization-type", "all_channels")
+    arguments = ("fit", "--images", images, "--out", tmp_path / "other", *SMALL, "--quality", "fast", *other)
+    assert run([str(argument) for argument in arguments]) == 1
+    said = capsys.readouterr().err
+    assert "was preprocessed with other parameters" in said
+    assert "trainer fit --overwrite-cache" in said
+    assert min(tmp_path.glob("cache/samples/*")).read_bytes() == before
+
+    fit(*other, "--overwrite-cache")
+    assert min(tmp_path.glob("cache/samples/*")).read_bytes() != before
+
+
 def test_augmented_images_are_learnt_from_and_not_counted(fit: Fit, tmp_path: Path) -> None:
     plain = fit()
     said = fit("--augment", "flip-horizontal,rotation=3,copies=2")

@@ -75,6 +75,7 @@ def test_every_option_of_fit_arrives() -> None:
         ("--images a --domain 1,2,3,4 --domain-handling keep_domain", {"domain": "1,2,3,4"}),
         ("--images a --normalization-type none", {"normalization_type": "none"}),
         ("--images a --preprocess-param p.json --cache c", {"preprocess_param": Path("p.json"), "cache": Path("c")}),
+        ("--images a --cache c --overwrite-cache", {"cache": Path("c"), "overwrite_cache": True}),
         ("--images a --augment flip-vertical,copies=2", {"augment": "flip-vertical,copies=2"}),
         ("--images a --score-rule std:2", {"score_rule": "std:2"}),
         ("--images a", {"device": "cpu"}),
@@ -272,6 +273,7 @@ def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatc
         ("--preprocess-param p --width 64 --height 64", ["--preprocess-param says --width, --height already"]),
         ("--preprocess-param p --domain 1,2,3,4", ["--preprocess-param says --domain already"]),
         ("--score-rule best", ["--score-rule", "top-k:SHARE"]),
+        ("--overwrite-cache", ["--overwrite-cache goes with --cache"]),
         ("--augment zoom=2", ["--augment", "'zoom=2' is no part"]),
         ("--threshold-method mine", ["--threshold-method", "halcon"]),
         (

