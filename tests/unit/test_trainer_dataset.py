@@ -51,6 +51,27 @@ def test_mvtec_layout_gives_labels_splits_and_masks(mvtec: Path) -> None:
     assert (dataset.class_names, dataset.class_ids, dataset.notes) == (("ok", "nok"), (0, 1), ())
 
 
+def test_folders_may_be_strings(mvtec: Path) -> None:
+    masks = mvtec / "ground_truth"
+    assert read_dl_dataset_anomaly(str(mvtec), str(masks)) == read_dl_dataset_anomaly(mvtec, masks)
+    both = [str(mvtec / "train"), str(mvtec / "test")]
+    assert read_dl_dataset_anomaly(both) == read_dl_dataset_anomaly([mvtec / "train", mvtec / "test"])
+
+
+@pytest.mark.parametrize(("highest", "levels"), [(255, 1), (4095, 16), (4096, None), (65535, None)])
+def test_images_of_16_bits_that_use_few_are_noted(tmp_path: Path, highest: int, levels: int | None) -> None:
+    """What is read is the high byte: unshifted values of a 12-bit camera are nearly black."""
+    pixels = np.full((8, 12), highest, dtype=np.uint16)
+    assert cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    picture(tmp_path / "b.png", channels=1)
+    notes = [note for note in read_dl_dataset_anomaly(tmp_path).notes if "16 bits" in note]
+    assert len(notes) == (levels is not None)
+    for note in notes:
+        assert f"a.png has 16 bits, but no value above {highest}" in note
+        assert f"leaves {levels} gray levels" in note
+        assert "shifted up" in note
+
+
 def test_masks_are_read_as_the_pixels_above_zero(mvtec: Path) -> None:
     mask(mvtec / "ground_truth/crack/000_mask.png", value=1)
     dataset = read_dl_dataset_anomaly(mvtec)
