@@ -170,7 +170,7 @@ def _report(
         warnings=outcome.warnings,
         notes=outcome.notes,
         parameters=_parameters(settings, fitted),
-        provenance=_provenance(split, fitted, outcome),
+        provenance=_provenance(settings, split, fitted, outcome),
         has_masks=any(sample.anomaly_file_name for sample in split.test),
     )
 
@@ -233,13 +233,13 @@ def _rule(param: DLModelParam) -> str:
     return "highest value of the map"
 
 
-def _provenance(split: DLSplit, fitted: FittedModel, outcome: FitOutcome) -> Facts:
+def _provenance(settings: FitSettings, split: DLSplit, fitted: FittedModel, outcome: FitOutcome) -> Facts:
     groups = len({sample.group for sample in split.dataset.samples if sample.group is not None})
     return [
         ("version", fitted.result.model.version),
         ("data set SHA-256", split.dataset.digest),
         ("images", f"{len(split.train)} fit, {len(split.calibration)} held out, {len(split.test)} test"),
-        *([("groups", f"{groups}, none of which is on two sides")] if groups else []),
+        *([("groups", f"{groups}, none of which is on two sides")] if groups and settings.group_by != "none" else []),
         ("weights SHA-256", SOURCES[fitted.param.backbone].sha256),
         ("time and memory", f"fit {outcome.fit_seconds:.1f} s, {outcome.peak_rss_mb:.0f} MB"),
         ("software", ", ".join(f"{name} {version}" for name, version in _versions().items())),
