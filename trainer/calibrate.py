@@ -16,7 +16,7 @@ from trainer.fit import distances, fit_detector
 from trainer.progress import StageProgress
 from trainer.split import DLSplit
 from trainer.thresholds import AnomalyThresholds, CalibrationScores
-from trainer.train import DLTrainResult, resolve_preprocess_param, train_dl_model
+from trainer.train import DLTrainResult, resolve_preprocess_param, train_on_features
 from trainer.train_param import DLTrainParam
 from trainer.training_images import dataset_images
 
@@ -109,9 +109,7 @@ def train_and_score_folds(
     preprocess_param = resolve_preprocess_param(model, preprocess_param or split.dataset.preprocess_param)
     images = dataset_images(split.dataset, preprocess_param, split.train)
     with embed_training_images(images, model.param, train_param, progress=progress) as features:
-        result = train_dl_model(
-            split.dataset, model, train_param, features=features, progress=progress, checkpoint=checkpoint
-        )
+        result = train_on_features(features, model, train_param, progress, checkpoint)
         if not split.folds:
             return result, None
         unseen = out_of_fold_scores(

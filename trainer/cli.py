@@ -19,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Column, Table
+from rich.text import Text
 
 from inspector.anomaly.tuning import tune_process
 from trainer.config import ApplySettings, FitSettings, ShowSettings, WorkflowSettings, parse_settings
@@ -138,7 +139,7 @@ def _complain(message: object, status: int) -> int:
 def _progress_bar(shared: Console | None = None) -> Iterator[StageProgress]:
     """Bars on standard error; or on a console that others print to, where only what is running is shown."""
     columns = (
-        TextColumn("{task.description:<22}"),
+        TextColumn("{task.description:<22}", markup=False),
         BarColumn(bar_width=36),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -161,9 +162,10 @@ def _progress_bar(shared: Console | None = None) -> Iterator[StageProgress]:
 
 def _print_outcome(outcome: FitOutcome) -> None:
     console = Console()
-    table = Table(title=f"Model {outcome.name}", title_justify="left", show_header=False, title_style="bold")
+    title = Text(f"Model {outcome.name}")
+    table = Table(title=title, title_justify="left", show_header=False, title_style="bold")
     for name, value in outcome.summary():
-        table.add_row(name, value)
+        table.add_row(name, Text(value))
     console.print(table)
     # Not in the table, whose cells would break a path.
     print(f"bundle: {outcome.bundle}\nreport: {outcome.report}")
@@ -182,14 +184,15 @@ def _print_remarks(warnings: Iterable[str], notes: Iterable[str]) -> None:
 def _print_verdicts(verdicts: list[ImageVerdict]) -> None:
     table = Table(Column("image", overflow="fold"), "score", "threshold", "verdict", "regions (x, y, width, height)")
     for verdict in verdicts:
+        path = Text(str(verdict.path))  # as it is: brackets in a name are no markup
         if verdict.error is not None:
-            table.add_row(str(verdict.path), "", "", "[red]not scored[/red]", "")
+            table.add_row(path, "", "", "[red]not scored[/red]", "")
             continue
         boxes = [f"({box.x}, {box.y}, {box.width}, {box.height})" for box in verdict.boxes[:_BOXES_SHOWN]]
         more = verdict.num_regions - len(boxes)
         colour = "green" if verdict.anomaly_class == "ok" else "red"
         table.add_row(
-            str(verdict.path),
+            path,
             f"{verdict.anomaly_score:.4f}",
             f"{verdict.threshold:.4f}",
             f"[{colour}]{verdict.anomaly_class}[/{colour}]",

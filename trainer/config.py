@@ -119,7 +119,7 @@ def parse_settings(arguments: list[str]) -> CommandSettings:
     """
     try:
         source = CliSettingsSource[object](
-            TrainerSettings, cli_parse_args=_with_commas(arguments) or ["--help"], formatter_class=GroupedHelp
+            TrainerSettings, cli_parse_args=_quoted(arguments) or ["--help"], formatter_class=GroupedHelp
         )
         settings = TrainerSettings(_cli_settings_source=source)
         command = get_subcommand(settings)
@@ -132,16 +132,39 @@ def parse_settings(arguments: list[str]) -> CommandSettings:
     return command
 
 
-def _with_commas(arguments: Sequence[str]) -> list[str]:
-    """A folder's name may hold a comma, which would part it in two: such a one is quoted."""
+def _quoted(arguments: Sequence[str]) -> list[str]:
+    """The same with paths of lists in quotes: a name may hold a comma or brackets, which would part it."""
+    if arguments[:1] == ["apply"]:
+        images = _images_of_apply(arguments)
+        return [_quote(argument) if index in images else argument for index, argument in enumerate(arguments)]
     quoted = list(arguments)
     for index, argument in enumerate(arguments):
-        before = arguments[index - 1] if index else ""
-        if before == "--images" and "," in argument:
-            quoted[index] = f'"{argument}"'
-        elif argument.startswith("--images=") and "," in argument:
-            quoted[index] = f'--images="{argument.removeprefix("--images=")}"'
+        if index and arguments[index - 1] == "--images":
+            quoted[index] = _quote(argument)
+        elif argument.startswith("--images="):
+            quoted[index] = "--images=" + _quote(argument.removeprefix("--images="))
     return quoted
+
+
+def _images_of_apply(arguments: Sequence[str]) -> set[int]:
+    """Indices of the arguments behind the bundle that are neither options nor their values."""
+    places: list[int] = []
+    is_value = all_places = False
+    for index, argument in enumerate(arguments[1:], start=1):
+        if is_value:
+            is_value = False
+        elif all_places or not argument.startswith("-") or argument == "-":
+            places.append(index)
+        elif argument == "--":
+            all_places = True
+        else:
+            is_value = "=" not in argument and not "--json".startswith(argument) and argument not in ("-h", "--help")
+    return set(places[1:])
+
+
+def _quote(path: str) -> str:
+    # Behind ./ a name is never taken for a number, a list or null.
+    return f'"{path}"' if path.startswith(("/", "./")) else f'"./{path}"'
 
 
 def _sentences(error: ValidationError) -> list[str]:

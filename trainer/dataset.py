@@ -24,7 +24,7 @@ from trainer.errors import DatasetError
 from trainer.folders import DatasetParam, list_folders
 from trainer.layout import LayoutName, SplitName, some
 from trainer.listing import ListedImage, Listing
-from trainer.probe import Probe, probe_images, read_mask_file
+from trainer.probe import Probe, dark_note, probe_images, read_mask_file
 from trainer.progress import StageProgress
 
 READ_LIMITS = ImageLimits(max_bytes=256 * 1024 * 1024)
@@ -115,8 +115,8 @@ class DLDataset:
 
 
 def read_dl_dataset_anomaly(
-    image_dir: Path | Sequence[Path],
-    anomaly_dir: Path | None = None,
+    image_dir: Path | str | Sequence[Path | str],
+    anomaly_dir: Path | str | None = None,
     *,
     all_ok: bool = False,
     param: DatasetParam | None = None,
@@ -145,8 +145,9 @@ def read_dl_dataset_anomaly(
             another size, or marks on an ok image; images of different channels or aspect; one picture labelled both
             ok and nok; an unknown parameter (from `DatasetParam`). Names the files and the mend.
     """
-    image_dirs = [image_dir] if isinstance(image_dir, Path) else list(image_dir)
-    return load_listing(list_folders(image_dirs, anomaly_dir, param or DatasetParam(), all_ok=all_ok), progress)
+    image_dirs = [Path(folder) for folder in ((image_dir,) if isinstance(image_dir, Path | str) else image_dir)]
+    masks = None if anomaly_dir is None else Path(anomaly_dir)
+    return load_listing(list_folders(image_dirs, masks, param or DatasetParam(), all_ok=all_ok), progress)
 
 
 def load_listing(listing: Listing, progress: StageProgress | None = None) -> DLDataset:
@@ -166,7 +167,8 @@ def load_listing(listing: Listing, progress: StageProgress | None = None) -> DLD
     dataset = DLDataset(
         listing.image_dir, listing.anomaly_dir if has_masks else None, listing.kind, samples, listing.notes
     )
-    return replace(dataset, notes=(*listing.notes, *_check_masks(dataset)))
+    dark = dark_note(paths[0])
+    return replace(dataset, notes=(*listing.notes, *([dark] if dark else []), *_check_masks(dataset)))
 
 
 def _sample(index: int, image: ListedImage, probe: Probe) -> DLDatasetSample:

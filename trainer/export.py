@@ -176,7 +176,7 @@ def _report(
         warnings=outcome.warnings,
         notes=outcome.notes,
         parameters=_parameters(settings, fitted),
-        provenance=_provenance(split, fitted, outcome),
+        provenance=_provenance(settings, split, fitted, outcome),
         has_masks=any(sample.anomaly_file_name for sample in split.test),
     )
 
@@ -221,10 +221,11 @@ def _parameters(settings: FitSettings, fitted: FittedModel) -> Facts:
         rows.append(("noise on the features", f"{training.regularization_noise:g}"))
     if training.augmentation is not None:
         rows.append(("augmentation", settings.augment or ""))
+    if settings.threshold_method == "ok_only":
+        rows.append(("false rejects asked for", f"{settings.max_false_rejects:.3g}"))
     return [
         *rows,
         ("score", _rule(param)),
-        ("false rejects asked for", f"{settings.max_false_rejects:.3g}"),
         ("seed", str(settings.seed)),
     ]
 
@@ -238,13 +239,13 @@ def _rule(param: DLModelParam) -> str:
     return "highest value of the map"
 
 
-def _provenance(split: DLSplit, fitted: FittedModel, outcome: FitOutcome) -> Facts:
+def _provenance(settings: FitSettings, split: DLSplit, fitted: FittedModel, outcome: FitOutcome) -> Facts:
     groups = len({sample.group for sample in split.dataset.samples if sample.group is not None})
     return [
         ("version", fitted.result.model.version),
         ("data set SHA-256", split.dataset.digest),
         ("images", f"{len(split.train)} fit, {len(split.calibration)} held out, {len(split.test)} test"),
-        *([("groups", f"{groups}, none of which is on two sides")] if groups else []),
+        *([("groups", f"{groups}, none of which is on two sides")] if groups and settings.group_by != "none" else []),
         ("weights SHA-256", SOURCES[fitted.param.backbone].sha256),
         ("time and memory", f"fit {outcome.fit_seconds:.1f} s, {outcome.peak_rss_mb:.0f} MB"),
         ("software", ", ".join(f"{name} {version}" for name, version in _versions().items())),

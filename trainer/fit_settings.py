@@ -109,7 +109,13 @@ class PreprocessSettings(Group):
         description="file of write_dl_preprocess_param: all of these, the input's size, and preprocessing steps of your own"
         " (see: python -m pydoc inspector.anomaly.preprocess_steps)",
     )
-    cache: Path | None = Field(None, description="folder for preprocessed samples, used again by the next fit")
+    cache: Path | None = Field(
+        None,
+        description="folder for preprocessed samples, used again by the next fit of the same images and parameters",
+    )
+    overwrite_cache: CliImplicitFlag[bool] = Field(
+        False, description="empty the cache first, so that one of other images or parameters can be used"
+    )
 
     @field_validator("domain")
     @classmethod
@@ -124,6 +130,8 @@ class PreprocessSettings(Group):
             raise ValueError(
                 f"--domain-handling {self.domain_handling} does not go with{'out' * (not self.domain)} --domain"
             )
+        if self.overwrite_cache and self.cache is None:
+            raise ValueError("--overwrite-cache goes with --cache; say which folder, or leave it out")
         if self.preprocess_param is not None:
             names = ("domain", "domain_handling", "normalization_type", "width", "height")
             twice = [option(name) for name in names if getattr(self, name, None) is not None]
@@ -165,7 +173,7 @@ class ThresholdSettings(Group):
 
     title: ClassVar[str] = "thresholds"
 
-    max_false_rejects: float = Field(0.05, gt=0, lt=1, description="share of ok parts that may be rejected")
+    max_false_rejects: float = Field(0.05, gt=0, lt=1, description="of ok_only: share of ok parts that may be rejected")
     threshold_method: ThresholdMethod = Field(
         "ok_only", description="from ok images with a stated bound, or as HALCON does, who uses nok test images as well"
     )
@@ -173,8 +181,12 @@ class ThresholdSettings(Group):
 
     @model_validator(mode="after")
     def _has_rule(self) -> Self:
-        if self.threshold_rule != "auto" and self.threshold_method != "ok_only":
-            raise ValueError(f"--threshold-rule is a setting of ok_only, not of {self.threshold_method}")
+        given = [option(name) for name in ("max_false_rejects", "threshold_rule") if name in self.model_fields_set]
+        if given and self.threshold_method != "ok_only":
+            verb = "is a setting" if len(given) == 1 else "are settings"
+            raise ValueError(
+                f"{' and '.join(given)} {verb} of --threshold-method ok_only, not of {self.threshold_method}; leave out one"
+            )
         return self
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
@@ -27,7 +27,7 @@ class DatasetParam(StageParameters):
         file_name_image_only: Part of an image's stem that its mask lacks, `_image` for `1_image.png` and `1.png`. It is
             removed from the end of the stem, or else from its start, before names are compared.
         file_name_anomaly_only: Part of a mask's stem that its image lacks, `_label` for `1.png` and `1_label.png`.
-        ignore_unmatched_images: Leave out nok images without a mask. False keeps them (HALCON does so always): they
+        ignore_unmatched_images: Leave out nok images without a mask, all where there is none. False keeps them (HALCON does so always): they
             count for the image measures, and for no pixel measure.
         group_pattern: Regular expression, searched in each image's name (with its folders, relative to the image
             folder, `/` between); what its first group captures is the image's group: `(kos[0-9]+)_Part`.
@@ -93,7 +93,7 @@ def list_folders(image_dirs: Sequence[Path], anomaly_dir: Path | None, param: Da
     base = image_dirs[0] if single else Path(os.path.commonpath(roots))
     masks, notes = _masks(layout.files, anomaly_dir, param)
     files = layout.files
-    if param.ignore_unmatched_images and masks:
+    if param.ignore_unmatched_images:
         files = tuple(file for file in files if file.label == "ok" or file.path in masks)
         if left_out := len(layout.files) - len(files):
             notes.append(f"{left_out} nok images without a mask are left out, as asked")
@@ -131,7 +131,7 @@ def _listed(image_dirs: Sequence[Path], param: DatasetParam, *, all_ok: bool) ->
 
 
 def _masks(
-    files: Iterable[LabelledFile], anomaly_dir: Path | None, param: DatasetParam
+    files: Sequence[LabelledFile], anomaly_dir: Path | None, param: DatasetParam
 ) -> tuple[dict[Path, Path], list[str]]:
     """Path of the mask by path of the image, and remarks."""
     if param.anomaly_list is not None:
@@ -154,13 +154,16 @@ def _masks(
     return masks, notes
 
 
-def _listed_masks(files: Iterable[LabelledFile], anomaly_dir: Path | None, param: DatasetParam) -> dict[Path, Path]:
+def _listed_masks(files: Sequence[LabelledFile], anomaly_dir: Path | None, param: DatasetParam) -> dict[Path, Path]:
     if anomaly_dir is None or not anomaly_dir.is_dir():
         raise DatasetError(f"anomaly_list counts from anomaly_dir, which is {anomaly_dir}; give that folder")
     pairs = zip(param.image_list or (), param.anomaly_list or (), strict=True)
     by_name = {PurePosixPath(image): anomaly_dir / mask for image, mask in pairs if mask is not None}
     if missing := [mask for mask in by_name.values() if not mask.is_file()]:
         raise DatasetError(f"mask {some(missing)} of anomaly_list is missing; correct the name or give None")
+    images = {file.path.resolve() for file in files}
+    if own := [mask for mask in by_name.values() if mask.resolve() in images]:
+        raise DatasetError(f"mask {some(own)} of anomaly_list is an image of the data set; give its mask, or None")
     return {file.path: by_name[file.name] for file in files if file.name in by_name}
 
 

@@ -63,7 +63,10 @@ def run_fit(settings: FitSettings, progress: StageProgress) -> FitOutcome:
     untrained = initial_model(settings, geometry)
     param = preprocessing(settings, untrained, geometry)
     if settings.cache is not None:
-        split = split.of(preprocess_dl_dataset(split.dataset, settings.cache, param, progress=progress))
+        cached = preprocess_dl_dataset(
+            split.dataset, settings.cache, param, overwrite_files=settings.overwrite_cache, progress=progress
+        )
+        split = split.of(cached)
     training = train_param(settings, untrained)
     result, unseen = train_and_score_folds(
         split, untrained, training, preprocess_param=param, progress=progress, checkpoint=settings.checkpoint
@@ -152,7 +155,7 @@ def _calibration(
         segmentation_threshold=thresholds.segmentation,
         false_reject_bound=bound,
         confidence=param.confidence,
-        max_false_rejects=param.max_false_rejects,
+        max_false_rejects=None if estimate is None else param.max_false_rejects,
         folds=split.num_folds,
         explanation=explanation,
     )

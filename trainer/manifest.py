@@ -43,7 +43,7 @@ class _RowError(Exception):
     """What is wrong with one row, and the mend."""
 
 
-def read_dl_dataset_manifest(manifest: Path, *, progress: StageProgress | None = None) -> DLDataset:
+def read_dl_dataset_manifest(manifest: Path | str, *, progress: StageProgress | None = None) -> DLDataset:
     """Read the images that a manifest names; see the module's docstring for its columns.
 
     Args:
@@ -54,7 +54,7 @@ def read_dl_dataset_manifest(manifest: Path, *, progress: StageProgress | None =
         DatasetError: The file is missing or no such table, a column is missing, a row is wrong (each is named with its
             line and the mend), or an image is refused as by `read_dl_dataset_anomaly`.
     """
-    return load_listing(list_manifest(manifest), progress)
+    return load_listing(list_manifest(Path(manifest)), progress)
 
 
 def list_manifest(manifest: Path) -> Listing:
@@ -170,7 +170,11 @@ def _text(cells: Mapping[str, object], names: Iterable[str], key: Callable[[str]
     """The cell of the column, under whichever of its names; None where it is empty."""
     found: dict[str, str] = {}
     for name in names:
-        value = _as_text(cells.get(name)) if names == _GROUP else cells.get(name)
+        value = cells.get(name)
+        if isinstance(value, float) and math.isnan(value):
+            continue  # an empty cell, as pandas writes it where a whole column is empty
+        if names == _GROUP:
+            value = _as_text(value)
         if value is not None and not isinstance(value, str):
             raise _RowError(f"{name} is {value!r}; write it as text")
         if value is not None and value.strip():
@@ -183,10 +187,8 @@ def _text(cells: Mapping[str, object], names: Iterable[str], key: Callable[[str]
 
 
 def _as_text(value: object) -> object:
-    """A whole number as text; empty cells of a column of numbers are NaN where pandas wrote them."""
+    """A whole number as text; pandas writes it as a float where cells of its column are empty."""
     if isinstance(value, float):
-        if math.isnan(value):
-            return None
         return str(int(value)) if value.is_integer() else value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 

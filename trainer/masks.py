@@ -103,8 +103,8 @@ def match_masks(
         Mask name (relative to `anomaly_dir`) by the image's path, and remarks.
 
     Raises:
-        DatasetError: Several masks fit an image, a mask fits several images, or, where the user named the folder, it
-            or a sub-folder is missing or no mask fits any image.
+        DatasetError: Several masks fit an image, a mask fits several images, an image of the set lies among the masks,
+            or, where the user named the folder, it or a sub-folder is missing or no mask fits any image.
     """
     rules = rules or MaskRules()
     if not anomaly_dir.is_dir():
@@ -113,6 +113,7 @@ def match_masks(
         return {}, []
     masks, others = find_pictures(anomaly_dir)
     masks = in_sub_dirs(anomaly_dir, masks, rules.sub_dirs, "anomaly_sub_dirs")
+    _refuse_images(anomaly_dir, masks, files)
     notes = [f"{len(others)} masks are of a format that is not read: {some(others)}"] if others else []
     matching = _Matching([file for file in files if file.label == "nok"], masks, rules)
     matching.pair(_in_own_folder(matching))
@@ -128,6 +129,16 @@ def match_masks(
     if unused := matching.free():
         notes.append(f"{len(unused)} masks belong to no nok image and are ignored: {some(unused)}")
     return matching.by_image, notes
+
+
+def _refuse_images(anomaly_dir: Path, masks: Iterable[PurePosixPath], files: Iterable[LabelledFile]) -> None:
+    """An image paired with itself, or with another, would mark nearly all of its pixels."""
+    images = {file.path.resolve() for file in files}
+    if found := [mask for mask in masks if (anomaly_dir / mask).resolve() in images]:
+        raise DatasetError(
+            f"the folder with masks, {anomaly_dir}, holds images of the data set, which are no masks: {some(found)}; give "
+            "a folder that holds masks only, or name its sub-folders that do with anomaly_sub_dirs"
+        )
 
 
 def _in_own_folder(matching: _Matching) -> Iterable[tuple[LabelledFile, list[PurePosixPath]]]:

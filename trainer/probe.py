@@ -20,6 +20,9 @@ from trainer.errors import DatasetError
 from trainer.layout import some
 from trainer.progress import StageProgress
 
+_DARK_BELOW = 1 << 12
+"""Values of a 12-bit camera that were not shifted up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Probe:
@@ -79,6 +82,20 @@ def _probe(path: Path, limits: ImageLimits) -> Probe | DatasetError:
         channels=picture.channels,
         digest=hashlib.sha256(content).hexdigest(),
         pixel_digest=pixel_digest.hexdigest(),
+    )
+
+
+def dark_note(path: Path) -> str | None:
+    """What to say of a 16-bit image whose values end below 4096: reading takes the high byte, at most 15 of it here."""
+    picture = cv2.imdecode(np.frombuffer(path.read_bytes(), dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    if picture is None or picture.dtype != np.uint16:
+        return None
+    highest = int(picture.reshape(*picture.shape[:2], -1)[..., :3].max())  # an opacity channel is no gray value
+    if highest >= _DARK_BELOW:
+        return None
+    return (
+        f"{path.name} has 16 bits, but no value above {highest}: only the upper 8 bits are read, which leaves "
+        f"{(highest >> 8) + 1} gray levels; save the images with their values shifted up to 65535, or with 8 bits"
     )
 
 

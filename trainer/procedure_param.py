@@ -148,11 +148,11 @@ def train_param(settings: FitSettings, model: InitialModel) -> DLTrainParam:
 
 def threshold_param(settings: FitSettings) -> ThresholdParam:
     """How the thresholds are found: never by ok test images, not even with HALCON's methods."""
+    method = settings.threshold_method
+    if method != "ok_only":  # whose settings the others have not
+        return ThresholdParam(method=method, image_split="validation")
     return ThresholdParam(
-        method=settings.threshold_method,
-        rule=settings.threshold_rule,
-        max_false_rejects=settings.max_false_rejects,
-        image_split="validation",
+        rule=settings.threshold_rule, max_false_rejects=settings.max_false_rejects, image_split="validation"
     )
 
 

@@ -82,7 +82,8 @@ class Calibration:
     segmentation_threshold: float
     false_reject_bound: float
     confidence: float
-    max_false_rejects: float
+    max_false_rejects: float | None
+    """None where no rate was asked for, with HALCON's methods, which use nok test images too."""
     folds: int = 0
     explanation: str = ""
     """A sentence of the estimator about its rule."""

@@ -45,8 +45,9 @@ def prepare_store(directory: Path, content: dict[str, Any], *, overwrite: bool) 
         if not overwrite and found.get("digest") != content["digest"]:
             same = found.get("preprocess_param") == content["preprocess_param"]
             raise OutputError(
-                f"{directory} was preprocessed {'from other images' if same else 'with other parameters'}; "
-                "give another directory, or pass overwrite_files=True"
+                f"{directory} was preprocessed {'from another set of images' if same else 'with other parameters'}; "
+                "give another directory, or have this one emptied (trainer fit --overwrite-cache, or overwrite_files=True of "
+                "preprocess_dl_dataset)"
             )
         if overwrite:
             _empty(directory)

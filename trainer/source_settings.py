@@ -109,6 +109,8 @@ class SplitSettings(Group):
     def _has_window(self) -> Self:
         if (self.group_by == "time_window") != (self.time_window_minutes is not None):
             raise ValueError("--group-by time_window and --time-window-minutes go together")
+        if self.group_by == "none" and getattr(self, "group_pattern", None) is not None:
+            raise ValueError("--group-pattern has no effect with --group-by none; leave one of them out")
         if (self.training_percent or 0) + (self.validation_percent or 0) > 100:  # noqa: PLR2004 - percent
             raise ValueError("--training-percent and --validation-percent sum to more than 100")
         return self

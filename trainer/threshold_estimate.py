@@ -14,6 +14,7 @@ images no higher, as it has seen more.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -157,7 +158,8 @@ def estimate_threshold(
             f"thresholds need at least {_LEAST_SCORES} finite, positive distances of ok images, got {len(ordered)}"
         )
     n = len(ordered)
-    n_needed = math.ceil(math.log(1 - confidence) / math.log(1 - rate))
+    # 1 - rate is 1 where the rate is tiny, and the number then beyond a float64.
+    n_needed = math.ceil(min(math.log1p(-confidence) / math.log1p(-rate), sys.float_info.max))
     is_enough = n >= n_needed
     rule: ThresholdRule = "order_statistic" if is_enough else "tail_model"
     if param.rule != "auto":
@@ -166,7 +168,7 @@ def estimate_threshold(
         allowed = _allowed_exceedances(n, rate, confidence) if is_enough else 0
         threshold = _just_above(ordered, n - 1 - allowed)
     else:
-        threshold = _log_normal_limit(ordered, 1 - rate, confidence)
+        threshold = _log_normal_limit(ordered, rate, confidence)
     exceeding = int((ordered >= threshold).sum())
     # Where there are enough, the bound is the one asked for. Else it is what the scores support: the upper end of a
     # two-sided interval at 2c - 1 is the one-sided bound at c (Clopper and Pearson, 1934).
@@ -208,8 +210,8 @@ def _allowed_exceedances(n: int, rate: float, confidence: float) -> int:
     return n - 1
 
 
-def _log_normal_limit(ordered: NDArray[np.float64], share: float, confidence: float) -> float:
-    """Upper limit that `share` of a log-normal lies below, at `confidence`: Natrella (1963), one-sided factors.
+def _log_normal_limit(ordered: NDArray[np.float64], rate: float, confidence: float) -> float:
+    """Upper limit that all but `rate` of a log-normal lies below, at `confidence`: Natrella (1963), one-sided factors.
 
     Median and median absolute deviation stand for mean and standard deviation: among thirty images that somebody
     called ok one is often odd, and it alone would move the threshold beyond most defects. The price: the share is met less often
@@ -217,7 +219,7 @@ def _log_normal_limit(ordered: NDArray[np.float64], share: float, confidence: fl
     """
     logs = np.log(ordered)
     n = len(logs)
-    z_share, z_confidence = NormalDist().inv_cdf(share), NormalDist().inv_cdf(confidence)
+    z_share, z_confidence = -NormalDist().inv_cdf(rate), NormalDist().inv_cdf(confidence)
     a = 1 - z_confidence**2 / (2 * (n - 1))
     b = z_share**2 - z_confidence**2 / n
     # With a handful of images the factor has no solution; the stated bound then says how little is known.

@@ -34,7 +34,7 @@ _BELOW_1 = math.nextafter(1.0, 0.0)
 
 
 class ThresholdParam(OkOnlyParam):
-    """How `compute_dl_anomaly_thresholds` works; rate, confidence and rule are those of the method "ok_only".
+    """How `compute_dl_anomaly_thresholds` works; rate, confidence and rule are those of "ok_only", and refused with others.
 
     Attributes:
         method: "ok_only" needs no nok image and states a false-reject bound. "halcon" gives HALCON's values, its
@@ -50,6 +50,14 @@ class ThresholdParam(OkOnlyParam):
     use_ok_samples_only: bool = False
     segmentation: Literal["auto", "classification", "halcon"] = "auto"
     image_split: Literal["auto", "validation", "test"] = "auto"
+
+    def check_consistency(self) -> None:
+        """Refuse what the method would pass over: HALCON's promise no rate."""
+        given = [name for name in OkOnlyParam.model_fields if name in self.model_fields_set]
+        if given and self.method != "ok_only":
+            raise CalibrationError(
+                f"the method {self.method} knows no {' and no '.join(given)}, which are of ok_only; leave out one or the other"
+            )
 
     @property
     def ok_split(self) -> SplitName:

@@ -57,7 +57,6 @@ def train_dl_model(
     train_param: DLTrainParam,
     *,
     preprocess_param: DLPreprocessParam | None = None,
-    features: TrainingFeatures | None = None,
     progress: StageProgress | None = None,
     checkpoint: Path | None = None,
 ) -> DLTrainResult:
@@ -71,8 +70,6 @@ def train_dl_model(
         model: Left as it is.
         train_param: As `create_dl_train_param` gives it for this model.
         preprocess_param: By default that of the data set, or else what the model asks for.
-        features: Of these images by `embed_training_images`, where they are needed for more than this; they are not
-            closed here.
         progress: Told of the stages "features" and "fit"; a student's carries its error.
         checkpoint: student: folder that the state is written to after each epoch. A run with the same parameters and
             images goes on from it, and ends with the same weights as one that was not interrupted.
@@ -84,8 +81,6 @@ def train_dl_model(
         OutputError: A file cannot be written, or the checkpoint is of another training.
     """
     check_train_param(model.param.detector, train_param)
-    if features is not None:
-        return _train(features, model, train_param, progress or _silent, checkpoint)
     images = dataset_images(dataset, resolve_preprocess_param(model, preprocess_param or dataset.preprocess_param))
     return _train_on(images, model, train_param, progress or _silent, checkpoint)
 
@@ -146,16 +141,29 @@ def _train_on(
     checkpoint: Path | None,
 ) -> DLTrainResult:
     with embed_training_images(images, model.param, train_param, progress=progress) as features:
-        return _train(features, model, train_param, progress, checkpoint)
+        return train_on_features(features, model, train_param, progress, checkpoint)
 
 
-def _train(
+def train_on_features(
     features: TrainingFeatures,
     model: InitialModel,
     train_param: DLTrainParam,
     progress: StageProgress,
     checkpoint: Path | None,
 ) -> DLTrainResult:
+    """Train on what the backbone made of the images, where that is needed for more than one training.
+
+    Args:
+        features: By `embed_training_images` with this model's and these training parameters; they are not closed here.
+        model: See `train_dl_model`.
+        train_param: Checked for this detector.
+        progress: See `train_dl_model`.
+        checkpoint: See `train_dl_model`.
+
+    Raises:
+        ParameterError: As `train_dl_model`.
+        OutputError: As `train_dl_model`.
+    """
     started = time.perf_counter()
     param = model.param
     every = range(len(features))

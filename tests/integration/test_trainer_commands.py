@@ -234,6 +234,23 @@ def test_a_cache_is_filled_used_again_and_changes_nothing(fit: Fit, tmp_path: Pa
     assert first["best_error"] == again["best_error"] == pytest.approx(plain["best_error"], rel=1e-6)
 
 
+def test_a_cache_of_other_parameters_is_used_only_where_it_may_be_emptied(
+    fit: Fit, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fit("--cache", tmp_path / "cache")
+    before = min(tmp_path.glob("cache/samples/*")).read_bytes()
+    other = ("--cache", tmp_path / "cache", "--normalization-type", "all_channels")
+    arguments = ("fit", "--images", images, "--out", tmp_path / "other", *SMALL, "--quality", "fast", *other)
+    assert run([str(argument) for argument in arguments]) == 1
+    said = capsys.readouterr().err
+    assert "was preprocessed with other parameters" in said
+    assert "trainer fit --overwrite-cache" in said
+    assert min(tmp_path.glob("cache/samples/*")).read_bytes() == before
+
+    fit(*other, "--overwrite-cache")
+    assert min(tmp_path.glob("cache/samples/*")).read_bytes() != before
+
+
 def test_augmented_images_are_learnt_from_and_not_counted(fit: Fit, tmp_path: Path) -> None:
     plain = fit()
     said = fit("--augment", "flip-horizontal,rotation=3,copies=2")
@@ -246,9 +263,9 @@ def test_halcons_thresholds_are_there_with_their_leak(fit: Fit, tmp_path: Path) 
     said = fit("--threshold-method", "halcon")
     assert said["threshold"] == 0.5
     assert any(f"leak: {NOK} test images" in warning for warning in said["warnings"])
-    assert "HALCON's thresholds (halcon)" in (tmp_path / "out/report.html").read_text(encoding="utf-8").replace(
-        "&#39;", "'"
-    )
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8").replace("&#39;", "'")
+    assert "HALCON's thresholds (halcon)" in page
+    assert "asked for" not in page, "these methods take no rate"
     assert 0 < said["false_reject_bound"] < 1
 
 
@@ -257,6 +274,17 @@ def test_percentages_and_groups_divide_the_images(fit: Fit) -> None:
     assert said["n_train"] % 2 == 0, "both pictures of a part are on one side"
     assert said["n_train"] == pytest.approx(OK * 0.5, abs=2)
     assert said["n_test_nok"] == NOK
+
+
+def test_the_report_says_of_groups_only_where_they_were_kept_together(images: Path, fit: Fit, tmp_path: Path) -> None:
+    names = sorted((images / "ok").iterdir())
+    rows = [f"{path},ok,{path.name.partition('_')[0]}" for path in names]
+    manifest = tmp_path / "set.csv"
+    manifest.write_text("\n".join(["path,image_label,group", *rows]), encoding="utf-8")
+    for options, is_said in (((), True), (("--group-by", "none"), False)):
+        fit(*options, source=("--manifest", manifest))
+        page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+        assert ("none of which is on two sides" in page) == is_said
 
 
 def test_a_manifest_is_a_source(images: Path, fit: Fit, tmp_path: Path) -> None:

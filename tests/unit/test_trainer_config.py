@@ -75,6 +75,7 @@ def test_every_option_of_fit_arrives() -> None:
         ("--images a --domain 1,2,3,4 --domain-handling keep_domain", {"domain": "1,2,3,4"}),
         ("--images a --normalization-type none", {"normalization_type": "none"}),
         ("--images a --preprocess-param p.json --cache c", {"preprocess_param": Path("p.json"), "cache": Path("c")}),
+        ("--images a --cache c --overwrite-cache", {"cache": Path("c"), "overwrite_cache": True}),
         ("--images a --augment flip-vertical,copies=2", {"augment": "flip-vertical,copies=2"}),
         ("--images a --score-rule std:2", {"score_rule": "std:2"}),
         ("--images a", {"device": "cpu"}),
@@ -208,6 +209,25 @@ def test_apply_takes_several_images() -> None:
     assert settings.json_output
 
 
+@pytest.mark.parametrize(
+    "name", ["odd/a,b.png", "[left]", "{1}.png", "12", "null", " a.png", "a,b c.png", "a\\b,c.png"]
+)
+def test_a_path_is_taken_as_it_is(name: str) -> None:
+    settings = parse_settings(["apply", "--json", "--device", "cpu", "out,1", name, "b.png", "--pictures", "p,q"])
+    assert isinstance(settings, ApplySettings)
+    assert (settings.bundle, settings.images) == (Path("out,1"), [Path(name), Path("b.png")])
+    assert settings.pictures == Path("p,q")
+    fit = parse_settings(["fit", "--images", name, f"--images={name}", "--out", "a,b"])
+    assert isinstance(fit, FitSettings)
+    assert (fit.image_dirs, fit.out) == ((Path(name), Path(name)), Path("a,b"))
+
+
+def test_a_path_like_an_option_stands_behind_two_dashes() -> None:
+    settings = parse_settings(["apply", "bundle", "--", "-a,b.png", "--images=c,d"])
+    assert isinstance(settings, ApplySettings)
+    assert settings.images == [Path("-a,b.png"), Path("--images=c,d")]
+
+
 def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRAINER_FIT__SEED", "7")
     monkeypatch.setenv("TRAINER_FIT__MAX_TRAIN", "900")
@@ -253,9 +273,22 @@ def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatc
         ("--preprocess-param p --width 64 --height 64", ["--preprocess-param says --width, --height already"]),
         ("--preprocess-param p --domain 1,2,3,4", ["--preprocess-param says --domain already"]),
         ("--score-rule best", ["--score-rule", "top-k:SHARE"]),
+        ("--overwrite-cache", ["--overwrite-cache goes with --cache"]),
         ("--augment zoom=2", ["--augment", "'zoom=2' is no part"]),
         ("--threshold-method mine", ["--threshold-method", "halcon"]),
-        ("--threshold-method halcon --threshold-rule tail_model", ["--threshold-rule is a setting of ok_only"]),
+        (
+            "--threshold-method halcon --threshold-rule tail_model",
+            ["--threshold-rule is a setting of --threshold-method"],
+        ),
+        (
+            "--threshold-method halcon_corrected --max-false-rejects 0.05",
+            ["--max-false-rejects is a setting of --threshold-method ok_only, not of halcon_corrected"],
+        ),
+        (
+            "--threshold-method halcon --max-false-rejects 0.3 --threshold-rule auto",
+            ["--max-false-rejects and --threshold-rule are settings of --threshold-method ok_only, not of halcon"],
+        ),
+        ("--group-by none --group-pattern (x)", ["--group-pattern has no effect with --group-by none"]),
     ],
 )
 def test_bad_values_are_named(options: str, parts: list[str]) -> None:

@@ -51,6 +51,27 @@ def test_mvtec_layout_gives_labels_splits_and_masks(mvtec: Path) -> None:
     assert (dataset.class_names, dataset.class_ids, dataset.notes) == (("ok", "nok"), (0, 1), ())
 
 
+def test_folders_may_be_strings(mvtec: Path) -> None:
+    masks = mvtec / "ground_truth"
+    assert read_dl_dataset_anomaly(str(mvtec), str(masks)) == read_dl_dataset_anomaly(mvtec, masks)
+    both = [str(mvtec / "train"), str(mvtec / "test")]
+    assert read_dl_dataset_anomaly(both) == read_dl_dataset_anomaly([mvtec / "train", mvtec / "test"])
+
+
+@pytest.mark.parametrize(("highest", "levels"), [(255, 1), (4095, 16), (4096, None), (65535, None)])
+def test_images_of_16_bits_that_use_few_are_noted(tmp_path: Path, highest: int, levels: int | None) -> None:
+    """What is read is the high byte: unshifted values of a 12-bit camera are nearly black."""
+    pixels = np.full((8, 12), highest, dtype=np.uint16)
+    assert cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    picture(tmp_path / "b.png", channels=1)
+    notes = [note for note in read_dl_dataset_anomaly(tmp_path).notes if "16 bits" in note]
+    assert len(notes) == (levels is not None)
+    for note in notes:
+        assert f"a.png has 16 bits, but no value above {highest}" in note
+        assert f"leaves {levels} gray levels" in note
+        assert "shifted up" in note
+
+
 def test_masks_are_read_as_the_pixels_above_zero(mvtec: Path) -> None:
     mask(mvtec / "ground_truth/crack/000_mask.png", value=1)
     dataset = read_dl_dataset_anomaly(mvtec)
@@ -546,6 +567,31 @@ def test_among_several_the_folder_called_alike_decides(parts: Path, tmp_path: Pa
     assert "several masks fit crack/2_image.png" in refused(parts, tmp_path / "masks")
 
 
+def test_an_image_of_the_set_is_no_mask(parts: Path, tmp_path: Path) -> None:
+    """It would mark nearly every pixel, and the pixel measures would be wrong without a word."""
+    message = refused(parts, parts)
+    assert "holds images of the data set, which are no masks: crack/1_image.png" in message
+    assert "give a folder that holds masks only" in message
+    (tmp_path / "linked").symlink_to(parts)
+    assert "which are no masks" in refused(parts, tmp_path / "linked"), "under another path"
+    (tmp_path / "linked").unlink()
+    mask(tmp_path / "masks/crack/1_image.png")
+    assert "which are no masks: parts/crack/1_image.png" in refused(parts, tmp_path), "beside the masks"
+    found = masks_of(read(parts, tmp_path, anomaly_sub_dirs=("masks",)))
+    assert found["crack/1_image.png"] == "masks/crack/1_image.png"
+
+
+def test_a_list_of_masks_may_not_name_an_image(parts: Path, tmp_path: Path) -> None:
+    names = ("good/1_image.png", "crack/1_image.png", "crack/2_image.png")
+    listed = (None, "crack/2_image.png", None)
+    assert "crack/2_image.png of anomaly_list is an image of the data set" in refused(
+        parts, parts, image_list=names, anomaly_list=listed
+    )
+    mask(parts / "crack/1_mask.png")
+    found = masks_of(read(parts, parts, image_list=names, anomaly_list=(None, "crack/1_mask.png", None)))
+    assert found["crack/1_image.png"] == "crack/1_mask.png", "beside the images, where each is named"
+
+
 def test_a_mask_of_another_defect_is_never_taken(parts: Path, tmp_path: Path) -> None:
     mask(tmp_path / "masks/crack/3_image.png")
     mask(tmp_path / "masks/crack/1_image.png")
@@ -570,6 +616,9 @@ def test_unmatched_images_stay_unless_asked(parts: Path, tmp_path: Path) -> None
     fewer = read(parts, tmp_path / "masks", ignore_unmatched_images=True)
     assert set(by_name(fewer)) == {"good/1_image.png", "crack/2_image.png"}
     assert any("2 nok images without a mask are left out" in note for note in fewer.notes)
+    none = read(parts, ignore_unmatched_images=True)
+    assert set(by_name(none)) == {"good/1_image.png"}, "no mask at all"
+    assert any("3 nok images without a mask are left out" in note for note in none.notes)
 
 
 def test_groups_come_from_a_pattern_on_the_name(tmp_path: Path) -> None:

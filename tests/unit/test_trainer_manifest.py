@@ -216,6 +216,18 @@ def test_whole_numbers_are_groups(folder: Path, groups: list[object], expected: 
     assert [s.group for s in read_dl_dataset_manifest(path).samples] == expected
 
 
+def test_a_column_without_any_value_is_empty(folder: Path) -> None:
+    """As pandas writes one: numbers, all NaN."""
+    empty = [float("nan")] * 2
+    columns: dict[str, list[object]] = {"path": ["a.png", "sub/c.png"], "image_label": ["ok", "nok"]}
+    path = parquet(folder, columns | {"anomaly_file_name": [*empty], "split": [*empty], "group": [*empty]})
+    found = read_dl_dataset_manifest(str(path)).samples
+    assert [(s.anomaly_file_name, s.split, s.group) for s in found] == [(None, None, None)] * 2
+    path = parquet(folder, columns | {"path": [*empty]})
+    with pytest.raises(DatasetError, match="row 1: no path"):
+        read_dl_dataset_manifest(path)
+
+
 @pytest.mark.parametrize("group", [1.5, True, b"p1", float("inf")])
 def test_groups_that_are_neither_text_nor_whole_numbers_are_refused(folder: Path, group: object) -> None:
     path = parquet(folder, {"path": ["a.png"], "image_label": ["ok"], "group": [group]})

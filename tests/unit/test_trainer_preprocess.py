@@ -217,7 +217,7 @@ def test_other_parameters_never_use_it_again(images: Path, tmp_path: Path) -> No
     preprocess_dl_dataset(dataset, cache, PARAM)
     before = files_of(cache)
     with pytest.raises(
-        OutputError, match="cache was preprocessed with other parameters; give another directory, or pass"
+        OutputError, match="cache was preprocessed with other parameters; give another directory, or have"
     ):
         preprocess_dl_dataset(dataset, cache, OTHER)
     assert files_of(cache) == before
@@ -242,7 +242,9 @@ def test_other_images_or_masks_never_use_it_again(images: Path, tmp_path: Path, 
             list(read_dl_samples(old, old.samples))
     else:
         (images / "good" / "99.jpg").write_bytes(encoded(ok_picture(np.random.default_rng(9), width=160, height=160)))
-    with pytest.raises(OutputError, match="cache was preprocessed from other images; give another directory, or pass"):
+    with pytest.raises(
+        OutputError, match="cache was preprocessed from another set of images; give another directory, or have"
+    ):
         preprocess_dl_dataset(read_dl_dataset_anomaly(images), cache, PARAM)
 
 

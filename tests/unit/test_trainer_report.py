@@ -147,6 +147,14 @@ def test_test_set_of_ok_images_only_claims_nothing_about_nok_parts() -> None:
     assert "finds" not in text
 
 
+def test_a_rate_that_was_not_asked_for_is_not_named() -> None:
+    assert " were asked for" in render_report(report())
+    halcon = render_report(replace(report(), calibration=replace(CALIBRATION, max_false_rejects=None)))
+    assert "of ok parts</strong> will be rejected" in halcon
+    assert "asked for" not in halcon
+    assert "No test image had a part" not in halcon
+
+
 @pytest.mark.parametrize(("value", "shown"), [(0.9997, "0.999"), (1.0, "1.000"), (0.98765, "0.988"), (math.nan, "nan")])
 def test_a_measure_is_never_rounded_up_to_perfect(value: float, shown: str) -> None:
     evaluation = evaluate_scores([0.2, 0.7], ["ok", "nok"], 0.5)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -52,6 +53,15 @@ def test_the_threshold_lies_just_above_an_order_statistic() -> None:
     assert estimate.false_reject_bound == 0.05
     assert estimate.warning is None
     assert "all but 4 of 200" in estimate.explanation
+
+
+@pytest.mark.parametrize("rate", [1e-17, 1e-300, 5e-324])
+def test_a_rate_that_no_number_of_images_supports_is_extrapolated(rate: float) -> None:
+    estimate = estimate_threshold(np.arange(1.0, 101.0), OkOnlyParam(max_false_rejects=rate))
+    assert estimate.rule == "tail_model"
+    assert 100.0 < estimate.distance < math.inf
+    assert estimate.n_needed >= 0.999 * min(math.log(20) / rate, sys.float_info.max)
+    assert estimate.warning is not None
 
 
 @given(

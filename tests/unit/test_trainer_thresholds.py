@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pytest
@@ -216,6 +216,13 @@ def test_without_an_ok_image_in_the_split_there_is_no_image_threshold(
     param = ThresholdParam(image_split=split)  # type: ignore[arg-type]
     with pytest.raises(CalibrationError, match=message):
         compute_dl_anomaly_thresholds(model, without(divided, "ok", split), param)
+
+
+@pytest.mark.parametrize("given", [{"rule": "tail_model"}, {"max_false_rejects": 0.05}, {"confidence": 0.5}])
+def test_what_the_method_would_pass_over_is_refused(given: dict[str, Any]) -> None:
+    assert ThresholdParam(**given).method == "ok_only"
+    with pytest.raises(CalibrationError, match=f"the method halcon_corrected knows no {next(iter(given))}, "):
+        ThresholdParam(method="halcon_corrected", **given)
 
 
 def test_a_default_division_of_few_images_says_how_to_calibrate_and_the_mends_work(
