@@ -118,7 +118,7 @@ class Checkpoint:
         except OSError as exc:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            raise OutputError(f"checkpoint {self.path} cannot be written: {exc.strerror or exc}") from exc
+            raise OutputError.unwritable(f"checkpoint {self.path}", exc) from exc
 
 
 def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:

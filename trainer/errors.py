@@ -11,7 +11,7 @@ TrainerError
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class TrainerError(Exception):
@@ -55,3 +55,8 @@ class OutputError(TrainerError):
     """The bundle or the report cannot be written where it should go."""
 
     stage = "export"
+
+    @classmethod
+    def unwritable(cls, what: object, exc: OSError, *, mend: str = "") -> Self:
+        """What the file system says of `what`, and the mend where there is one."""
+        return cls(f"{what} cannot be written: {exc.strerror or exc}" + (f"; {mend}" if mend else ""))

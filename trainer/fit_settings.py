@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import CliImplicitFlag
 
+from inspector.anomaly.parameters import NAME_PATTERN
 from inspector.anomaly.preprocess_param import DomainHandling, NormalizationType
 from trainer.option_syntax import parse_augmentation, parse_domain, parse_score_rule
 from trainer.quality import DEFAULT_QUALITY, QUALITIES, BackboneName, DetectorName, ModelChoice, Quality
@@ -197,7 +198,7 @@ class OutputSettings(Group):
 
     out: Path = Field(description="folder of the model bundle to write")
     name: str | None = Field(
-        None, pattern=r"^[A-Za-z0-9._-]{1,64}$", description="name of the model; that of the bundle's folder by default"
+        None, pattern=NAME_PATTERN, description="name of the model; that of the bundle's folder by default"
     )
     overwrite: CliImplicitFlag[bool] = Field(False, description="replace a bundle that is there already")
     json_output: CliImplicitFlag[bool] = Field(

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 
 from inspector.anomaly.device import available_device
 from inspector.anomaly.folder import resolved, try_folder
-from inspector.anomaly.manifest import MANIFEST_NAME, NAME_PATTERN
+from inspector.anomaly.manifest import MANIFEST_NAME
 from inspector.anomaly.model import AnomalyModel, ModelIdentity
+from inspector.anomaly.parameters import NAME_PATTERN
 from inspector.anomaly.types import ScoreScale
 from trainer.calibrate import apply_thresholds, rescaled, train_and_score_folds
 from trainer.config import FitSettings
@@ -127,7 +128,7 @@ def _check_out(settings: FitSettings) -> None:
                 raise OutputError(f"{out} is not a model bundle (it has no {MANIFEST_NAME}), so it is not overwritten")
         try_folder(out)
     except OSError as exc:
-        raise OutputError(f"{out} cannot be written: {exc.strerror or exc}; give another folder to --out") from exc
+        raise OutputError.unwritable(out, exc, mend="give another folder to --out") from exc
 
 
 def _calibration(

@@ -82,7 +82,7 @@ def preprocess_dl_dataset(
         folder = prepare_store(directory, _content(plans, preprocess_param), overwrite=overwrite_files)
         _write_all(dataset, folder, plans, preprocess_param, progress)
     except OSError as exc:
-        raise OutputError(f"{directory} cannot be written: {exc.strerror or exc}") from exc
+        raise OutputError.unwritable(directory, exc) from exc
     samples = tuple(replace(plan.sample, dlsample_file_name=plan.file_name) for plan in plans)
     return replace(dataset, samples=samples, preprocess_param=preprocess_param, dlsample_dir=folder)
 

@@ -208,8 +208,7 @@ def _finish(
     random: np.random.Generator,
 ) -> DLSplit:
     """Hold images out of those to learn from, or divide them into folds."""
-    warnings = sides.warnings
-    learn, held = without_copies(sides.learn, warnings), without_copies(sides.held, warnings)
+    learn, held = without_copies(sides.learn, sides.warnings), without_copies(sides.held, sides.warnings)
     _check_enough(dataset, sides, learn, held, unit_of)
     units = gather(learn, unit_of)
     units = [units[i] for i in random.permutation(len(units))]
@@ -219,7 +218,7 @@ def _finish(
     groups = gather(calibration, unit_of)
     method: CalibrationMethod = "held_out" if len(groups) >= REST_MIN else "out_of_fold"
     if len(fitted) + len(groups) < len(train) + len(calibration):
-        warnings.append(
+        sides.warnings.append(
             f"the {len(train) + len(calibration)} images to learn from are of {len(fitted) + len(groups)} groups; a stated "
             "false-reject bound counts images, so it is surer than groups allow"
         )
@@ -238,7 +237,7 @@ def _finish(
         calibration=parts["validation"],
         test=parts["test"],
         folds=tuple(fold for unit, fold in zip(fitted, folds, strict=False) for _ in unit),
-        warnings=tuple(warnings),
+        warnings=tuple(sides.warnings),
         seed=seed,
     )
 

@@ -78,7 +78,7 @@ def run_workflow(settings: WorkflowSettings, say: Say, progress: StageProgress) 
         out.mkdir(parents=True, exist_ok=True)
         try_folder(out / MODEL_FOLDER)
     except OSError as exc:
-        raise OutputError(f"{out} cannot be written: {exc.strerror or exc}; give another folder to --out") from exc
+        raise OutputError.unwritable(out, exc, mend="give another folder to --out") from exc
     split = _divided(settings, say, progress)
     untrained = _initial(settings, split.dataset, say)
     split = _preprocessed(untrained, split, out, say, progress)

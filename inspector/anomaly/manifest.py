@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 from inspector.anomaly.backbone import BackboneName
 from inspector.anomaly.detectors.base import DetectorName
 from inspector.anomaly.errors import BundleError
+from inspector.anomaly.parameters import NAME_PATTERN
 from inspector.anomaly.score import ScoreRule
 from inspector.anomaly.types import DLPreprocessParam, ImageGeometry, Parameters, ScoreScale, Thresholds
 
@@ -19,8 +20,6 @@ FORMAT_VERSION: Literal[2] = 2
 MANIFEST_NAME = "bundle.json"
 
 _MAX_MANIFEST_BYTES = 4 * 2**20
-NAME_PATTERN = r"^[A-Za-z0-9_.-]{1,64}$"
-"""Of a model's name and its version."""
 
 
 class BackboneEntry(Parameters):

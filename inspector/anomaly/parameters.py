@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+NAME_PATTERN = r"^[A-Za-z0-9_.-]{1,64}$"
+"""Of names that stand in a bundle: of a model, its version, a preprocessing step."""
+
 
 class Parameters(BaseModel):
     """Base of every stored parameter object: frozen, unknown keys refused, no NaN."""

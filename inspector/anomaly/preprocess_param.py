@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, field_serializer, field_validator, 
 
 from inspector.anomaly.domain import DomainView, ImageDomain
 from inspector.anomaly.errors import ParameterError
-from inspector.anomaly.parameters import Parameters, first_problem
+from inspector.anomaly.parameters import NAME_PATTERN, Parameters, first_problem
 
 NormalizationType = Literal["none", "all_channels", "first_channel", "constant_values"]
 DomainHandling = Literal["full_domain", "keep_domain", "crop_domain"]
@@ -39,7 +39,7 @@ class PreprocessStep(Parameters):
         options: Handed to the step.
     """
 
-    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    name: str = Field(pattern=NAME_PATTERN)
     version: str = Field(pattern=r"^[A-Za-z0-9_.+-]{1,64}$")
     options: Mapping[str, OptionValue] = Field(default_factory=dict)
 

@@ -29,9 +29,9 @@ from torch.nn import functional
 from inspector.anomaly.backbone import EfficientNetLite
 from inspector.anomaly.image import decode_image
 from inspector.anomaly.weights import load_backbone
-from tests.benchmarks.accuracy.cells import SETS
+from tests.benchmarks.accuracy.cells import PEERS, SETS, peer_key
 from tests.benchmarks.accuracy.measure import divided
-from tests.benchmarks.machine import describe_machine, describe_software
+from tests.benchmarks.store import write_store
 from trainer.dataset import READ_LIMITS, DLDataset, DLDatasetSample
 from trainer.measures import auroc
 from trainer.pixel_measures import PixelMeasures
@@ -42,8 +42,6 @@ CORESET = 0.01
 MOST_IMAGES = 300
 FIRST_DEFECTS = 200
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-MODELS: dict[str, tuple[int, ...]] = {"PatchCore": (3, 5), "PaDiM": (2, 3, 5)}
-"""The backbone's levels: strides 8 and 16 for PatchCore, and 4 too for PaDiM, as anomalib takes of its own backbones."""
 
 
 class _Extractor(torch.nn.Module):
@@ -79,7 +77,7 @@ def load_anomalib(name: str) -> Any:
 
 def fit(name: str, pictures: Tensor, seed: int) -> torch.nn.Module:
     """Train anomalib's model on (N, 3, 256, 256) float32, normalised."""
-    module, levels = load_anomalib(name), MODELS[name]
+    module, levels = load_anomalib(name), PEERS[name]
     torch.manual_seed(seed)
     extractor = _Extractor(load_backbone("efficientnet_lite0", levels), levels).eval()
     model: Any
@@ -155,21 +153,20 @@ def _aupro(dataset: DLDataset, tested: list[DLDatasetSample], maps: list[NDArray
 def main() -> int:
     """Measure what is missing, write it, print it."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.anomalib_peer", description=__doc__)
-    parser.add_argument("--model", choices=MODELS, action="append", help="both by default")
+    parser.add_argument("--model", choices=PEERS, action="append", help="both by default")
     parser.add_argument("--set", choices=SETS, action="append", dest="sets", help="all by default")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, help="JSON file to go on with")
     arguments = parser.parse_args()
     stored = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"runs": {}}
     for set_name in arguments.sets or SETS:
-        for name in arguments.model or MODELS:
-            key = f"{set_name} {name} seed {arguments.seed}"
+        for name in arguments.model or PEERS:
+            key = peer_key(set_name, name, arguments.seed)
             if key in stored["runs"]:
                 continue
             stored["runs"][key] = measure(name, set_name, arguments.seed)
-            stored |= {"machine": describe_machine(), "software": describe_software()}
             stored["anomalib"] = importlib.metadata.version("anomalib")
-            arguments.out.write_text(json.dumps(stored, indent=1) + "\n")
+            write_store(arguments.out, stored)
             print(key, stored["runs"][key], file=sys.stderr, flush=True)
     print(json.dumps(stored))
     return 0

@@ -82,22 +82,14 @@ def _run(store: dict[str, Any], pieces: list[Any], seconds: float, only: str) ->
 
 def _keep(store: dict[str, Any], found: Mapping[Cell, Figures]) -> None:
     """Store and say what was measured."""
-    from tests.benchmarks.machine import describe_machine, describe_software
+    from tests.benchmarks.store import write_store
 
     store["cells"] |= {cell.key: figures for cell, figures in found.items()}
-    store["machine"], store["software"] = describe_machine(), describe_software()
-    _write(store)
+    store["cells"] = dict(sorted(store["cells"].items()))
+    write_store(STORE, store)
     for cell, figures in found.items():
         shown = " ".join(f"{name} {value:.4g}" for name, value in figures.items() if value is not None)
         print(f"{cell.piece} {cell.set} {cell.variant.name} seed {cell.seed}: {shown}", file=sys.stderr, flush=True)
-
-
-def _write(store: dict[str, Any]) -> None:
-    """Replace the file as a whole: a run may be killed at any time."""
-    store["cells"] = dict(sorted(store["cells"].items()))
-    temporary = STORE.with_suffix(".tmp")
-    temporary.write_text(json.dumps(store, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(STORE)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ SETS = ("aws_cookie", "aws_alien", "mvtec_toothbrush", "kolektorsdd", "elpv_mono
 DETECTORS: tuple[DetectorName, ...] = ("padim", "patchcore", "student")
 BACKBONES: tuple[BackboneName, ...] = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 SEEDS = (0, 1, 2)
+PEERS: Mapping[str, tuple[int, ...]] = MappingProxyType({"PatchCore": (3, 5), "PaDiM": (2, 3, 5)})
+"""anomalib's models, and the backbone's levels that they see: strides 8 and 16, and 4 too for PaDiM, as of its own backbones."""
 REVISIONS: Mapping[DetectorName, int] = MappingProxyType({"padim": 2, "patchcore": 2, "student": 3})
 """Raised with every change of a detector that moves its figures: its cells are then measured anew."""
 
@@ -128,3 +130,8 @@ def plan(piece: Piece) -> list[Cell]:
 def cell_of(piece: Piece, name: str, variant: Variant, seed: int = 0) -> Cell:
     """A cell of the detector as it is now."""
     return Cell(piece=piece, set=name, variant=variant, seed=seed, revision=REVISIONS[variant.detector])
+
+
+def peer_key(name: str, model: str, seed: int = 0) -> str:
+    """Under which the figures of one of `PEERS` on a set are stored."""
+    return f"{name} {model} seed {seed}"

@@ -6,10 +6,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tests.benchmarks.accuracy.cells import SETS
+from tests.benchmarks.accuracy.cells import PEERS, SETS, peer_key
 from tests.benchmarks.accuracy.table import chosen_models, mean_of, measured_rows, number, values_of
-
-PEERS = ("PatchCore", "PaDiM")
 
 
 def peer_rows(store: Mapping[str, Any], peer: Mapping[str, Any]) -> list[str]:
@@ -24,7 +22,7 @@ def peer_rows(store: Mapping[str, Any], peer: Mapping[str, Any]) -> list[str]:
     variant = next(variant for variant in main if variant.name == default.chosen)
     rows = []
     for name in SETS:
-        runs = [peer["runs"][f"{name} {model} seed 0"] for model in PEERS]
+        runs = [peer["runs"][peer_key(name, model)] for model in PEERS]
         figures = [_figures([run]) for run in runs] + [_figures(main[variant][name])]
         seconds = [run["fit_seconds"] for run in runs] + values_of(timing[variant][name], "fit_seconds")
         rows.append([name, *figures, " / ".join(number(second, 0) for second in seconds)])
