@@ -21,7 +21,7 @@ from inspector.errors import ConfigError, InspectorError, MissingExtraError
 
 if TYPE_CHECKING:
     from inspector.clients.replay import ReplayPlan
-    from inspector.config import Settings
+    from inspector.settings.settings import Settings
 
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 its only name
 
@@ -83,7 +83,7 @@ def _add(
 def _add_run(commands: Commands) -> None:
     from pydantic_settings import CliSettingsSource
 
-    from inspector.config import Settings
+    from inspector.settings.settings import Settings
 
     run = _add(commands, "run", _run, "Read frames, judge them, publish results, until SIGTERM or SIGINT.")
     run.add_argument(
@@ -155,21 +155,21 @@ def _add_client_options(command: argparse.ArgumentParser) -> None:
 
 
 def _client_settings(arguments: argparse.Namespace) -> Settings:
-    from inspector.config_file import load_settings
+    from inspector.settings.file import load_settings
 
     kafka = {} if arguments.bootstrap is None else {"bootstrap_servers": arguments.bootstrap}
     return load_settings(arguments.config, overrides={"kafka": kafka})
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from inspector.config_file import load_settings
+    from inspector.settings.file import load_settings
 
     settings = load_settings(arguments.config, overrides=arguments.source(parsed_args=arguments)())
     if not settings.cameras:
         raise ConfigError(
             "no [[cameras]] are set, so every frame would be refused; `inspector config --example` shows them"
         )
-    from inspector.logs import configure_logging
+    from inspector.observe.logs import configure_logging
     from inspector.service import run
 
     configure_logging(settings.log_level, as_json=settings.log_json)
@@ -178,11 +178,11 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _config(arguments: argparse.Namespace) -> int:
     if arguments.example:
-        from inspector.config_example import example_toml
+        from inspector.settings.example import example_toml
 
         print(example_toml(), end="")
         return 0
-    from inspector.config_file import load_settings, missing_bundles
+    from inspector.settings.file import load_settings, missing_bundles
 
     settings = load_settings(arguments.check)
     faults = missing_bundles(settings)

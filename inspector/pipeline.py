@@ -12,27 +12,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from inspector.admit import Admission
-from inspector.anomaly.image import ImageLimits
+from inspector.anomaly.preprocess.image import ImageLimits
 from inspector.anomaly.types import DLSample
-from inspector.batching import Batcher
-from inspector.budget import FRAME_OVERHEAD_BYTES, Budget, headroom_chunks, largest_decoding_bytes
-from inspector.clock import Clock
-from inspector.config import Settings
-from inspector.decode import DecodeStage
-from inspector.encode import Encoder
-from inspector.engine import Engine, Outcome
-from inspector.inflight import Frame, Outgoing, Refusal
-from inspector.lease import Lease
-from inspector.metrics import Metrics, Stage
-from inspector.ports import ConsumedRecord, FrameConsumer, ProducedRecord, ResultProducer
-from inspector.pump import Pump
-from inspector.registry import Registry
-from inspector.sequence import Sequencer
-from inspector.sink import Sink
-from inspector.source import Source
-from inspector.threads import decode_threads, device_threads
-from inspector.workers import Workers
+from inspector.bus.ports import ConsumedRecord, FrameConsumer, ProducedRecord, ResultProducer
+from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget, headroom_chunks, largest_decoding_bytes
+from inspector.inflight.frame import Frame, Outgoing, Refusal
+from inspector.inflight.lease import Lease
+from inspector.inflight.registry import Registry
+from inspector.loop.clock import Clock
+from inspector.loop.pump import Pump
+from inspector.loop.threads import decode_threads, device_threads
+from inspector.loop.workers import Workers
+from inspector.observe.metrics import Metrics, Stage
+from inspector.settings.settings import Settings
+from inspector.stages.admit import Admission
+from inspector.stages.batch import Batcher
+from inspector.stages.decode import DecodeStage
+from inspector.stages.encode import Encoder
+from inspector.stages.score import Engine, Outcome
+from inspector.stages.sequence import Sequencer
+from inspector.stages.sink import Sink
+from inspector.stages.source import Source
 
 
 @dataclass(frozen=True, slots=True)

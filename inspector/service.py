@@ -24,21 +24,23 @@ from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 
-from inspector.anomaly.tuning import tune_process
-from inspector.budget import memory_bound_bytes
-from inspector.bus import FETCH_BYTES, SEND_BATCH_BYTES, KafkaConsumer, KafkaProducer
-from inspector.clock import Clock, SystemClock
-from inspector.config import Settings
-from inspector.engine import Engine
+from inspector.anomaly.network.tuning import tune_process
+from inspector.bus.connect import FETCH_BYTES
+from inspector.bus.consumer import KafkaConsumer
+from inspector.bus.ports import FrameConsumer, ResultProducer
+from inspector.bus.producer import SEND_BATCH_BYTES, KafkaProducer
 from inspector.errors import AccessError, BusError, InspectorError
-from inspector.health import HEARTBEAT_S, Health, HealthServer
-from inspector.metrics import Metrics
+from inspector.inflight.budget import memory_bound_bytes
+from inspector.inflight.registry import Registry, load_routes
+from inspector.inflight.route import Model
+from inspector.loop.clock import Clock, SystemClock
+from inspector.loop.threads import decode_threads, device_threads
+from inspector.loop.workers import Workers
+from inspector.observe.health import HEARTBEAT_S, Health, HealthServer
+from inspector.observe.metrics import Metrics
 from inspector.pipeline import Parts, Pipeline
-from inspector.ports import FrameConsumer, ResultProducer
-from inspector.registry import Registry, load_routes
-from inspector.route import Model
-from inspector.threads import decode_threads, device_threads
-from inspector.workers import Workers
+from inspector.settings.settings import Settings
+from inspector.stages.score import Engine
 
 log = logging.getLogger(__name__)
 
@@ -343,6 +345,6 @@ def _set_torch_threads(threads: int) -> None:
 
 
 def _read_model(path: Path, *, device: str) -> Model:
-    from inspector.anomaly.bundle import read_dl_model  # noqa: PLC0415 loads torch
+    from inspector.anomaly.model.bundle import read_dl_model  # noqa: PLC0415 loads torch
 
     return read_dl_model(path, device=device)

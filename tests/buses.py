@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from inspector.bus import KafkaConsumer, KafkaProducer, consumer_client, producer_client, start_client
+from inspector.bus.connect import consumer_client, producer_client, start_client
+from inspector.bus.consumer import KafkaConsumer
+from inspector.bus.ports import FrameConsumer, ResultProducer
+from inspector.bus.producer import KafkaProducer
 from inspector.clients.topics import apply_topics
-from inspector.config import KafkaSettings, Settings, TopicSettings
-from inspector.ports import FrameConsumer, ResultProducer
+from inspector.settings.settings import KafkaSettings, Settings, TopicSettings
 from schemas import DeadLetter, DLResultMessage, decode
 from tests.fakes import FakeBroker, FakeConsumer, FakeProducer
 

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.anomaly.errors import GeometryError
-from inspector.anomaly.types import DLPreprocessParam, DLResult, DLSample, Thresholds
+from inspector.anomaly.preprocess.param import DLPreprocessParam
+from inspector.anomaly.types import DLResult, DLSample, Thresholds
+from inspector.bus.ports import ConsumedRecord, Partition, ProducedRecord, RebalanceListener, ResultProducer
 from inspector.errors import BusError, StaleCommitError
-from inspector.ports import ConsumedRecord, Partition, ProducedRecord, RebalanceListener, ResultProducer
 
 
 class FakeClock:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from inspector.anomaly.types import Thresholds
-from inspector.clock import Clock
-from inspector.config import Settings
-from inspector.ports import FrameConsumer, ResultProducer
+from inspector.bus.ports import FrameConsumer, ResultProducer
+from inspector.loop.clock import Clock
 from inspector.service import EXIT_CLEAN, Service
+from inspector.settings.settings import Settings
 from schemas import DLResultMessage
 from tests.buses import BusUnderTest
 from tests.fakes import FakeClock, FakeModel

@@ -8,7 +8,7 @@ import sys
 def main() -> None:
     """Run the command line; the process ends with its exit status."""
     try:
-        from trainer.cli import run
+        from trainer.commands.cli import run
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in {"trainer", "inspector", "schemas"}:
             raise

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
 
-from inspector.anomaly.types import Parameters
+from inspector.anomaly.parameters import Parameters
 from trainer.errors import TrainerError
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from deploy.local.base import Broker
 from deploy.local.broker import CHECKOUT
-from inspector.anomaly.cores import usable_cores
+from inspector.anomaly.network.cores import usable_cores
 
 LINE = "line1"
 BUDGET_MS = 5_000

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from deploy.demo.account import INSPECTED, Account, CameraAccount, Received, percentile
 from deploy.demo.cameras import DemoCamera
-from trainer.report import as_figure, as_percent
+from trainer.wording import as_figure, as_percent
 
 LATEST = 6
 _LINE_EVERY_S = 10.0

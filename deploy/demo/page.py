@@ -22,10 +22,11 @@ from deploy.demo.account import CameraAccount, Received
 from deploy.demo.cameras import DemoCamera
 from deploy.demo.chart import latency_chart
 from deploy.demo.summary import ImageVerdict, Run
-from inspector.anomaly.draw import draw_region_outlines
 from inspector.anomaly.types import AnomalyRegion
-from trainer.histogram import HistogramRow, score_histogram
-from trainer.report import as_figure, as_percent, shrink
+from inspector.anomaly.verdict.draw import draw_region_outlines
+from trainer.display.picture import shrink
+from trainer.report.histogram import HistogramRow, score_histogram
+from trainer.wording import as_figure, as_percent
 
 PICTURE_SIDE = 320
 # Full rows of the gallery.

@@ -13,9 +13,9 @@ from typing import Any
 from deploy.demo.account import Account, Received
 from deploy.demo.cameras import BUDGET_MS, DemoCamera, is_ok
 from deploy.local.base import Broker
-from inspector.anomaly.cores import usable_cores
+from inspector.anomaly.network.cores import usable_cores
 from inspector.anomaly.types import AnomalyClass
-from trainer.measures import auroc, image_scores
+from trainer.evaluation.image_measures import auroc, image_scores
 
 MIN_AUROC = 0.98
 MIN_RECALL = 0.9

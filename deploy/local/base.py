@@ -14,9 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from inspector.bus_admin import connect_admin
-from inspector.config import KafkaSettings
+from inspector.bus.admin import connect_admin
 from inspector.errors import BusError
+from inspector.settings.settings import KafkaSettings
 
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 60.0

@@ -1,6 +1,6 @@
-"""The domain's nouns, named as in HALCON's chapter: DLSample, DLResult, DLPreprocessParam, and what they hold.
+"""The domain's nouns, named as in HALCON's chapter: DLSample, DLResult, and what they hold.
 
-In-memory types only; what crosses a wire is in `schemas`, what lies on a disk is in `bundle.py`.
+In-memory types only; what crosses a wire is in `schemas`, what lies on a disk is in `model/bundle.py`.
 """
 
 from __future__ import annotations
@@ -13,34 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from inspector.anomaly.domain import ASPECT_TOLERANCE, DomainView, ImageDomain, PixelBox
+from inspector.anomaly.domain.domain import ASPECT_TOLERANCE, DomainView, ImageDomain, PixelBox
 from inspector.anomaly.parameters import Parameters
-from inspector.anomaly.preprocess_param import MAX_INPUT_SIZE, SIZE_STEP, DLPreprocessParam
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-__all__ = [
-    "CLASS_IDS",
-    "MAX_INPUT_SIZE",
-    "SIZE_STEP",
-    "AnomalyClass",
-    "AnomalyClassId",
-    "AnomalyRegion",
-    "DLPreprocessParam",
-    "DLResult",
-    "DLSample",
-    "DomainView",
-    "ImageDomain",
-    "ImageEncoding",
-    "ImageGeometry",
-    "Parameters",
-    "PixelBox",
-    "PixelFormat",
-    "RegionComponent",
-    "ScoreScale",
-    "Thresholds",
-]
 
 AnomalyClass = Literal["ok", "nok"]
 AnomalyClassId = Literal[0, 1]

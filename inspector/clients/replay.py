@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inspector.bus import producer_client, start_client
-from inspector.bus_admin import bus_errors
-from inspector.config import Settings
+from inspector.bus.admin import bus_errors
+from inspector.bus.connect import producer_client, start_client
 from inspector.errors import BusError, ConfigError
+from inspector.settings.settings import Settings
 from schemas import CameraFrame, ImageEncoding, encode, frame_headers, image_digest, result_id_of_frame
 
 MAGIC: dict[ImageEncoding, bytes] = {"jpeg": b"\xff\xd8\xff", "png": b"\x89PNG\r\n\x1a\n"}

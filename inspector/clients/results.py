@@ -8,10 +8,10 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
-from inspector.bus import consumer_client, start_client
-from inspector.bus_admin import bus_errors, connect_admin
-from inspector.config import Settings
+from inspector.bus.admin import bus_errors, connect_admin
+from inspector.bus.connect import consumer_client, start_client
 from inspector.errors import ConfigError, TopicError
+from inspector.settings.settings import Settings
 from schemas import DLResultMessage, SchemaError, decode
 
 POLL_MS = 200

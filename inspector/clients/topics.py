@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from inspector.bus_admin import BusAdmin, TopicSpec, TopicState, connect_admin
-from inspector.config import MESSAGE_OVERHEAD_BYTES, MIB, Settings
+from inspector.bus.admin import BusAdmin, TopicSpec, TopicState, connect_admin
 from inspector.errors import TopicError
+from inspector.settings.settings import MESSAGE_OVERHEAD_BYTES, MIB, Settings
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

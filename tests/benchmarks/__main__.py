@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 from deploy.local.base import Broker
 from deploy.local.broker import CHECKOUT, running_broker
-from inspector.anomaly.cores import usable_cores
+from inspector.anomaly.network.cores import usable_cores
 from inspector.clients.topics import apply_topics
-from inspector.config import KafkaSettings, Settings
+from inspector.settings.settings import KafkaSettings, Settings
 from tests.benchmarks import end_to_end, material
 from tests.benchmarks.alone import AloneSetting
 from tests.benchmarks.machine import Load, describe_machine, describe_software

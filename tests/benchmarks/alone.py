@@ -17,7 +17,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from inspector.anomaly.tuning import tune_malloc
+from inspector.anomaly.network.tuning import tune_malloc
 from inspector.anomaly.types import DLSample
 from tests.benchmarks.material import read_pictures
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from inspector.anomaly.model import AnomalyModel
+    from inspector.anomaly.model.model import AnomalyModel
 
 WARM_UP_BATCHES = 3
 WARM_UP_TIMEOUT_S = 120.0
@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
     """Measure each setting."""
     bundle, pictures, seconds, *settings = arguments
     tune_malloc()
-    from inspector.anomaly.bundle import read_dl_model
+    from inspector.anomaly.model.bundle import read_dl_model
 
     model = read_dl_model(Path(bundle))
     encoded = read_pictures(Path(pictures))
@@ -93,7 +93,7 @@ def _decoded(
     model: AnomalyModel, encoded: list[bytes], setting: AloneSetting, pool: Executor
 ) -> Iterator[list[NDArray[np.uint8]]]:
     """Batches of pictures, two ahead where others decode them."""
-    from inspector.anomaly.image import decode_image
+    from inspector.anomaly.preprocess.image import decode_image
 
     source = cycle(encoded)
     param = model.preprocess_param

@@ -26,15 +26,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from inspector.anomaly.backbone import EfficientNetLite
-from inspector.anomaly.image import decode_image
-from inspector.anomaly.weights import load_backbone
+from inspector.anomaly.network.backbone import EfficientNetLite
+from inspector.anomaly.network.weights import load_backbone
+from inspector.anomaly.preprocess.image import decode_image
 from tests.benchmarks.accuracy.cells import PEERS, SETS, peer_key
 from tests.benchmarks.accuracy.measure import divided
 from tests.benchmarks.store import write_store
-from trainer.dataset import READ_LIMITS, DLDataset, DLDatasetSample
-from trainer.measures import auroc
-from trainer.pixel_measures import PixelMeasures
+from trainer.dataset.dataset import DLDataset, DLDatasetSample
+from trainer.dataset.files import READ_LIMITS
+from trainer.evaluation.image_measures import auroc
+from trainer.evaluation.pixel_measures import PixelMeasures
 
 SIDE = 256
 BATCH = 16

@@ -25,8 +25,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.base import free_port
 from deploy.local.broker import CHECKOUT
-from inspector.bus import consumer_client
-from inspector.config import KafkaSettings, Settings
+from inspector.bus.connect import consumer_client
+from inspector.settings.settings import KafkaSettings, Settings
 from schemas import DLResultMessage, decode
 
 WARM_UP_SHARE = 0.2

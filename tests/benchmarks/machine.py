@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from inspector.anomaly.cores import usable_cores
+from inspector.anomaly.network.cores import usable_cores
 
 PACKAGES = ("torch", "opencv-python-headless", "numpy", "aiokafka", "msgpack", "pydantic")
 _INSTRUCTIONS = ("avx512f", "avx2", "asimd")

@@ -12,8 +12,8 @@ from typing import Final
 import cv2
 
 from deploy.local.broker import CHECKOUT
-from inspector.bus import producer_client
-from inspector.config import CameraSettings, KafkaSettings
+from inspector.bus.connect import producer_client
+from inspector.settings.settings import CameraSettings, KafkaSettings
 from schemas import CameraFrame, encode, frame_headers, image_digest
 
 SOURCE: Final = CHECKOUT / "tests" / "data" / "aws_cookie"

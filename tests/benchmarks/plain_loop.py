@@ -17,7 +17,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from inspector.anomaly.tuning import tune_malloc
+from inspector.anomaly.network.tuning import tune_malloc
 from schemas import (
     CameraFrame,
     DLResultMessage,
@@ -50,9 +50,9 @@ async def _measure(model: Any, topics: tuple[str, str], clients: tuple[Any, Any]
 
 
 def _judge(model: Any, record: Any) -> DLResultMessage:
-    from inspector.anomaly.image import decode_image
-    from inspector.anomaly.threshold import threshold_dl_anomaly_results
-    from inspector.encode import _region
+    from inspector.anomaly.preprocess.image import decode_image
+    from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
+    from inspector.stages.encode import _region
 
     frame = decode(CameraFrame, record.value)
     param = model.preprocess_param
@@ -81,7 +81,7 @@ def _judge(model: Any, record: Any) -> DLResultMessage:
 async def _run(arguments: list[str]) -> None:
     import torch
 
-    from inspector.anomaly.bundle import read_dl_model
+    from inspector.anomaly.model.bundle import read_dl_model
 
     bundle, bootstrap, frames_topic, results_topic, seconds, *threads = arguments
     model = read_dl_model(Path(bundle))

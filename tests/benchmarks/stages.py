@@ -14,7 +14,7 @@ from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
 
-from inspector.anomaly.tuning import tune_malloc
+from inspector.anomaly.network.tuning import tune_malloc
 from tests.benchmarks.material import read_pictures
 
 BATCH_SIZES = (1, 2, 4, 8, 16)
@@ -30,8 +30,8 @@ def main(arguments: list[str]) -> None:
         tune_malloc()
     import torch
 
-    from inspector.anomaly.bundle import read_dl_model
-    from inspector.anomaly.image import decode_image
+    from inspector.anomaly.model.bundle import read_dl_model
+    from inspector.anomaly.preprocess.image import decode_image
     from schemas import image_digest
 
     torch.set_num_threads(1)

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from deploy.local.base import Broker
-from inspector.budget import memory_bound_bytes
-from inspector.bus import FETCH_BYTES, SEND_BATCH_BYTES
-from inspector.config import KafkaSettings, TopicSettings
-from inspector.config_file import load_settings
+from inspector.bus.connect import FETCH_BYTES
+from inspector.bus.producer import SEND_BATCH_BYTES
+from inspector.inflight.budget import memory_bound_bytes
+from inspector.settings.file import load_settings
+from inspector.settings.settings import KafkaSettings, TopicSettings
 from tests.buses import KafkaBus
 from tests.e2e.processes import InspectorProcess
 from tests.frames import camera_frame, record_of

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from deploy.local.base import Broker
-from inspector.config import KafkaSettings, TopicSettings
-from inspector.config_file import load_settings
 from inspector.service import EXIT_CUT_SHORT
+from inspector.settings.file import load_settings
+from inspector.settings.settings import KafkaSettings, TopicSettings
 from tests.buses import KafkaBus
 from tests.e2e.processes import InspectorProcess
 from tests.frames import camera_frame, png, record_of

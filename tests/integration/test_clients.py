@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from inspector.bus import consumer_client, producer_client
-from inspector.bus_admin import TopicSpec, connect_admin
+from inspector.bus.admin import TopicSpec, connect_admin
+from inspector.bus.connect import consumer_client, producer_client
 from inspector.clients.replay import ReplayPlan, SentFrame, find_images, replay
 from inspector.clients.results import Verdict, read_results
 from inspector.clients.topics import apply_topics
-from inspector.config import KafkaSettings, Settings, TopicSettings
 from inspector.errors import BusError, TopicError
+from inspector.settings.settings import KafkaSettings, Settings, TopicSettings
 from schemas import CameraFrame, decode, encode, identity_from_headers, result_id_of_frame
 from tests.messages import message
 

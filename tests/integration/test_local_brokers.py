@@ -16,12 +16,12 @@ from deploy.local.base import Broker, BrokerProcess, BrokerStartError, answers, 
 from deploy.local.broker import running_broker, running_kafka_broker
 from deploy.local.kafka import KafkaNode, kafka_version
 from deploy.local.tansu import running_tansu
-from inspector.bus import producer_client
-from inspector.bus_admin import TopicSpec, connect_admin
+from inspector.bus.admin import TopicSpec, connect_admin
+from inspector.bus.connect import producer_client
 from inspector.clients.replay import ReplayPlan, SentFrame, replay
 from inspector.clients.results import read_results
 from inspector.clients.topics import apply_topics
-from inspector.config import KafkaSettings, Settings
+from inspector.settings.settings import KafkaSettings, Settings
 from schemas import encode
 from tests.messages import message
 

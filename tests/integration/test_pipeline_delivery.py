@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from inspector.bus.ports import Partition, ProducedRecord
 from inspector.errors import BusError
-from inspector.ports import Partition, ProducedRecord
 from inspector.service import EXIT_CLEAN, EXIT_CUT_SHORT, EXIT_FAILED, Service
 from tests.buses import wait_until
 from tests.fakes import FakeModel, UnreliableProducer

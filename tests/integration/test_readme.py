@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 
 from deploy.local.base import Broker, free_port
-from inspector.bus import producer_client
-from inspector.config import KafkaSettings, Settings, TopicSettings
-from inspector.config_file import load_settings
+from inspector.bus.connect import producer_client
+from inspector.settings.file import load_settings
+from inspector.settings.settings import KafkaSettings, Settings, TopicSettings
 from schemas import CameraFrame, decode, encode, frame_headers, image_digest
 from tests.buses import KafkaBus
 from tests.e2e.processes import InspectorProcess

@@ -14,8 +14,8 @@ import pytest
 
 from deploy.local.base import Broker
 from inspector.anomaly.types import Thresholds
-from inspector.config import KafkaSettings, Settings, TopicSettings
 from inspector.service import EXIT_CLEAN, EXIT_FAILED, Service
+from inspector.settings.settings import KafkaSettings, Settings, TopicSettings
 from tests.buses import KafkaBus, MemoryBus, wait_until
 from tests.fakes import FakeClock, FakeModel
 from tests.frames import camera_frame, record_of

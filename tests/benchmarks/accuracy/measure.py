@@ -5,16 +5,17 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from inspector.anomaly.model_param import DLModelParam, InitialModel
-from inspector.anomaly.score import ScoreRule
+from inspector.anomaly.model.param import DLModelParam, InitialModel
 from inspector.anomaly.types import Thresholds
+from inspector.anomaly.verdict.score import ScoreRule
 from tests.benchmarks.accuracy.cells import Cell, Variant
-from trainer.dataset import DLDataset, read_dl_dataset_anomaly, trained_geometry
-from trainer.evaluate import evaluate_dl_model
-from trainer.features import default_input_size
-from trainer.split import split_dl_dataset
-from trainer.train import DLTrainResult, train_dl_model
-from trainer.train_param import create_dl_train_param
+from trainer.dataset.dataset import DLDataset, trained_geometry
+from trainer.dataset.read import read_dl_dataset_anomaly
+from trainer.evaluation.evaluate import evaluate_dl_model
+from trainer.prepare.split import split_dl_dataset
+from trainer.training.network import default_input_size
+from trainer.training.train import DLTrainResult, train_dl_model
+from trainer.training.train_param import create_dl_train_param
 
 DATA = Path(__file__).parents[4] / "shared" / "data"
 

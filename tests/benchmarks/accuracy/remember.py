@@ -10,10 +10,10 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from inspector.anomaly.backbone import BackboneName, EfficientNetLite
-from inspector.anomaly.runtime import TorchRuntime
-from inspector.anomaly.weights import load_backbone
-from trainer import features
+from inspector.anomaly.network.backbone import BackboneName, EfficientNetLite
+from inspector.anomaly.network.runtime import TorchRuntime
+from inspector.anomaly.network.weights import load_backbone
+from trainer.training import network as features
 
 _LEVELS = (2, 3, 4, 5, 6)
 

@@ -12,11 +12,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from inspector.anomaly.model import AnomalyModel
+from inspector.anomaly.model.model import AnomalyModel
 from tests.benchmarks.accuracy.cells import Cell
 from tests.benchmarks.accuracy.measure import Figures, divided, trained
-from trainer.dataset import DLDataset
-from trainer.features import read_samples
+from trainer.dataset.dataset import DLDataset
+from trainer.dataset.files import read_samples
 
 BATCH = 8
 TIMED_IMAGES = 32

@@ -1,0 +1,203 @@
+"""get_dl_model_param and set_dl_model_param: one parameter of a model by its name, before and after training.
+
+Before training a model is its `DLModelParam`, and nearly all of that may be set. Afterwards its parts are the truth:
+values are read from them, and only what leaves the learnt numbers alone may be set, as in HALCON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final, Literal, TypeAlias, overload
+
+from inspector.anomaly.detectors.student import COUNTED
+from inspector.anomaly.errors import ParameterError
+from inspector.anomaly.model.model import AnomalyModel
+from inspector.anomaly.model.param import INITIAL_MODELS, OWN_PARAMETERS, DLModelParam, InitialModel, replaced
+from inspector.anomaly.network.device import available_device
+from inspector.anomaly.network.runtime import TorchRuntime
+from inspector.anomaly.types import ScoreScale, Thresholds
+from inspector.anomaly.verdict.score import ScoreRule
+
+ParamValue: TypeAlias = (
+    str | int | float | tuple[int, ...] | dict[str, str] | ScoreRule | ScoreScale | Thresholds | None
+)
+
+_FACTOR: Final = "standard_deviation_factor"
+
+_AFTER_TRAINING: Final = frozenset(
+    {_FACTOR, "score_rule", "batch_size", "batch_size_multiplier", "device", "meta_data"}
+)
+"""What may be set on a trained model."""
+
+_READ_ONLY: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "type": "there is no other",
+        "detector": f"read another initial model ({', '.join(INITIAL_MODELS)})",
+        "thresholds": "calibrate the model",
+        "scale": "it is chosen by the calibration",
+        "num_trainable_params": "it follows from the training",
+    }
+)
+"""What nobody may set, and what to do instead."""
+
+_ONLY_TRAINED: Final = frozenset({"thresholds", "scale", "num_trainable_params"})
+
+
+def _runtime(model: AnomalyModel) -> TorchRuntime:
+    runtime = model.network.runtime
+    if not isinstance(runtime, TorchRuntime):
+        raise ParameterError(f"model {model.name} does not run in torch and does not say what its backbone is")
+    return runtime
+
+
+_OF_TRAINED: Final[Mapping[str, Callable[[AnomalyModel], ParamValue]]] = MappingProxyType(
+    {
+        "type": lambda model: model.preprocess_param.model_type,
+        "detector": lambda model: model.detector.kind,
+        "backbone": lambda model: _runtime(model).backbone.name,
+        "levels": lambda model: _runtime(model).backbone.levels,
+        "grid_level": lambda model: model.network.embedding.grid_level,
+        "embedding_dims": lambda model: model.network.embedding.projection.shape[1],
+        "image_width": lambda model: model.preprocess_param.image_width,
+        "image_height": lambda model: model.preprocess_param.image_height,
+        "image_num_channels": lambda model: model.preprocess_param.image_num_channels,
+        "image_range_min": lambda model: model.preprocess_param.image_range_min,
+        "image_range_max": lambda model: model.preprocess_param.image_range_max,
+        "score_rule": lambda model: model.rule,
+        _FACTOR: lambda model: model.rule.standard_deviation_factor,
+        "batch_size": lambda model: model.batch_size,
+        "batch_size_multiplier": lambda model: model.batch_size_multiplier,
+        "device": lambda model: str(model.network.runtime.device),
+        "meta_data": lambda model: dict(model.meta_data),
+        "thresholds": lambda model: model.thresholds,
+        "scale": lambda model: model.scale,
+        "num_trainable_params": lambda model: sum(
+            tensor.numel() for name, tensor in model.detector.tensors().items() if name != COUNTED
+        ),
+    }
+)
+
+
+@overload
+def get_dl_model_param(
+    model: InitialModel | AnomalyModel,
+    name: Literal[
+        "grid_level", "embedding_dims", "image_width", "image_height", "image_num_channels", "batch_size",
+        "batch_size_multiplier", "num_trainable_params", "complexity", "neighbourhood", "coreset",
+    ],
+) -> int: ...  # fmt: skip
+@overload
+def get_dl_model_param(
+    model: InitialModel | AnomalyModel,
+    name: Literal["image_range_min", "image_range_max", "neighbour_share", "regularization"],
+) -> float: ...
+@overload
+def get_dl_model_param(
+    model: InitialModel | AnomalyModel, name: Literal["type", "detector", "backbone", "device"]
+) -> str: ...
+@overload
+def get_dl_model_param(model: InitialModel | AnomalyModel, name: str) -> ParamValue: ...
+def get_dl_model_param(model: InitialModel | AnomalyModel, name: str) -> ParamValue:
+    """Return one parameter of a model.
+
+    Args:
+        model: Before or after training.
+        name: A field of `DLModelParam` that belongs to the model's detector; `standard_deviation_factor` (None unless the
+            score rule has one); of a trained model also `thresholds` (None: uncalibrated), `scale` and
+            `num_trainable_params`, the numbers that its detector learnt (the backbone's are not trained).
+
+    Raises:
+        ParameterError: There is no such parameter, it belongs to another detector, it is there after training only,
+            or the bundle does not record it.
+    """
+    _check_name(model, name)
+    if isinstance(model, AnomalyModel):
+        if name in _OF_TRAINED:
+            return _OF_TRAINED[name](model)
+        if name not in model.fitted_with:
+            raise ParameterError(f"model {model.name} does not record with which {name} it was trained; train it anew")
+        return model.fitted_with[name]
+    if name in _ONLY_TRAINED:
+        raise ParameterError(f"model parameter {name!r} is there after training only; train the model")
+    if name == _FACTOR:
+        return model.param.score_rule.standard_deviation_factor
+    value: ParamValue = getattr(model.param, name)
+    return dict(value) if isinstance(value, dict) else value
+
+
+def set_dl_model_param(model: InitialModel | AnomalyModel, name: str, value: object) -> None:
+    """Change one parameter of a model in place. Nobody else may use the model meanwhile.
+
+    `standard_deviation_factor` chooses the score rule of that name. On a trained model another score rule (by either name)
+    gives other scores, so its thresholds no longer hold: they become None, the model gives no verdict until it is
+    calibrated again, and as it is no longer what its bundle says, its digest becomes empty.
+
+    `device` moves a trained model; its results stay the same, to the rounding of another device's kernels.
+
+    Args:
+        model: Before training: any parameter but the type and the detector. After: `standard_deviation_factor`,
+            `score_rule`, `batch_size`, `batch_size_multiplier` (accepted, without effect), `device` and `meta_data`.
+        name: See `get_dl_model_param`.
+        value: Of the type that `DLModelParam` states; numbers as text are refused.
+
+    Raises:
+        ParameterError: There is no such parameter, it belongs to another detector, it can only be read, only be set
+            before training, or cannot have this value; names the parameter and what to do. The model is as before.
+    """
+    _check_name(model, name)
+    if name in _READ_ONLY:
+        raise ParameterError(f"model parameter {name!r} can only be read; {_READ_ONLY[name]}")
+    is_trained = isinstance(model, AnomalyModel)
+    if is_trained and name not in _AFTER_TRAINING:
+        raise ParameterError(
+            f"model parameter {name!r} can be set before training only; set it on an initial model "
+            f"({', '.join(INITIAL_MODELS)}) and train that; a trained one takes {', '.join(sorted(_AFTER_TRAINING))}"
+        )
+    if name == _FACTOR:
+        name, value = "score_rule", _rule_of(value)
+    # One check for both: a trained model's values go through the parameters of an untrained one.
+    param = replaced(DLModelParam() if isinstance(model, AnomalyModel) else model.param, name, value)
+    if name == "device":
+        available_device(param.device)
+    if isinstance(model, AnomalyModel):
+        _set_trained(model, name, param)
+    else:
+        model.param = param
+
+
+def _rule_of(factor: object) -> ScoreRule:
+    try:
+        return ScoreRule.model_validate(
+            {"kind": "standard_deviation", "standard_deviation_factor": factor}, strict=True
+        )
+    except ValueError as exc:
+        raise ParameterError(
+            f"model parameter {_FACTOR!r} cannot be {factor!r}; it is a finite number of at least 0"
+        ) from exc
+
+
+def _set_trained(model: AnomalyModel, name: str, param: DLModelParam) -> None:
+    if name == "device":
+        model.move_to(available_device(param.device))
+    elif name == "meta_data":
+        model.meta_data = param.meta_data
+    elif name == "batch_size":
+        model.batch_size = param.batch_size
+    elif name == "batch_size_multiplier":
+        model.batch_size_multiplier = param.batch_size_multiplier
+    elif param.score_rule != model.rule:
+        model.rule = param.score_rule
+        model.thresholds = None
+        model.identity = replace(model.identity, digest="")
+
+
+def _check_name(model: InitialModel | AnomalyModel, name: str) -> None:
+    detector = model.detector.kind if isinstance(model, AnomalyModel) else model.param.detector
+    for owner, names in OWN_PARAMETERS.items():
+        if name in names and owner != detector:
+            raise ParameterError(f"model parameter {name!r} belongs to detector {owner}; this model's is {detector}")
+    known = {*_OF_TRAINED, *OWN_PARAMETERS[detector]}
+    if name not in known:
+        raise ParameterError(f"{name!r} is no model parameter; there are {', '.join(sorted(known))}")

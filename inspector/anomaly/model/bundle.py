@@ -1,0 +1,264 @@
+"""A model on disk: a folder of a JSON manifest and safetensors files, every byte named by its digest. No pickle.
+
+    bundle.json          the manifest
+    backbone.safetensors the frozen network's weights
+    detector.safetensors the embedding's projection and what the detector learnt
+    golden.safetensors   pictures (uint8) that the model must score as it did when it was made
+
+A bundle is there as a whole or not at all (`folder`). Each file is read once into memory, and those very bytes are
+verified and used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors import torch as safetensors
+from torch import Tensor
+
+from inspector.anomaly.detectors.base import Detector, DetectorName, Embedding, checked
+from inspector.anomaly.detectors.padim import PaDiM
+from inspector.anomaly.detectors.patchcore import PatchCore
+from inspector.anomaly.detectors.student import Student
+from inspector.anomaly.errors import AnomalyError, BundleError, ParameterError, StepError
+from inspector.anomaly.model.folder import resolved, set_aside, write_folder
+from inspector.anomaly.model.manifest import (
+    MANIFEST_NAME,
+    BackboneEntry,
+    DetectorEntry,
+    GoldenSample,
+    Manifest,
+    Records,
+    manifest_bytes,
+    read_bundle_file,
+    read_manifest,
+)
+from inspector.anomaly.model.model import AnomalyModel, FeatureNetwork, ModelIdentity
+from inspector.anomaly.model.param import INITIAL_MODELS, InitialModel, InitialModelName, create_initial_model
+from inspector.anomaly.network.backbone import EfficientNetLite
+from inspector.anomaly.network.device import available_device
+from inspector.anomaly.network.runtime import TorchRuntime
+from inspector.anomaly.parameters import first_problem
+from inspector.anomaly.preprocess.steps import check_preprocess_steps
+
+BACKBONE_FILE = "backbone.safetensors"
+DETECTOR_FILE = "detector.safetensors"
+GOLDEN_FILE = "golden.safetensors"
+
+GOLDEN_TOLERANCE = 1e-3
+"""Largest relative difference of a golden sample's raw distance: other kernels round otherwise, other weights do not."""
+
+DETECTORS: dict[DetectorName, type[Detector]] = {"patchcore": PatchCore, "padim": PaDiM, "student": Student}
+
+
+def write_dl_model(
+    path: Path,
+    model: AnomalyModel,
+    *,
+    created_at: str,
+    golden_images: Sequence[NDArray[np.uint8]],
+    overwrite: bool = False,
+    records: Records | None = None,
+    extra_files: Mapping[str, bytes] | None = None,
+) -> Manifest:
+    """Write a bundle as a whole.
+
+    Args:
+        path: The folder to be; its parent is made where it is missing.
+        model: A fitted model on a `TorchRuntime`; its identity's name and version are written.
+        created_at: When it was made, ISO 8601.
+        golden_images: A few pictures as the decoder gives them, one at least; their scores are computed and stored.
+        overwrite: Replace a bundle that is there; it is kept until the new one is complete.
+        records: The manifest's `calibration`, `training` and `metrics`.
+        extra_files: Further files to lay beside, such as a report; not part of the model and not verified.
+
+    Raises:
+        BundleError: There is something at `path` already, it cannot be written, there is no golden image, an extra file
+            has the name of a part, the model's name or another value is none that a manifest may have, or meta_data and
+            records are too large.
+    """
+    if path.exists() and not overwrite:
+        raise BundleError(f"{path} exists already; choose another name or say that it may be overwritten")
+    if not golden_images:
+        raise BundleError("golden_images is empty; give a few pictures, which loading tests the model with")
+    taken = {MANIFEST_NAME, BACKBONE_FILE, DETECTOR_FILE, GOLDEN_FILE} & set(extra_files or {})
+    if taken:
+        raise BundleError(f"{', '.join(sorted(taken))} is part of the bundle; give the extra file another name")
+    runtime = model.network.runtime
+    if not isinstance(runtime, TorchRuntime):
+        raise BundleError("a bundle is written from the torch runtime, whose scores its thresholds were estimated on")
+    golden = {f"image_{index}": torch.from_numpy(image.copy()) for index, image in enumerate(golden_images)}
+    results = model.launch(list(golden_images)).finish()
+    files = {
+        BACKBONE_FILE: safetensors.save(_contiguous(runtime.backbone.state_dict())),
+        DETECTOR_FILE: safetensors.save(
+            _contiguous({"projection": model.network.embedding.projection.cpu(), **model.detector.tensors()})
+        ),
+        GOLDEN_FILE: safetensors.save(golden),
+    }
+    try:
+        manifest = Manifest(
+            name=model.name,
+            version=model.version,
+            created_at=created_at,
+            preprocess_param=model.preprocess_param,
+            geometry=model.geometry,
+            backbone=BackboneEntry(name=runtime.backbone.name, levels=runtime.backbone.levels),
+            detector=DetectorEntry(
+                kind=model.detector.kind,
+                grid_level=model.network.embedding.grid_level,
+                rule=model.rule,
+                scale=model.scale,
+                fitted_with=model.fitted_with,
+            ),
+            thresholds=model.thresholds,
+            golden_samples=tuple(
+                GoldenSample(tensor=name, anomaly_score=result.anomaly_score)
+                for name, result in zip(golden, results, strict=True)
+            ),
+            meta_data=model.meta_data,
+            files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+            **(records._asdict() if records else {}),
+        )
+    except ValidationError as exc:
+        raise BundleError(
+            f"bundle {path} cannot be written, for its manifest would not be read: {first_problem(exc)}"
+        ) from exc
+    content = manifest_bytes(manifest)
+    try:
+        write_folder(path, {**files, **(extra_files or {}), MANIFEST_NAME: content})
+    except OSError as exc:
+        raise BundleError(f"bundle {path} cannot be written: {exc.strerror or exc}") from exc
+    return manifest
+
+
+@overload
+def read_dl_model(source: Path, *, device: str = "cpu") -> AnomalyModel: ...
+@overload
+def read_dl_model(source: InitialModelName, *, device: str = "cpu") -> InitialModel: ...
+@overload
+def read_dl_model(source: str, *, device: str = "cpu") -> AnomalyModel | InitialModel: ...
+def read_dl_model(source: Path | str, *, device: str = "cpu") -> AnomalyModel | InitialModel:
+    """Load a bundle, verify every file and score its golden samples; or make an initial model, to be trained.
+
+    Args:
+        source: A bundle's folder; or the name of an initial model, as a string (`INITIAL_MODELS`), which a folder of
+            that name does not hide: give that as a `Path`.
+        device: `cpu`, `cuda` or `cuda:N`.
+
+    Raises:
+        BundleError: It is neither a folder nor the name of an initial model; a file is missing or altered, the manifest
+            is of another version, the tensors do not fit it, the device is not there, an own preprocessing step is not
+            installed in its version, there is no golden sample, or one does not score as recorded.
+    """
+    try:
+        target = available_device(device)
+    except ParameterError as exc:
+        raise BundleError(str(exc)) from exc
+    if isinstance(source, str) and source in INITIAL_MODELS:
+        return create_initial_model(source, device=device)
+    path = Path(source)
+    if isinstance(source, str) and not path.exists():
+        raise BundleError(
+            f"{source!r} is neither a model bundle nor an initial model; give a bundle's folder, or one of "
+            f"{', '.join(INITIAL_MODELS)}"
+        )
+    return _read_bundle(path, target)
+
+
+def _read_bundle(path: Path, device: torch.device) -> AnomalyModel:
+    try:
+        manifest, digest = read_manifest(path)
+    except BundleError as exc:
+        left = set_aside(path)
+        if left is not None and isinstance(exc.__cause__, FileNotFoundError):
+            raise BundleError(
+                f"bundle {path} is gone, but {left} is there: writing a new one was cut short; rename it to "
+                f"{resolved(path).name}"
+            ) from exc
+        raise
+    if not manifest.golden_samples:
+        raise BundleError(
+            f"bundle {path} has no golden sample, so nothing shows that it scores as it did; write it anew with golden_images"
+        )
+    try:
+        check_preprocess_steps(manifest.preprocess_param)
+    except StepError as exc:
+        raise BundleError(f"bundle {path}: {exc}") from exc
+    files = {name: read_bundle_file(path, name) for name in (BACKBONE_FILE, DETECTOR_FILE, GOLDEN_FILE)}
+    for name, content in files.items():
+        found = hashlib.sha256(content).hexdigest()
+        if found != manifest.files.get(name):
+            raise BundleError(
+                f"{path / name} was altered: SHA-256 {found}, the manifest says {manifest.files.get(name)}"
+            )
+    try:
+        tensors = {name: safetensors.load(content) for name, content in files.items()}
+        model = _assemble(manifest, digest, tensors, device)
+    except (SafetensorError, AnomalyError, ValueError, RuntimeError, KeyError) as exc:
+        reason = " ".join(str(exc).split())  # torch's messages span lines
+        raise BundleError(f"bundle {path} does not fit together: {reason}") from exc
+    _check_golden(path, model, manifest, tensors[GOLDEN_FILE])
+    return model
+
+
+def _assemble(
+    manifest: Manifest, digest: str, tensors: Mapping[str, dict[str, Tensor]], device: torch.device
+) -> AnomalyModel:
+    kind = manifest.detector.kind
+    if kind not in DETECTORS:
+        raise BundleError(f"this program cannot load detector {kind}, only {', '.join(DETECTORS)}")
+    backbone = EfficientNetLite(manifest.backbone.name, manifest.backbone.levels)
+    backbone.load_state_dict(tensors[BACKBONE_FILE])
+    broken = [name for name, weight in backbone.state_dict().items() if not bool(weight.isfinite().all())]
+    if broken:  # a clipped activation would hide it
+        raise BundleError(f"{BACKBONE_FILE} holds values that are not finite: {', '.join(broken)}")
+    stored = tensors[DETECTOR_FILE]
+    grid_level = manifest.detector.grid_level
+    if grid_level >= len(manifest.backbone.levels):
+        raise BundleError(f"grid level {grid_level} is none of levels {manifest.backbone.levels}")
+    projection = checked(stored, "projection", 2).to(device)
+    embedding = Embedding(grid_level, projection, keep_fine=DETECTORS[kind].keeps_fine)
+    network = FeatureNetwork(manifest.preprocess_param, TorchRuntime(backbone, device), embedding)
+    detector = DETECTORS[kind].from_tensors(stored, device)
+    return AnomalyModel(
+        identity=ModelIdentity(manifest.name, manifest.version, digest),
+        network=network,
+        detector=detector,
+        scale=manifest.detector.scale,
+        rule=manifest.detector.rule,
+        geometry=manifest.geometry,
+        thresholds=manifest.thresholds,
+        fitted_with=manifest.detector.fitted_with,
+        meta_data=manifest.meta_data,
+    )
+
+
+def _check_golden(path: Path, model: AnomalyModel, manifest: Manifest, golden: Mapping[str, Tensor]) -> None:
+    for sample in manifest.golden_samples:
+        if sample.tensor not in golden:
+            raise BundleError(f"{path / GOLDEN_FILE} has no {sample.tensor!r}, which the manifest names")
+        try:
+            score = model.launch([golden[sample.tensor].numpy()]).finish()[0].anomaly_score
+        except (AnomalyError, RuntimeError) as exc:
+            raise BundleError(f"bundle {path}: golden sample {sample.tensor} cannot be scored: {exc}") from exc
+        # Compared as raw distances: near 1 a score hides how far apart two distances are.
+        expected, found = (model.scale.to_distance(value) for value in (sample.anomaly_score, score))
+        if not math.isclose(found, expected, rel_tol=GOLDEN_TOLERANCE, abs_tol=GOLDEN_TOLERANCE * model.scale.s):
+            raise BundleError(
+                f"bundle {path}: golden sample {sample.tensor} scores {score:.6g}, recorded was "
+                f"{sample.anomaly_score:.6g}; its thresholds do not hold on this machine, calibrate the model here"
+            )
+
+
+def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

@@ -1,0 +1,140 @@
+"""The manifest of a model bundle, `bundle.json`: what it says and how it is read. Loads no weights."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from pydantic import Field, ValidationError
+
+from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.errors import BundleError
+from inspector.anomaly.network.backbone import BackboneName
+from inspector.anomaly.parameters import NAME_PATTERN, Parameters
+from inspector.anomaly.preprocess.param import DLPreprocessParam
+from inspector.anomaly.types import ImageGeometry, ScoreScale, Thresholds
+from inspector.anomaly.verdict.score import ScoreRule
+
+FORMAT_VERSION: Literal[2] = 2
+MANIFEST_NAME = "bundle.json"
+
+_MAX_MANIFEST_BYTES = 4 * 2**20
+
+
+class BackboneEntry(Parameters):
+    """Which network, cut where."""
+
+    name: BackboneName
+    levels: tuple[int, ...]
+
+
+class DetectorEntry(Parameters):
+    """Which detector, fitted with which parameters of its own (if recorded), on which grid, how a map becomes a score."""
+
+    kind: DetectorName
+    grid_level: int = Field(ge=0)
+    rule: ScoreRule
+    scale: ScoreScale
+    fitted_with: dict[str, int | float] = Field(default_factory=dict)
+
+
+class GoldenSample(Parameters):
+    """A picture in `golden.safetensors` and the score that it must have."""
+
+    tensor: str
+    anomaly_score: float = Field(ge=0.0, lt=1.0)
+
+
+class Manifest(Parameters):
+    """Everything that `bundle.json` says. `files` maps each file's name to the SHA-256 of its bytes.
+
+    `thresholds_runtime` names the runtime and precision that the thresholds were estimated on. `training`,
+    `calibration` and `metrics` are the trainer's record for people: read, kept, not interpreted. `meta_data` is the
+    user's own.
+    """
+
+    format_version: Literal[2] = FORMAT_VERSION
+    name: str = Field(pattern=NAME_PATTERN)
+    version: str = Field(pattern=NAME_PATTERN)
+    created_at: str
+    preprocess_param: DLPreprocessParam
+    geometry: ImageGeometry
+    backbone: BackboneEntry
+    detector: DetectorEntry
+    thresholds: Thresholds | None
+    thresholds_runtime: Literal["torch-float32"] = "torch-float32"
+    golden_samples: tuple[GoldenSample, ...]
+    files: dict[str, str]
+    meta_data: dict[str, str] = Field(default_factory=dict)
+    calibration: dict[str, Any] = Field(default_factory=dict)
+    training: dict[str, Any] = Field(default_factory=dict)
+    metrics: dict[str, Any] = Field(default_factory=dict)
+
+
+class Records(NamedTuple):
+    """What the trainer has to say about a model, for people."""
+
+    calibration: dict[str, Any]
+    training: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+def manifest_bytes(manifest: Manifest) -> bytes:
+    """Return what `bundle.json` holds.
+
+    Raises:
+        BundleError: It would be too large to be read.
+    """
+    content = json.dumps(manifest.model_dump(mode="json"), indent=2, allow_nan=False).encode()
+    if len(content) > _MAX_MANIFEST_BYTES:
+        raise BundleError(
+            f"the manifest of model {manifest.name} would have {len(content)} bytes, at most {_MAX_MANIFEST_BYTES} are "
+            "read; put less into meta_data or the records"
+        )
+    return content
+
+
+def read_manifest(path: Path) -> tuple[Manifest, str]:
+    """Read the manifest alone: (manifest, SHA-256 of its bytes). Loads no weights.
+
+    Raises:
+        BundleError: It is missing, malformed or of another format version.
+    """
+    content = read_bundle_file(path, MANIFEST_NAME)
+    if len(content) > _MAX_MANIFEST_BYTES:
+        raise BundleError(
+            f"{path / MANIFEST_NAME} has {len(content)} bytes; a manifest has at most {_MAX_MANIFEST_BYTES}"
+        )
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as exc:
+        raise BundleError(f"{path / MANIFEST_NAME} is not JSON: {exc}") from exc
+    version = document.get("format_version") if isinstance(document, dict) else None
+    if version != FORMAT_VERSION:
+        raise BundleError(
+            f"{path / MANIFEST_NAME} has format version {version!r}, this program reads {FORMAT_VERSION}; "
+            "train the model anew or use the program that wrote it"
+        )
+    try:
+        manifest = Manifest.model_validate_json(content)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"{path / MANIFEST_NAME}: {where}: {first['msg']}") from exc
+    return manifest, hashlib.sha256(content).hexdigest()
+
+
+def read_bundle_file(folder: Path, name: str) -> bytes:
+    """Return the bytes of one of a bundle's files.
+
+    Raises:
+        BundleError: It cannot be read.
+    """
+    try:
+        return (folder / name).read_bytes()
+    except OSError as exc:
+        raise BundleError(
+            f"{folder / name} cannot be read: {exc.strerror or exc}; is {folder} a model bundle?"
+        ) from exc

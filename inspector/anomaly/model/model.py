@@ -1,0 +1,290 @@
+"""From decoded pictures to anomaly maps and scores: preprocessing, backbone, embedding, detector, scale.
+
+On a GPU an `AnomalyModel` belongs to the device thread, but for its plain attributes and `check_geometry`; on a CPU several
+threads may use it at once.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from inspector.anomaly.detectors.base import Detector, Embedding
+from inspector.anomaly.domain.domain import ASPECT_TOLERANCE, DomainView
+from inspector.anomaly.domain.score import domain_score
+from inspector.anomaly.errors import GeometryError, ParameterError
+from inspector.anomaly.model.param import DLModelParam, InitialModel
+from inspector.anomaly.network.runtime import Runtime, TorchRuntime
+from inspector.anomaly.preprocess.images import preprocess_images
+from inspector.anomaly.preprocess.param import DLPreprocessParam
+from inspector.anomaly.preprocess.samples import model_input, name_of
+from inspector.anomaly.types import DLResult, DLSample, ImageGeometry, ScoreScale, Thresholds
+from inspector.anomaly.verdict.score import ScoreRule
+
+_BELOW_1 = 1.0 - 2.0**-24  # the largest float32 below 1
+
+DEFAULT_BATCH_SIZE: int = DLModelParam.model_fields["batch_size"].default
+
+
+class FeatureNetwork:
+    """Pictures to embeddings: the part of a model that is there before a detector is fitted."""
+
+    def __init__(self, preprocess_param: DLPreprocessParam, runtime: Runtime, embedding: Embedding) -> None:
+        self.preprocess_param = preprocess_param
+        self.runtime = runtime
+        self.embedding = embedding
+
+    @torch.inference_mode()
+    def features(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
+        """Pictures as `preprocess_images` takes them -> the backbone's levels, each (B, C, H', W') float32."""
+        return self.runtime.features(preprocess_images(images, self.preprocess_param, self.runtime.device))
+
+    @torch.inference_mode()
+    def embed(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """Pictures as `preprocess_images` takes them -> (B, h, w, D) float32 on the device."""
+        return self.embedding(self.features(images))
+
+    @torch.inference_mode()
+    def embed_preprocessed(self, batch: Tensor) -> Tensor:
+        """(B, 3, H, W) float32 as `preprocess_images` gives it -> (B, h, w, D) float32 on the device."""
+        return self.embedding(self.runtime.features(batch))
+
+
+class PendingScores:
+    """A batch that was launched; on a GPU it may still be running."""
+
+    def __init__(
+        self,
+        distances: Tensor,
+        scale: ScoreScale,
+        rule: ScoreRule,
+        input_size: tuple[int, int],
+        view: DomainView | None = None,
+    ) -> None:
+        self._scale = scale
+        self._view = view
+        size = (input_size[1], input_size[0])
+        grid = (distances.shape[1], distances.shape[2])
+        domain = None if view is None else domain_score(view, grid, size, distances.device)
+        if domain is None:
+            counted = distances
+            maps = functional.interpolate(distances[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+        else:
+            counted, maps = domain.positions(distances), domain.map(distances)
+        # A quotient that rounds to 1 stays below it, as scores do; NaN stays NaN.
+        maps = maps.div_(maps + scale.s).clamp_max_(_BELOW_1)
+        self._maps = maps.to("cpu", non_blocking=True)
+        self._raw_scores = rule.apply(counted).to("cpu", non_blocking=True)
+        self._done = torch.cuda.Event() if distances.is_cuda else None  # type: ignore[no-untyped-call]
+        if self._done is not None:
+            self._done.record()
+
+    def finish(self) -> list[DLResult]:
+        """Wait for the batch; one result a picture, in their order. On the thread that launched it."""
+        if self._done is not None:
+            self._done.synchronize()
+        maps = self._maps.numpy()
+        return [
+            DLResult(anomaly_score=self._scale.to_score(raw), anomaly_image=anomaly_image, view=self._view)
+            for raw, anomaly_image in zip(self._raw_scores.tolist(), maps, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """What a result says about the model that made it; `digest` is the SHA-256 of the bundle's manifest."""
+
+    name: str
+    version: str
+    digest: str
+
+
+class AnomalyModel:
+    """A fitted model. `read_dl_model` makes one from a bundle.
+
+    Args:
+        identity: Name, version and digest.
+        network: Pictures to embeddings.
+        detector: Fitted on that network's embeddings.
+        scale: Brings distances to [0, 1).
+        rule: How a map becomes a score.
+        geometry: Of the pictures that it was trained with.
+        thresholds: None: it gives no verdict.
+        fitted_with: The detector's own parameters (`DLModelParam.own`); empty where nobody recorded them.
+        meta_data: Notes of the user's own.
+
+    Attributes:
+        batch_size: Images that `apply_dl_model` computes at once; as in HALCON not stored in a bundle.
+        batch_size_multiplier: Without effect; kept because HALCON's programs set it.
+
+    Raises:
+        GeometryError: The domain was drawn on pictures of another aspect than the model was trained with.
+    """
+
+    def __init__(  # noqa: PLR0913 - its parts, all named
+        self,
+        *,
+        identity: ModelIdentity,
+        network: FeatureNetwork,
+        detector: Detector,
+        scale: ScoreScale,
+        rule: ScoreRule,
+        geometry: ImageGeometry,
+        thresholds: Thresholds | None,
+        fitted_with: Mapping[str, int | float] | None = None,
+        meta_data: Mapping[str, str] | None = None,
+    ) -> None:
+        self.identity = identity
+        self.network = network
+        self.detector = detector
+        self.scale = scale
+        self.rule = rule
+        self.geometry = geometry
+        self.thresholds = thresholds
+        self.fitted_with = dict(fitted_with or {})
+        self.meta_data = dict(meta_data or {})
+        self.batch_size = DEFAULT_BATCH_SIZE
+        self.batch_size_multiplier = 1
+        if self.preprocess_param.domain is not None:
+            self.preprocess_param.domain.check_size(geometry.width, geometry.height)
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        return self.identity.name
+
+    @property
+    def version(self) -> str:
+        """The bundle's version."""
+        return self.identity.version
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the bundle's manifest, hexadecimal."""
+        return self.identity.digest
+
+    @property
+    def preprocess_param(self) -> DLPreprocessParam:
+        """The stored preprocessing parameters."""
+        return self.network.preprocess_param
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(width, height) of the network's input. What `decode_image` takes is `preprocess_param.decode_target`."""
+        return self.preprocess_param.input_size
+
+    def check_geometry(self, sample: DLSample) -> None:
+        """Refuse a picture unlike those of the training. Thread safe.
+
+        The aspect is what is compared, not the size: a camera that is switched to 2 x 2 binning is scored as before, with
+        half the detail, and so is one whose pictures only became larger. Watch the scores of ok parts after such a change.
+
+        Raises:
+            GeometryError: The aspect differs by more than 2 %, or gray was trained and colour came, or the reverse.
+        """
+        trained = self.geometry
+        if sample.channels != trained.channels:
+            raise GeometryError(
+                f"model {self.name} was trained with {trained.channels} channel(s), the picture has {sample.channels}"
+            )
+        if not trained.fits_aspect(sample.original_width, sample.original_height):
+            raise GeometryError(
+                f"model {self.name} was trained with {trained.width}x{trained.height} pictures, "
+                f"got {sample.original_width}x{sample.original_height}: the aspect differs by more than "
+                f"{ASPECT_TOLERANCE:.0%}"
+            )
+
+    def move_to(self, device: torch.device) -> None:
+        """Go on on another device; nobody else may use the model meanwhile. If it fails, the model is as it was.
+
+        Raises:
+            ParameterError: The backbone does not run in torch.
+        """
+        network = self.network
+        if not isinstance(network.runtime, TorchRuntime):
+            raise ParameterError(
+                f"model {self.name} does not run in torch and cannot be moved; load it on {device} anew"
+            )
+        detector = type(self.detector).from_tensors(self.detector.tensors(), device)
+        embedding = network.embedding.moved(device)
+        # A copy: the runtime takes its backbone over, and half a moved network would be none.
+        runtime = TorchRuntime(copy.deepcopy(network.runtime.backbone), device)
+        self.network = FeatureNetwork(network.preprocess_param, runtime, embedding)
+        self.detector = detector
+
+    @torch.inference_mode()
+    def launch(self, images: Sequence[NDArray[np.uint8]]) -> PendingScores:
+        """Start a batch; on a GPU this returns before it is done. Device threads only.
+
+        Args:
+            images: Each (H, W) gray or (H, W, 3) RGB uint8, of any size.
+        """
+        return self._launch(self.network.embed(images))
+
+    @torch.inference_mode()
+    def launch_preprocessed(self, batch: Tensor) -> PendingScores:
+        """Start a batch (B, 3, H, W) float32 as `preprocess_images` gives it. Device threads only."""
+        return self._launch(self.network.embed_preprocessed(batch))
+
+    def _launch(self, embedded: Tensor) -> PendingScores:
+        distances = self.detector.distances(embedded)
+        return PendingScores(distances, self.scale, self.rule, self.input_size, self.preprocess_param.view)
+
+    def warm_up(self, batch_sizes: Iterable[int]) -> None:
+        """Run batches of these sizes, so that the first real one is no slower than the next. Device threads only."""
+        width, height = self.input_size
+        image = np.zeros((height, width, 3), np.uint8)
+        if self.preprocess_param.domain is not None or self.preprocess_param.preprocess_steps:
+            # These see the picture before it is resized: one as in the training.
+            trained = self.geometry
+            image = np.zeros((trained.height, trained.width, 3)[: 2 if trained.channels == 1 else 3], np.uint8)
+        for size in batch_sizes:
+            self.launch([image] * size).finish()
+
+
+def apply_dl_model(
+    model: AnomalyModel | InitialModel, samples: Sequence[DLSample], *, batch_size: int | None = None
+) -> list[DLResult]:
+    """Score any number of samples, batch by batch; a short last batch is not padded.
+
+    Args:
+        model: A trained one.
+        samples: Any number of them, also none.
+        batch_size: Images computed at once; None for the model's `batch_size`.
+
+    A sample that `preprocess_dl_samples` has been through is taken as it is then, any other is preprocessed here.
+
+    Returns:
+        One result a sample, in their order, without a verdict (`threshold_dl_anomaly_results` adds it).
+
+    Raises:
+        ParameterError: `batch_size` is less than 1, the model is not trained, or a sample was preprocessed with other
+            parameters than the model's.
+        GeometryError: A sample's original size or channels are not those of the training; names it. None is scored then.
+    """
+    if isinstance(model, InitialModel):
+        raise ParameterError(f"this {model.param.detector} model is not trained; apply what train_dl_model returns")
+    size = model.batch_size if batch_size is None else batch_size
+    if size < 1:
+        raise ParameterError(f"batch_size must be at least 1, got {size}")
+    for sample in samples:
+        try:
+            model.check_geometry(sample)
+        except GeometryError as exc:
+            raise GeometryError(f"{name_of(sample)}: {exc}") from exc
+    results: list[DLResult] = []
+    for start in range(0, len(samples), size):
+        chunk = samples[start : start + size]
+        if any(sample.preprocessed is not None for sample in chunk):
+            batch = model_input(chunk, model.preprocess_param, model.network.runtime.device)
+            results += model.launch_preprocessed(batch).finish()
+        else:
+            results += model.launch([sample.image for sample in chunk]).finish()
+    return results

@@ -1,0 +1,203 @@
+"""What a model is told before it is trained: DLModelParam, and the initial models that hold nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.errors import ParameterError
+from inspector.anomaly.network.backbone import BackboneName, EfficientNetLite
+from inspector.anomaly.network.device import DEVICE_PATTERN, available_device
+from inspector.anomaly.parameters import Parameters
+from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE, SIZE_STEP
+from inspector.anomaly.verdict.score import ScoreRule
+
+InitialModelName = Literal["initial_dl_anomaly_padim", "initial_dl_anomaly_patchcore", "initial_dl_anomaly_student"]
+
+INITIAL_MODEL_NAMES: Final[Mapping[DetectorName, InitialModelName]] = MappingProxyType(
+    {
+        "padim": "initial_dl_anomaly_padim",
+        "patchcore": "initial_dl_anomaly_patchcore",
+        "student": "initial_dl_anomaly_student",
+    }
+)
+"""The initial model that is to become each detector."""
+
+INITIAL_MODELS: Final[Mapping[str, DetectorName]] = MappingProxyType(
+    {name: detector for detector, name in INITIAL_MODEL_NAMES.items()}
+)
+"""Which detector each initial model is to become."""
+
+DEFAULT_LEVELS: Final[Mapping[DetectorName, tuple[tuple[int, ...], int]]] = MappingProxyType(
+    {"padim": ((3, 4, 5, 6), 1), "patchcore": ((4, 6), 0), "student": ((3, 4, 5, 6), 1)}
+)
+"""`levels` and `grid_level` of each detector, on the grid of level 4; the student predicts level 3."""
+
+DEFAULT_DIMS: Final[Mapping[DetectorName, int]] = MappingProxyType({"padim": 160, "patchcore": 160, "student": 144})
+"""`embedding_dims` of each detector; the student is as accurate with fewer, and faster."""
+
+OWN_PARAMETERS: Final[Mapping[DetectorName, tuple[str, ...]]] = MappingProxyType(
+    {
+        "padim": ("neighbourhood", "neighbour_share", "regularization"),
+        "patchcore": ("coreset",),
+        "student": ("complexity",),
+    }
+)
+"""The parameters that belong to one detector and to no other; all others belong to every detector."""
+
+_InputSize = Annotated[int, Field(ge=SIZE_STEP, le=MAX_INPUT_SIZE, multiple_of=SIZE_STEP)]
+
+
+class DLModelParam(Parameters):
+    """Everything that can be said of a model before it is trained; `set_dl_model_param` changes one at a time.
+
+    A parameter of another detector (`OWN_PARAMETERS`) keeps its default: it would have no effect.
+
+    Attributes:
+        type: As in HALCON; there is one.
+        detector: What is trained on the backbone's features.
+        backbone: The frozen network.
+        levels: Its levels in use, 1 to 7, rising; `DEFAULT_LEVELS` of the detector unless given with `grid_level`.
+        grid_level: Index into `levels` of the one that gives the grid of positions.
+        embedding_dims: Dimensions of a position after the random projection; `DEFAULT_DIMS` of the detector unless given.
+        image_width: Of the network's input in pixels, a multiple of 32; larger for small defects.
+        image_height: The same.
+        image_num_channels: 1 turns colour to gray.
+        image_range_min: Smallest value of the network's input.
+        image_range_max: Largest value of the network's input.
+        complexity: student: its width; a larger one learns more and takes longer.
+        score_rule: How a map becomes the image's score.
+        neighbourhood: padim: side of the square of positions that a Gaussian learns from; odd.
+        neighbour_share: padim: weight of that square against the position itself.
+        regularization: padim: share of the mean variance added to every variance.
+        coreset: patchcore: patches in the memory bank.
+        batch_size: Images that `apply_dl_model` computes at once.
+        batch_size_multiplier: Without effect, as HALCON's chapter says of anomaly detection.
+        device: Where the model runs: cpu, cuda or cuda:N.
+        meta_data: Notes of one's own, stored in the bundle.
+    """
+
+    type: Literal["anomaly_detection"] = "anomaly_detection"
+    detector: DetectorName = "padim"
+    backbone: BackboneName = "efficientnet_lite0"
+    levels: tuple[int, ...] = (3, 4, 5, 6)
+    grid_level: int = Field(default=1, ge=0)
+    embedding_dims: int = Field(default=160, ge=8)
+    image_width: _InputSize = 256
+    image_height: _InputSize = 256
+    image_num_channels: Literal[1, 3] = 3
+    image_range_min: float = -2.0
+    image_range_max: float = 2.0
+    complexity: int = Field(default=10, ge=1)
+    score_rule: ScoreRule = ScoreRule()
+    neighbourhood: int = Field(default=3, ge=1)
+    neighbour_share: float = Field(default=0.3, ge=0.0, le=1.0)
+    regularization: float = Field(default=0.3, gt=0.0)
+    coreset: int = Field(default=2000, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    batch_size_multiplier: int = Field(default=1, ge=1)
+    device: str = Field(default="cpu", pattern=DEVICE_PATTERN)
+    meta_data: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("levels")
+    @classmethod
+    def _rising(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if not value or list(value) != sorted(set(value)) or not set(value) <= set(EfficientNetLite.LEVEL_STRIDE):
+            raise ValueError(f"levels must be rising numbers from 1 to {len(EfficientNetLite.LEVEL_STRIDE)}")
+        return value
+
+    @field_validator("neighbourhood")
+    @classmethod
+    def _odd(cls, value: int) -> int:
+        if value % 2 == 0:
+            raise ValueError("the square has a middle, so its side must be odd")
+        return value
+
+    @field_validator("meta_data")
+    @classmethod
+    def _own_copy_of_text(cls, value: dict[str, str]) -> dict[str, str]:
+        for text in (*value, *value.values()):
+            try:
+                text.encode()
+            except UnicodeEncodeError as exc:
+                raise ValueError(f"{text!r} is no text that a file can hold: {exc.reason}") from exc
+        return dict(value)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_detector(cls, values: object) -> object:
+        if not isinstance(values, dict) or values.get("detector", "padim") not in DEFAULT_LEVELS:
+            return values
+        detector = values.get("detector", "padim")
+        given = {"embedding_dims": DEFAULT_DIMS[detector], **values}
+        if "levels" not in given and "grid_level" not in given:
+            given["levels"], given["grid_level"] = DEFAULT_LEVELS[detector]
+        return given
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> DLModelParam:
+        if self.grid_level >= len(self.levels):
+            raise ValueError(f"grid_level {self.grid_level} is an index into levels, which are {self.levels}")
+        strides = [EfficientNetLite.LEVEL_STRIDE[level] for level in self.levels]
+        # Strides never fall from one level to the next, so the last one before the grid's is the nearest to it.
+        if self.detector == "student" and (
+            not self.grid_level or strides[self.grid_level - 1] == strides[self.grid_level]
+        ):
+            raise ValueError(
+                "a student predicts the levels before the grid's, each of which must be finer; give grid_level and levels such as "
+                f"{DEFAULT_LEVELS['student'][1]} and {DEFAULT_LEVELS['student'][0]}"
+            )
+        if self.image_range_min >= self.image_range_max:
+            raise ValueError(
+                f"image_range_min {self.image_range_min:g} must be less than image_range_max {self.image_range_max:g}"
+            )
+        for owner, names in OWN_PARAMETERS.items():
+            for name in names:
+                if owner != self.detector and getattr(self, name) != type(self).model_fields[name].default:
+                    raise ValueError(f"{name} belongs to detector {owner} and has no effect on {self.detector}")
+        return self
+
+    @property
+    def own(self) -> dict[str, int | float]:
+        """The parameters of this detector alone, by name; an `AnomalyModel` keeps them as `fitted_with`."""
+        return {name: getattr(self, name) for name in OWN_PARAMETERS[self.detector]}
+
+
+@dataclass(slots=True)
+class InitialModel:
+    """A model before its training: parameters and no weights. `read_dl_model` makes one from its name."""
+
+    param: DLModelParam
+
+
+def create_initial_model(name: str, *, device: str = "cpu") -> InitialModel:
+    """Return an initial model with the default parameters.
+
+    Raises:
+        ParameterError: There is no initial model of this name, or no such device here.
+    """
+    detector = INITIAL_MODELS.get(name)
+    if detector is None:
+        raise ParameterError(f"{name!r} is no initial model; there are {', '.join(INITIAL_MODELS)}")
+    available_device(device)
+    return InitialModel(DLModelParam(detector=detector, device=device))
+
+
+def replaced(param: DLModelParam, name: str, value: object) -> DLModelParam:
+    """Return `param` with one parameter replaced and all checked; no number is made of a text.
+
+    Raises:
+        ParameterError: The value is not one for this parameter, or contradicts another; names it.
+    """
+    values = {field: getattr(param, field) for field in DLModelParam.model_fields} | {name: value}
+    try:
+        return DLModelParam.model_validate(values, strict=True)
+    except ValidationError as exc:
+        first = exc.errors(include_url=False)[0]
+        problem = str(first["msg"]).removeprefix("Value error, ")
+        raise ParameterError(f"model parameter {name!r} cannot be {value!r}: {problem}") from exc

@@ -1,0 +1,1 @@
+"""The frozen backbone and the processor or GPU that it runs on."""

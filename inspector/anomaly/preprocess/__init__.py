@@ -1,0 +1,1 @@
+"""From encoded pictures to the network's input."""

@@ -1,0 +1,191 @@
+"""The one decoder: encoded bytes to uint8 pixels, for trainer and service alike.
+
+OpenCV decodes, once `image_header` has found nothing wrong with the bytes.
+
+What it does to pixels:
+
+* Orientation flags (EXIF) are ignored: the picture stays as the sensor read it.
+* Colour comes out as RGB. Alpha and transparency are dropped, not blended. A palette becomes its colours.
+* 16 bits become 8 by taking the high byte; a 12-bit camera must therefore shift its values up. 1, 2 and 4-bit gray is
+  spread to 0..255. Gamma and colour profiles are not applied.
+* Only a JPEG is ever decoded at reduced scale, by `reduction_factor`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Final, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.anomaly.errors import ImageError, ParameterError
+from inspector.anomaly.preprocess.image_header import DEFAULT_LIMITS, ImageHeader, ImageLimits, read_image_header
+from inspector.anomaly.types import DLSample, ImageEncoding, PixelFormat
+
+__all__ = [
+    "ImageHeader",
+    "ImageLimits",
+    "RawLayout",
+    "decode_image",
+    "decoded_bytes",
+    "read_image_header",
+    "reduction_factor",
+]
+
+# The checks below decide; this only narrows what OpenCV would take if they had a hole. OpenCV reads it as it is loaded.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", str(1 << 28))
+
+import cv2
+
+# Each bad frame is answered for by name; OpenCV's own lines would be noise. (libjpeg's "Corrupt JPEG data" on stderr is
+# beyond its log level.)
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+_IGNORE_ORIENTATION: Final = cv2.IMREAD_IGNORE_ORIENTATION
+_READ_MODE: Final = {
+    (1, 1): cv2.IMREAD_GRAYSCALE,
+    (1, 2): cv2.IMREAD_REDUCED_GRAYSCALE_2,
+    (1, 4): cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    (1, 8): cv2.IMREAD_REDUCED_GRAYSCALE_8,
+    # OpenCV has no names for reduced RGB; the bit that asks for BGR must not stay set beside the one for RGB.
+    (3, 1): cv2.IMREAD_COLOR_RGB,
+    (3, 2): cv2.IMREAD_REDUCED_COLOR_2 & ~cv2.IMREAD_COLOR_BGR | cv2.IMREAD_COLOR_RGB,
+    (3, 4): cv2.IMREAD_REDUCED_COLOR_4 & ~cv2.IMREAD_COLOR_BGR | cv2.IMREAD_COLOR_RGB,
+    (3, 8): cv2.IMREAD_REDUCED_COLOR_8 & ~cv2.IMREAD_COLOR_BGR | cv2.IMREAD_COLOR_RGB,
+}
+_RAW_CHANNELS: Final[dict[PixelFormat, Literal[1, 3]]] = {"mono8": 1, "mono16": 1, "rgb8": 3, "bgr8": 3}
+_RAW_BYTES_PER_PIXEL: Final[dict[PixelFormat, int]] = {"mono8": 1, "mono16": 2, "rgb8": 3, "bgr8": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class RawLayout:
+    """Layout of an uncompressed image: rows from top to bottom without padding, mono16 little-endian and full-scale."""
+
+    width: int
+    height: int
+    pixel_format: PixelFormat
+
+    def __post_init__(self) -> None:
+        if self.pixel_format not in _RAW_CHANNELS:
+            raise ParameterError(f"pixel_format must be one of {', '.join(_RAW_CHANNELS)}, got {self.pixel_format!r}")
+
+    @property
+    def channels(self) -> Literal[1, 3]:
+        """1 for the mono formats, else 3."""
+        return _RAW_CHANNELS[self.pixel_format]
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of one image in this layout."""
+        return self.width * self.height * _RAW_BYTES_PER_PIXEL[self.pixel_format]
+
+
+def reduction_factor(width: int, height: int, target: tuple[int, int] | None, *, margin: float = 1.0) -> int:
+    """Return the largest of 8, 4, 2 and 1 that keeps both sides at `margin` times `target` (width, height) or more."""
+    if target is not None:
+        for factor in (8, 4, 2):
+            if -(-width // factor) >= target[0] * margin and -(-height // factor) >= target[1] * margin:
+                return factor
+    return 1
+
+
+def decoded_bytes(header: ImageHeader, *, target: tuple[int, int] | None, margin: float = 1.0) -> int:
+    """Return an upper bound of the bytes that `decode_image` allocates for pixels, the decoder's own included.
+
+    Args:
+        header: Of the image.
+        target: As for `decode_image`.
+        margin: As for `decode_image`.
+    """
+    width, height, channels = header.width, header.height, header.channels
+    if header.encoding == "raw":
+        return width * height * channels
+    factor = 1 if header.encoding != "jpeg" else reduction_factor(width, height, target, margin=margin)
+    pixels = -(-width // factor) * -(-height // factor) * channels
+    if header.is_multi_scan:
+        # Two bytes a coefficient at full scale, each component padded to whole units of at most 32 pixels.
+        return pixels + max(pixels, 2 * (width + 32) * (height + 32) * channels)
+    # OpenCV's Python binding copies the picture into an array of numpy's.
+    return 2 * pixels
+
+
+def decode_image(
+    data: bytes,
+    *,
+    encoding: ImageEncoding | None = None,
+    raw: RawLayout | None = None,
+    target: tuple[int, int] | None = None,
+    margin: float = 1.0,
+    limits: ImageLimits = DEFAULT_LIMITS,
+) -> DLSample:
+    """Decode one image. Thread safe, and releases the interpreter's lock while it decodes.
+
+    A flipped bit inside a JPEG's pixels goes unnoticed by any decoder: the sender's digest is there to tell.
+
+    Args:
+        data: The encoded image, or the pixels of a raw one.
+        encoding: What it is said to be; another one is corrupt. None accepts jpeg and png.
+        raw: Layout of a raw image, which has no header.
+        target: (width, height) that the model needs of the picture, `DLPreprocessParam.decode_target`: a JPEG is decoded
+            at 1/2, 1/4 or 1/8 where that leaves at least `margin` times as much. None decodes at full scale.
+        margin: See `target`; `DLPreprocessParam.decode_margin`.
+        limits: What is accepted.
+
+    Returns:
+        A sample whose `image` is (H, W) or (H, W, 3) RGB uint8, contiguous. That of a mono8 or rgb8 raw image is a
+        read-only view of `data`.
+
+    Raises:
+        ImageError: The bytes are not an image that is accepted; `reason` says why.
+        MemoryError: There is no memory for the picture.
+    """
+    if raw is not None or encoding == "raw":
+        return _decode_raw(data, encoding, raw, limits)
+    header = read_image_header(data, limits=limits)
+    if encoding is not None and header.encoding != encoding:
+        raise ImageError("corrupt", f"image is said to be {encoding}, but is {header.encoding}")
+    factor = 1 if header.encoding != "jpeg" else reduction_factor(header.width, header.height, target, margin=margin)
+    channels: Literal[1, 3] = 1 if header.channels == 1 else 3
+    size = (-(-header.height // factor), -(-header.width // factor))
+    image = _imdecode(data, _READ_MODE[channels, factor] | _IGNORE_ORIENTATION)
+    if image is None:
+        raise ImageError("corrupt", f"{header.encoding} of {header.width} x {header.height} pixels cannot be decoded")
+    if image.shape != (size if channels == 1 else (*size, 3)) or image.dtype != np.uint8:
+        raise ImageError("corrupt", f"image decodes to {image.shape}, but its header promises {size}")
+    return DLSample(image, original_width=header.width, original_height=header.height, channels=channels)
+
+
+def _imdecode(data: bytes, flags: int) -> NDArray[np.uint8] | None:
+    try:
+        # The stubs know neither None nor the type of the pixels.
+        return cast("NDArray[np.uint8] | None", cv2.imdecode(np.frombuffer(data, np.uint8), flags))
+    except cv2.error as exc:
+        if exc.code == cv2.Error.StsNoMem:
+            raise MemoryError("no memory for the decoded picture") from exc
+        raise ImageError("corrupt", f"image cannot be decoded: {exc.err}") from exc
+
+
+def _decode_raw(data: bytes, encoding: ImageEncoding | None, layout: RawLayout | None, limits: ImageLimits) -> DLSample:
+    if layout is None:
+        raise ImageError("corrupt", "raw image comes without its layout")
+    if encoding not in (None, "raw"):
+        raise ImageError("corrupt", f"image is said to be {encoding}, but comes with the layout of a raw one")
+    if not data:
+        raise ImageError("empty", "image has no bytes")
+    limits.check_bytes(len(data))
+    limits.check_size(layout.width, layout.height)
+    if len(data) != layout.num_bytes:
+        raise ImageError(
+            "truncated" if len(data) < layout.num_bytes else "corrupt",
+            f"{layout.pixel_format} image of {layout.width} x {layout.height} pixels takes {layout.num_bytes} bytes, "
+            f"got {len(data)}",
+        )
+    samples = np.frombuffer(data, np.uint8)
+    if layout.pixel_format == "mono16":
+        samples = samples[1::2].copy()
+    image = samples.reshape((layout.height, layout.width, layout.channels)[: 2 if layout.channels == 1 else 3])
+    if layout.pixel_format == "bgr8":
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+    return DLSample(image, original_width=layout.width, original_height=layout.height, channels=layout.channels)

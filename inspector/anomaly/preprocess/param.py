@@ -1,0 +1,281 @@
+"""How a picture becomes a network's input, as parameters: create_dl_preprocess_param, ..._from_model, and their digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, Literal, Protocol
+
+from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
+
+from inspector.anomaly.domain.domain import DomainView, ImageDomain
+from inspector.anomaly.errors import ParameterError
+from inspector.anomaly.parameters import NAME_PATTERN, Parameters, first_problem
+
+NormalizationType = Literal["none", "all_channels", "first_channel", "constant_values"]
+DomainHandling = Literal["full_domain", "keep_domain", "crop_domain"]
+OptionValue = bool | int | float | str
+
+SIZE_STEP = 32
+"""Model input width and height are multiples of this: the deepest stride of the backbone."""
+
+MAX_INPUT_SIZE = 1024
+
+IMAGENET_RANGE: Final = (-2.0, 2.0)
+"""The range of inputs that the backbones were trained with; what `constant_values` gives, and is stored with it."""
+
+PIXELS_VERSION: Final = 1
+"""Raised whenever the decoder or the preprocessing gives other pixels for the same parameters; part of each digest."""
+
+
+class PreprocessStep(Parameters):
+    """A step of one's own, run on the decoded picture before anything else; see `preprocess_steps`.
+
+    Attributes:
+        name: As registered.
+        version: As registered; a model is only loaded where this very version is installed.
+        options: Handed to the step.
+    """
+
+    name: str = Field(pattern=NAME_PATTERN)
+    version: str = Field(pattern=r"^[A-Za-z0-9_.+-]{1,64}$")
+    options: Mapping[str, OptionValue] = Field(default_factory=dict)
+
+    @field_validator("options", mode="after")
+    @classmethod
+    def _read_only(cls, value: Mapping[str, OptionValue]) -> Mapping[str, OptionValue]:
+        return MappingProxyType(dict(value))
+
+    @field_serializer("options")
+    def _plain(self, value: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
+        return dict(value)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.version, tuple(sorted(self.options))))
+
+
+class DLPreprocessParam(Parameters):
+    """How a picture becomes the network's input; stored with the model, used alike by trainer and service.
+
+    In this order: the own `preprocess_steps`; the domain (`domain_handling`); an antialiased bilinear resize to the input
+    size (aspect not kept, as in HALCON: the trained geometry is checked instead); colour to gray (BT.601) where
+    `image_num_channels` is 1; the normalisation. The network always gets three channels: gray is tripled at the end.
+
+    The decoder may reduce a JPEG while it decodes, by 2, 4 or 8, as long as neither side of what the network sees
+    falls below `decode_margin` times the model's input; with own steps it never does, so that they see every pixel.
+
+    Normalisation of a picture x with gray values from 0 to 255, to the range from `image_range_min` to `image_range_max`:
+
+    * `none`: 0 becomes the minimum, 255 the maximum, linearly.
+    * `all_channels`: in each channel the picture's own smallest value becomes the minimum, its largest the maximum. A
+      channel that varies by less than half a gray level becomes the middle of the range.
+    * `first_channel`: all channels are stretched as the first one (also where that is flat), and are not cut off where
+      they leave the range.
+    * `constant_values`: (x - mean) / deviation in each channel; the range is -2 to 2.
+
+    Domain: `full_domain` counts everywhere. `keep_domain` shows the network a picture of the whole size, `crop_domain` only
+    the bounding box of the domain. What lies outside the domain counts nowhere: it is painted over before the resize (with
+    the mean values for `constant_values`, middle gray for `none`, else the mean of the domain in this picture), so that
+    the score inside cannot depend on it, and the map is 0 there.
+    """
+
+    model_type: Literal["anomaly_detection"] = "anomaly_detection"
+    image_width: int = Field(ge=SIZE_STEP, le=MAX_INPUT_SIZE)
+    image_height: int = Field(ge=SIZE_STEP, le=MAX_INPUT_SIZE)
+    image_num_channels: Literal[1, 3] = 3
+    image_range_min: float = IMAGENET_RANGE[0]
+    image_range_max: float = IMAGENET_RANGE[1]
+    normalization_type: NormalizationType = "constant_values"
+    mean_values_normalization: tuple[float, float, float] = (123.675, 116.28, 103.53)
+    deviation_values_normalization: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    domain_handling: DomainHandling = "full_domain"
+    domain: ImageDomain | None = None
+    preprocess_steps: tuple[PreprocessStep, ...] = ()
+    decode_margin: float = Field(default=1.0, ge=1.0, le=8.0)
+
+    @field_validator("image_width", "image_height")
+    @classmethod
+    def _multiple_of_step(cls, value: int) -> int:
+        if value % SIZE_STEP:
+            raise ValueError(f"must be a multiple of {SIZE_STEP}, got {value}")
+        return value
+
+    @field_validator("deviation_values_normalization")
+    @classmethod
+    def _positive(cls, value: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(value) <= 0:
+            raise ValueError(f"deviations must be positive, got {value}")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> DLPreprocessParam:
+        low, high = self.image_range_min, self.image_range_max
+        if self.normalization_type == "constant_values":
+            if (low, high) != IMAGENET_RANGE:
+                raise ValueError(
+                    f"constant_values gives the range -2 to 2, got {low:g} to {high:g}; leave the range out, "
+                    "or choose another normalization_type"
+                )
+        elif low >= high:
+            raise ValueError(f"image_range_min must be less than image_range_max, got {low:g} and {high:g}")
+        if self.domain is not None and self.domain_handling == "full_domain":
+            raise ValueError(
+                "full_domain would ignore the domain that is given; choose keep_domain or crop_domain, or give no domain"
+            )
+        if self.domain is None and self.domain_handling != "full_domain":
+            raise ValueError(f"{self.domain_handling} needs a domain; give one, or choose full_domain")
+        return self
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(width, height) of the network's input in pixels."""
+        return self.image_width, self.image_height
+
+    @property
+    def view(self) -> DomainView | None:
+        """How the model looks at its domain; None where everything counts."""
+        return None if self.domain is None else DomainView(self.domain, self.domain_handling == "crop_domain")
+
+    @property
+    def decode_target(self) -> tuple[int, int] | None:
+        """(width, height) that the whole picture needs, for `decode_image`; None for all that there is.
+
+        A crop needs more of the picture than the input's size, so that the crop itself has it.
+        """
+        if self.preprocess_steps:
+            return None
+        if self.domain is None or self.domain_handling != "crop_domain":
+            return self.input_size
+        left, top, right, bottom = self.domain.bounds
+        return (
+            -int(-self.image_width * self.domain.image_width // (right - left)),
+            -int(-self.image_height * self.domain.image_height // (bottom - top)),
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything that decides the pixels, hexadecimal: every parameter, the steps' versions, the decoder."""
+        document = {"pixels_version": PIXELS_VERSION, **self.model_dump(mode="json")}
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def create_dl_preprocess_param(  # noqa: PLR0913 - as many as the procedure of that name has
+    *,
+    image_width: int,
+    image_height: int,
+    image_num_channels: Literal[1, 3] = 3,
+    image_range_min: float = IMAGENET_RANGE[0],
+    image_range_max: float = IMAGENET_RANGE[1],
+    normalization_type: NormalizationType = "constant_values",
+    domain_handling: DomainHandling = "full_domain",
+    domain: ImageDomain | None = None,
+    preprocess_steps: tuple[PreprocessStep, ...] = (),
+    **further: Any,
+) -> DLPreprocessParam:
+    """Return checked parameters, as the procedure of that name does.
+
+    The default range is that of our networks, -2 to 2; HALCON's bare default of -127 to 128 may be given. The
+    procedure's class ids to ignore and for the background belong to segmentation and do not exist here.
+
+    Args:
+        image_width: Of the network's input, a multiple of 32.
+        image_height: Of the network's input, a multiple of 32.
+        image_num_channels: 1 turns colour to gray.
+        image_range_min: See `DLPreprocessParam`.
+        image_range_max: See `DLPreprocessParam`.
+        normalization_type: See `DLPreprocessParam`.
+        domain_handling: See `DLPreprocessParam`.
+        domain: With keep_domain and crop_domain.
+        preprocess_steps: Own steps, in their order.
+        **further: The other fields of `DLPreprocessParam`.
+
+    Raises:
+        ParameterError: A parameter is unknown, out of its range, or contradicts another.
+    """
+    try:
+        return DLPreprocessParam.model_validate(
+            {
+                "image_width": image_width,
+                "image_height": image_height,
+                "image_num_channels": image_num_channels,
+                "image_range_min": image_range_min,
+                "image_range_max": image_range_max,
+                "normalization_type": normalization_type,
+                "domain_handling": domain_handling,
+                "domain": domain,
+                "preprocess_steps": preprocess_steps,
+                **further,
+            }
+        )
+    except ValidationError as exc:
+        raise ParameterError(f"preprocessing parameters: {first_problem(exc)}") from exc
+
+
+class ImageRequirements(Protocol):
+    """What a model asks of its pictures."""
+
+    @property
+    def image_width(self) -> int: ...  # noqa: D102
+    @property
+    def image_height(self) -> int: ...  # noqa: D102
+    @property
+    def image_num_channels(self) -> Literal[1, 3]: ...  # noqa: D102
+    @property
+    def image_range_min(self) -> float: ...  # noqa: D102
+    @property
+    def image_range_max(self) -> float: ...  # noqa: D102
+
+
+class HasParam(Protocol):
+    """A model that is not trained yet."""
+
+    @property
+    def param(self) -> ImageRequirements: ...  # noqa: D102
+
+
+class HasPreprocessParam(Protocol):
+    """A trained model."""
+
+    @property
+    def preprocess_param(self) -> ImageRequirements: ...  # noqa: D102
+
+
+def create_dl_preprocess_param_from_model(
+    model: HasParam | HasPreprocessParam | ImageRequirements,
+    *,
+    normalization_type: NormalizationType = "constant_values",
+    domain_handling: DomainHandling = "full_domain",
+    domain: ImageDomain | None = None,
+    preprocess_steps: tuple[PreprocessStep, ...] = (),
+) -> DLPreprocessParam:
+    """Return parameters with the type, size, channels and range that a model asks for, as the procedure of that name does.
+
+    To apply a trained model take its own `preprocess_param`, which says all.
+
+    Args:
+        model: A trained model, one to be trained, or the parameters of either.
+        normalization_type: See `DLPreprocessParam`.
+        domain_handling: See `DLPreprocessParam`.
+        domain: With keep_domain and crop_domain.
+        preprocess_steps: Own steps, in their order.
+
+    Raises:
+        ParameterError: The model is not one of anomaly detection, or a parameter contradicts another.
+    """
+    asked: Any = getattr(model, "preprocess_param", None) or getattr(model, "param", None) or model
+    missing = [name for name in _REQUIREMENTS if not hasattr(asked, name)]
+    if missing:
+        raise ParameterError(f"{type(model).__name__} is no model: it does not say its {', '.join(missing)}")
+    return create_dl_preprocess_param(
+        **{name: getattr(asked, name) for name in _REQUIREMENTS},
+        model_type=getattr(asked, "type", getattr(asked, "model_type", "anomaly_detection")),
+        normalization_type=normalization_type,
+        domain_handling=domain_handling,
+        domain=domain,
+        preprocess_steps=preprocess_steps,
+    )
+
+
+_REQUIREMENTS: Final = ("image_width", "image_height", "image_num_channels", "image_range_min", "image_range_max")

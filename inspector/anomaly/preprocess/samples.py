@@ -1,0 +1,180 @@
+"""Samples for a model, from pictures in memory: gen_dl_samples_from_images and preprocess_dl_samples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from inspector.anomaly.domain.mask import cells_inside
+from inspector.anomaly.errors import ParameterError
+from inspector.anomaly.preprocess.images import check_image, preprocess_images
+from inspector.anomaly.preprocess.param import DLPreprocessParam
+from inspector.anomaly.types import DLSample
+
+
+def gen_dl_samples_from_images(
+    images: Sequence[NDArray[np.uint8]], *, image_ids: Sequence[int | str] | None = None
+) -> list[DLSample]:
+    """Return one sample for each picture, as the procedure of that name does; with an id, which HALCON leaves out.
+
+    Args:
+        images: Each (H, W) gray or (H, W, 3) RGB uint8 in the size it was taken; not copied.
+        image_ids: As many; by default the numbers from 0.
+
+    Raises:
+        ParameterError: There is no picture, one is not as described, or the ids are not as many or not unique.
+    """
+    if not len(images):
+        raise ParameterError("images is empty; give at least one picture")
+    ids = list(range(len(images))) if image_ids is None else list(image_ids)
+    if len(ids) != len(images) or len(set(ids)) != len(ids):
+        raise ParameterError(f"image_ids must be {len(images)} different ids, one for each picture, got {ids}")
+    samples = []
+    for image_id, image in zip(ids, images, strict=True):
+        if not isinstance(image, np.ndarray):
+            raise ParameterError(f"image {image_id} is a {type(image).__name__}; give a numpy array of uint8")
+        try:
+            height, width = check_image(image).shape[:2]
+        except ParameterError as exc:
+            raise ParameterError(f"image {image_id}: {exc}") from exc
+        channels: Literal[1, 3] = 1 if image.ndim == 2 else 3  # noqa: PLR2004 - (H, W)
+        samples.append(DLSample(image, width, height, channels, image_id=image_id))
+    return samples
+
+
+def preprocess_dl_samples(
+    samples: Sequence[DLSample], preprocess_param: DLPreprocessParam, device: torch.device | str = "cpu"
+) -> Tensor:
+    """Preprocess samples in place, as the procedure of that name does: `preprocess_images`, and the ground truth alike.
+
+    Sets `preprocessed` and `preprocess_digest`, and brings `anomaly_ground_truth` to the size of the network's input
+    (nearest neighbour; of the crop with crop_domain; False outside the domain). `image` stays as it is, so doing it again
+    is no harm. A sample that was read back from a cache with these parameters is taken as it is. No sample is changed
+    where one is refused.
+
+    Args:
+        samples: As the decoder or `gen_dl_samples_from_images` gives them.
+        preprocess_param: The stored parameters.
+        device: Where the batch is built.
+
+    Returns:
+        (B, 3, image_height, image_width) float32 in channels-last memory format, on the device; `preprocessed` of each
+        sample is a part of it.
+
+    Raises:
+        ParameterError: No sample, a picture or ground truth that is not as described, or a sample that was preprocessed with
+            other parameters and cannot be brought back.
+        StepError: As `preprocess_images`.
+        GeometryError: As `preprocess_images`.
+    """
+    if not samples:
+        raise ParameterError("samples is empty; give at least one")
+    digest = preprocess_param.digest
+    truths = [_ground_truth(sample, preprocess_param, digest) for sample in samples]
+    batch = model_input(samples, preprocess_param, torch.device(device), is_fresh=True)
+    for sample, truth, tensor in zip(samples, truths, batch, strict=True):
+        sample.preprocessed, sample.preprocess_digest, sample.anomaly_ground_truth = tensor, digest, truth
+    return batch
+
+
+def model_input(
+    samples: Sequence[DLSample], preprocess_param: DLPreprocessParam, device: torch.device, *, is_fresh: bool = False
+) -> Tensor:
+    """Return the network's input for samples that are preprocessed already, that are not, or both.
+
+    Args:
+        samples: At least one.
+        preprocess_param: The model's parameters.
+        device: Where the batch is built.
+        is_fresh: Preprocess again wherever there is a picture to do it from.
+
+    Returns:
+        (B, 3, image_height, image_width) float32 in channels-last memory format, on the device.
+
+    Raises:
+        ParameterError: A sample was preprocessed with other parameters, or as `preprocess_images`.
+        StepError: As `preprocess_images`.
+        GeometryError: As `preprocess_images`.
+    """
+    digest = preprocess_param.digest
+    taken = [_taken(sample, digest, is_fresh=is_fresh) for sample in samples]
+    rest = [sample.image for sample, tensor in zip(samples, taken, strict=True) if tensor is None]
+    made = preprocess_images(rest, preprocess_param, device)
+    if len(rest) == len(samples):
+        return made
+    parts = iter(made)
+    stacked = torch.stack([next(parts) if tensor is None else tensor.to(device) for tensor in taken])
+    return stacked.contiguous(memory_format=torch.channels_last)
+
+
+def _taken(sample: DLSample, digest: str, *, is_fresh: bool) -> Tensor | None:
+    """What the sample holds already, if it is to be used."""
+    if sample.preprocessed is None or (is_fresh and sample.image.size):
+        return None
+    if sample.preprocess_digest != digest:
+        raise ParameterError(
+            f"{name_of(sample)} was preprocessed with other parameters than these; preprocess it again from its picture"
+        )
+    return sample.preprocessed
+
+
+def _ground_truth(sample: DLSample, param: DLPreprocessParam, digest: str) -> NDArray[np.bool_] | None:
+    """The ground truth in the size of the network's input."""
+    truth = sample.anomaly_ground_truth
+    if truth is None:
+        return None
+    if sample.preprocess_digest == digest and truth.shape == (param.image_height, param.image_width):
+        return truth  # in this size already
+    if sample.preprocess_digest not in (None, digest):
+        raise ParameterError(
+            f"the ground truth of {name_of(sample)} was already brought to the size of other parameters; "
+            "make the sample anew from its picture and ground truth"
+        )
+    width, height = sample.original_width, sample.original_height
+    if truth.shape != (height, width):
+        raise ParameterError(
+            f"the ground truth of {name_of(sample)} has the shape {truth.shape}, its picture was taken with ({height}, "
+            f"{width}); draw it on the original picture"
+        )
+    return resample_ground_truth(truth, param, name=name_of(sample))
+
+
+def resample_ground_truth(
+    truth: NDArray[Any], preprocess_param: DLPreprocessParam, *, name: str = "the picture"
+) -> NDArray[np.bool_]:
+    """Bring marks of anomalous pixels to the size of the network's input: each pixel as the nearest one of the original.
+
+    Args:
+        truth: (H, W) in the size of the picture as taken; values above 0 are anomalous.
+        preprocess_param: The stored parameters.
+        name: Of the picture, for a refusal.
+
+    Returns:
+        (image_height, image_width) bool; of the crop with crop_domain, False outside the domain.
+
+    Raises:
+        ParameterError: It has values below 0 or no number.
+    """
+    if not (truth.dtype == np.bool_ or bool((truth >= 0).all())):  # NaN is not either
+        raise ParameterError(f"the ground truth of {name} has values below 0; 0 is ok, everything above is anomalous")
+    view = preprocess_param.view
+    height, width = truth.shape
+    x, y, across, down = (0, 0, width, height) if view is None else view.box(width, height)
+    # In whole numbers, hence exact: the centre of pixel i of n lies at (i + 1/2) * size / n.
+    rows = y + (2 * np.arange(preprocess_param.image_height) + 1) * down // (2 * preprocess_param.image_height)
+    columns = x + (2 * np.arange(preprocess_param.image_width) + 1) * across // (2 * preprocess_param.image_width)
+    small: NDArray[np.bool_] = truth[rows[:, None], columns] > 0
+    if view is None or view.is_all:
+        return small
+    return small & cells_inside(view, preprocess_param.image_width, preprocess_param.image_height)
+
+
+def name_of(sample: DLSample) -> str:
+    """Return what a message calls the sample."""
+    known = sample.image_file_name if sample.image_id is None else sample.image_id
+    return "a sample" if known is None else f"sample {known}"

@@ -1,0 +1,1 @@
+"""From a map of distances to score, class and region."""

@@ -1,0 +1,1 @@
+"""Kafka behind protocols. Only this room knows aiokafka."""

@@ -1,0 +1,176 @@
+"""Kafka's administration: what topics there are, how they are set, and making them. The bus's second door to aiokafka.
+
+aiokafka's admin client returns error codes instead of raising; here they become errors or plain data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka.admin import NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
+
+from inspector.bus.connect import admin_client, start_client
+from inspector.errors import AccessError, BusError, TopicError
+from inspector.settings.settings import KafkaSettings
+
+_REFUSED = (ClusterAuthorizationFailedError, SaslAuthenticationFailed, TopicAuthorizationFailedError)
+
+PROPAGATION_S = 30.0
+"""How long the brokers may take to learn of a topic that the controller has made."""
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """A topic as it should be; `config` holds Kafka's own keys and values as text."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """A topic as it is; `config` is empty where the broker tells nothing of it."""
+
+    partitions: int
+    replication: int
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+class BusAdmin:
+    """An admin client that is connected. Event loop only; see `connect_admin`."""
+
+    def __init__(self, client: Any) -> None:  # noqa: ANN401 aiokafka ships no types
+        """Wrap a started client."""
+        self._client = client
+
+    async def num_brokers(self) -> int:
+        """Return how many brokers the cluster's metadata names."""
+        async with bus_errors("describe the cluster"):
+            cluster = await self._client.describe_cluster()
+        return len(cluster["brokers"])
+
+    async def topic(self, name: str) -> TopicState | None:
+        """Return the state of a topic, or None where there is no such topic."""
+        async with bus_errors(f"describe topic {name}"):
+            # Asked by name, a broker that makes topics on demand would make this one: ask for all.
+            if name not in await self._client.list_topics():
+                return None
+            (described,) = await self._client.describe_topics([name])
+        error = for_code(described["error_code"])
+        if error is UnknownTopicOrPartitionError:
+            return None
+        _check(described["error_code"], "", f"describe topic {name}")
+        partitions = described["partitions"]
+        replication = min((len(partition["replicas"]) for partition in partitions), default=0)
+        return TopicState(len(partitions), replication, await self._config(name))
+
+    async def create(self, topics: Sequence[TopicSpec]) -> set[str]:
+        """Create topics; return the names of those made, without those that were there already.
+
+        They can be used when this returns.
+
+        Raises:
+            TopicError: The broker refuses one, for instance for want of brokers to replicate to.
+            BusError: The brokers do not tell of a new topic within `PROPAGATION_S`.
+        """
+        new = [
+            NewTopic(
+                t.name, num_partitions=t.partitions, replication_factor=t.replication, topic_configs=dict(t.config)
+            )
+            for t in topics
+        ]
+        async with bus_errors("create topics"):
+            response = await self._client.create_topics(new)
+        made = set()
+        for name, code, *message in response.topic_errors:
+            if for_code(code) is TopicAlreadyExistsError:
+                continue
+            _check(code, message[0] if message else "", f"create topic {name}")
+            made.add(name)
+        await self._see(made)
+        return made
+
+    async def _see(self, made: set[str]) -> None:
+        """Wait until the brokers tell of new topics: the controller's yes comes before they know.
+
+        Raises:
+            BusError: They do not within `PROPAGATION_S`.
+        """
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + PROPAGATION_S
+        while True:
+            async with bus_errors("list topics"):
+                unseen = made.difference(await self._client.list_topics())
+            if not unseen:
+                return
+            if loop.time() > deadline_s:
+                raise BusError(
+                    f"topics were created, but the brokers do not tell of them yet: {', '.join(sorted(unseen))}"
+                )
+            await asyncio.sleep(0.05)
+
+    async def _config(self, name: str) -> dict[str, str]:
+        try:
+            responses = await self._client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
+        except KafkaError:
+            return {}  # the embedded broker has no such request
+        entries: dict[str, str] = {}
+        for response in responses:
+            for _code, _message, _kind, _resource, config in response.resources:
+                entries.update({entry[0]: entry[1] for entry in config if entry[1] is not None})
+        return entries
+
+
+@asynccontextmanager
+async def connect_admin(kafka: KafkaSettings) -> AsyncIterator[BusAdmin]:
+    """Connect for the duration of a block.
+
+    Raises:
+        BusError: No broker answers.
+        AccessError: The broker refuses the credentials.
+    """
+    client = admin_client(kafka)
+    async with bus_errors(f"connect to {kafka.bootstrap_servers}"):
+        try:
+            await start_client(client)
+        except BaseException:
+            await client.close()
+            raise
+    try:
+        yield BusAdmin(client)
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def bus_errors(action: str) -> AsyncIterator[None]:
+    """Turn aiokafka's errors inside a block into ours; `action` completes "could not …"."""
+    try:
+        yield
+    except KafkaError as exc:
+        kind = AccessError if isinstance(exc, _REFUSED) else BusError
+        raise kind(f"could not {action}: {type(exc).__name__}: {exc}") from exc
+
+
+def _check(code: int, message: str | None, action: str) -> None:
+    error = for_code(code)
+    if code == 0:
+        return
+    kind = AccessError if issubclass(error, _REFUSED) else TopicError
+    raise kind(f"could not {action}: {message or error.description}")

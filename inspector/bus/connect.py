@@ -1,0 +1,110 @@
+"""Clients of Kafka: how each connects, and what its failures mean. Kafka, behind the protocols of `ports`.
+
+What is done here because aiokafka 0.14 would otherwise surprise: one assignor, and no automatic commits.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+)
+
+from inspector.errors import AccessError, BusError
+from inspector.settings.settings import KafkaSettings
+
+FETCH_BYTES = 16 * 1024 * 1024
+"""What one answer of a broker holds at most, unless a single record is larger."""
+
+HEARTBEAT_MS = 1000
+
+_HOPELESS = (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+)
+
+
+def connection_arguments(kafka: KafkaSettings) -> dict[str, Any]:
+    """Return the keyword arguments that every aiokafka client shares: servers, security, name."""
+    arguments: dict[str, Any] = {
+        "bootstrap_servers": kafka.bootstrap_servers,
+        "client_id": kafka.client_id,
+        "security_protocol": kafka.security_protocol,
+        "request_timeout_ms": kafka.request_timeout_ms,
+    }
+    if kafka.security_protocol in {"SSL", "SASL_SSL"}:
+        context = ssl.create_default_context(cafile=_path(kafka.ssl_cafile))
+        if kafka.ssl_certfile is not None:
+            context.load_cert_chain(str(kafka.ssl_certfile), _path(kafka.ssl_keyfile))
+        arguments["ssl_context"] = context
+    if kafka.security_protocol.startswith("SASL"):
+        arguments["sasl_mechanism"] = kafka.sasl_mechanism
+        arguments["sasl_plain_username"] = kafka.sasl_username
+        password = kafka.sasl_password
+        arguments["sasl_plain_password"] = None if password is None else password.get_secret_value()
+    return arguments
+
+
+def _path(path: object) -> str | None:
+    return None if path is None else str(path)
+
+
+def admin_client(kafka: KafkaSettings) -> Any:  # noqa: ANN401 aiokafka ships no types
+    """Return an unstarted admin client."""
+    return AIOKafkaAdminClient(**connection_arguments(kafka))
+
+
+def consumer_client(kafka: KafkaSettings, *topics: str, **options: Any) -> Any:  # noqa: ANN401
+    """Return an unstarted aiokafka consumer of `topics`, for clients; `options` override the defaults."""
+    defaults: dict[str, Any] = {
+        "enable_auto_commit": False,
+        "auto_offset_reset": kafka.auto_offset_reset,
+        "fetch_max_wait_ms": kafka.fetch_max_wait_ms,
+        "fetch_max_bytes": FETCH_BYTES,
+        "session_timeout_ms": kafka.session_timeout_ms,
+        "heartbeat_interval_ms": min(HEARTBEAT_MS, kafka.session_timeout_ms // 3),
+        "rebalance_timeout_ms": kafka.rebalance_timeout_ms,
+        # Exactly one: with several, aiokafka joins once for each; its sticky assignor is broken.
+        "partition_assignment_strategy": (RoundRobinPartitionAssignor,),
+    }
+    return AIOKafkaConsumer(*topics, **connection_arguments(kafka), **(defaults | options))
+
+
+def producer_client(kafka: KafkaSettings, **options: Any) -> Any:  # noqa: ANN401
+    """Return an unstarted aiokafka producer that waits for all replicas; `options` override the defaults."""
+    defaults: dict[str, Any] = {"acks": "all", "enable_idempotence": kafka.idempotent}
+    return AIOKafkaProducer(**connection_arguments(kafka), **(defaults | options))
+
+
+async def start_client(client: Any) -> None:  # noqa: ANN401
+    """Start one of these clients, of a cluster that is up.
+
+    A cluster whose brokers are all fenced (just started, or just back from a stall) answers, and names no broker. aiokafka
+    takes that for connected: a producer's start then tries for ever, a consumer fails an assertion in a task that nobody
+    watches. So the bootstrap comes first, by itself; the second one in `start` finds a cluster.
+
+    Raises:
+        KafkaError: No broker can be reached, or the one that answered names none.
+    """
+    inner = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001 no public way
+    await inner.bootstrap()
+    if not inner.cluster.brokers():
+        raise KafkaConnectionError("the bootstrap server answers, but no broker of its cluster is up yet")
+    await client.start()
+
+
+def bus_error(action: str, exc: Exception) -> BusError:
+    """Say what failed; refused rights are for an operator, brokers come back by themselves."""
+    kind = AccessError if isinstance(exc, _HOPELESS) else BusError
+    return kind(f"could not {action}: {type(exc).__name__}: {exc}")

@@ -1,0 +1,143 @@
+"""Results to Kafka: `ResultProducer` on aiokafka.
+
+Whole record batches are the unit of delivery, and a producer is replaced once it can no longer make progress.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Sequence
+from typing import Any, TypeVar
+
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.partitioner import DefaultPartitioner
+
+from inspector.bus.connect import bus_error, producer_client, start_client
+from inspector.bus.ports import RECORD_OVERHEAD_BYTES, Partition, ProducedRecord
+from inspector.errors import MessageTooLargeError
+from inspector.settings.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+SEND_BATCH_BYTES = 256 * 1024
+"""What one record batch holds at most, unless a single record is larger."""
+
+ABANDON_TIMEOUT_S = 5.0
+
+_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+
+
+class KafkaProducer:
+    """`ResultProducer` on aiokafka. Event loop only.
+
+    aiokafka keeps one record batch of a partition on its way at a time, so that order holds without idempotence too.
+    What its producer does not do is end: an idempotent one that lost its sequence fails every later send, and one whose
+    broker is gone never gives up. Either is replaced by a new one here, and the caller sends the same records again.
+    """
+
+    def __init__(self, kafka: KafkaSettings, *, max_record_bytes: int) -> None:
+        """Prepare to send records of up to `max_record_bytes`; nothing connects before `start`."""
+        self._kafka = kafka
+        self._max_record_bytes = max_record_bytes
+        self._delivery_timeout_s = kafka.request_timeout_ms / 1000 + 5.0
+        self._partitioner = DefaultPartitioner()
+        self._producer: Any = None
+        self._replacing = asyncio.Lock()
+        self._retired: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Connect."""
+        try:
+            self._producer = await self._connected()
+        except (KafkaError, TimeoutError) as exc:
+            raise bus_error("connect to the brokers", exc) from exc
+
+    async def partition_for(self, topic: str, key: bytes) -> int:
+        """Return the partition of this key."""
+        try:
+            partitions = sorted(await self._bounded(self._producer.partitions_for(topic)))
+        except (KafkaError, TimeoutError) as exc:
+            raise bus_error(f"look up topic {topic}", exc) from exc
+        partition: int = self._partitioner(key, partitions, partitions)
+        return partition
+
+    async def send(self, partition: Partition, records: Sequence[ProducedRecord]) -> int:
+        """Send the first of `records` as one record batch and wait for its acknowledgement."""
+        if records[0].size_bytes > self._max_record_bytes:
+            raise MessageTooLargeError(f"a record of {records[0].size_bytes} bytes is over {self._max_record_bytes}")
+        producer = self._producer
+        batch = producer.create_batch()
+        count = 0
+        for record in records:
+            if batch.append(timestamp=None, key=record.key, value=record.value, headers=record.headers) is None:
+                break
+            count += 1
+        batch.close()
+        topic, number = partition
+        try:
+            delivered = await self._bounded(producer.send_batch(batch, topic, partition=number))
+            await self._bounded(delivered)
+        except (KafkaError, TimeoutError) as exc:
+            if self._kafka.idempotent or isinstance(exc, TimeoutError):
+                await self._replace(producer)
+            if isinstance(exc, _TOO_LARGE):
+                raise MessageTooLargeError(f"topic {topic} does not take {count} records of this size: {exc}") from exc
+            raise bus_error(f"send to {topic}", exc) from exc
+        return count
+
+    async def stop(self) -> None:
+        """Disconnect; what was not acknowledged is lost."""
+        if self._producer is not None:
+            await self._abandon(self._producer)
+        for task in self._retired:
+            task.cancel()
+        await asyncio.gather(*self._retired, return_exceptions=True)
+
+    async def _connected(self) -> Any:  # noqa: ANN401
+        producer = producer_client(
+            self._kafka,
+            max_batch_size=SEND_BATCH_BYTES,
+            max_request_size=self._max_record_bytes + RECORD_OVERHEAD_BYTES,
+        )
+        try:
+            await self._bounded(start_client(producer))
+        except BaseException:
+            await self._abandon(producer)
+            raise
+        return producer
+
+    async def _replace(self, failed: Any) -> None:  # noqa: ANN401
+        """Put a new producer in the place of the failed one, unless another task has done so already."""
+        async with self._replacing:
+            if self._producer is not failed:
+                return
+            try:
+                self._producer = await self._connected()
+            except (KafkaError, TimeoutError) as exc:
+                log.warning("the failed producer could not be replaced yet: %s", exc)
+                return
+            task = asyncio.create_task(self._abandon(failed))
+            self._retired.add(task)
+            task.add_done_callback(self._retired.discard)
+
+    async def _abandon(self, producer: Any) -> None:  # noqa: ANN401
+        """Stop a producer within bounds; other partitions' batches may still be acknowledged meanwhile."""
+        stopping = asyncio.ensure_future(producer.stop())
+        with contextlib.suppress(KafkaError):
+            await asyncio.wait({stopping}, timeout=ABANDON_TIMEOUT_S)
+        if not stopping.done():
+            # aiokafka's stop waits for ever for an idempotent producer's batches: end its sender and its sockets.
+            stopping.cancel()
+            sender = producer._sender.sender_task  # noqa: SLF001 there is no public way to give up
+            if sender is not None:
+                sender.cancel()
+            await producer.client.close()
+        await asyncio.gather(stopping, return_exceptions=True)
+
+    async def _bounded(self, awaitable: Awaitable[T]) -> T:
+        """Await with the deadline that an idempotent producer lacks; the record may arrive all the same."""
+        return await asyncio.wait_for(awaitable, self._delivery_timeout_s)

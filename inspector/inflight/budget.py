@@ -1,0 +1,154 @@
+"""Bytes in flight, counted before they are allocated. Pure; event loop only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from inspector.anomaly.domain.cache import KEPT_PIXELS, KEPT_SIZES
+from inspector.settings.settings import MIB, Settings
+
+PREPARING_FACTOR = 8
+"""How often a decoded picture a CPU thread holds while it prepares it: in float32, and as much again between the two passes
+of the resize, where the model's input is as wide as the picture."""
+
+FRAME_OVERHEAD_BYTES = 4096
+"""What a frame costs apart from its bytes: objects, queues, headers."""
+
+
+class Budget:
+    """A number of bytes that all frames in flight share."""
+
+    def __init__(self, limit_bytes: int, *, on_release: Callable[[], None] | None = None) -> None:
+        """Allow `limit_bytes` in all; `on_release` is called after each release."""
+        if limit_bytes <= 0:
+            msg = f"limit_bytes must be positive, not {limit_bytes}"
+            raise ValueError(msg)
+        self.limit_bytes = limit_bytes
+        self.used_bytes = 0
+        self.peak_bytes = 0
+        self._on_release = on_release
+
+    @property
+    def free_bytes(self) -> int:
+        """What may still be reserved; never negative."""
+        return max(0, self.limit_bytes - self.used_bytes)
+
+    def hold(self, size_bytes: int) -> Reservation:
+        """Account for bytes that exist already, even beyond the limit: the reader asked for headroom beforehand."""
+        return Reservation(self, self._add(size_bytes))
+
+    def _add(self, size_bytes: int) -> int:
+        if size_bytes < 0:
+            msg = f"cannot reserve {size_bytes} bytes"
+            raise ValueError(msg)
+        self.used_bytes += size_bytes
+        self.peak_bytes = max(self.peak_bytes, self.used_bytes)
+        return size_bytes
+
+    def _release(self, size_bytes: int) -> None:
+        self.used_bytes -= size_bytes
+        if size_bytes and self._on_release is not None:
+            self._on_release()
+
+
+class Reservation:
+    """One frame's share of the budget; it grows only within the limit, shrinks freely, and is given back once."""
+
+    __slots__ = ("_budget", "size_bytes")
+
+    def __init__(self, budget: Budget, size_bytes: int) -> None:
+        """Made by `Budget.hold`."""
+        self._budget = budget
+        self.size_bytes = size_bytes
+
+    def grow(self, extra_bytes: int) -> bool:
+        """Add `extra_bytes` if they are free; return whether they were."""
+        if extra_bytes > self._budget.free_bytes:
+            return False
+        self.size_bytes += self._budget._add(extra_bytes)  # noqa: SLF001 the two classes are one module's
+        return True
+
+    def force(self, extra_bytes: int) -> None:
+        """Add `extra_bytes` whether they are free or not, where waiting for them would be waiting for ever."""
+        self.size_bytes += self._budget._add(extra_bytes)  # noqa: SLF001
+
+    def shrink_to(self, size_bytes: int) -> None:
+        """Give back what exceeds `size_bytes`; never grows."""
+        surplus = self.size_bytes - max(0, size_bytes)
+        if surplus > 0:
+            self.size_bytes -= surplus
+            self._budget._release(surplus)  # noqa: SLF001
+
+    def release(self) -> None:
+        """Give everything back; a second call does nothing."""
+        self.shrink_to(0)
+
+
+def chunk_bytes(settings: Settings) -> int:
+    """Return what one read of one partition holds at most.
+
+    That is the records and the images that parsing copies out of them.
+    """
+    return 2 * max(settings.partition_fetch_bytes, settings.limits.max_message_bytes)
+
+
+def largest_decoding_bytes(settings: Settings) -> int:
+    """Return the bytes kept free for decoding, and so the most that one frame's decoding may take.
+
+    The reader leaves this much alone; so a frame that waits for its turn to be decoded always gets it in the end, however
+    many encoded frames wait behind it.
+    """
+    needed = 3 * settings.limits.max_pixels + _LARGEST_MAP_BYTES
+    return min(needed, settings.limits.max_bytes_in_flight // 2)
+
+
+def headroom_chunks(settings: Settings, budget: Budget) -> int:
+    """Return how many partitions may be read now; at least one when nothing is in flight."""
+    room = (budget.limit_bytes - largest_decoding_bytes(settings) - budget.used_bytes) // chunk_bytes(settings)
+    return max(room, 1 if budget.used_bytes == 0 else 0)
+
+
+def memory_bound_bytes(
+    settings: Settings,
+    *,
+    partitions: int,
+    workers: int,
+    device_threads: int,
+    domains: int,
+    fetch_bytes: int,
+    send_bytes: int,
+) -> int:
+    """Return how far memory may grow above that of the idle, warmed-up service.
+
+    Args:
+        settings: whose limits hold.
+        partitions: assigned to this process.
+        workers: threads that decode and encode.
+        device_threads: threads that score.
+        domains: regions of interest that the models have, each with masks of its own.
+        fetch_bytes: the largest answer of a broker.
+        send_bytes: the largest record batch that is sent, of which each partition of the outputs may have two.
+    """
+    limits = settings.limits
+    fetched = partitions * chunk_bytes(settings) // 2  # aiokafka holds up to one fetch of each partition
+    answer = 2 * max(fetch_bytes, settings.partition_fetch_bytes)  # as received, and cut into partitions
+    encoding = workers * limits.max_pixels * _ENCODING_BYTES_PER_PIXEL
+    pictures = min(device_threads * _largest_picture_bytes(settings), limits.max_bytes_in_flight)
+    preparing = pictures * (1 if settings.on_gpu else PREPARING_FACTOR)  # a GPU has the float32 in its own memory
+    masks = domains * KEPT_SIZES * min(KEPT_PIXELS, limits.max_pixels)
+    sending = 2 * settings.topics.frames_partitions * send_bytes
+    beyond = (
+        chunk_bytes(settings) + largest_decoding_bytes(settings) + limits.max_frames_in_flight * FRAME_OVERHEAD_BYTES
+    )
+    return limits.max_bytes_in_flight + beyond + fetched + answer + encoding + preparing + masks + sending
+
+
+def _largest_picture_bytes(settings: Settings) -> int:
+    return min(3 * settings.limits.max_pixels, largest_decoding_bytes(settings))
+
+
+_LARGEST_MAP_BYTES = 4 * MIB
+"""A map of 1024 x 1024 pixels, the largest input of a model, in float32."""
+
+_ENCODING_BYTES_PER_PIXEL = 4 + 1 + 1 + 4
+"""What thresholding a map at original size takes: the map, its mask, that of a domain, and the labels of its components."""

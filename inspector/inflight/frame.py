@@ -1,0 +1,85 @@
+"""A frame inside the service, from the record that was read to the records that are sent, and what refuses it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from inspector.anomaly.types import DLResult, DLSample
+from inspector.bus.ports import ProducedRecord
+from inspector.inflight.budget import Reservation
+from inspector.inflight.lease import Lease
+from inspector.inflight.route import Model, Route
+from schemas import CameraFrame, Identity, Reason, RecordSource, Status
+
+
+class Refusal(NamedTuple):
+    """Why a frame gets the verdict `nok` unseen."""
+
+    status: Status
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(slots=True, eq=False)
+class Frame:
+    """One record and everything that the stages found out about it.
+
+    It belongs to the event loop; a worker or a device thread has it only between being given it and handing it back.
+    Large parts are dropped as soon as no later stage needs them.
+    """
+
+    lease: Lease
+    source: RecordSource
+    key: bytes | None
+    value: bytes | None
+    identity: Identity
+    camera: str
+    """`line_id/camera_id`, or `topic/partition` where the camera is unknown: the queue in which it keeps its order."""
+    deadline_at: int | None
+    deadline_s: float
+    reservation: Reservation
+    is_simulated: bool = False
+    message: CameraFrame | None = None
+    route: Route | None = None
+    decoding_bytes: int = 0
+    refusal: Refusal | None = None
+    sample: DLSample | None = None
+    result: DLResult | None = None
+    entered_s: float = 0.0
+    """When it entered the stage that it is in."""
+    stage_seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def model(self) -> Model | None:
+        """Frames of one model may share a batch."""
+        return None if self.route is None else self.route.model
+
+    @property
+    def live(self) -> bool:
+        """Whether it is still worth any work."""
+        return not self.lease.ended
+
+    def leave(self, stage: str, now_s: float) -> float:
+        """Add the time since it entered its stage to `stage`, enter the next one, and return that time in seconds."""
+        seconds = max(0.0, now_s - self.entered_s)
+        self.entered_s = now_s
+        self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + seconds
+        return seconds
+
+
+@dataclass(slots=True, eq=False)
+class Outgoing:
+    """A frame's verdict, ready to be sent; done when the broker has acknowledged every record of it."""
+
+    frame: Frame
+    status: Status
+    reason: Reason
+    result: ProducedRecord
+    deadletter: ProducedRecord | None = None
+    unacknowledged: int = 1
+
+    @property
+    def size_bytes(self) -> int:
+        """What it holds until it is acknowledged."""
+        return self.result.size_bytes + (0 if self.deadletter is None else self.deadletter.size_bytes)

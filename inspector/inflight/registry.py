@@ -1,0 +1,77 @@
+"""Which model judges which camera: bundles loaded once, shared by the cameras that name them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from inspector.anomaly.domain.domain import ImageDomain
+from inspector.anomaly.errors import BundleError
+from inspector.errors import ModelError
+from inspector.inflight.route import Model, Route
+from inspector.settings.settings import CameraSettings
+from schemas import ModelReference
+
+
+class Registry:
+    """The routes by line and camera. Read on the event loop."""
+
+    def __init__(self, routes: Mapping[tuple[str, str], Route]) -> None:
+        """Take routes whose models are loaded."""
+        self._routes = dict(routes)
+
+    def route(self, line_id: str, camera_id: str) -> Route | None:
+        """Return the route of this camera, or None for one that the configuration does not name."""
+        return self._routes.get((line_id, camera_id))
+
+    @property
+    def routes(self) -> list[Route]:
+        """All routes."""
+        return list(self._routes.values())
+
+    @property
+    def domains(self) -> set[ImageDomain]:
+        """The different regions of interest of the models."""
+        found = {route.model.preprocess_param.domain for route in self._routes.values()}
+        return {domain for domain in found if domain is not None}
+
+    def warm_up(self, batch_sizes: Sequence[int]) -> None:
+        """Run batches of these sizes on every model. To be called on each device thread."""
+        for model in {route.model for route in self._routes.values()}:
+            model.warm_up(batch_sizes)
+
+
+def load_routes(
+    models: Mapping[str, Path],
+    cameras: Sequence[CameraSettings],
+    read: Callable[[Path], Model],
+    *,
+    default_budget_us: int,
+) -> Registry:
+    """Load and verify every model that a camera names. On a device thread; takes seconds.
+
+    Raises:
+        ModelError: A bundle is missing, damaged, fails its golden samples, or has no thresholds.
+    """
+    loaded = {name: _load(name, models[name], read) for name in {camera.model for camera in cameras}}
+    routes = {}
+    for camera in cameras:
+        model = loaded[camera.model]
+        routes[camera.line_id, camera.camera_id] = Route(
+            camera=camera.key,
+            model=model,
+            reference=ModelReference(name=model.name, version=model.version, digest=model.digest),
+            classification_threshold=camera.classification_threshold,
+            budget_us=default_budget_us if camera.budget_ms is None else camera.budget_ms * 1000,
+        )
+    return Registry(routes)
+
+
+def _load(name: str, path: Path, read: Callable[[Path], Model]) -> Model:
+    try:
+        model = read(path)
+    except (BundleError, OSError) as exc:
+        raise ModelError(f"model {name!r} from {path} cannot be used: {exc}") from exc
+    if model.thresholds is None:
+        raise ModelError(f"model {name!r} from {path} has no thresholds; calibrate it with `trainer fit`")
+    return model

@@ -1,0 +1,177 @@
+"""/metrics, /healthz and /readyz from a thread of their own, so that they answer also while the event loop hangs.
+
+/healthz speaks of this process alone: the loop runs, nothing has failed for good. A broker that is away must not restart it.
+/readyz adds what must be there before frames flow. Both say why in their body.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+from urllib.parse import urlsplit
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from typing_extensions import override
+
+from inspector.errors import ConfigError
+from inspector.observe.metrics import Metrics
+from inspector.settings.settings import HttpSettings
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_S = 0.25
+REQUEST_TIMEOUT_S = 10.0
+_TEXT = "text/plain; charset=utf-8"
+
+
+class Health:
+    """What is known of the process's state. Any thread may call anything."""
+
+    def __init__(
+        self, *, hang_after_s: float, awaits: Iterable[str] = (), clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Begin alive and, unless nothing is awaited, not ready.
+
+        Args:
+            hang_after_s: a loop that has not beaten for so long hangs.
+            awaits: names of what must be there before ready, such as `models`.
+            clock: monotonic seconds.
+        """
+        self._hang_after_s = hang_after_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._beat_at = clock()
+        self._failure: str | None = None
+        self._missing = dict.fromkeys(awaits, "not there yet")
+
+    def beat(self) -> None:
+        """Tell that the event loop runs."""
+        self._beat_at = self._clock()
+
+    async def keep_beating(self, metrics: Metrics, *, interval_s: float = HEARTBEAT_S) -> None:
+        """Beat until cancelled, on the loop that is watched; measures how late the loop is."""
+        while True:
+            asked = self._clock()
+            await asyncio.sleep(interval_s)
+            self.beat()
+            metrics.loop_lag(self._clock() - asked - interval_s)
+
+    def missing(self, part: str, why: str) -> None:
+        """Tell that a part is not (or no longer) there, and why: not ready."""
+        with self._lock:
+            self._missing[part] = why
+
+    def there(self, part: str) -> None:
+        """Tell that a part is there."""
+        with self._lock:
+            self._missing.pop(part, None)
+
+    def fail(self, why: str) -> None:
+        """Tell that this process can never work again; the first reason stays."""
+        with self._lock:
+            self._failure = self._failure or why
+
+    def not_alive(self) -> list[str]:
+        """Return why the process should be restarted; empty: it should not."""
+        silent_s = self._clock() - self._beat_at
+        hangs = [f"event loop: has not run for {silent_s:.1f} s"] if silent_s > self._hang_after_s else []
+        with self._lock:
+            return hangs + ([f"failed: {self._failure}"] if self._failure else [])
+
+    def not_ready(self) -> list[str]:
+        """Return why no frames flow; empty: they do."""
+        reasons = self.not_alive()
+        with self._lock:
+            return reasons + [f"{part}: {why}" for part, why in self._missing.items()]
+
+
+class HealthServer:
+    """The HTTP server. `start` and `stop` from any thread; requests are answered on its own."""
+
+    def __init__(self, settings: HttpSettings, health: Health, registry: CollectorRegistry) -> None:
+        """Bind the port; nothing is answered before `start`.
+
+        Raises:
+            ConfigError: The address cannot be bound.
+        """
+        try:
+            self._server = _Server((settings.host, settings.port), health, registry)
+        except OSError as exc:
+            raise ConfigError(f"http: cannot listen on {settings.host}:{settings.port}: {exc.strerror or exc}") from exc
+        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True, args=(0.1,))
+
+    @property
+    def port(self) -> int:
+        """The port, also where a free one was asked for."""
+        return self._server.server_port
+
+    def start(self) -> None:
+        """Answer from now on."""
+        self._thread.start()
+        log.info("metrics and health on http://%s:%d", self._server.server_name, self.port)
+
+    def stop(self) -> None:
+        """Answer no more and give the port back; also where it was never started."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], health: Health, registry: CollectorRegistry) -> None:
+        super().__init__(address, _Handler)
+        self.health = health
+        self.registry = registry
+
+    @override
+    def server_bind(self) -> None:
+        """Skip the reverse name look-up of HTTPServer, which may take seconds on a plant network."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    server_version = "inspector"
+    sys_version = ""
+    timeout = REQUEST_TIMEOUT_S
+
+    def do_GET(self) -> None:
+        path = urlsplit(self.path).path
+        if path == "/metrics":
+            encode, content_type = choose_encoder(self.headers.get("Accept", ""))
+            self._answer(HTTPStatus.OK, encode(self.server.registry), content_type)
+        elif path == "/healthz":
+            self._report(self.server.health.not_alive())
+        elif path == "/readyz":
+            self._report(self.server.health.not_ready())
+        else:
+            self._answer(HTTPStatus.NOT_FOUND, b"there are /metrics, /healthz and /readyz\n", _TEXT)
+
+    do_HEAD = do_GET  # noqa: N815
+
+    def _report(self, reasons: list[str]) -> None:
+        status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
+        self._answer(status, "".join(f"{line}\n" for line in reasons or ["ok"]).encode(), _TEXT)
+
+    def _answer(self, status: HTTPStatus, body: bytes, content_type: str) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    @override
+    def log_message(self, format: str, *args: object) -> None:
+        log.debug(format, *args)

@@ -1,0 +1,66 @@
+"""The commented settings file that `inspector config --example` prints, made from the settings themselves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from inspector.settings.settings import CameraSettings, Settings
+
+_HEAD = """\
+# Settings of `inspector run` and of the clients. `#name =` shows a setting that has no value unless it is given one.
+# Precedence: command line > environment > this file > defaults. A setting's variable is INSPECTOR_ and its path, with two
+# underscores for each dot: INSPECTOR_KAFKA__BOOTSTRAP_SERVERS. `inspector config --check FILE` tells what is wrong.
+"""
+
+# Examples, where there can be no defaults: two cameras, one of them with everything set.
+_MODELS = {"cookie": "bundles/cookie"}
+_CAMERAS: tuple[dict[str, object], ...] = (
+    {"line_id": "line1", "camera_id": "top", "model": "cookie"},
+    {
+        "line_id": "line1",
+        "camera_id": "side",
+        "model": "cookie",
+        "classification_threshold": 0.7,
+        "partition": 1,
+        "budget_ms": 500,
+    },
+)
+
+
+def example_toml() -> str:
+    """Return a valid settings file: every default written out, one model and two cameras."""
+    defaults = Settings()
+    values = {name: getattr(defaults, name) for name in Settings.model_fields}
+    lines = [_HEAD]
+    for name, field in Settings.model_fields.items():
+        if not isinstance(values[name], BaseModel) and name not in {"models", "cameras"}:
+            lines += _setting(name, field, values[name])
+    for name, section in values.items():
+        if isinstance(section, BaseModel):
+            lines += ["", f"[{name}]", *_table(section)]
+    lines += ["", f"# {Settings.model_fields['models'].description}", "[models]"]
+    lines += [f"{name} = {_toml(path)}" for name, path in _MODELS.items()]
+    for camera in _CAMERAS:
+        lines += ["", "[[cameras]]"]
+        for name, field in CameraSettings.model_fields.items():
+            lines += _setting(name, field, camera.get(name))
+    return "\n".join(lines) + "\n"
+
+
+def _table(section: BaseModel) -> Iterator[str]:
+    for name, field in type(section).model_fields.items():
+        yield from _setting(name, field, getattr(section, name))
+
+
+def _setting(name: str, field: FieldInfo, value: object) -> Iterator[str]:
+    yield f"# {field.description}"
+    yield f"#{name} =" if value is None else f"{name} = {_toml(value)}"
+
+
+def _toml(value: object) -> str:
+    """Return a value as TOML; its strings, numbers and booleans are written as JSON's."""
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,130 @@
+"""Records in, frames out: parse and check the message, read the image's header, set the deadline, find the route."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from inspector.anomaly.errors import ImageError
+from inspector.anomaly.preprocess.image import ImageHeader, ImageLimits, decoded_bytes, read_image_header
+from inspector.bus.ports import ConsumedRecord
+from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget
+from inspector.inflight.frame import Frame, Refusal
+from inspector.inflight.lease import Lease
+from inspector.inflight.route import Route
+from inspector.loop.clock import Clock, monotonic_deadline_s
+from inspector.settings.settings import LimitSettings
+from schemas import CameraFrame, Identity, RecordSource, SchemaError, decode, identity_from_headers
+from schemas.base import MAX_INTEGER
+
+_CHANNELS = {"mono8": 1, "mono16": 1, "rgb8": 3, "bgr8": 3}
+_BIT_DEPTH = {"mono8": 8, "mono16": 16, "rgb8": 8, "bgr8": 8}
+FLOAT32_BYTES = 4
+
+
+class Admission:
+    """Turns every record into a frame, also those that cannot be read: each is owed a verdict. Event loop only."""
+
+    def __init__(
+        self,
+        limits: LimitSettings,
+        *,
+        default_budget_us: int,
+        largest_decoding_bytes: int,
+        find_route: Callable[[str, str], Route | None],
+        budget: Budget,
+        clock: Clock,
+    ) -> None:
+        """Check against `limits`; a picture that takes more than `largest_decoding_bytes` to decode is too large."""
+        self._limits = limits
+        self._image_limits = ImageLimits(max_bytes=limits.max_frame_bytes, max_pixels=limits.max_pixels)
+        self._default_budget_us = default_budget_us
+        self._largest_decoding_bytes = largest_decoding_bytes
+        self._find_route = find_route
+        self._budget = budget
+        self._clock = clock
+
+    def admit(self, record: ConsumedRecord, lease: Lease) -> Frame:
+        """Return the frame of `record`, with a `refusal` where there is no point in going on. Never raises."""
+        now_s = self._clock.monotonic_s()
+        value = record.value or b""
+        message, refusal = self._parse(value)
+        identity = identity_from_headers(record.headers) if message is None else message.identity
+        known = identity.line_id is not None and identity.camera_id is not None
+        route = self._find_route(identity.line_id or "", identity.camera_id or "") if known else None
+        deadline_at = self._deadline_at(identity, message, route)
+        frame = Frame(
+            lease=lease,
+            source=RecordSource(topic=record.topic, partition=record.partition, offset=record.offset),
+            key=record.key,
+            value=value,
+            identity=identity,
+            camera=f"{identity.line_id}/{identity.camera_id}" if known else f"{record.topic}/{record.partition}",
+            deadline_at=deadline_at,
+            deadline_s=now_s if deadline_at is None else monotonic_deadline_s(self._clock, deadline_at),
+            # The record's value, and the image that the parser copied out of it.
+            reservation=self._budget.hold(FRAME_OVERHEAD_BYTES + len(value) + (len(message.image) if message else 0)),
+            entered_s=now_s,
+            is_simulated=message is not None and message.is_simulated,
+            message=message,
+            route=route,
+            refusal=refusal,
+        )
+        if message is not None:
+            frame.refusal = self._check(frame, message, route)
+        return frame
+
+    def _parse(self, value: bytes) -> tuple[CameraFrame | None, Refusal | None]:
+        if not value:
+            return None, Refusal("undecodable", "empty", "the record has no value")
+        try:
+            return decode(CameraFrame, value, max_bytes=self._limits.max_message_bytes), None
+        except SchemaError as exc:
+            return None, Refusal("undecodable", exc.reason, str(exc))
+
+    def _deadline_at(self, identity: Identity, message: CameraFrame | None, route: Route | None) -> int | None:
+        if identity.captured_at is None:
+            return None
+        budget_us = self._default_budget_us if route is None else route.budget_us
+        if message is not None and message.budget_us is not None:
+            budget_us = message.budget_us
+        return min(identity.captured_at + budget_us, MAX_INTEGER)
+
+    def _check(self, frame: Frame, message: CameraFrame, route: Route | None) -> Refusal | None:
+        if route is None:
+            return Refusal("no_model", "unknown_camera", f"no model is configured for camera {frame.camera}")
+        ahead_us = message.captured_at - self._clock.wall_us()
+        if ahead_us > self._limits.max_clock_skew_ms * 1000:
+            return Refusal("expired", "captured_in_future", f"captured {ahead_us / 1e6:.3f} s in the future")
+        try:
+            header = self._header(message)
+        except ImageError as exc:
+            return Refusal("undecodable", exc.reason, str(exc))
+        param = route.model.preprocess_param
+        pixels = decoded_bytes(header, target=param.decode_target, margin=param.decode_margin)
+        # The decoded picture, and later the map of scores.
+        frame.decoding_bytes = pixels + param.image_width * param.image_height * FLOAT32_BYTES
+        if frame.decoding_bytes > self._largest_decoding_bytes:
+            return Refusal(
+                "undecodable",
+                "too_large",
+                f"decoding {header.width} x {header.height} pixels takes {frame.decoding_bytes} bytes; "
+                f"limits.max_bytes_in_flight leaves {self._largest_decoding_bytes}",
+            )
+        return None
+
+    def _header(self, message: CameraFrame) -> ImageHeader:
+        if message.raw is None:
+            header = read_image_header(message.image, limits=self._image_limits)
+            if header.encoding != message.encoding:
+                raise ImageError("corrupt", f"the message says {message.encoding}, the bytes are {header.encoding}")
+            return header
+        raw = message.raw
+        if len(message.image) > self._limits.max_frame_bytes or raw.width * raw.height > self._limits.max_pixels:
+            raise ImageError("too_large", f"raw image of {raw.width} x {raw.height} pixels is over the limit")
+        return ImageHeader(
+            encoding="raw",
+            width=raw.width,
+            height=raw.height,
+            channels=_CHANNELS[raw.pixel_format],
+            bit_depth=_BIT_DEPTH[raw.pixel_format],
+        )

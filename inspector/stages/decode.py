@@ -1,0 +1,140 @@
+"""Bytes to pixels on worker threads: most urgent first, within the byte budget, not further ahead than is useful."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from inspector.anomaly.errors import GeometryError, ImageError
+from inspector.anomaly.preprocess.image import ImageLimits, RawLayout, decode_image
+from inspector.anomaly.types import DLSample
+from inspector.inflight.budget import FRAME_OVERHEAD_BYTES
+from inspector.inflight.frame import Frame, Refusal
+from inspector.inflight.route import Model
+from inspector.inflight.turns import TurnQueues
+from schemas import CameraFrame
+
+log = logging.getLogger(__name__)
+
+Decoded = DLSample | Refusal
+
+
+class Submit(Protocol):
+    """Runs a job on a worker thread and hands its outcome back to the event loop."""
+
+    def __call__(self, job: Callable[[], Decoded], done: Callable[[Decoded], None]) -> None: ...  # noqa: D102
+
+
+class Started(NamedTuple):
+    """What one call of `DecodeStage.start` took from the queue."""
+
+    frames: list[Frame]
+    """They are being decoded."""
+    late: list[Frame]
+    """Their deadline has passed."""
+
+
+class DecodeStage:
+    """Frames that wait for decoding, and those that are being decoded. Event loop only."""
+
+    def __init__(
+        self, *, ahead: int, limits: ImageLimits, submit: Submit, on_decoded: Callable[[Frame, Decoded], None]
+    ) -> None:
+        """Decode with `submit`.
+
+        Args:
+            ahead: frames that may be decoded and not yet scored; more would only grow old in memory.
+            limits: what is accepted.
+            submit: the worker threads.
+            on_decoded: gets each frame back, with its picture or the reason why there is none.
+        """
+        self._ahead = ahead
+        self._limits = limits
+        self._submit = submit
+        self._on_decoded = on_decoded
+        self._waiting: TurnQueues[Frame] = TurnQueues()
+        self._running = 0
+
+    def __len__(self) -> int:
+        """Return the number of frames that wait."""
+        return len(self._waiting)
+
+    def push(self, frame: Frame) -> None:
+        """Add an admitted frame."""
+        self._waiting.push(frame)
+
+    def remove(self, unwanted: Callable[[Frame], bool]) -> list[Frame]:
+        """Remove and return waiting frames."""
+        return self._waiting.remove(unwanted)
+
+    def start(self, *, decoded: int, scoring: int, now_s: float) -> Started:
+        """Start what may be started, and drop the frames that expired.
+
+        Args:
+            decoded: frames that are decoded and wait for the device.
+            scoring: frames that the device has.
+            now_s: the monotonic time.
+        """
+        started = Started([], self._waiting.drop_expired(now_s))
+        while self._running + decoded < self._ahead:
+            frame = self._waiting.most_urgent()
+            if frame is None or not self._reserve(frame, alone=self._running + decoded + scoring == 0):
+                break
+            _, expired = self._waiting.take(1, now_s)  # takes this frame, and those late ones that stood behind it
+            started.late.extend(expired)
+            started.frames.append(frame)
+            self._submit_decoding(frame)
+        return started
+
+    def _submit_decoding(self, frame: Frame) -> None:
+        message, route = frame.message, frame.route
+        if message is None or route is None:
+            raise ValueError("a frame without message or route cannot be decoded")
+        self._running += 1
+        job = functools.partial(decode_frame, message, route.model, self._limits)
+        self._submit(job, functools.partial(self._done, frame))
+
+    def _reserve(self, frame: Frame, *, alone: bool) -> bool:
+        """Reserve what decoding takes; beyond the limit where there is nothing else in flight that could make room."""
+        if alone:
+            frame.reservation.force(frame.decoding_bytes)
+            return True
+        return frame.reservation.grow(frame.decoding_bytes)
+
+    def _done(self, frame: Frame, outcome: Decoded) -> None:
+        self._running -= 1
+        if frame.live and isinstance(outcome, DLSample):
+            frame.sample = outcome
+            frame.message = None  # the encoded image is of no more use
+            frame.reservation.shrink_to(FRAME_OVERHEAD_BYTES + len(frame.value or b"") + frame.decoding_bytes)
+        self._on_decoded(frame, outcome)
+
+
+def decode_frame(message: CameraFrame, model: Model, limits: ImageLimits) -> Decoded:
+    """Return the picture, decoded at the scale that `model` needs, or why there is none. Thread safe; never raises."""
+    try:
+        if not message.is_intact():
+            return Refusal("undecodable", "digest_mismatch", "the image is not the one that the camera hashed")
+        raw = None if message.raw is None else RawLayout(**message.raw.model_dump())
+        param = model.preprocess_param
+        sample = decode_image(
+            message.image,
+            encoding=message.encoding,
+            raw=raw,
+            target=param.decode_target,
+            margin=param.decode_margin,
+            limits=limits,
+        )
+        model.check_geometry(sample)
+    except GeometryError as exc:
+        return Refusal("failed", "geometry", str(exc))
+    except ImageError as exc:
+        return Refusal("undecodable", exc.reason, str(exc))
+    except MemoryError as exc:
+        return Refusal("failed", "out_of_memory", str(exc))
+    except Exception as exc:
+        log.exception("decoding a frame failed unexpectedly")
+        return Refusal("failed", "internal", f"{type(exc).__name__}: {exc}")
+    return sample

@@ -1,0 +1,227 @@
+"""Verdicts out: one task sends in the order given, acknowledgements are awaited elsewhere, nothing overtakes a failure.
+
+Each partition of the output is a lane with one record batch on its way at a time. A batch arrives as a whole or not at
+all, and is sent again until it is acknowledged; so whatever fails, the first occurrences of a camera's verdicts keep
+their order, with or without an idempotent producer. While a batch is on its way the next one collects, which makes large
+batches under load and small ones at rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from inspector.bus.ports import Partition, ProducedRecord, ResultProducer
+from inspector.errors import AccessError, BusError, MessageTooLargeError
+from inspector.inflight.frame import Outgoing
+from inspector.loop.clock import Clock
+
+log = logging.getLogger(__name__)
+
+WINDOW_BYTES = 256 * 1024
+WINDOW_RECORDS = 500
+FIRST_RETRY_S = 0.05
+LAST_RETRY_S = 2.0
+_CACHED_PARTITIONS = 4096
+
+
+class Events(Protocol):
+    """What the sink tells the rest."""
+
+    def late(self, outgoing: Outgoing) -> None:
+        """Turn this verdict, whose deadline passed before it was sent, into one that says so."""
+        ...
+
+    def smaller(self, record: ProducedRecord) -> ProducedRecord | None:
+        """Return a smaller form of a record that the broker finds too large, or None."""
+        ...
+
+    def delivered(self, outgoing: Outgoing) -> None:
+        """Every record of this verdict is acknowledged."""
+        ...
+
+    def send_retried(self, *, deadletter: bool) -> None:
+        """Something has to be sent again."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _Parcel:
+    outgoing: Outgoing
+    deadletter: bool
+
+    @property
+    def record(self) -> ProducedRecord:
+        deadletter = self.outgoing.deadletter
+        return deadletter if self.deadletter and deadletter is not None else self.outgoing.result
+
+    @record.setter
+    def record(self, record: ProducedRecord) -> None:
+        if self.deadletter:
+            self.outgoing.deadletter = record
+        else:
+            self.outgoing.result = record
+
+
+@dataclass(slots=True)
+class _Lane:
+    partition: Partition
+    waiting: deque[_Parcel] = field(default_factory=deque)
+    window: list[_Parcel] = field(default_factory=list)
+    busy: bool = False
+
+
+class Sink:
+    """Sends what it is given, in order. Event loop only."""
+
+    def __init__(self, producer: ResultProducer, events: Events, clock: Clock) -> None:
+        """Send with `producer`, which must be started before `run`."""
+        self._producer = producer
+        self._events = events
+        self._clock = clock
+        self._queue: deque[Outgoing] = deque()
+        self._lanes: dict[Partition, _Lane] = {}
+        self._unplaced: dict[str, dict[bytes, list[_Parcel]]] = {}  # by topic and key, whose partition is not known
+        self._partitions: dict[tuple[str, bytes], int] = {}
+        self._given = asyncio.Event()
+
+    def __len__(self) -> int:
+        """Return the number of records that are not acknowledged."""
+        in_lanes = sum(len(lane.waiting) + len(lane.window) for lane in self._lanes.values())
+        unplaced = sum(len(parcels) for keys in self._unplaced.values() for parcels in keys.values())
+        return len(self._queue) + unplaced + in_lanes
+
+    def put(self, outgoing: Outgoing) -> None:
+        """Take a verdict; those of one camera must come in the order in which they are to arrive."""
+        self._queue.append(outgoing)
+        self._given.set()
+
+    async def run(self) -> None:
+        """Send until cancelled.
+
+        Raises:
+            AccessError: The broker refuses what was sent or asked; an operator must act.
+            MessageTooLargeError: A record cannot be made small enough for the broker.
+        """
+        async with asyncio.TaskGroup() as deliveries:
+            while True:
+                await self._given.wait()
+                self._given.clear()
+                while self._queue:
+                    outgoing = self._queue.popleft()
+                    if outgoing.frame.live:
+                        self._dispatch(outgoing, deliveries)
+
+    def _dispatch(self, outgoing: Outgoing, deliveries: asyncio.TaskGroup) -> None:
+        parcels = [_Parcel(outgoing, deadletter=False)]
+        if outgoing.deadletter is not None:
+            parcels.append(_Parcel(outgoing, deadletter=True))
+        for parcel in parcels:
+            topic, key = parcel.record.topic, parcel.record.key
+            number = self._partitions.get((topic, key))
+            if number is not None:
+                self._enqueue(parcel, (topic, number), deliveries)
+            elif topic in self._unplaced:
+                self._unplaced[topic].setdefault(key, []).append(parcel)
+            else:
+                self._unplaced[topic] = {key: [parcel]}
+                deliveries.create_task(self._place(topic, deliveries))
+
+    async def _place(self, topic: str, deliveries: asyncio.TaskGroup) -> None:
+        """Find the lanes of what waits for this topic, key by key, until nothing waits."""
+        unplaced = self._unplaced[topic]
+        while unplaced:
+            key = next(iter(unplaced))
+            first = next((parcel for parcel in unplaced[key] if parcel.outgoing.frame.live), None)
+            if first is None:
+                del unplaced[key]  # whoever has the partition now answers for these
+                continue
+            try:
+                number = await self._producer.partition_for(topic, key)
+            except AccessError:
+                raise
+            except BusError as exc:
+                log.warning("cannot send yet: %s", exc)
+                self._events.send_retried(deadletter=first.deadletter)
+                await asyncio.sleep(LAST_RETRY_S)
+                continue
+            if len(self._partitions) >= _CACHED_PARTITIONS:
+                self._partitions.clear()  # keys of unknown cameras must not pile up
+            self._partitions[topic, key] = number
+            for parcel in unplaced.pop(key):  # at once: what comes from now on goes to the lane directly
+                self._enqueue(parcel, (topic, number), deliveries)
+        del self._unplaced[topic]
+
+    def _enqueue(self, parcel: _Parcel, partition: Partition, deliveries: asyncio.TaskGroup) -> None:
+        lane = self._lanes.setdefault(partition, _Lane(partition))
+        lane.waiting.append(parcel)
+        if not lane.busy:
+            lane.busy = True
+            deliveries.create_task(self._deliver(lane))
+
+    async def _deliver(self, lane: _Lane) -> None:
+        """Send what waits in this lane, one window after the other, until nothing waits."""
+        while lane.waiting:
+            self._pack(lane)
+            while lane.window:
+                await self._send(lane)
+        lane.busy = False
+
+    def _pack(self, lane: _Lane) -> None:
+        """Move what fits into the window; the last look at the deadline."""
+        now_s = self._clock.monotonic_s()
+        size = 0
+        while lane.waiting and len(lane.window) < WINDOW_RECORDS:
+            parcel = lane.waiting[0]
+            outgoing = parcel.outgoing
+            if outgoing.frame.live and outgoing.status == "inspected" and outgoing.frame.deadline_s <= now_s:
+                self._events.late(outgoing)
+            size += parcel.record.size_bytes
+            if lane.window and size > WINDOW_BYTES:
+                break
+            lane.waiting.popleft()
+            if outgoing.frame.live:
+                lane.window.append(parcel)
+
+    async def _send(self, lane: _Lane) -> None:
+        """Send the window's first records until they are acknowledged."""
+        retry_s = FIRST_RETRY_S
+        limit = len(lane.window)
+        while lane.window:
+            try:
+                count = await self._producer.send(lane.partition, [parcel.record for parcel in lane.window[:limit]])
+            except AccessError:
+                raise
+            except MessageTooLargeError:
+                if limit == 1:
+                    self._make_smaller(lane.window[0])
+                limit = 1
+            except BusError as exc:
+                log.warning("verdicts are sent again: %s", exc)
+                await asyncio.sleep(retry_s)
+                retry_s = min(2 * retry_s, LAST_RETRY_S)
+            else:
+                acknowledged, lane.window = lane.window[:count], lane.window[count:]
+                for parcel in acknowledged:
+                    self._acknowledged(parcel.outgoing)
+                return
+            self._events.send_retried(deadletter=lane.window[0].deadletter)
+            # Whoever has the partition now answers for the frames of an ended lease.
+            lane.window = [parcel for parcel in lane.window if parcel.outgoing.frame.live]
+
+    def _make_smaller(self, parcel: _Parcel) -> None:
+        record = self._events.smaller(parcel.record)
+        if record is None:
+            raise MessageTooLargeError(
+                f"topic {parcel.record.topic} does not take a record of {parcel.record.size_bytes} bytes; "
+                "raise its max.message.bytes"
+            )
+        parcel.record = record
+
+    def _acknowledged(self, outgoing: Outgoing) -> None:
+        outgoing.unacknowledged -= 1
+        if outgoing.unacknowledged == 0:
+            self._events.delivered(outgoing)

@@ -1,0 +1,252 @@
+"""Frames in: reads partitions that have headroom, holds a lease for each, and commits what their leases allow."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from inspector.bus.ports import ConsumedRecord, FrameConsumer, Partition
+from inspector.errors import AccessError, BusError, StaleCommitError
+from inspector.inflight.lease import Lease
+from inspector.loop.clock import Clock
+from inspector.observe.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+READ_TIMEOUT_S = 0.05
+IDLE_TIMEOUT_S = 1.0
+RETRY_S = 0.2
+GIVE_UP_S = 30.0
+COMMIT_TIMEOUT_S = 5.0
+
+
+class Flow(Protocol):
+    """What becomes of the records, as far as the source needs to know."""
+
+    def read(self, lease: Lease, records: Sequence[ConsumedRecord]) -> None:
+        """Take records, in order; each is to be acknowledged to its lease."""
+        ...
+
+    def closing(self, leases: Sequence[Lease]) -> None:
+        """Begin nothing more under these leases, and finish what was begun; what is given up is abandoned.
+
+        They are all that there are: the eager protocol revokes everything at once.
+        """
+        ...
+
+    def ended(self, leases: Sequence[Lease]) -> None:
+        """Drop all that is left of these leases."""
+        ...
+
+
+class Source:
+    """The consumer's side: reading, rebalancing, committing. Event loop only."""
+
+    def __init__(
+        self,
+        consumer: FrameConsumer,
+        flow: Flow,
+        *,
+        cap: int,
+        headroom: Callable[[], int],
+        clock: Clock,
+        metrics: Metrics,
+        drain_timeout_s: float,
+    ) -> None:
+        """Read with `consumer`, hand on to `flow`.
+
+        Args:
+            consumer: started by `start`.
+            flow: gets the records, and calls `wake` after each acknowledgement.
+            cap: offsets that a partition may have between its mark and the last one read.
+            headroom: how many partitions may be read now without exceeding the byte budget.
+            clock: tells how long reading has been failing.
+            metrics: told about assignments, commits and lag.
+            drain_timeout_s: for finishing and committing together, when partitions are revoked.
+        """
+        self._consumer = consumer
+        self._flow = flow
+        self._cap = cap
+        self._headroom = headroom
+        self._clock = clock
+        self._metrics = metrics
+        self._drain_timeout_s = drain_timeout_s
+        self._leases: dict[Partition, Lease] = {}
+        self._epoch = 0
+        self._turn = 0
+        self._read_to: dict[Partition, int] = {}
+        self._stopping = False
+        self._wake = asyncio.Event()
+        self._committing = asyncio.Lock()
+
+    @property
+    def assigned(self) -> bool:
+        """Whether this process has joined the group; it may have got no partition."""
+        return self._epoch > 0
+
+    @property
+    def leases(self) -> list[Lease]:
+        """The leases of the present assignment."""
+        return list(self._leases.values())
+
+    def wake(self) -> None:
+        """Look again: something was acknowledged, or the leases are others."""
+        self._wake.set()
+        self._wake = asyncio.Event()
+
+    async def start(self) -> None:
+        """Connect and join the group."""
+        await self._consumer.start(self)
+
+    async def run(self) -> None:
+        """Read until `stop`.
+
+        Raises:
+            AccessError: The broker refuses the right to read.
+            BusError: Nothing but errors for `GIVE_UP_S`; a new process may do better, this consumer will not.
+        """
+        failing_since_s: float | None = None
+        while not self._stopping:
+            partitions = self._readable()
+            if not partitions:
+                failing_since_s = None  # nothing was asked, so nothing failed
+                await self._woken(IDLE_TIMEOUT_S)
+                continue
+            try:
+                chunks = await self._consumer.read(partitions, timeout_s=READ_TIMEOUT_S, max_records=self._cap)
+            except AccessError:
+                raise
+            except BusError as exc:
+                now_s = self._clock.monotonic_s()
+                failing_since_s = now_s if failing_since_s is None else failing_since_s
+                if now_s - failing_since_s >= GIVE_UP_S:
+                    raise
+                log.warning("reading goes on after an error: %s", exc)
+                await asyncio.sleep(RETRY_S)
+                continue
+            failing_since_s = None
+            # They belong to the leases of this moment (see `FrameConsumer.read`), not to those before the read, which may
+            # have waited through a rebalance, nor to those that a rebalance brings while the chunks are taken in turn.
+            held = [(self._leases.get(partition), records) for partition, records in chunks.items()]
+            for lease, records in held:
+                self._take(lease, records)
+                await asyncio.sleep(0)  # admission of a whole chunk takes milliseconds
+
+    async def commit_forever(self, interval_s: float) -> None:
+        """Commit every `interval_s` and report the lag, until cancelled."""
+        while True:
+            await asyncio.sleep(interval_s)
+            await self.commit(COMMIT_TIMEOUT_S)
+            self._report_lag()
+
+    async def commit(self, timeout_s: float) -> None:
+        """Commit what all leases allow; a failure is counted and left to the next time."""
+        try:
+            async with asyncio.timeout(timeout_s), self._committing:
+                marks = [(lease, mark) for lease in self.leases if (mark := lease.committable()) is not None]
+                if not marks:
+                    return
+                await self._consumer.commit({lease.partition: mark for lease, mark in marks})
+        except StaleCommitError as exc:
+            log.info("%s", exc)
+            self._metrics.commit("stale")
+        except BusError as exc:
+            log.warning("offsets are not committed yet: %s", exc)
+            self._metrics.commit("failed")
+        except TimeoutError:
+            log.warning("offsets are not committed yet: the broker does not answer")
+            self._metrics.commit("failed")
+        else:
+            for lease, mark in marks:
+                lease.committed(mark)
+            self._metrics.commit("ok")
+
+    async def on_assigned(self, partitions: set[Partition]) -> None:
+        """Open a lease for each partition of the new assignment."""
+        self._epoch += 1
+        if not self._stopping:
+            self._leases = {partition: Lease(partition, self._epoch, cap=self._cap) for partition in sorted(partitions)}
+        self._metrics.assigned([number for _, number in partitions])
+        log.info("assigned %d partitions: %s", len(partitions), sorted(number for _, number in partitions))
+        self.wake()
+
+    async def on_revoked(self, partitions: set[Partition]) -> None:
+        """Finish what was begun, commit, and give the partitions back. Never raises."""
+        log.info("giving back %d partitions", len(partitions))
+        try:
+            await self._release(self._drain_timeout_s)
+        except Exception:
+            log.exception("giving partitions back did not go as it should; their frames will be read again")
+
+    async def stop(self, timeout_s: float) -> bool:
+        """Take in no more, finish what was begun, commit, and end the leases; the consumer is still to be stopped.
+
+        Returns:
+            Whether everything that was begun was also finished, within `timeout_s`.
+        """
+        self._stopping = True
+        self.wake()
+        return await self._release(timeout_s)
+
+    async def _release(self, timeout_s: float) -> bool:
+        """Close, settle, commit and end all leases in the time given; the eager protocol revokes all at once."""
+        leases = self.leases
+        try:
+            for lease in leases:
+                lease.close()
+            commit_s = min(COMMIT_TIMEOUT_S, timeout_s / 4)
+            self._flow.closing(leases)
+            await self._settled(leases, timeout_s - commit_s)
+            await self.commit(commit_s)
+            return not any(lease.in_flight for lease in leases)
+        finally:
+            for lease in leases:
+                lease.end()
+                if self._leases.get(lease.partition) is lease:
+                    del self._leases[lease.partition]
+            self._flow.ended(leases)
+
+    async def _settled(self, leases: Sequence[Lease], timeout_s: float) -> None:
+        """Wait until nothing is in flight under these leases, up to `timeout_s`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while any(lease.in_flight for lease in leases):
+                    await self._wake.wait()
+
+    def _readable(self) -> list[Partition]:
+        """Return the partitions to read now: below their cap, as many as the byte budget has room for, in turn."""
+        partitions = [partition for partition, lease in self._leases.items() if lease.readable]
+        room = self._headroom() if partitions else 0
+        if room < len(partitions):
+            self._turn += 1
+            start = self._turn % len(partitions)
+            partitions = (partitions[start:] + partitions[:start])[:room]
+        return partitions
+
+    async def _woken(self, timeout_s: float) -> None:
+        """Wait for the next `wake`, up to `timeout_s`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._wake.wait()
+
+    def _take(self, lease: Lease | None, records: Sequence[ConsumedRecord]) -> None:
+        if lease is None or lease.closing:
+            return  # revoked meanwhile: whoever has the partition next reads them again
+        fresh = [record for record in records if lease.take(record.offset)]
+        if not fresh:
+            return
+        read_to = self._read_to.get(lease.partition, -1)
+        for record in fresh:
+            if record.offset <= read_to:
+                self._metrics.duplicate_delivery()
+        self._read_to[lease.partition] = max(read_to, fresh[-1].offset)
+        self._flow.read(lease, fresh)
+
+    def _report_lag(self) -> None:
+        for lease in self.leases:
+            end = self._consumer.end_offset(lease.partition)
+            if end is not None and lease.next_offset is not None:
+                self._metrics.consumer_lag(lease.partition[1], end - lease.next_offset)

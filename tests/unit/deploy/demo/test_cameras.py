@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import tomllib
+from argparse import Namespace
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deploy.demo.cameras import (
+    BUDGET_MS,
+    CAMERAS,
+    apply_command,
+    fit_command,
+    is_ok,
+    replay_command,
+    results_command,
+    run_command,
+    settings_toml,
+    topics_command,
+)
+from deploy.demo.show import MAX_FPS, frame_counts, steady_fps
+from deploy.local.base import Broker
+from inspector import cli
+from inspector.settings.file import load_settings
+from trainer.settings.commands import ApplySettings, FitSettings, parse_settings
+
+BROKER = Broker("Tansu (embedded)", "127.0.0.1:4711", supports_idempotence=False)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "inspector.toml"
+    bundles = tmp_path / 'a "quoted" folder'
+    path.write_text(settings_toml(BROKER, prefix="demo-1", http_port=4712, bundles=bundles), encoding="utf-8")
+    return path
+
+
+def test_the_inspector_takes_the_settings(config: Path, tmp_path: Path) -> None:
+    settings = load_settings(config)
+
+    assert settings.kafka.bootstrap_servers == "127.0.0.1:4711"
+    assert settings.topics.frames_topic == "demo-1.frames"
+    assert settings.http.port == 4712
+    assert settings.models["cookies"] == tmp_path / 'a "quoted" folder' / "cookies"
+    assert settings.budget_us("line1", "aliens") == BUDGET_MS * 1000
+
+
+def test_idempotence_is_off_only_for_a_broker_without(config: Path) -> None:
+    kafka = Broker("Apache Kafka", "127.0.0.1:4711", supports_idempotence=True)
+    text = settings_toml(kafka, prefix="demo-1", http_port=0, bundles=Path("/models"))
+
+    assert not load_settings(config).kafka.idempotent
+    assert tomllib.loads(text)["kafka"]["idempotent"] is True
+
+
+def test_each_camera_has_a_partition_of_its_own(config: Path) -> None:
+    settings = load_settings(config)
+    assert sorted(camera.partition or 0 for camera in settings.cameras) == list(
+        range(settings.topics.frames_partitions)
+    )
+
+
+def test_the_commands_are_understood_by_those_who_take_them(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[str] = []
+
+    def handler(name: str) -> Callable[[Namespace], int]:
+        def handle(_: Namespace) -> int:
+            taken.append(name)
+            return 0
+
+        return handle
+
+    for name in ("_run", "_replay", "_results", "_topics"):
+        monkeypatch.setattr(cli, name, handler(name))
+    for command in (
+        run_command(config),
+        replay_command(CAMERAS[0], config, rate=3.5, count=7, first_seq=2, budget_ms=9),
+        results_command(config),
+        topics_command(config),
+    ):
+        assert command[0] == "inspector"
+        assert cli.main(command[1:]) == 0
+    assert taken == ["_run", "_replay", "_results", "_topics"]
+
+
+def test_the_trainer_understands_its_commands_and_fits_with_default_settings_but_for_the_quality(
+    tmp_path: Path,
+) -> None:
+    fit = parse_settings(fit_command(CAMERAS[0], tmp_path / "b")[1:])
+    assert fit == FitSettings(images=CAMERAS[0].images, out=tmp_path / "b", quality="fast", json_output=True)
+
+    apply = parse_settings(apply_command(CAMERAS[0], tmp_path / "b", tmp_path / "p")[1:])
+    assert isinstance(apply, ApplySettings)
+    assert (apply.images, apply.pictures) == ([CAMERAS[0].test_folder], tmp_path / "p")
+
+
+def test_the_folder_says_what_a_part_is() -> None:
+    images = CAMERAS[0].test_images()
+    assert sum(map(is_ok, images)) == 14
+    assert sum(not is_ok(image) for image in images) == 40
+
+
+@pytest.mark.parametrize(("frames", "cycles"), [(1, 1), (128, 1), (129, 2), (1_000, 8), (1_024, 8)])
+def test_cameras_show_whole_cycles_and_enough_frames(frames: int, cycles: int) -> None:
+    images = dict(zip(CAMERAS, (54, 74), strict=True))
+
+    counts = frame_counts(images, frames)
+
+    assert counts == {CAMERAS[0]: cycles * 54, CAMERAS[1]: cycles * 74}
+    assert sum(counts.values()) >= frames
+
+
+@pytest.mark.parametrize(
+    ("capacity_fps", "fps"),
+    [
+        (100.0, MAX_FPS),  # slow enough to be watched
+        (40.0, 20.0),  # half of what the machine can do
+        (20.0, 13.5),  # 1,080 frames take no longer than 80 s
+        (10.0, 8.0),  # but never more than a machine keeps up with
+    ],
+)
+def test_the_rate_suits_the_machine(capacity_fps: float, fps: float) -> None:
+    assert steady_fps(capacity_fps, 1_080) == pytest.approx(fps)

@@ -1,0 +1,55 @@
+"""The budget: what is reserved is given back, exactly once, and never more than there is."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inspector.inflight.budget import Budget, Reservation
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["hold", "grow", "shrink", "release"]), st.integers(0, 60), st.integers(0, 9)))
+)
+def test_used_bytes_are_the_sum_of_what_is_held(steps: list[tuple[str, int, int]]) -> None:
+    budget = Budget(100)
+    held: list[Reservation] = []
+    for step, size, which in steps:
+        if step == "hold":
+            held.append(budget.hold(size))
+        elif held:
+            reservation = held[which % len(held)]
+            before, free = reservation.size_bytes, budget.free_bytes
+            if step == "grow":
+                assert reservation.grow(size) == (size <= free)
+                assert reservation.size_bytes == before + (size if size <= free else 0)
+            elif step == "shrink":
+                reservation.shrink_to(size)
+                assert reservation.size_bytes == min(before, size)
+            else:
+                reservation.release()
+                assert reservation.size_bytes == 0
+        assert budget.used_bytes == sum(reservation.size_bytes for reservation in held)
+        assert budget.free_bytes == max(0, 100 - budget.used_bytes)
+        assert budget.peak_bytes >= budget.used_bytes
+
+
+def test_a_release_is_announced_once() -> None:
+    announced: list[int] = []
+    budget = Budget(10, on_release=lambda: announced.append(budget.free_bytes))
+    reservation = budget.hold(6)
+    reservation.release()
+    reservation.release()
+    assert announced == [10]
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_budget_without_bytes_is_refused(limit: int) -> None:
+    with pytest.raises(ValueError, match="limit_bytes"):
+        Budget(limit)
+
+
+def test_a_negative_reservation_is_refused() -> None:
+    with pytest.raises(ValueError, match="reserve"):
+        Budget(10).hold(-1)

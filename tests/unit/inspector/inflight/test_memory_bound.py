@@ -1,0 +1,102 @@
+"""How much may be read, decoded and held: arithmetic that the burst test then checks on a real process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inspector.anomaly.domain.cache import KEPT_PIXELS, KEPT_SIZES
+from inspector.inflight.budget import (
+    PREPARING_FACTOR,
+    Budget,
+    chunk_bytes,
+    headroom_chunks,
+    largest_decoding_bytes,
+    memory_bound_bytes,
+)
+from inspector.settings.settings import MIB, LimitSettings, Settings
+
+
+def settings(**limits: Any) -> Settings:
+    return Settings(limits=LimitSettings(**limits))
+
+
+@given(limit=st.integers(20, 900), used=st.integers(0, 900), pixels=st.integers(1, 100_000_000))
+def test_a_read_that_is_allowed_leaves_room_for_one_frame_to_be_decoded(limit: int, used: int, pixels: int) -> None:
+    tree = settings(max_bytes_in_flight=limit * MIB, max_pixels=pixels)
+    budget = Budget(limit * MIB)
+    budget.hold(used * MIB)
+    chunks = headroom_chunks(tree, budget)
+    assert chunks >= (1 if used == 0 else 0)
+    if used > 0 and chunks > 0:
+        read = budget.used_bytes + chunks * chunk_bytes(tree)
+        assert read + largest_decoding_bytes(tree) <= budget.limit_bytes
+
+
+def bound(
+    partitions: int = 2, workers: int = 2, device_threads: int = 2, domains: int = 0, device: str = "cpu", **limits: Any
+) -> int:
+    return memory_bound_bytes(
+        Settings(limits=LimitSettings(**limits), device=device),
+        partitions=partitions,
+        workers=workers,
+        device_threads=device_threads,
+        domains=domains,
+        fetch_bytes=MIB,
+        send_bytes=MIB,
+    )
+
+
+def test_the_bound_grows_with_everything_that_is_bounded() -> None:
+    assert bound(max_bytes_in_flight=600 * MIB) - bound(max_bytes_in_flight=500 * MIB) >= 100 * MIB
+    assert bound(partitions=3) - bound(partitions=2) >= 8 * MIB, "one more fetch of the largest message"
+    assert bound(workers=3) > bound(workers=2)
+    assert bound(max_frames_in_flight=2048) - bound(max_frames_in_flight=1024) == 1024 * 4096
+
+
+def test_the_bound_counts_what_a_thread_needs_to_prepare_a_large_picture() -> None:
+    one_more = bound(device_threads=3, max_pixels=MIB) - bound(device_threads=2, max_pixels=MIB)
+    assert one_more == PREPARING_FACTOR * 3 * MIB
+    assert bound(device_threads=200) == bound(device_threads=100), "there are no more pictures than fit in flight"
+    assert bound(device="cuda", max_pixels=MIB, device_threads=1) < bound(max_pixels=MIB, device_threads=1)
+
+
+def test_the_bound_counts_the_masks_that_are_kept() -> None:
+    assert bound(domains=20) - bound() == 20 * KEPT_SIZES * KEPT_PIXELS
+    assert bound(domains=1, max_pixels=MIB) - bound(max_pixels=MIB) == KEPT_SIZES * MIB
+
+
+PREPARING = """
+import sys
+import numpy as np, torch
+from inspector.anomaly.domain.domain import ImageDomain
+from inspector.anomaly.preprocess.images import preprocess_images
+from inspector.anomaly.preprocess.param import create_dl_preprocess_param
+
+def memory(name):
+    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(name))
+
+torch.set_num_threads(1)
+width, height = 4000, 2000
+domain = ImageDomain.of_polygons([((0, 0), (width, 0), (0, height))], image_width=width, image_height=height)
+param = create_dl_preprocess_param(
+    image_width=256, image_height=256, normalization_type="all_channels", domain_handling="keep_domain", domain=domain
+)
+image = np.full((height, width, 3), 7, np.uint8)
+image.flags.writeable = False  # a raw format's
+with torch.inference_mode():
+    preprocess_images([np.ascontiguousarray(image[::10, ::10])], param, torch.device("cpu"))
+    before = memory("VmRSS")
+    preprocess_images([image], param, torch.device("cpu"))
+print((memory("VmHWM") - before) / image.nbytes)
+"""
+
+
+def test_preparing_a_picture_takes_no_more_than_the_bound_counts() -> None:
+    done = subprocess.run([sys.executable, "-c", PREPARING], capture_output=True, text=True, check=True)
+    factor = float(done.stdout)
+    assert 4 <= factor <= PREPARING_FACTOR

@@ -1,0 +1,63 @@
+"""The workers: jobs run off the loop, the urgent ones first, and none dies unheard."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+
+from inspector.loop.workers import Workers
+
+
+def test_urgent_jobs_go_first_and_each_kind_keeps_its_order() -> None:
+    posted: queue.Queue[Callable[[], None]] = queue.Queue()
+    workers = Workers(1, posted.put, lambda exc: None)
+    done: list[str] = []
+    for name in ("p1", "p2"):
+        workers.submit(name.lower, done.append)
+    for name in ("u1", "u2"):
+        workers.submit(name.lower, done.append, urgent=True)
+    workers.start()
+    for _ in range(4):
+        posted.get(timeout=30)()
+    workers.stop(30)
+    assert done == ["u1", "u2", "p1", "p2"]
+
+
+def test_jobs_run_at_the_same_time_on_as_many_threads_as_asked() -> None:
+    posted: queue.Queue[Callable[[], None]] = queue.Queue()
+    workers = Workers(2, posted.put, lambda exc: None)
+    together = threading.Barrier(2, timeout=30)
+    workers.start()
+    done: list[object] = []
+    workers.submit(together.wait, done.append)
+    workers.submit(together.wait, done.append)
+    posted.get(timeout=30)()
+    posted.get(timeout=30)()
+    workers.stop(30)
+    assert len(done) == 2
+
+
+def test_a_job_that_raises_is_reported() -> None:
+    posted: queue.Queue[Callable[[], None]] = queue.Queue()
+    crashes: list[BaseException] = []
+    workers = Workers(1, posted.put, crashes.append)
+    workers.start()
+
+    def fail() -> None:
+        raise RuntimeError("a job must not raise")
+
+    workers.submit(fail, lambda _outcome: None)
+    posted.get(timeout=30)()
+    workers.stop(30)
+    assert [str(exc) for exc in crashes] == ["a job must not raise"]
+
+
+def test_a_stop_drops_what_was_not_begun() -> None:
+    posted: queue.Queue[Callable[[], None]] = queue.Queue()
+    workers = Workers(1, posted.put, lambda exc: None)
+    workers.submit(lambda: 1, lambda _outcome: None)
+    workers.stop(30)
+    workers.start()
+    workers.stop(30)
+    assert posted.empty()

@@ -1,0 +1,119 @@
+"""Metrics: what each verb counts, and that no label can grow without bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from inspector.observe.metrics import OTHER_CAMERA, Metrics
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(CollectorRegistry(), ["L1/C1", "L1/C2"])
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def test_frames_are_counted_by_camera_status_and_reason(metrics: Metrics) -> None:
+    metrics.frame_finished("L1/C1", "inspected")
+    metrics.frame_finished("L1/C1", "inspected")
+    metrics.frame_finished("L1/C2", "expired", "late_before_score")
+    name = "inspector_frames_total"
+    assert value(metrics, name, camera="L1/C1", status="inspected", reason="none") == 2
+    assert value(metrics, name, camera="L1/C2", status="expired", reason="late_before_score") == 1
+
+
+def test_cameras_that_are_not_configured_share_one_series(metrics: Metrics) -> None:
+    for number in range(100):
+        metrics.frame_finished(f"L9/C{number}", "no_model", "unknown_camera")
+        metrics.capture_to_result(f"L9/C{number}", 0.1)
+    name = "inspector_frames_total"
+    assert value(metrics, name, camera=OTHER_CAMERA, status="no_model", reason="unknown_camera") == 100
+    assert value(metrics, "inspector_capture_to_result_seconds_count", camera=OTHER_CAMERA) == 100
+    cameras = {
+        sample.labels["camera"]
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if "camera" in sample.labels
+    }
+    assert cameras == {OTHER_CAMERA}
+
+
+def test_a_new_model_takes_the_place_of_the_old_one(metrics: Metrics) -> None:
+    name = "inspector_model_in_use"
+    metrics.model_in_use("L1/C1", "cookie", "1", "aa")
+    metrics.model_in_use("L1/C2", "cookie", "1", "aa")
+    metrics.model_in_use("L1/C1", "cookie", "2", "bb")
+    assert value(metrics, name, camera="L1/C1", model="cookie", version="1", digest="aa") is None
+    assert value(metrics, name, camera="L1/C1", model="cookie", version="2", digest="bb") == 1
+    assert value(metrics, name, camera="L1/C2", model="cookie", version="1", digest="aa") == 1
+    metrics.model_in_use("L1/C1", "cookie", "2", "bb")
+    assert value(metrics, name, camera="L1/C1", model="cookie", version="2", digest="bb") == 1
+
+
+def test_lag_is_forgotten_with_the_assignment(metrics: Metrics) -> None:
+    metrics.consumer_lag(3, 17)
+    assert value(metrics, "inspector_consumer_lag_frames", partition="3") == 17
+    metrics.assigned([4, 5])
+    assert value(metrics, "inspector_consumer_lag_frames", partition="3") is None
+    assert value(metrics, "inspector_assigned_partitions") == 2
+    assert value(metrics, "inspector_rebalances_total") == 1
+    metrics.consumer_lag(4, -1)
+    assert value(metrics, "inspector_consumer_lag_frames", partition="4") == 0
+
+
+@pytest.mark.parametrize(
+    ("act", "name", "labels", "expected"),
+    [
+        (lambda m: m.stage_seconds("score", 0.02), "inspector_stage_seconds_sum", {"stage": "score"}, 0.02),
+        (
+            lambda m: m.stage_seconds("decode", 0.02),
+            "inspector_stage_seconds_bucket",
+            {"stage": "decode", "le": "0.02"},
+            1,
+        ),
+        (
+            lambda m: m.capture_to_result("L1/C1", 0.3),
+            "inspector_capture_to_result_seconds_sum",
+            {"camera": "L1/C1"},
+            0.3,
+        ),
+        (lambda m: m.capture_to_result("L1/C1", -5), "inspector_capture_to_result_seconds_sum", {"camera": "L1/C1"}, 0),
+        (lambda m: m.batch(8), "inspector_batch_frames_sum", {}, 8),
+        (lambda m: m.batch(8), "inspector_batch_frames_bucket", {"le": "4.0"}, 0),
+        (lambda m: m.batch_retried(), "inspector_batches_retried_total", {}, 1),
+        (lambda m: m.queue_depth("batch", 5), "inspector_queue_frames", {"stage": "batch"}, 5),
+        (lambda m: m.bytes_in_flight(10, 20), "inspector_in_flight_bytes", {}, 10),
+        (lambda m: m.bytes_in_flight(10, 20), "inspector_in_flight_limit_bytes", {}, 20),
+        (lambda m: m.frames_in_flight(7), "inspector_in_flight_frames", {}, 7),
+        (lambda m: m.commit("stale"), "inspector_commits_total", {"outcome": "stale"}, 1),
+        (lambda m: m.send_retried("result"), "inspector_sends_retried_total", {"output": "result"}, 1),
+        (lambda m: m.dead_letter("corrupt"), "inspector_deadletters_total", {"reason": "corrupt"}, 1),
+        (lambda m: m.duplicate_delivery(), "inspector_frames_redelivered_total", {}, 1),
+        (lambda m: m.loop_lag(0.5), "inspector_event_loop_lag_seconds", {}, 0.5),
+        (lambda m: m.loop_lag(-0.5), "inspector_event_loop_lag_seconds", {}, 0),
+    ],
+)
+def test_verbs(
+    metrics: Metrics, act: Callable[[Metrics], None], name: str, labels: dict[str, str], expected: float
+) -> None:
+    act(metrics)
+    assert value(metrics, name, **labels) == pytest.approx(expected)
+
+
+def test_two_services_in_one_process_do_not_share_metrics(metrics: Metrics) -> None:
+    other = Metrics(CollectorRegistry())
+    metrics.batch(4)
+    assert value(other, "inspector_batch_frames_sum") == 0
+
+
+def test_every_name_says_its_unit(metrics: Metrics) -> None:
+    units = ("seconds", "bytes", "frames", "total", "partitions", "in_use")
+    for family in metrics.registry.collect():
+        assert family.name.startswith("inspector_")
+        assert family.type == "counter" or family.name.endswith(units), family.name

@@ -1,0 +1,158 @@
+"""Admission: every record becomes a frame; what is wrong with it is found before anything is allocated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inspector.anomaly.domain.domain import ImageDomain
+from inspector.anomaly.preprocess.param import DLPreprocessParam, PreprocessStep
+from inspector.anomaly.types import Thresholds
+from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget
+from inspector.inflight.frame import Frame
+from inspector.inflight.lease import Lease
+from inspector.inflight.route import Route
+from inspector.settings.settings import LimitSettings
+from inspector.stages.admit import Admission
+from schemas import ModelReference
+from tests.fakes import FakeClock, FakeModel, FakeRecord
+from tests.frames import camera_frame, png, record_of
+from tests.models import encoded
+
+LIMITS = LimitSettings(max_frame_bytes=50_000, max_pixels=10_000, max_clock_skew_ms=500)
+MODEL = FakeModel(Thresholds(classification=0.5, segmentation=0.5))
+ROUTE = Route("line/a", MODEL, ModelReference(name="m", version="1", digest="0" * 64), None, 2_000_000)
+
+
+class Door:
+    def __init__(self, *, largest_decoding_bytes: int = 1 << 20) -> None:
+        self.clock = FakeClock()
+        self.budget = Budget(1 << 30)
+        self.admission = Admission(
+            LIMITS,
+            default_budget_us=1_000_000,
+            largest_decoding_bytes=largest_decoding_bytes,
+            find_route=lambda line, camera: ROUTE if (line, camera) == ("line", "a") else None,
+            budget=self.budget,
+            clock=self.clock,
+        )
+
+    def admit(self, key: bytes | None, value: bytes | None, headers: Any = ()) -> Frame:
+        record = FakeRecord("frames", 5, 7, key, value, headers)
+        return self.admission.admit(record, Lease(("frames", 5), 1, cap=10))
+
+    def admit_frame(self, camera_id: str = "a", **fields: Any) -> Frame:
+        captured_at = fields.pop("captured_at", self.clock.wall_us())
+        return self.admit(*record_of(camera_frame(camera_id, 1, captured_at, **fields)))
+
+
+def test_a_sound_frame_is_routed_and_its_bytes_are_counted() -> None:
+    door = Door()
+    frame = door.admit_frame()
+    assert frame.refusal is None
+    assert (frame.camera, frame.route, frame.model) == ("line/a", ROUTE, MODEL)
+    assert frame.message is not None
+    assert frame.value is not None
+    assert door.budget.used_bytes == FRAME_OVERHEAD_BYTES + len(frame.value) + len(frame.message.image)
+    assert frame.decoding_bytes >= 64 * 64 + 4 * 64 * 64
+
+
+@pytest.mark.parametrize(
+    ("own_us", "camera", "expected_us"), [(5_000, "a", 5_000), (None, "a", 2_000_000), (None, "x", 1_000_000)]
+)
+def test_the_deadline_is_the_frames_own_or_its_cameras_or_the_general_one(
+    own_us: int | None, camera: str, expected_us: int
+) -> None:
+    door = Door()
+    frame = door.admit_frame(camera, budget_us=own_us)
+    assert frame.deadline_at == door.clock.wall_us() + expected_us
+    assert frame.deadline_s == pytest.approx(door.clock.monotonic_s() + expected_us / 1e6)
+
+
+@pytest.mark.parametrize(("ahead_us", "reason"), [(500_000, None), (500_001, "captured_in_future")])
+def test_a_stamp_may_be_ahead_by_the_allowed_skew_and_no_more(ahead_us: int, reason: str | None) -> None:
+    door = Door()
+    frame = door.admit_frame(captured_at=door.clock.wall_us() + ahead_us)
+    assert (frame.refusal.reason if frame.refusal else None) == reason
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"image": png(width=101, height=100)}, "too_large"),
+        ({"image": png() + bytes(50_000)}, "too_large"),
+        ({"image": b"GIF89a" + png()}, "unsupported"),
+        ({"image": png(), "encoding": "jpeg"}, "corrupt"),
+        (
+            {
+                "image": bytes(101 * 100),
+                "encoding": "raw",
+                "raw": {"width": 101, "height": 100, "pixel_format": "mono8"},
+            },
+            "too_large",
+        ),
+    ],
+)
+def test_an_image_over_the_limits_is_refused_by_its_header(fields: dict[str, Any], reason: str) -> None:
+    refusal = Door().admit_frame(**fields).refusal
+    assert refusal is not None
+    assert (refusal.status, refusal.reason) == ("undecodable", reason)
+
+
+def test_a_picture_that_could_never_be_decoded_within_the_budget_is_refused_at_once() -> None:
+    refusal = Door(largest_decoding_bytes=10_000).admit_frame().refusal
+    assert refusal is not None
+    assert refusal.reason == "too_large"
+    assert "max_bytes_in_flight" in refusal.detail
+
+
+def test_what_is_counted_is_what_the_model_needs_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A JPEG decoded at half scale takes a quarter; a crop, or a step of one's own, needs all of it."""
+    jpeg = encoded(np.zeros((100, 100), np.uint8), "jpeg")
+    domain = ImageDomain.rectangle(0, 0, 50, 50, image_width=100, image_height=100)
+    counted = []
+    changes: dict[str, Any]
+    for changes in (
+        {},
+        {"domain_handling": "crop_domain", "domain": domain},
+        {"preprocess_steps": (PreprocessStep(name="a", version="1"),)},
+    ):
+        param = DLPreprocessParam.model_validate({"image_width": 32, "image_height": 32, **changes})
+        monkeypatch.setattr(FakeModel, "preprocess_param", param)
+        counted.append(Door().admit_frame(image=jpeg, encoding="jpeg").decoding_bytes - 4 * 32 * 32)
+    assert counted == [2 * 50 * 50, 2 * 100 * 100, 2 * 100 * 100]
+
+
+def test_a_raw_image_within_the_limits_is_admitted() -> None:
+    raw = {"width": 80, "height": 60, "pixel_format": "rgb8"}
+    frame = Door().admit_frame(image=bytes(80 * 60 * 3), encoding="raw", raw=raw, image_digest=None)
+    assert frame.refusal is None
+    assert frame.decoding_bytes >= 80 * 60 * 3
+
+
+def test_a_garbled_body_is_answered_under_the_name_in_its_headers() -> None:
+    door = Door()
+    _, _, headers = record_of(camera_frame("a", 1, door.clock.wall_us()))
+    frame = door.admit(b"line/a", b"garbage", headers)
+    assert frame.refusal is not None
+    assert (frame.camera, frame.identity.seq) == ("line/a", 1)
+    assert frame.deadline_at == door.clock.wall_us() + 2_000_000
+
+
+def test_a_record_without_a_name_queues_by_its_partition() -> None:
+    frame = Door().admit(None, b"garbage")
+    assert (frame.camera, frame.deadline_at, frame.deadline_s) == ("frames/5", None, 1000.0)
+
+
+@given(
+    value=st.none() | st.binary(max_size=300),
+    headers=st.lists(st.tuples(st.text(max_size=9), st.none() | st.binary(max_size=9))),
+)
+def test_no_record_is_too_strange_to_be_answered(value: bytes | None, headers: Any) -> None:
+    frame = Door().admit(b"key", value, headers)
+    assert frame.refusal is not None
+    assert frame.refusal.status == "undecodable"

@@ -1,0 +1,282 @@
+"""The engine: order kept, a slot for a slot, a bad picture isolated, a lost device never glossed over."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inspector.anomaly.types import DLResult, Thresholds
+from inspector.errors import DeviceError
+from inspector.inflight.frame import Refusal
+from inspector.stages.batch import Batcher
+from inspector.stages.score import Engine, Outcome
+from tests.fakes import FakeModel, FakePending
+
+Image = NDArray[np.uint8]
+
+
+class Loop:
+    """Stands for the event loop: runs what the device thread posts, when the test asks."""
+
+    def __init__(self) -> None:
+        self._posted: queue.Queue[Callable[[], None]] = queue.Queue()
+
+    def post(self, function: Callable[[], None]) -> None:
+        self._posted.put(function)
+
+    def run_one(self) -> None:
+        self._posted.get(timeout=30)()
+
+
+class Bench:
+    """An engine, its loop, and what came out of it."""
+
+    def __init__(self, threads: int = 1, overlap: int = 1, *, start: bool = True) -> None:
+        self.loop = Loop()
+        self.crashes: list[BaseException] = []
+        self.retries = 0
+        self.outcomes: list[list[Outcome]] = []
+        self.engine = Engine(
+            threads=threads,
+            overlap=overlap,
+            post=self.loop.post,
+            on_crash=self.crashes.append,
+            on_retry=self._retried,
+        )
+        if start:
+            self.engine.start()
+
+    def _retried(self) -> None:
+        self.retries += 1
+
+    def submit(self, model: Any, *levels: int) -> None:
+        self.engine.submit(model, [image(level) for level in levels], self.outcomes.append)
+
+
+def image(level: int) -> Image:
+    return np.full((4, 4), level, np.uint8)
+
+
+def model() -> FakeModel:
+    return FakeModel(Thresholds(classification=0.5, segmentation=0.5))
+
+
+def scores(outcomes: Sequence[Outcome]) -> list[float | str]:
+    return [o.reason if isinstance(o, Refusal) else o.anomaly_score * 256 for o in outcomes]
+
+
+@pytest.fixture(params=[(1, 1), (1, 2), (3, 1)], ids=["one at a time", "overlapping", "side by side"])
+def bench(request: pytest.FixtureRequest) -> Iterator[Bench]:
+    bench = Bench(*request.param)
+    yield bench
+    bench.engine.stop(30)
+
+
+def test_results_come_back_in_the_order_of_the_images(bench: Bench) -> None:
+    bench.submit(model(), 1, 2, 3)
+    bench.loop.run_one()
+    assert scores(bench.outcomes[0]) == [1, 2, 3]
+
+
+def test_a_slot_is_taken_until_the_loop_has_the_results() -> None:
+    bench = Bench()
+    bench.submit(model(), 1)
+    assert bench.engine.free_slots == 0
+    with pytest.raises(DeviceError, match="no slot"):
+        bench.submit(model(), 2)
+    bench.loop.run_one()
+    assert bench.engine.free_slots == 1
+    bench.engine.stop(30)
+
+
+def test_threads_score_side_by_side() -> None:
+    bench = Bench(threads=3)
+    together = threading.Barrier(3)
+
+    class Meeting(FakeModel):
+        def launch(self, images: Sequence[Image]) -> FakePending:
+            together.wait(30)  # breaks unless three batches are computed at once
+            return super().launch(images)
+
+    meeting = Meeting(Thresholds(classification=0.5, segmentation=0.5))
+    for level in (1, 2, 3):
+        bench.submit(meeting, level)
+    assert bench.engine.free_slots == 0
+    for _ in range(3):
+        bench.loop.run_one()
+    assert sorted(scores(outcomes) for outcomes in bench.outcomes) == [[1], [2], [3]]
+    assert bench.engine.free_slots == 3
+    bench.engine.stop(30)
+
+
+def test_a_call_on_each_runs_on_every_thread_once() -> None:
+    bench = Bench(threads=3)
+    names: list[str] = []
+    for future in bench.engine.call_on_each(lambda: names.append(threading.current_thread().name)):
+        future.result(30)
+    assert sorted(names) == ["device-0", "device-1", "device-2"]
+    bench.engine.stop(30)
+
+
+def test_an_error_of_a_call_on_each_comes_back() -> None:
+    bench = Bench(threads=2)
+
+    def fail() -> None:
+        raise ValueError("mine")
+
+    for future in bench.engine.call_on_each(fail):
+        with pytest.raises(ValueError, match="mine"):
+            future.result(30)
+    bench.engine.stop(30)
+
+
+def test_the_second_batch_is_launched_before_the_first_is_finished_where_they_overlap() -> None:
+    bench = Bench(overlap=2)
+    events: list[str] = []
+    second_submitted = threading.Event()
+
+    class Slow(FakePending):
+        def finish(self) -> list[DLResult]:
+            events.append("finish")
+            return super().finish()
+
+    class Overlapping(FakeModel):
+        def launch(self, images: Sequence[Image]) -> FakePending:
+            second_submitted.wait(30)
+            events.append("launch")
+            return Slow([1] * len(images), short=False)
+
+    overlapping = Overlapping(Thresholds(classification=0.5, segmentation=0.5))
+    bench.submit(overlapping, 1)
+    bench.submit(overlapping, 2)
+    second_submitted.set()
+    bench.loop.run_one()
+    bench.loop.run_one()
+    assert events == ["launch", "launch", "finish", "finish"]
+    bench.engine.stop(30)
+
+
+def test_a_picture_that_breaks_a_batch_is_refused_alone(bench: Bench) -> None:
+    bench.submit(model(), 1, FakeModel.RAISES_ALWAYS, 3, FakeModel.RAISES_IN_BATCH)
+    bench.loop.run_one()
+    bench.loop.run_one()
+    assert bench.retries == 1
+    assert scores(bench.outcomes[0]) == [1, "device", 3, FakeModel.RAISES_IN_BATCH]
+
+
+def test_too_few_results_are_never_matched_to_images(bench: Bench) -> None:
+    short = model()
+    short.drops_a_result = True
+    bench.submit(short, 1, 2, 3)
+    bench.loop.run_one()
+    bench.loop.run_one()
+    assert bench.retries == 1
+    assert scores(bench.outcomes[0]) == [1, 2, 3]
+
+
+def test_no_result_for_a_single_image_is_a_failure(bench: Bench) -> None:
+    class Silent(FakeModel):
+        def launch(self, images: Sequence[Image]) -> FakePending:
+            return FakePending([], short=False)
+
+    bench.submit(Silent(Thresholds(classification=0.5, segmentation=0.5)), 1)
+    bench.loop.run_one()
+    bench.loop.run_one()
+    assert scores(bench.outcomes[0]) == ["internal"]
+
+
+@pytest.mark.parametrize("error", [MemoryError("no"), type("OutOfMemoryError", (RuntimeError,), {})("CUDA error: oom")])
+def test_want_of_memory_is_named_and_survived(bench: Bench, error: Exception) -> None:
+    hungry = model()
+
+    def fail(_size: int) -> None:
+        raise error
+
+    hungry.on_launch = fail
+    bench.submit(hungry, 1)
+    bench.loop.run_one()
+    bench.loop.run_one()
+    assert scores(bench.outcomes[0]) == ["out_of_memory"]
+    assert bench.crashes == []
+
+
+def test_a_lost_device_is_a_crash_and_gives_no_verdict(bench: Bench) -> None:
+    lost = model()
+
+    def fail(_size: int) -> None:
+        raise RuntimeError("CUDA error: device-side assert triggered")
+
+    lost.on_launch = fail
+    bench.submit(lost, 1)
+    bench.loop.run_one()
+    assert isinstance(bench.crashes[0], DeviceError)
+    assert bench.outcomes == []
+
+
+def test_calls_run_on_a_device_thread_and_their_errors_come_back(bench: Bench) -> None:
+    assert bench.engine.call(lambda: threading.current_thread().name).result(30).startswith("device-")
+
+    def fail() -> None:
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="mine"):
+        bench.engine.call(fail).result(30)
+
+
+@pytest.mark.parametrize(("threads", "overlap"), [(1, 1), (1, 2), (1, 3), (2, 2), (3, 1)])
+def test_a_stop_finishes_the_batches_that_it_has(threads: int, overlap: int) -> None:
+    slots = threads * overlap
+    bench = Bench(threads, overlap)
+    for level in range(slots):
+        bench.submit(model(), level)
+    bench.engine.stop(30)
+    assert not any(thread.is_alive() for thread in bench.engine._threads)
+    for _ in range(slots):
+        bench.loop.run_one()
+    assert sorted(scores(outcomes) for outcomes in bench.outcomes) == [[level] for level in range(slots)]
+
+
+@dataclass(frozen=True)
+class Waiter:
+    camera: int
+    model: str = "m"
+    deadline_s: float = 100.0
+
+
+@pytest.mark.parametrize(
+    ("threads", "overlap", "waiting", "sizes"),
+    [
+        (1, 2, 8, [8]),  # a GPU: halves would cost it nearly twice the time
+        (1, 2, 12, [8, 4]),
+        (1, 2, 3, [3]),
+        (2, 1, 8, [4, 4]),  # a CPU: neither core idles
+        (4, 1, 3, [1, 1, 1]),
+        (2, 2, 8, [4, 4]),
+        (1, 1, 8, [8]),
+    ],
+)
+def test_an_idle_engine_shares_what_waits_among_its_threads_and_not_their_slots(
+    threads: int, overlap: int, waiting: int, sizes: list[int]
+) -> None:
+    engine = Bench(threads, overlap, start=False).engine
+    batcher: Batcher[Waiter] = Batcher(max_size=8)
+    for number in range(waiting):
+        batcher.push(Waiter(number), 0.0)
+    taken = []
+    while engine.free_slots and (batch := batcher.pull(0.0, slots=engine.shares).batch):
+        engine.submit(model(), [image(1)] * len(batch), lambda _outcomes: None)
+        taken.append(len(batch))
+    assert taken == sizes
+
+
+def test_a_gpu_that_computes_takes_the_next_batch_whole() -> None:
+    engine = Bench(1, 2, start=False).engine
+    engine.submit(model(), [image(1)], lambda _outcomes: None)
+    assert (engine.free_slots, engine.shares) == (1, 1)

@@ -1,0 +1,215 @@
+"""The command line: lazy imports, exit statuses, and a sentence for every refusal."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from inspector import cli
+from inspector.errors import BusError
+from inspector.settings.settings import Settings
+
+CAMERAS = '[models]\nm = "m"\n[[cameras]]\nline_id = "L"\ncamera_id = "C"\nmodel = "m"\n'
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.upper().startswith("INSPECTOR_")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "line.toml"
+    path.write_text(CAMERAS)
+    return path
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """What `inspector run` would have run."""
+    started: list[Settings] = []
+    service = ModuleType("inspector.service")
+
+    def run(settings: Settings) -> int:
+        started.append(settings)
+        return 3
+
+    service.run = run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "inspector.service", service)
+    monkeypatch.setattr("inspector.observe.logs.configure_logging", lambda *_args, **_kwargs: None)
+    return started
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    assert cli.main(argv) == cli.EXIT_USAGE
+    return capsys.readouterr().err
+
+
+def test_run_hands_the_settings_to_the_service_and_returns_its_status(file: Path, runs: list[Settings]) -> None:
+    status = cli.main(
+        ["run", "--config", str(file), "--kafka.group_id", "g", "--log_json", "--batching.max_batch_size", "4"]
+    )
+    assert status == 3
+    (settings,) = runs
+    assert (settings.kafka.group_id, settings.log_json, settings.batching.max_batch_size) == ("g", True, 4)
+    assert [camera.key for camera in settings.cameras] == ["L/C"]
+
+
+def test_run_without_cameras_is_refused(runs: list[Settings], capsys: pytest.CaptureFixture[str]) -> None:
+    assert "no [[cameras]] are set" in refusal(capsys, "run")
+    assert runs == []
+
+
+def test_run_names_a_wrong_option(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    error = refusal(capsys, "run", "--config", str(file), "--batching.max_batch_size", "many")
+    assert error.startswith("inspector: command line: batching.max_batch_size: Input should be a valid integer")
+    with pytest.raises(SystemExit) as left:
+        cli.main(["run", "--kafka.grp", "x"])
+    assert left.value.code == cli.EXIT_USAGE
+    assert "--kafka.grp" in capsys.readouterr().err
+
+
+def test_config_example_passes_its_own_check_but_for_the_bundle(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["config", "--example"]) == 0
+    file = tmp_path / "example.toml"
+    file.write_text(capsys.readouterr().out)
+    assert "models.cookie" in refusal(capsys, "config", "--check", str(file))
+    bundle = tmp_path / "bundles" / "cookie"
+    bundle.mkdir(parents=True)
+    (bundle / "bundle.json").write_text("{}")
+    assert cli.main(["config", "--check", str(file)]) == 0
+    assert "2 cameras, 1 models, all well" in capsys.readouterr().out
+
+
+def test_config_check_tells_every_fault_on_a_line_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text("devise = 1\nlog_level = 2\n")
+    lines = refusal(capsys, "config", "--check", str(file)).splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith(f"inspector: {file}: ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["replay", "{dir}", "--camera", "C", "--rate", "1"], "'C' is no camera: give --camera LINE/CAMERA"),
+        (["replay", "{dir}", "--camera", "L/C", "--line", "L", "--rate", "1"], "'L/L/C' is no camera"),
+        (["replay", "{dir}", "--camera", "L/C", "--rate", "-1"], "--rate must be at least 0"),
+        (["replay", "{dir}", "--camera", "L/C", "--rate", "nan"], "--rate must be at least 0"),
+        (["replay", "{dir}", "--camera", "L/C", "--rate", "inf"], "--rate must be at least 0"),
+        (["replay", "{dir}", "--camera", "L/C", "--rate", "1", "--count", "0"], "--count must be at least 1"),
+        (["replay", "{dir}", "--camera", "L/C", "--rate", "1", "--budget-ms", "0"], "--budget-ms must be at least 1"),
+        (["replay", "{dir}/none", "--camera", "L/C", "--rate", "1"], "is no folder"),
+        (["topics", "apply", "--replication", "0"], "--replication must be at least 1"),
+        (["topics", "apply", "--replication", "2", "--min-insync", "3"], "--min-insync between 1 and"),
+        (["results", "--camera", "C"], "'C' is no camera"),
+        (["results", "--config", "{dir}/none.toml"], "there is no such file"),
+    ],
+)
+def test_wrong_arguments_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: list[str], message: str
+) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    assert message in refusal(capsys, *(argument.format(dir=tmp_path) for argument in argv))
+
+
+@pytest.mark.parametrize(("camera", "line"), [("L/C", None), ("C", "L")])
+def test_a_camera_is_named_by_both_ids(camera: str, line: str | None) -> None:
+    assert cli.camera_ids(camera, line) == ("L", "C")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "count"),
+    [
+        ([], 2),
+        (["--count", "1"], 1),
+        (["--count", "9"], 2),
+        (["--cycle"], None),
+        (["--cycle", "--count", "9"], 9),
+    ],
+)
+def test_replay_sends_each_file_once_unless_it_cycles(tmp_path: Path, arguments: list[str], count: int | None) -> None:
+    parser = cli._parser()
+    parsed = parser.parse_args(
+        ["replay", str(tmp_path), "--camera", "L/C", "--rate", "5", "--budget-ms", "70", *arguments]
+    )
+    plan = cli._replay_plan(parsed, [tmp_path / "1.jpg", tmp_path / "2.jpg"])
+    assert plan.count == count
+    assert (plan.line_id, plan.camera_id, plan.rate, plan.budget_us) == ("L", "C", 5.0, 70_000)
+
+
+def test_a_fault_of_the_broker_is_a_sentence_and_status_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise BusError("could not connect to kafka:9092")
+
+    monkeypatch.setattr("inspector.clients.topics.connect_admin", fail)
+    assert cli.main(["topics", "apply"]) == cli.EXIT_FAILED
+    assert capsys.readouterr().err == "inspector: could not connect to kafka:9092\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "argv", "extra"),
+    [
+        ("aiokafka", ["results"], "client"),
+        ("pydantic_settings", ["results"], "client"),
+        ("rich", ["results"], "client"),
+        ("structlog", ["run", "--config", "{file}"], "inspector"),
+        ("prometheus_client", ["run", "--config", "{file}"], "inspector"),
+        ("numpy", ["run", "--config", "{file}"], "inspector"),
+    ],
+)
+def test_a_missing_package_names_the_extra_that_brings_it(file: Path, module: str, argv: list[str], extra: str) -> None:
+    code = f"import sys; sys.modules[{module!r}] = None; from inspector.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, *(argument.format(file=file) for argument in argv)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == cli.EXIT_USAGE, done.stderr
+    assert (
+        done.stderr == f"inspector: {module} is not installed. Install it with: pip install 'line-inspector[{extra}]'\n"
+    )
+
+
+def test_a_missing_module_of_ours_is_no_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "inspector.settings.example", None)
+    with pytest.raises(ModuleNotFoundError):
+        cli.main(["config", "--example"])
+
+
+@pytest.mark.parametrize(
+    "argv", [["config", "--example"], ["results", "--help"], ["run", "--help"], ["replay", "--help"]]
+)
+def test_light_commands_load_neither_torch_nor_opencv(argv: list[str]) -> None:
+    code = (
+        "import atexit, sys\n"
+        "heavy = ('torch', 'cv2', 'numpy')\n"
+        "atexit.register(lambda: print([m for m in heavy if m in sys.modules], file=sys.stderr))\n"
+        "from inspector.cli import main\n"
+        "import inspector.clients.replay, inspector.clients.results, inspector.clients.topics\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "[]\n"
+
+
+def test_a_reader_that_has_left_is_no_error() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "inspector", "config", "--example"]
+    try:
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")

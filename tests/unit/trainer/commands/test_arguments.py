@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from inspector.anomaly.errors import BundleError, ParameterError
+from inspector.anomaly.types import ImageGeometry
+from trainer.commands.arguments import initial_model, min_area, preprocessing, threshold_param, train_param
+from trainer.settings.commands import FitSettings
+
+GEOMETRY = ImageGeometry(width=800, height=600, channels=3)
+
+
+def settings(**values: Any) -> FitSettings:
+    return FitSettings.model_validate({"images": Path("in"), "out": Path("out")} | values)
+
+
+@pytest.mark.parametrize(
+    ("values", "size"),
+    [
+        ({}, (352, 256)),
+        ({"domain": "0,0,400,100"}, (1024, 256)),
+        ({"domain": "0,0,400,100", "domain_handling": "keep_domain"}, (352, 256)),
+        ({"domain": "0,0,400,100", "width": 128, "height": 64}, (128, 64)),
+    ],
+)
+def test_the_input_has_the_aspect_of_what_the_model_sees(values: dict[str, Any], size: tuple[int, int]) -> None:
+    given = settings(**values)
+    model = initial_model(given, GEOMETRY)
+    assert (model.param.image_width, model.param.image_height) == size
+    assert preprocessing(given, model, GEOMETRY).input_size == size
+
+
+def test_small_spots_are_small_against_what_the_model_sees() -> None:
+    for values, area in (({}, 48), ({"domain": "0,0,400,100"}, 4), ({"domain": "0,0,9,9"}, 1)):
+        given = settings(**values)
+        assert min_area(preprocessing(given, initial_model(given, GEOMETRY), GEOMETRY), GEOMETRY) == area
+
+
+def test_everything_that_is_set_is_the_models() -> None:
+    given = settings(detector="patchcore", coreset=77, backbone="efficientnet_lite2", score_rule="top-k:0.2", seed=9)
+    model = initial_model(given, GEOMETRY)
+    assert (model.param.detector, model.param.coreset, model.param.backbone) == ("patchcore", 77, "efficientnet_lite2")
+    assert model.param.score_rule.top_share == 0.2
+    assert train_param(given, model).seed == 9
+
+
+def test_the_model_is_trained_on_the_cpu_unless_a_device_is_given() -> None:
+    assert initial_model(settings(), GEOMETRY).param.device == "cpu"
+    assert initial_model(settings(device="cpu"), GEOMETRY).param.device == "cpu"
+
+
+def test_a_device_that_is_given_reaches_the_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert initial_model(settings(device="cuda:1"), GEOMETRY).param.device == "cuda:1"
+    with pytest.raises(BundleError, match=r"device 'cuda:9' was asked for, but torch finds 2 CUDA device"):
+        initial_model(settings(device="cuda:9"), GEOMETRY)
+
+
+def test_the_fit_never_calibrates_on_ok_test_images() -> None:
+    for method in ("ok_only", "halcon", "halcon_corrected"):
+        assert threshold_param(settings(threshold_method=method)).image_split == "validation"
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=r"none\.json"):
+        initial_model(settings(preprocess_param=tmp_path / "none.json"), GEOMETRY)

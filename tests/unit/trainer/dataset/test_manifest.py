@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.pictures import mask, picture
+from trainer.dataset.dataset import DLDataset
+from trainer.dataset.manifest import read_dl_dataset_manifest
+from trainer.errors import DatasetError
+
+Rows = list[dict[str, object]]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two ok images, two nok ones, a mask for the first of those."""
+    for name in ("a.png", "b, left.png", "sub/c.png", "sub/d.png"):
+        picture(tmp_path / "set" / name)
+    mask(tmp_path / "set/masks/c.png")
+    return tmp_path / "set"
+
+
+HEAD = "path,image_label,anomaly_file_name,group,split\n"
+GOOD = (
+    HEAD + 'a.png,ok,,p1,train\n"b, left.png",OK,,p2,train\n./sub/c.png,nok,masks/c.png,p2,test\nsub/d.png,nok,,,test\n'
+)
+
+
+def read(folder: Path, text: str, encoding: str = "utf-8") -> DLDataset:
+    path = folder / "set.csv"
+    path.write_text(text, encoding=encoding)
+    return read_dl_dataset_manifest(path)
+
+
+def refusal(folder: Path, text: str) -> str:
+    with pytest.raises(DatasetError) as caught:
+        read(folder, text)
+    assert str(folder / "set.csv") in str(caught.value)
+    return str(caught.value)
+
+
+def rows_of(dataset: DLDataset) -> list[tuple[str, str, str | None, str | None, str | None]]:
+    return [(s.image_file_name, s.image_label, s.anomaly_file_name, s.group, s.split) for s in dataset.samples]
+
+
+EXPECTED = [
+    ("a.png", "ok", None, "p1", "train"),
+    ("b, left.png", "ok", None, "p2", "train"),
+    ("sub/c.png", "nok", "masks/c.png", "p2", "test"),
+    ("sub/d.png", "nok", None, None, "test"),
+]
+
+
+def test_all_columns_are_read(folder: Path) -> None:
+    dataset = read(folder, GOOD)
+    assert rows_of(dataset) == EXPECTED
+    assert (dataset.layout, dataset.image_dir, dataset.notes) == ("manifest", folder, ())
+    masks = [dataset.read_mask(sample) for sample in dataset.samples]
+    assert [None if m is None else int(m.sum()) for m in masks] == [0, 0, 8, None]
+
+
+def test_halcons_column_names_and_the_least_columns_will_do(folder: Path) -> None:
+    dataset = read(folder, "image_file_name,anomaly_label\na.png,ok\nsub/c.png,nok\n")
+    assert rows_of(dataset) == [("a.png", "ok", None, None, None), ("sub/c.png", "nok", None, None, None)]
+
+
+def test_both_names_of_a_column_may_stand_where_they_agree(folder: Path) -> None:
+    dataset = read(folder, "path,image_label,anomaly_label\na.png,ok,OK\nsub/c.png,,nok\n")
+    assert [s.image_label for s in dataset.samples] == ["ok", "nok"]
+
+
+def test_what_spreadsheets_write_is_read(folder: Path) -> None:
+    text = ",path , image_label,operator\n0, a.png , ok ,Kim\n\n1,sub/c.png,NOK,Lee\n".replace("\n", "\r\n")
+    dataset = read(folder, text, encoding="utf-8-sig")
+    assert [row[:2] for row in rows_of(dataset)] == [("a.png", "ok"), ("sub/c.png", "nok")]
+    assert any("operator" in note for note in dataset.notes)
+
+
+def test_splits_are_read_in_any_case_as_labels_are(folder: Path) -> None:
+    dataset = read(folder, "path,image_label,split\na.png,OK,Train\nsub/c.png,Nok, TEST \n")
+    assert [s.split for s in dataset.samples] == ["train", "test"]
+
+
+def test_absolute_paths_and_paths_elsewhere(folder: Path) -> None:
+    outside = picture(folder.parent / "elsewhere/e.png")
+    text = f"path,image_label\n{folder / 'a.png'},ok\n../elsewhere/e.png,nok\n"
+    dataset = read(folder, text)
+    assert [s.image_file_name for s in dataset.samples] == ["a.png", str(outside)]
+    assert dataset.image_path(dataset.samples[1]).samefile(outside)
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (",ok,,,train", "line 3: no path; name the image or delete the row"),
+        ("b.png,good,,,train", "line 3: image_label is good; write ok or nok"),
+        ("b.png,,,,train", "line 3: image_label is empty; write ok or nok"),
+        ("sub/c.png,nok,,,holdout", "line 3: split is holdout; write train, validation or test"),
+        ("sub/x.png,nok,,,test", "line 3: {folder}/sub/x.png is missing; correct the name"),
+        ("sub/c.png,nok,masks/x.png,,test", "line 3: {folder}/masks/x.png is missing"),
+        ("./sub/../a.png,ok,,,train", "line 3: ./sub/../a.png is named already, in line 2"),
+        ("b, left.png,ok,,,train", "line 3: 6 cells for 5 columns; put cells that hold a comma into double quotes"),
+        ("sub/c.png,nok", "line 3: 2 cells for 5 columns"),
+        ("sub/c.png,nok,,,", "sub/c.png have no split, others have; fill the column or drop it"),
+    ],
+)
+def test_a_bad_row_is_named_with_its_line(folder: Path, row: str, words: str) -> None:
+    assert words.format(folder=folder) in refusal(folder, f"{HEAD}a.png,ok,,,train\n{row}\n")
+
+
+def test_all_bad_rows_are_named_at_once(folder: Path) -> None:
+    message = refusal(folder, "path,image_label\na.png,ok\n" + "".join(f"{i}.png,ok\n" for i in range(7)))
+    assert "line 3: " in message
+    assert "line 7: " in message
+    assert "and 2 more rows" in message
+
+
+def test_lines_are_counted_as_an_editor_does(folder: Path) -> None:
+    assert "line 5: image_label is bad" in refusal(
+        folder, 'path,image_label,note\na.png,ok,"two\nlines"\n\nsub/c.png,bad,\n'
+    )
+
+
+def test_labels_that_contradict(folder: Path) -> None:
+    message = refusal(folder, "path,image_label,anomaly_label\na.png,ok,nok\n")
+    assert "line 2: image_label = ok and anomaly_label = nok contradict each other; keep one" in message
+    message = refusal(folder, "path,image_file_name,image_label\na.png,sub/c.png,ok\n")
+    assert "contradict" in message
+
+
+def test_one_mask_for_two_images(folder: Path) -> None:
+    message = refusal(folder, f"{HEAD}a.png,ok,,,\nsub/c.png,nok,masks/c.png,,\nsub/d.png,nok,masks/c.png,,\n")
+    assert "line 4: masks/c.png is named already, in line 3" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is empty; write a header"),
+        ("path,image_label\n", "has a header and no row"),
+        ("image_label\nok\n", "has no column path or image_file_name, only 'image_label'; add it"),
+        ("path;image_label\na.png;ok\n", "separate columns by commas"),
+        ("path\na.png\n", "has no column image_label or anomaly_label"),
+        ("path,image_label,image_label\na.png,ok,nok\n", "more than one column image_label; rename"),
+        ('path,image_label\n"a.png,ok\n', "cannot be read as CSV"),
+    ],
+)
+def test_tables_that_are_none(folder: Path, text: str, words: str) -> None:
+    assert words in refusal(folder, text)
+
+
+def test_other_encodings_and_files(folder: Path) -> None:
+    path = folder / "set.csv"
+    path.write_bytes("path,image_label\nb\xe4.png,ok\n".encode("latin-1"))
+    with pytest.raises(DatasetError, match="is not UTF-8"):
+        read_dl_dataset_manifest(path)
+    with pytest.raises(DatasetError, match="is no file"):
+        read_dl_dataset_manifest(folder)
+    path.rename(folder / "set.xlsx")
+    with pytest.raises(DatasetError, match=r"neither \.csv nor \.parquet"):
+        read_dl_dataset_manifest(folder / "set.xlsx")
+
+
+def test_no_ok_image_to_learn_from(folder: Path) -> None:
+    with pytest.raises(DatasetError, match=r"no ok image to train from .* label images ok in"):
+        read(folder, "path,image_label,split\na.png,ok,test\nsub/c.png,nok,test\n")
+
+
+def test_a_mask_that_marks_an_ok_image(folder: Path) -> None:
+    with pytest.raises(DatasetError, match=r"marks pixels of a\.png, which is labelled ok"):
+        read(folder, f"{HEAD}a.png,ok,masks/c.png,,\n")
+
+
+# ------------------------------------------------------------------------------------------------------------- Parquet
+
+
+def parquet(folder: Path, columns: dict[str, list[object]]) -> Path:
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet as pq
+
+    pq.write_table(pa.table(columns), folder / "set.parquet")
+    return folder / "set.parquet"
+
+
+def test_parquet_reads_as_csv_does(folder: Path) -> None:
+    path = parquet(
+        folder,
+        {
+            "image_file_name": [row[0] for row in EXPECTED],
+            "anomaly_label": [row[1] for row in EXPECTED],
+            "anomaly_file_name": [row[2] for row in EXPECTED],
+            "group": [row[3] for row in EXPECTED],
+            "split": [row[4] for row in EXPECTED],
+            "weight": [0.5, 1.0, 2.0, 3.0],
+        },
+    )
+    dataset = read_dl_dataset_manifest(path)
+    assert rows_of(dataset) == EXPECTED
+    assert any("weight" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        ([17, 17, 4, None], ["17", "17", "4", None]),
+        # What pandas makes of whole numbers with gaps.
+        ([17.0, 17.0, 4.0, float("nan")], ["17", "17", "4", None]),
+        ([0, -3, 10**15, 1], ["0", "-3", "1000000000000000", "1"]),
+    ],
+)
+def test_whole_numbers_are_groups(folder: Path, groups: list[object], expected: list[str | None]) -> None:
+    names = [row[0] for row in EXPECTED]
+    path = parquet(folder, {"path": [*names], "image_label": ["ok", "ok", "nok", "nok"], "group": groups})
+    assert [s.group for s in read_dl_dataset_manifest(path).samples] == expected
+
+
+def test_a_column_without_any_value_is_empty(folder: Path) -> None:
+    """As pandas writes one: numbers, all NaN."""
+    empty = [float("nan")] * 2
+    columns: dict[str, list[object]] = {"path": ["a.png", "sub/c.png"], "image_label": ["ok", "nok"]}
+    path = parquet(folder, columns | {"anomaly_file_name": [*empty], "split": [*empty], "group": [*empty]})
+    found = read_dl_dataset_manifest(str(path)).samples
+    assert [(s.anomaly_file_name, s.split, s.group) for s in found] == [(None, None, None)] * 2
+    path = parquet(folder, columns | {"path": [*empty]})
+    with pytest.raises(DatasetError, match="row 1: no path"):
+        read_dl_dataset_manifest(path)
+
+
+@pytest.mark.parametrize("group", [1.5, True, b"p1", float("inf")])
+def test_groups_that_are_neither_text_nor_whole_numbers_are_refused(folder: Path, group: object) -> None:
+    path = parquet(folder, {"path": ["a.png"], "image_label": ["ok"], "group": [group]})
+    with pytest.raises(DatasetError, match=r"row 1: group is .*; write it as text"):
+        read_dl_dataset_manifest(path)
+
+
+def test_parquet_rows_are_refused_by_number(folder: Path) -> None:
+    path = parquet(folder, {"path": ["a.png", "sub/c.png"], "image_label": [0, 1]})
+    with pytest.raises(DatasetError, match="row 1: image_label is 0; write it as text"):
+        read_dl_dataset_manifest(path)
+
+
+def test_a_file_that_is_no_parquet(folder: Path) -> None:
+    pytest.importorskip("pyarrow")
+    (folder / "set.parquet").write_text("path,image_label\n")
+    with pytest.raises(DatasetError, match=r"set\.parquet cannot be read as Parquet"):
+        read_dl_dataset_manifest(folder / "set.parquet")
+
+
+def test_without_pyarrow_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "set.parquet").write_bytes(b"PAR1")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(DatasetError, match=r"pip install 'line-inspector\[parquet\]'"):
+        read_dl_dataset_manifest(folder / "set.parquet")

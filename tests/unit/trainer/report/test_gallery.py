@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inspector.anomaly.types import AnomalyClass, DLResult, DLSample
+from inspector.anomaly.verdict.draw import REGION_COLOUR
+from inspector.anomaly.verdict.threshold import Thresholds, threshold_dl_anomaly_results
+from trainer.commands.outcome import FitOutcome
+from trainer.dataset.dataset import DLDatasetSample
+from trainer.display.picture import TRUTH_COLOUR
+from trainer.evaluation.result import evaluate_scores
+from trainer.report.gallery import ScoredSample, draw_picture, gallery, glance
+from trainer.report.page import Picture
+from trainer.thresholds.calibration import Calibration
+
+BLANK = np.zeros((4, 4, 3), np.uint8)
+
+
+def scored(name: str, label: AnomalyClass, score: float) -> ScoredSample:
+    return ScoredSample(DLDatasetSample(0, name, label, 4, 4, 3, digest=name, pixel_digest=name), score)
+
+
+def blank(item: ScoredSample) -> Picture:
+    return Picture(item.sample.image_file_name, item.sample.image_label, item.anomaly_score, False, BLANK, BLANK)
+
+
+def names(test: list[ScoredSample], held_out: list[ScoredSample], count: int) -> list[list[str]]:
+    return [[p.name for p in row.pictures] for row in gallery(test, held_out, blank, count=count)]
+
+
+def test_worst_ok_hardest_nok_and_clearest_nok() -> None:
+    ok = [scored(f"ok{i}", "ok", i / 10) for i in range(4)]
+    nok = [scored(f"nok{i}", "nok", i / 10) for i in range(5)]
+    assert names([*ok, *nok], [], 2) == [["ok3", "ok2"], ["nok0", "nok1"], ["nok4", "nok3"]]
+
+
+def test_no_image_is_shown_twice() -> None:
+    nok = [scored(f"nok{i}", "nok", i / 10) for i in range(3)]
+    assert names(nok, [], 2) == [["nok0", "nok1"], ["nok2"]]
+    assert names(nok[:1], [], 2) == [["nok0"]]
+
+
+def test_held_out_images_stand_in_where_no_ok_image_is_tested() -> None:
+    held_out = [scored("h0", "ok", 0.1), scored("h1", "ok", 0.2)]
+    rows = gallery([], held_out, blank, count=6)
+    assert [[p.name for p in row.pictures] for row in rows] == [["h1", "h0"]]
+    assert "ok validation images" in rows[0].text
+    assert gallery([], [], blank) == []
+
+
+def test_a_glance_at_the_test_images_shows_both_classes_by_score() -> None:
+    ok = [scored(f"ok{i:02}", "ok", i / 100) for i in range(50)]
+    nok = [scored("rare", "nok", 0.9)]
+    shown = [p.name for p in glance([*nok, *ok], blank, count=10)]
+    assert shown == [*sorted(shown[:-1]), "rare"]
+    assert (shown[0], shown[-2]) == ("ok00", "ok49")
+    assert len(shown) in {10, 11}
+    assert [p.name for p in glance([*nok, *ok[:3]], blank, count=10)] == ["ok00", "ok01", "ok02", "rare"]
+    assert glance([], blank) == []
+
+
+@pytest.mark.parametrize("score", [math.nan, math.inf])
+def test_a_score_that_is_not_finite_counts_as_highest(score: float) -> None:
+    assert names([scored("a", "ok", 0.9), scored("b", "ok", score)], [], 2) == [["b", "a"]]
+
+
+@pytest.mark.parametrize("shape", [(1200, 800), (1200, 800, 3)])
+def test_picture_shows_region_and_truth_in_their_colours(shape: tuple[int, ...]) -> None:
+    heat = np.zeros((32, 32), np.float32)
+    heat[4:8, 4:8] = 0.9
+    truth = np.zeros((1200, 800), np.bool_)
+    truth[800:1000, 400:600] = True
+    sample = DLSample(np.full(shape, 90, np.uint8), 800, 1200, 3)
+    result = threshold_dl_anomaly_results(Thresholds(classification=0.5, segmentation=0.5), sample, DLResult(0.7, heat))
+    picture = draw_picture(scored("a", "nok", 0.7), sample.image, result, truth)
+    assert picture.outlined.shape == picture.heat_map.shape == (480, 320, 3)
+    for colour, row in ((REGION_COLOUR, slice(0, 240)), (TRUTH_COLOUR, slice(240, 480))):
+        is_drawn = (picture.outlined == colour).all(axis=2)
+        assert is_drawn[row].sum() > 50
+        assert is_drawn.sum() == is_drawn[row].sum()
+    assert (picture.is_rejected, picture.verdict) == (True, "nok")
+
+
+# ------------------------------------------------------------------------------------------------------------ outcome
+
+
+def outcome(*, labels: list[AnomalyClass], scores: list[float]) -> FitOutcome:
+    return FitOutcome(
+        name="cookie",
+        bundle=Path("out/cookie"),
+        report=Path("out/cookie/report.html"),
+        detector="patchcore",
+        backbone="efficientnet_lite0",
+        image_width=256,
+        image_height=352,
+        seed=0,
+        n_train=31,
+        n_test=len(labels),
+        calibration=Calibration("out_of_fold", [0.1] * 31, 0.5, 0.6, 0.092, 0.95, 0.01, 5),
+        evaluation=evaluate_scores(scores, labels, 0.5) if labels else None,
+        num_epochs=1,
+        best_epoch=1,
+        best_error=0.25,
+        fit_seconds=12.3456,
+        job_seconds=20.0,
+        peak_rss_mb=812.34,
+        warnings=("few",),
+        notes=(),
+    )
+
+
+PROMISED = {
+    "image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "aupro", "recall_at_1pct", "recall_at_5pct", "false_rejects", "recall", "n_train", "n_calibration", "n_test",
+    "threshold", "false_reject_bound", "fit_seconds", "peak_rss_mb", "bundle",
+}  # fmt: skip
+
+
+def test_json_has_the_promised_keys() -> None:
+    answer = outcome(labels=["ok", "ok", "nok"], scores=[0.1, 0.6, 0.9]).as_json()
+    assert set(answer) >= PROMISED
+    assert (answer["image_auroc"], answer["false_rejects"], answer["recall"]) == (1.0, 1, 1.0)
+    assert (answer["n_train"], answer["n_calibration"], answer["n_test"]) == (31, 31, 3)
+    assert (answer["n_test_ok"], answer["n_test_nok"]) == (2, 1)
+    assert (answer["fit_seconds"], answer["peak_rss_mb"]) == (12.346, 812.3)
+    assert (answer["image_ap"], answer["image_f1_max"], answer["recall_at_1pct"]) == (1.0, 1.0, 1.0)
+    assert answer["aupro"] is None, "there are no masks"
+
+
+def test_json_without_test_images_is_null_where_nothing_is_known() -> None:
+    answer = outcome(labels=[], scores=[]).as_json()
+    assert set(answer) >= PROMISED
+    unknown = [
+        "image_auroc",
+        "image_ap",
+        "aupro",
+        "recall_at_5pct",
+        "false_rejects",
+        "false_reject_rate",
+        "recall",
+        "precision",
+    ]
+    assert [answer[key] for key in unknown] == [None] * len(unknown)
+    assert answer["n_test"] == 0
+
+
+def test_no_false_reject_is_zero_and_not_null() -> None:
+    answer = outcome(labels=["ok", "nok"], scores=[0.1, 0.2]).as_json()
+    assert (answer["false_rejects"], answer["false_reject_rate"], answer["recall"]) == (0, 0.0, 0.0)
+    only_nok = outcome(labels=["nok"], scores=[0.2]).as_json()
+    assert only_nok["false_rejects"] is None
+
+
+def test_summary_says_what_is_not_known() -> None:
+    rows = dict(outcome(labels=[], scores=[]).summary())
+    assert rows["test"] == "no test images: what it finds is not known"
+    rows = dict(outcome(labels=["ok", "nok"], scores=[0.1, 0.9]).summary())
+    assert rows["nok found"].startswith("1 of 1")
+    assert rows["ok rejected"].startswith("0 of 1")

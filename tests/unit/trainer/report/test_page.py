@@ -1,0 +1,266 @@
+from __future__ import annotations
+
+import base64
+import math
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from xml.etree import ElementTree as ET
+
+import cv2
+import numpy as np
+import pytest
+
+from trainer.display.picture import shrink
+from trainer.evaluation.pixel_measures import PixelMeasures
+from trainer.evaluation.result import evaluate_scores
+from trainer.report.histogram import HistogramRow, score_histogram
+from trainer.report.page import THUMBNAIL_SIDE, Picture, PictureRow, Report, render_report
+from trainer.thresholds.calibration import Calibration
+
+CALIBRATION = Calibration(
+    method="out_of_fold",
+    scores=(0.30, 0.32, 0.35),
+    classification_threshold=0.5,
+    segmentation_threshold=0.6,
+    false_reject_bound=0.092,
+    confidence=0.95,
+    max_false_rejects=0.01,
+    folds=3,
+)
+
+
+def photo(name: str, label: str, score: float) -> Picture:
+    image = np.full((30, 20, 3), 128, dtype=np.uint8)
+    return Picture(name, label, score, score >= 0.5, image, image)  # type: ignore[arg-type]
+
+
+def report(*, with_test: bool = True) -> Report:
+    pixels = PixelMeasures()
+    pixels.add(np.array([[0.1, 0.9]], np.float32), np.array([[False, True]]))
+    plain = Report(
+        name="cookie <1>",
+        dataset="/data/cookie",
+        detector="PatchCore",
+        created_at="2026-01-01",
+        n_train=31,
+        calibration=CALIBRATION,
+    )
+    if not with_test:
+        return plain
+    return replace(
+        plain,
+        test_ok=(0.2, 0.55),
+        test_nok=(0.45, 0.7, 0.8),
+        evaluation=evaluate_scores([0.2, 0.55, 0.45, 0.7, 0.8], ["ok", "ok", "nok", "nok", "nok"], 0.5, pixels),
+        rows=(
+            PictureRow("Worst ok", "Near misses.", (photo("a.png", "ok", 0.55), photo("b.png", "ok", 0.2))),
+            PictureRow("Hardest nok", "Hard.", (photo("<c>.png", "nok", 0.45),)),
+            PictureRow("Nothing to see", "Empty.", ()),
+        ),
+        warnings=("too few images & no more",),
+        parameters=(("seed", "0"),),
+        provenance=(("digest", "abc"),),
+    )
+
+
+class Links(HTMLParser):
+    """Collects what a page would load, and the text that it shows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[str] = []
+        self.tags: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.loaded += [value or "" for name, value in attrs if name in {"src", "href", "data", "srcset"}]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read(page: str) -> Links:
+    links = Links()
+    links.feed(page)
+    links.text = re.sub(r"\s+", " ", links.text)
+    return links
+
+
+def test_page_loads_nothing_from_elsewhere_and_runs_nothing() -> None:
+    page = render_report(report())
+    links = read(page)
+    assert links.tags.count("img") == 6
+    assert all(link.startswith("data:image/jpeg;base64,") for link in links.loaded)
+    assert not {"script", "link", "iframe", "object"} & set(links.tags)
+    assert "url(" not in page
+    assert "@import" not in page
+
+
+def test_figures_on_the_page() -> None:
+    text = read(render_report(report())).text
+    assert "finds 2 of 3 nok parts and rejects 1 of 2 ok parts" in text
+    assert "66.7 %" in text
+    assert "With 95 % confidence, by estimate, at most 9.2 % of ok parts" in text
+    assert "too few images & no more" in text
+    assert "cookie <1>" in text, "escaped on the page"
+    assert "<c>.png" in text
+
+
+def test_measures_beyond_the_threshold_are_on_the_page() -> None:
+    text = read(render_report(report())).text
+    assert "AUPRO1.000 how well the map covers each of 1 marked regions" in text
+    assert "average precision of nok images0.917" in text
+    assert "best F1 of any threshold0.857, at 0.4500" in text
+    assert "pixel AUROC1.000, on 1 images" in text
+    assert "found at 1 % false rejects at most66.7 % (95 % interval 9.4 % to 99.2 %), with 0 of 2 ok images" in text
+
+
+def test_measures_that_are_not_known_are_left_out() -> None:
+    only_ok = replace(report(), evaluation=evaluate_scores([0.2, 0.55], ["ok", "ok"], 0.5))
+    for page in (render_report(only_ok), render_report(report(with_test=False))):
+        assert "Whatever the threshold" not in page
+        assert "AUPRO" not in page
+
+
+def test_wrong_verdicts_are_marked() -> None:
+    page = render_report(report())
+    assert page.count('<figure class="wrong">') == 2
+    assert "false reject</span>" in page
+    assert "missed</span>" in page
+
+
+def test_rows_without_pictures_are_left_out() -> None:
+    assert "Nothing to see" not in render_report(report())
+
+
+def test_page_without_a_test_set_says_what_is_not_known() -> None:
+    text = read(render_report(report(with_test=False))).text
+    assert "how many nok parts this model finds is not known" in text
+    assert "Image AUROC" not in text
+    assert "nok, test" not in text
+
+
+def test_test_set_of_ok_images_only_claims_nothing_about_nok_parts() -> None:
+    only_ok = replace(report(), test_nok=(), evaluation=evaluate_scores([0.2, 0.55], ["ok", "ok"], 0.5))
+    text = read(render_report(only_ok)).text
+    assert "this model rejects 1 of 2 ok parts." in text
+    assert "finds" not in text
+
+
+def test_a_rate_that_was_not_asked_for_is_not_named() -> None:
+    assert " were asked for" in render_report(report())
+    halcon = render_report(replace(report(), calibration=replace(CALIBRATION, max_false_rejects=None)))
+    assert "of ok parts</strong> will be rejected" in halcon
+    assert "asked for" not in halcon
+    assert "No test image had a part" not in halcon
+
+
+@pytest.mark.parametrize(("value", "shown"), [(0.9997, "0.999"), (1.0, "1.000"), (0.98765, "0.988"), (math.nan, "nan")])
+def test_a_measure_is_never_rounded_up_to_perfect(value: float, shown: str) -> None:
+    evaluation = evaluate_scores([0.2, 0.7], ["ok", "nok"], 0.5)
+    page = render_report(replace(report(), evaluation=replace(evaluation, image_auroc=value)))
+    assert f"<dt>Image AUROC</dt><dd>{shown}</dd>" in page
+
+
+def test_the_bound_of_held_out_images_is_no_estimate() -> None:
+    text = read(render_report(replace(report(), calibration=replace(CALIBRATION, method="held_out")))).text
+    assert "With 95 % confidence, at most 9.2 % of ok parts" in text
+    assert "estimate" not in text
+
+
+@pytest.mark.parametrize(
+    ("bound", "shown"), [(0.0042, "0.42"), (0.01, "1"), (0.0712, "7.1"), (0.9996, "99.96"), (1.0, "100")]
+)
+def test_rates_keep_the_digits_that_matter(bound: float, shown: str) -> None:
+    page = render_report(replace(report(), calibration=replace(CALIBRATION, false_reject_bound=bound)))
+    assert f"<dt>False-reject bound</dt><dd>{shown}\u00a0%</dd>" in page
+
+
+def test_matrix_says_counts_and_shares_of_each_true_class() -> None:
+    cells = re.findall(r'<td class="(\w*)">(\d+)<small>([^<]+)</small>', render_report(report()))
+    assert [(style, count, share.replace("\u00a0", " ")) for style, count, share in cells] == [
+        ("right", "1", "50 %"), ("wrong", "1", "33.3 %"), ("wrong", "1", "50 %"), ("right", "2", "66.7 %"),
+    ]  # fmt: skip
+
+
+def test_page_shows_the_training_error_where_there_is_one() -> None:
+    assert "Training error" not in render_report(report())
+    page = render_report(replace(report(), training_errors=(0.4, 0.1, 0.2)))
+    assert "best: 0.1 in epoch 2" in page
+    page = render_report(replace(report(), training_errors=(0.4, 0.1, 0.2), best_epoch=3))
+    assert "best: 0.2 in epoch 3" in page
+
+
+def test_page_shows_curves_and_pies_of_a_test_set_only() -> None:
+    page = render_report(report())
+    assert page.count('class="histogram pies"') == 2
+    assert "What another threshold would cost" in page
+    without = render_report(report(with_test=False))
+    assert 'class="histogram pies"' not in without
+    assert "What another threshold would cost" not in without
+    only_ok = replace(report(), test_nok=(), evaluation=evaluate_scores([0.2, 0.55], ["ok", "ok"], 0.5))
+    assert "What another threshold would cost" not in render_report(only_ok)
+
+
+def test_grid_frames_wrong_verdicts_and_holds_small_pictures() -> None:
+    image = np.zeros((900, 600, 3), np.uint8)
+    grid = (photo("a.png", "ok", 0.2), photo("b.png", "ok", 0.55), Picture("c.png", "nok", 0.9, True, image, image))
+    page = render_report(replace(report(), rows=(), grid=grid))
+    assert page.count('<figure class="tile wrong"') == 1
+    assert page.count('<figure class="tile ') == 3
+    assert all(link.startswith("data:image/jpeg;base64,") for link in read(page).loaded)
+    coded = base64.b64decode(read(page).loaded[2].split(",")[1])
+    decoded = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_COLOR)
+    assert decoded is not None
+    assert max(decoded.shape) == THUMBNAIL_SIDE
+
+
+def test_pictures_are_shrunk_to_fit() -> None:
+    assert shrink(np.zeros((1000, 500, 3), np.uint8), 100).shape == (100, 50, 3)
+    assert shrink(np.zeros((50, 80, 3), np.uint8), 100).shape == (50, 80, 3)
+
+
+# ---------------------------------------------------------------------------------------------------------- histogram
+
+
+def bars(svg: str, style: str) -> list[tuple[float, float, int]]:
+    """Left, right and count of each bar of a row."""
+    found = []
+    for rect in ET.fromstring(svg).iter("rect"):  # noqa: S314 - our own output
+        if rect.get("class") == f"bar {style}":
+            title = rect.findtext("title") or ""
+            left = float(rect.get("x", ""))
+            found.append((left, left + float(rect.get("width", "")), int(title.split(": ")[1].split()[0])))
+    return found
+
+
+def threshold_x(svg: str) -> float:
+    return next(float(e.get("x1", "")) for e in ET.fromstring(svg).iter("line") if e.get("class") == "threshold")  # noqa: S314
+
+
+def test_bars_count_every_image_on_its_side_of_the_threshold() -> None:
+    ok, nok = [0.1, 0.2, 0.2, 0.499999], [0.5, 0.500001, 0.9]
+    svg = score_histogram([HistogramRow("ok", "", "ok", ok), HistogramRow("nok", "", "nok", nok)], 0.5)
+    line = threshold_x(svg)
+    assert sum(count for _, right, count in bars(svg, "ok") if right <= line) == 4
+    assert sum(count for left, _, count in bars(svg, "nok") if left >= line) == 3
+    assert len(bars(svg, "ok")) == 3
+
+
+def test_rows_without_scores_and_scores_without_value_are_left_out() -> None:
+    rows = [HistogramRow("empty", "", "calibration", []), HistogramRow("nok", "", "nok", [0.7, math.nan, math.inf])]
+    svg = score_histogram(rows, 0.5)
+    assert "empty" not in svg
+    assert [count for *_, count in bars(svg, "nok")] == [1]
+
+
+@pytest.mark.parametrize("scores", [[0.5], [0.0], [0.5, 0.5]])
+def test_histogram_of_one_value_is_drawn(scores: list[float]) -> None:
+    svg = score_histogram([HistogramRow("ok", "", "ok", scores)], scores[0])
+    assert sum(count for *_, count in bars(svg, "ok")) == len(scores)
+
+
+def test_labels_are_escaped() -> None:
+    assert "a&lt;b" in score_histogram([HistogramRow("a<b", "c&d", "ok", [0.1])], 0.5)

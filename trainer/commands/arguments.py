@@ -1,0 +1,164 @@
+"""What the settings of a command mean as the arguments of the chapter's procedures: source, split, model, preprocessing."""
+
+from __future__ import annotations
+
+from inspector.anomaly.domain.domain import ImageDomain
+from inspector.anomaly.model.access import set_dl_model_param
+from inspector.anomaly.model.bundle import read_dl_model
+from inspector.anomaly.model.param import INITIAL_MODEL_NAMES, InitialModel
+from inspector.anomaly.preprocess.file import read_dl_preprocess_param
+from inspector.anomaly.preprocess.param import DLPreprocessParam, create_dl_preprocess_param_from_model
+from inspector.anomaly.types import ImageGeometry
+from inspector.anomaly.verdict.score import ScoreRule
+from trainer.dataset.archive import read_dl_dataset_archive
+from trainer.dataset.dataset import DLDataset
+from trainer.dataset.folders import DatasetParam
+from trainer.dataset.manifest import read_dl_dataset_manifest
+from trainer.dataset.read import read_dl_dataset_anomaly
+from trainer.prepare.split import SplitParam
+from trainer.progress import StageProgress
+from trainer.settings.fit import FitSettings, PreprocessSettings
+from trainer.settings.source import SourceSettings, SplitSettings
+from trainer.settings.syntax import parse_augmentation, parse_domain, parse_score_rule
+from trainer.thresholds.compute import ThresholdParam
+from trainer.training.network import default_input_size
+from trainer.training.train_param import DLTrainParam, create_dl_train_param
+
+MIN_AREA_SHARE = 1e-4
+"""Smaller spots than this share of what the model sees are left out of a region."""
+
+
+def read_dataset(settings: SourceSettings, progress: StageProgress) -> DLDataset:
+    """Read the images of the source that was given.
+
+    Raises:
+        DatasetError: See `read_dl_dataset_anomaly`, `read_dl_dataset_manifest` and `read_dl_dataset_archive`.
+    """
+    if settings.manifest is not None:
+        return read_dl_dataset_manifest(settings.manifest, progress=progress)
+    if settings.archive is not None:
+        return read_dl_dataset_archive(
+            settings.archive,
+            settings.line or "",
+            settings.camera or "",
+            captured_from=settings.captured_from,
+            captured_to=settings.captured_to,
+            progress=progress,
+        )
+    folders = settings.image_dirs
+    return read_dl_dataset_anomaly(
+        folders[0] if len(folders) == 1 else folders,
+        settings.anomaly_dir,
+        all_ok=settings.all_ok,
+        param=DatasetParam(group_pattern=settings.group_pattern),
+        progress=progress,
+    )
+
+
+def split_param(settings: SplitSettings) -> SplitParam:
+    """How the images are divided, besides the percentages."""
+    return SplitParam(
+        group_by=settings.group_by, time_window_minutes=settings.time_window_minutes, max_train=settings.max_train
+    )
+
+
+def preprocessing(settings: PreprocessSettings, model: InitialModel, geometry: ImageGeometry) -> DLPreprocessParam:
+    """The preprocessing asked for; the model's size, channels and range must be set already.
+
+    Raises:
+        ParameterError: The domain reaches outside the pictures, or the file's parameters are not for such a model.
+    """
+    if settings.preprocess_param is not None:
+        return read_dl_preprocess_param(settings.preprocess_param)
+    domain = domain_of(settings, geometry)
+    return create_dl_preprocess_param_from_model(
+        model,
+        normalization_type=settings.normalization_type or "constant_values",
+        domain_handling=settings.domain_handling or ("crop_domain" if domain else "full_domain"),
+        domain=domain,
+    )
+
+
+def domain_of(settings: PreprocessSettings, geometry: ImageGeometry) -> ImageDomain | None:
+    """The domain, drawn on the typical picture.
+
+    Raises:
+        ParameterError: It reaches outside.
+    """
+    if settings.domain is None:
+        return None
+    return ImageDomain.of_polygons(
+        parse_domain(settings.domain), image_width=geometry.width, image_height=geometry.height
+    )
+
+
+def initial_model(settings: FitSettings, geometry: ImageGeometry) -> InitialModel:
+    """The model to be trained, with all that was asked for set.
+
+    Raises:
+        BundleError: The device is not there.
+        ParameterError: The domain reaches outside the pictures, or the file of preprocessing parameters cannot be read.
+    """
+    detector, backbone = settings.model_choice
+    model = read_dl_model(INITIAL_MODEL_NAMES[detector], device=settings.device)
+    wanted: dict[str, object] = {"backbone": backbone}
+    if settings.preprocess_param is not None:
+        param = read_dl_preprocess_param(settings.preprocess_param)
+        names = ("image_width", "image_height", "image_num_channels", "image_range_min", "image_range_max")
+        wanted |= {name: getattr(param, name) for name in names}
+    else:
+        is_crop = settings.domain_handling in {None, "crop_domain"}
+        seen = geometry.cropped(domain_of(settings, geometry)) if is_crop else geometry
+        width, height = default_input_size(seen)
+        wanted |= {"image_width": settings.width or width, "image_height": settings.height or height}
+    wanted |= {name: getattr(settings, name) for name in ("complexity", "coreset")}
+    if settings.score_rule is not None:
+        wanted["score_rule"] = score_rule(settings.score_rule)
+    for name, value in wanted.items():
+        if value is not None:
+            set_dl_model_param(model, name, value)
+    return model
+
+
+def score_rule(text: str) -> ScoreRule:
+    """The rule that `--score-rule` names."""
+    kind, number = parse_score_rule(text)
+    return ScoreRule(
+        kind=kind,
+        top_share=number if kind == "mean_of_top" else None,
+        standard_deviation_factor=number if kind == "standard_deviation" else None,
+    )
+
+
+def train_param(settings: FitSettings, model: InitialModel) -> DLTrainParam:
+    """How it is trained.
+
+    Raises:
+        ParameterError: A parameter is none of the detector's.
+    """
+    return create_dl_train_param(
+        model,
+        max_num_epochs=settings.max_num_epochs,
+        error_threshold=settings.error_threshold,
+        domain_ratio=settings.domain_ratio,
+        regularization_noise=settings.regularization_noise,
+        seed=settings.seed,
+        augmentation=None if settings.augment is None else parse_augmentation(settings.augment),
+    )
+
+
+def threshold_param(settings: FitSettings) -> ThresholdParam:
+    """How the thresholds are found: never by ok test images, not even with HALCON's methods."""
+    method = settings.threshold_method
+    if method != "ok_only":  # whose settings the others have not
+        return ThresholdParam(method=method, image_split="validation")
+    return ThresholdParam(
+        rule=settings.threshold_rule, max_false_rejects=settings.max_false_rejects, image_split="validation"
+    )
+
+
+def min_area(preprocess_param: DLPreprocessParam, geometry: ImageGeometry) -> int:
+    """Smallest spot that counts, in pixels of the picture."""
+    is_crop = preprocess_param.domain_handling == "crop_domain"
+    seen = geometry.cropped(preprocess_param.domain) if is_crop else geometry
+    return max(1, round(MIN_AREA_SHARE * seen.width * seen.height))

@@ -1,0 +1,111 @@
+"""The command `trainer show`: what a bundle makes of labelled images, as PNG files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from inspector.anomaly.errors import UncalibratedError
+from inspector.anomaly.model.bundle import read_dl_model
+from inspector.anomaly.model.manifest import read_manifest
+from inspector.anomaly.preprocess.image import decode_image
+from inspector.anomaly.types import DLSample
+from trainer.commands.arguments import read_dataset
+from trainer.dataset.dataset import DLDataset, DLDatasetSample
+from trainer.dataset.files import READ_LIMITS
+from trainer.display.files import show_figures, show_grid, show_samples, show_training
+from trainer.display.picture import shrink
+from trainer.display.tiles import ShownSample
+from trainer.errors import DatasetError, OutputError
+from trainer.evaluation.scoring import ScoredImage, score_images
+from trainer.progress import StageProgress
+from trainer.settings.commands import ShowSettings
+
+PICTURES_IN_GRID = 40
+
+
+MAY_BE_LEARNT_FROM = (
+    "the source names no test images, so pictures and figures are of all its images, the ok images that the model may have "
+    "learnt from too: what they say of false rejects is then too good; give --images with a folder of others, or a "
+    "--manifest whose column split names the test images"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What was drawn, and what is to be known of it."""
+
+    files: list[Path]
+    warnings: tuple[str, ...]
+    """Why the figures may be too good."""
+    notes: tuple[str, ...]
+    """What the reader of the images decided."""
+
+
+def run_show(settings: ShowSettings, progress: StageProgress) -> Drawn:
+    """Draw the test images (all images, where their source names none), their grid, the evaluation and the training.
+
+    Returns:
+        The files, and what to know of them.
+
+    Raises:
+        AnomalyError: The bundle cannot be read, or has no thresholds.
+        DatasetError: An image cannot be read or scored.
+        OutputError: A file cannot be written, or two images would be drawn to one.
+    """
+    manifest, _ = read_manifest(settings.bundle)
+    model = read_dl_model(settings.bundle, device=settings.device)
+    if model.thresholds is None:
+        raise UncalibratedError(f"model {model.name} has no thresholds to show verdicts by; calibrate it")
+    dataset = read_dataset(settings, progress)
+    tested = [s for s in dataset.samples if s.split == "test"]
+    samples = tested or list(dataset.samples)
+    is_doubtful = not tested and any(s.image_label == "ok" for s in samples)
+    in_grid = {samples[i].image_id for i in np.linspace(0, len(samples) - 1, PICTURES_IN_GRID).round().astype(int)}
+    written: list[Path] = []
+    scores: list[float] = []
+    grid: list[ShownSample] = []
+    images = score_images(model, [dataset.image_path(sample) for sample in samples])
+    for sample, image in zip(samples, images, strict=True):
+        shown = shown_sample(dataset, sample, image)
+        written += _new_files(written, show_samples(settings.out, [shown]))
+        if sample.image_id in in_grid:
+            grid.append(_small(shown))
+        scores.append(image.result.anomaly_score if image.result else float("nan"))
+        progress("draw", len(scores), len(samples))
+    written.append(show_grid(settings.out, grid))
+    written += show_figures(settings.out, model, samples, scores)
+    errors = [float(error) for error in manifest.training.get("errors", ())]
+    if len(errors) > 1:
+        written.append(show_training(settings.out, errors, best_epoch=manifest.training.get("best_epoch")))
+    return Drawn(written, (MAY_BE_LEARNT_FROM,) if is_doubtful else (), dataset.notes)
+
+
+def shown_sample(dataset: DLDataset, sample: DLDatasetSample, image: ScoredImage) -> ShownSample:
+    """A sample of a data set, its whole picture, result and truth.
+
+    Raises:
+        DatasetError: It was not scored.
+    """
+    if image.result is None:
+        raise DatasetError(f"image {image.path} {image.error}; mend it, or leave it out")
+    decoded = decode_image(image.path.read_bytes(), limits=READ_LIMITS)
+    decoded.image_id, decoded.image_file_name = sample.image_id, sample.image_file_name
+    decoded.image_label = sample.image_label
+    return ShownSample(decoded, image.result, dataset.read_mask(sample))
+
+
+def _new_files(written: Sequence[Path], files: Sequence[Path]) -> Sequence[Path]:
+    twice = set(written) & set(files)
+    if twice:
+        raise OutputError(f"two images would be drawn to {min(twice)}; show them one source at a time")
+    return files
+
+
+def _small(shown: ShownSample) -> ShownSample:
+    """For the grid: many are held at once."""
+    sample: DLSample = replace(shown.sample, image=shrink(shown.sample.image))
+    return replace(shown, sample=sample)

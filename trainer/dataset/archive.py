@@ -1,0 +1,237 @@
+"""The inspector's archive of images: how a file is named, and reading one camera's files as a data set.
+
+This docstring is the definition of the layout; `archive_name` and `parse_archive_name` keep it, for writer and reader.
+
+    <root>/<line_id>/<camera_id>/<YYYY-MM-DD>/<ok|nok>/<captured_at>_<seq>_<part_id>.<jpg|png>
+
+* `line_id`, `camera_id` and `part_id` are the frame's, 1 to 64 of `A-Z a-z 0-9 _ -` each.
+* `captured_at` is in µs since 1970-01-01 UTC, `seq` counts the camera's frames; decimal, without leading zeros.
+* The day is that of `captured_at` in UTC.
+* `ok` or `nok` is the label of the image. Who corrects a verdict moves the file to the other folder.
+* A mask lies beside its image, with `.mask.png` in place of the suffix; values above 0 are anomalous.
+* Hidden files (a leading dot) are no part of the archive: a writer may write there and rename.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+from typing import Literal, cast, get_args
+
+from inspector.anomaly.types import AnomalyClass
+from schemas.base import ID_PATTERN, MAX_CAPTURED_AT, MAX_INTEGER
+from trainer.dataset.dataset import DLDataset
+from trainer.dataset.listing import ListedImage, Listing
+from trainer.dataset.read import load_listing
+from trainer.errors import DatasetError
+from trainer.progress import StageProgress
+from trainer.wording import some
+
+ArchiveSuffix = Literal["jpg", "png"]
+
+_ID = ID_PATTERN.removeprefix("^").removesuffix("$")
+_NUMBER = "0|[1-9][0-9]{0,15}"
+_NAME = re.compile(
+    rf"(?P<line_id>{_ID})/(?P<camera_id>{_ID})/(?P<day>[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})/(?P<label>ok|nok)/"
+    rf"(?P<captured_at>{_NUMBER})_(?P<seq>{_NUMBER})_(?P<part_id>{_ID})\.(?P<suffix>jpg|png)"
+)
+_MASK_SUFFIX = ".mask.png"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedImage:
+    """One image of the archive.
+
+    Raises:
+        ValueError: A part is none that a name may hold.
+    """
+
+    line_id: str
+    camera_id: str
+    part_id: str
+    seq: int
+    captured_at: int
+    label: AnomalyClass
+    suffix: ArchiveSuffix = "jpg"
+
+    def __post_init__(self) -> None:
+        for field in ("line_id", "camera_id", "part_id"):
+            if not re.fullmatch(_ID, getattr(self, field)):
+                raise ValueError(f"{field} is {getattr(self, field)!r}; use 1 to 64 of A-Z a-z 0-9 _ -")
+        for field, largest in (("seq", MAX_INTEGER), ("captured_at", MAX_CAPTURED_AT)):
+            if not 0 <= getattr(self, field) <= largest:
+                raise ValueError(f"{field} is {getattr(self, field)}; it lies between 0 and {largest}")
+        if self.label not in get_args(AnomalyClass):
+            raise ValueError(f"label is {self.label!r}; use ok or nok")
+        if self.suffix not in get_args(ArchiveSuffix):
+            raise ValueError(f"suffix is {self.suffix!r}; use jpg or png")
+
+
+def archive_name(image: ArchivedImage) -> PurePosixPath:
+    """The image's name relative to the archive's root."""
+    day = (_EPOCH + timedelta(microseconds=image.captured_at)).date()
+    file = f"{image.captured_at}_{image.seq}_{image.part_id}.{image.suffix}"
+    return PurePosixPath(image.line_id, image.camera_id, day.isoformat(), image.label, file)
+
+
+def mask_name(name: PurePosixPath) -> PurePosixPath:
+    """The name of the mask beside an image, relative to the archive's root as the image's."""
+    return name.with_suffix(_MASK_SUFFIX)
+
+
+def parse_archive_name(name: PurePosixPath) -> ArchivedImage | None:
+    """What a name relative to the archive's root says, None where it is not one that `archive_name` gives."""
+    match = _NAME.fullmatch(str(name))
+    if match is None:
+        return None
+    parts = match.groupdict()
+    try:
+        image = ArchivedImage(
+            line_id=parts["line_id"],
+            camera_id=parts["camera_id"],
+            part_id=parts["part_id"],
+            seq=int(parts["seq"]),
+            captured_at=int(parts["captured_at"]),
+            label=cast("AnomalyClass", parts["label"]),
+            suffix=cast("ArchiveSuffix", parts["suffix"]),
+        )
+    except ValueError:
+        return None
+    return image if archive_name(image) == name else None  # the day belongs to the time
+
+
+def read_dl_dataset_archive(
+    root: Path,
+    line_id: str,
+    camera_id: str,
+    *,
+    captured_from: datetime | None = None,
+    captured_to: datetime | None = None,
+    progress: StageProgress | None = None,
+) -> DLDataset:
+    """Read one camera's images from the inspector's archive; the layout is in the module's docstring.
+
+    A sample's `group` is its part. `split_dl_dataset` keeps parts together, or time windows where it is told so.
+
+    Args:
+        root: Folder of the archive.
+        line_id: The camera's line.
+        camera_id: The camera.
+        captured_from: Earliest capture time, with its time zone; included.
+        captured_to: Latest capture time, with its time zone; not included.
+        progress: Told of each image, as stage "read images".
+
+    Raises:
+        DatasetError: No such camera, a time without its zone, an empty time window, no file with a name that fits, or
+            an image is refused as by `read_dl_dataset_anomaly`.
+    """
+    return load_listing(list_archive(root, line_id, camera_id, captured_from, captured_to), progress)
+
+
+def list_archive(
+    root: Path,
+    line_id: str,
+    camera_id: str,
+    captured_from: datetime | None = None,
+    captured_to: datetime | None = None,
+) -> Listing:
+    """List one camera's images in the order of their capture; none is opened.
+
+    Raises:
+        DatasetError: See `read_dl_dataset_archive`.
+    """
+    camera_dir = _camera_dir(root, line_id, camera_id)
+    first, last = _microseconds(captured_from, "captured_from"), _microseconds(captured_to, "captured_to")
+    if first is not None and last is not None and first >= last:
+        raise DatasetError(f"captured_from {captured_from} is not before captured_to {captured_to}; exchange them")
+    found, masks, notes = _scan(root, camera_dir)
+    inside = {
+        n: i for n, i in found.items() if (first or 0) <= i.captured_at and (last is None or i.captured_at < last)
+    }
+    if not inside:
+        times = sorted(image.captured_at for image in found.values())
+        raise DatasetError(
+            f"none of the {len(found)} images below {camera_dir} lies in the time window; they were captured from "
+            f"{_time(times[0])} to {_time(times[-1])}, widen it"
+        )
+    images = tuple(
+        ListedImage(
+            name=_below(name),
+            label=image.label,
+            mask=_below(mask_name(name)) if mask_name(name) in masks else None,
+            group=image.part_id,
+            captured_at=image.captured_at,
+        )
+        for name, image in sorted(inside.items(), key=lambda item: (item[1].captured_at, item[0]))
+    )
+    return Listing(camera_dir, camera_dir, "archive", images, tuple(notes), "widen the time window or label images ok")
+
+
+def _scan(root: Path, camera_dir: Path) -> tuple[dict[PurePosixPath, ArchivedImage], set[PurePosixPath], list[str]]:
+    """Images and masks by their names relative to the archive's root, and remarks about all else."""
+    found: dict[PurePosixPath, ArchivedImage] = {}
+    masks: set[PurePosixPath] = set()
+    strangers: list[PurePosixPath] = []
+    for name in _files(root, camera_dir):
+        if image := parse_archive_name(name):
+            found[name] = image
+        elif name.name.endswith(_MASK_SUFFIX):
+            masks.add(name)
+        else:
+            strangers.append(name)
+    if not found:
+        raise DatasetError(
+            f"no file below {camera_dir} is named as in the inspector's archive, "
+            f"<YYYY-MM-DD>/<ok|nok>/<captured_at>_<seq>_<part_id>.<jpg|png>"
+            + (f", unlike {some(strangers)}" if strangers else "")
+            + "; give the archive's root, or read the folder as one of images"
+        )
+    notes = []
+    if strangers:
+        notes.append(f"{len(strangers)} files are not named as in the archive and are ignored: {some(strangers)}")
+    if unowned := sorted(masks - {mask_name(name) for name in found}):
+        notes.append(f"{len(unowned)} masks have no image and are ignored: {some(unowned)}")
+    return found, masks, notes
+
+
+def _camera_dir(root: Path, line_id: str, camera_id: str) -> Path:
+    for name, value in (("line_id", line_id), ("camera_id", camera_id)):
+        if not re.fullmatch(_ID, value):
+            raise DatasetError(f"{name} is {value!r}; it has 1 to 64 of A-Z a-z 0-9 _ -")
+    camera_dir = root / line_id / camera_id
+    if not camera_dir.is_dir():
+        known = sorted(str(path.relative_to(root)) for path in root.glob("*/*") if path.is_dir())
+        there = f"; there are {some(known)}" if known else "; give the archive's root"
+        raise DatasetError(f"{camera_dir} does not exist{there}")
+    return camera_dir
+
+
+def _files(root: Path, camera_dir: Path) -> Iterator[PurePosixPath]:
+    """Names relative to the archive's root, sorted within a folder; hidden ones left out."""
+    for folder, subfolders, files in os.walk(camera_dir):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for file in sorted(files):
+            if not file.startswith("."):
+                yield PurePosixPath(Path(folder, file).relative_to(root).as_posix())
+
+
+def _below(name: PurePosixPath) -> str:
+    """The name relative to the camera's folder."""
+    return str(PurePosixPath(*name.parts[2:]))
+
+
+def _microseconds(moment: datetime | None, name: str) -> int | None:
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        raise DatasetError(f"{name} {moment} has no time zone; add one, such as +00:00 for UTC")
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def _time(captured_at: int) -> str:
+    return (_EPOCH + timedelta(microseconds=captured_at)).isoformat()

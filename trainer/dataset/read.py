@@ -1,0 +1,141 @@
+"""Read images into a `DLDataset`: every image and mask opened once, and every refusal before time is spent on a fit."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from inspector.anomaly.domain.domain import ASPECT_TOLERANCE
+from trainer.dataset.dataset import DLDataset, DLDatasetSample, trained_geometry
+from trainer.dataset.files import READ_LIMITS, read_mask_file
+from trainer.dataset.folders import DatasetParam, list_folders
+from trainer.dataset.listing import ListedImage, Listing
+from trainer.dataset.probe import Probe, dark_note, probe_images
+from trainer.errors import DatasetError
+from trainer.progress import StageProgress
+from trainer.wording import some
+
+
+def read_dl_dataset_anomaly(
+    image_dir: Path | str | Sequence[Path | str],
+    anomaly_dir: Path | str | None = None,
+    *,
+    all_ok: bool = False,
+    param: DatasetParam | None = None,
+    progress: StageProgress | None = None,
+) -> DLDataset:
+    """Read the images below one or several folders with their labels and masks.
+
+    A folder with `train/` or `test/` is read as MVTec AD layout. Otherwise the name of the folder around an image
+    decides: `ok` or `good` in any case is ok, all else nok, and a name that leaves it in doubt (`good/monday`) is refused
+    (`trainer.dataset.labels`); images that lie directly in a lone `image_dir` are all ok, in one of several they are labelled by
+    its name. `trainer.dataset.masks` says which mask belongs to which image;
+    values above 0 are anomalous.
+
+    `trainer.dataset.manifest` and `trainer.dataset.archive` read the same from a table and from the inspector's archive.
+
+    Args:
+        image_dir: Folder of the images, JPEG or PNG, or several; names then count from the folder around them all.
+        anomaly_dir: Folder of the masks; `<image_dir>/ground_truth` where it exists, by default.
+        all_ok: Label every image ok, whatever its folder is called.
+        param: Lists, sub-folders, name rules and groups; see `DatasetParam`.
+        progress: Told of each image, as stage "read images".
+
+    Raises:
+        DatasetError: A folder or a listed file missing; no image, no ok image; labels not determinable; masks asked for
+            but none fits, several masks for an image, one for several images; unreadable image or mask, mask of
+            another size, or marks on an ok image; images of different channels or aspect; one picture labelled both
+            ok and nok; an unknown parameter (from `DatasetParam`). Names the files and the mend.
+    """
+    image_dirs = [Path(folder) for folder in ((image_dir,) if isinstance(image_dir, Path | str) else image_dir)]
+    masks = None if anomaly_dir is None else Path(anomaly_dir)
+    return load_listing(list_folders(image_dirs, masks, param or DatasetParam(), all_ok=all_ok), progress)
+
+
+def load_listing(listing: Listing, progress: StageProgress | None = None) -> DLDataset:
+    """Open every image and mask of a listing, and refuse what cannot be one camera's data set.
+
+    Raises:
+        DatasetError: As `read_dl_dataset_anomaly`.
+    """
+    if not any(image.label == "ok" and image.split != "test" for image in listing.images):
+        raise DatasetError(f"no ok image to train from in {listing.image_dir}; {listing.ok_mend}")
+    paths = [listing.image_dir / image.name for image in listing.images]
+    probes = probe_images(paths, READ_LIMITS, progress)
+    samples = tuple(_sample(i, *pair) for i, pair in enumerate(zip(listing.images, probes, strict=True)))
+    _check_geometry(samples)
+    _check_labels(samples)
+    has_masks = any(image.mask for image in listing.images)
+    dataset = DLDataset(
+        listing.image_dir, listing.anomaly_dir if has_masks else None, listing.kind, samples, listing.notes
+    )
+    dark = dark_note(paths[0])
+    return replace(dataset, notes=(*listing.notes, *([dark] if dark else []), *_check_masks(dataset)))
+
+
+def _sample(index: int, image: ListedImage, probe: Probe) -> DLDatasetSample:
+    return DLDatasetSample(
+        image_id=index,
+        image_file_name=image.name,
+        image_label=image.label,
+        width=probe.width,
+        height=probe.height,
+        channels=probe.channels,
+        digest=probe.digest,
+        pixel_digest=probe.pixel_digest,
+        defect=image.defect,
+        anomaly_file_name=image.mask,
+        split=image.split,
+        group=image.group,
+        captured_at=image.captured_at,
+    )
+
+
+def _check_masks(dataset: DLDataset) -> list[str]:
+    """Read every mask; returns remarks."""
+    notes = []
+    for sample in dataset.samples:
+        path = dataset.mask_path(sample)
+        if path is None:
+            continue
+        is_marked = bool(read_mask_file(path, (sample.height, sample.width)).any())
+        if sample.image_label == "ok" and is_marked:
+            raise DatasetError(
+                f"mask {path} marks pixels of {sample.image_file_name}, which is labelled ok; correct the label or "
+                "remove the mask"
+            )
+        if sample.image_label == "nok" and not is_marked:
+            notes.append(f"mask {sample.anomaly_file_name} marks no pixel, although its image is nok")
+    return notes
+
+
+def _check_geometry(samples: Sequence[DLDatasetSample]) -> None:
+    """All images must be of one camera: the channels and (within 2 %) the aspect of the typical ok image."""
+    typical = trained_geometry(samples)
+    strangers = [s.image_file_name for s in samples if s.channels != typical.channels]
+    if strangers:
+        kind = "gray" if typical.channels == 1 else "colour"
+        raise DatasetError(
+            f"most ok images are {kind}, but these are not: {some(strangers)}; "
+            "convert or remove them, a model is fitted to one camera"
+        )
+    strangers = [
+        f"{s.image_file_name} ({s.width}x{s.height})" for s in samples if not typical.fits_aspect(s.width, s.height)
+    ]
+    if strangers:
+        raise DatasetError(
+            f"the typical ok image has {typical.width}x{typical.height} pixels, the aspect of these differs by more "
+            f"than {ASPECT_TOLERANCE:.0%}: {some(strangers)}; crop or remove them, a model is fitted to one camera"
+        )
+
+
+def _check_labels(samples: Iterable[DLDatasetSample]) -> None:
+    copies: defaultdict[str, list[DLDatasetSample]] = defaultdict(list)
+    for sample in samples:
+        copies[sample.pixel_digest].append(sample)
+    for group in copies.values():
+        if len({sample.image_label for sample in group}) > 1:
+            names = " and ".join(f"{s.image_file_name} ({s.image_label})" for s in group[:2])
+            raise DatasetError(f"{names} are the same picture; remove the one with the wrong label")

@@ -1,0 +1,1 @@
+"""dev_display_*: results, evaluations and trainings as pictures."""

@@ -1,0 +1,127 @@
+"""Pictures as PNG files: samples with their results, what an evaluation found, the error of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePath
+
+from inspector.anomaly.errors import UncalibratedError
+from inspector.anomaly.model.model import AnomalyModel
+from trainer.dataset.dataset import DLDatasetSample
+from trainer.display.evaluation import (
+    EvaluationDisplayParam,
+    EvaluationFigures,
+    dev_display_anomaly_detection_evaluation,
+    training_error_curve,
+)
+from trainer.display.picture import write_png
+from trainer.display.sample import DisplayKey, DisplayParam, dev_display_dl_data
+from trainer.display.tiles import ShownSample, TiledParam, dev_display_dl_data_tiled
+from trainer.errors import SettingsError
+from trainer.evaluation.result import evaluate_scores
+
+GRID_NAME = "grid.png"
+TRAINING_NAME = "training_error.png"
+
+
+def show_samples(
+    folder: Path,
+    samples: Sequence[ShownSample],
+    *,
+    keys: Sequence[DisplayKey] = ("anomaly_both", "anomaly_image"),
+    param: DisplayParam | None = None,
+) -> list[Path]:
+    """Write `<folder>/<key>/<image>.png` for each sample and key; the folders of an image's name are kept.
+
+    Returns:
+        The files, sample by sample.
+
+    Raises:
+        SettingsError: A sample lacks what a key shows, or two samples would be written to one file.
+        OutputError: A file cannot be written.
+    """
+    names = [_file_name(shown, index) for index, shown in enumerate(samples)]
+    if len(set(names)) < len(names):
+        twice = next(name for index, name in enumerate(names) if name in names[:index])
+        raise SettingsError(f"two samples are called {twice}; give each its own image_file_name")
+    written = []
+    for name, shown in zip(names, samples, strict=True):
+        drawn = dev_display_dl_data(shown.sample, shown.result, shown.ground_truth, keys=keys, param=param)
+        for key, picture in drawn.items():
+            target = folder / key / f"{name}.png"
+            write_png(target, picture)
+            written.append(target)
+    return written
+
+
+def show_grid(
+    folder: Path,
+    samples: Sequence[ShownSample],
+    *,
+    key: DisplayKey = "anomaly_both",
+    param: TiledParam | None = None,
+) -> Path:
+    """Write `<folder>/grid.png`, all samples at a glance.
+
+    Raises:
+        SettingsError: There is no sample, or one lacks what `key` shows.
+        OutputError: The file cannot be written.
+    """
+    target = folder / GRID_NAME
+    write_png(target, dev_display_dl_data_tiled(samples, key, param=param))
+    return target
+
+
+def show_evaluation(
+    folder: Path, figures: EvaluationFigures, *, param: EvaluationDisplayParam | None = None
+) -> list[Path]:
+    """Write `<folder>/<display mode>.png` for each mode.
+
+    Raises:
+        SettingsError: The numbers lack what a mode shows.
+        OutputError: A file cannot be written.
+    """
+    written = []
+    for mode, picture in dev_display_anomaly_detection_evaluation(figures, param=param).items():
+        target = folder / f"{mode}.png"
+        write_png(target, picture)
+        written.append(target)
+    return written
+
+
+def show_training(folder: Path, errors: Sequence[float], *, best_epoch: int | None = None) -> Path:
+    """Write `<folder>/training_error.png`.
+
+    Raises:
+        SettingsError: There is no finite error, or `best_epoch` is none of the epochs.
+        OutputError: The file cannot be written.
+    """
+    target = folder / TRAINING_NAME
+    write_png(target, training_error_curve(errors, best_epoch=best_epoch))
+    return target
+
+
+def _file_name(shown: ShownSample, index: int) -> str:
+    """The image's name below the folder: never outside it, whatever the name says."""
+    name = shown.sample.image_file_name
+    if name is None:
+        return f"image_{index:05}" if shown.sample.image_id is None else f"image_{shown.sample.image_id}"
+    path = PurePath(name)
+    return str(PurePath(*(part for part in path.parts if part not in {"..", path.anchor})))
+
+
+def show_figures(
+    folder: Path, model: AnomalyModel, samples: Sequence[DLDatasetSample], scores: Sequence[float]
+) -> list[Path]:
+    """Write what the evaluation of these scores found; see `show_evaluation`."""
+    if model.thresholds is None:
+        raise UncalibratedError(f"model {model.name} has no thresholds to judge by; calibrate it")
+    labels = [sample.image_label for sample in samples]
+    threshold = model.thresholds.classification
+    evaluation = evaluate_scores(scores, labels, threshold)
+    by_label = {
+        label: [score for score, own in zip(scores, labels, strict=True) if own == label] for label in ("ok", "nok")
+    }
+    matrix = evaluation.absolute_confusion_matrix
+    figures = EvaluationFigures(by_label["ok"], by_label["nok"], [threshold], [matrix])
+    return show_evaluation(folder, figures, param=EvaluationDisplayParam(display_mode=("all",)))

@@ -1,0 +1,1 @@
+"""evaluate_dl_model: what a model is worth on labelled images."""

@@ -1,0 +1,208 @@
+"""A data set's preprocessed samples on disk: preprocess_dl_dataset writes them, read_dl_samples reads them back.
+
+    dl_dataset.json                              parameters, digest and the list of samples; written first
+    samples/<image_id>_dlsample.safetensors      image (3, h, w) float32, anomaly_ground_truth (h, w) uint8 where known
+
+Every file is written under another name and renamed, so a file that is there is whole, and a run that was killed goes on
+where it ended. The digest is one of the parameters, the steps' versions, the decoder and the source files: samples that any
+of these would change are never used again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from inspector.anomaly.errors import AnomalyError
+from inspector.anomaly.network.cores import usable_cores
+from inspector.anomaly.preprocess.image import decode_image
+from inspector.anomaly.preprocess.param import DLPreprocessParam
+from inspector.anomaly.preprocess.samples import preprocess_dl_samples
+from inspector.anomaly.preprocess.steps import check_preprocess_steps
+from inspector.anomaly.types import DLSample
+from trainer.dataset.dataset import DLDataset, DLDatasetSample
+from trainer.dataset.files import READ_LIMITS
+from trainer.errors import DatasetError, OutputError
+from trainer.prepare.sample_store import is_there, prepare_store, read_sample, write_sample
+from trainer.progress import StageProgress
+
+_BATCH_SIZE: Final = 8
+"""Pictures in memory at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """One sample, the file that it is to be in, and the digest of what it is made from."""
+
+    sample: DLDatasetSample
+    file_name: str
+    digest: str
+
+
+def preprocess_dl_dataset(
+    dataset: DLDataset,
+    data_directory: Path | str,
+    preprocess_param: DLPreprocessParam,
+    *,
+    overwrite_files: bool = False,
+    progress: StageProgress | None = None,
+) -> DLDataset:
+    """Preprocess every image of a data set to disk, as the procedure of that name does.
+
+    A directory that was made from the same images with the same parameters is used again, and completed where it is not
+    complete. The memory taken does not grow with the number of images.
+
+    Args:
+        dataset: As `read_dl_dataset_anomaly` gives it.
+        data_directory: Made where it is missing.
+        preprocess_param: The stored parameters.
+        overwrite_files: Delete a directory that this procedure made before, whatever it holds, and start anew. Another
+            directory is never touched.
+        progress: Told of each sample, as stage "preprocess"; at first how many are there already.
+
+    Returns:
+        The data set with `preprocess_param`, `dlsample_dir`, and the `dlsample_file_name` of each sample.
+
+    Raises:
+        DatasetError: An image or mask cannot be read, or was changed since the data set was read; names it.
+        OutputError: The directory holds something else, or was made otherwise, or cannot be written.
+        StepError: An own step is not installed.
+    """
+    directory = Path(data_directory)
+    check_preprocess_steps(preprocess_param)
+    plans = [_plan(dataset, sample, preprocess_param) for sample in dataset.samples]
+    if len({plan.file_name for plan in plans}) != len(plans):
+        raise DatasetError("two samples have the same image_id; give each its own")
+    try:
+        folder = prepare_store(directory, _content(plans, preprocess_param), overwrite=overwrite_files)
+        _write_all(dataset, folder, plans, preprocess_param, progress)
+    except OSError as exc:
+        raise OutputError.unwritable(directory, exc) from exc
+    samples = tuple(replace(plan.sample, dlsample_file_name=plan.file_name) for plan in plans)
+    return replace(dataset, samples=samples, preprocess_param=preprocess_param, dlsample_dir=folder)
+
+
+def read_dl_samples(dataset: DLDataset, samples: Sequence[DLDatasetSample]) -> Iterator[DLSample]:
+    """Read preprocessed samples back, one at a time.
+
+    Args:
+        dataset: As `preprocess_dl_dataset` returns it.
+        samples: Some of its samples, in any order.
+
+    Yields:
+        Samples with `preprocessed`, its digest and `anomaly_ground_truth` in the size of the network's input; `image`
+        has no pixel.
+
+    Raises:
+        DatasetError: The data set was not preprocessed, or a file is missing, damaged, or made from something else.
+    """
+    param, directory = dataset.preprocess_param, dataset.dlsample_dir
+    if param is None or directory is None:
+        raise DatasetError("the data set is not preprocessed; run preprocess_dl_dataset first")
+    for sample in samples:
+        if sample.dlsample_file_name is None:
+            raise DatasetError(f"{sample.image_file_name} is not preprocessed; run preprocess_dl_dataset first")
+        path = directory / sample.dlsample_file_name
+        tensors, digest = read_sample(path)
+        if digest != _plan(dataset, sample, param).digest:
+            raise DatasetError(
+                f"{path} was made from another image, mask or parameters; run preprocess_dl_dataset again"
+            )
+        truth = tensors.get("anomaly_ground_truth")
+        yield DLSample(
+            np.empty((0, 0), np.uint8),
+            original_width=sample.width,
+            original_height=sample.height,
+            channels=sample.channels,
+            image_id=sample.image_id,
+            image_file_name=sample.image_file_name,
+            image_label=sample.image_label,
+            anomaly_file_name=sample.anomaly_file_name,
+            anomaly_ground_truth=None if truth is None else truth.numpy() > 0,
+            preprocessed=tensors["image"],
+            preprocess_digest=param.digest,
+        )
+
+
+def _plan(dataset: DLDataset, sample: DLDatasetSample, param: DLPreprocessParam) -> _Plan:
+    mask = dataset.mask_path(sample)
+    parts = (param.digest, sample.digest, sample.image_label, "none" if mask is None else _file_digest(mask))
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return _Plan(sample, f"{sample.image_id}_dlsample.safetensors", digest)
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        raise DatasetError(f"mask {path} cannot be read ({exc.strerror}); replace or remove it") from exc
+
+
+def _content(plans: Sequence[_Plan], param: DLPreprocessParam) -> dict[str, Any]:
+    """What `dl_dataset.json` says; its digest tells this data set and these parameters from all others."""
+    return {
+        "digest": hashlib.sha256("\n".join(f"{plan.file_name} {plan.digest}" for plan in plans).encode()).hexdigest(),
+        "preprocess_param": param.model_dump(mode="json"),
+        "samples": [
+            {
+                "image_id": plan.sample.image_id,
+                "image_file_name": plan.sample.image_file_name,
+                "image_label": plan.sample.image_label,
+                "dlsample_file_name": plan.file_name,
+                "digest": plan.digest,
+            }
+            for plan in plans
+        ],
+    }
+
+
+def _write_all(
+    dataset: DLDataset, folder: Path, plans: Sequence[_Plan], param: DLPreprocessParam, progress: StageProgress | None
+) -> None:
+    """Write what is missing, a batch of pictures at a time."""
+    missing = [plan for plan in plans if not is_there(folder / plan.file_name, plan.digest)]
+    done = len(plans) - len(missing)
+    if progress is not None:
+        progress("preprocess", done, len(plans))
+    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="preprocess") as pool:
+        for start in range(0, len(missing), _BATCH_SIZE):
+            batch = missing[start : start + _BATCH_SIZE]
+            samples = list(pool.map(lambda plan: _decode(dataset, plan.sample, param), batch))
+            _preprocess(batch, samples, param)
+            for plan, sample in zip(batch, samples, strict=True):
+                write_sample(folder / plan.file_name, plan.digest, sample)
+                done += 1
+                if progress is not None:
+                    progress("preprocess", done, len(plans))
+
+
+def _decode(dataset: DLDataset, sample: DLDatasetSample, param: DLPreprocessParam) -> DLSample:
+    path = dataset.image_path(sample)
+    try:
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != sample.digest:
+            raise DatasetError(f"{path} was changed since the data set was read; read the data set again")
+        found = decode_image(content, target=param.decode_target, margin=param.decode_margin, limits=READ_LIMITS)
+    except OSError as exc:
+        raise DatasetError(f"{path} cannot be read: {exc.strerror or exc}") from exc
+    except AnomalyError as exc:
+        raise DatasetError(f"{path} cannot be decoded: {exc}; remove or replace it") from exc
+    found.image_id, found.image_file_name = sample.image_id, sample.image_file_name
+    found.anomaly_ground_truth = dataset.read_mask(sample)
+    return found
+
+
+def _preprocess(batch: Sequence[_Plan], samples: Sequence[DLSample], param: DLPreprocessParam) -> None:
+    """One after the other, so that a refusal names its image; each is preprocessed by itself anyway."""
+    for plan, sample in zip(batch, samples, strict=True):
+        try:
+            preprocess_dl_samples([sample], param)
+        except AnomalyError as exc:
+            raise DatasetError(f"{plan.sample.image_file_name} cannot be preprocessed: {exc}") from exc

@@ -1,0 +1,291 @@
+"""Divide a data set into images to fit, to calibrate and to test on, so that no picture and no group is on two sides.
+
+Copies of one picture (equal decoded pixels, whatever the file's name) are left out of training but for one: a copy
+teaches nothing, and counting it would make the false-reject bound look better than it is. Images of one group (a part,
+a time window) stay together, in folds too. What is on the test side is never learnt from and never calibrates:
+HALCON takes image thresholds from the test images, which makes its evaluation look better than the line will.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import PurePosixPath
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from trainer.dataset.dataset import DLDataset, DLDatasetSample
+from trainer.dataset.listing import SplitName
+from trainer.errors import SplitError
+from trainer.parameters import StageParameters
+from trainer.prepare.sides import NO_VALIDATION, Sides, divide_by_percent, respect_given, without_copies
+from trainer.prepare.units import LEAST_TO_FIT, GroupBy, Unit, deal_folds, find_units, gather
+
+HELD_OUT_MIN = 300
+"""From so many ok images (or groups) on, thresholds come from held-out images; below, from out-of-fold scores."""
+REST_MIN = 59
+"""Held-out images (or groups) that can calibrate alone: 0.95 ** 59 < 0.05, a bound of 5 % at 95 % confidence."""
+FOLDS = 5
+FEW_IMAGES = 20
+TRAINING_PERCENT = 80
+_LEAST_FOLDS = 2
+_LEAST_OF_FOLDS = LEAST_TO_FIT + 1
+"""Of so many images each can be judged by a model of the others."""
+_ALL = 100
+_MINUTE_US = 60_000_000
+
+CalibrationMethod = Literal["held_out", "out_of_fold"]
+Samples = tuple[DLDatasetSample, ...]
+
+
+class SplitParam(StageParameters):
+    """How a data set is divided, besides the percentages.
+
+    Attributes:
+        group_by: What stays on one side: `group`, the samples' groups where they have any; `time_window`, images that
+            were captured in one window; `none`, copies of one picture only.
+        time_window_minutes: Width of a time window; given with `time_window` only.
+        calibration_percent: Share of the images to learn from that calibrates, where `validation_percent` is not given
+            and there are 300 images (or groups) or more.
+        max_train: Most images to fit on; the remaining ones calibrate.
+        folds: Number of folds where too few images calibrate alone.
+        keep_validation: The images that the source puts into `validation` only calibrate. None: they do, where the
+            source's division is kept and has ok ones. False pools them with `train`.
+    """
+
+    refusal: ClassVar[type[SplitError]] = SplitError
+
+    group_by: GroupBy = "group"
+    time_window_minutes: float | None = Field(default=None, ge=1e-3)
+    calibration_percent: float = Field(default=30.0, gt=0, lt=_ALL)
+    max_train: int | None = Field(default=None, ge=_LEAST_OF_FOLDS)
+    folds: int = Field(default=FOLDS, ge=_LEAST_FOLDS)
+    keep_validation: bool | None = None
+
+    def check_consistency(self) -> None:
+        """Refuse a time window without its width, or a width without time windows."""
+        if (self.group_by == "time_window") != (self.time_window_minutes is not None):
+            raise SplitError("group_by='time_window' and time_window_minutes go together; give both or neither")
+
+
+@dataclass(frozen=True, slots=True)
+class DLSplit:
+    """A divided data set; every sample carries its `split`."""
+
+    dataset: DLDataset
+    """All samples; those left out have the split None."""
+    method: CalibrationMethod
+    train: Samples
+    """Images that the shipped model is fitted on, in a random order that the seed decides."""
+    calibration: Samples
+    """Held-out ok images for the final model to score; with the method out_of_fold too few to calibrate alone."""
+    test: Samples
+    folds: tuple[int, ...]
+    """Fold of each image of `train`, from 0; empty with the method held_out."""
+    warnings: tuple[str, ...]
+    seed: int
+
+    @property
+    def num_folds(self) -> int:
+        """How many folds there are; 0 with the method held_out."""
+        return max(self.folds, default=-1) + 1
+
+    def of(self, dataset: DLDataset) -> DLSplit:
+        """The same division of what `preprocess_dl_dataset` made of its data set."""
+        by_id = {sample.image_id: sample for sample in dataset.samples}
+        train, calibration, test = (
+            tuple(by_id[sample.image_id] for sample in part) for part in (self.train, self.calibration, self.test)
+        )
+        return replace(self, dataset=dataset, train=train, calibration=calibration, test=test)
+
+
+def split_dl_dataset(
+    dataset: DLDataset,
+    training_percent: float | None = None,
+    validation_percent: float | None = None,
+    *,
+    seed: int = 0,
+    overwrite_split: bool = False,
+    param: SplitParam | None = None,
+) -> DLSplit:
+    """Divide a data set; the same seed gives the same division, whatever the order of the samples.
+
+    nok images always go to the test set, and with them the ok images of their groups.
+
+    Where the folders or a manifest say what to test on, that is respected: the ok images of `train` are there to learn
+    from, those of `validation` only calibrate (see `SplitParam.keep_validation`). Else the percentages divide the ok
+    images, copies counted once: the floor of each share, and the remainder dealt randomly by share (groups as near to
+    it as they go). Without `validation_percent` the images that calibrate come out of those to learn from: 30 % where
+    there are 300 or more, otherwise every image by a model of the other folds. A validation split of fewer than 59
+    images calibrates together with such out-of-fold scores.
+
+    Args:
+        dataset: What `read_dl_dataset_anomaly` returned.
+        training_percent: Share of the ok images to learn from. By default 80 where there are nok images to compare
+            with, else 100; less `validation_percent`.
+        validation_percent: Share of the ok images that only calibrates, HALCON's validation split. What is left of 100
+            is tested on. With 0 every image is scored by a model of the other folds, however many there are.
+        seed: Decides every random choice.
+        overwrite_split: Divide anew by percentages what is divided already, by this procedure or by its source.
+        param: Groups and limits; see `SplitParam`.
+
+    Raises:
+        SplitError: An argument is out of range, the percentages sum to more than 100, the data set is divided already,
+            or too few different ok images, or groups of them, are left to learn from: a model, of each fold too, needs
+            two images.
+    """
+    param = param or SplitParam()
+    if seed < 0:
+        raise SplitError(f"seed must be 0 or more, got {seed}")
+    percents = _percents(dataset, training_percent, validation_percent)
+    is_kept = is_given(dataset, overwrite_split=overwrite_split)
+    if is_kept and not (training_percent is None and validation_percent is None):
+        raise SplitError(
+            f"the folders or the manifest of {dataset.image_dir} say themselves what to test on; leave out training_percent "
+            "and validation_percent, or pass overwrite_split=True to divide all ok images by them"
+        )
+    random = np.random.default_rng(seed)
+    samples = sorted(dataset.samples, key=lambda s: (PurePosixPath(s.image_file_name), s.pixel_digest))
+    width = None if param.time_window_minutes is None else round(param.time_window_minutes * _MINUTE_US)
+    unit_of = find_units(samples, param.group_by, width)
+    if is_kept:
+        sides = respect_given(samples, unit_of, keep_validation=param.keep_validation)
+    elif param.keep_validation:
+        raise SplitError(NO_VALIDATION)
+    else:
+        sides = divide_by_percent(samples, unit_of, percents, random)
+        sides.is_held_given = validation_percent is not None
+    return _finish(dataset, sides, unit_of, param, seed, random)
+
+
+def _percents(dataset: DLDataset, training: float | None, validation: float | None) -> tuple[Fraction, ...]:
+    """Exact shares of training, validation and test, in percent."""
+    for name, value in (("training_percent", training), ("validation_percent", validation)):
+        if value is not None and not 0 <= value <= _ALL:
+            raise SplitError(f"{name} must lie between 0 and 100, got {value}")
+    held = Fraction(str(validation or 0))
+    has_nok = any(s.image_label == "nok" for s in dataset.samples)
+    default = (TRAINING_PERCENT if has_nok else _ALL) - held
+    learn = default if training is None else Fraction(str(training))
+    if learn <= 0:
+        raise SplitError(
+            f"training_percent must be above 0, got {training}"
+            if training is not None
+            else f"validation_percent {validation} leaves nothing to train on; lower it, or give training_percent"
+        )
+    if learn + held > _ALL:
+        raise SplitError(
+            f"training_percent {training} and validation_percent {validation} sum to more than 100; lower one of them"
+        )
+    return learn, held, _ALL - learn - held
+
+
+def is_given(dataset: DLDataset, *, overwrite_split: bool) -> bool:
+    """Whether `split_dl_dataset` respects the source's own division; False where the percentages divide.
+
+    Raises:
+        SplitError: The data set is divided already by that procedure, and `overwrite_split` is False.
+    """
+    if overwrite_split:
+        return False
+    if dataset.is_split:
+        raise SplitError(
+            f"the data set of {dataset.image_dir} is split already; split it as it was read, or pass overwrite_split=True "
+            "to divide all its ok images anew"
+        )
+    return any(s.split is not None for s in dataset.samples)
+
+
+def _finish(
+    dataset: DLDataset,
+    sides: Sides,
+    unit_of: Mapping[int, int],
+    param: SplitParam,
+    seed: int,
+    random: np.random.Generator,
+) -> DLSplit:
+    """Hold images out of those to learn from, or divide them into folds."""
+    learn, held = without_copies(sides.learn, sides.warnings), without_copies(sides.held, sides.warnings)
+    _check_enough(dataset, sides, learn, held, unit_of)
+    units = gather(learn, unit_of)
+    units = [units[i] for i in random.permutation(len(units))]
+    fitted, rest = _hold_out(units, param, is_held_given=sides.is_held_given)
+    train = [s for unit in fitted for s in unit]
+    calibration = [*held, *(s for unit in rest for s in unit)]
+    groups = gather(calibration, unit_of)
+    method: CalibrationMethod = "held_out" if len(groups) >= REST_MIN else "out_of_fold"
+    if len(fitted) + len(groups) < len(train) + len(calibration):
+        sides.warnings.append(
+            f"the {len(train) + len(calibration)} images to learn from are of {len(fitted) + len(groups)} groups; a stated "
+            "false-reject bound counts images, so it is surer than groups allow"
+        )
+    folds = deal_folds(fitted, param.folds) if method == "out_of_fold" else []
+    parts: dict[SplitName, Samples] = {
+        "train": tuple(replace(s, split="train") for s in train),
+        "validation": tuple(replace(s, split="validation") for s in calibration),
+        "test": tuple(replace(s, split="test") for s in sides.test),
+    }
+    by_id = {s.image_id: s for part in parts.values() for s in part}
+    stamped = tuple(by_id.get(s.image_id, replace(s, split=None)) for s in dataset.samples)
+    return DLSplit(
+        dataset=replace(dataset, samples=stamped, is_split=True),
+        method=method,
+        train=parts["train"],
+        calibration=parts["validation"],
+        test=parts["test"],
+        folds=tuple(fold for unit, fold in zip(fitted, folds, strict=False) for _ in unit),
+        warnings=tuple(sides.warnings),
+        seed=seed,
+    )
+
+
+def _hold_out(units: Sequence[Unit], param: SplitParam, *, is_held_given: bool) -> tuple[list[Unit], list[Unit]]:
+    """Units to fit on, and those that calibrate: beyond the share to fit on, or beyond `max_train`."""
+    total = sum(map(len, units))
+    is_large = len(units) >= HELD_OUT_MIN and not is_held_given
+    wanted = max(LEAST_TO_FIT, round(total * (1 - param.calibration_percent / 100))) if is_large else total
+    fitted: list[Unit] = []
+    rest: list[Unit] = []
+    count = 0
+    for unit in units:
+        if count < wanted and count + len(unit) <= (param.max_train or total):
+            fitted.append(unit)
+            count += len(unit)
+        else:
+            rest.append(unit)
+    if count < LEAST_TO_FIT:
+        raise SplitError(
+            f"max_train {param.max_train} leaves {count} images to fit on, as groups stay together and the smallest has "
+            f"{min(map(len, units))}; raise it, or group less"
+        )
+    return fitted, rest
+
+
+def _check_enough(
+    dataset: DLDataset,
+    sides: Sides,
+    learn: Sequence[DLDatasetSample],
+    held: Sequence[DLDatasetSample],
+    unit_of: Mapping[int, int],
+) -> None:
+    """Refuse images too few for a model, or for those of the folds; warn of few."""
+    is_alone = len(gather(held, unit_of)) >= REST_MIN
+    least = LEAST_TO_FIT if is_alone else _LEAST_OF_FOLDS
+    if len(learn) < least:
+        images = "image is" if len(learn) == 1 else "images are"
+        needs = "a model needs 2" if is_alone else "3 are needed, so that each is judged by a model of two others"
+        tested = sum(s.image_label == "ok" for s in sides.test)
+        elsewhere = f" ({tested} are tested on, {len(held)} only calibrate)" if tested or held else ""
+        mend = "add ok images, or divide anew with more of them to learn from" if elsewhere else "add ok images"
+        why = f" ({'; '.join(sides.warnings)})" if sides.warnings else ""
+        raise SplitError(
+            f"{len(learn)} different ok {images} left to learn from in {dataset.image_dir}{elsewhere}; "
+            f"{needs}, {FEW_IMAGES} or more to trust the threshold; {mend}{why}"
+        )
+    if len(learn) + len(held) < FEW_IMAGES:
+        sides.warnings.append(
+            f"only {len(learn) + len(held)} different ok images to learn from; collect {FEW_IMAGES} or more"
+        )

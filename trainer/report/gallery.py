@@ -1,0 +1,114 @@
+"""Which images the report shows, and how they are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.anomaly.types import DLResult
+from inspector.anomaly.verdict.draw import REGION_COLOUR, draw_region_outlines, heat_map_overlay
+from trainer.dataset.dataset import DLDatasetSample
+from trainer.display.picture import outline_mask, shrink
+from trainer.report.page import Picture, PictureRow
+
+PICTURES_IN_A_ROW = 6
+PICTURES_AT_A_GLANCE = 40
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredSample:
+    """A sample and what the model made of it."""
+
+    sample: DLDatasetSample
+    anomaly_score: float
+
+
+Draw = Callable[[ScoredSample], Picture]
+
+
+def gallery(
+    test: Sequence[ScoredSample], held_out: Sequence[ScoredSample], draw: Draw, *, count: int = PICTURES_IN_A_ROW
+) -> list[PictureRow]:
+    """Choose the telling images and draw them; each image is drawn once.
+
+    Args:
+        test: Scored test images.
+        held_out: Scored ok images that the model was not fitted on, shown where no ok image is tested.
+        draw: Makes the picture of a sample.
+        count: Most pictures in a row.
+    """
+    ok = _highest([s for s in test if s.sample.image_label == "ok"])
+    nok = _highest([s for s in test if s.sample.image_label == "nok"])
+    hardest = nok[::-1][:count]
+    clearest = [s for s in nok[:count] if s not in hardest]
+    source = "test" if ok else "validation"
+    rows = [
+        (
+            "Ok images with the highest scores",
+            f"The ok {source} images that come nearest to being rejected, or are.",
+            (ok or _highest(held_out))[:count],
+        ),
+        (
+            "Nok images with the lowest scores",
+            "The defects that are hardest for this model, missed ones first.",
+            hardest,
+        ),
+        ("Nok images with the highest scores", "The defects that stand out most.", clearest),
+    ]
+    return [PictureRow(title, text, [draw(s) for s in chosen]) for title, text, chosen in rows if chosen]
+
+
+def glance(test: Sequence[ScoredSample], draw: Draw, *, count: int = PICTURES_AT_A_GLANCE) -> list[Picture]:
+    """Draw test images from the lowest score to the highest; of more than `count`, every so-manieth of each class."""
+    by_score = _highest(test)[::-1]
+    classes = [[s for s in by_score if s.sample.image_label == label] for label in ("ok", "nok")]
+    shares = [round(count * len(members) / max(len(by_score), 1)) for members in classes]
+    if len(by_score) > count:
+        # Both classes are seen, however rare one is.
+        classes = [_evenly(members, max(share, 1)) for members, share in zip(classes, shares, strict=True)]
+    chosen = {id(sample) for members in classes for sample in members}
+    return [draw(sample) for sample in by_score if id(sample) in chosen]
+
+
+def _evenly(samples: Sequence[ScoredSample], count: int) -> list[ScoredSample]:
+    """`count` of them, the first and the last among these."""
+    places = np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int)
+    return [samples[place] for place in places]
+
+
+def _highest(samples: Sequence[ScoredSample]) -> list[ScoredSample]:
+    """From the highest score to the lowest; what has no finite score comes first, as it is nok."""
+    return sorted(samples, key=lambda s: s.anomaly_score if np.isfinite(s.anomaly_score) else np.inf, reverse=True)
+
+
+def draw_picture(
+    scored: ScoredSample, image: NDArray[np.uint8], result: DLResult, mask: NDArray[np.bool_] | None
+) -> Picture:
+    """Draw a sample for the report.
+
+    Args:
+        scored: The sample.
+        image: (H, W) gray or (H, W, 3) RGB uint8 in original size.
+        result: The thresholded result.
+        mask: (H, W), True where labelled anomalous; None where unknown.
+    """
+    # Shrunk first: a line drawn on the original would be lost in the small picture.
+    small = shrink(image)
+    outlined = small
+    if mask is not None and mask.any():
+        outlined = outline_mask(outlined, mask)
+    if result.anomaly_region is not None:
+        outlined = draw_region_outlines(outlined, result.anomaly_region, REGION_COLOUR)
+    return Picture(
+        name=scored.sample.image_file_name,
+        label=scored.sample.image_label,
+        anomaly_score=result.anomaly_score,
+        is_rejected=result.anomaly_class != "ok",
+        outlined=outlined,
+        heat_map=heat_map_overlay(
+            small, result.anomaly_image, threshold=result.segmentation_threshold, view=result.view
+        ),
+    )

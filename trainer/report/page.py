@@ -1,0 +1,210 @@
+"""The page that a fit leaves behind: one self-contained HTML file, to be read by whoever answers for the line.
+
+Pictures are inlined and there is no script, so the page can be archived, mailed and printed.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import cv2
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from inspector.anomaly.types import AnomalyClass
+from trainer.display.picture import shrink
+from trainer.errors import OutputError
+from trainer.evaluation.confusion import precision_shares, recall_shares
+from trainer.evaluation.result import EvaluationResult
+from trainer.report.curves import score_curves, training_curve
+from trainer.report.histogram import HistogramRow, score_histogram
+from trainer.report.pies import pie_charts
+from trainer.thresholds.calibration import Calibration
+from trainer.wording import as_figure, as_percent
+
+THUMBNAIL_SIDE = 220
+"""The same of a picture in the grid."""
+_JPEG_QUALITY = 86
+_WIDE = 1.25
+
+Facts = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One inspected image as the report shows it; both arrays are (H, W) gray or (H, W, 3) RGB uint8, of one size."""
+
+    name: str
+    label: AnomalyClass
+    anomaly_score: float
+    is_rejected: bool
+    outlined: NDArray[np.uint8]
+    """The image with the outlines of its regions."""
+    heat_map: NDArray[np.uint8]
+
+    @property
+    def verdict(self) -> str:
+        """What the model decided, and whether that is wrong."""
+        decided = "nok" if self.is_rejected else "ok"
+        if decided == self.label:
+            return decided
+        return "false reject" if self.is_rejected else "missed"
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether verdict and label differ."""
+        return self.is_rejected == (self.label == "ok")
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRow:
+    """Pictures under one heading."""
+
+    title: str
+    text: str
+    pictures: Sequence[Picture]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything on the page."""
+
+    name: str
+    dataset: str
+    detector: str
+    created_at: str
+    n_train: int
+    calibration: Calibration
+    test_ok: Sequence[float] = ()
+    test_nok: Sequence[float] = ()
+    evaluation: EvaluationResult | None = None
+    rows: Sequence[PictureRow] = ()
+    grid: Sequence[Picture] = ()
+    """Test images at a glance, small."""
+    training_errors: Sequence[float] = ()
+    """The error of each epoch, of a detector that is trained over epochs."""
+    best_epoch: int | None = None
+    """Counted from 1; the one with the least error where None."""
+    warnings: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    parameters: Facts = ()
+    provenance: Facts = ()
+    has_masks: bool = field(default=False)
+
+    @property
+    def histogram(self) -> Markup:
+        """The score histogram as SVG."""
+        threshold = self.calibration.classification_threshold
+        held = "held out" if self.calibration.method == "held_out" else "out-of-fold"
+        rows = [
+            HistogramRow(
+                f"ok, {held}", f"{len(self.calibration.scores)} images", "calibration", self.calibration.scores
+            ),
+            HistogramRow("ok, test", _reached(self.test_ok, threshold, "rejected"), "ok", self.test_ok),
+            HistogramRow("nok, test", _reached(self.test_nok, threshold, "found"), "nok", self.test_nok),
+        ]
+        # The module escapes what it is given; nothing in it comes from elsewhere.
+        return Markup(score_histogram(rows, threshold))  # noqa: S704
+
+    @property
+    def measures(self) -> Facts:
+        """Rows on how well scores and maps part the classes, beyond what the cards say; empty where they cannot tell."""
+        evaluation = self.evaluation
+        if evaluation is None:
+            return ()
+        rows = []
+        if evaluation.image_ap is not None:
+            rows.append(("average precision of nok images", as_figure(evaluation.image_ap)))
+        if (best := evaluation.image_f1_max) is not None:
+            rows.append(("best F1 of any threshold", f"{as_figure(best.value)}, at {as_figure(best.threshold, 4)}"))
+        for at in evaluation.recall_at:
+            found = at.recall
+            interval = f"95\u00a0% interval {as_percent(found.low)} to {as_percent(found.high)}"
+            name = f"nok images found at {as_percent(at.max_rate)} false rejects at most"
+            used = f"with {at.false_rejects} of {at.n_ok} ok images rejected"
+            rows.append((name, f"{as_percent(found.rate)} ({interval}), {used}"))
+        if evaluation.pixel_auroc is not None:
+            rows.append(("pixel AUROC", f"{as_figure(evaluation.pixel_auroc)}, on {evaluation.n_pixel_images} images"))
+        if evaluation.pixel_ap is not None:
+            rows.append(("average precision of anomalous pixels", as_figure(evaluation.pixel_ap)))
+        return rows
+
+    @property
+    def score_curves(self) -> Markup:
+        """What each threshold would cost, as SVG; empty unless both classes were tested."""
+        if self.evaluation is None or not (_has_finite(self.test_ok) and _has_finite(self.test_nok)):
+            return Markup()
+        histogram = self.evaluation.anomaly_score_histogram
+        curves = score_curves(histogram, [self.calibration.classification_threshold])
+        return Markup(curves)  # noqa: S704 - the module escapes what it is given
+
+    @property
+    def training_curve(self) -> Markup:
+        """The error by epoch as SVG; empty where there is none."""
+        if not _has_finite(self.training_errors):
+            return Markup()
+        return Markup(training_curve(self.training_errors, best_epoch=self.best_epoch))  # noqa: S704 - as above
+
+    @property
+    def pies(self) -> Sequence[tuple[str, Markup]]:
+        """Titles and pie charts of precision and recall; none without test images."""
+        if self.evaluation is None:
+            return ()
+        matrix = self.evaluation.absolute_confusion_matrix
+        charts = (
+            ("Precision: right among those called so", precision_shares(matrix)),
+            ("Recall: right among those that are so", recall_shares(matrix)),
+        )
+        return [(title, Markup(pie_charts(shares, title))) for title, shares in charts]  # noqa: S704 - as above
+
+    def position(self, score: float) -> float:
+        """Where a score lies between the lowest and the highest of the page, in percent."""
+        threshold = self.calibration.classification_threshold
+        scores = [*self.calibration.scores, *self.test_ok, *self.test_nok, threshold]
+        finite = [s for s in scores if math.isfinite(s)]
+        low, high = min(finite), max(finite)
+        share = (score - low) / (high - low) if high > low and math.isfinite(score) else 1.0
+        return 100 * min(max(share, 0.0), 1.0)
+
+
+def _has_finite(values: Sequence[float]) -> bool:
+    return any(math.isfinite(value) for value in values)
+
+
+def _reached(scores: Sequence[float], threshold: float, verb: str) -> str:
+    return f"{sum(not score < threshold for score in scores)} of {len(scores)} {verb}"
+
+
+def render_report(report: Report) -> str:
+    """The page as HTML."""
+    environment = Environment(
+        loader=PackageLoader("trainer.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": as_percent, "figure": as_figure, "data_uri": _data_uri, "shape": _shape}
+    environment.filters["thumbnail"] = lambda image: _data_uri(shrink(image, THUMBNAIL_SIDE))
+    return environment.get_template("report.html.jinja").render(report=report)
+
+
+def _data_uri(image: NDArray[np.uint8]) -> str:
+    small = shrink(image)
+    colour = small[..., ::-1] if small.ndim == 3 else small  # noqa: PLR2004 - OpenCV wants BGR
+    is_written, coded = cv2.imencode(".jpg", colour, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not is_written:
+        raise OutputError(f"a picture of shape {image.shape} cannot be coded as JPEG")
+    return f"data:image/jpeg;base64,{base64.b64encode(coded.tobytes()).decode()}"
+
+
+def _shape(row: PictureRow) -> Literal["wide", "other"]:
+    """Which arrangement suits the pictures of a row: a pair of wide ones needs more room."""
+    height, width = row.pictures[0].outlined.shape[:2]
+    return "wide" if width > _WIDE * height else "other"

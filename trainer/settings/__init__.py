@@ -1,0 +1,1 @@
+"""The settings of the commands: one frozen object for each, checked before anything starts. Loads no torch."""

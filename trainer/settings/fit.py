@@ -1,0 +1,221 @@
+"""Settings of `trainer fit`: one class for each group of options, checked together. Loads no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import CliImplicitFlag
+
+from inspector.anomaly.parameters import NAME_PATTERN
+from inspector.anomaly.preprocess.param import DomainHandling, NormalizationType
+from trainer.settings.quality import DEFAULT_QUALITY, QUALITIES, BackboneName, DetectorName, ModelChoice, Quality
+from trainer.settings.source import DEVICE_HELP, Group, SourceSettings, SplitSettings, option
+from trainer.settings.syntax import parse_augmentation, parse_domain, parse_score_rule
+
+ThresholdMethod = Literal["ok_only", "halcon", "halcon_corrected"]
+ThresholdRule = Literal["auto", "order_statistic", "tail_model"]
+
+SIDE_STEP = 32
+SIDE_MAX = 1024
+Side = Annotated[int, Field(ge=SIDE_STEP, le=SIDE_MAX, multiple_of=SIDE_STEP)]
+
+_OWNERS: dict[str, tuple[DetectorName, ...]] = {
+    "coreset": ("patchcore",),
+    "complexity": ("student",),
+    "max_num_epochs": ("student",),
+    "error_threshold": ("student",),
+    "domain_ratio": ("student", "patchcore"),
+    "regularization_noise": ("student", "padim"),
+    "checkpoint": ("student",),
+}
+"""Which detectors a setting has an effect on."""
+
+
+class ChoiceSettings(Group):
+    """Which detector is trained, on which backbone."""
+
+    title: ClassVar[str] = "model"
+
+    quality: Quality = Field(
+        DEFAULT_QUALITY,
+        description="detector and backbone: fast, balanced, or the largest network of these, not surely more accurate",
+    )
+    detector: DetectorName | None = Field(
+        None, description="instead of the quality's: a Gaussian for each position, a memory bank, or a student"
+    )
+    backbone: BackboneName | None = Field(
+        None, description="instead of the quality's, or efficientnet_lite0 with --detector; larger ones are slower"
+    )
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.detector is not None and "quality" in self.model_fields_set:
+            raise ValueError("--quality chooses the detector; give it or --detector, not both")
+        chosen = self.model_choice.detector
+        for name, owners in _OWNERS.items():
+            if getattr(self, name, None) is not None and chosen not in owners:
+                raise ValueError(f"{option(name)} is a setting of {' and '.join(owners)}, not of {chosen}")
+        return self
+
+    @property
+    def model_choice(self) -> ModelChoice:
+        """Detector and backbone: those given, else those of the quality."""
+        if self.detector is not None:
+            return ModelChoice(self.detector, self.backbone or "efficientnet_lite0")
+        choice = QUALITIES[self.quality]
+        return ModelChoice(choice.detector, self.backbone or choice.backbone)
+
+
+class ModelSettings(ChoiceSettings):
+    """What it is like."""
+
+    title: ClassVar[str] = "model"
+
+    width: Side | None = Field(None, description="model input, a multiple of 32; chosen from the images by default")
+    height: Side | None = Field(None, description="as width, and given together with it")
+    complexity: int | None = Field(None, ge=1, le=256, description="width of the student (10)")
+    coreset: int | None = Field(None, ge=1, le=100_000, description="patches in the memory bank of patchcore (2000)")
+    score_rule: str | None = Field(None, description="a map's score: max, top-k:SHARE or std:FACTOR (top-k:0.01)")
+
+    @field_validator("score_rule")
+    @classmethod
+    def _is_rule(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_score_rule(value)
+        return value
+
+    @model_validator(mode="after")
+    def _has_whole_size(self) -> Self:
+        if (self.width is None) != (self.height is None):
+            raise ValueError("--width and --height go together")
+        return self
+
+
+class PreprocessSettings(Group):
+    """What images go through."""
+
+    title: ClassVar[str] = "preprocessing"
+
+    domain: str | None = Field(
+        None, description="where anything counts: x,y,width,height, or a polygon 'x,y x,y x,y', in pixels of the images"
+    )
+    domain_handling: DomainHandling | None = Field(
+        None, description="show the network the domain's box, or the whole picture (crop_domain)"
+    )
+    normalization_type: NormalizationType | None = Field(None, description="of the gray values (constant_values)")
+    preprocess_param: Path | None = Field(
+        None,
+        description="file of write_dl_preprocess_param: all of these, the input's size, and preprocessing steps of your own"
+        " (see: python -m pydoc inspector.anomaly.preprocess.steps)",
+    )
+    cache: Path | None = Field(
+        None,
+        description="folder for preprocessed samples, used again by the next fit of the same images and parameters",
+    )
+    overwrite_cache: CliImplicitFlag[bool] = Field(
+        False, description="empty the cache first, so that one of other images or parameters can be used"
+    )
+
+    @field_validator("domain")
+    @classmethod
+    def _is_domain(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_domain(value)
+        return value
+
+    @model_validator(mode="after")
+    def _is_said_once(self) -> Self:
+        if self.domain_handling is not None and (self.domain is None) != (self.domain_handling == "full_domain"):
+            raise ValueError(
+                f"--domain-handling {self.domain_handling} does not go with{'out' * (not self.domain)} --domain"
+            )
+        if self.overwrite_cache and self.cache is None:
+            raise ValueError("--overwrite-cache goes with --cache; say which folder, or leave it out")
+        if self.preprocess_param is not None:
+            names = ("domain", "domain_handling", "normalization_type", "width", "height")
+            twice = [option(name) for name in names if getattr(self, name, None) is not None]
+            if twice:
+                raise ValueError(f"--preprocess-param says {', '.join(twice)} already; leave one of them out")
+        return self
+
+
+class TrainSettings(Group):
+    """How it is trained."""
+
+    title: ClassVar[str] = "training"
+
+    max_num_epochs: int | None = Field(None, ge=1, description="student: passes over the images (to about 3,000 shown)")
+    error_threshold: float | None = Field(None, ge=0, le=1, description="student: error that ends the training (0.001)")
+    domain_ratio: float | None = Field(
+        None, gt=0, le=1, description="student: share of positions in an epoch; patchcore: of patches considered (1)"
+    )
+    regularization_noise: float | None = Field(
+        None, ge=0, description="student, padim: standard deviation of noise on the features (0)"
+    )
+    augment: str | None = Field(
+        None, description="varied copies: flip-horizontal,flip-vertical,rotation=5,brightness=0.1,copies=1"
+    )
+    checkpoint: Path | None = Field(None, description="student: folder to go on from after an interruption")
+    seed: int = Field(0, ge=0, lt=2**31, description="decides every random choice")
+    device: str = Field("cpu", description=DEVICE_HELP)
+
+    @field_validator("augment")
+    @classmethod
+    def _is_augmentation(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_augmentation(value)
+        return value
+
+
+class ThresholdSettings(Group):
+    """Where the thresholds lie."""
+
+    title: ClassVar[str] = "thresholds"
+
+    max_false_rejects: float = Field(0.05, gt=0, lt=1, description="of ok_only: share of ok parts that may be rejected")
+    threshold_method: ThresholdMethod = Field(
+        "ok_only", description="from ok images with a stated bound, or as HALCON does, who uses nok test images as well"
+    )
+    threshold_rule: ThresholdRule = Field("auto", description="of ok_only: assume nothing, or a tail")
+
+    @model_validator(mode="after")
+    def _has_rule(self) -> Self:
+        given = [option(name) for name in ("max_false_rejects", "threshold_rule") if name in self.model_fields_set]
+        if given and self.threshold_method != "ok_only":
+            verb = "is a setting" if len(given) == 1 else "are settings"
+            raise ValueError(
+                f"{' and '.join(given)} {verb} of --threshold-method ok_only, not of {self.threshold_method}; leave out one"
+            )
+        return self
+
+
+class OutputSettings(Group):
+    """What is written."""
+
+    title: ClassVar[str] = "output"
+
+    out: Path = Field(description="folder of the model bundle to write")
+    name: str | None = Field(
+        None, pattern=NAME_PATTERN, description="name of the model; that of the bundle's folder by default"
+    )
+    overwrite: CliImplicitFlag[bool] = Field(False, description="replace a bundle that is there already")
+    json_output: CliImplicitFlag[bool] = Field(
+        False, validation_alias="json", description="print one JSON object instead of the table"
+    )
+
+
+class FitSettings(
+    OutputSettings,
+    ThresholdSettings,
+    TrainSettings,
+    PreprocessSettings,
+    ModelSettings,
+    SplitSettings,
+    SourceSettings,
+):
+    """Fit a model on ok images, calibrate and judge it, write its bundle and report.
+
+    Exit status: 0 done, 1 refused (the message says why), 2 wrong usage, 130 interrupted.
+    """

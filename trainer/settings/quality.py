@@ -1,0 +1,32 @@
+"""Which model each quality stands for, as `make bench-accuracy` chose it: on all sets but one, judged on that one.
+
+The table with its figures is tests/benchmarks/results/accuracy.md; `tests/unit/trainer/settings/test_quality.py` compares. Loads no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final, Literal, NamedTuple
+
+DetectorName = Literal["padim", "patchcore", "student"]
+BackboneName = Literal["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
+Quality = Literal["fast", "balanced", "best"]
+
+
+class ModelChoice(NamedTuple):
+    """A detector and a backbone, with the defaults of both."""
+
+    detector: DetectorName
+    backbone: BackboneName
+
+
+QUALITIES: Final[Mapping[Quality, ModelChoice]] = MappingProxyType(
+    {
+        "fast": ModelChoice("padim", "efficientnet_lite0"),
+        "balanced": ModelChoice("student", "efficientnet_lite0"),
+        "best": ModelChoice("student", "efficientnet_lite2"),
+    }
+)
+
+DEFAULT_QUALITY: Final[Quality] = "balanced"

@@ -1,0 +1,134 @@
+"""Scores of ok images by detectors that had not seen them, and the scale that a model's threshold gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from inspector.anomaly.domain.mask import cells_inside
+from inspector.anomaly.model.model import PendingScores
+from inspector.anomaly.model.param import DLModelParam, InitialModel
+from inspector.anomaly.preprocess.param import DLPreprocessParam
+from inspector.anomaly.types import ScoreScale
+from trainer.prepare.split import DLSplit
+from trainer.progress import StageProgress
+from trainer.thresholds.scores import CalibrationScores
+from trainer.training.embed import TrainingFeatures, embed_training_images
+from trainer.training.fit import distances, fit_detector
+from trainer.training.images import dataset_images
+from trainer.training.train import DLTrainResult, resolve_preprocess_param, train_on_features
+from trainer.training.train_param import DLTrainParam
+
+
+def out_of_fold_scores(
+    features: TrainingFeatures,
+    folds: Sequence[int],
+    param: DLModelParam,
+    train_param: DLTrainParam,
+    *,
+    scale: ScoreScale,
+    progress: StageProgress,
+    checkpoint: Path | None = None,
+) -> CalibrationScores:
+    """Score every training image by a detector that was trained on the other folds, as the model's own was on all.
+
+    A fold's images are judged as they are: their copies take part in the training of the others only.
+
+    Args:
+        features: Of the images that the model was trained on.
+        folds: Fold of each image, from 0.
+        param: What the model was made of.
+        train_param: As for the model.
+        scale: The model's, which makes scores of distances.
+        progress: Told how far the folds are, as stage "calibrate".
+        checkpoint: student: folder; each fold has its own in there.
+
+    Returns:
+        Scores of the ok images in their order, and their pixels.
+
+    Raises:
+        ParameterError: As `fit_detector`.
+        OutputError: As `fit_detector`.
+    """
+    count = max(folds) + 1
+    found = CalibrationScores(folds=count)
+    scores = [0.0] * len(folds)
+    view, size = features.preprocess_param.view, features.preprocess_param.input_size
+    inside = None if view is None else cells_inside(view, *size)
+    for fold in range(count):
+        held = [image for image, number in enumerate(folds) if number == fold]
+        others = [image for image, number in enumerate(folds) if number != fold]
+        fitted = fit_detector(
+            features,
+            others,
+            param,
+            train_param,
+            progress=_part_of(progress, fold, count),
+            stage="calibrate",
+            checkpoint=None if checkpoint is None else checkpoint / f"fold-{fold}",
+        )
+        images = iter(held)
+        with torch.inference_mode():
+            for maps in distances(features, fitted.detector, held, param.batch_size):
+                for result in PendingScores(maps, scale, param.score_rule, size, view).finish():
+                    scores[next(images)] = result.anomaly_score
+                    found.pixels.add(result.anomaly_image, inside)
+    found.ok = scores
+    return found
+
+
+def train_and_score_folds(
+    split: DLSplit,
+    model: InitialModel,
+    train_param: DLTrainParam,
+    *,
+    preprocess_param: DLPreprocessParam | None = None,
+    progress: StageProgress,
+    checkpoint: Path | None = None,
+) -> tuple[DLTrainResult, CalibrationScores | None]:
+    """Train a model on a split's images and, where it has folds, score them by models of the other folds.
+
+    The backbone runs over the images once for all of these.
+
+    Args:
+        split: Says what to learn from, and the folds.
+        model: Left as it is.
+        train_param: As `create_dl_train_param` gives it for this model.
+        preprocess_param: By default that of the data set, or else what the model asks for.
+        progress: Told of the stages "features", "fit" and "calibrate".
+        checkpoint: student: folder to go on from after an interruption.
+
+    Returns:
+        What the training came to, and `out_of_fold_scores`; None of a split without folds.
+
+    Raises:
+        TrainerError: As `train_dl_model` and `out_of_fold_scores`.
+        AnomalyError: As these.
+    """
+    preprocess_param = resolve_preprocess_param(model, preprocess_param or split.dataset.preprocess_param)
+    images = dataset_images(split.dataset, preprocess_param, split.train)
+    with embed_training_images(images, model.param, train_param, progress=progress) as features:
+        result = train_on_features(features, model, train_param, progress, checkpoint)
+        if not split.folds:
+            return result, None
+        unseen = out_of_fold_scores(
+            features,
+            split.folds,
+            model.param,
+            train_param,
+            scale=result.model.scale,
+            progress=progress,
+            checkpoint=checkpoint,
+        )
+    return result, unseen
+
+
+def _part_of(progress: StageProgress, fold: int, count: int) -> StageProgress:
+    """The progress of one fold as a part of that of all."""
+
+    def report(stage: str, done: int, total: int) -> None:
+        progress(stage, fold * total + done, count * total)
+
+    return report

@@ -1,0 +1,83 @@
+"""Scores of images that a model has not seen: what thresholds are estimated from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.errors import CalibrationError
+
+
+class PixelStatistics:
+    """Mean and standard deviation of all pixels of many anomaly images, fed one at a time, in float64.
+
+    The parts are joined as Chan, Golub and LeVeque (1979) do, so nothing cancels and no image is kept.
+    """
+
+    def __init__(self) -> None:
+        self.n_images = 0
+        self.n_pixels = 0
+        self._mean = 0.0
+        self._squares = 0.0
+
+    def add(self, anomaly_image: NDArray[np.float32], domain: NDArray[np.bool_] | None = None) -> None:
+        """Count an image.
+
+        Args:
+            anomaly_image: (H, W) float32; values that are not finite count as 1.
+            domain: (H, W), True where pixels count; None counts all.
+
+        Raises:
+            CalibrationError: Domain and image differ in shape.
+        """
+        if domain is not None and domain.shape != anomaly_image.shape:
+            raise CalibrationError(
+                f"the domain is {domain.shape}, the anomaly image {anomaly_image.shape}; bring it to the model's size"
+            )
+        values = (anomaly_image if domain is None else anomaly_image[domain]).astype(np.float64)
+        values = np.where(np.isfinite(values), values, 1.0)
+        self.n_images += 1
+        if not values.size:
+            return
+        mean = float(values.mean())
+        squares = float(np.square(values - mean).sum())
+        n = self.n_pixels + values.size
+        shift = mean - self._mean
+        self._squares += squares + shift * shift * self.n_pixels * values.size / n
+        self._mean += shift * values.size / n
+        self.n_pixels = n
+
+    @property
+    def mean(self) -> float:
+        """Mean of all pixels; 0 before there is one."""
+        return self._mean
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation with n - 1; 0 before there are two pixels."""
+        return math.sqrt(self._squares / (self.n_pixels - 1)) if self.n_pixels >= _MEAN_AND_DEVIATION else 0.0
+
+
+_MEAN_AND_DEVIATION = 2
+
+
+@dataclass(slots=True)
+class CalibrationScores:
+    """What thresholds are estimated from: scores of images that the model was not fitted on.
+
+    Attributes:
+        ok: anomaly_score of each ok image, in [0, 1).
+        nok: The same of nok images.
+        pixels: Statistics of anomaly images, where the segmentation threshold comes from them.
+        n_test: How many of the scores are of test images.
+        folds: Number of folds where ok scores are of models of the other folds; 0 where the model that ships gave all.
+    """
+
+    ok: list[float] = field(default_factory=list)
+    nok: list[float] = field(default_factory=list)
+    pixels: PixelStatistics = field(default_factory=PixelStatistics)
+    n_test: int = 0
+    folds: int = 0

@@ -1,0 +1,165 @@
+"""One pass of the backbone over the training images; everything after it works on the embeddings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from torch import Tensor
+
+from inspector.anomaly.domain.score import domain_mask
+from inspector.anomaly.errors import ParameterError
+from inspector.anomaly.model.bundle import DETECTORS
+from inspector.anomaly.model.model import FeatureNetwork
+from inspector.anomaly.model.param import DLModelParam
+from inspector.anomaly.preprocess.param import DLPreprocessParam
+from inspector.anomaly.types import DLSample, ImageGeometry
+from trainer.progress import StageProgress
+from trainer.training.augment import Augmentation, augment
+from trainer.training.feature_store import DEFAULT_LIMIT_BYTES, FeatureStore
+from trainer.training.images import TrainingImages
+from trainer.training.network import batch_features, build_network
+from trainer.training.train_param import DLTrainParam
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingFeatures:
+    """What a detector is fitted on; a context manager, for the store.
+
+    Attributes:
+        network: Pictures to embeddings.
+        store: The embeddings: of each image that of itself, then those of its copies.
+        copies: Of each image.
+        geometry: Of the pictures.
+        digest: SHA-256 of all that decides the embeddings, hexadecimal.
+        seconds: What the pass took.
+    """
+
+    network: FeatureNetwork
+    store: FeatureStore
+    copies: int
+    geometry: ImageGeometry
+    digest: str
+    seconds: float
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.store.close()
+
+    def __len__(self) -> int:
+        """Number of images, without copies."""
+        return len(self.store) // (1 + self.copies)
+
+    @property
+    def preprocess_param(self) -> DLPreprocessParam:
+        """What the pictures went through."""
+        return self.network.preprocess_param
+
+    @property
+    def deep_dims(self) -> int:
+        """Dimensions of the projected part of the embedding; behind it a student's fine features."""
+        return self.network.embedding.projection.shape[1]
+
+    def mask(self, height: int, width: int) -> Tensor | None:
+        """Which positions of a grid or map of this size count; None where all do."""
+        return domain_mask(self.preprocess_param.view, height, width)
+
+    def rows(self, images: Iterable[int]) -> list[int]:
+        """Rows to learn from: those of the images and of their copies."""
+        step = 1 + self.copies
+        return [row for image in images for row in range(image * step, (image + 1) * step)]
+
+    def originals(self, images: Iterable[int]) -> list[int]:
+        """Rows of the images themselves: nothing is ever judged on a copy."""
+        return [image * (1 + self.copies) for image in images]
+
+
+def embed_training_images(
+    images: TrainingImages,
+    param: DLModelParam,
+    train_param: DLTrainParam,
+    *,
+    progress: StageProgress,
+    limit_bytes: int = DEFAULT_LIMIT_BYTES,
+) -> TrainingFeatures:
+    """Build the feature network and embed every image and its copies once.
+
+    Args:
+        images: What to learn from, and how it is preprocessed.
+        param: Of the model to be trained.
+        train_param: Seed and augmentation.
+        progress: Told of each batch, as stage "features".
+        limit_bytes: Of the embeddings kept in RAM; see `FeatureStore`.
+
+    Raises:
+        DatasetError: There is no image, or one cannot be read.
+        ParameterError: A sample without its picture is to be augmented, or was preprocessed otherwise.
+        WeightsError: The backbone's weights are missing or altered.
+        OutputError: The embeddings do not fit on the disk.
+    """
+    started = time.perf_counter()
+    network = build_network(
+        images.items,
+        images.preprocess_param,
+        backbone=param.backbone,
+        levels=param.levels,
+        grid_level=param.grid_level,
+        dims=param.embedding_dims,
+        seed=train_param.seed,
+        keep_fine=DETECTORS[param.detector].keeps_fine,
+        device=param.device,
+    )
+    augmentation = train_param.augmentation
+    copies = augmentation.copies if augmentation else 0
+    store = FeatureStore(len(images) * (1 + copies), limit_bytes=limit_bytes)
+    done = 0
+    try:
+        # With copies the pictures are needed, which a cache does not hold.
+        for batch in images.batches(param.batch_size, is_picture_needed=augmentation is not None):
+            for chunk in _chunks(batch, augmentation, train_param.seed, done, param.batch_size):
+                store.append(network.embedding(batch_features(network, chunk)).cpu())
+            done += len(batch)
+            progress("features", done, len(images))
+    except BaseException:
+        store.close()
+        raise
+    digest = _digest(images, param, train_param)
+    return TrainingFeatures(network, store, copies, images.geometry, digest, time.perf_counter() - started)
+
+
+def _chunks(
+    batch: Sequence[DLSample], augmentation: Augmentation | None, seed: int, first: int, size: int
+) -> Iterator[Sequence[DLSample]]:
+    """The samples with their copies, no more at once than without."""
+    if augmentation is None:
+        yield batch
+        return
+    every: list[DLSample] = []
+    for index, sample in enumerate(batch, start=first):
+        if not sample.image.size:
+            name = sample.image_file_name or sample.image_id
+            raise ParameterError(
+                f"sample {name} has no picture any more to augment; give the picture, or no augmentation"
+            )
+        pictures = [sample.image, *augment(sample.image, augmentation, seed=seed, index=index)]
+        every += [
+            DLSample(picture, sample.original_width, sample.original_height, sample.channels) for picture in pictures
+        ]
+    for start in range(0, len(every), size):
+        yield every[start : start + size]
+
+
+def _digest(images: TrainingImages, param: DLModelParam, train_param: DLTrainParam) -> str:
+    network = param.model_dump(mode="json", include={"detector", "backbone", "levels", "grid_level", "embedding_dims"})
+    augmentation = None if train_param.augmentation is None else train_param.augmentation.model_dump(mode="json")
+    document = [images.digest, images.preprocess_param.digest, network, train_param.seed, augmentation]
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
