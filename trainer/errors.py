@@ -3,6 +3,7 @@
 TrainerError
  +-- SettingsError    a setting is unknown, out of range or contradicts another
  +-- DatasetError     the images on disk are not what was asked for; the message names the file and the mend
+ |    +-- UnreadableImageError  an image file cannot be read or decoded
  +-- SplitError       the images cannot be divided as asked (too few, or percentages that make no sense)
  +-- CalibrationError  no threshold can be estimated from the scores there are
  +-- EvaluationError  a measure cannot be taken of what was given, or no image fits the selection
@@ -11,6 +12,7 @@ TrainerError
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, Self
 
 
@@ -31,6 +33,20 @@ class DatasetError(TrainerError):
     """The images on disk cannot be used as asked; the message names the file and the mend."""
 
     stage = "dataset"
+
+
+class UnreadableImageError(DatasetError):
+    """An image file cannot be read, or is no picture that is accepted.
+
+    Attributes:
+        path: The file.
+        why: What is wrong with it, in words that go on from its name.
+    """
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path} {why}; replace or remove it")
+        self.path = path
+        self.why = why
 
 
 class SplitError(TrainerError):

@@ -28,12 +28,11 @@ from torch.nn import functional
 
 from inspector.anomaly.network.backbone import EfficientNetLite
 from inspector.anomaly.network.weights import load_backbone
-from inspector.anomaly.preprocess.image import decode_image
 from tests.benchmarks.accuracy.cells import PEERS, SETS, peer_key
 from tests.benchmarks.accuracy.measure import divided
 from tests.benchmarks.store import write_store
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
-from trainer.dataset.files import READ_LIMITS
+from trainer.dataset.files import read_picture
 from trainer.evaluation.image_measures import auroc
 from trainer.evaluation.pixel_measures import PixelMeasures
 
@@ -128,7 +127,7 @@ def measure(name: str, set_name: str, seed: int) -> dict[str, Any]:
 
 def _picture(dataset: DLDataset, sample: DLDatasetSample) -> Tensor:
     """(1, 3, 256, 256) float32."""
-    image = decode_image(dataset.image_path(sample).read_bytes(), limits=READ_LIMITS).image
+    image = read_picture(dataset.image_path(sample)).image
     colour = np.stack([image] * 3, axis=-1) if image.ndim == 2 else image
     pixels = torch.from_numpy(colour.copy()).permute(2, 0, 1)[None].float() / 255
     small = functional.interpolate(pixels, size=(SIDE, SIDE), mode="bilinear", antialias=True)

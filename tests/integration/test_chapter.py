@@ -53,7 +53,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     assert dataset.class_names == ("ok", "nok")
     assert {sample.image_label for sample in dataset.samples} == {"ok", "nok"}
     # ... and split. All images with anomalies are test images.
-    dataset = split_dl_dataset(dataset, 60, 20, seed=73, overwrite_split=True).dataset
+    dataset = split_dl_dataset(dataset, 60, 20, seed=73, overwrite_split=True)
     assert {s.split for s in dataset.samples if s.image_label == "nok"} == {"test"}
     # The network's requirements are asked of the model, which is read first.
     model = read_dl_model("initial_dl_anomaly_student")

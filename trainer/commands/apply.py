@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from inspector.anomaly.model.bundle import read_dl_model
-from inspector.anomaly.preprocess.image import decode_image
-from inspector.anomaly.types import DLResult, RegionComponent
+from inspector.anomaly.types import RegionComponent
 from inspector.anomaly.verdict.draw import draw_region_outlines, heat_map_overlay
-from trainer.dataset.files import IMAGE_SUFFIXES, READ_LIMITS
+from trainer.dataset.files import IMAGE_SUFFIXES, whole_picture
 from trainer.display.picture import write_png
 from trainer.errors import DatasetError, OutputError
 from trainer.evaluation.scoring import ScoredImage, score_images
@@ -55,7 +54,7 @@ def run_apply(settings: ApplySettings, progress: StageProgress) -> list[ImageVer
         verdict = _verdict(scored)
         picture = pictures.get(scored.path)
         if picture is not None and scored.result is not None:
-            write_picture(picture, scored.path, scored.result)
+            write_picture(picture, scored)
             verdict = replace(verdict, picture=picture)
         verdicts.append(verdict)
         progress("scoring", len(verdicts), len(paths))
@@ -120,13 +119,16 @@ def _verdict(scored: ScoredImage) -> ImageVerdict:
     )
 
 
-def write_picture(target: Path, source: Path, result: DLResult) -> None:
-    """Write the heat map over the image, with the outlines of its regions, as PNG in the image's own size.
+def write_picture(target: Path, scored: ScoredImage) -> None:
+    """Write the heat map over the image, with the outlines of its regions, as PNG in the image's own size; nothing if unscored.
 
     Raises:
+        UnreadableImageError: The image cannot be read any more.
         OutputError: The file cannot be written.
     """
-    image = decode_image(source.read_bytes(), limits=READ_LIMITS).image
+    if scored.sample is None or scored.result is None:
+        return
+    image, result = whole_picture(scored.path, scored.sample), scored.result
     picture = heat_map_overlay(image, result.anomaly_image, threshold=result.segmentation_threshold, view=result.view)
     if result.anomaly_region is not None:
         picture = draw_region_outlines(picture, result.anomaly_region)

@@ -6,7 +6,6 @@ import contextlib
 import importlib.metadata
 import json
 import platform
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,21 +17,19 @@ from inspector.anomaly.model.manifest import Records
 from inspector.anomaly.model.model import AnomalyModel
 from inspector.anomaly.model.param import DLModelParam
 from inspector.anomaly.network.weights import SOURCES
-from inspector.anomaly.preprocess.image import decode_image
 from trainer.commands.outcome import FitOutcome
+from trainer.commands.procedures import Fitted
 from trainer.dataset.dataset import DLDataset
-from trainer.dataset.files import READ_LIMITS, read_samples
+from trainer.dataset.files import read_picture, read_samples
 from trainer.display.picture import shrink
 from trainer.errors import DatasetError
 from trainer.evaluation.as_json import figures_as_json, halcon_as_json
 from trainer.evaluation.scoring import score_images
-from trainer.prepare.split import DLSplit
 from trainer.progress import StageProgress
 from trainer.report.gallery import ScoredSample, draw_picture, gallery, glance
 from trainer.report.page import Facts, Picture, Report, render_report
+from trainer.report.shown import small
 from trainer.settings.commands import FitSettings
-from trainer.training.train import DLTrainResult
-from trainer.training.train_param import DLTrainParam
 
 REPORT_NAME = "report.html"
 EVALUATION_NAME = "evaluation.json"
@@ -42,26 +39,15 @@ _GOLDEN_IMAGES = 3
 _GOLDEN_SIDE = 512
 
 
-@dataclass(frozen=True, slots=True)
-class FittedModel:
-    """A trained model, and what it was made of."""
-
-    param: DLModelParam
-    train_param: DLTrainParam
-    result: DLTrainResult
-
-
-def export(
-    settings: FitSettings, split: DLSplit, fitted: FittedModel, outcome: FitOutcome, progress: StageProgress
-) -> None:
+def export(settings: FitSettings, fitted: Fitted, outcome: FitOutcome, progress: StageProgress) -> None:
     """Write the bundle, with report and evaluation inside.
 
     Raises:
         BundleError: It cannot be written.
         DatasetError: An image that is drawn cannot be read any more.
     """
-    created_at, model = datetime.now(UTC), fitted.result.model
-    report = _report(settings, split, fitted, outcome, created_at, progress)
+    created_at, model = datetime.now(UTC), fitted.model
+    report = _report(settings, fitted, outcome, created_at, progress)
     files = {REPORT_NAME: render_report(report).encode()}
     if outcome.evaluation is not None:
         document = {"figures": figures_as_json(outcome.evaluation), "halcon": halcon_as_json(outcome.evaluation)}
@@ -70,18 +56,19 @@ def export(
         settings.out,
         model,
         created_at=created_at.isoformat(timespec="seconds"),
-        golden_images=_golden_images(split, model),
+        golden_images=_golden_images(fitted.dataset, model),
         overwrite=settings.overwrite,
-        records=_records(settings, split, fitted, outcome),
+        records=_records(settings, fitted, outcome),
         extra_files=files,
     )
 
 
-def _records(settings: FitSettings, split: DLSplit, fitted: FittedModel, outcome: FitOutcome) -> Records:
-    calibration, result = outcome.calibration, fitted.result
+def _records(settings: FitSettings, fitted: Fitted, outcome: FitOutcome) -> Records:
+    calibration, result, dataset = fitted.calibration, fitted.result, fitted.dataset
+    param = fitted.untrained.param
     return Records(
         calibration={
-            "method": split.method,
+            "method": calibration.method,
             "threshold_method": settings.threshold_method,
             "rule": calibration.explanation,
             "n": len(calibration.scores),
@@ -90,29 +77,29 @@ def _records(settings: FitSettings, split: DLSplit, fitted: FittedModel, outcome
             "max_false_rejects": calibration.max_false_rejects,
         },
         training={
-            "model_param": fitted.param.model_dump(mode="json"),
+            "model_param": param.model_dump(mode="json"),
             "train_param": fitted.train_param.model_dump(mode="json"),
             "errors": list(result.errors),
             "best_epoch": result.best_epoch,
             "best_error": result.best_error,
             "stopped_early": result.stopped_early,
-            "dataset_digest": split.dataset.digest,
-            "n_train": len(split.train),
+            "dataset_digest": dataset.digest,
+            "n_train": len(dataset.train),
             "max_train": settings.max_train,
-            "weights_sha256": SOURCES[fitted.param.backbone].sha256,
+            "weights_sha256": SOURCES[param.backbone].sha256,
             "versions": _versions(),
         },
         metrics={key: value for key, value in outcome.as_json().items() if key not in {"bundle", "report"}},
     )
 
 
-def _golden_images(split: DLSplit, model: AnomalyModel) -> list[NDArray[np.uint8]]:
+def _golden_images(dataset: DLDataset, model: AnomalyModel) -> list[NDArray[np.uint8]]:
     """A few training pictures for the loader to score; shrunk, so that the bundle stays small.
 
     Own preprocessing steps are promised the camera's full scale: with them the pictures stay as they are.
     """
     param = model.preprocess_param
-    paths = [split.dataset.image_path(sample) for sample in split.train[:_GOLDEN_IMAGES]]
+    paths = [dataset.image_path(sample) for sample in dataset.train[:_GOLDEN_IMAGES]]
     images = [sample.image for batch in read_samples(paths, param) for sample in batch]
     if param.preprocess_steps:
         return images
@@ -120,11 +107,10 @@ def _golden_images(split: DLSplit, model: AnomalyModel) -> list[NDArray[np.uint8
 
 
 class _Drawer:
-    """Pictures of samples, each drawn once."""
+    """Pictures of samples, each drawn once: of what the evaluation kept, or scored again where it kept nothing."""
 
-    def __init__(self, dataset: DLDataset, model: AnomalyModel, progress: StageProgress) -> None:
-        self._dataset = dataset
-        self._model = model
+    def __init__(self, fitted: Fitted, progress: StageProgress) -> None:
+        self._fitted = fitted
         self._progress = progress
         self._drawn: dict[int, Picture] = {}
 
@@ -136,26 +122,22 @@ class _Drawer:
         return self._drawn[key]
 
     def _draw(self, scored: ScoredSample) -> Picture:
-        path = self._dataset.image_path(scored.sample)
-        (image,) = score_images(self._model, [path])
+        dataset, path = self._fitted.dataset, self._fitted.dataset.image_path(scored.sample)
+        image = self._fitted.shown.get(scored.sample) or small(next(score_images(self._fitted.model, [path])))
         if image.result is None:
             raise DatasetError(f"image {path} {image.error}; it was readable before")
-        mask = self._dataset.read_mask(scored.sample)
-        return draw_picture(scored, decode_image(path.read_bytes(), limits=READ_LIMITS).image, image.result, mask)
+        # Kept pictures are small already; one that was decoded smaller still is read anew.
+        picture = read_picture(path).image if image.sample is None else image.sample.image
+        return draw_picture(scored, picture, image.result, dataset.read_mask(scored.sample))
 
 
 def _report(
-    settings: FitSettings,
-    split: DLSplit,
-    fitted: FittedModel,
-    outcome: FitOutcome,
-    created_at: datetime,
-    progress: StageProgress,
+    settings: FitSettings, fitted: Fitted, outcome: FitOutcome, created_at: datetime, progress: StageProgress
 ) -> Report:
-    model, result = fitted.result.model, fitted.result
-    draw = _Drawer(split.dataset, model, progress)
-    scores = outcome.evaluation.anomaly_scores if outcome.evaluation else ()
-    tested = [ScoredSample(sample, score) for sample, score in zip(split.test, scores, strict=True)]
+    model, result, dataset, evaluation = fitted.model, fitted.result, fitted.dataset, fitted.evaluation
+    draw = _Drawer(fitted, progress)
+    scores = evaluation.anomaly_scores if evaluation else ()
+    tested = [ScoredSample(sample, score) for sample, score in zip(dataset.test, scores, strict=True)]
     by_label: dict[str, list[float]] = {"ok": [], "nok": []}
     for scored in tested:
         by_label[scored.sample.image_label].append(scored.anomaly_score)
@@ -165,37 +147,37 @@ def _report(
         dataset=str(settings.source),
         detector=f"{_TITLES[settings.model_choice.detector]} on {settings.model_choice.backbone}, {_size(model)}",
         created_at=f"{created_at:%Y-%m-%d %H:%M} UTC",
-        n_train=len(split.train),
-        calibration=outcome.calibration,
+        n_train=len(dataset.train),
+        calibration=fitted.calibration,
         test_ok=by_label["ok"],
         test_nok=by_label["nok"],
-        evaluation=outcome.evaluation,
-        rows=gallery(tested, _held_out(split, outcome), draw),
+        evaluation=evaluation,
+        rows=gallery(tested, _held_out(fitted), draw),
         grid=glance(tested, draw),
         training_errors=result.errors if is_curve else (),
         best_epoch=result.best_epoch if is_curve else None,
         warnings=outcome.warnings,
         notes=outcome.notes,
         parameters=_parameters(settings, fitted),
-        provenance=_provenance(settings, split, fitted, outcome),
-        has_masks=any(sample.anomaly_file_name for sample in split.test),
+        provenance=_provenance(settings, fitted, outcome),
+        has_masks=any(sample.anomaly_file_name for sample in dataset.test),
     )
 
 
-def _held_out(split: DLSplit, outcome: FitOutcome) -> list[ScoredSample]:
-    """The calibration images with their scores, where they alone calibrate."""
-    if split.method != "held_out":
+def _held_out(fitted: Fitted) -> list[ScoredSample]:
+    """The validation images with their scores, where they alone calibrate."""
+    if fitted.calibration.method != "held_out":
         return []
-    samples = [s for s in split.dataset.samples if s.split == "validation" and s.image_label == "ok"]
-    return [ScoredSample(s, score) for s, score in zip(samples, outcome.calibration.scores, strict=True)]
+    samples = [sample for sample in fitted.dataset.validation if sample.image_label == "ok"]
+    return [ScoredSample(s, score) for s, score in zip(samples, fitted.calibration.scores, strict=True)]
 
 
 def _size(model: AnomalyModel) -> str:
     return f"{model.input_size[0]} x {model.input_size[1]} px"
 
 
-def _parameters(settings: FitSettings, fitted: FittedModel) -> Facts:
-    model, param, training = fitted.result.model, fitted.param, fitted.train_param
+def _parameters(settings: FitSettings, fitted: Fitted) -> Facts:
+    model, param, training = fitted.model, fitted.untrained.param, fitted.train_param
     preprocess = model.preprocess_param
     channels = "colour" if model.geometry.channels == 3 else "gray"  # noqa: PLR2004
     rows = [
@@ -240,14 +222,15 @@ def _rule(param: DLModelParam) -> str:
     return "highest value of the map"
 
 
-def _provenance(settings: FitSettings, split: DLSplit, fitted: FittedModel, outcome: FitOutcome) -> Facts:
-    groups = len({sample.group for sample in split.dataset.samples if sample.group is not None})
+def _provenance(settings: FitSettings, fitted: Fitted, outcome: FitOutcome) -> Facts:
+    dataset = fitted.dataset
+    groups = len({sample.group for sample in dataset.samples if sample.group is not None})
     return [
-        ("version", fitted.result.model.version),
-        ("data set SHA-256", split.dataset.digest),
-        ("images", f"{len(split.train)} fit, {len(split.calibration)} held out, {len(split.test)} test"),
+        ("version", fitted.model.version),
+        ("data set SHA-256", dataset.digest),
+        ("images", f"{len(dataset.train)} fit, {len(dataset.validation)} held out, {len(dataset.test)} test"),
         *([("groups", f"{groups}, none of which is on two sides")] if groups and settings.group_by != "none" else []),
-        ("weights SHA-256", SOURCES[fitted.param.backbone].sha256),
+        ("weights SHA-256", SOURCES[fitted.untrained.param.backbone].sha256),
         ("time and memory", f"fit {outcome.fit_seconds:.1f} s, {outcome.peak_rss_mb:.0f} MB"),
         ("software", ", ".join(f"{name} {version}" for name, version in _versions().items())),
     ]

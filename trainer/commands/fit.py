@@ -1,4 +1,4 @@
-"""The workflow of a fit, procedure by procedure: read > split > preprocess > train > threshold > evaluate > export."""
+"""The command `trainer fit`: a model of ok images, as a bundle with its report."""
 
 from __future__ import annotations
 
@@ -6,37 +6,17 @@ import re
 import resource
 import sys
 import time
-from datetime import UTC, datetime
 
 from inspector.anomaly.model.folder import resolved, try_folder
 from inspector.anomaly.model.manifest import MANIFEST_NAME
-from inspector.anomaly.model.model import AnomalyModel, ModelIdentity
 from inspector.anomaly.network.device import available_device
 from inspector.anomaly.parameters import NAME_PATTERN
-from trainer.commands.arguments import (
-    initial_model,
-    min_area,
-    preprocessing,
-    read_dataset,
-    split_param,
-    threshold_param,
-    train_param,
-)
-from trainer.commands.export import REPORT_NAME, FittedModel, export
+from trainer.commands.export import REPORT_NAME, export
 from trainer.commands.outcome import FitOutcome
-from trainer.dataset.dataset import trained_geometry
+from trainer.commands.procedures import Course, Fitted, fit_model
 from trainer.errors import OutputError
-from trainer.evaluation.evaluate import evaluate_dl_model
-from trainer.evaluation.param import GenParamEval
-from trainer.evaluation.result import EvaluationResult
-from trainer.prepare.preprocess import preprocess_dl_dataset
-from trainer.prepare.split import DLSplit, split_dl_dataset
 from trainer.progress import StageProgress
 from trainer.settings.commands import FitSettings
-from trainer.thresholds.apply import apply_thresholds
-from trainer.thresholds.calibration import Calibration, _calibration
-from trainer.thresholds.compute import AnomalyThresholds, compute_dl_anomaly_thresholds
-from trainer.thresholds.folds import train_and_score_folds
 
 
 def run_fit(settings: FitSettings, progress: StageProgress) -> FitOutcome:
@@ -46,40 +26,30 @@ def run_fit(settings: FitSettings, progress: StageProgress) -> FitOutcome:
         TrainerError: An image, a setting or the place of the bundle is refused; nothing is written.
         AnomalyError: The device is not there, the weights are missing, a parameter does not fit, or the bundle cannot be written.
     """
+    return fit_and_export(settings, progress, Course())[1]
+
+
+def fit_and_export(settings: FitSettings, progress: StageProgress, course: Course) -> tuple[Fitted, FitOutcome]:
+    """Run the procedures, and write what came of them.
+
+    Raises:
+        TrainerError: As `run_fit`.
+        AnomalyError: As `run_fit`.
+    """
     started = time.perf_counter()
     name = _name(settings)
     _check_out(settings)
     available_device(settings.device)
-    dataset = read_dataset(settings, progress)
-    split = split_dl_dataset(
-        dataset,
-        settings.training_percent,
-        settings.validation_percent,
-        seed=settings.seed,
-        overwrite_split=settings.overwrite_split,
-        param=split_param(settings),
-    )
-    geometry = trained_geometry(split.dataset.samples)
-    untrained = initial_model(settings, geometry)
-    param = preprocessing(settings, untrained, geometry)
-    if settings.cache is not None:
-        cached = preprocess_dl_dataset(
-            split.dataset, settings.cache, param, overwrite_files=settings.overwrite_cache, progress=progress
-        )
-        split = split.of(cached)
-    training = train_param(settings, untrained)
-    result, unseen = train_and_score_folds(
-        split, untrained, training, preprocess_param=param, progress=progress, checkpoint=settings.checkpoint
-    )
-    model = result.model
-    model.identity = ModelIdentity(name, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", "")
-    wanted = threshold_param(settings)
-    found = compute_dl_anomaly_thresholds(model, split.dataset, wanted, unseen=unseen, progress=progress)
-    provisional = model.scale
-    apply_thresholds(model, found, min_area=min_area(param, geometry))
-    calibration = _calibration(split, model, found, wanted, provisional)
-    evaluation = _evaluate(model, split, progress)
-    outcome = FitOutcome(
+    fitted = fit_model(settings, name, progress, course)
+    outcome = _outcome(settings, fitted, started)
+    export(settings, fitted, outcome, progress)
+    course.say("write_dl_model", f"{settings.out}: weights, preprocessing and thresholds in one folder")
+    return fitted, outcome
+
+
+def _outcome(settings: FitSettings, fitted: Fitted, started: float) -> FitOutcome:
+    model, result, dataset = fitted.model, fitted.result, fitted.dataset
+    return FitOutcome(
         name=model.name,
         bundle=settings.out,
         report=settings.out / REPORT_NAME,
@@ -88,21 +58,19 @@ def run_fit(settings: FitSettings, progress: StageProgress) -> FitOutcome:
         image_width=model.input_size[0],
         image_height=model.input_size[1],
         seed=settings.seed,
-        n_train=len(split.train),
-        n_test=len(split.test),
-        calibration=calibration,
-        evaluation=evaluation,
+        n_train=len(dataset.train),
+        n_test=len(dataset.test),
+        calibration=fitted.calibration,
+        evaluation=fitted.evaluation,
         num_epochs=len(result.errors),
         best_epoch=result.best_epoch,
         best_error=result.best_error,
         fit_seconds=result.seconds,
         job_seconds=time.perf_counter() - started,
         peak_rss_mb=_peak_rss_mb(),
-        warnings=_warnings(split, found, calibration, evaluation),
-        notes=split.dataset.notes,
+        warnings=_warnings(fitted),
+        notes=dataset.notes,
     )
-    export(settings, split, FittedModel(untrained.param, training, result), outcome, progress)
-    return outcome
 
 
 def _name(settings: FitSettings) -> str:
@@ -130,19 +98,9 @@ def _check_out(settings: FitSettings) -> None:
         raise OutputError.unwritable(out, exc, mend="give another folder to --out") from exc
 
 
-def _evaluate(model: AnomalyModel, split: DLSplit, progress: StageProgress) -> EvaluationResult | None:
-    """Measure the model on the test images, in their order; None without any."""
-    if not split.test or model.thresholds is None:
-        return None
-    wanted = GenParamEval(measures="all", anomaly_classification_thresholds=(model.thresholds.classification,))
-    ids = [sample.image_id for sample in split.test]
-    return evaluate_dl_model(split.dataset, model, "image_ids", ids, wanted, progress=progress)
-
-
-def _warnings(
-    split: DLSplit, found: AnomalyThresholds, calibration: Calibration, evaluation: EvaluationResult | None
-) -> tuple[str, ...]:
-    warnings = [*split.warnings, *found.warnings]
+def _warnings(fitted: Fitted) -> tuple[str, ...]:
+    division, evaluation, calibration = fitted.dataset.division, fitted.evaluation, fitted.calibration
+    warnings = [*(division.warnings if division else ()), *fitted.thresholds.warnings]
     if evaluation and evaluation.false_rejects.low > calibration.false_reject_bound:
         rejects = evaluation.false_rejects
         warnings.append(

@@ -11,11 +11,10 @@ import numpy as np
 from inspector.anomaly.errors import UncalibratedError
 from inspector.anomaly.model.bundle import read_dl_model
 from inspector.anomaly.model.manifest import read_manifest
-from inspector.anomaly.preprocess.image import decode_image
 from inspector.anomaly.types import DLSample
 from trainer.commands.arguments import read_dataset
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
-from trainer.dataset.files import READ_LIMITS
+from trainer.dataset.files import whole_picture
 from trainer.display.files import show_figures, show_grid, show_samples, show_training
 from trainer.display.picture import shrink
 from trainer.display.tiles import ShownSample
@@ -90,12 +89,16 @@ def shown_sample(dataset: DLDataset, sample: DLDatasetSample, image: ScoredImage
     Raises:
         DatasetError: It was not scored.
     """
-    if image.result is None:
+    if image.sample is None or image.result is None:
         raise DatasetError(f"image {image.path} {image.error}; mend it, or leave it out")
-    decoded = decode_image(image.path.read_bytes(), limits=READ_LIMITS)
-    decoded.image_id, decoded.image_file_name = sample.image_id, sample.image_file_name
-    decoded.image_label = sample.image_label
-    return ShownSample(decoded, image.result, dataset.read_mask(sample))
+    whole = replace(
+        image.sample,
+        image=whole_picture(image.path, image.sample),
+        image_id=sample.image_id,
+        image_file_name=sample.image_file_name,
+        image_label=sample.image_label,
+    )
+    return ShownSample(whole, image.result, dataset.read_mask(sample))
 
 
 def _new_files(written: Sequence[Path], files: Sequence[Path]) -> Sequence[Path]:

@@ -1,13 +1,8 @@
-"""Read images into a `DLDataset`: labels, masks, digests, and every refusal before time is spent on a fit.
-
-Every image is decoded once here: a picture that cannot be read, or that another camera took, is named at once, and
-the digest of its pixels finds copies under another name or with other metadata.
-"""
+"""A data set as the procedures hand it on: its samples, where their files lie, and how they are divided."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +13,11 @@ from numpy.typing import NDArray
 
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import CLASS_IDS, AnomalyClass, AnomalyClassId, ImageGeometry
+from trainer.dataset.camera import typical_geometry
 from trainer.dataset.files import read_mask_file
 from trainer.dataset.listing import LayoutName, SplitName
-from trainer.errors import DatasetError
+
+CalibrationMethod = Literal["held_out", "out_of_fold"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +42,13 @@ class DLDatasetSample:
     """Images of one group never straddle a split: a part, a carrier, a lot."""
     captured_at: int | None = None
     """µs since 1970-01-01 UTC, where the source says so."""
+    fold: int | None = None
+    """Of a training image that a model of the other folds judges, from 0; `split_dl_dataset` decides."""
+
+    @property
+    def geometry(self) -> ImageGeometry:
+        """Size and channels of the picture."""
+        return ImageGeometry(width=self.width, height=self.height, channels=self.channels)
 
     @property
     def anomaly_label(self) -> AnomalyClass:
@@ -61,6 +65,17 @@ class DLDatasetSample:
 
 
 @dataclass(frozen=True, slots=True)
+class Division:
+    """What `split_dl_dataset` decided of a data set besides the `split` and `fold` of each sample."""
+
+    method: CalibrationMethod
+    """Whose scores thresholds come from: of images held out, or of training images by models of the other folds."""
+    seed: int
+    warnings: tuple[str, ...] = ()
+    """Sentences for the user."""
+
+
+@dataclass(frozen=True, slots=True)
 class DLDataset:
     """All images of a folder; `image_id` is the index into `samples`."""
 
@@ -72,11 +87,41 @@ class DLDataset:
     """What was assumed or left out while reading, in sentences for the user."""
     class_names: tuple[AnomalyClass, AnomalyClass] = ("ok", "nok")
     class_ids: tuple[int, int] = (0, 1)
-    is_split: bool = False
-    """Whether `split_dl_dataset` gave the samples their `split`, rather than their source."""
+    division: Division | None = None
+    """How `split_dl_dataset` gave the samples their `split`; None where it did not, whatever their source says."""
     preprocess_param: DLPreprocessParam | None = None
     """What `preprocess_dl_dataset` applied, and where it put the samples."""
     dlsample_dir: Path | None = None
+
+    @property
+    def train(self) -> tuple[DLDatasetSample, ...]:
+        """What a model is fitted on, in the order of the samples, as of all splits."""
+        return self.of_split("train")
+
+    @property
+    def validation(self) -> tuple[DLDatasetSample, ...]:
+        """What only calibrates: held out of the training."""
+        return self.of_split("validation")
+
+    @property
+    def test(self) -> tuple[DLDatasetSample, ...]:
+        """What the model is judged on."""
+        return self.of_split("test")
+
+    @property
+    def folds(self) -> tuple[int, ...]:
+        """Fold of each image of `train`; empty where there are none."""
+        folds = [sample.fold for sample in self.train]
+        return () if None in folds else tuple(fold for fold in folds if fold is not None)
+
+    @property
+    def num_folds(self) -> int:
+        """How many folds there are; 0 where images are held out."""
+        return max(self.folds, default=-1) + 1
+
+    def of_split(self, name: SplitName) -> tuple[DLDatasetSample, ...]:
+        """The samples of a split, in their order."""
+        return tuple(sample for sample in self.samples if sample.split == name)
 
     def image_path(self, sample: DLDatasetSample) -> Path:
         """Where the sample's image lies."""
@@ -112,9 +157,4 @@ def trained_geometry(samples: Iterable[DLDatasetSample]) -> ImageGeometry:
     Raises:
         DatasetError: There is no ok image outside the test set.
     """
-    ok = [s for s in samples if s.image_label == "ok" and s.split != "test"]
-    if not ok:
-        raise DatasetError("no ok image to learn from")
-    channels = Counter(s.channels for s in ok).most_common(1)[0][0]
-    typical = sorted(ok, key=lambda s: (s.width / s.height, s.width))[len(ok) // 2]
-    return ImageGeometry(width=typical.width, height=typical.height, channels=channels)
+    return typical_geometry(s.geometry for s in samples if s.image_label == "ok" and s.split != "test")

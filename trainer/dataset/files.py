@@ -1,27 +1,151 @@
-"""Read a picture or mask file, with its error in a sentence, and many of them ahead of whoever takes them."""
+"""Picture and mask files: the one reader of a picture, with its errors in a sentence, and the one pool that reads ahead."""
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from inspector.anomaly.errors import ImageError
+from inspector.anomaly.network.cores import usable_cores
 from inspector.anomaly.preprocess.image import ImageLimits, decode_image
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import DLSample
-from trainer.errors import DatasetError
+from trainer.errors import DatasetError, UnreadableImageError
 
-READ_LIMITS = ImageLimits(max_bytes=256 * 1024 * 1024)
+Item = TypeVar("Item")
+Read = TypeVar("Read")
+
+READ_LIMITS: Final = ImageLimits(max_bytes=256 * 1024 * 1024)
 """An archive may hold larger files than a frame may be; the pixels are limited alike."""
 
+IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png"})
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+BATCH_SIZE: Final = 8
+"""Pictures in a batch, where nothing else says."""
+
+
+def read_picture(
+    path: Path, preprocess_param: DLPreprocessParam | None = None, *, digest: str | None = None
+) -> DLSample:
+    """Read and decode one picture file, by the decoder of the service. From any thread.
+
+    Args:
+        path: The file.
+        preprocess_param: Says how large the picture has to be: a JPEG is then decoded at reduced scale, as in the service.
+            None decodes at full scale.
+        digest: SHA-256 that the file must have, hexadecimal; None takes any.
+
+    Raises:
+        UnreadableImageError: The file cannot be read or decoded.
+        DatasetError: It was changed: it has another digest.
+    """
+    content = read_bytes(path)
+    if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+        raise DatasetError(f"{path} was changed since the data set was read; read the data set again")
+    return decode_picture(path, content, preprocess_param)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a picture file.
+
+    Raises:
+        UnreadableImageError: It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise UnreadableImageError(path, f"cannot be read ({exc.strerror or exc})") from exc
+
+
+def decode_picture(path: Path, content: bytes, preprocess_param: DLPreprocessParam | None = None) -> DLSample:
+    """Decode what was read from a file; see `read_picture`.
+
+    Raises:
+        UnreadableImageError: It is no picture that is accepted.
+    """
+    target, margin = (
+        (None, 1.0) if preprocess_param is None else (preprocess_param.decode_target, preprocess_param.decode_margin)
+    )
+    try:
+        return decode_image(content, target=target, margin=margin, limits=READ_LIMITS)
+    except ImageError as exc:
+        raise UnreadableImageError(path, f"is not a readable JPEG or PNG image ({exc})") from exc
+
+
+def whole_picture(path: Path, sample: DLSample) -> NDArray[np.uint8]:
+    """The picture in its own size: of the sample, or read again where that was decoded at reduced scale.
+
+    Returns:
+        (H, W) gray or (H, W, 3) RGB uint8.
+
+    Raises:
+        UnreadableImageError: The file cannot be read any more.
+    """
+    is_whole = sample.image.shape[:2] == (sample.original_height, sample.original_width)
+    return sample.image if is_whole else read_picture(path).image
+
+
+def read_ahead(items: Iterable[Item], read: Callable[[Item], Read], *, ahead: int = 2 * BATCH_SIZE) -> Iterator[Read]:
+    """Call `read` for each item on a pool of threads, one for each core, ahead of whoever takes the outcomes.
+
+    Args:
+        items: What to read.
+        read: Called from any thread; what it raises is raised here, in the place of its outcome.
+        ahead: Outcomes that are waiting or being made, at most: memory stays bounded.
+
+    Yields:
+        The outcomes, in the order of the items.
+    """
+    remaining = iter(items)
+    pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="read")
+    try:
+        waiting: deque[Future[Read]] = deque(pool.submit(read, item) for item in itertools.islice(remaining, ahead))
+        while waiting:
+            outcome = waiting.popleft().result()
+            waiting.extend(pool.submit(read, item) for item in itertools.islice(remaining, 1))
+            yield outcome
+    finally:
+        # Whoever stops early does not wait for what is not begun.
+        pool.shutdown(cancel_futures=True)
+
+
+def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Parts of at most `size`, in order; the last one may be shorter."""
+    remaining = iter(items)
+    while batch := list(itertools.islice(remaining, size)):
+        yield batch
+
+
+def read_samples(
+    paths: Sequence[Path | DLSample], preprocess_param: DLPreprocessParam, *, batch_size: int = BATCH_SIZE
+) -> Iterator[list[DLSample]]:
+    """Decode the files as the service does, a few batches ahead of whoever takes them.
+
+    Args:
+        paths: Files; a sample that is there already is passed on as it is.
+        preprocess_param: Says how large a picture has to be.
+        batch_size: Samples in a batch.
+
+    Yields:
+        Batches of at most `batch_size` samples, in the order of `paths`.
+
+    Raises:
+        UnreadableImageError: A file cannot be read or decoded; names it.
+    """
+
+    def read(path: Path | DLSample) -> DLSample:
+        return path if isinstance(path, DLSample) else read_picture(path, preprocess_param)
+
+    yield from in_batches(read_ahead(paths, read, ahead=2 * batch_size), batch_size)
 
 
 def read_mask_file(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -46,56 +170,3 @@ def read_mask_file(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
         )
     values = mask.reshape(*shape, -1)[..., :3]  # an opacity channel is no mark
     return np.asarray(values.max(axis=2) > 0)
-
-
-BATCH_SIZE = 8
-
-
-DECODE_THREADS = 2
-
-
-def read_samples(
-    paths: Sequence[Path | DLSample], preprocess_param: DLPreprocessParam, *, batch_size: int = BATCH_SIZE
-) -> Iterator[list[DLSample]]:
-    """Decode the files as the service does, a few batches ahead of whoever takes them.
-
-    Args:
-        paths: Files; a sample that is there already is passed on as it is.
-        preprocess_param: Says how large a picture has to be.
-        batch_size: Samples in a batch.
-
-    Yields:
-        Batches of at most `batch_size` samples, in the order of `paths`.
-
-    Raises:
-        DatasetError: A file cannot be read or decoded; names it.
-    """
-    with ThreadPoolExecutor(DECODE_THREADS, thread_name_prefix="decode") as pool:
-        waiting: deque[Future[DLSample]] = deque()
-        remaining = iter(paths)
-        batch: list[DLSample] = []
-        exhausted = False
-        while not exhausted or waiting:
-            while not exhausted and len(waiting) < 2 * batch_size:
-                path = next(remaining, None)
-                exhausted = path is None
-                if path is not None:
-                    waiting.append(pool.submit(_read_sample, path, preprocess_param))
-            if waiting:
-                batch.append(waiting.popleft().result())
-            if batch and (len(batch) == batch_size or not (waiting or not exhausted)):
-                yield batch
-                batch = []
-
-
-def _read_sample(path: Path | DLSample, param: DLPreprocessParam) -> DLSample:
-    if isinstance(path, DLSample):
-        return path
-    try:
-        return decode_image(
-            path.read_bytes(), target=param.decode_target, margin=param.decode_margin, limits=READ_LIMITS
-        )
-    except ImageError as exc:
-        raise DatasetError(f"{path} cannot be decoded ({exc.reason}): {exc}; remove or replace it") from exc
-    except OSError as exc:
-        raise DatasetError(f"{path} cannot be read: {exc.strerror or exc}") from exc

@@ -1,25 +1,24 @@
-"""Open every image and mask of a data set once: what cannot be read is named before time is spent on a fit."""
+"""Open every image of a data set once: what cannot be read is named before time is spent on a fit."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import cv2
 import numpy as np
 
-from inspector.anomaly.errors import ImageError
-from inspector.anomaly.network.cores import usable_cores
-from inspector.anomaly.preprocess.image import ImageLimits, decode_image
-from trainer.errors import DatasetError
+from inspector.anomaly.preprocess.image_header import read_image_header
+from trainer.dataset.files import READ_LIMITS, decode_picture, read_ahead, read_bytes
+from trainer.errors import DatasetError, UnreadableImageError
 from trainer.progress import StageProgress
 from trainer.wording import some
 
-_DARK_BELOW = 1 << 12
+_DEEP: Final = 16
+_DARK_BELOW: Final = 1 << 12
 """Values of a 12-bit camera that were not shifted up."""
 
 
@@ -36,12 +35,11 @@ class Probe:
     """BLAKE2b-128 of shape and decoded pixels, hexadecimal: equal for copies of one picture."""
 
 
-def probe_images(paths: Sequence[Path], limits: ImageLimits, progress: StageProgress | None) -> list[Probe]:
+def probe_images(paths: Sequence[Path], progress: StageProgress | None) -> list[Probe]:
     """Decode every image; all that fail are reported together, so that one pass mends them.
 
     Args:
         paths: The images.
-        limits: What is accepted.
         progress: Told of each image, as stage "read images", from the calling thread.
 
     Raises:
@@ -49,29 +47,24 @@ def probe_images(paths: Sequence[Path], limits: ImageLimits, progress: StageProg
     """
     found: list[Probe] = []
     failures: list[str] = []
-    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="dataset") as pool:
-        probes: Iterator[Probe | DatasetError] = pool.map(_probe, paths, (limits,) * len(paths))
-        for done, outcome in enumerate(probes, start=1):
-            if isinstance(outcome, DatasetError):
-                failures.append(str(outcome))
-            else:
-                found.append(outcome)
-            if progress is not None:
-                progress("read images", done, len(paths))
+    for done, outcome in enumerate(read_ahead(paths, _probe), start=1):
+        if isinstance(outcome, UnreadableImageError):
+            failures.append(f"{outcome.path} {outcome.why}")
+        else:
+            found.append(outcome)
+        if progress is not None:
+            progress("read images", done, len(paths))
     if failures:
         raise DatasetError(f"{some(failures)}; replace or remove {'it' if len(failures) == 1 else 'them'}")
     return found
 
 
-def _probe(path: Path, limits: ImageLimits) -> Probe | DatasetError:
+def _probe(path: Path) -> Probe | UnreadableImageError:
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        return DatasetError(f"{path} cannot be read ({error.strerror})")
-    try:
-        picture = decode_image(content, limits=limits)
-    except ImageError as error:
-        return DatasetError(f"{path} is not a readable JPEG or PNG image ({error})")
+        content = read_bytes(path)
+        picture = decode_picture(path, content)
+    except UnreadableImageError as error:
+        return error
     pixels = picture.image
     pixel_digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
     pixel_digest.update(np.ascontiguousarray(pixels).data)
@@ -85,9 +78,16 @@ def _probe(path: Path, limits: ImageLimits) -> Probe | DatasetError:
 
 
 def dark_note(path: Path) -> str | None:
-    """What to say of a 16-bit image whose values end below 4096: reading takes the high byte, at most 15 of it here."""
-    picture = cv2.imdecode(np.frombuffer(path.read_bytes(), dtype=np.uint8), cv2.IMREAD_UNCHANGED)
-    if picture is None or picture.dtype != np.uint16:
+    """What to say of a 16-bit image whose values end below 4096: reading takes the high byte, at most 15 of it here.
+
+    Raises:
+        UnreadableImageError: The file cannot be read any more.
+    """
+    content = read_bytes(path)
+    if read_image_header(content, limits=READ_LIMITS).bit_depth != _DEEP:
+        return None
+    picture = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    if picture is None:
         return None
     highest = int(picture.reshape(*picture.shape[:2], -1)[..., :3].max())  # an opacity channel is no gray value
     if highest >= _DARK_BELOW:

@@ -1,4 +1,8 @@
-"""Read images into a `DLDataset`: every image and mask opened once, and every refusal before time is spent on a fit."""
+"""Read images into a `DLDataset`: labels, masks, digests, and every refusal before time is spent on a fit.
+
+Every image is decoded once here: a picture that cannot be read, or that another camera took, is named at once, and
+the digest of its pixels finds copies under another name or with other metadata.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from inspector.anomaly.domain.domain import ASPECT_TOLERANCE
+from trainer.dataset.camera import check_one_camera
 from trainer.dataset.dataset import DLDataset, DLDatasetSample, trained_geometry
-from trainer.dataset.files import READ_LIMITS, read_mask_file
+from trainer.dataset.files import read_mask_file
 from trainer.dataset.folders import DatasetParam, list_folders
 from trainer.dataset.listing import ListedImage, Listing
 from trainer.dataset.probe import Probe, dark_note, probe_images
 from trainer.errors import DatasetError
 from trainer.progress import StageProgress
-from trainer.wording import some
 
 
 def read_dl_dataset_anomaly(
@@ -63,9 +66,9 @@ def load_listing(listing: Listing, progress: StageProgress | None = None) -> DLD
     if not any(image.label == "ok" and image.split != "test" for image in listing.images):
         raise DatasetError(f"no ok image to train from in {listing.image_dir}; {listing.ok_mend}")
     paths = [listing.image_dir / image.name for image in listing.images]
-    probes = probe_images(paths, READ_LIMITS, progress)
+    probes = probe_images(paths, progress)
     samples = tuple(_sample(i, *pair) for i, pair in enumerate(zip(listing.images, probes, strict=True)))
-    _check_geometry(samples)
+    check_one_camera([(s.image_file_name, s.geometry) for s in samples], trained_geometry(samples))
     _check_labels(samples)
     has_masks = any(image.mask for image in listing.images)
     dataset = DLDataset(
@@ -109,26 +112,6 @@ def _check_masks(dataset: DLDataset) -> list[str]:
         if sample.image_label == "nok" and not is_marked:
             notes.append(f"mask {sample.anomaly_file_name} marks no pixel, although its image is nok")
     return notes
-
-
-def _check_geometry(samples: Sequence[DLDatasetSample]) -> None:
-    """All images must be of one camera: the channels and (within 2 %) the aspect of the typical ok image."""
-    typical = trained_geometry(samples)
-    strangers = [s.image_file_name for s in samples if s.channels != typical.channels]
-    if strangers:
-        kind = "gray" if typical.channels == 1 else "colour"
-        raise DatasetError(
-            f"most ok images are {kind}, but these are not: {some(strangers)}; "
-            "convert or remove them, a model is fitted to one camera"
-        )
-    strangers = [
-        f"{s.image_file_name} ({s.width}x{s.height})" for s in samples if not typical.fits_aspect(s.width, s.height)
-    ]
-    if strangers:
-        raise DatasetError(
-            f"the typical ok image has {typical.width}x{typical.height} pixels, the aspect of these differs by more "
-            f"than {ASPECT_TOLERANCE:.0%}: {some(strangers)}; crop or remove them, a model is fitted to one camera"
-        )
 
 
 def _check_labels(samples: Iterable[DLDatasetSample]) -> None:

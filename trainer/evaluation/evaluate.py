@@ -6,7 +6,7 @@ An anomaly image is counted and let go, so that memory does not grow with the im
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
@@ -25,11 +25,13 @@ from trainer.errors import EvaluationError
 from trainer.evaluation.param import PIXEL_MEASURES, GenParamEval
 from trainer.evaluation.pixel_measures import PixelMeasures
 from trainer.evaluation.result import EvaluationResult, evaluate_scores
-from trainer.evaluation.scoring import score_images
+from trainer.evaluation.scoring import ScoredImage, score_images
 from trainer.progress import StageProgress
 from trainer.wording import some
 
 SampleSelectMethod = Literal["split", "image_ids", "sample_indices"]
+
+OnScored = Callable[[DLDatasetSample, ScoredImage], None]
 
 
 def evaluate_dl_model(
@@ -40,6 +42,7 @@ def evaluate_dl_model(
     gen_param_eval: GenParamEval | None = None,
     *,
     progress: StageProgress | None = None,
+    on_scored: OnScored | None = None,
 ) -> EvaluationResult:
     """Measure a model on labelled images.
 
@@ -54,6 +57,7 @@ def evaluate_dl_model(
         values: One or several names of splits, image_ids, or indices into the samples of the data set.
         gen_param_eval: What to measure; by default all that needs no further threshold.
         progress: Told of each image, as stage "evaluate".
+        on_scored: Given each sample with its picture and thresholded result, in order, for whoever draws them.
 
     Raises:
         EvaluationError: No image fits the selection, an image is named twice or cannot be read any more.
@@ -67,7 +71,7 @@ def evaluate_dl_model(
     has_masks = any(sample.anomaly_file_name for sample in samples)
     pixels = PixelMeasures() if has_masks and param.wanted & set(PIXEL_MEASURES) else None
     with _shown(progress, visible=param.show_progress and progress is None) as report:
-        scores = score_samples(dataset, model, samples, pixels, report)
+        scores = score_samples(dataset, model, samples, pixels, report, on_scored)
     return evaluate_scores(
         scores,
         [sample.image_label for sample in samples],
@@ -124,6 +128,7 @@ def score_samples(
     samples: Sequence[DLDatasetSample],
     pixels: PixelMeasures | None,
     progress: StageProgress,
+    on_scored: OnScored | None = None,
 ) -> list[float]:
     """Score samples in batches, in their order, and count the pixels of those whose mask is known.
 
@@ -141,6 +146,8 @@ def score_samples(
         mask = dataset.read_mask(sample) if pixels is not None else None
         if pixels is not None and mask is not None:
             _count_pixels(pixels, image.result, mask)
+        if on_scored is not None:
+            on_scored(sample, image)
         progress("evaluate", len(scores), len(samples))
     return scores
 

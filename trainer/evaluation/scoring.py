@@ -3,59 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from inspector.anomaly.errors import AnomalyError
 from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
-from inspector.anomaly.network.cores import usable_cores
-from inspector.anomaly.preprocess.image import decode_image
 from inspector.anomaly.types import DLResult, DLSample
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
-from trainer.dataset.files import READ_LIMITS
-
-BATCH_SIZE = 8
+from trainer.dataset.files import BATCH_SIZE, in_batches, read_ahead, read_picture
+from trainer.errors import UnreadableImageError
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredImage:
-    """One decoded image with its thresholded result, or why there is none."""
+    """One image file with its picture as the model saw it and its thresholded result, or why there is none."""
 
     path: Path
-    result: DLResult | None
+    sample: DLSample | None = None
+    """As decoded for the model: perhaps at reduced scale."""
+    result: DLResult | None = None
     error: str | None = None
+    """What is wrong with the file or the picture, in words that go on from its name."""
 
 
 def score_images(model: AnomalyModel, paths: Sequence[Path], *, batch_size: int = BATCH_SIZE) -> Iterator[ScoredImage]:
-    """Decode, check, score and threshold images in batches; yields one outcome a path, in order.
+    """Decode, check, score and threshold images in batches, and read ahead meanwhile; yields one outcome a path, in order.
 
     Raises:
         UncalibratedError: The model has no thresholds.
     """
-    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="decode") as pool:
-        for start in range(0, len(paths), batch_size):
-            chunk = paths[start : start + batch_size]
-            decoded = list(pool.map(lambda path: _decode(model, path), chunk))
-            samples = [sample for sample in decoded if isinstance(sample, DLSample)]
-            results = iter(apply_dl_model(model, samples, batch_size=batch_size) if samples else [])
-            for path, sample in zip(chunk, decoded, strict=True):
-                if isinstance(sample, DLSample):
-                    yield ScoredImage(path, threshold_dl_anomaly_results(model, sample, next(results)))
-                else:
-                    yield ScoredImage(path, None, sample)
 
+    def read(path: Path) -> ScoredImage:
+        try:
+            sample = read_picture(path, model.preprocess_param)
+            model.check_geometry(sample)
+        except UnreadableImageError as error:
+            return ScoredImage(path, error=error.why)
+        except AnomalyError as error:
+            return ScoredImage(path, error=str(error))
+        return ScoredImage(path, sample)
 
-def _decode(model: AnomalyModel, path: Path) -> DLSample | str:
-    """The image, or the reason why it cannot be scored."""
-    try:
-        param = model.preprocess_param
-        sample = decode_image(
-            path.read_bytes(), target=param.decode_target, margin=param.decode_margin, limits=READ_LIMITS
-        )
-        model.check_geometry(sample)
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    except AnomalyError as error:
-        return str(error)
-    return sample
+    for batch in in_batches(read_ahead(paths, read, ahead=2 * batch_size), batch_size):
+        samples = [image.sample for image in batch if image.sample is not None]
+        results = iter(apply_dl_model(model, samples, batch_size=batch_size) if samples else [])
+        for image in batch:
+            if image.sample is None:
+                yield image
+            else:
+                result = threshold_dl_anomaly_results(model, image.sample, next(results))
+                yield ScoredImage(image.path, image.sample, result)

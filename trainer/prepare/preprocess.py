@@ -12,28 +12,22 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from inspector.anomaly.errors import AnomalyError
-from inspector.anomaly.network.cores import usable_cores
-from inspector.anomaly.preprocess.image import decode_image
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.preprocess.samples import preprocess_dl_samples
 from inspector.anomaly.preprocess.steps import check_preprocess_steps
 from inspector.anomaly.types import DLSample
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
-from trainer.dataset.files import READ_LIMITS
+from trainer.dataset.files import read_ahead, read_picture
 from trainer.errors import DatasetError, OutputError
 from trainer.prepare.sample_store import is_there, prepare_store, read_sample, write_sample
 from trainer.progress import StageProgress
-
-_BATCH_SIZE: Final = 8
-"""Pictures in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,43 +160,29 @@ def _content(plans: Sequence[_Plan], param: DLPreprocessParam) -> dict[str, Any]
 def _write_all(
     dataset: DLDataset, folder: Path, plans: Sequence[_Plan], param: DLPreprocessParam, progress: StageProgress | None
 ) -> None:
-    """Write what is missing, a batch of pictures at a time."""
+    """Write what is missing; a few pictures are in memory at a time."""
     missing = [plan for plan in plans if not is_there(folder / plan.file_name, plan.digest)]
     done = len(plans) - len(missing)
     if progress is not None:
         progress("preprocess", done, len(plans))
-    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="preprocess") as pool:
-        for start in range(0, len(missing), _BATCH_SIZE):
-            batch = missing[start : start + _BATCH_SIZE]
-            samples = list(pool.map(lambda plan: _decode(dataset, plan.sample, param), batch))
-            _preprocess(batch, samples, param)
-            for plan, sample in zip(batch, samples, strict=True):
-                write_sample(folder / plan.file_name, plan.digest, sample)
-                done += 1
-                if progress is not None:
-                    progress("preprocess", done, len(plans))
+    samples = read_ahead([plan.sample for plan in missing], lambda sample: _decode(dataset, sample, param))
+    for plan, sample in zip(missing, samples, strict=True):
+        _preprocess(plan, sample, param)
+        write_sample(folder / plan.file_name, plan.digest, sample)
+        done += 1
+        if progress is not None:
+            progress("preprocess", done, len(plans))
 
 
 def _decode(dataset: DLDataset, sample: DLDatasetSample, param: DLPreprocessParam) -> DLSample:
-    path = dataset.image_path(sample)
-    try:
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != sample.digest:
-            raise DatasetError(f"{path} was changed since the data set was read; read the data set again")
-        found = decode_image(content, target=param.decode_target, margin=param.decode_margin, limits=READ_LIMITS)
-    except OSError as exc:
-        raise DatasetError(f"{path} cannot be read: {exc.strerror or exc}") from exc
-    except AnomalyError as exc:
-        raise DatasetError(f"{path} cannot be decoded: {exc}; remove or replace it") from exc
+    found = read_picture(dataset.image_path(sample), param, digest=sample.digest)
     found.image_id, found.image_file_name = sample.image_id, sample.image_file_name
     found.anomaly_ground_truth = dataset.read_mask(sample)
     return found
 
 
-def _preprocess(batch: Sequence[_Plan], samples: Sequence[DLSample], param: DLPreprocessParam) -> None:
-    """One after the other, so that a refusal names its image; each is preprocessed by itself anyway."""
-    for plan, sample in zip(batch, samples, strict=True):
-        try:
-            preprocess_dl_samples([sample], param)
-        except AnomalyError as exc:
-            raise DatasetError(f"{plan.sample.image_file_name} cannot be preprocessed: {exc}") from exc
+def _preprocess(plan: _Plan, sample: DLSample, param: DLPreprocessParam) -> None:
+    try:
+        preprocess_dl_samples([sample], param)
+    except AnomalyError as exc:
+        raise DatasetError(f"{plan.sample.image_file_name} cannot be preprocessed: {exc}") from exc

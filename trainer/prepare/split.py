@@ -9,16 +9,15 @@ HALCON takes image thresholds from the test images, which makes its evaluation l
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import PurePosixPath
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from trainer.dataset.dataset import DLDataset, DLDatasetSample
-from trainer.dataset.listing import SplitName
+from trainer.dataset.dataset import CalibrationMethod, Division, DLDataset, DLDatasetSample
 from trainer.errors import SplitError
 from trainer.parameters import StageParameters
 from trainer.prepare.sides import NO_VALIDATION, Sides, divide_by_percent, respect_given, without_copies
@@ -37,7 +36,6 @@ _LEAST_OF_FOLDS = LEAST_TO_FIT + 1
 _ALL = 100
 _MINUTE_US = 60_000_000
 
-CalibrationMethod = Literal["held_out", "out_of_fold"]
 Samples = tuple[DLDatasetSample, ...]
 
 
@@ -71,37 +69,6 @@ class SplitParam(StageParameters):
             raise SplitError("group_by='time_window' and time_window_minutes go together; give both or neither")
 
 
-@dataclass(frozen=True, slots=True)
-class DLSplit:
-    """A divided data set; every sample carries its `split`."""
-
-    dataset: DLDataset
-    """All samples; those left out have the split None."""
-    method: CalibrationMethod
-    train: Samples
-    """Images that the shipped model is fitted on, in a random order that the seed decides."""
-    calibration: Samples
-    """Held-out ok images for the final model to score; with the method out_of_fold too few to calibrate alone."""
-    test: Samples
-    folds: tuple[int, ...]
-    """Fold of each image of `train`, from 0; empty with the method held_out."""
-    warnings: tuple[str, ...]
-    seed: int
-
-    @property
-    def num_folds(self) -> int:
-        """How many folds there are; 0 with the method held_out."""
-        return max(self.folds, default=-1) + 1
-
-    def of(self, dataset: DLDataset) -> DLSplit:
-        """The same division of what `preprocess_dl_dataset` made of its data set."""
-        by_id = {sample.image_id: sample for sample in dataset.samples}
-        train, calibration, test = (
-            tuple(by_id[sample.image_id] for sample in part) for part in (self.train, self.calibration, self.test)
-        )
-        return replace(self, dataset=dataset, train=train, calibration=calibration, test=test)
-
-
 def split_dl_dataset(
     dataset: DLDataset,
     training_percent: float | None = None,
@@ -110,7 +77,7 @@ def split_dl_dataset(
     seed: int = 0,
     overwrite_split: bool = False,
     param: SplitParam | None = None,
-) -> DLSplit:
+) -> DLDataset:
     """Divide a data set; the same seed gives the same division, whatever the order of the samples.
 
     nok images always go to the test set, and with them the ok images of their groups.
@@ -131,6 +98,10 @@ def split_dl_dataset(
         seed: Decides every random choice.
         overwrite_split: Divide anew by percentages what is divided already, by this procedure or by its source.
         param: Groups and limits; see `SplitParam`.
+
+    Returns:
+        The data set: each sample with its `split` (None where it is left out) and, where images judge by folds, its `fold`;
+        `division` says how.
 
     Raises:
         SplitError: An argument is out of range, the percentages sum to more than 100, the data set is divided already,
@@ -191,7 +162,7 @@ def is_given(dataset: DLDataset, *, overwrite_split: bool) -> bool:
     """
     if overwrite_split:
         return False
-    if dataset.is_split:
+    if dataset.division is not None:
         raise SplitError(
             f"the data set of {dataset.image_dir} is split already; split it as it was read, or pass overwrite_split=True "
             "to divide all its ok images anew"
@@ -206,7 +177,7 @@ def _finish(
     param: SplitParam,
     seed: int,
     random: np.random.Generator,
-) -> DLSplit:
+) -> DLDataset:
     """Hold images out of those to learn from, or divide them into folds."""
     learn, held = without_copies(sides.learn, sides.warnings), without_copies(sides.held, sides.warnings)
     _check_enough(dataset, sides, learn, held, unit_of)
@@ -214,31 +185,26 @@ def _finish(
     units = [units[i] for i in random.permutation(len(units))]
     fitted, rest = _hold_out(units, param, is_held_given=sides.is_held_given)
     train = [s for unit in fitted for s in unit]
-    calibration = [*held, *(s for unit in rest for s in unit)]
-    groups = gather(calibration, unit_of)
+    validation = [*held, *(s for unit in rest for s in unit)]
+    groups = gather(validation, unit_of)
     method: CalibrationMethod = "held_out" if len(groups) >= REST_MIN else "out_of_fold"
-    if len(fitted) + len(groups) < len(train) + len(calibration):
+    if len(fitted) + len(groups) < len(train) + len(validation):
         sides.warnings.append(
-            f"the {len(train) + len(calibration)} images to learn from are of {len(fitted) + len(groups)} groups; a stated "
+            f"the {len(train) + len(validation)} images to learn from are of {len(fitted) + len(groups)} groups; a stated "
             "false-reject bound counts images, so it is surer than groups allow"
         )
-    folds = deal_folds(fitted, param.folds) if method == "out_of_fold" else []
-    parts: dict[SplitName, Samples] = {
-        "train": tuple(replace(s, split="train") for s in train),
-        "validation": tuple(replace(s, split="validation") for s in calibration),
-        "test": tuple(replace(s, split="test") for s in sides.test),
+    folds: Sequence[int | None] = deal_folds(fitted, param.folds) if method == "out_of_fold" else [None] * len(fitted)
+    stamped = {
+        sample.image_id: replace(sample, split="train", fold=fold)
+        for unit, fold in zip(fitted, folds, strict=True)
+        for sample in unit
     }
-    by_id = {s.image_id: s for part in parts.values() for s in part}
-    stamped = tuple(by_id.get(s.image_id, replace(s, split=None)) for s in dataset.samples)
-    return DLSplit(
-        dataset=replace(dataset, samples=stamped, is_split=True),
-        method=method,
-        train=parts["train"],
-        calibration=parts["validation"],
-        test=parts["test"],
-        folds=tuple(fold for unit, fold in zip(fitted, folds, strict=False) for _ in unit),
-        warnings=tuple(sides.warnings),
-        seed=seed,
+    stamped |= {sample.image_id: replace(sample, split="validation", fold=None) for sample in validation}
+    stamped |= {sample.image_id: replace(sample, split="test", fold=None) for sample in sides.test}
+    return replace(
+        dataset,
+        samples=tuple(stamped.get(s.image_id, replace(s, split=None, fold=None)) for s in dataset.samples),
+        division=Division(method, seed, tuple(sides.warnings)),
     )
 
 

@@ -13,9 +13,7 @@ from inspector.anomaly.verdict.draw import REGION_COLOUR, draw_region_outlines, 
 from trainer.dataset.dataset import DLDatasetSample
 from trainer.display.picture import outline_mask, shrink
 from trainer.report.page import Picture, PictureRow
-
-PICTURES_IN_A_ROW = 6
-PICTURES_AT_A_GLANCE = 40
+from trainer.report.shown import PICTURES_AT_A_GLANCE, PICTURES_IN_A_ROW, evenly_of_each_class
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +61,8 @@ def gallery(
 
 def glance(test: Sequence[ScoredSample], draw: Draw, *, count: int = PICTURES_AT_A_GLANCE) -> list[Picture]:
     """Draw test images from the lowest score to the highest; of more than `count`, every so-manieth of each class."""
-    by_score = _highest(test)[::-1]
-    classes = [[s for s in by_score if s.sample.image_label == label] for label in ("ok", "nok")]
-    shares = [round(count * len(members) / max(len(by_score), 1)) for members in classes]
-    if len(by_score) > count:
-        # Both classes are seen, however rare one is.
-        classes = [_evenly(members, max(share, 1)) for members, share in zip(classes, shares, strict=True)]
-    chosen = {id(sample) for members in classes for sample in members}
-    return [draw(sample) for sample in by_score if id(sample) in chosen]
-
-
-def _evenly(samples: Sequence[ScoredSample], count: int) -> list[ScoredSample]:
-    """`count` of them, the first and the last among these."""
-    places = np.linspace(0, len(samples) - 1, min(count, len(samples))).round().astype(int)
-    return [samples[place] for place in places]
+    chosen = {sample.image_id for sample in evenly_of_each_class([s.sample for s in test], count)}
+    return [draw(scored) for scored in _highest(test)[::-1] if scored.sample.image_id in chosen]
 
 
 def _highest(samples: Sequence[ScoredSample]) -> list[ScoredSample]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from inspector.anomaly.model.model import AnomalyModel
 from inspector.anomaly.types import ScoreScale
+from trainer.dataset.dataset import CalibrationMethod, DLDataset
 from trainer.errors import OutputError
-from trainer.prepare.split import CalibrationMethod, DLSplit
 from trainer.rates import binomial_rate
 from trainer.thresholds.apply import rescaled
 from trainer.thresholds.compute import AnomalyThresholds, ThresholdParam
@@ -32,13 +32,13 @@ class Calibration:
     """A sentence of the estimator about its rule."""
 
 
-def _calibration(
-    split: DLSplit, model: AnomalyModel, found: AnomalyThresholds, param: ThresholdParam, provisional: ScoreScale
+def calibration_of(
+    dataset: DLDataset, model: AnomalyModel, found: AnomalyThresholds, param: ThresholdParam, provisional: ScoreScale
 ) -> Calibration:
     """What there is to say of the thresholds, in the model's own scores."""
     thresholds, estimate = model.thresholds, found.estimate
-    if thresholds is None:
-        raise OutputError("the model was assembled without thresholds")
+    if thresholds is None or dataset.division is None:
+        raise OutputError("the model has no thresholds, or its images are not divided")
     if estimate is None:
         # HALCON states no bound; what the scores prove of its threshold can be said all the same.
         exceeding = sum(score >= found.classification for score in found.ok_scores)
@@ -51,13 +51,13 @@ def _calibration(
     else:
         bound, explanation = estimate.false_reject_bound, estimate.explanation
     return Calibration(
-        method=split.method,
+        method=dataset.division.method,
         scores=tuple(rescaled(score, provisional, model.scale) for score in found.ok_scores),
         classification_threshold=thresholds.classification,
         segmentation_threshold=thresholds.segmentation,
         false_reject_bound=bound,
         confidence=param.confidence,
         max_false_rejects=None if estimate is None else param.max_false_rejects,
-        folds=split.num_folds,
+        folds=dataset.num_folds,
         explanation=explanation,
     )

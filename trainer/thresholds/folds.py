@@ -12,7 +12,7 @@ from inspector.anomaly.model.model import PendingScores
 from inspector.anomaly.model.param import DLModelParam, InitialModel
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import ScoreScale
-from trainer.prepare.split import DLSplit
+from trainer.dataset.dataset import DLDataset
 from trainer.progress import StageProgress
 from trainer.thresholds.scores import CalibrationScores
 from trainer.training.embed import TrainingFeatures, embed_training_images
@@ -80,7 +80,7 @@ def out_of_fold_scores(
 
 
 def train_and_score_folds(
-    split: DLSplit,
+    dataset: DLDataset,
     model: InitialModel,
     train_param: DLTrainParam,
     *,
@@ -88,12 +88,12 @@ def train_and_score_folds(
     progress: StageProgress,
     checkpoint: Path | None = None,
 ) -> tuple[DLTrainResult, CalibrationScores | None]:
-    """Train a model on a split's images and, where it has folds, score them by models of the other folds.
+    """Train a model on the images of the split `train` and, where they have folds, score them by models of the other folds.
 
     The backbone runs over the images once for all of these.
 
     Args:
-        split: Says what to learn from, and the folds.
+        dataset: As `split_dl_dataset` divided it: what to learn from, and the folds.
         model: Left as it is.
         train_param: As `create_dl_train_param` gives it for this model.
         preprocess_param: By default that of the data set, or else what the model asks for.
@@ -101,21 +101,21 @@ def train_and_score_folds(
         checkpoint: student: folder to go on from after an interruption.
 
     Returns:
-        What the training came to, and `out_of_fold_scores`; None of a split without folds.
+        What the training came to, and `out_of_fold_scores`; None without folds.
 
     Raises:
         TrainerError: As `train_dl_model` and `out_of_fold_scores`.
         AnomalyError: As these.
     """
-    preprocess_param = resolve_preprocess_param(model, preprocess_param or split.dataset.preprocess_param)
-    images = dataset_images(split.dataset, preprocess_param, split.train)
+    preprocess_param = resolve_preprocess_param(model, preprocess_param or dataset.preprocess_param)
+    images = dataset_images(dataset, preprocess_param)
     with embed_training_images(images, model.param, train_param, progress=progress) as features:
         result = train_on_features(features, model, train_param, progress, checkpoint)
-        if not split.folds:
+        if not dataset.folds:
             return result, None
         unseen = out_of_fold_scores(
             features,
-            split.folds,
+            dataset.folds,
             model.param,
             train_param,
             scale=result.model.scale,

@@ -23,7 +23,7 @@ from trainer.progress import StageProgress
 from trainer.training.augment import Augmentation, augment
 from trainer.training.feature_store import DEFAULT_LIMIT_BYTES, FeatureStore
 from trainer.training.images import TrainingImages
-from trainer.training.network import batch_features, build_network
+from trainer.training.network import batch_features, build_network, scale_images
 from trainer.training.train_param import DLTrainParam
 
 
@@ -107,6 +107,9 @@ def embed_training_images(
         OutputError: The embeddings do not fit on the disk.
     """
     started = time.perf_counter()
+    augmentation = train_param.augmentation
+    is_picture_needed = augmentation is not None  # a cache does not hold them
+    images = images.with_read(scale_images(len(images), train_param.seed), is_picture_needed=is_picture_needed)
     network = build_network(
         images.items,
         images.preprocess_param,
@@ -118,13 +121,11 @@ def embed_training_images(
         keep_fine=DETECTORS[param.detector].keeps_fine,
         device=param.device,
     )
-    augmentation = train_param.augmentation
     copies = augmentation.copies if augmentation else 0
     store = FeatureStore(len(images) * (1 + copies), limit_bytes=limit_bytes)
     done = 0
     try:
-        # With copies the pictures are needed, which a cache does not hold.
-        for batch in images.batches(param.batch_size, is_picture_needed=augmentation is not None):
+        for batch in images.batches(param.batch_size, is_picture_needed=is_picture_needed):
             for chunk in _chunks(batch, augmentation, train_param.seed, done, param.batch_size):
                 store.append(network.embedding(batch_features(network, chunk)).cpu())
             done += len(batch)

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import DLSample, ImageGeometry
+from trainer.dataset.camera import check_one_camera, typical_geometry
 from trainer.dataset.dataset import DLDataset, DLDatasetSample, trained_geometry
-from trainer.dataset.files import read_samples
+from trainer.dataset.files import BATCH_SIZE, in_batches, read_ahead, read_picture
 from trainer.errors import DatasetError
 from trainer.prepare.preprocess import read_dl_samples
 from trainer.wording import some
+
+KEPT_BYTES: Final = 256 * 2**20
+"""Pictures that stay in memory because they are looked at twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,22 @@ class TrainingImages:
     def __len__(self) -> int:
         return len(self.items)
 
+    def with_read(self, indices: Sequence[int], *, is_picture_needed: bool = False) -> TrainingImages:
+        """The same images, those at `indices` in memory: what is looked at twice is read once.
+
+        Beyond `KEPT_BYTES` of pictures the others stay files, and are read again.
+
+        Raises:
+            DatasetError: A file or a cached sample cannot be read.
+        """
+        items, kept_bytes = list(self.items), 0
+        for index, sample in zip(indices, self._read(indices, is_picture_needed=is_picture_needed), strict=False):
+            kept_bytes += sample.image.nbytes if sample.preprocessed is None else sample.preprocessed.nbytes
+            if kept_bytes > KEPT_BYTES:
+                break
+            items[index] = sample
+        return replace(self, items=items)
+
     def batches(self, size: int, *, is_picture_needed: bool = False) -> Iterator[list[DLSample]]:
         """Yield the samples in their order, at most `size` at once: from the cache where there is one.
 
@@ -50,42 +70,40 @@ class TrainingImages:
         Raises:
             DatasetError: A file or a cached sample cannot be read.
         """
-        if self.cached is None or is_picture_needed:
-            yield from read_samples(self.items, self.preprocess_param, batch_size=size)
-            return
-        batch: list[DLSample] = []
-        for sample in read_dl_samples(self.cached, self.samples):
-            batch.append(sample)
-            if len(batch) == size:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
+        every = self._read(range(len(self)), is_picture_needed=is_picture_needed, ahead=2 * size)
+        yield from in_batches(every, size)
+
+    def _read(
+        self, indices: Sequence[int], *, is_picture_needed: bool, ahead: int = 2 * BATCH_SIZE
+    ) -> Iterator[DLSample]:
+        def read(index: int) -> DLSample:
+            item = self.items[index]
+            if isinstance(item, DLSample):
+                return item
+            if self.cached is None or is_picture_needed:
+                return read_picture(item, self.preprocess_param)
+            return next(read_dl_samples(self.cached, [self.samples[index]]))
+
+        return read_ahead(indices, read, ahead=ahead)
 
 
-def dataset_images(
-    dataset: DLDataset, preprocess_param: DLPreprocessParam, samples: Sequence[DLDatasetSample] | None = None
-) -> TrainingImages:
-    """The images of a data set's split `train`.
+def dataset_images(dataset: DLDataset, preprocess_param: DLPreprocessParam) -> TrainingImages:
+    """The images of a data set's split `train`, in its order.
 
     A data set that `preprocess_dl_dataset` went through with these very parameters gives its preprocessed samples.
 
     Args:
         dataset: Divided.
         preprocess_param: What the images go through.
-        samples: Those of the split, where their order matters; by default in the order of the data set.
 
     Raises:
         DatasetError: The data set is not divided, or a nok image is to be learnt from.
     """
-    chosen = [s for s in dataset.samples if s.split == "train"] if samples is None else list(samples)
+    chosen = dataset.train
     if not chosen:
         raise DatasetError(
             f"no image of {dataset.image_dir} is in the split train; call split_dl_dataset before the training"
         )
-    strangers = [s.image_file_name for s in chosen if s.split != "train"]
-    if strangers:
-        raise DatasetError(f"{some(strangers)} are not in the split train; learn from that split only")
     nok = [s.image_file_name for s in chosen if s.image_label != "ok"]
     if nok:
         raise DatasetError(
@@ -115,17 +133,9 @@ def sample_images(samples: Sequence[DLSample], preprocess_param: DLPreprocessPar
     nok = [name for name, sample in zip(names, samples, strict=True) if sample.image_label == "nok"]
     if nok:
         raise DatasetError(f"{some(nok)} are nok; anomaly detection learns from ok images alone, leave them out")
-    geometry = _typical(samples)
-    strangers = [
-        f"{name} ({s.original_width}x{s.original_height}, {s.channels} channel(s))"
-        for name, s in zip(names, samples, strict=True)
-        if s.channels != geometry.channels or not geometry.fits_aspect(s.original_width, s.original_height)
-    ]
-    if strangers:
-        raise DatasetError(
-            f"the typical sample has {geometry.width}x{geometry.height} pixels and {geometry.channels} channel(s), unlike "
-            f"{some(strangers)}; a model is fitted to one camera"
-        )
+    geometries = [ImageGeometry(width=s.original_width, height=s.original_height, channels=s.channels) for s in samples]
+    geometry = typical_geometry(geometries)
+    check_one_camera(zip(names, geometries, strict=True), geometry)
     return TrainingImages(
         items=list(samples),
         preprocess_param=preprocess_param,
@@ -136,14 +146,6 @@ def sample_images(samples: Sequence[DLSample], preprocess_param: DLPreprocessPar
 
 def _name(sample: DLSample, index: int) -> str:
     return sample.image_file_name or f"sample {index if sample.image_id is None else sample.image_id}"
-
-
-def _typical(samples: Sequence[DLSample]) -> ImageGeometry:
-    """The sample with the median aspect, as `trained_geometry` chooses."""
-    channels = Counter(s.channels for s in samples).most_common(1)[0][0]
-    ordered = sorted(samples, key=lambda s: (s.original_width / s.original_height, s.original_width))
-    middle = ordered[len(ordered) // 2]
-    return ImageGeometry(width=middle.original_width, height=middle.original_height, channels=channels)
 
 
 def _pixels(sample: DLSample) -> str:

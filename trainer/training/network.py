@@ -36,6 +36,11 @@ def default_input_size(geometry: ImageGeometry, *, short_side: int = SHORT_SIDE)
     return (side, short_side) if geometry.width >= geometry.height else (short_side, side)
 
 
+def scale_images(count: int, seed: int) -> list[int]:
+    """Which of `count` training images the levels' scales are measured on, ascending."""
+    return sorted(np.random.default_rng(seed).permutation(count)[:SCALE_IMAGES].tolist())
+
+
 def build_network(  # noqa: PLR0913 - each is a stored parameter
     paths: Sequence[Path | DLSample],
     preprocess_param: DLPreprocessParam,
@@ -74,8 +79,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     channels = [runtime.backbone.level_channels[level] for level in projected]
     raw = Embedding(grid_level, torch.eye(sum(channels)), keep_fine=keep_fine)
     network = FeatureNetwork(preprocess_param, runtime, raw)
-    random = np.random.default_rng(seed)
-    chosen = [paths[i] for i in sorted(random.permutation(len(paths))[:SCALE_IMAGES])]
+    chosen = [paths[i] for i in scale_images(len(paths), seed)]
     squares = torch.zeros(len(channels), dtype=torch.float64)
     count = 0
     for batch in read_samples(chosen, preprocess_param):

@@ -42,7 +42,7 @@ def measure(cell: Cell) -> Figures:
 @lru_cache(maxsize=4)
 def divided(name: str, seed: int) -> DLDataset:
     """The set, divided as its folders say."""
-    return split_dl_dataset(read_dl_dataset_anomaly(DATA / name), seed=seed).dataset
+    return split_dl_dataset(read_dl_dataset_anomaly(DATA / name), seed=seed)
 
 
 def trained(name: str, variant: Variant, seed: int) -> DLTrainResult:

@@ -56,7 +56,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> DLDataset:
         if index < TEST_NOK - 1:
             mask = (picture.max(axis=2) <= 10).astype(np.uint8) * 255
             assert cv2.imwrite(str(root / f"ground_truth/spot/{index}_mask.png"), mask)
-    return split_dl_dataset(read_dl_dataset_anomaly(root)).dataset
+    return split_dl_dataset(read_dl_dataset_anomaly(root))
 
 
 def test_whole_procedure_agrees_with_scikit_learn(model: AnomalyModel, dataset: DLDataset) -> None:
@@ -150,7 +150,7 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> DLDataset:
         picture, mask = a_scene(rng, *places)
         (root / f"test/spot/{index}.png").write_bytes(encoded(picture))
         assert cv2.imwrite(str(root / f"ground_truth/spot/{index}_mask.png"), mask)
-    return split_dl_dataset(read_dl_dataset_anomaly(root)).dataset
+    return split_dl_dataset(read_dl_dataset_anomaly(root))
 
 
 @pytest.mark.parametrize("shape", ["rectangle", "triangle"])

@@ -231,8 +231,8 @@ def test_a_default_division_of_few_images_says_how_to_calibrate_and_the_mends_wo
 ) -> None:
     whole = replace(divided, samples=tuple(replace(s, split=None) for s in divided.samples))
     with pytest.raises(CalibrationError, match="validation_percent"):
-        compute_dl_anomaly_thresholds(model, split_dl_dataset(whole).dataset)
-    held = split_dl_dataset(whole, 50, 20).dataset
+        compute_dl_anomaly_thresholds(model, split_dl_dataset(whole))
+    held = split_dl_dataset(whole, 50, 20)
     assert compute_dl_anomaly_thresholds(model, held).n_ok > 0
     scores = CalibrationScores(ok=[0.31, 0.35, 0.33, 0.36])
     assert estimate_anomaly_thresholds(scores, scale=SCALE).classification > 0.36

