@@ -8,7 +8,7 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from inspector.anomaly.model.folder import resolved, try_folder
+from inspector.anomaly.files import resolved, try_folder
 from inspector.anomaly.model.manifest import MANIFEST_NAME
 from inspector.anomaly.model.model import AnomalyModel, ModelIdentity
 from inspector.anomaly.network.device import available_device

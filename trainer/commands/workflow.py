@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from inspector.anomaly.model.access import get_dl_model_param, set_dl_model_param
 from inspector.anomaly.model.bundle import read_dl_model, write_dl_model
-from inspector.anomaly.model.folder import try_folder
+from inspector.anomaly.files import try_folder
 from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.model.param import INITIAL_MODEL_NAMES, InitialModel
 from inspector.anomaly.network.device import available_device

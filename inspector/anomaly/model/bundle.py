@@ -30,7 +30,7 @@ from inspector.anomaly.detectors.padim import PaDiM
 from inspector.anomaly.detectors.patchcore import PatchCore
 from inspector.anomaly.detectors.student import Student
 from inspector.anomaly.errors import AnomalyError, BundleError, ParameterError, StepError
-from inspector.anomaly.model.folder import resolved, set_aside, write_folder
+from inspector.anomaly.files import resolved, set_aside, write_folder
 from inspector.anomaly.model.manifest import (
     MANIFEST_NAME,
     BackboneEntry,

@@ -471,7 +471,7 @@ def test_a_write_that_fails_leaves_what_was_there(
     target = copy if is_there else copy.parent / "new"
     before = listing(copy)
     with monkeypatch.context() as patch:
-        patch.setattr("inspector.anomaly.model.folder.os.fsync", failing("fsync", after))
+        patch.setattr("inspector.anomaly.files.os.fsync", failing("fsync", after))
         with pytest.raises(BundleError, match="cannot be written: No space left on device"):
             write(target, model, overwrite=is_there)
     assert listing(copy) == before
@@ -487,7 +487,7 @@ def test_an_interrupt_while_writing_leaves_what_was_there(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("inspector.anomaly.model.folder.os.fsync", interrupt)
+        patch.setattr("inspector.anomaly.files.os.fsync", interrupt)
         with pytest.raises(KeyboardInterrupt):
             write(copy, model, overwrite=True)
     assert listing(copy) == before
