@@ -10,9 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from inspector.anomaly.model.bundle import write_dl_model
 from inspector.anomaly.model.manifest import Records
 from inspector.anomaly.model.model import AnomalyModel
@@ -21,8 +18,7 @@ from inspector.anomaly.network.weights import SOURCES
 from inspector.anomaly.preprocess.image import decode_image
 from trainer.commands.outcome import FitOutcome
 from trainer.dataset.dataset import DLDataset
-from trainer.dataset.files import READ_LIMITS, read_samples
-from trainer.display.picture import shrink
+from trainer.dataset.files import READ_LIMITS
 from trainer.errors import DatasetError
 from trainer.evaluation.as_json import figures_as_json, halcon_as_json
 from trainer.evaluation.scoring import score_images
@@ -38,8 +34,6 @@ REPORT_NAME = "report.html"
 EVALUATION_NAME = "evaluation.json"
 
 _TITLES = {"padim": "PaDiM", "patchcore": "PatchCore", "student": "Student"}
-_GOLDEN_IMAGES = 3
-_GOLDEN_SIDE = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +63,7 @@ def export(
     write_dl_model(
         settings.out,
         model,
-        created_at=created_at.isoformat(timespec="seconds"),
-        golden_images=_golden_images(split, model),
+        created_at=created_at,
         overwrite=settings.overwrite,
         records=_records(settings, split, fitted, outcome),
         extra_files=files,
@@ -104,19 +97,6 @@ def _records(settings: FitSettings, split: DLSplit, fitted: FittedModel, outcome
         },
         metrics={key: value for key, value in outcome.as_json().items() if key not in {"bundle", "report"}},
     )
-
-
-def _golden_images(split: DLSplit, model: AnomalyModel) -> list[NDArray[np.uint8]]:
-    """A few training pictures for the loader to score; shrunk, so that the bundle stays small.
-
-    Own preprocessing steps are promised the camera's full scale: with them the pictures stay as they are.
-    """
-    param = model.preprocess_param
-    paths = [split.dataset.image_path(sample) for sample in split.train[:_GOLDEN_IMAGES]]
-    images = [sample.image for batch in read_samples(paths, param) for sample in batch]
-    if param.preprocess_steps:
-        return images
-    return [shrink(image, max(_GOLDEN_SIDE, *param.input_size)) for image in images]
 
 
 class _Drawer:

@@ -15,7 +15,6 @@ from inspector.anomaly.network.device import available_device
 from inspector.anomaly.parameters import NAME_PATTERN
 from trainer.commands.arguments import (
     initial_model,
-    min_area,
     preprocessing,
     read_dataset,
     split_param,
@@ -33,9 +32,9 @@ from trainer.prepare.preprocess import preprocess_dl_dataset
 from trainer.prepare.split import DLSplit, split_dl_dataset
 from trainer.progress import StageProgress
 from trainer.settings.commands import FitSettings
-from trainer.thresholds.apply import apply_thresholds
 from trainer.thresholds.calibration import Calibration, _calibration
-from trainer.thresholds.compute import AnomalyThresholds, compute_dl_anomaly_thresholds
+from trainer.thresholds.compute import compute_dl_anomaly_thresholds
+from trainer.thresholds.estimate import AnomalyThresholds
 from trainer.thresholds.folds import train_and_score_folds
 
 
@@ -75,9 +74,7 @@ def run_fit(settings: FitSettings, progress: StageProgress) -> FitOutcome:
     model.identity = ModelIdentity(name, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", "")
     wanted = threshold_param(settings)
     found = compute_dl_anomaly_thresholds(model, split.dataset, wanted, unseen=unseen, progress=progress)
-    provisional = model.scale
-    apply_thresholds(model, found, min_area=min_area(param, geometry))
-    calibration = _calibration(split, model, found, wanted, provisional)
+    calibration = _calibration(split, model, found, wanted)
     evaluation = _evaluate(model, split, progress)
     outcome = FitOutcome(
         name=model.name,

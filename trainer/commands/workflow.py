@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.anomaly.files import try_folder
 from inspector.anomaly.model.access import get_dl_model_param, set_dl_model_param
 from inspector.anomaly.model.bundle import read_dl_model, write_dl_model
-from inspector.anomaly.files import try_folder
 from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.model.param import INITIAL_MODEL_NAMES, InitialModel
 from inspector.anomaly.network.device import available_device
@@ -25,7 +24,7 @@ from inspector.anomaly.preprocess.image import decode_image
 from inspector.anomaly.preprocess.param import create_dl_preprocess_param_from_model
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images, preprocess_dl_samples
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
-from trainer.commands.arguments import min_area, read_dataset, split_param
+from trainer.commands.arguments import read_dataset, split_param
 from trainer.dataset.dataset import DLDataset, DLDatasetSample, trained_geometry
 from trainer.dataset.files import READ_LIMITS
 from trainer.display.files import show_figures, show_grid, show_samples, show_training
@@ -37,7 +36,6 @@ from trainer.prepare.preprocess import preprocess_dl_dataset
 from trainer.prepare.split import DLSplit, is_given, split_dl_dataset
 from trainer.progress import StageProgress
 from trainer.settings.commands import WORKFLOW_TRAINING_PERCENT, WORKFLOW_VALIDATION_PERCENT, WorkflowSettings
-from trainer.thresholds.apply import apply_thresholds
 from trainer.thresholds.compute import compute_dl_anomaly_thresholds
 from trainer.thresholds.folds import train_and_score_folds
 from trainer.training.network import default_input_size
@@ -155,7 +153,6 @@ def _trained(
     model, epochs = result.model, len(result.errors)
     say("train_dl_model", f"best error {result.best_error:.4f} in epoch {result.best_epoch} of {epochs}")
     found = compute_dl_anomaly_thresholds(model, dataset, unseen=unseen, progress=progress)
-    apply_thresholds(model, found, min_area=min_area(model.preprocess_param, model.geometry))
     stated = f", at most {as_percent(found.estimate.false_reject_bound)} false rejects" if found.estimate else ""
     by = f"from {found.n_ok} ok images, {_judges(split)}{stated}"
     say("compute_dl_anomaly_thresholds", "; ".join([by, *found.warnings]))
@@ -163,8 +160,7 @@ def _trained(
     if epochs > 1:
         show_training(settings.out / PICTURE_FOLDER, result.errors, best_epoch=result.best_epoch)
     bundle = settings.out / MODEL_FOLDER
-    golden = [_decoded(dataset, s) for s in [s for s in dataset.samples if s.split == "train"][:1]]
-    write_dl_model(bundle, model, created_at=datetime.now(UTC).isoformat(timespec="seconds"), golden_images=golden)
+    write_dl_model(bundle, model)
     say("write_dl_model", f"{bundle}: weights, preprocessing and thresholds in one folder")
     return _Trained(dataset, bundle, settings.out / PARAM_FILE)
 
