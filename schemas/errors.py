@@ -1,9 +1,9 @@
 """What can be wrong with the bytes of a message.
 
-* SchemaError
-  - MalformedMessageError: not msgpack, or content that breaks a rule of the contract
-  - WrongVersionError: a version of the contract that this reader does not know
-  - LimitExceededError: larger, longer or with more parts than the contract allows
+SchemaError
+ +-- MalformedMessageError  not msgpack, or content that breaks a rule of the contract
+ +-- WrongVersionError      a version of the contract that this reader does not know
+ +-- LimitExceededError     larger, longer or with more parts than the contract allows
 """
 
 from __future__ import annotations

@@ -1,38 +1,31 @@
 """Errors of the training job, one class for each stage that can refuse.
 
 TrainerError
- +-- SettingsError    a setting is unknown, out of range or contradicts another
- +-- DatasetError     the images on disk are not what was asked for; the message names the file and the mend
+ +-- SettingsError     a setting is unknown, out of range or contradicts another
+ +-- DatasetError      the images on disk are not what was asked for; the message names the file and the mend
  |    +-- UnreadableImageError  an image file cannot be read or decoded
- +-- SplitError       the images cannot be divided as asked (too few, or percentages that make no sense)
+ +-- SplitError        the images cannot be divided as asked (too few, or percentages that make no sense)
  +-- CalibrationError  no threshold can be estimated from the scores there are
- +-- EvaluationError  a measure cannot be taken of what was given, or no image fits the selection
- +-- OutputError      the place where the bundle or the report should go is taken or cannot be written
+ +-- EvaluationError   a measure cannot be taken of what was given, or no image fits the selection
+ +-- OutputError       the place where the bundle or the report should go is taken or cannot be written
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Self
 
 
 class TrainerError(Exception):
     """Root of the package's errors: the same input fails again, so none is worth a retry."""
 
-    stage: ClassVar[str] = "job"
-    retriable: ClassVar[bool] = False
-
 
 class SettingsError(TrainerError):
     """A setting is unknown, out of its documented range or contradicts another."""
 
-    stage = "settings"
-
 
 class DatasetError(TrainerError):
     """The images on disk cannot be used as asked; the message names the file and the mend."""
-
-    stage = "dataset"
 
 
 class UnreadableImageError(DatasetError):
@@ -52,25 +45,17 @@ class UnreadableImageError(DatasetError):
 class SplitError(TrainerError):
     """The images cannot be divided as asked."""
 
-    stage = "split"
-
 
 class CalibrationError(TrainerError):
     """No threshold can be estimated from the scores there are."""
-
-    stage = "calibrate"
 
 
 class EvaluationError(TrainerError):
     """A model cannot be measured as asked: a selection that fits no image, or arguments that do not fit each other."""
 
-    stage = "evaluate"
-
 
 class OutputError(TrainerError):
     """The bundle or the report cannot be written where it should go."""
-
-    stage = "export"
 
     @classmethod
     def unwritable(cls, what: object, exc: OSError, *, mend: str = "") -> Self:

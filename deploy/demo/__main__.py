@@ -27,6 +27,7 @@ from deploy.demo.show import DEFAULT_FRAMES, Show
 from deploy.demo.stage import Stage
 from deploy.demo.summary import summarise
 from deploy.local.broker import CHECKOUT
+from inspector.anomaly.files import write_file
 
 SUMMARY_NAME = "summary.json"
 REPORT_NAME = "report.html"
@@ -103,8 +104,8 @@ def run_show(stage: Stage, show: Show) -> int:
     cards = {camera.camera_id: draw_cards(run.images(camera), camera, show.pictures) for camera in run.cameras}
     stage.seconds["total"] = time.monotonic() - begun
     summary = summarise(run)
-    (stage.out / SUMMARY_NAME).write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    (stage.out / REPORT_NAME).write_text(render_page(run, summary, cards), encoding="utf-8")
+    write_file(stage.out / SUMMARY_NAME, (json.dumps(summary, indent=2, ensure_ascii=False) + "\n").encode())
+    write_file(stage.out / REPORT_NAME, render_page(run, summary, cards).encode())
     print_outcome(stage.console, run.cameras, summary)
     stage.console.print(f"\nfigures:  {stage.out / SUMMARY_NAME}\npictures: {stage.out / REPORT_NAME}", soft_wrap=True)
     return 0 if summary["passed"] else FAILED

@@ -1,8 +1,8 @@
 """Errors of the anomaly domain.
 
 AnomalyError
- +-- ImageError          this image's bytes are not a picture that we accept; carries a bounded `reason`
- |    +-- GeometryError  a sound picture, but not of the size or channels that the model was trained with
+ +-- ImageError          an image's bytes are not a picture that we accept; carries a bounded `reason`
+ +-- GeometryError       a sound picture, or a domain, does not fit the geometry that the model was trained with
  +-- ParameterError      a parameter is out of its documented range
  |    +-- StepError       a preprocessing step of one's own is not installed, or does not keep its word
  +-- WeightsError        backbone weights are missing or are not the published ones
@@ -30,7 +30,10 @@ class ImageError(AnomalyError):
 
 
 class GeometryError(AnomalyError):
-    """The image's aspect or channels do not fit the geometry that the model was trained with."""
+    """A picture's aspect or channels, or a domain's aspect, do not fit the geometry that the model was trained with.
+
+    No `ImageError`: the bytes are sound, and it is the camera that is to be looked at, or the model.
+    """
 
 
 class ParameterError(AnomalyError, ValueError):

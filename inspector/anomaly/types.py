@@ -162,6 +162,12 @@ class ScoreScale(Parameters):
         """Return the raw distance that has this score; the inverse of `to_score`."""
         return self.s * score / (1.0 - score)
 
+    def map_to_distances(self, anomaly_image: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the raw distance of each pixel of a map, which is float32: to 1e-7 of itself and of the scale."""
+        values = anomaly_image.astype(np.float64)
+        distances: NDArray[np.float64] = self.s * values / (1.0 - values)
+        return distances
+
     @model_validator(mode="after")
     def _usable(self) -> ScoreScale:
         if not 1e-30 < self.s < 1e30:  # noqa: PLR2004 - outside, float32 maps would under- or overflow

@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from inspector.anomaly.files import write_file
 from tests.benchmarks.machine import describe_machine, describe_software
 
 
 def write_store(path: Path, store: dict[str, Any]) -> None:
     """Say in it on what it was measured, and replace the file as a whole: a run may be killed at any time."""
     store["machine"], store["software"] = describe_machine(), describe_software()
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(store, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_file(path, (json.dumps(store, indent=1) + "\n").encode())

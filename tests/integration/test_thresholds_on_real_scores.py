@@ -54,7 +54,7 @@ def real_scores(request: pytest.FixtureRequest) -> NDArray[np.float64]:
     with embed_training_images(images, model.param, train_param, progress=ignore) as features:
         folds = [i % 5 for i in range(len(paths))]
         unseen = out_of_fold_scores(features, folds, model.param, train_param, scale=scale, progress=ignore)
-    return np.array([scale.to_distance(score) for score in unseen.ok])
+    return np.array(unseen.ok)
 
 
 def ignore(stage: str, done: int, total: int) -> None:

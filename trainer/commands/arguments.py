@@ -20,12 +20,9 @@ from trainer.progress import StageProgress
 from trainer.settings.fit import FitSettings, PreprocessSettings
 from trainer.settings.source import SourceSettings, SplitSettings
 from trainer.settings.syntax import parse_augmentation, parse_domain, parse_score_rule
-from trainer.thresholds.compute import ThresholdParam
+from trainer.thresholds.estimate import ThresholdParam
 from trainer.training.network import default_input_size
 from trainer.training.train_param import DLTrainParam, create_dl_train_param
-
-MIN_AREA_SHARE = 1e-4
-"""Smaller spots than this share of what the model sees are left out of a region."""
 
 
 def read_dataset(settings: SourceSettings, progress: StageProgress) -> DLDataset:
@@ -155,10 +152,3 @@ def threshold_param(settings: FitSettings) -> ThresholdParam:
     return ThresholdParam(
         rule=settings.threshold_rule, max_false_rejects=settings.max_false_rejects, image_split="validation"
     )
-
-
-def min_area(preprocess_param: DLPreprocessParam, geometry: ImageGeometry) -> int:
-    """Smallest spot that counts, in pixels of the picture."""
-    is_crop = preprocess_param.domain_handling == "crop_domain"
-    seen = geometry.cropped(preprocess_param.domain) if is_crop else geometry
-    return max(1, round(MIN_AREA_SHARE * seen.width * seen.height))

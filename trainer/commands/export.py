@@ -9,9 +9,6 @@ import platform
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from inspector.anomaly.model.bundle import write_dl_model
 from inspector.anomaly.model.manifest import Records
 from inspector.anomaly.model.model import AnomalyModel
@@ -19,9 +16,7 @@ from inspector.anomaly.model.param import DLModelParam
 from inspector.anomaly.network.weights import SOURCES
 from trainer.commands.outcome import FitOutcome
 from trainer.commands.procedures import Fitted
-from trainer.dataset.dataset import DLDataset
-from trainer.dataset.files import read_picture, read_samples
-from trainer.display.picture import shrink
+from trainer.dataset.files import read_picture
 from trainer.errors import DatasetError
 from trainer.evaluation.as_json import figures_as_json, halcon_as_json
 from trainer.evaluation.scoring import score_images
@@ -35,8 +30,6 @@ REPORT_NAME = "report.html"
 EVALUATION_NAME = "evaluation.json"
 
 _TITLES = {"padim": "PaDiM", "patchcore": "PatchCore", "student": "Student"}
-_GOLDEN_IMAGES = 3
-_GOLDEN_SIDE = 512
 
 
 def export(settings: FitSettings, fitted: Fitted, outcome: FitOutcome, progress: StageProgress) -> None:
@@ -55,8 +48,7 @@ def export(settings: FitSettings, fitted: Fitted, outcome: FitOutcome, progress:
     write_dl_model(
         settings.out,
         model,
-        created_at=created_at.isoformat(timespec="seconds"),
-        golden_images=_golden_images(fitted.dataset, model),
+        created_at=created_at,
         overwrite=settings.overwrite,
         records=_records(settings, fitted, outcome),
         extra_files=files,
@@ -91,19 +83,6 @@ def _records(settings: FitSettings, fitted: Fitted, outcome: FitOutcome) -> Reco
         },
         metrics={key: value for key, value in outcome.as_json().items() if key not in {"bundle", "report"}},
     )
-
-
-def _golden_images(dataset: DLDataset, model: AnomalyModel) -> list[NDArray[np.uint8]]:
-    """A few training pictures for the loader to score; shrunk, so that the bundle stays small.
-
-    Own preprocessing steps are promised the camera's full scale: with them the pictures stay as they are.
-    """
-    param = model.preprocess_param
-    paths = [dataset.image_path(sample) for sample in dataset.train[:_GOLDEN_IMAGES]]
-    images = [sample.image for batch in read_samples(paths, param) for sample in batch]
-    if param.preprocess_steps:
-        return images
-    return [shrink(image, max(_GOLDEN_SIDE, *param.input_size)) for image in images]
 
 
 class _Drawer:

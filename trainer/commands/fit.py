@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 
-from inspector.anomaly.model.folder import resolved, try_folder
+from inspector.anomaly.files import resolved, try_folder
 from inspector.anomaly.model.manifest import MANIFEST_NAME
 from inspector.anomaly.network.device import available_device
 from inspector.anomaly.parameters import NAME_PATTERN

@@ -16,7 +16,6 @@ from inspector.anomaly.model.param import InitialModel
 from inspector.anomaly.preprocess.file import write_dl_preprocess_param
 from trainer.commands.arguments import (
     initial_model,
-    min_area,
     preprocessing,
     read_dataset,
     split_param,
@@ -34,9 +33,9 @@ from trainer.prepare.split import is_given, split_dl_dataset
 from trainer.progress import StageProgress
 from trainer.report.shown import ShownImages
 from trainer.settings.fit import FitSettings
-from trainer.thresholds.apply import apply_thresholds
 from trainer.thresholds.calibration import Calibration, calibration_of
-from trainer.thresholds.compute import AnomalyThresholds, compute_dl_anomaly_thresholds
+from trainer.thresholds.compute import compute_dl_anomaly_thresholds
+from trainer.thresholds.estimate import AnomalyThresholds
 from trainer.thresholds.folds import train_and_score_folds
 from trainer.training.train import DLTrainResult
 from trainer.training.train_param import DLTrainParam
@@ -136,14 +135,12 @@ def fit_model(settings: FitSettings, name: str, progress: StageProgress, course:
     course.say("train_dl_model", f"best error {result.best_error:.4f} in epoch {result.best_epoch} of {epochs}")
     wanted = threshold_param(settings)
     found = compute_dl_anomaly_thresholds(model, dataset, wanted, unseen=unseen, progress=progress)
-    provisional = model.scale
-    apply_thresholds(model, found, min_area=min_area(param, geometry))
     _say_thresholds(dataset, found, course.say)
     shown = ShownImages(dataset.test)
     evaluation = _evaluated(model, dataset, shown, course, progress)
     if course.pictures is not None and epochs > 1:
         show_training(course.pictures, result.errors, best_epoch=result.best_epoch)
-    calibration = calibration_of(dataset, model, found, wanted, provisional)
+    calibration = calibration_of(dataset, model, found, wanted)
     return Fitted(dataset, untrained, training, result, found, calibration, evaluation, shown)
 
 

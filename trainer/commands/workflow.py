@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.anomaly.files import try_folder
 from inspector.anomaly.model.bundle import read_dl_model
-from inspector.anomaly.model.folder import try_folder
 from inspector.anomaly.model.model import apply_dl_model
 from inspector.anomaly.network.device import available_device
 from inspector.anomaly.preprocess.file import read_dl_preprocess_param

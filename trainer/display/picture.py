@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.anomaly.files import write_file
 from inspector.anomaly.verdict.draw import Colour
 from trainer.errors import OutputError
 
@@ -60,6 +61,6 @@ def write_png(target: Path, picture: NDArray[np.uint8]) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not is_coded:
             raise OutputError(f"cannot code {target} as PNG")
-        target.write_bytes(content.tobytes())
+        write_file(target, content.tobytes())
     except OSError as error:
         raise OutputError(f"cannot write the picture {target}: {error.strerror}") from error

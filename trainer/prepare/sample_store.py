@@ -1,13 +1,11 @@
-"""A directory of preprocessed samples: whose it is, and files that are whole or not there."""
+"""A directory of preprocessed samples: whose it is, and what each of its files must hold."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
-import uuid
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +14,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
 
+from inspector.anomaly.files import unfinished_files, write_file
 from inspector.anomaly.types import DLSample
 from trainer.errors import DatasetError, OutputError
 
@@ -25,7 +24,6 @@ FORMAT_VERSION: Final = 1
 
 _KIND: Final = "line_inspector.dl_dataset"
 _SAMPLE_FILE: Final = re.compile(r"^\.?[^/]+_dlsample\.safetensors(\.[0-9a-f]{32}\.tmp)?$")
-_TEMPORARY: Final = re.compile(r"^\..+\.[0-9a-f]{32}\.tmp$")
 
 
 def prepare_store(directory: Path, content: dict[str, Any], *, overwrite: bool) -> Path:
@@ -53,12 +51,11 @@ def prepare_store(directory: Path, content: dict[str, Any], *, overwrite: bool) 
             _empty(directory)
     folder = directory / SAMPLE_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.iterdir():
-        if _TEMPORARY.match(left.name):
-            left.unlink()
+    for left in unfinished_files(folder):
+        left.unlink()
     # Before any sample: from here on the directory can be told from a stranger's.
     document = {"kind": _KIND, "format_version": FORMAT_VERSION, **content}
-    _write_atomically(directory / DATASET_FILE, json.dumps(document, indent=1).encode())
+    write_file(directory / DATASET_FILE, json.dumps(document, indent=1).encode())
     return folder
 
 
@@ -75,7 +72,7 @@ def write_sample(path: Path, digest: str, sample: DLSample) -> None:
     if sample.anomaly_ground_truth is not None:
         tensors["anomaly_ground_truth"] = torch.from_numpy(sample.anomaly_ground_truth.astype(np.uint8))
     metadata = {"digest": digest, "content": _content_digest(tensors)}
-    _write_atomically(path, safetensors.save(tensors, metadata))
+    write_file(path, safetensors.save(tensors, metadata))
 
 
 def _content_digest(tensors: dict[str, torch.Tensor]) -> str:
@@ -117,9 +114,9 @@ def _is_untouched(directory: Path) -> bool:
     """True if there is nothing, or only what is left of a run that was killed before it had written anything."""
     if not directory.is_dir():
         raise OutputError(f"{directory} is not a directory; give another")
+    unfinished = unfinished_files(directory, DATASET_FILE)
     return all(
-        (entry.name == SAMPLE_FOLDER and entry.is_dir() and not any(entry.iterdir()))
-        or (entry.name.startswith(f".{DATASET_FILE}.") and _TEMPORARY.match(entry.name))
+        (entry.name == SAMPLE_FOLDER and entry.is_dir() and not any(entry.iterdir())) or entry in unfinished
         for entry in directory.iterdir()
     )
 
@@ -146,10 +143,11 @@ def _read_document(directory: Path) -> dict[str, Any]:
 def _empty(directory: Path) -> None:
     """Delete what this procedure made; a file that it did not make keeps everything from being deleted."""
     folder = directory / SAMPLE_FOLDER
+    unfinished = unfinished_files(directory)
     strangers = [
         path
         for path in directory.iterdir()
-        if path.name not in (SAMPLE_FOLDER, DATASET_FILE) and not _TEMPORARY.match(path.name)
+        if path.name not in (SAMPLE_FOLDER, DATASET_FILE) and path not in unfinished
     ]
     if folder.is_symlink() or directory.is_symlink():
         strangers.append(folder if folder.is_symlink() else directory)
@@ -164,16 +162,3 @@ def _empty(directory: Path) -> None:
     # Last of all, so that what a kill leaves behind can still be told from a stranger's.
     for path in directory.iterdir():
         path.unlink()
-
-
-def _write_atomically(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise

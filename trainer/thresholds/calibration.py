@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inspector.anomaly.model.model import AnomalyModel
-from inspector.anomaly.types import ScoreScale
 from trainer.dataset.dataset import CalibrationMethod, DLDataset
 from trainer.errors import OutputError
 from trainer.rates import binomial_rate
-from trainer.thresholds.apply import rescaled
-from trainer.thresholds.compute import AnomalyThresholds, ThresholdParam
+from trainer.thresholds.estimate import AnomalyThresholds, ThresholdParam
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,7 @@ class Calibration:
 
 
 def calibration_of(
-    dataset: DLDataset, model: AnomalyModel, found: AnomalyThresholds, param: ThresholdParam, provisional: ScoreScale
+    dataset: DLDataset, model: AnomalyModel, found: AnomalyThresholds, param: ThresholdParam
 ) -> Calibration:
     """What there is to say of the thresholds, in the model's own scores."""
     thresholds, estimate = model.thresholds, found.estimate
@@ -43,7 +41,7 @@ def calibration_of(
         # HALCON states no bound; what the scores prove of its threshold can be said all the same.
         exceeding = sum(score >= found.classification for score in found.ok_scores)
         bound = binomial_rate(exceeding, found.n_ok, confidence=2 * param.confidence - 1).high
-        values = ", ".join(f"{rescaled(v, provisional, model.scale):.4f}" for v in found.image_thresholds)
+        values = ", ".join(f"{v:.4f}" for v in found.image_thresholds)
         explanation = (
             f"HALCON's thresholds ({found.method}): {values}; the last is used. They were laid by {found.n_ok} ok and "
             f"{found.n_nok} nok images; HALCON states no bound, this one is what the ok scores prove."
@@ -52,7 +50,7 @@ def calibration_of(
         bound, explanation = estimate.false_reject_bound, estimate.explanation
     return Calibration(
         method=dataset.division.method,
-        scores=tuple(rescaled(score, provisional, model.scale) for score in found.ok_scores),
+        scores=found.ok_scores,
         classification_threshold=thresholds.classification,
         segmentation_threshold=thresholds.segmentation,
         false_reject_bound=bound,

@@ -1,28 +1,25 @@
-"""compute_dl_anomaly_thresholds: score a data set's validation images with a trained model and lay the thresholds."""
+"""compute_dl_anomaly_thresholds: score a data set's validation images, lay the thresholds, and give them to the model."""
 
 from __future__ import annotations
 
 import copy
-import math
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inspector.anomaly.domain.mask import cells_inside
 from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
-from inspector.anomaly.types import DLResult, ScoreScale, Thresholds
+from inspector.anomaly.preprocess.param import DLPreprocessParam
+from inspector.anomaly.types import DLResult, ImageGeometry, ScoreScale
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
 from trainer.dataset.files import read_samples
 from trainer.dataset.listing import SplitName
 from trainer.errors import CalibrationError
 from trainer.progress import StageProgress
-from trainer.thresholds.halcon import halcon_image_thresholds, halcon_segmentation_threshold
-from trainer.thresholds.ok_only import OkOnlyParam, ThresholdEstimate, estimate_threshold
+from trainer.thresholds.estimate import AnomalyThresholds, ThresholdParam, estimate_anomaly_thresholds
 from trainer.thresholds.scores import CalibrationScores
-
-ThresholdMethod = Literal["ok_only", "halcon", "halcon_corrected"]
 
 _MENDS: dict[SplitName, str] = {
     "validation": (
@@ -31,102 +28,8 @@ _MENDS: dict[SplitName, str] = {
     ),
     "test": "lower training_percent in split_dl_dataset, or take image_split='validation'",
 }
-_BELOW_1 = math.nextafter(1.0, 0.0)
-
-
-class ThresholdParam(OkOnlyParam):
-    """How `compute_dl_anomaly_thresholds` works; rate, confidence and rule are those of "ok_only", and refused with others.
-
-    Attributes:
-        method: "ok_only" needs no nok image and states a false-reject bound. "halcon" gives HALCON's values, its
-            off-by-one and its rounding included; "halcon_corrected" the same thresholds counted as verdicts are given.
-        use_ok_samples_only: HALCON's methods give the highest ok score alone, whatever nok images there are.
-        segmentation: "classification" cuts the map at the image threshold; "halcon" at mean + 4 standard deviations
-            of the validation pixels. "auto" follows the method.
-        image_split: Where the ok images come from. HALCON takes "test", which the evaluation then uses again: a leak,
-            of which the result warns. "auto" is "test" with the method "halcon", "validation" with the others.
-    """
-
-    method: ThresholdMethod = "ok_only"
-    use_ok_samples_only: bool = False
-    segmentation: Literal["auto", "classification", "halcon"] = "auto"
-    image_split: Literal["auto", "validation", "test"] = "auto"
-
-    def check_consistency(self) -> None:
-        """Refuse what the method would pass over: HALCON's promise no rate."""
-        given = [name for name in OkOnlyParam.model_fields if name in self.model_fields_set]
-        if given and self.method != "ok_only":
-            raise CalibrationError(
-                f"the method {self.method} knows no {' and no '.join(given)}, which are of ok_only; leave out one or the other"
-            )
-
-    @property
-    def ok_split(self) -> SplitName:
-        """Where the ok images come from."""
-        if self.image_split == "auto":
-            return "test" if self.method == "halcon" else "validation"
-        return self.image_split
-
-    @property
-    def is_pixel_rule(self) -> bool:
-        """Whether the segmentation threshold comes from pixels."""
-        return self.segmentation == "halcon" or (self.segmentation == "auto" and self.method != "ok_only")
-
-    @property
-    def is_nok_used(self) -> bool:
-        """Whether scores of nok images take part."""
-        return self.method != "ok_only" and not self.use_ok_samples_only
-
-
-@dataclass(frozen=True, slots=True)
-class AnomalyThresholds:
-    """The thresholds found, in scores.
-
-    Attributes:
-        classification: The one to use, the last of `image_thresholds`.
-        image_thresholds: HALCON's tuple, [max ok, min nok, intermediate], or one value.
-        estimate: The bound and its reasons; None with HALCON's methods, which have none.
-        ok_scores: What took part, in the scale of the model: the images of the split first, in the data set's order.
-        nok_scores: The same of nok images.
-        warnings: Sentences for the user.
-    """
-
-    method: ThresholdMethod
-    classification: float
-    segmentation: float
-    image_thresholds: tuple[float, ...]
-    estimate: ThresholdEstimate | None
-    ok_scores: tuple[float, ...]
-    nok_scores: tuple[float, ...]
-    warnings: tuple[str, ...]
-
-    @property
-    def n_ok(self) -> int:
-        """How many ok images took part."""
-        return len(self.ok_scores)
-
-    @property
-    def n_nok(self) -> int:
-        """How many nok images took part."""
-        return len(self.nok_scores)
-
-    def as_thresholds(self, *, min_area: int = 1) -> Thresholds:
-        """The thresholds for a model (`model.thresholds`), just below 1 where they reach it.
-
-        Raises:
-            CalibrationError: One is 0, which every score reaches.
-        """
-        for name, value in (("classification", self.classification), ("segmentation", self.segmentation)):
-            if value <= 0:
-                raise CalibrationError(
-                    f"the {name} threshold is {value}, which every score reaches: the calibration scores are all 0; "
-                    "check that the model is trained and the images show the part"
-                )
-        return Thresholds(
-            classification=min(self.classification, _BELOW_1),
-            segmentation=min(self.segmentation, _BELOW_1),
-            min_area=min_area,
-        )
+MIN_AREA_SHARE: Final = 1e-4
+"""Smaller spots than this share of what the model sees are left out of a region."""
 
 
 def compute_dl_anomaly_thresholds(
@@ -135,9 +38,16 @@ def compute_dl_anomaly_thresholds(
     param: ThresholdParam | None = None,
     *,
     unseen: CalibrationScores | None = None,
+    min_area: int | None = None,
+    set_in_model: bool = True,
     progress: StageProgress | None = None,
 ) -> AnomalyThresholds:
-    """Estimate thresholds from the images of a divided data set, as HALCON's procedure of that name.
+    """Estimate thresholds from the images of a divided data set, as HALCON's procedure of that name, and give them to the model.
+
+    The model gets the scale too by which the classification threshold is a score of one half: from then on a score says at a
+    glance on which side it lies, and which image or pixel is nok is as found. What is found depends on distances alone and
+    not on the scale that the model had, so doing it again gives the same. HALCON's values are therefore laid in distances
+    too: midway between two, or four deviations above the mean.
 
     ok images are those of `param.ok_split`. HALCON's methods take nok images from any split. Where the segmentation
     threshold comes from pixels, those inside the model's own domain count: of all validation images with the method
@@ -147,16 +57,21 @@ def compute_dl_anomaly_thresholds(
     `estimate_anomaly_thresholds`.
 
     Args:
-        model: Trained; it need not have thresholds yet, and is not changed.
+        model: Trained; nobody else may use it meanwhile.
         dataset: Divided by `split_dl_dataset`, so that the model has not seen the images of these splits.
         param: The defaults where None.
-        unseen: Scores, by this model's scale, of ok images that it was trained on, by models that had not seen them; they
-            count beside those of the splits, which need no image then.
+        unseen: Scores of ok images that the model was trained on, by models that had not seen them; they count beside those
+            of the splits, which need no image then.
+        min_area: Smallest spot that counts in a region, in pixels of the picture; `least_area` by default.
+        set_in_model: False leaves the model as it is; the values are then scores by the scale that it has.
         progress: Told of each batch.
+
+    Returns:
+        What was found, in scores by the scale that the model has afterwards.
 
     Raises:
         CalibrationError: The model is none, the data set is not divided, a split has no ok image, or a score is of no
-            use; says the mend.
+            use; says the mend. The model is as before.
         GeometryError: An image is unlike those that the model was trained with; names it.
         DatasetError: An image cannot be read any more.
     """
@@ -165,6 +80,8 @@ def compute_dl_anomaly_thresholds(
         raise CalibrationError(
             f"thresholds need a trained model of type anomaly_detection, got {type(model).__name__}; train it first"
         )
+    if min_area is not None and min_area < 1:
+        raise CalibrationError(f"min_area must be at least 1 pixel, got {min_area}")
     samples = _select(dataset, param, is_enough=unseen is not None)
     # A copy: what the caller gave stays as it was.
     found = CalibrationScores() if unseen is None else replace(unseen, ok=[], nok=[], pixels=copy.copy(unseen.pixels))
@@ -177,67 +94,23 @@ def compute_dl_anomaly_thresholds(
         for image, sample in zip(batch, chosen, strict=True):
             image.image_file_name = sample.image_file_name
         for sample, result in zip(chosen, apply_dl_model(model, batch), strict=True):
-            _count(found, sample, result, param, inside)
+            _count(found, sample, result, param, model.scale, inside)
         done += len(batch)
         if progress is not None:
             progress("thresholds", done, len(samples))
     found.ok += [] if unseen is None else unseen.ok
-    return estimate_anomaly_thresholds(found, param, scale=model.scale)
+    thresholds = estimate_anomaly_thresholds(found, param, scale=None if set_in_model else model.scale)
+    if set_in_model:
+        area = least_area(model.preprocess_param, model.geometry) if min_area is None else min_area
+        model.calibrate(thresholds.as_thresholds(min_area=area), thresholds.scale)
+    return thresholds
 
 
-def estimate_anomaly_thresholds(
-    scores: CalibrationScores, param: ThresholdParam | None = None, *, scale: ScoreScale
-) -> AnomalyThresholds:
-    """Estimate thresholds from scores that are there already.
-
-    Args:
-        scores: None of an image that the scoring model was fitted on.
-        param: The defaults where None.
-        scale: Of the model that gave the scores: the tail model works on raw distances.
-
-    Raises:
-        CalibrationError: There are too few scores, or one is of no use.
-    """
-    param = ThresholdParam() if param is None else param
-    warnings = [_leak(scores.n_test)] if scores.n_test else []
-    estimate: ThresholdEstimate | None = None
-    image_thresholds: tuple[float, ...]
-    if param.method == "ok_only":
-        distances = [scale.to_distance(_finite(score)) for score in scores.ok]
-        estimate = estimate_threshold(distances, param, folds=scores.folds)
-        image_thresholds = (scale.to_score(estimate.distance),)
-        warnings += [estimate.warning] if estimate.warning else []
-    else:
-        nok = scores.nok if param.is_nok_used else []
-        image_thresholds = halcon_image_thresholds(scores.ok, nok, is_parity=param.method == "halcon")
-    classification = image_thresholds[-1]
-    segmentation = halcon_segmentation_threshold(scores.pixels) if param.is_pixel_rule else classification
-    if segmentation >= 1:
-        warnings.append("the segmentation threshold is 1, which no pixel reaches: regions will be empty")
-    return AnomalyThresholds(
-        method=param.method,
-        classification=classification,
-        segmentation=segmentation,
-        image_thresholds=image_thresholds,
-        estimate=estimate,
-        ok_scores=tuple(scores.ok),
-        nok_scores=tuple(scores.nok) if param.is_nok_used else (),
-        warnings=tuple(warnings),
-    )
-
-
-def _finite(score: float) -> float:
-    if not 0 <= score < 1:
-        raise CalibrationError(f"a score of an ok image is {score}; scores lie in [0, 1)")
-    return score
-
-
-def _leak(count: int) -> str:
-    images = "image" if count == 1 else "images"
-    return (
-        f"leak: {count} test {images} took part in the thresholds, so what the test images say of them is too good; "
-        "judge them on others, or use the method ok_only on the validation split"
-    )
+def least_area(preprocess_param: DLPreprocessParam, geometry: ImageGeometry) -> int:
+    """The smallest spot that counts where nobody asks for another, in pixels of the picture as taken."""
+    is_crop = preprocess_param.domain_handling == "crop_domain"
+    seen = geometry.cropped(preprocess_param.domain) if is_crop else geometry
+    return max(1, round(MIN_AREA_SHARE * seen.width * seen.height))
 
 
 def _select(dataset: DLDataset, param: ThresholdParam, *, is_enough: bool) -> list[DLDatasetSample]:
@@ -270,10 +143,12 @@ def _count(
     sample: DLDatasetSample,
     result: DLResult,
     param: ThresholdParam,
+    scale: ScoreScale,
     inside: NDArray[np.bool_] | None,
 ) -> None:
     if _is_scored(sample, param):
-        (found.ok if sample.image_label == "ok" else found.nok).append(result.anomaly_score)
+        raw_scores = found.ok if sample.image_label == "ok" else found.nok
+        raw_scores.append(scale.to_distance(result.anomaly_score))
         found.n_test += sample.split == "test"
     if _is_pixel_source(sample, param):
-        found.pixels.add(result.anomaly_image, inside)
+        found.pixels.add(scale.map_to_distances(result.anomaly_image), inside)

@@ -41,12 +41,12 @@ def out_of_fold_scores(
         folds: Fold of each image, from 0.
         param: What the model was made of.
         train_param: As for the model.
-        scale: The model's, which makes scores of distances.
+        scale: Of the order of the distances, such as the model's: maps pass through it in float32.
         progress: Told how far the folds are, as stage "calibrate".
         checkpoint: student: folder; each fold has its own in there.
 
     Returns:
-        Scores of the ok images in their order, and their pixels.
+        Raw scores of the ok images in their order, and their pixels.
 
     Raises:
         ParameterError: As `fit_detector`.
@@ -73,8 +73,8 @@ def out_of_fold_scores(
         with torch.inference_mode():
             for maps in distances(features, fitted.detector, held, param.batch_size):
                 for result in PendingScores(maps, scale, param.score_rule, size, view).finish():
-                    scores[next(images)] = result.anomaly_score
-                    found.pixels.add(result.anomaly_image, inside)
+                    scores[next(images)] = scale.to_distance(result.anomaly_score)
+                    found.pixels.add(scale.map_to_distances(result.anomaly_image), inside)
     found.ok = scores
     return found
 

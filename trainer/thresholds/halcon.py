@@ -36,7 +36,8 @@ def halcon_image_thresholds(
     have the least sum.
 
     Args:
-        ok_scores: anomaly_score of ok images, finite and not negative; any order.
+        ok_scores: Of ok images, finite and not negative; any order. Midway between two distances is not midway between
+            their scores: `compute_dl_anomaly_thresholds` gives distances.
         nok_scores: The same of nok images; none gives the first threshold only.
         is_parity: Sweep and raise as HALCON does: an image at the threshold counts as ok.
 
@@ -80,7 +81,9 @@ def _checked(name: str, scores: Scores) -> NDArray[np.float64]:
 
 
 def halcon_segmentation_threshold(pixels: PixelStatistics) -> float:
-    """min(1, mean + 4 standard deviations) of the pixels of unseen ok images.
+    """Mean + 4 standard deviations of the pixels of unseen ok images.
+
+    HALCON's procedure stops at 1, the largest value of its maps; distances have none, and become a score below 1 afterwards.
 
     Raises:
         CalibrationError: Fewer than two pixels were counted.
@@ -90,4 +93,4 @@ def halcon_segmentation_threshold(pixels: PixelStatistics) -> float:
             f"a segmentation threshold needs anomaly images of the validation split, got {pixels.n_images} with "
             f"{pixels.n_pixels} pixels inside the domain; raise the validation percentage or widen the domain"
         )
-    return min(1.0, pixels.mean + SEGMENTATION_DEVIATIONS * pixels.deviation)
+    return pixels.mean + SEGMENTATION_DEVIATIONS * pixels.deviation

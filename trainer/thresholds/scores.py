@@ -23,22 +23,23 @@ class PixelStatistics:
         self._mean = 0.0
         self._squares = 0.0
 
-    def add(self, anomaly_image: NDArray[np.float32], domain: NDArray[np.bool_] | None = None) -> None:
+    def add(self, anomaly_image: NDArray[np.floating], domain: NDArray[np.bool_] | None = None) -> None:
         """Count an image.
 
         Args:
-            anomaly_image: (H, W) float32; values that are not finite count as 1.
+            anomaly_image: (H, W); scores, or distances.
             domain: (H, W), True where pixels count; None counts all.
 
         Raises:
-            CalibrationError: Domain and image differ in shape.
+            CalibrationError: Domain and image differ in shape, or a value is not finite.
         """
         if domain is not None and domain.shape != anomaly_image.shape:
             raise CalibrationError(
                 f"the domain is {domain.shape}, the anomaly image {anomaly_image.shape}; bring it to the model's size"
             )
         values = (anomaly_image if domain is None else anomaly_image[domain]).astype(np.float64)
-        values = np.where(np.isfinite(values), values, 1.0)
+        if not np.isfinite(values).all():
+            raise CalibrationError("an anomaly image has values that are not finite; check the image and the model")
         self.n_images += 1
         if not values.size:
             return
@@ -66,12 +67,14 @@ _MEAN_AND_DEVIATION = 2
 
 @dataclass(slots=True)
 class CalibrationScores:
-    """What thresholds are estimated from: scores of images that the model was not fitted on.
+    """What thresholds are estimated from: raw scores of images that the model was not fitted on.
+
+    They are distances, before any scale brings them to [0, 1): thresholds are the same whatever scale the model has by then.
 
     Attributes:
-        ok: anomaly_score of each ok image, in [0, 1).
+        ok: Of each ok image, finite and not negative (`ScoreScale.to_distance` of its anomaly_score).
         nok: The same of nok images.
-        pixels: Statistics of anomaly images, where the segmentation threshold comes from them.
+        pixels: Statistics of the maps, in distances too, where the segmentation threshold comes from them.
         n_test: How many of the scores are of test images.
         folds: Number of folds where ok scores are of models of the other folds; 0 where the model that ships gave all.
     """

@@ -1,14 +1,11 @@
 """The state of a training on disk, so that one that was killed goes on where it was: safetensors and JSON, no pickle.
 
-One file, written under another name and renamed: it holds the state after an epoch as a whole, or that of the epoch before.
+One file, written as a whole: it holds the state after an epoch as a whole, or that of the epoch before.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors import torch as safetensors
 from torch import Tensor
 
+from inspector.anomaly.files import unfinished_files, write_file
 from trainer.errors import OutputError
 
 FILE_NAME: Final = "training.safetensors"
@@ -105,19 +103,12 @@ class Checkpoint:
             for part in ("weights", "best", "moments")
             for name, tensor in getattr(state, part).items()
         }
-        temporary = self.path.with_name(f".{FILE_NAME}.{uuid.uuid4().hex}.tmp")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            for left in self.path.parent.glob(f".{FILE_NAME}.*.tmp"):  # of a run that was killed
+            for left in unfinished_files(self.path.parent, FILE_NAME):  # of a run that was killed
                 left.unlink()
-            with temporary.open("wb") as file:
-                file.write(safetensors.save(tensors, {"state": json.dumps(document)}))
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
+            write_file(self.path, safetensors.save(tensors, {"state": json.dumps(document)}))
         except OSError as exc:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
             raise OutputError.unwritable(f"checkpoint {self.path}", exc) from exc
 
 

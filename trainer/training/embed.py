@@ -10,15 +10,19 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from inspector.anomaly.domain.score import domain_mask
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.bundle import DETECTORS
+from inspector.anomaly.model.golden import NUM_GOLDEN_IMAGES, golden_image
 from inspector.anomaly.model.model import FeatureNetwork
 from inspector.anomaly.model.param import DLModelParam
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import DLSample, ImageGeometry
+from trainer.dataset.files import read_samples
 from trainer.progress import StageProgress
 from trainer.training.augment import Augmentation, augment
 from trainer.training.feature_store import DEFAULT_LIMIT_BYTES, FeatureStore
@@ -36,6 +40,7 @@ class TrainingFeatures:
         store: The embeddings: of each image that of itself, then those of its copies.
         copies: Of each image.
         geometry: Of the pictures.
+        golden_images: A few of them, for the model to keep.
         digest: SHA-256 of all that decides the embeddings, hexadecimal.
         seconds: What the pass took.
     """
@@ -44,6 +49,7 @@ class TrainingFeatures:
     store: FeatureStore
     copies: int
     geometry: ImageGeometry
+    golden_images: tuple[NDArray[np.uint8], ...]
     digest: str
     seconds: float
 
@@ -123,18 +129,39 @@ def embed_training_images(
     )
     copies = augmentation.copies if augmentation else 0
     store = FeatureStore(len(images) * (1 + copies), limit_bytes=limit_bytes)
-    done = 0
+    done, golden = 0, _GoldenImages(images)
     try:
         for batch in images.batches(param.batch_size, is_picture_needed=is_picture_needed):
             for chunk in _chunks(batch, augmentation, train_param.seed, done, param.batch_size):
                 store.append(network.embedding(batch_features(network, chunk)).cpu())
+            golden.look_at(batch)
             done += len(batch)
             progress("features", done, len(images))
     except BaseException:
         store.close()
         raise
     digest = _digest(images, param, train_param)
-    return TrainingFeatures(network, store, copies, images.geometry, digest, time.perf_counter() - started)
+    kept, seconds = golden.kept(), time.perf_counter() - started
+    return TrainingFeatures(network, store, copies, images.geometry, kept, digest, seconds)
+
+
+class _GoldenImages:
+    """The first pictures that pass by; a cache holds none, so there their files are read."""
+
+    def __init__(self, images: TrainingImages) -> None:
+        self._images = images
+        self._kept: list[NDArray[np.uint8]] = []
+
+    def look_at(self, samples: Sequence[DLSample]) -> None:
+        missing = NUM_GOLDEN_IMAGES - len(self._kept)
+        pictures = [sample.image for sample in samples if sample.image.size]
+        self._kept += [golden_image(picture, self._images.preprocess_param) for picture in pictures[:missing]]
+
+    def kept(self) -> tuple[NDArray[np.uint8], ...]:
+        if not self._kept and self._images.cached is not None:
+            for batch in read_samples(self._images.items[:NUM_GOLDEN_IMAGES], self._images.preprocess_param):
+                self.look_at(batch)
+        return tuple(self._kept)
 
 
 def _chunks(

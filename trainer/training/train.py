@@ -210,6 +210,7 @@ def _assemble(features: TrainingFeatures, fitted: FittedDetector, param: DLModel
         thresholds=None,
         fitted_with=param.own,
         meta_data=param.meta_data,
+        golden_images=features.golden_images,
     )
     trained.batch_size, trained.batch_size_multiplier = param.batch_size, param.batch_size_multiplier
     return trained

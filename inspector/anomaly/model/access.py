@@ -14,7 +14,14 @@ from typing import Final, Literal, TypeAlias, overload
 from inspector.anomaly.detectors.student import COUNTED
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.model import AnomalyModel
-from inspector.anomaly.model.param import INITIAL_MODELS, OWN_PARAMETERS, DLModelParam, InitialModel, replaced
+from inspector.anomaly.model.param import (
+    IMAGE_DIMENSIONS,
+    INITIAL_MODELS,
+    OWN_PARAMETERS,
+    DLModelParam,
+    InitialModel,
+    replaced,
+)
 from inspector.anomaly.network.device import available_device
 from inspector.anomaly.network.runtime import TorchRuntime
 from inspector.anomaly.types import ScoreScale, Thresholds
@@ -26,8 +33,13 @@ ParamValue: TypeAlias = (
 
 _FACTOR: Final = "standard_deviation_factor"
 
+_THRESHOLDS: Final[Mapping[str, Literal["classification", "segmentation"]]] = MappingProxyType(
+    {"anomaly_classification_threshold": "classification", "anomaly_segmentation_threshold": "segmentation"}
+)
+"""Field of `Thresholds` by the name of the parameter."""
+
 _AFTER_TRAINING: Final = frozenset(
-    {_FACTOR, "score_rule", "batch_size", "batch_size_multiplier", "device", "meta_data"}
+    {_FACTOR, "score_rule", "batch_size", "batch_size_multiplier", "device", "meta_data", "thresholds", *_THRESHOLDS}
 )
 """What may be set on a trained model."""
 
@@ -35,14 +47,13 @@ _READ_ONLY: Final[Mapping[str, str]] = MappingProxyType(
     {
         "type": "there is no other",
         "detector": f"read another initial model ({', '.join(INITIAL_MODELS)})",
-        "thresholds": "calibrate the model",
-        "scale": "it is chosen by the calibration",
+        "scale": "compute_dl_anomaly_thresholds chooses it",
         "num_trainable_params": "it follows from the training",
     }
 )
 """What nobody may set, and what to do instead."""
 
-_ONLY_TRAINED: Final = frozenset({"thresholds", "scale", "num_trainable_params"})
+_ONLY_TRAINED: Final = frozenset({"thresholds", *_THRESHOLDS, "scale", "num_trainable_params"})
 
 
 def _runtime(model: AnomalyModel) -> TorchRuntime:
@@ -63,6 +74,7 @@ _OF_TRAINED: Final[Mapping[str, Callable[[AnomalyModel], ParamValue]]] = Mapping
         "image_width": lambda model: model.preprocess_param.image_width,
         "image_height": lambda model: model.preprocess_param.image_height,
         "image_num_channels": lambda model: model.preprocess_param.image_num_channels,
+        IMAGE_DIMENSIONS: lambda model: (*model.input_size, model.preprocess_param.image_num_channels),
         "image_range_min": lambda model: model.preprocess_param.image_range_min,
         "image_range_max": lambda model: model.preprocess_param.image_range_max,
         "score_rule": lambda model: model.rule,
@@ -72,6 +84,8 @@ _OF_TRAINED: Final[Mapping[str, Callable[[AnomalyModel], ParamValue]]] = Mapping
         "device": lambda model: str(model.network.runtime.device),
         "meta_data": lambda model: dict(model.meta_data),
         "thresholds": lambda model: model.thresholds,
+        "anomaly_classification_threshold": lambda model: model.thresholds and model.thresholds.classification,
+        "anomaly_segmentation_threshold": lambda model: model.thresholds and model.thresholds.segmentation,
         "scale": lambda model: model.scale,
         "num_trainable_params": lambda model: sum(
             tensor.numel() for name, tensor in model.detector.tensors().items() if name != COUNTED
@@ -98,15 +112,25 @@ def get_dl_model_param(
     model: InitialModel | AnomalyModel, name: Literal["type", "detector", "backbone", "device"]
 ) -> str: ...
 @overload
+def get_dl_model_param(
+    model: InitialModel | AnomalyModel, name: Literal["image_dimensions"]
+) -> tuple[int, int, int]: ...
+@overload
+def get_dl_model_param(
+    model: InitialModel | AnomalyModel,
+    name: Literal["anomaly_classification_threshold", "anomaly_segmentation_threshold"],
+) -> float | None: ...
+@overload
 def get_dl_model_param(model: InitialModel | AnomalyModel, name: str) -> ParamValue: ...
 def get_dl_model_param(model: InitialModel | AnomalyModel, name: str) -> ParamValue:
     """Return one parameter of a model.
 
     Args:
         model: Before or after training.
-        name: A field of `DLModelParam` that belongs to the model's detector; `standard_deviation_factor` (None unless the
-            score rule has one); of a trained model also `thresholds` (None: uncalibrated), `scale` and
-            `num_trainable_params`, the numbers that its detector learnt (the backbone's are not trained).
+        name: A field of `DLModelParam` that belongs to the model's detector; `image_dimensions`, its width, height and
+            number of channels; `standard_deviation_factor` (None unless the score rule has one). Of a trained model also
+            `thresholds`, `anomaly_classification_threshold` and `anomaly_segmentation_threshold` (None: uncalibrated),
+            `scale`, and `num_trainable_params`, the numbers that its detector learnt (the backbone's are not trained).
 
     Raises:
         ParameterError: There is no such parameter, it belongs to another detector, it is there after training only,
@@ -123,6 +147,8 @@ def get_dl_model_param(model: InitialModel | AnomalyModel, name: str) -> ParamVa
         raise ParameterError(f"model parameter {name!r} is there after training only; train the model")
     if name == _FACTOR:
         return model.param.score_rule.standard_deviation_factor
+    if name == IMAGE_DIMENSIONS:
+        return model.param.image_dimensions
     value: ParamValue = getattr(model.param, name)
     return dict(value) if isinstance(value, dict) else value
 
@@ -132,13 +158,17 @@ def set_dl_model_param(model: InitialModel | AnomalyModel, name: str, value: obj
 
     `standard_deviation_factor` chooses the score rule of that name. On a trained model another score rule (by either name)
     gives other scores, so its thresholds no longer hold: they become None, the model gives no verdict until it is
-    calibrated again, and as it is no longer what its bundle says, its digest becomes empty.
+    calibrated again. Thresholds are scores by the model's present scale. One of the two that is set on a model without any
+    stands for the other too, until that is set. A model whose thresholds were changed is no longer what its bundle says:
+    its digest becomes empty.
 
     `device` moves a trained model; its results stay the same, to the rounding of another device's kernels.
 
     Args:
-        model: Before training: any parameter but the type and the detector. After: `standard_deviation_factor`,
-            `score_rule`, `batch_size`, `batch_size_multiplier` (accepted, without effect), `device` and `meta_data`.
+        model: Before training: any parameter but the type and the detector. After: `anomaly_classification_threshold`,
+            `anomaly_segmentation_threshold`, `thresholds` (both and the least area, or None for none),
+            `standard_deviation_factor`, `score_rule`, `batch_size`, `batch_size_multiplier` (accepted, without effect),
+            `device` and `meta_data`.
         name: See `get_dl_model_param`.
         value: Of the type that `DLModelParam` states; numbers as text are refused.
 
@@ -155,6 +185,11 @@ def set_dl_model_param(model: InitialModel | AnomalyModel, name: str, value: obj
             f"model parameter {name!r} can be set before training only; set it on an initial model "
             f"({', '.join(INITIAL_MODELS)}) and train that; a trained one takes {', '.join(sorted(_AFTER_TRAINING))}"
         )
+    if name == "thresholds" or name in _THRESHOLDS:
+        if not isinstance(model, AnomalyModel):
+            raise ParameterError(f"model parameter {name!r} is there after training only; train the model")
+        model.calibrate(_thresholds_of(model, name, value))
+        return
     if name == _FACTOR:
         name, value = "score_rule", _rule_of(value)
     # One check for both: a trained model's values go through the parameters of an untrained one.
@@ -178,6 +213,21 @@ def _rule_of(factor: object) -> ScoreRule:
         ) from exc
 
 
+def _thresholds_of(model: AnomalyModel, name: str, value: object) -> Thresholds | None:
+    if name not in _THRESHOLDS:
+        if value is None or isinstance(value, Thresholds):
+            return value
+        raise ParameterError(f"model parameter {name!r} cannot be {value!r}: it is of type Thresholds, or None")
+    # HALCON's default for both is one value, and a model with half its thresholds gives no verdict.
+    before = {"classification": value, "segmentation": value} if model.thresholds is None else dict(model.thresholds)
+    try:
+        return Thresholds.model_validate(before | {_THRESHOLDS[name]: value}, strict=True)
+    except ValueError as exc:
+        raise ParameterError(
+            f"model parameter {name!r} cannot be {value!r}: it is a score between 0 and 1, exclusive"
+        ) from exc
+
+
 def _set_trained(model: AnomalyModel, name: str, param: DLModelParam) -> None:
     if name == "device":
         model.move_to(available_device(param.device))
@@ -189,7 +239,7 @@ def _set_trained(model: AnomalyModel, name: str, param: DLModelParam) -> None:
         model.batch_size_multiplier = param.batch_size_multiplier
     elif param.score_rule != model.rule:
         model.rule = param.score_rule
-        model.thresholds = None
+        model.calibrate(None)
         model.identity = replace(model.identity, digest="")
 
 

@@ -12,8 +12,8 @@ verified and used.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import overload
 
@@ -30,7 +30,8 @@ from inspector.anomaly.detectors.padim import PaDiM
 from inspector.anomaly.detectors.patchcore import PatchCore
 from inspector.anomaly.detectors.student import Student
 from inspector.anomaly.errors import AnomalyError, BundleError, ParameterError, StepError
-from inspector.anomaly.model.folder import resolved, set_aside, write_folder
+from inspector.anomaly.files import resolved, set_aside, write_folder
+from inspector.anomaly.model.golden import check_golden_samples, golden_samples
 from inspector.anomaly.model.manifest import (
     MANIFEST_NAME,
     BackboneEntry,
@@ -54,18 +55,15 @@ BACKBONE_FILE = "backbone.safetensors"
 DETECTOR_FILE = "detector.safetensors"
 GOLDEN_FILE = "golden.safetensors"
 
-GOLDEN_TOLERANCE = 1e-3
-"""Largest relative difference of a golden sample's raw distance: other kernels round otherwise, other weights do not."""
-
 DETECTORS: dict[DetectorName, type[Detector]] = {"patchcore": PatchCore, "padim": PaDiM, "student": Student}
 
 
 def write_dl_model(
-    path: Path,
+    path: Path | str,
     model: AnomalyModel,
     *,
-    created_at: str,
-    golden_images: Sequence[NDArray[np.uint8]],
+    created_at: datetime | str | None = None,
+    golden_images: Sequence[NDArray[np.uint8]] | None = None,
     overwrite: bool = False,
     records: Records | None = None,
     extra_files: Mapping[str, bytes] | None = None,
@@ -75,29 +73,29 @@ def write_dl_model(
     Args:
         path: The folder to be; its parent is made where it is missing.
         model: A fitted model on a `TorchRuntime`; its identity's name and version are written.
-        created_at: When it was made, ISO 8601.
-        golden_images: A few pictures as the decoder gives them, one at least; their scores are computed and stored.
+        created_at: When it was made, as text in ISO 8601; now by default.
+        golden_images: A few pictures as the decoder gives them, one at least, which each loading tests the model with. By
+            default those that the model keeps of its training.
         overwrite: Replace a bundle that is there; it is kept until the new one is complete.
         records: The manifest's `calibration`, `training` and `metrics`.
         extra_files: Further files to lay beside, such as a report; not part of the model and not verified.
 
     Raises:
-        BundleError: There is something at `path` already, it cannot be written, there is no golden image, an extra file
-            has the name of a part, the model's name or another value is none that a manifest may have, or meta_data and
-            records are too large.
+        BundleError: There is something at `path` already, it cannot be written, there is no golden image, `created_at` is
+            no time, an extra file has the name of a part, the model's name or another value is none that a manifest may
+            have, or meta_data and records are too large.
     """
+    path = Path(path)
+    made = _time(created_at)
     if path.exists() and not overwrite:
         raise BundleError(f"{path} exists already; choose another name or say that it may be overwritten")
-    if not golden_images:
-        raise BundleError("golden_images is empty; give a few pictures, which loading tests the model with")
     taken = {MANIFEST_NAME, BACKBONE_FILE, DETECTOR_FILE, GOLDEN_FILE} & set(extra_files or {})
     if taken:
         raise BundleError(f"{', '.join(sorted(taken))} is part of the bundle; give the extra file another name")
     runtime = model.network.runtime
     if not isinstance(runtime, TorchRuntime):
         raise BundleError("a bundle is written from the torch runtime, whose scores its thresholds were estimated on")
-    golden = {f"image_{index}": torch.from_numpy(image.copy()) for index, image in enumerate(golden_images)}
-    results = model.launch(list(golden_images)).finish()
+    golden, samples = golden_samples(model, golden_images)
     files = {
         BACKBONE_FILE: safetensors.save(_contiguous(runtime.backbone.state_dict())),
         DETECTOR_FILE: safetensors.save(
@@ -105,30 +103,9 @@ def write_dl_model(
         ),
         GOLDEN_FILE: safetensors.save(golden),
     }
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     try:
-        manifest = Manifest(
-            name=model.name,
-            version=model.version,
-            created_at=created_at,
-            preprocess_param=model.preprocess_param,
-            geometry=model.geometry,
-            backbone=BackboneEntry(name=runtime.backbone.name, levels=runtime.backbone.levels),
-            detector=DetectorEntry(
-                kind=model.detector.kind,
-                grid_level=model.network.embedding.grid_level,
-                rule=model.rule,
-                scale=model.scale,
-                fitted_with=model.fitted_with,
-            ),
-            thresholds=model.thresholds,
-            golden_samples=tuple(
-                GoldenSample(tensor=name, anomaly_score=result.anomaly_score)
-                for name, result in zip(golden, results, strict=True)
-            ),
-            meta_data=model.meta_data,
-            files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
-            **(records._asdict() if records else {}),
-        )
+        manifest = _manifest(model, runtime.backbone, made, samples, digests, records)
     except ValidationError as exc:
         raise BundleError(
             f"bundle {path} cannot be written, for its manifest would not be read: {first_problem(exc)}"
@@ -139,6 +116,36 @@ def write_dl_model(
     except OSError as exc:
         raise BundleError(f"bundle {path} cannot be written: {exc.strerror or exc}") from exc
     return manifest
+
+
+def _manifest(
+    model: AnomalyModel,
+    backbone: EfficientNetLite,
+    created_at: str,
+    samples: tuple[GoldenSample, ...],
+    digests: dict[str, str],
+    records: Records | None,
+) -> Manifest:
+    return Manifest(
+        name=model.name,
+        version=model.version,
+        created_at=created_at,
+        preprocess_param=model.preprocess_param,
+        geometry=model.geometry,
+        backbone=BackboneEntry(name=backbone.name, levels=backbone.levels),
+        detector=DetectorEntry(
+            kind=model.detector.kind,
+            grid_level=model.network.embedding.grid_level,
+            rule=model.rule,
+            scale=model.scale,
+            fitted_with=model.fitted_with,
+        ),
+        thresholds=model.thresholds,
+        golden_samples=samples,
+        meta_data=model.meta_data,
+        files=digests,
+        **(records._asdict() if records else {}),
+    )
 
 
 @overload
@@ -207,7 +214,7 @@ def _read_bundle(path: Path, device: torch.device) -> AnomalyModel:
     except (SafetensorError, AnomalyError, ValueError, RuntimeError, KeyError) as exc:
         reason = " ".join(str(exc).split())  # torch's messages span lines
         raise BundleError(f"bundle {path} does not fit together: {reason}") from exc
-    _check_golden(path, model, manifest, tensors[GOLDEN_FILE])
+    check_golden_samples(path, model, manifest.golden_samples, tensors[GOLDEN_FILE])
     return model
 
 
@@ -243,21 +250,18 @@ def _assemble(
     )
 
 
-def _check_golden(path: Path, model: AnomalyModel, manifest: Manifest, golden: Mapping[str, Tensor]) -> None:
-    for sample in manifest.golden_samples:
-        if sample.tensor not in golden:
-            raise BundleError(f"{path / GOLDEN_FILE} has no {sample.tensor!r}, which the manifest names")
-        try:
-            score = model.launch([golden[sample.tensor].numpy()]).finish()[0].anomaly_score
-        except (AnomalyError, RuntimeError) as exc:
-            raise BundleError(f"bundle {path}: golden sample {sample.tensor} cannot be scored: {exc}") from exc
-        # Compared as raw distances: near 1 a score hides how far apart two distances are.
-        expected, found = (model.scale.to_distance(value) for value in (sample.anomaly_score, score))
-        if not math.isclose(found, expected, rel_tol=GOLDEN_TOLERANCE, abs_tol=GOLDEN_TOLERANCE * model.scale.s):
-            raise BundleError(
-                f"bundle {path}: golden sample {sample.tensor} scores {score:.6g}, recorded was "
-                f"{sample.anomaly_score:.6g}; its thresholds do not hold on this machine, calibrate the model here"
-            )
+def _time(given: datetime | str | None) -> str:
+    if given is None:
+        given = datetime.now(UTC)
+    if isinstance(given, datetime):
+        return given.isoformat(timespec="seconds")
+    try:
+        datetime.fromisoformat(given)
+    except (TypeError, ValueError) as exc:
+        raise BundleError(
+            f"created_at is {given!r}, which is no time in ISO 8601, such as 2026-01-31T12:00:00+00:00"
+        ) from exc
+    return given
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -119,6 +119,7 @@ class AnomalyModel:
         thresholds: None: it gives no verdict.
         fitted_with: The detector's own parameters (`DLModelParam.own`); empty where nobody recorded them.
         meta_data: Notes of the user's own.
+        golden_images: A few pictures of the training, (H, W) or (H, W, 3) uint8, that a bundle is to be tested with.
 
     Attributes:
         batch_size: Images that `apply_dl_model` computes at once; as in HALCON not stored in a bundle.
@@ -140,6 +141,7 @@ class AnomalyModel:
         thresholds: Thresholds | None,
         fitted_with: Mapping[str, int | float] | None = None,
         meta_data: Mapping[str, str] | None = None,
+        golden_images: Iterable[NDArray[np.uint8]] = (),
     ) -> None:
         self.identity = identity
         self.network = network
@@ -150,6 +152,7 @@ class AnomalyModel:
         self.thresholds = thresholds
         self.fitted_with = dict(fitted_with or {})
         self.meta_data = dict(meta_data or {})
+        self.golden_images = tuple(golden_images)
         self.batch_size = DEFAULT_BATCH_SIZE
         self.batch_size_multiplier = 1
         if self.preprocess_param.domain is not None:
@@ -200,6 +203,16 @@ class AnomalyModel:
                 f"got {sample.original_width}x{sample.original_height}: the aspect differs by more than "
                 f"{ASPECT_TOLERANCE:.0%}"
             )
+
+    def calibrate(self, thresholds: Thresholds | None, scale: ScoreScale | None = None) -> None:
+        """Give the model thresholds, or none, and perhaps the scale that they belong to. Nobody else may use it meanwhile.
+
+        Its digest becomes empty where that makes it another model than its bundle says.
+        """
+        scale = self.scale if scale is None else scale
+        if (thresholds, scale) != (self.thresholds, self.scale):
+            self.identity = replace(self.identity, digest="")
+        self.thresholds, self.scale = thresholds, scale
 
     def move_to(self, device: torch.device) -> None:
         """Go on on another device; nobody else may use the model meanwhile. If it fails, the model is as it was.

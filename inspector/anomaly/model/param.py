@@ -50,6 +50,10 @@ OWN_PARAMETERS: Final[Mapping[DetectorName, tuple[str, ...]]] = MappingProxyType
 )
 """The parameters that belong to one detector and to no other; all others belong to every detector."""
 
+IMAGE_DIMENSIONS: Final = "image_dimensions"
+"""image_width, image_height and image_num_channels as one tuple, as in HALCON."""
+_DIMENSIONS: Final = ("image_width", "image_height", "image_num_channels")
+
 _InputSize = Annotated[int, Field(ge=SIZE_STEP, le=MAX_INPUT_SIZE, multiple_of=SIZE_STEP)]
 
 
@@ -163,6 +167,11 @@ class DLModelParam(Parameters):
         return self
 
     @property
+    def image_dimensions(self) -> tuple[int, int, int]:
+        """image_width, image_height and image_num_channels."""
+        return self.image_width, self.image_height, self.image_num_channels
+
+    @property
     def own(self) -> dict[str, int | float]:
         """The parameters of this detector alone, by name; an `AnomalyModel` keeps them as `fitted_with`."""
         return {name: getattr(self, name) for name in OWN_PARAMETERS[self.detector]}
@@ -189,12 +198,19 @@ def create_initial_model(name: str, *, device: str = "cpu") -> InitialModel:
 
 
 def replaced(param: DLModelParam, name: str, value: object) -> DLModelParam:
-    """Return `param` with one parameter replaced and all checked; no number is made of a text.
+    """Return `param` with one parameter replaced, or `image_dimensions`, and all checked; no number is made of a text.
 
     Raises:
         ParameterError: The value is not one for this parameter, or contradicts another; names it.
     """
-    values = {field: getattr(param, field) for field in DLModelParam.model_fields} | {name: value}
+    given = {name: value}
+    if name == IMAGE_DIMENSIONS:
+        if not isinstance(value, tuple | list) or len(value) != len(_DIMENSIONS):
+            raise ParameterError(
+                f"model parameter {name!r} cannot be {value!r}: it is a tuple of {', '.join(_DIMENSIONS)}"
+            )
+        given = dict(zip(_DIMENSIONS, value, strict=True))
+    values = {field: getattr(param, field) for field in DLModelParam.model_fields} | given
     try:
         return DLModelParam.model_validate(values, strict=True)
     except ValidationError as exc:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import uuid
 from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
 
 from inspector.anomaly.errors import ParameterError
+from inspector.anomaly.files import write_file
 from inspector.anomaly.parameters import first_problem
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 
@@ -28,17 +26,9 @@ def write_dl_preprocess_param(path: Path | str, preprocess_param: DLPreprocessPa
     """
     path = Path(path)
     document = {"format_version": FORMAT_VERSION, _KEY: preprocess_param.model_dump(mode="json")}
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(document, file, indent=2, allow_nan=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_file(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
     except OSError as exc:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
         raise ParameterError(f"{path} cannot be written: {exc.strerror or exc}") from exc
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -16,20 +16,26 @@ from inspector.anomaly.preprocess.images import check_image, preprocess_images
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import DLSample
 
+_PICTURE_DIMENSIONS: Final = 3
+"""An array of so many, or fewer, is one picture, good or bad, and never its rows."""
+
 
 def gen_dl_samples_from_images(
-    images: Sequence[NDArray[np.uint8]], *, image_ids: Sequence[int | str] | None = None
+    images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], *, image_ids: Sequence[int | str] | None = None
 ) -> list[DLSample]:
     """Return one sample for each picture, as the procedure of that name does; with an id, which HALCON leaves out.
 
     Args:
-        images: Each (H, W) gray or (H, W, 3) RGB uint8 in the size it was taken; not copied.
+        images: Each (H, W) gray or (H, W, 3) RGB uint8 in the size it was taken; not copied. One such array is one
+            picture.
         image_ids: As many; by default the numbers from 0.
 
     Raises:
         ParameterError: There is no picture, one is not as described, or the ids are not as many or not unique.
     """
-    if not len(images):
+    if isinstance(images, np.ndarray) and images.ndim <= _PICTURE_DIMENSIONS:
+        images = [images]
+    if not images:
         raise ParameterError("images is empty; give at least one picture")
     ids = list(range(len(images))) if image_ids is None else list(image_ids)
     if len(ids) != len(images) or len(set(ids)) != len(ids):

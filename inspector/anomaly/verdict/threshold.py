@@ -27,11 +27,9 @@ class HasThresholds(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """What is applied to each result; `min_area` is None where it is the model's."""
+    """What is applied to each result; `min_area` is None where it is that of the thresholds."""
 
     thresholds: Thresholds
-    classification: float
-    segmentation: float
     region_size: RegionSize
     min_area: int | None
 
@@ -82,21 +80,21 @@ def threshold_dl_anomaly_results(
     exclusive, as the scores do: 0 would call every picture nok, and 1 none. HALCON's region is in the model's size.
 
     Args:
-        model_or_thresholds: Where the thresholds come from.
+        model_or_thresholds: Where the thresholds come from; None, or a model without any, where both are given here.
         sample: The picture that was scored, for its original size; or as many as there are results.
         result: Changed in place; one or several.
-        classification_threshold: Instead of the model's, in (0, 1).
-        segmentation_threshold: Instead of the model's, in (0, 1).
+        classification_threshold: Instead of the model's, in (0, 1), by the scale that the model scored with.
+        segmentation_threshold: The same of the map.
         region_size: `original` finds the region in the picture as taken, whatever part of it the model saw; `model` in
             the map's own pixels, which with crop_domain show the crop.
         min_area: Smaller components are left out, in pixels of `region_size`. By default the model's, which is in original
-            pixels and is brought to the map's.
+            pixels and is brought to the map's; 1 where it has none.
 
     Returns:
         `result`.
 
     Raises:
-        UncalibratedError: There are no thresholds.
+        UncalibratedError: The model has no thresholds, and not both are given here.
         ParameterError: A parameter given here is out of its range, or there are not as many samples as results. No
             result is changed then.
     """
@@ -121,16 +119,21 @@ def _rule(
     min_area: int | None,
 ) -> _Rule:
     thresholds = source if source is None or isinstance(source, Thresholds) else source.thresholds
-    if thresholds is None:
-        raise UncalibratedError("the model has no thresholds; calibrate it before it gives verdicts")
+    if thresholds is None and (classification is None or segmentation is None):
+        raise UncalibratedError(
+            "the model has no thresholds; calibrate it before it gives verdicts, or give both classification_threshold and "
+            "segmentation_threshold"
+        )
     if region_size not in ("original", "model"):
         raise ParameterError(f"region_size must be original or model, got {region_size!r}")
     if min_area is not None and min_area < 1:
         raise ParameterError(f"min_area must be at least 1 pixel, got {min_area}")
     return _Rule(
-        thresholds=thresholds,
-        classification=_checked("classification_threshold", classification, thresholds.classification),
-        segmentation=_checked("segmentation_threshold", segmentation, thresholds.segmentation),
+        thresholds=Thresholds(
+            classification=_checked("classification_threshold", classification, thresholds, "classification"),
+            segmentation=_checked("segmentation_threshold", segmentation, thresholds, "segmentation"),
+            min_area=1 if thresholds is None else thresholds.min_area,
+        ),
         region_size=region_size,
         min_area=min_area,
     )
@@ -139,10 +142,10 @@ def _rule(
 def _apply(rule: _Rule, sample: DLSample, result: DLResult) -> None:
     score = float(result.anomaly_score)
     is_scored = math.isfinite(score)
-    result.anomaly_class = "ok" if is_scored and score < rule.classification else "nok"
+    result.anomaly_class = "ok" if is_scored and score < rule.thresholds.classification else "nok"
     result.anomaly_class_id = CLASS_IDS[result.anomaly_class]
-    result.classification_threshold = rule.classification
-    result.segmentation_threshold = rule.segmentation
+    result.classification_threshold = rule.thresholds.classification
+    result.segmentation_threshold = rule.thresholds.segmentation
     result.anomaly_region = _region(rule, sample, result) if is_scored else None
 
 
@@ -153,7 +156,7 @@ def _region(rule: _Rule, sample: DLSample, result: DLResult) -> AnomalyRegion | 
             result.anomaly_image,
             width=sample.original_width,
             height=sample.original_height,
-            threshold=rule.segmentation,
+            threshold=rule.thresholds.segmentation,
             min_area=min_area,
             view=result.view,
         )
@@ -163,14 +166,16 @@ def _region(rule: _Rule, sample: DLSample, result: DLResult) -> AnomalyRegion | 
         min_area = max(1, round(min_area * (width * height) / (box.width * box.height)))
     # The map is 0 outside the domain already, and lies where it lies.
     return find_anomaly_region(
-        result.anomaly_image, width=width, height=height, threshold=rule.segmentation, min_area=min_area
+        result.anomaly_image, width=width, height=height, threshold=rule.thresholds.segmentation, min_area=min_area
     )
 
 
-def _checked(name: str, given: float | None, default: float) -> float:
-    if given is None:
-        return default
+def _checked(
+    name: str, given: float | None, thresholds: Thresholds | None, field: Literal["classification", "segmentation"]
+) -> float:
+    """What is given, or else the field of the thresholds."""
+    value: float = getattr(thresholds, field) if given is None else given
     # NaN is not in the range either.
-    if not 0.0 < given < 1.0:
-        raise ParameterError(f"{name} must be greater than 0 and less than 1, got {given!r}")
-    return float(given)
+    if not 0.0 < value < 1.0:
+        raise ParameterError(f"{name} must be greater than 0 and less than 1, got {value!r}")
+    return float(value)

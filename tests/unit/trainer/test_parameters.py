@@ -14,7 +14,7 @@ from trainer.errors import CalibrationError, DatasetError, EvaluationError, Sett
 from trainer.evaluation.param import GenParamEval
 from trainer.parameters import StageParameters
 from trainer.prepare.split import SplitParam
-from trainer.thresholds.compute import ThresholdParam
+from trainer.thresholds.estimate import ThresholdParam
 from trainer.thresholds.ok_only import OkOnlyParam
 
 REFUSALS: list[tuple[type[StageParameters], type[TrainerError], dict[str, Any], str]] = [

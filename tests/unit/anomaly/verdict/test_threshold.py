@@ -175,11 +175,28 @@ def test_samples_and_results_must_be_as_many() -> None:
 
 
 @pytest.mark.parametrize("source", [None, AModel(None)])
-def test_no_verdict_without_calibration(source: AModel | None) -> None:
+@pytest.mark.parametrize("given", ["classification_threshold", "segmentation_threshold"])
+def test_no_verdict_without_calibration(source: AModel | None, given: str) -> None:
     result = a_result(0.1)
-    with pytest.raises(UncalibratedError, match="no thresholds"):
-        threshold_dl_anomaly_results(source, a_sample(), result, classification_threshold=0.5)
+    with pytest.raises(
+        UncalibratedError, match=r"no thresholds; calibrate it .*, or give both classification_threshold"
+    ):
+        threshold_dl_anomaly_results(source, a_sample(), result, **{given: 0.5})  # type: ignore[call-overload]
     assert result.anomaly_class is None
+
+
+@pytest.mark.parametrize("source", [None, AModel(None)])
+def test_two_thresholds_that_are_given_need_no_others(source: AModel | None) -> None:
+    options: dict[str, Any] = {"classification_threshold": 0.6, "segmentation_threshold": 0.4}
+    result = threshold_dl_anomaly_results(source, a_sample(), a_result(0.65, spot=0.45), **options)
+    assert (result.anomaly_class, result.classification_threshold, result.segmentation_threshold) == ("nok", 0.6, 0.4)
+    assert result.anomaly_region is not None
+    assert result.anomaly_region.area > 1
+    dot = a_result(0.1)
+    dot.anomaly_image[5, 5] = 0.9
+    region = threshold_dl_anomaly_results(source, a_sample(), dot, region_size="model", **options).anomaly_region
+    assert region is not None, "without a model every pixel counts"
+    assert region.area == 1
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -0.1, 1.5, math.nan, math.inf])

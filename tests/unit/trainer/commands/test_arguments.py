@@ -8,7 +8,7 @@ import torch
 
 from inspector.anomaly.errors import BundleError, ParameterError
 from inspector.anomaly.types import ImageGeometry
-from trainer.commands.arguments import initial_model, min_area, preprocessing, threshold_param, train_param
+from trainer.commands.arguments import initial_model, preprocessing, threshold_param, train_param
 from trainer.settings.commands import FitSettings
 
 GEOMETRY = ImageGeometry(width=800, height=600, channels=3)
@@ -32,12 +32,6 @@ def test_the_input_has_the_aspect_of_what_the_model_sees(values: dict[str, Any],
     model = initial_model(given, GEOMETRY)
     assert (model.param.image_width, model.param.image_height) == size
     assert preprocessing(given, model, GEOMETRY).input_size == size
-
-
-def test_small_spots_are_small_against_what_the_model_sees() -> None:
-    for values, area in (({}, 48), ({"domain": "0,0,400,100"}, 4), ({"domain": "0,0,9,9"}, 1)):
-        given = settings(**values)
-        assert min_area(preprocessing(given, initial_model(given, GEOMETRY), GEOMETRY), GEOMETRY) == area
 
 
 def test_everything_that_is_set_is_the_models() -> None:

@@ -16,7 +16,7 @@ from trainer.settings import fit as fit_settings
 from trainer.settings import source as source_settings
 from trainer.settings.commands import ApplySettings, FitSettings, ShowSettings, WorkflowSettings, parse_settings
 from trainer.settings.quality import DEFAULT_QUALITY, QUALITIES
-from trainer.thresholds.compute import ThresholdMethod
+from trainer.thresholds.estimate import ThresholdMethod
 from trainer.thresholds.ok_only import OkOnlyParam
 
 FIT = ["fit", "--images", "in", "--out", "bundle"]

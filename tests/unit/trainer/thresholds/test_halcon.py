@@ -173,19 +173,13 @@ def test_streamed_pixels_are_as_all_at_once(seed: int, n_images: int, offset: fl
     mean, deviation = slow_mean_and_deviation(every)
     assert pixels.mean == pytest.approx(mean, rel=1e-12)
     assert pixels.deviation == pytest.approx(deviation, rel=1e-9, abs=1e-15)
-    assert halcon_segmentation_threshold(pixels) == pytest.approx(min(1.0, mean + 4 * deviation), rel=1e-9)
+    assert halcon_segmentation_threshold(pixels) == pytest.approx(mean + 4 * deviation, rel=1e-9)
 
 
-def test_the_segmentation_threshold_never_exceeds_1() -> None:
-    pixels = PixelStatistics()
-    pixels.add(np.array([[0.0, 0.9]], np.float32))
-    assert halcon_segmentation_threshold(pixels) == 1.0
-
-
-def test_a_broken_pixel_counts_as_1() -> None:
-    pixels = PixelStatistics()
-    pixels.add(np.array([[math.nan, math.inf, 0.0, 0.0]], np.float32))
-    assert pixels.mean == 0.5
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_broken_pixel_is_refused(value: float) -> None:
+    with pytest.raises(CalibrationError, match="an anomaly image has values that are not finite"):
+        PixelStatistics().add(np.array([[value, 0.0]], np.float32))
 
 
 @pytest.mark.parametrize("n_images", [0, 1])

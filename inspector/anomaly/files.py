@@ -1,4 +1,8 @@
-"""Write a folder as a whole: all its files are there or none, also where it takes the place of another."""
+"""Files and folders that are written as a whole: the old one is there or the new one, whoever is killed in the middle.
+
+Everything is written under a hidden name beside its place, synced and given its name in one step. What others who were killed
+left behind under such a name can be told by it: `.NAME.<32 hexadecimal digits>.tmp` of a file, the same without `.tmp` of a folder.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +22,38 @@ _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 _CANNOT = {errno.ENOSYS, errno.EINVAL, errno.EOPNOTSUPP}
 """What a kernel or a file system answers that knows no exchange."""
+_UNIQUE = "[0-9a-f]" * 32
+"""What the hidden names of two writers differ in, as a pattern of file names."""
 _LEFT_BEHIND_S = 24 * 3600.0
 """No writer still works on a folder that is this old."""
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file in the place of what is at `path`, or of what a symbolic link there points to. Its folder must be there.
+
+    Raises:
+        OSError: It cannot be written; what was there is there still.
+    """
+    path = resolved(path)
+    temporary = _temporary(path, ".tmp")
+    try:
+        _write_synced(temporary, content)
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def unfinished_files(folder: Path, name: str | None = None) -> list[Path]:
+    """Return what killed writers of files left in a folder; whoever calls must know that none is at work there.
+
+    Args:
+        folder: Where the files were to be.
+        name: Of one file; None for all.
+    """
+    wanted = "*" if name is None else glob.escape(name)
+    return sorted(folder.glob(f".{wanted}.{_UNIQUE}.tmp"))
 
 
 def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
@@ -38,10 +72,7 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     temporary.mkdir()
     try:
         for name, content in files.items():
-            with (temporary / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            _write_synced(temporary / name, content)
         _sync(temporary)
         if not path.exists():
             temporary.rename(path)
@@ -82,8 +113,8 @@ def set_aside(path: Path) -> Path | None:
     return max(left, key=lambda folder: folder.stat().st_mtime, default=None)
 
 
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+def _temporary(path: Path, suffix: str = "") -> Path:
+    return path.with_name(f".{path.name}.{uuid.uuid4().hex}{suffix}")
 
 
 def _remove_left_behind(path: Path) -> None:
@@ -93,7 +124,7 @@ def _remove_left_behind(path: Path) -> None:
     stepped aside may be needed to go back, and looks as old as it was before: it stays.
     """
     oldest = time.time() - _LEFT_BEHIND_S
-    for left in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 32}"):
+    for left in path.parent.glob(f".{glob.escape(path.name)}.{_UNIQUE}"):
         with contextlib.suppress(OSError):  # another writer removes it as well
             if left.lstat().st_mtime < oldest:
                 shutil.rmtree(left, ignore_errors=True)
@@ -114,7 +145,7 @@ def _exchange(first: Path, second: Path) -> bool:
 
 
 def _replace(temporary: Path, path: Path) -> None:
-    aside = path.with_name(f"{_temporary(path).name}.old")
+    aside = _temporary(path, ".old")
     path.rename(aside)
     try:
         temporary.rename(path)
@@ -122,6 +153,13 @@ def _replace(temporary: Path, path: Path) -> None:
         aside.rename(path)
         raise
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _sync(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A folder is replaced as one step: whoever looks finds the old one or the new one, and whoever is killed leaves either."""
+"""A file or folder is replaced as one step: whoever looks finds the old one or the new one, and whoever is killed leaves either."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from inspector.anomaly.model import folder as folder_module
-from inspector.anomaly.model.folder import set_aside, try_folder, write_folder
+from inspector.anomaly import files as files_module
+from inspector.anomaly.files import set_aside, try_folder, unfinished_files, write_file, write_folder
 
 
 def read(folder: Path) -> dict[str, bytes]:
@@ -24,7 +24,7 @@ def read(folder: Path) -> dict[str, bytes]:
 @pytest.fixture(params=["exchanged", "step by step"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "step by step":
-        monkeypatch.setattr(folder_module, "_exchange", lambda _first, _second: False)
+        monkeypatch.setattr(files_module, "_exchange", lambda _first, _second: False)
     return str(request.param)
 
 
@@ -59,22 +59,82 @@ def test_no_moment_is_without_a_folder(tmp_path: Path) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from inspector.anomaly.model import folder
+from inspector.anomaly import files
 
 def kill(*_args, **_options):
     os.kill(os.getpid(), signal.SIGKILL)
 
-folder.shutil.rmtree = kill  # the next step once the new folder is in place
-folder.write_folder(Path(sys.argv[1]), {"file": b"new"})
+step, place = sys.argv[1], Path(sys.argv[2])
+if step == "shutil.rmtree":
+    files.shutil.rmtree = kill
+else:
+    files.os.fsync = kill
+files.write_file(place, b"new" * 100) if place.is_file() else files.write_folder(place, {"file": b"new"})
 """
 
 
-def test_whoever_is_killed_leaves_a_whole_folder(tmp_path: Path) -> None:
+def kill_at(step: str, place: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED, step, str(place)], check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_whoever_is_killed_in_the_middle_leaves_the_old_folder(tmp_path: Path) -> None:
     path = tmp_path / "folder"
     write_folder(path, {"file": b"old", "other": b"old"})
-    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
-    assert done.returncode == -signal.SIGKILL
+    kill_at("os.fsync", path)
+    assert read(path) == {"file": b"old", "other": b"old"}
+
+
+def test_whoever_is_killed_later_leaves_the_new_folder(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+    write_folder(path, {"file": b"old", "other": b"old"})
+    kill_at("shutil.rmtree", path)  # the next step once the new folder is in place
     assert read(path) == {"file": b"new"}
+
+
+def test_whoever_is_killed_in_the_middle_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "model [v1].json"
+    path.write_bytes(b"old")
+    kill_at("os.fsync", path)
+    assert path.read_bytes() == b"old"
+    (left,) = unfinished_files(tmp_path)
+    assert unfinished_files(tmp_path, path.name) == [left]
+    assert unfinished_files(tmp_path, "model v.json") == []
+    write_file(path, b"newer")
+    assert path.read_bytes() == b"newer"
+    assert set(tmp_path.iterdir()) == {path, left}
+
+
+def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_file(path, b"old")
+
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_file(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_file_that_a_link_points_to_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there/file")
+    for content in (b"old", b"new"):
+        write_file(tmp_path / "link", content)
+        assert (tmp_path / "there" / "file").read_bytes() == content
+    assert (tmp_path / "link").is_symlink()
+    assert [path.name for path in (tmp_path / "there").iterdir()] == ["file"]
+
+
+def test_only_what_a_writer_left_is_called_unfinished(tmp_path: Path) -> None:
+    unique = "0123456789abcdef" * 2
+    for name in (f".a.{unique}.tmp", f".b.{unique}.tmp", f"a.{unique}.tmp", ".a.mine.tmp", f".a.{unique}", "a.tmp"):
+        (tmp_path / name).touch()
+    assert [path.name for path in unfinished_files(tmp_path)] == [f".a.{unique}.tmp", f".b.{unique}.tmp"]
+    assert [path.name for path in unfinished_files(tmp_path, "a")] == [f".a.{unique}.tmp"]
 
 
 @pytest.mark.parametrize("after", [1, 2])
@@ -90,7 +150,7 @@ def test_a_rename_that_fails_leaves_what_was_there(tmp_path: Path, after: int, m
             raise PermissionError(13, "Permission denied")
         return rename(source, target)
 
-    monkeypatch.setattr(folder_module, "_exchange", lambda _first, _second: False)
+    monkeypatch.setattr(files_module, "_exchange", lambda _first, _second: False)
     monkeypatch.setattr(Path, "rename", failing_rename)
     with pytest.raises(PermissionError):
         write_folder(path, {"file": b"new"})

@@ -1,0 +1,97 @@
+"""Golden samples: a few pictures that a model must score as it did when it was written, wherever it is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from inspector.anomaly.errors import AnomalyError, BundleError
+from inspector.anomaly.model.manifest import GoldenSample
+from inspector.anomaly.model.model import AnomalyModel
+from inspector.anomaly.preprocess.param import DLPreprocessParam
+
+NUM_GOLDEN_IMAGES: Final = 3
+"""So many pictures of its training a model keeps."""
+GOLDEN_SIDE: Final = 512
+"""Longest side of such a picture in pixels, or that of the network's input where that is longer."""
+
+GOLDEN_TOLERANCE: Final = 1e-3
+"""Largest relative difference of a golden sample's raw distance: other kernels round otherwise, other weights do not."""
+
+
+def golden_image(image: NDArray[np.uint8], preprocess_param: DLPreprocessParam) -> NDArray[np.uint8]:
+    """Return a copy of a picture, (H, W) or (H, W, 3) uint8, as small as it may be to test a model with.
+
+    Own preprocessing steps are promised the camera's full scale: with them it keeps its size.
+    """
+    factor = max(GOLDEN_SIDE, *preprocess_param.input_size) / max(image.shape[:2])
+    if preprocess_param.preprocess_steps or factor >= 1:
+        return image.copy()
+    size = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def golden_samples(
+    model: AnomalyModel, images: Sequence[NDArray[np.uint8]] | None
+) -> tuple[dict[str, Tensor], tuple[GoldenSample, ...]]:
+    """Return pictures as a bundle's tensors, and what the model says of each.
+
+    Args:
+        model: Trained.
+        images: (H, W) or (H, W, 3) uint8; None for those that the model keeps of its training.
+
+    Raises:
+        BundleError: There is none.
+    """
+    if images is None:
+        images = model.golden_images
+        if not images:
+            raise BundleError(
+                f"model {model.name} keeps no picture of its training; give a few as golden_images, which loading tests it with"
+            )
+    if not images:
+        raise BundleError("golden_images is empty; give a few pictures, which loading tests the model with")
+    tensors = {f"image_{index}": torch.from_numpy(image.copy()) for index, image in enumerate(images)}
+    results = model.launch(list(images)).finish()
+    scored = zip(tensors, results, strict=True)
+    return tensors, tuple(GoldenSample(tensor=name, anomaly_score=result.anomaly_score) for name, result in scored)
+
+
+def check_golden_samples(
+    path: Path, model: AnomalyModel, samples: Sequence[GoldenSample], tensors: Mapping[str, Tensor]
+) -> None:
+    """Score the pictures of a bundle that was just read, and keep them with the model.
+
+    Args:
+        path: The bundle, for a refusal.
+        model: What was read.
+        samples: As its manifest records them.
+        tensors: The pictures.
+
+    Raises:
+        BundleError: A picture is missing, cannot be scored, or does not score as recorded.
+    """
+    for sample in samples:
+        if sample.tensor not in tensors:
+            raise BundleError(f"bundle {path}: golden.safetensors has no {sample.tensor!r}, which the manifest names")
+        image = tensors[sample.tensor].numpy()
+        try:
+            score = model.launch([image]).finish()[0].anomaly_score
+        except (AnomalyError, RuntimeError) as exc:
+            raise BundleError(f"bundle {path}: golden sample {sample.tensor} cannot be scored: {exc}") from exc
+        # Compared as raw distances: near 1 a score hides how far apart two distances are.
+        expected, found = (model.scale.to_distance(value) for value in (sample.anomaly_score, score))
+        if not math.isclose(found, expected, rel_tol=GOLDEN_TOLERANCE, abs_tol=GOLDEN_TOLERANCE * model.scale.s):
+            raise BundleError(
+                f"bundle {path}: golden sample {sample.tensor} scores {score:.6g}, recorded was "
+                f"{sample.anomaly_score:.6g}; its thresholds do not hold on this machine, calibrate the model here"
+            )
+    model.golden_images = tuple(tensors[sample.tensor].numpy() for sample in samples)

