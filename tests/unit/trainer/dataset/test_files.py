@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import hashlib
 import threading
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from inspector.anomaly.preprocess.image import decode_image
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from tests.models import ok_image
 from trainer.dataset import files
-from trainer.dataset.files import read_samples
+from trainer.dataset.files import in_batches, read_ahead, read_picture, read_samples, whole_picture
 from trainer.errors import DatasetError
 
 PARAM = DLPreprocessParam(image_width=64, image_height=32)
@@ -75,9 +79,9 @@ def test_reading_runs_only_a_few_batches_ahead(paths: list[Path], monkeypatch: p
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"5\.png cannot be decoded \(empty\)"),
-        (b"no picture", r"5\.png cannot be decoded \(unsupported\).*remove or replace it"),
-        (None, r"5\.png cannot be read: No such file or directory"),
+        (b"", r"5\.png is not a readable JPEG or PNG image \(image has no bytes\)"),
+        (b"no picture", r"5\.png is not a readable JPEG or PNG image .*; replace or remove it"),
+        (None, r"5\.png cannot be read \(No such file or directory\); replace or remove it"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(paths: list[Path], content: bytes | None, message: str) -> None:
@@ -87,3 +91,72 @@ def test_a_file_that_cannot_be_read_is_named(paths: list[Path], content: bytes |
         paths[5].write_bytes(content)
     with pytest.raises(DatasetError, match=message):
         list(read_samples(paths, PARAM))
+
+
+# ------------------------------------------------------------------------------------------------------------- read ahead
+
+
+@given(st.integers(0, 30), st.integers(1, 9))
+def test_outcomes_come_in_order_and_no_more_than_asked_for_are_made_ahead(count: int, ahead: int) -> None:
+    begun: list[int] = []
+
+    def read(item: int) -> int:
+        begun.append(item)
+        return -item
+
+    taken = 0
+    for outcome in read_ahead(range(count), read, ahead=ahead):
+        assert outcome == -taken
+        taken += 1
+        assert len(begun) <= taken + ahead
+    assert taken == count
+    assert sorted(begun) == list(range(count))
+
+
+def test_what_a_read_raises_is_raised_in_its_place_and_nothing_more_is_begun() -> None:
+    begun: list[int] = []
+
+    def read(item: int) -> int:
+        begun.append(item)
+        if item == 3:
+            raise DatasetError("three")
+        return item
+
+    outcomes = read_ahead(range(100), read, ahead=4)
+    assert [next(outcomes) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(DatasetError, match="three"):
+        next(outcomes)
+    assert len(begun) <= 3 + 1 + 4
+
+
+@given(st.lists(st.integers()), st.integers(1, 5))
+def test_batches_are_parts_in_order(items: list[int], size: int) -> None:
+    batches = list(in_batches(items, size))
+    assert [item for batch in batches for item in batch] == items
+    assert all(len(batch) == size for batch in batches[:-1])
+    assert all(batches)
+
+
+# --------------------------------------------------------------------------------------------------------- whole pictures
+
+
+def test_a_picture_that_was_decoded_smaller_is_read_again_and_a_whole_one_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.jpg"
+    ok, content = cv2.imencode(".jpg", np.zeros((128, 256, 3), np.uint8))
+    assert ok
+    path.write_bytes(content.tobytes())
+    reduced = read_picture(path, PARAM)
+    assert reduced.image.shape == (32, 64, 3)
+    assert whole_picture(path, reduced).shape == (128, 256, 3)
+    whole = read_picture(path)
+    path.unlink()
+    assert whole_picture(path, whole) is whole.image
+
+
+def test_a_file_that_was_changed_is_refused(paths: list[Path]) -> None:
+    digest = hashlib.sha256(paths[0].read_bytes()).hexdigest()
+    assert read_picture(paths[0], digest=digest).original_width == 64
+    with pytest.raises(DatasetError, match=r"1\.png was changed since the data set was read; read the data set again"):
+        read_picture(paths[1], digest=digest)

@@ -259,7 +259,7 @@ def test_an_image_that_changed_since_the_data_set_was_read(images: Path, tmp_pat
 def test_an_image_or_mask_that_is_gone(images: Path, tmp_path: Path) -> None:
     dataset = read_dl_dataset_anomaly(images)
     (images / "good" / "3.jpg").unlink()
-    with pytest.raises(DatasetError, match=r"3.jpg cannot be read: No such file or directory"):
+    with pytest.raises(DatasetError, match=r"3.jpg cannot be read \(No such file or directory\)"):
         preprocess_dl_dataset(dataset, tmp_path / "cache", PARAM)
     (images / "ground_truth" / "spot" / "0.png").unlink()
     with pytest.raises(

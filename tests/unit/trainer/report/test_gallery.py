@@ -21,7 +21,8 @@ BLANK = np.zeros((4, 4, 3), np.uint8)
 
 
 def scored(name: str, label: AnomalyClass, score: float) -> ScoredSample:
-    return ScoredSample(DLDatasetSample(0, name, label, 4, 4, 3, digest=name, pixel_digest=name), score)
+    known = sum(ord(letter) * 131**place for place, letter in enumerate(name))
+    return ScoredSample(DLDatasetSample(known, name, label, 4, 4, 3, digest=name, pixel_digest=name), score)
 
 
 def blank(item: ScoredSample) -> Picture:
