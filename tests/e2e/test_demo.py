@@ -30,6 +30,7 @@ from deploy.demo.stage import Stage
 from deploy.local.broker import CHECKOUT
 from tests.e2e.offspring import Offspring
 from tests.models import make_bundle
+from tests.signals import arriving
 
 NUM_TRAIN, NUM_TEST = 12, 3
 pytestmark = pytest.mark.slow
@@ -103,18 +104,20 @@ def test_an_interrupted_demo_leaves_nothing_behind(
 ) -> None:
     out = tmp_path / "out"
     command = [sys.executable, "-m", "deploy.demo", "--out", str(out)]
-    demo = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    try:
-        give_up = time.monotonic() + 120
-        while not any("trainer" in command for command in started.commands()):
-            assert demo.poll() is None, demo.communicate()[0]
-            assert time.monotonic() < give_up
-            time.sleep(0.1)
-        demo.send_signal(number)
-        screen, _ = demo.communicate(timeout=60)
-    finally:
-        demo.kill()
-        demo.wait()
+    with arriving(number):
+        demo = subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    # The block closes its pipe however the test ends: else it is found open when garbage is collected, in some other test.
+    with demo:
+        try:
+            give_up = time.monotonic() + 120
+            while not any("trainer" in command for command in started.commands()):
+                assert demo.poll() is None, demo.communicate()[0]
+                assert time.monotonic() < give_up
+                time.sleep(0.1)
+            demo.send_signal(number)
+            screen, _ = demo.communicate(timeout=60)
+        finally:
+            demo.kill()
 
     assert demo.returncode == status
     assert "everything that was started has been stopped" in screen

@@ -19,6 +19,7 @@ from inspector.anomaly.model.access import get_dl_model_param
 from inspector.anomaly.model.bundle import read_dl_model
 from inspector.anomaly.model.manifest import read_manifest
 from tests.pictures import PART_SIDE, part, stroke_mask, write
+from tests.signals import arriving
 from trainer.commands.cli import run
 from trainer.dataset.read import read_dl_dataset_anomaly
 
@@ -305,7 +306,8 @@ def test_interrupt_ends_cleanly_and_leaves_nothing(images: Path, tmp_path: Path)
         "from trainer.commands.cli import run\n"
         "sys.exit(run(sys.argv[1:]))\n"
     )
-    ended = python(program, "fit", "--images", str(images), "--out", str(tmp_path / "out"), *SMALL_INPUT)
+    with arriving(signal.SIGINT):
+        ended = python(program, "fit", "--images", str(images), "--out", str(tmp_path / "out"), *SMALL_INPUT)
     assert ended.returncode == 128 + signal.SIGINT
     assert ended.stdout == ""
     assert ended.stderr.rstrip().endswith("trainer: interrupted")

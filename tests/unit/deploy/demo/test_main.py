@@ -9,6 +9,7 @@ import pytest
 from deploy.demo import __main__ as demo
 from deploy.demo.children import DemoError
 from deploy.demo.stage import Stage
+from tests.signals import arriving
 
 
 def test_the_output_of_an_earlier_run_is_replaced(tmp_path: Path) -> None:
@@ -72,13 +73,10 @@ def test_a_signal_ends_the_demo_and_a_second_does_not_disturb_the_end(
         return 0
 
     monkeypatch.setattr(demo, "_run", run)
-    # Under nohup SIGHUP is ignored, and the demo leaves that so: here it has to arrive.
-    inherited = signal.signal(number, signal.SIG_DFL)
-    try:
+    with arriving(number):
+        before = signal.getsignal(number)
         assert demo.main(["--out", str(tmp_path / "out")]) == status
-        assert signal.getsignal(number) is signal.SIG_DFL
-    finally:
-        signal.signal(number, inherited)
+        assert signal.getsignal(number) is before
     assert ended == ["in order"]
 
 
