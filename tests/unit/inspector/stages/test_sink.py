@@ -277,7 +277,7 @@ async def test_frames_of_an_ended_lease_are_not_sent_nor_sent_again() -> None:
     async with bench.running():
         bench.sink.put(bench.outgoing(b"1"))
         async with asyncio.timeout(30):
-            while bench.lease.live:
+            while not bench.lease.ended:
                 await asyncio.sleep(0)
         bench.sink.put(bench.outgoing(b"2"))
         bench.lease = Lease(("frames", 0), 2, cap=1000)
