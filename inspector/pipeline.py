@@ -115,6 +115,7 @@ class Pipeline:
             if frame.refusal is None:
                 self._decoder.push(frame)
             else:
+                frame.stage = "encode"
                 self._refused.append(frame)
         self._pump()
 
@@ -124,18 +125,18 @@ class Pipeline:
         now_s = self._clock.monotonic_s()
         started = self._decoder.start(decoded=len(self._batcher), scoring=self._scoring, now_s=now_s)
         for frame in started.late:
-            self._refuse(frame, Refusal("expired", "late_before_decode"), "queue", now_s)
+            self._refuse(frame, Refusal("expired", "late_before_decode"), now_s)
         for frame in started.frames:
-            self._leave(frame, "queue", now_s)
+            self._enter(frame, "decode", now_s)
 
     # decode ─► batch
 
     def _decoded(self, frame: Frame, outcome: DLSample | Refusal) -> None:
         now_s = self._clock.monotonic_s()
         if isinstance(outcome, Refusal):
-            self._refuse(frame, outcome, "decode", now_s)
+            self._refuse(frame, outcome, now_s)
         elif frame.live:
-            self._leave(frame, "decode", now_s)
+            self._enter(frame, "queue", now_s)
             self._batcher.push(frame, now_s)
         self._pump_later.soon()
 
@@ -147,32 +148,32 @@ class Pipeline:
             now_s = self._clock.monotonic_s()
             pull = self._batcher.pull(now_s, slots=self._engine.shares, linger=not self._draining)
             for frame in pull.expired:
-                self._refuse(frame, Refusal("expired", "late_before_score"), "queue", now_s)
+                self._refuse(frame, Refusal("expired", "late_before_score"), now_s)
             if not pull.batch:
                 due_s = self._batcher.due_s()
                 self._pump_later.after(None if due_s is None else due_s - now_s)
                 return
             for frame in pull.batch:
-                self._leave(frame, "queue", now_s)
-            self._submit(pull.batch)
+                self._enter(frame, "score", now_s)
+            self._submit(pull.batch, now_s)
 
-    def _submit(self, batch: list[Frame]) -> None:
+    def _submit(self, batch: list[Frame], now_s: float) -> None:
         model = batch[0].model
         images = [frame.sample.image for frame in batch if frame.sample is not None]
         if model is None or len(images) != len(batch):
             raise ValueError("a frame without a model or a picture cannot be scored")
         self._scoring += len(batch)
         self._metrics.batch(len(batch))
-        self._engine.submit(model, images, partial(self._scored, batch))
+        self._engine.submit(model, images, partial(self._scored, batch, now_s))
 
     # score ─► encode
 
-    def _scored(self, batch: list[Frame], outcomes: list[Outcome]) -> None:
+    def _scored(self, batch: list[Frame], begun_s: float, outcomes: list[Outcome]) -> None:
         now_s = self._clock.monotonic_s()
         self._scoring -= len(batch)
-        self._batcher.observe(batch[0].model, now_s - batch[0].entered_s)
+        self._batcher.observe(batch[0].model, now_s - begun_s)
         for frame, outcome in zip(batch, outcomes, strict=True):
-            self._leave(frame, "score", now_s)
+            self._enter(frame, "encode", now_s)
             if isinstance(outcome, Refusal):
                 frame.refusal = outcome
             else:
@@ -180,8 +181,8 @@ class Pipeline:
         self._encode(batch)
         self._pump_later.soon()
 
-    def _refuse(self, frame: Frame, refusal: Refusal, stage: str, now_s: float) -> None:
-        frame.leave(stage, now_s)
+    def _refuse(self, frame: Frame, refusal: Refusal, now_s: float) -> None:
+        self._enter(frame, "encode", now_s)
         frame.refusal = refusal
         self._refused.append(frame)
 
@@ -201,7 +202,7 @@ class Pipeline:
         for outgoing in outgoings:
             frame = outgoing.frame
             if frame.live:
-                self._leave(frame, "encode", now_s)
+                self._enter(frame, "sequence", now_s)
                 frame.value = frame.message = frame.sample = frame.result = None
                 frame.reservation.shrink_to(FRAME_OVERHEAD_BYTES + outgoing.size_bytes)
                 self._send(self._sequence.complete(frame.camera, frame, outgoing), now_s)
@@ -209,7 +210,7 @@ class Pipeline:
 
     def _send(self, outgoings: list[Outgoing], now_s: float) -> None:
         for outgoing in outgoings:
-            self._leave(outgoing.frame, "sequence", now_s)
+            self._enter(outgoing.frame, "send", now_s)
             self.sink.put(outgoing)
 
     def late(self, outgoing: Outgoing) -> None:
@@ -233,7 +234,7 @@ class Pipeline:
         frame.lease.acknowledge(frame.source.offset)
         frame.reservation.release()
         self._frames.discard(frame)
-        self._leave(frame, "send", self._clock.monotonic_s())
+        self._enter(frame, None, self._clock.monotonic_s())
         self._metrics.frame_finished(frame.camera, outgoing.status, outgoing.reason)
         if outgoing.deadletter is not None:
             self._metrics.dead_letter(outgoing.reason)
@@ -274,13 +275,21 @@ class Pipeline:
     def _drop(self, gone: set[Frame]) -> None:
         self._refused = [frame for frame in self._refused if frame not in gone]
         self._frames -= gone
+        now_s = self._clock.monotonic_s()
         for frame in gone:
             frame.reservation.release()
+            self._enter(frame, None, now_s)
 
     # what is seen from outside
 
-    def _leave(self, frame: Frame, stage: Stage, now_s: float) -> None:
-        self._metrics.stage_seconds(stage, frame.leave(stage, now_s))
+    def _enter(self, frame: Frame, stage: Stage | None, now_s: float) -> None:
+        """Move a frame to another stage; the time that it spent in the one before counts, whatever becomes of it.
+
+        One that has left for good (given up, or its lease ended) enters nothing any more when a thread hands it back.
+        """
+        if frame.stage is not None:
+            before = frame.stage
+            self._metrics.stage_seconds(before, frame.enter(stage, now_s))
 
     def report(self) -> None:
         """Set the gauges; to be called a few times a second."""

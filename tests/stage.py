@@ -114,6 +114,11 @@ class Stage:
         return service, asyncio.create_task(service.run())
 
 
+def metric(service: Service, name: str, **labels: str) -> float:
+    """Return the value of a series of the service's metrics; 0 where nothing has happened yet."""
+    return service.metrics.registry.get_sample_value(f"inspector_{name}", labels) or 0
+
+
 def sequences(results: Sequence[DLResultMessage]) -> dict[str, list[int]]:
     """Return the sequence numbers of each camera in the order of the first occurrence of each result."""
     seen: set[str] = set()

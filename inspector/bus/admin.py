@@ -14,20 +14,15 @@ from typing import Any
 from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
-    ClusterAuthorizationFailedError,
     KafkaError,
-    SaslAuthenticationFailed,
     TopicAlreadyExistsError,
-    TopicAuthorizationFailedError,
     UnknownTopicOrPartitionError,
     for_code,
 )
 
-from inspector.bus.connect import admin_client, start_client
+from inspector.bus.connect import REFUSALS, admin_client, bus_errors, start_client
 from inspector.errors import AccessError, BusError, TopicError
 from inspector.settings.settings import KafkaSettings
-
-_REFUSED = (ClusterAuthorizationFailedError, SaslAuthenticationFailed, TopicAuthorizationFailedError)
 
 PROPAGATION_S = 30.0
 """How long the brokers may take to learn of a topic that the controller has made."""
@@ -158,19 +153,9 @@ async def connect_admin(kafka: KafkaSettings) -> AsyncIterator[BusAdmin]:
         await client.close()
 
 
-@asynccontextmanager
-async def bus_errors(action: str) -> AsyncIterator[None]:
-    """Turn aiokafka's errors inside a block into ours; `action` completes "could not …"."""
-    try:
-        yield
-    except KafkaError as exc:
-        kind = AccessError if isinstance(exc, _REFUSED) else BusError
-        raise kind(f"could not {action}: {type(exc).__name__}: {exc}") from exc
-
-
 def _check(code: int, message: str | None, action: str) -> None:
     error = for_code(code)
     if code == 0:
         return
-    kind = AccessError if issubclass(error, _REFUSED) else TopicError
+    kind = AccessError if issubclass(error, REFUSALS) else TopicError
     raise kind(f"could not {action}: {message or error.description}")

@@ -6,6 +6,8 @@ What is done here because aiokafka 0.14 would otherwise surprise: one assignor, 
 from __future__ import annotations
 
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -15,6 +17,7 @@ from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     KafkaConnectionError,
+    KafkaError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
 )
@@ -27,12 +30,13 @@ FETCH_BYTES = 16 * 1024 * 1024
 
 HEARTBEAT_MS = 1000
 
-_HOPELESS = (
+REFUSALS = (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
 )
+"""What trying again does not mend: an operator must act."""
 
 
 def connection_arguments(kafka: KafkaSettings) -> dict[str, Any]:
@@ -104,7 +108,16 @@ async def start_client(client: Any) -> None:  # noqa: ANN401
     await client.start()
 
 
-def bus_error(action: str, exc: Exception) -> BusError:
-    """Say what failed; refused rights are for an operator, brokers come back by themselves."""
-    kind = AccessError if isinstance(exc, _HOPELESS) else BusError
-    return kind(f"could not {action}: {type(exc).__name__}: {exc}")
+@asynccontextmanager
+async def bus_errors(action: str) -> AsyncIterator[None]:
+    """Turn aiokafka's errors inside a block into ours; `action` completes "could not …".
+
+    Raises:
+        AccessError: One of `REFUSALS`: an operator must act.
+        BusError: Any other, or a time that ran out: brokers come back by themselves.
+    """
+    try:
+        yield
+    except (KafkaError, TimeoutError) as exc:
+        kind = AccessError if isinstance(exc, REFUSALS) else BusError
+        raise kind(f"could not {action}: {type(exc).__name__}: {exc}") from exc

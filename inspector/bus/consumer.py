@@ -11,7 +11,7 @@ from typing import Any
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
 
-from inspector.bus.connect import FETCH_BYTES, bus_error, consumer_client, start_client
+from inspector.bus.connect import FETCH_BYTES, bus_errors, consumer_client, start_client
 from inspector.bus.ports import ConsumedRecord, Partition, RebalanceListener
 from inspector.errors import BusError, StaleCommitError
 from inspector.settings.settings import KafkaSettings
@@ -34,11 +34,12 @@ class KafkaConsumer:
     async def start(self, listener: RebalanceListener) -> None:
         """Connect and join the group."""
         consumer = consumer_client(self._kafka, **self._options)
-        try:
-            await start_client(consumer)
-        except KafkaError as exc:
-            await consumer.stop()
-            raise bus_error("connect to the brokers", exc) from exc
+        async with bus_errors("connect to the brokers"):
+            try:
+                await start_client(consumer)
+            except KafkaError:
+                await consumer.stop()
+                raise
         consumer.subscribe([self._topic], listener=_Listener(listener))
         self._consumer = consumer
 
@@ -53,24 +54,23 @@ class KafkaConsumer:
         if not partitions:
             raise ValueError("no partitions to read; for aiokafka an empty list means all of them")
         wanted = [TopicPartition(*partition) for partition in partitions]
-        try:
-            records: Mapping[Partition, Sequence[ConsumedRecord]] = await self._consumer.getmany(
-                *wanted, timeout_ms=round(timeout_s * 1000), max_records=max_records
-            )
-        except ConsumerStoppedError as exc:
-            raise BusError("could not read: the consumer has stopped") from exc
-        except KafkaError as exc:
-            raise bus_error(f"read {self._topic}", exc) from exc
+        async with bus_errors(f"read {self._topic}"):
+            try:
+                records: Mapping[Partition, Sequence[ConsumedRecord]] = await self._consumer.getmany(
+                    *wanted, timeout_ms=round(timeout_s * 1000), max_records=max_records
+                )
+            except ConsumerStoppedError as exc:
+                raise BusError("could not read: the consumer has stopped") from exc
         return records
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Commit these offsets, and no others."""
-        try:
-            await self._consumer.commit({TopicPartition(*partition): offset for partition, offset in offsets.items()})
-        except (CommitFailedError, IllegalStateError) as exc:
-            raise StaleCommitError(f"could not commit: the group has moved on: {exc}") from exc
-        except KafkaError as exc:
-            raise bus_error("commit", exc) from exc
+        named = {TopicPartition(*partition): offset for partition, offset in offsets.items()}
+        async with bus_errors("commit"):
+            try:
+                await self._consumer.commit(named)
+            except (CommitFailedError, IllegalStateError) as exc:
+                raise StaleCommitError(f"could not commit: the group has moved on: {exc}") from exc
 
     def end_offset(self, partition: Partition) -> int | None:
         """Return the high watermark of the last fetch."""

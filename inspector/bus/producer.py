@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 from aiokafka.partitioner import DefaultPartitioner
 
-from inspector.bus.connect import bus_error, producer_client, start_client
+from inspector.bus.connect import bus_errors, producer_client, start_client
 from inspector.bus.ports import RECORD_OVERHEAD_BYTES, Partition, ProducedRecord
 from inspector.errors import MessageTooLargeError
 from inspector.settings.settings import KafkaSettings
@@ -51,17 +51,13 @@ class KafkaProducer:
 
     async def start(self) -> None:
         """Connect."""
-        try:
+        async with bus_errors("connect to the brokers"):
             self._producer = await self._connected()
-        except (KafkaError, TimeoutError) as exc:
-            raise bus_error("connect to the brokers", exc) from exc
 
     async def partition_for(self, topic: str, key: bytes) -> int:
         """Return the partition of this key."""
-        try:
+        async with bus_errors(f"look up topic {topic}"):
             partitions = sorted(await self._bounded(self._producer.partitions_for(topic)))
-        except (KafkaError, TimeoutError) as exc:
-            raise bus_error(f"look up topic {topic}", exc) from exc
         partition: int = self._partitioner(key, partitions, partitions)
         return partition
 
@@ -78,15 +74,18 @@ class KafkaProducer:
             count += 1
         batch.close()
         topic, number = partition
-        try:
-            delivered = await self._bounded(producer.send_batch(batch, topic, partition=number))
-            await self._bounded(delivered)
-        except (KafkaError, TimeoutError) as exc:
-            if self._kafka.idempotent or isinstance(exc, TimeoutError):
-                await self._replace(producer)
-            if isinstance(exc, _TOO_LARGE):
-                raise MessageTooLargeError(f"topic {topic} does not take {count} records of this size: {exc}") from exc
-            raise bus_error(f"send to {topic}", exc) from exc
+        async with bus_errors(f"send to {topic}"):
+            try:
+                delivered = await self._bounded(producer.send_batch(batch, topic, partition=number))
+                await self._bounded(delivered)
+            except (KafkaError, TimeoutError) as exc:
+                if self._kafka.idempotent or isinstance(exc, TimeoutError):
+                    await self._replace(producer)
+                if isinstance(exc, _TOO_LARGE):
+                    raise MessageTooLargeError(
+                        f"topic {topic} does not take {count} records of this size: {exc}"
+                    ) from exc
+                raise
         return count
 
     async def stop(self) -> None:

@@ -11,8 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inspector.bus.admin import bus_errors
-from inspector.bus.connect import producer_client, start_client
+from inspector.bus.connect import bus_errors, producer_client, start_client
 from inspector.errors import BusError, ConfigError
 from inspector.settings.settings import Settings
 from schemas import CameraFrame, ImageEncoding, encode, frame_headers, image_digest, result_id_of_frame

@@ -8,8 +8,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
-from inspector.bus.admin import bus_errors, connect_admin
-from inspector.bus.connect import consumer_client, start_client
+from inspector.bus.admin import connect_admin
+from inspector.bus.connect import bus_errors, consumer_client, start_client
 from inspector.errors import ConfigError, TopicError
 from inspector.settings.settings import Settings
 from schemas import DLResultMessage, SchemaError, decode

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from inspector.anomaly.domain.cache import KEPT_PIXELS, KEPT_SIZES
 from inspector.settings.settings import MIB, Settings
 
@@ -18,15 +16,14 @@ FRAME_OVERHEAD_BYTES = 4096
 class Budget:
     """A number of bytes that all frames in flight share."""
 
-    def __init__(self, limit_bytes: int, *, on_release: Callable[[], None] | None = None) -> None:
-        """Allow `limit_bytes` in all; `on_release` is called after each release."""
+    def __init__(self, limit_bytes: int) -> None:
+        """Allow `limit_bytes` in all."""
         if limit_bytes <= 0:
             msg = f"limit_bytes must be positive, not {limit_bytes}"
             raise ValueError(msg)
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
         self.peak_bytes = 0
-        self._on_release = on_release
 
     @property
     def free_bytes(self) -> int:
@@ -47,8 +44,6 @@ class Budget:
 
     def _release(self, size_bytes: int) -> None:
         self.used_bytes -= size_bytes
-        if size_bytes and self._on_release is not None:
-            self._on_release()
 
 
 class Reservation:

@@ -10,6 +10,7 @@ from inspector.bus.ports import ProducedRecord
 from inspector.inflight.budget import Reservation
 from inspector.inflight.lease import Lease
 from inspector.inflight.route import Model, Route
+from inspector.observe.metrics import Stage
 from schemas import CameraFrame, Identity, Reason, RecordSource, Status
 
 
@@ -46,6 +47,8 @@ class Frame:
     refusal: Refusal | None = None
     sample: DLSample | None = None
     result: DLResult | None = None
+    stage: Stage | None = "queue"
+    """Where it is; None once it has left for good."""
     entered_s: float = 0.0
     """When it entered the stage that it is in."""
     stage_seconds: dict[str, float] = field(default_factory=dict)
@@ -60,11 +63,14 @@ class Frame:
         """Whether it is still worth any work."""
         return not self.lease.ended
 
-    def leave(self, stage: str, now_s: float) -> float:
-        """Add the time since it entered its stage to `stage`, enter the next one, and return that time in seconds."""
+    def enter(self, stage: Stage | None, now_s: float) -> float:
+        """Leave its stage for another, or for good; return the seconds that it spent in the one that it leaves."""
         seconds = max(0.0, now_s - self.entered_s)
-        self.entered_s = now_s
-        self.stage_seconds[stage] = self.stage_seconds.get(stage, 0.0) + seconds
+        if self.stage is not None:
+            # A new dictionary: a worker may be writing a message with the one before.
+            spent = self.stage_seconds.get(self.stage, 0.0) + seconds
+            self.stage_seconds = {**self.stage_seconds, self.stage: spent}
+        self.stage, self.entered_s = stage, now_s
         return seconds
 
 

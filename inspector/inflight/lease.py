@@ -87,11 +87,6 @@ class Lease:
         self._settled = 0
 
     @property
-    def live(self) -> bool:
-        """Whether frames of this lease are still worth any work."""
-        return not self.ended
-
-    @property
     def next_offset(self) -> int | None:
         """The offset behind the one read last; None before the first."""
         return None if self._last < 0 else self._last + 1
@@ -100,11 +95,6 @@ class Lease:
     def in_flight(self) -> int:
         """The number of offsets read, neither acknowledged nor given up."""
         return len(self._pending) - self._settled
-
-    @property
-    def distance(self) -> int:
-        """The number of offsets between the mark and the last one read: what a crash would have to do again."""
-        return len(self._pending)
 
     @property
     def readable(self) -> bool:
@@ -125,5 +115,4 @@ class Lease:
 
     def committed(self, offset: int) -> None:
         """Note that `offset` was committed."""
-        if not self.ended:
-            self._committed = offset
+        self._committed = offset

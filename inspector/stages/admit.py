@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from inspector.anomaly.errors import ImageError
-from inspector.anomaly.preprocess.image import ImageHeader, ImageLimits, decoded_bytes, read_image_header
+from inspector.anomaly.preprocess.image import (
+    ImageHeader,
+    ImageLimits,
+    RawLayout,
+    decoded_bytes,
+    read_image_header,
+)
 from inspector.bus.ports import ConsumedRecord
 from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget
 from inspector.inflight.frame import Frame, Refusal
@@ -16,8 +22,6 @@ from inspector.settings.settings import LimitSettings
 from schemas import CameraFrame, Identity, RecordSource, SchemaError, decode, identity_from_headers
 from schemas.base import MAX_INTEGER
 
-_CHANNELS = {"mono8": 1, "mono16": 1, "rgb8": 3, "bgr8": 3}
-_BIT_DEPTH = {"mono8": 8, "mono16": 16, "rgb8": 8, "bgr8": 8}
 FLOAT32_BYTES = 4
 
 
@@ -121,10 +125,4 @@ class Admission:
         raw = message.raw
         if len(message.image) > self._limits.max_frame_bytes or raw.width * raw.height > self._limits.max_pixels:
             raise ImageError("too_large", f"raw image of {raw.width} x {raw.height} pixels is over the limit")
-        return ImageHeader(
-            encoding="raw",
-            width=raw.width,
-            height=raw.height,
-            channels=_CHANNELS[raw.pixel_format],
-            bit_depth=_BIT_DEPTH[raw.pixel_format],
-        )
+        return RawLayout(**raw.model_dump()).header

@@ -205,8 +205,7 @@ class Source:
         finally:
             for lease in leases:
                 lease.end()
-                if self._leases.get(lease.partition) is lease:
-                    del self._leases[lease.partition]
+            self._leases.clear()
             self._flow.ended(leases)
 
     async def _settled(self, leases: Sequence[Lease], timeout_s: float) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from tests.buses import wait_until
-from tests.stage import Stage, by_seq
+from tests.stage import Stage, by_seq, metric
 
 
 async def test_a_frame_that_arrives_late_is_expired_before_it_is_decoded(stage: Stage) -> None:
@@ -35,16 +33,14 @@ async def test_a_late_frame_behind_a_fresh_one_of_its_camera_is_answered_too(sta
 
 
 async def test_a_frame_that_waits_too_long_for_the_device_is_expired_before_it_is_scored(stage: Stage) -> None:
-    scoring, gate = stage.hold_device()
-    async with stage.service() as service:
+    _, gate = stage.hold_device()
+    async with stage.service(stage.settings(device_threads=2)) as service:
         await stage.publish("a", 1)
-        await asyncio.to_thread(scoring.wait, 60)
-        pipeline = service.pipeline
-        assert pipeline is not None
+        await wait_until(lambda: metric(service, "queue_frames", stage="score") == 1)
         await stage.publish("a", 2)
-        await wait_until(lambda: service._engine.free_slots == 0)  # it stands at the device, the next one before that
-        await stage.publish("a", 3)
-        await wait_until(lambda: len(pipeline._batcher) == 1)
+        await wait_until(lambda: metric(service, "queue_frames", stage="score") == 2)
+        await stage.publish("a", 3)  # the others stand at the device, this one before it
+        await wait_until(lambda: metric(service, "queue_frames", stage="batch") == 1)
         stage.clock.advance(5)
         gate.set()
         results = by_seq(await stage.bus.wait_for_results(3))

@@ -13,7 +13,7 @@ from inspector.errors import BusError
 from inspector.service import EXIT_CLEAN, EXIT_CUT_SHORT, EXIT_FAILED, Service
 from tests.buses import wait_until
 from tests.fakes import FakeModel, UnreliableProducer
-from tests.stage import CAMERAS, Stage, sequences
+from tests.stage import CAMERAS, Stage, metric, sequences
 
 RAW_256 = {"width": 256, "height": 256, "pixel_format": "mono8"}
 
@@ -119,7 +119,7 @@ async def test_a_stop_finishes_what_was_begun_and_commits_it(stage: Stage) -> No
     service, task = await stage.start()
     await asyncio.to_thread(scoring.wait, 60)
     service.stop()
-    await wait_until(lambda: service.pipeline is not None and service.pipeline._draining)
+    await wait_until(lambda: "partitions: stopping" in service.health.not_ready())
     gate.set()
     assert await task == EXIT_CLEAN
     results = await stage.bus.results()
@@ -134,9 +134,9 @@ async def test_a_stop_sends_nothing_that_stands_behind_what_it_gives_up(stage: S
         await stage.publish("a", seq, **({"image": b"garbage"} if seq in {5, 90, 99} else {}))
     service, task = await stage.start()
     await asyncio.to_thread(scoring.wait, 60)
-    await wait_until(lambda: service.pipeline is not None and len(service.pipeline._frames) == 100)
+    await wait_until(lambda: metric(service, "in_flight_frames") == 100)
     service.stop()
-    await wait_until(lambda: service.pipeline is not None and service.pipeline._draining)
+    await wait_until(lambda: "partitions: stopping" in service.health.not_ready())
     gate.set()
     assert await task == EXIT_CLEAN
     done = len(await stage.bus.results())

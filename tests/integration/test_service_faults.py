@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from deploy.local.base import Broker
 from inspector.anomaly.types import Thresholds
@@ -21,6 +22,22 @@ from tests.fakes import FakeClock, FakeModel
 from tests.frames import camera_frame, record_of
 
 MODEL = FakeModel(Thresholds(classification=0.5, segmentation=0.5))
+
+
+class BreakingClock(FakeClock):
+    """Fails once when told to; the pipeline reads it in every callback of the loop."""
+
+    _is_broken = False
+
+    def break_once(self) -> None:
+        self._is_broken = True
+
+    @override
+    def monotonic_s(self) -> float:
+        if self._is_broken:
+            self._is_broken = False
+            raise ZeroDivisionError("a fault of ours")
+        return super().monotonic_s()
 
 
 def settings_of(kafka: KafkaSettings, topics: TopicSettings) -> Settings:
@@ -102,20 +119,18 @@ async def test_an_error_in_a_callback_ends_the_process_instead_of_leaving_it_hal
     bus = MemoryBus(topic_names)
     settings = settings_of(bus.kafka, topic_names)
     await bus.make_topics(settings)
-    clock = FakeClock()
+    clock = BreakingClock()
+    model = FakeModel(MODEL.thresholds)
+    model.on_launch = lambda _size: clock.break_once()
     service = Service(
         settings,
-        read_model=lambda _path: MODEL,
+        read_model=lambda _path: model,
         consumer=bus.consumer(settings),
         producer=bus.producer(settings),
         clock=clock,
     )
 
-    def fail(*_: object) -> None:
-        raise ZeroDivisionError("a fault of ours")
-
     monkeypatch.setattr("inspector.service.CRASH_DRAIN_S", 0.2)
-    monkeypatch.setattr("inspector.pipeline.Pipeline._scored", fail)
     await bus.publish(0, *record_of(camera_frame("a", 0, clock.wall_us())))
     assert await service.run() == EXIT_FAILED
     assert "a fault of ours" in caplog.text

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Final, Literal, cast
+from typing import Final, Literal, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,8 +55,21 @@ _READ_MODE: Final = {
     (3, 4): cv2.IMREAD_REDUCED_COLOR_4 & ~cv2.IMREAD_COLOR_BGR | cv2.IMREAD_COLOR_RGB,
     (3, 8): cv2.IMREAD_REDUCED_COLOR_8 & ~cv2.IMREAD_COLOR_BGR | cv2.IMREAD_COLOR_RGB,
 }
-_RAW_CHANNELS: Final[dict[PixelFormat, Literal[1, 3]]] = {"mono8": 1, "mono16": 1, "rgb8": 3, "bgr8": 3}
-_RAW_BYTES_PER_PIXEL: Final[dict[PixelFormat, int]] = {"mono8": 1, "mono16": 2, "rgb8": 3, "bgr8": 3}
+
+
+class _Samples(NamedTuple):
+    channels: Literal[1, 3]
+    num_bytes: int
+
+
+_RAW_PIXEL: Final[dict[PixelFormat, _Samples]] = {
+    "mono8": _Samples(1, 1),
+    "mono16": _Samples(1, 2),
+    "rgb8": _Samples(3, 1),
+    "bgr8": _Samples(3, 1),
+}
+"""What a pixel of each raw format is made of. `schemas` may import nothing, so the wire counts its bytes itself: a test holds
+the two against each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +81,24 @@ class RawLayout:
     pixel_format: PixelFormat
 
     def __post_init__(self) -> None:
-        if self.pixel_format not in _RAW_CHANNELS:
-            raise ParameterError(f"pixel_format must be one of {', '.join(_RAW_CHANNELS)}, got {self.pixel_format!r}")
+        if self.pixel_format not in _RAW_PIXEL:
+            raise ParameterError(f"pixel_format must be one of {', '.join(_RAW_PIXEL)}, got {self.pixel_format!r}")
 
     @property
     def channels(self) -> Literal[1, 3]:
         """1 for the mono formats, else 3."""
-        return _RAW_CHANNELS[self.pixel_format]
+        return _RAW_PIXEL[self.pixel_format].channels
 
     @property
     def num_bytes(self) -> int:
         """Bytes of one image in this layout."""
-        return self.width * self.height * _RAW_BYTES_PER_PIXEL[self.pixel_format]
+        return self.width * self.height * self.channels * _RAW_PIXEL[self.pixel_format].num_bytes
+
+    @property
+    def header(self) -> ImageHeader:
+        """What an encoded image would say of itself."""
+        bit_depth = 8 * _RAW_PIXEL[self.pixel_format].num_bytes
+        return ImageHeader("raw", self.width, self.height, self.channels, bit_depth)
 
 
 def reduction_factor(width: int, height: int, target: tuple[int, int] | None, *, margin: float = 1.0) -> int:

@@ -35,13 +35,29 @@ def test_used_bytes_are_the_sum_of_what_is_held(steps: list[tuple[str, int, int]
         assert budget.peak_bytes >= budget.used_bytes
 
 
-def test_a_release_is_announced_once() -> None:
-    announced: list[int] = []
-    budget = Budget(10, on_release=lambda: announced.append(budget.free_bytes))
-    reservation = budget.hold(6)
+def test_all_that_is_free_may_be_had_and_not_a_byte_more() -> None:
+    reservation = Budget(10).hold(4)
+    assert not reservation.grow(7)
+    assert reservation.grow(6)
+    assert not reservation.grow(1)
+
+
+def test_what_is_released_twice_is_given_back_once() -> None:
+    budget = Budget(10)
+    reservation, other = budget.hold(6), budget.hold(3)
     reservation.release()
     reservation.release()
-    assert announced == [10]
+    assert (budget.free_bytes, other.size_bytes) == (7, 3)
+
+
+def test_what_must_be_had_is_had_beyond_the_limit_and_given_back_like_any_other() -> None:
+    budget = Budget(10)
+    reservation = budget.hold(8)
+    assert not reservation.grow(7)
+    reservation.force(7)
+    assert (reservation.size_bytes, budget.used_bytes, budget.free_bytes, budget.peak_bytes) == (15, 15, 0, 15)
+    reservation.release()
+    assert budget.used_bytes == 0
 
 
 @pytest.mark.parametrize("limit", [0, -1])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from inspector.anomaly.domain.cache import KEPT_PIXELS, KEPT_SIZES
 from inspector.inflight.budget import (
+    FRAME_OVERHEAD_BYTES,
     PREPARING_FACTOR,
     Budget,
     chunk_bytes,
@@ -37,8 +38,21 @@ def test_a_read_that_is_allowed_leaves_room_for_one_frame_to_be_decoded(limit: i
         assert read + largest_decoding_bytes(tree) <= budget.limit_bytes
 
 
+def test_decoding_gets_what_the_largest_picture_needs_and_at_most_half_of_the_budget() -> None:
+    largest = 3 * 1_000_000 + 4 * 1024 * 1024  # in colour, and the map of scores
+    assert largest_decoding_bytes(settings(max_bytes_in_flight=64 * MIB, max_pixels=1_000_000)) == largest
+    assert largest_decoding_bytes(settings(max_bytes_in_flight=20 * MIB, max_pixels=90_000_000)) == 10 * MIB
+
+
 def bound(
-    partitions: int = 2, workers: int = 2, device_threads: int = 2, domains: int = 0, device: str = "cpu", **limits: Any
+    partitions: int = 2,
+    workers: int = 2,
+    device_threads: int = 2,
+    domains: int = 0,
+    device: str = "cpu",
+    fetch_bytes: int = MIB,
+    send_bytes: int = MIB,
+    **limits: Any,
 ) -> int:
     return memory_bound_bytes(
         Settings(limits=LimitSettings(**limits), device=device),
@@ -46,8 +60,8 @@ def bound(
         workers=workers,
         device_threads=device_threads,
         domains=domains,
-        fetch_bytes=MIB,
-        send_bytes=MIB,
+        fetch_bytes=fetch_bytes,
+        send_bytes=send_bytes,
     )
 
 
@@ -55,7 +69,16 @@ def test_the_bound_grows_with_everything_that_is_bounded() -> None:
     assert bound(max_bytes_in_flight=600 * MIB) - bound(max_bytes_in_flight=500 * MIB) >= 100 * MIB
     assert bound(partitions=3) - bound(partitions=2) >= 8 * MIB, "one more fetch of the largest message"
     assert bound(workers=3) > bound(workers=2)
+    assert bound(fetch_bytes=40 * MIB) - bound(fetch_bytes=30 * MIB) == 20 * MIB
+    assert bound(send_bytes=2 * MIB) - bound(send_bytes=MIB) == 2 * MIB * Settings().topics.frames_partitions
     assert bound(max_frames_in_flight=2048) - bound(max_frames_in_flight=1024) == 1024 * 4096
+
+
+def test_the_bound_counts_the_read_and_the_decoding_that_may_go_beyond_the_budget() -> None:
+    tree = settings(max_bytes_in_flight=100 * MIB)
+    rest = bound(0, 0, 0, fetch_bytes=0, send_bytes=0, max_bytes_in_flight=100 * MIB) - 2 * tree.partition_fetch_bytes
+    frames = tree.limits.max_frames_in_flight * FRAME_OVERHEAD_BYTES
+    assert rest == 100 * MIB + chunk_bytes(tree) + largest_decoding_bytes(tree) + frames
 
 
 def test_the_bound_counts_what_a_thread_needs_to_prepare_a_large_picture() -> None:

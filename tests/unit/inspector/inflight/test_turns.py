@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,3 +89,38 @@ def test_removing_keeps_the_rest_in_order() -> None:
     assert len(queues) == 3
     assert [frame.number for frame in queues.take(9, 0.0)[0]] == [1, 3, 5]
     assert queues.most_urgent() is None
+
+
+@dataclass(frozen=True, eq=False)
+class Stranger:
+    """A frame of a camera whose end can be watched."""
+
+    camera: object
+    model: str = "m"
+    deadline_s: float = 5.0
+
+
+class Camera:
+    """The name of a queue."""
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [
+        lambda queues: queues.take(1, 0.0),
+        lambda queues: queues.drop_expired(9.0),
+        lambda queues: queues.remove(lambda _frame: True),
+    ],
+    ids=["take", "drop_expired", "remove"],
+)
+def test_a_queue_that_is_empty_leaves_nothing_behind(empty: Callable[[TurnQueues[Any]], object]) -> None:
+    """Strangers may make up a camera for each frame."""
+    queues: TurnQueues[Any] = TurnQueues()
+    camera = Camera()
+    gone = weakref.ref(camera)
+    queues.push(Stranger(camera))
+    empty(queues)
+    assert len(queues) == 0
+    assert queues.most_urgent() is None
+    del camera
+    assert gone() is None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspector.anomaly import types as anomaly_types
 from inspector.anomaly.domain.domain import ImageDomain
+from inspector.anomaly.preprocess.image import RawLayout
 from inspector.anomaly.preprocess.param import DLPreprocessParam, PreprocessStep
 from inspector.anomaly.types import Thresholds
 from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget
@@ -18,7 +20,7 @@ from inspector.inflight.lease import Lease
 from inspector.inflight.route import Route
 from inspector.settings.settings import LimitSettings
 from inspector.stages.admit import Admission
-from schemas import ModelReference
+from schemas import ImageEncoding, ModelReference, PixelFormat, RawFormat
 from tests.fakes import FakeClock, FakeModel, FakeRecord
 from tests.frames import camera_frame, png, record_of
 from tests.models import encoded
@@ -132,6 +134,22 @@ def test_a_raw_image_within_the_limits_is_admitted() -> None:
     frame = Door().admit_frame(image=bytes(80 * 60 * 3), encoding="raw", raw=raw, image_digest=None)
     assert frame.refusal is None
     assert frame.decoding_bytes >= 80 * 60 * 3
+
+
+@pytest.mark.parametrize("pixel_format", get_args(PixelFormat))
+def test_the_decoder_counts_the_bytes_of_each_raw_format_as_the_wire_does(pixel_format: PixelFormat) -> None:
+    """Two tables, since the wire's package may import nothing and the anomaly domain knows no wire."""
+    wire = RawFormat(width=7, height=5, pixel_format=pixel_format)
+    assert RawLayout(7, 5, pixel_format).num_bytes == wire.num_bytes
+    frame = Door().admit_frame(image=bytes(wire.num_bytes), encoding="raw", raw=wire, image_digest=None)
+    assert frame.refusal is None
+    channels = 3 if pixel_format in {"rgb8", "bgr8"} else 1
+    assert frame.decoding_bytes == 7 * 5 * channels + 4 * 64 * 64
+
+
+def test_the_wire_has_no_format_or_encoding_that_the_decoder_lacks() -> None:
+    assert get_args(PixelFormat) == get_args(anomaly_types.PixelFormat)
+    assert get_args(ImageEncoding) == get_args(anomaly_types.ImageEncoding)
 
 
 def test_a_garbled_body_is_answered_under_the_name_in_its_headers() -> None:

@@ -106,6 +106,18 @@ def test_an_expired_frame_leaves_even_while_the_others_linger() -> None:
     assert len(batcher) == 1
 
 
+def test_a_frame_that_is_found_late_while_a_batch_is_taken_is_handed_on_too() -> None:
+    """It stood behind a fresh one of its camera; lost here it would never get a verdict."""
+    batcher: Batcher[Waiter] = Batcher(max_size=8)
+    fresh, late, other = Waiter(deadline_s=50.0), Waiter(deadline_s=5.0), Waiter("b", deadline_s=4.0)
+    for frame in (fresh, late, other):
+        batcher.push(frame, 1.0)
+    pull = batcher.pull(10.0)
+    assert pull.batch == [fresh]
+    assert sorted(pull.expired, key=lambda frame: frame.deadline_s) == [other, late]
+    assert len(batcher) == 0
+
+
 def test_the_estimate_follows_what_is_observed_and_models_have_their_own() -> None:
     batcher: Batcher[Waiter] = Batcher(max_size=8)
     assert batcher.estimated_service_s("m") == 0.0
@@ -124,6 +136,34 @@ def test_removed_frames_are_gone() -> None:
     batcher.push(dropped, 1.0)
     assert batcher.remove(lambda frame: frame is dropped) == [dropped]
     assert batcher.pull(1.0).batch == [kept]
+
+
+def test_frames_that_come_after_all_were_removed_wait_anew() -> None:
+    batcher: Batcher[Waiter] = Batcher(max_size=8, linger_s=2.0)
+    batcher.push(Waiter("a"), 1.0)
+    batcher.push(Waiter("b"), 1.5)
+    batcher.remove(lambda frame: frame.camera == "a")
+    assert batcher.due_s() == 3.0, "the one that is left has waited since"
+    batcher.remove(lambda frame: frame.camera == "b")
+    assert batcher.due_s() is None
+    batcher.push(Waiter("c"), 10.0)
+    assert batcher.due_s() == 12.0
+
+
+def test_frames_that_come_after_all_expired_wait_anew() -> None:
+    batcher: Batcher[Waiter] = Batcher(max_size=8, linger_s=2.0)
+    batcher.push(Waiter(deadline_s=1.5), 1.0)
+    assert len(batcher.pull(1.6).expired) == 1
+    batcher.push(Waiter(), 10.0)
+    assert batcher.due_s() == 12.0
+
+
+def test_what_a_full_batch_leaves_behind_waits_anew() -> None:
+    batcher: Batcher[Waiter] = Batcher(max_size=2, linger_s=2.0)
+    for camera in "abc":
+        batcher.push(Waiter(camera), 1.0)
+    assert len(batcher.pull(2.0).batch) == 2
+    assert batcher.due_s() == 4.0
 
 
 @pytest.mark.parametrize(("max_size", "linger_s"), [(0, 0.0), (1, -0.1)])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -87,3 +91,28 @@ def test_what_is_cut_off_takes_all_behind_it_along_and_releases_nothing(
         mine = [int(outcome) for outcome in released if cameras[int(outcome)] == camera]
         assert mine == [index for index, name in enumerate(cameras) if name == camera and index < first[camera]]
     assert len(sequencer) == 0
+
+
+class Camera:
+    """The name of a queue whose end can be watched."""
+
+
+@pytest.mark.parametrize(
+    "empty",
+    [
+        lambda sequencer, camera: sequencer.complete(camera, 1, "done"),
+        lambda sequencer, _camera: sequencer.forget(lambda _key: True),
+        lambda sequencer, _camera: sequencer.cut(lambda _key: True),
+    ],
+    ids=["complete", "forget", "cut"],
+)
+def test_a_queue_that_is_empty_leaves_nothing_behind(empty: Callable[[Sequencer[int, str], Camera], object]) -> None:
+    """Strangers may make up a camera for each frame."""
+    sequencer: Sequencer[int, str] = Sequencer()
+    camera = Camera()
+    gone = weakref.ref(camera)
+    sequencer.open(camera, 1)
+    empty(sequencer, camera)
+    assert len(sequencer) == 0
+    del camera
+    assert gone() is None

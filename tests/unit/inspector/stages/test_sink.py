@@ -3,144 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.bus.ports import Partition, ProducedRecord
-from inspector.errors import AccessError, BusError, MessageTooLargeError
-from inspector.inflight.budget import Budget
-from inspector.inflight.frame import Frame, Outgoing
 from inspector.inflight.lease import Lease
 from inspector.stages import sink as sink_module
-from inspector.stages.sink import Sink
-from schemas import Identity, RecordSource
-from tests.fakes import FakeClock
-
-
-class Broker:
-    """A producer that fails as told and keeps what arrived."""
-
-    def __init__(self) -> None:
-        self.arrived: dict[Partition, list[bytes]] = {}
-        self.plan: list[str] = []
-        self.lookups: list[bool] = []
-        self.gone: set[str] = set()
-        self.largest = 10_000
-        self.batches: list[int] = []
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-    async def partition_for(self, topic: str, key: bytes) -> int:
-        await asyncio.sleep(0)
-        if topic in self.gone or (self.lookups and not self.lookups.pop(0)):
-            raise BusError(f"no topic {topic}")
-        return len(key)
-
-    async def send(self, partition: Partition, records: Sequence[ProducedRecord]) -> int:
-        await asyncio.sleep(0)
-        step = self.plan.pop(0) if self.plan else "ok"
-        if step == "lost":
-            raise BusError("lost")
-        if step == "refused":
-            raise AccessError("refused")
-        if any(len(record.value) > self.largest for record in records):
-            raise MessageTooLargeError("too large")
-        count = 1 if step == "first only" else len(records)
-        self.arrived.setdefault(partition, []).extend(record.value for record in records[:count])
-        self.batches.append(count)
-        if step == "unknown":
-            raise BusError("arrived, but nobody knows")
-        return count
-
-
-class Events:
-    """What the sink said."""
-
-    def __init__(self) -> None:
-        self.delivered_frames: list[Frame] = []
-        self.retries = 0
-        self.on_retry: Callable[[], None] = lambda: None
-        self.progress = asyncio.Event()
-
-    def late(self, outgoing: Outgoing) -> None:
-        outgoing.status, outgoing.reason = "expired", "late_before_send"
-        outgoing.result = outgoing.result._replace(value=b"late " + outgoing.result.value)
-
-    def smaller(self, record: ProducedRecord) -> ProducedRecord | None:
-        return record._replace(value=b"small") if record.value.startswith(b"big") else None
-
-    def delivered(self, outgoing: Outgoing) -> None:
-        self.delivered_frames.append(outgoing.frame)
-        self.progress.set()
-
-    def send_retried(self, *, deadletter: bool) -> None:
-        self.retries += 1
-        self.on_retry()
-
-
-class Bench:
-    def __init__(self) -> None:
-        self.broker = Broker()
-        self.events = Events()
-        self.clock = FakeClock()
-        self.sink = Sink(self.broker, self.events, self.clock)
-        self.lease = Lease(("frames", 0), 1, cap=1000)
-
-    def outgoing(
-        self,
-        value: bytes,
-        key: bytes = b"k",
-        *,
-        topic: str = "results",
-        deadline_s: float = 1e9,
-        deadletter: bytes | None = None,
-    ) -> Outgoing:
-        frame = Frame(
-            lease=self.lease,
-            source=RecordSource(topic="frames", partition=0, offset=0),
-            key=None,
-            value=None,
-            identity=Identity(),
-            camera="c",
-            deadline_at=None,
-            deadline_s=deadline_s,
-            reservation=Budget(1).hold(0),
-        )
-        letter = None if deadletter is None else ProducedRecord("dead", b"", deadletter, [])
-        return Outgoing(
-            frame, "inspected", "none", ProducedRecord(topic, key, value, []), letter, 1 + (letter is not None)
-        )
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.sink.run())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
-            while not condition():
-                self.events.progress.clear()
-                await self.events.progress.wait()
+from tests.unit.inspector.stages.sink_bench import Bench, first_occurrences
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sink_module, "FIRST_RETRY_S", 0.0)
     monkeypatch.setattr(sink_module, "LAST_RETRY_S", 0.0)
-
-
-def first_occurrences(values: Sequence[bytes]) -> list[bytes]:
-    return list(dict.fromkeys(values))
 
 
 @given(plan=st.lists(st.sampled_from(["ok", "lost", "unknown", "first only"]), max_size=12), count=st.integers(1, 12))
@@ -154,7 +30,7 @@ def test_whatever_fails_everything_arrives_and_first_occurrences_keep_their_orde
                 bench.sink.put(bench.outgoing(value))
                 if len(value) % 2:
                     await asyncio.sleep(0)
-            await bench.until(lambda: len(bench.events.delivered_frames) == count)
+            await bench.until_delivered(count)
         assert first_occurrences(bench.broker.arrived["results", 1]) == values
         assert len(bench.sink) == 0
 
@@ -178,7 +54,7 @@ def test_whatever_look_up_fails_the_verdicts_of_a_key_keep_their_order(
                 bench.sink.put(bench.outgoing(b"%s %d" % (key, number), key))
                 if number % 2:
                     await asyncio.sleep(0)
-            await bench.until(lambda: len(bench.events.delivered_frames) == len(keys))
+            await bench.until_delivered(len(keys))
         for key in set(keys):
             arrived = [value for value in bench.broker.arrived["results", len(key)] if value.startswith(key + b" ")]
             sent = [b"%s %d" % (key, number) for number, other in enumerate(keys) if other == key]
@@ -197,11 +73,11 @@ async def test_a_topic_that_is_gone_holds_up_no_other_and_its_verdicts_wait_in_o
         bench.sink.put(bench.outgoing(b"1", topic="gone"))
         bench.sink.put(bench.outgoing(b"2"))
         bench.sink.put(bench.outgoing(b"3", topic="gone"))
-        await bench.until(lambda: len(bench.events.delivered_frames) == 1)
+        await bench.until_delivered(1)
         assert bench.broker.arrived == {("results", 1): [b"2"]}
         assert len(bench.sink) == 2
         bench.broker.gone = set()
-        await bench.until(lambda: len(bench.events.delivered_frames) == 3)
+        await bench.until_delivered(3)
     assert bench.broker.arrived["gone", 1] == [b"1", b"3"]
     assert bench.events.retries >= 1
 
@@ -223,7 +99,7 @@ async def test_what_collects_while_a_batch_is_on_its_way_goes_as_one() -> None:
     async with bench.running():
         for number in range(50):
             bench.sink.put(bench.outgoing(b"%d" % number))
-        await bench.until(lambda: len(bench.events.delivered_frames) == 50)
+        await bench.until_delivered(50)
     assert len(bench.broker.batches) <= 2
 
 
@@ -233,7 +109,7 @@ async def test_a_lane_that_fails_does_not_hold_up_the_others() -> None:
     async with bench.running():
         bench.sink.put(bench.outgoing(b"1", b"k"))
         bench.sink.put(bench.outgoing(b"2", b"kk"))
-        await bench.until(lambda: len(bench.events.delivered_frames) == 2)
+        await bench.until_delivered(2)
     assert bench.broker.arrived == {("results", 1): [b"1"], ("results", 2): [b"2"]}
     assert bench.events.retries == 1
 
@@ -243,7 +119,7 @@ async def test_a_frame_is_delivered_when_result_and_dead_letter_are() -> None:
     bench.broker.plan = ["ok", "lost", "lost", "ok"]
     async with bench.running():
         bench.sink.put(bench.outgoing(b"1", deadletter=b"letter"))
-        await bench.until(lambda: len(bench.events.delivered_frames) == 1)
+        await bench.until_delivered(1)
     assert bench.broker.arrived == {("results", 1): [b"1"], ("dead", 0): [b"letter"]}
     assert bench.events.retries == 2
 
@@ -255,7 +131,7 @@ async def test_a_late_verdict_is_turned_just_before_it_is_sent_and_only_then() -
     async with bench.running():
         bench.sink.put(bench.outgoing(b"1", deadline_s=now_s))
         bench.sink.put(bench.outgoing(b"2", deadline_s=now_s + 1))
-        await bench.until(lambda: len(bench.events.delivered_frames) == 2)
+        await bench.until_delivered(2)
     assert first_occurrences(bench.broker.arrived["results", 1]) == [b"late 1", b"2"]
 
 
@@ -266,7 +142,7 @@ async def test_a_verdict_that_may_have_arrived_is_sent_again_unchanged() -> None
     bench.events.on_retry = lambda: bench.clock.advance(5)
     async with bench.running():
         bench.sink.put(outgoing)
-        await bench.until(lambda: len(bench.events.delivered_frames) == 1)
+        await bench.until_delivered(1)
     assert bench.broker.arrived["results", 1] == [b"1", b"1"]
 
 
@@ -277,12 +153,12 @@ async def test_frames_of_an_ended_lease_are_not_sent_nor_sent_again() -> None:
     async with bench.running():
         bench.sink.put(bench.outgoing(b"1"))
         async with asyncio.timeout(30):
-            while bench.lease.live:
+            while not bench.lease.ended:
                 await asyncio.sleep(0)
         bench.sink.put(bench.outgoing(b"2"))
         bench.lease = Lease(("frames", 0), 2, cap=1000)
         bench.sink.put(bench.outgoing(b"3"))
-        await bench.until(lambda: len(bench.events.delivered_frames) == 1)
+        await bench.until_delivered(1)
     assert bench.broker.arrived == {("results", 1): [b"3"]}
 
 
@@ -292,7 +168,7 @@ async def test_a_record_that_is_too_large_is_made_smaller_and_its_neighbours_are
     async with bench.running():
         for value in (b"1", b"big" * 100, b"2"):
             bench.sink.put(bench.outgoing(value))
-        await bench.until(lambda: len(bench.events.delivered_frames) == 3)
+        await bench.until_delivered(3)
     assert bench.broker.arrived["results", 1] == [b"1", b"small", b"2"]
 
 
