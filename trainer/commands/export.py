@@ -29,7 +29,7 @@ from trainer.evaluation.scoring import score_images
 from trainer.prepare.split import DLSplit
 from trainer.progress import StageProgress
 from trainer.report.gallery import ScoredSample, draw_picture, gallery, glance
-from trainer.report.page import Facts, Picture, Report, render_report
+from trainer.report.page import Facts, InspectedImage, Report, render_report
 from trainer.settings.commands import FitSettings
 from trainer.training.train import DLTrainResult
 from trainer.training.train_param import DLTrainParam
@@ -126,16 +126,16 @@ class _Drawer:
         self._dataset = dataset
         self._model = model
         self._progress = progress
-        self._drawn: dict[int, Picture] = {}
+        self._drawn: dict[int, InspectedImage] = {}
 
-    def __call__(self, scored: ScoredSample) -> Picture:
+    def __call__(self, scored: ScoredSample) -> InspectedImage:
         key = scored.sample.image_id
         if key not in self._drawn:
             self._drawn[key] = self._draw(scored)
             self._progress("report", len(self._drawn), len(self._drawn))
         return self._drawn[key]
 
-    def _draw(self, scored: ScoredSample) -> Picture:
+    def _draw(self, scored: ScoredSample) -> InspectedImage:
         path = self._dataset.image_path(scored.sample)
         (image,) = score_images(self._model, [path])
         if image.result is None:

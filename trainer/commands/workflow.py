@@ -28,7 +28,7 @@ from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
 from trainer.commands.arguments import min_area, read_dataset, split_param
 from trainer.dataset.dataset import DLDataset, DLDatasetSample, trained_geometry
 from trainer.dataset.files import READ_LIMITS
-from trainer.display.files import show_figures, show_grid, show_samples, show_training
+from trainer.display.files import show_evaluation, show_grid, show_samples, show_training
 from trainer.display.tiles import ShownSample
 from trainer.errors import OutputError, SplitError
 from trainer.evaluation.evaluate import evaluate_dl_model
@@ -187,8 +187,7 @@ def _evaluate(dataset: DLDataset, model: AnomalyModel, pictures: Path, say: Say,
     known = [f"{name} {as_figure(value)}" for name, value in figures.items() if value is not None]
     counts = f"{found.found.count} of {found.found.total} nok found, {found.false_rejects.count} of "
     say("evaluate_dl_model", ", ".join([*known, f"{counts}{found.false_rejects.total} ok rejected"]))
-    samples = [s for s in dataset.samples if s.split == "test"]
-    show_figures(pictures, model, samples, found.anomaly_scores)
+    show_evaluation(pictures, found)
     say("dev_display_anomaly_detection_evaluation", f"histogram, confusion matrices and pie charts in {pictures}")
 
 
