@@ -24,8 +24,9 @@ from deploy.demo.chart import latency_chart
 from deploy.demo.summary import ImageVerdict, Run
 from inspector.anomaly.types import AnomalyRegion
 from inspector.anomaly.verdict.draw import draw_region_outlines
+from trainer.charts.inline import score_histogram
+from trainer.charts.scores import ScoreRow
 from trainer.display.picture import shrink
-from trainer.report.histogram import HistogramRow, score_histogram
 from trainer.wording import as_figure, as_percent
 
 PICTURE_SIDE = 320
@@ -166,8 +167,8 @@ def _section(summary: Mapping[str, Any], camera: DemoCamera, cards: Sequence[Car
     passed = figures["images_ok"] - figures["false_rejects"]
     found = figures["images_nok"] - figures["missed"]
     rows = [
-        HistogramRow("ok parts", f"{passed} of {figures['images_ok']} passed", "ok", by_label["ok"]),
-        HistogramRow("nok parts", f"{found} of {figures['images_nok']} rejected", "nok", by_label["nok"]),
+        ScoreRow("ok parts", f"{passed} of {figures['images_ok']} passed", "ok", by_label["ok"]),
+        ScoreRow("nok parts", f"{found} of {figures['images_nok']} rejected", "nok", by_label["nok"]),
     ]
     return CameraSection(
         camera,

@@ -22,7 +22,7 @@ from trainer.evaluation.as_json import figures_as_json, halcon_as_json
 from trainer.evaluation.scoring import score_images
 from trainer.progress import StageProgress
 from trainer.report.gallery import ScoredSample, draw_picture, gallery, glance
-from trainer.report.page import Facts, Picture, Report, render_report
+from trainer.report.page import Facts, InspectedImage, Report, render_report
 from trainer.report.shown import small
 from trainer.settings.commands import FitSettings
 
@@ -91,16 +91,16 @@ class _Drawer:
     def __init__(self, fitted: Fitted, progress: StageProgress) -> None:
         self._fitted = fitted
         self._progress = progress
-        self._drawn: dict[int, Picture] = {}
+        self._drawn: dict[int, InspectedImage] = {}
 
-    def __call__(self, scored: ScoredSample) -> Picture:
+    def __call__(self, scored: ScoredSample) -> InspectedImage:
         key = scored.sample.image_id
         if key not in self._drawn:
             self._drawn[key] = self._draw(scored)
             self._progress("report", len(self._drawn), len(self._drawn))
         return self._drawn[key]
 
-    def _draw(self, scored: ScoredSample) -> Picture:
+    def _draw(self, scored: ScoredSample) -> InspectedImage:
         dataset, path = self._fitted.dataset, self._fitted.dataset.image_path(scored.sample)
         image = self._fitted.shown.get(scored.sample) or small(next(score_images(self._fitted.model, [path])))
         if image.result is None:

@@ -23,7 +23,7 @@ from trainer.commands.arguments import (
     train_param,
 )
 from trainer.dataset.dataset import DLDataset, trained_geometry
-from trainer.display.files import show_figures, show_training
+from trainer.display.files import show_evaluation, show_training
 from trainer.errors import CalibrationError, SplitError
 from trainer.evaluation.evaluate import evaluate_dl_model
 from trainer.evaluation.param import GenParamEval
@@ -219,7 +219,7 @@ def _evaluated(
     counts = f"{found.found.count} of {found.found.total} nok found, {found.false_rejects.count} of "
     course.say("evaluate_dl_model", ", ".join([*known, f"{counts}{found.false_rejects.total} ok rejected"]))
     if course.pictures is not None:
-        show_figures(course.pictures, model, dataset.test, found.anomaly_scores)
+        show_evaluation(course.pictures, found)
         sentence = f"histogram, confusion matrices and pie charts in {course.pictures}"
         course.say("dev_display_anomaly_detection_evaluation", sentence)
     return found

@@ -15,10 +15,11 @@ from inspector.anomaly.types import DLSample
 from trainer.commands.arguments import read_dataset
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
 from trainer.dataset.files import whole_picture
-from trainer.display.files import show_figures, show_grid, show_samples, show_training
+from trainer.display.files import show_evaluation, show_grid, show_samples, show_training
 from trainer.display.picture import shrink
 from trainer.display.tiles import ShownSample
 from trainer.errors import DatasetError, OutputError
+from trainer.evaluation.result import evaluate_scores
 from trainer.evaluation.scoring import ScoredImage, score_images
 from trainer.progress import StageProgress
 from trainer.settings.commands import ShowSettings
@@ -76,7 +77,8 @@ def run_show(settings: ShowSettings, progress: StageProgress) -> Drawn:
         scores.append(image.result.anomaly_score if image.result else float("nan"))
         progress("draw", len(scores), len(samples))
     written.append(show_grid(settings.out, grid))
-    written += show_figures(settings.out, model, samples, scores)
+    labels = [sample.image_label for sample in samples]
+    written += show_evaluation(settings.out, evaluate_scores(scores, labels, model.thresholds.classification))
     errors = [float(error) for error in manifest.training.get("errors", ())]
     if len(errors) > 1:
         written.append(show_training(settings.out, errors, best_epoch=manifest.training.get("best_epoch")))

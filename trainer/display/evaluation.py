@@ -6,108 +6,113 @@ Colours are those of the report, on white: these files go into mails and slides.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from trainer.display.plots import (
-    draw_histogram,
-    draw_legend,
-    draw_matrix,
-    draw_pies,
-    draw_training,
-    finite,
-    least_epoch,
-    render_plot,
-)
+from trainer.charts.canvas import render_pixels
+from trainer.charts.epochs import draw_training, least_epoch
+from trainer.charts.scores import JudgedScores, draw_histogram, draw_score_table, finite
+from trainer.charts.shares import draw_matrix, draw_pies
 from trainer.errors import SettingsError
-from trainer.evaluation.confusion import Matrix, check_matrix, precision_shares, recall_shares
+from trainer.evaluation.confusion import ConfusionMatrix, precision_shares, recall_shares
+from trainer.evaluation.result import EvaluationResult
 from trainer.parameters import StageParameters
 
-DisplayMode = Literal[
-    "score_histogram",
-    "score_legend",
-    "absolute_confusion_matrix",
-    "relative_confusion_matrix",
-    "pie_charts_precision",
-    "pie_charts_recall",
+ScoreMode = Literal["score_histogram", "score_legend"]
+VerdictMode = Literal[
+    "absolute_confusion_matrix", "relative_confusion_matrix", "pie_charts_precision", "pie_charts_recall"
 ]
-DISPLAY_MODES: tuple[DisplayMode, ...] = (
-    "score_histogram",
-    "score_legend",
-    "absolute_confusion_matrix",
-    "relative_confusion_matrix",
-    "pie_charts_precision",
-    "pie_charts_recall",
-)
+DisplayMode = ScoreMode | VerdictMode
+SCORE_MODES: tuple[ScoreMode, ...] = get_args(ScoreMode)
+DISPLAY_MODES: tuple[DisplayMode, ...] = (*SCORE_MODES, *get_args(VerdictMode))
 
 _MOST_ESTIMATED = 3
 _AUTO = -1.0
+_HISTOGRAM, _TABLE, _MATRIX, _PIES, _TRAINING = (800, 500), (560, 340), (560, 460), (640, 370), (800, 420)
 
 
 class EvaluationDisplayParam(StageParameters):
     """What is drawn of an evaluation, with HALCON's names.
 
     Attributes:
-        display_mode: The pictures; "all" draws every one.
-        classification_threshold_index: Which threshold the matrices and pies belong to.
+        display_mode: The pictures, or one; "all" draws every one.
+        classification_threshold_index: Which of the thresholds judged the matrices and pies belong to.
         histogram_min: Left end of the score axis.
         histogram_max: Its right end; -1 chooses it from the scores.
+        estimated_thresholds: At most three more to show, such as [max ok, min nok, intermediate].
     """
 
     refusal: ClassVar[type[SettingsError]] = SettingsError
 
-    display_mode: tuple[DisplayMode | Literal["all"], ...] = ("score_histogram", "score_legend")
+    display_mode: tuple[DisplayMode | Literal["all"], ...] | DisplayMode | Literal["all"] = SCORE_MODES
     classification_threshold_index: int = Field(default=0, ge=0)
     histogram_min: float = 0.0
-    histogram_max: float = -1.0
+    histogram_max: float = _AUTO
+    estimated_thresholds: tuple[float, ...] = ()
+
+    @property
+    def modes(self) -> tuple[DisplayMode, ...]:
+        """The pictures to draw."""
+        asked = (self.display_mode,) if isinstance(self.display_mode, str) else self.display_mode
+        return DISPLAY_MODES if "all" in asked else tuple(mode for mode in asked if mode != "all")
+
+    @field_validator("estimated_thresholds", mode="before")
+    @classmethod
+    def _tuple_of_one(cls, value: Any) -> Any:  # noqa: ANN401 - whatever a caller gives
+        """HALCON makes no difference between a value and a tuple of it."""
+        return (value,) if isinstance(value, int | float) else value
 
     def check_consistency(self) -> None:
-        """Refuse a range that ends before it begins."""
+        """Refuse a range that ends before it begins, and more thresholds than can be told apart."""
         if self.histogram_max != _AUTO and self.histogram_max <= self.histogram_min:
             raise SettingsError(
                 f"histogram_max must exceed histogram_min ({self.histogram_min}) or be -1, got {self.histogram_max}"
             )
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationFigures:
-    """The numbers of an evaluation.
-
-    Attributes:
-        ok_scores: anomaly_score of ok test images.
-        nok_scores: The same of nok ones.
-        thresholds: Classification thresholds that were judged.
-        matrices: The confusion matrix at each of them.
-        estimated_thresholds: At most three more, such as [max ok, min nok, intermediate].
-    """
-
-    ok_scores: Sequence[float]
-    nok_scores: Sequence[float]
-    thresholds: Sequence[float]
-    matrices: Sequence[Matrix]
-    estimated_thresholds: Sequence[float] = ()
+        if len(self.estimated_thresholds) > _MOST_ESTIMATED:
+            raise SettingsError(f"at most 3 estimated thresholds can be shown, got {len(self.estimated_thresholds)}")
 
 
 def dev_display_anomaly_detection_evaluation(
-    figures: EvaluationFigures, *, param: EvaluationDisplayParam | None = None
+    evaluation_result: EvaluationResult, *, param: EvaluationDisplayParam | None = None
 ) -> dict[DisplayMode, NDArray[np.uint8]]:
     """Draw a picture for each display mode.
+
+    Args:
+        evaluation_result: As `evaluate_dl_model` returns it. Matrices and pies are of the thresholds that it was asked to
+            judge by, of the model's own where it was asked none.
+        param: The defaults where None.
 
     Returns:
         (H, W, 3) RGB uint8 for each.
 
     Raises:
-        SettingsError: There are no scores, more than three estimated thresholds, no matrix for a threshold, or no
-            threshold of the index asked for.
+        SettingsError: There is no finite score, or no threshold of the index asked for.
     """
     param = EvaluationDisplayParam() if param is None else param
-    _check(figures, param)
-    modes = DISPLAY_MODES if "all" in param.display_mode else tuple(m for m in param.display_mode if m != "all")
-    return {mode: _draw_mode(mode, figures, param) for mode in modes}
+    judged, index = evaluation_result.judged, param.classification_threshold_index
+    scores = JudgedScores(
+        ok=evaluation_result.scores_of("ok"),
+        nok=evaluation_result.scores_of("nok"),
+        curves=evaluation_result.anomaly_score_histogram,
+        thresholds=[matrix.threshold for matrix in judged],
+        estimated=param.estimated_thresholds,
+    )
+    if not finite([*scores.ok, *scores.nok]):
+        raise SettingsError("there is no finite score to draw; evaluate on one test image or more")
+    if index >= len(judged) and not set(param.modes) <= set(SCORE_MODES):
+        raise SettingsError(
+            f"classification_threshold_index is {index}, and {len(judged)} thresholds were judged; they count from 0"
+        )
+    pictures: dict[DisplayMode, NDArray[np.uint8]] = {}
+    for mode in param.modes:
+        if mode == "score_histogram" or mode == "score_legend":  # noqa: PLR1714 - narrows the type
+            pictures[mode] = _draw_scores(mode, scores, param)
+        else:
+            pictures[mode] = _draw_verdicts(mode, judged[index])
+    return pictures
 
 
 def training_error_curve(errors: Sequence[float], *, best_epoch: int | None = None) -> NDArray[np.uint8]:
@@ -124,52 +129,30 @@ def training_error_curve(errors: Sequence[float], *, best_epoch: int | None = No
         SettingsError: There is no finite error, or `best_epoch` is none of the epochs.
     """
     best = least_epoch(errors, best_epoch)
-    return render_plot(lambda axes: draw_training(axes, errors, best), "Training error", (8, 4.2))
+    return render_pixels(lambda axes: draw_training(axes, errors, best), "Training error", _TRAINING)
 
 
-def _check(figures: EvaluationFigures, param: EvaluationDisplayParam) -> None:
-    if not finite(figures.ok_scores) and not finite(figures.nok_scores):
-        raise SettingsError("there is no finite score to draw; evaluate on one test image or more")
-    if len(figures.estimated_thresholds) > _MOST_ESTIMATED:
-        raise SettingsError(f"at most 3 estimated thresholds can be shown, got {len(figures.estimated_thresholds)}")
-    if len(figures.matrices) != len(figures.thresholds):
-        raise SettingsError(
-            f"each threshold has its confusion matrix, got {len(figures.thresholds)} thresholds and "
-            f"{len(figures.matrices)} matrices; evaluate again with the measure absolute_confusion_matrix"
-        )
-    index, count = param.classification_threshold_index, len(figures.thresholds)
-    if not set(param.display_mode) <= {"score_histogram", "score_legend"} and index >= count:
-        raise SettingsError(f"classification_threshold_index is {index}, and {count} thresholds were judged")
-    for matrix in figures.matrices:
-        check_matrix(matrix)
-
-
-def _draw_mode(mode: DisplayMode, figures: EvaluationFigures, param: EvaluationDisplayParam) -> NDArray[np.uint8]:
-    ok, nok, marks = figures.ok_scores, figures.nok_scores, (figures.thresholds, figures.estimated_thresholds)
-    if mode == "score_histogram":
-        x_range = _score_range(figures, param)
-        return render_plot(lambda axes: draw_histogram(axes, ok, nok, marks, x_range), "Anomaly scores", (8, 4.8))
+def _draw_scores(mode: ScoreMode, scores: JudgedScores, param: EvaluationDisplayParam) -> NDArray[np.uint8]:
     if mode == "score_legend":
-        return render_plot(
-            lambda axes: draw_legend(axes, ok, nok, marks), "Scores and thresholds", (5.6, 3.4), is_plain=True
-        )
-    index = param.classification_threshold_index
-    matrix, threshold = figures.matrices[index], f"threshold {figures.thresholds[index]:.4g}"
-    if mode in {"absolute_confusion_matrix", "relative_confusion_matrix"}:
+        return render_pixels(lambda axes: draw_score_table(axes, scores), "Scores and thresholds", _TABLE)
+    x_range = _score_range(scores, param)
+    return render_pixels(lambda axes: draw_histogram(axes, scores, x_range), "Anomaly scores", _HISTOGRAM)
+
+
+def _draw_verdicts(mode: VerdictMode, matrix: ConfusionMatrix) -> NDArray[np.uint8]:
+    counts, threshold = matrix.absolute, f"threshold {matrix.threshold:.4g}"
+    if mode == "absolute_confusion_matrix" or mode == "relative_confusion_matrix":  # noqa: PLR1714 - narrows the type
         is_relative = mode == "relative_confusion_matrix"
         title = f"{'Shares of each class' if is_relative else 'Confusion matrix'}, {threshold}"
-        return render_plot(
-            lambda axes: draw_matrix(axes, matrix, is_relative=is_relative), title, (5.6, 4.6), is_plain=True
-        )
+        return render_pixels(lambda axes: draw_matrix(axes, counts, is_relative=is_relative), title, _MATRIX)
     is_precision = mode == "pie_charts_precision"
-    shares = precision_shares(matrix) if is_precision else recall_shares(matrix)
+    shares = precision_shares(counts) if is_precision else recall_shares(counts)
     title = f"{'Precision' if is_precision else 'Recall'}, {threshold}"
-    return render_plot(lambda axes: draw_pies(axes, shares), title, (6.4, 3.8), is_plain=True)
+    return render_pixels(lambda axes: draw_pies(axes, shares), title, _PIES)
 
 
-def _score_range(figures: EvaluationFigures, param: EvaluationDisplayParam) -> tuple[float, float]:
+def _score_range(scores: JudgedScores, param: EvaluationDisplayParam) -> tuple[float, float]:
     low, high = param.histogram_min, param.histogram_max
     if high == _AUTO:
-        every = finite([*figures.ok_scores, *figures.nok_scores, *figures.thresholds, *figures.estimated_thresholds])
-        high = 1.05 * max(every)
+        high = 1.05 * max(finite([*scores.ok, *scores.nok, *scores.thresholds, *scores.estimated]))
     return low, high if high > low else low + 1.0

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePath
 
-from inspector.anomaly.errors import UncalibratedError
-from inspector.anomaly.model.model import AnomalyModel
-from trainer.dataset.dataset import DLDatasetSample
 from trainer.display.evaluation import (
     EvaluationDisplayParam,
-    EvaluationFigures,
     dev_display_anomaly_detection_evaluation,
     training_error_curve,
 )
@@ -18,7 +14,7 @@ from trainer.display.picture import write_png
 from trainer.display.sample import DisplayKey, DisplayParam, dev_display_dl_data
 from trainer.display.tiles import ShownSample, TiledParam, dev_display_dl_data_tiled
 from trainer.errors import SettingsError
-from trainer.evaluation.result import evaluate_scores
+from trainer.evaluation.result import EvaluationResult
 
 GRID_NAME = "grid.png"
 TRAINING_NAME = "training_error.png"
@@ -73,16 +69,17 @@ def show_grid(
 
 
 def show_evaluation(
-    folder: Path, figures: EvaluationFigures, *, param: EvaluationDisplayParam | None = None
+    folder: Path, evaluation: EvaluationResult, *, param: EvaluationDisplayParam | None = None
 ) -> list[Path]:
-    """Write `<folder>/<display mode>.png` for each mode.
+    """Write `<folder>/<display mode>.png` for each mode; of all where `param` is None.
 
     Raises:
-        SettingsError: The numbers lack what a mode shows.
+        SettingsError: The evaluation lacks what a mode shows.
         OutputError: A file cannot be written.
     """
+    param = EvaluationDisplayParam(display_mode="all") if param is None else param
     written = []
-    for mode, picture in dev_display_anomaly_detection_evaluation(figures, param=param).items():
+    for mode, picture in dev_display_anomaly_detection_evaluation(evaluation, param=param).items():
         target = folder / f"{mode}.png"
         write_png(target, picture)
         written.append(target)
@@ -108,20 +105,3 @@ def _file_name(shown: ShownSample, index: int) -> str:
         return f"image_{index:05}" if shown.sample.image_id is None else f"image_{shown.sample.image_id}"
     path = PurePath(name)
     return str(PurePath(*(part for part in path.parts if part not in {"..", path.anchor})))
-
-
-def show_figures(
-    folder: Path, model: AnomalyModel, samples: Sequence[DLDatasetSample], scores: Sequence[float]
-) -> list[Path]:
-    """Write what the evaluation of these scores found; see `show_evaluation`."""
-    if model.thresholds is None:
-        raise UncalibratedError(f"model {model.name} has no thresholds to judge by; calibrate it")
-    labels = [sample.image_label for sample in samples]
-    threshold = model.thresholds.classification
-    evaluation = evaluate_scores(scores, labels, threshold)
-    by_label = {
-        label: [score for score, own in zip(scores, labels, strict=True) if own == label] for label in ("ok", "nok")
-    }
-    matrix = evaluation.absolute_confusion_matrix
-    figures = EvaluationFigures(by_label["ok"], by_label["nok"], [threshold], [matrix])
-    return show_evaluation(folder, figures, param=EvaluationDisplayParam(display_mode=("all",)))

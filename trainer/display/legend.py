@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.anomaly.verdict.draw import NOK_COLOUR, OK_COLOUR, Colour
+from trainer.charts.palette import LINE, as_rgb
 from trainer.display.heat_map import HeatmapScheme, colour_bar
 from trainer.display.lettering import INK, PAPER, SOFT, draw_text, font, shorten
 
-_RULE: Colour = (223, 227, 233)
+_RULE: Colour = as_rgb(LINE)
 
 
 @dataclass(slots=True)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from inspector.anomaly.verdict.draw import Colour
+from trainer.charts import palette
 
-INK: Colour = (23, 28, 36)
-SOFT: Colour = (90, 100, 114)
-PAPER: Colour = (255, 255, 255)
+INK: Colour = palette.as_rgb(palette.INK)
+SOFT: Colour = palette.as_rgb(palette.SOFT)
+PAPER: Colour = palette.as_rgb(palette.PAPER)
 _ELLIPSIS = "\u2026"
 
 

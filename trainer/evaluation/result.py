@@ -70,6 +70,8 @@ class EvaluationResult:
     """HALCON's measures at each of `anomaly_classification_thresholds`; empty where none of them was asked."""
     anomaly_scores: tuple[float, ...]
     """Score of each image, as the model gave it."""
+    image_labels: tuple[AnomalyClass, ...]
+    """Label of each score."""
     image_ids: tuple[int, ...] = ()
     """image_id of each score, where images were evaluated."""
 
@@ -88,6 +90,16 @@ class EvaluationResult:
         """At the model's threshold: rows predicted, columns true: ((ok as ok, nok as ok), (ok as nok, nok as nok))."""
         ok, nok = self.false_rejects, self.missed
         return (ok.total - ok.count, nok.count), (ok.count, nok.total - nok.count)
+
+    @property
+    def judged(self) -> tuple[ConfusionMatrix, ...]:
+        """Verdicts at each threshold that was asked; at the model's own where none was."""
+        own = ConfusionMatrix(self.classification_threshold, self.absolute_confusion_matrix)
+        return self.confusion or (own,)
+
+    def scores_of(self, label: AnomalyClass) -> tuple[float, ...]:
+        """Scores of the images of a class, in their order."""
+        return tuple(s for s, own in zip(self.anomaly_scores, self.image_labels, strict=True) if own == label)
 
     def recall_at_rate(self, max_rate: float) -> RecallAtRate | None:
         """The recall at a rate of false rejects, where it is known."""
@@ -151,6 +163,7 @@ def evaluate_scores(
         true_alarms=binomial_rate(found, found + rejected),
         confusion=tuple(confusion_matrix(parted, threshold) for threshold in thresholds),
         anomaly_scores=tuple(map(float, scores)),
+        image_labels=tuple(labels),
         image_ids=tuple(image_ids),
     )
 

@@ -12,7 +12,7 @@ from inspector.anomaly.types import DLResult
 from inspector.anomaly.verdict.draw import REGION_COLOUR, draw_region_outlines, heat_map_overlay
 from trainer.dataset.dataset import DLDatasetSample
 from trainer.display.picture import outline_mask, shrink
-from trainer.report.page import Picture, PictureRow
+from trainer.report.page import InspectedImage, PictureRow
 from trainer.report.shown import PICTURES_AT_A_GLANCE, PICTURES_IN_A_ROW, evenly_of_each_class
 
 
@@ -24,7 +24,7 @@ class ScoredSample:
     anomaly_score: float
 
 
-Draw = Callable[[ScoredSample], Picture]
+Draw = Callable[[ScoredSample], InspectedImage]
 
 
 def gallery(
@@ -59,7 +59,7 @@ def gallery(
     return [PictureRow(title, text, [draw(s) for s in chosen]) for title, text, chosen in rows if chosen]
 
 
-def glance(test: Sequence[ScoredSample], draw: Draw, *, count: int = PICTURES_AT_A_GLANCE) -> list[Picture]:
+def glance(test: Sequence[ScoredSample], draw: Draw, *, count: int = PICTURES_AT_A_GLANCE) -> list[InspectedImage]:
     """Draw test images from the lowest score to the highest; of more than `count`, every so-manieth of each class."""
     chosen = {sample.image_id for sample in evenly_of_each_class([s.sample for s in test], count)}
     return [draw(scored) for scored in _highest(test)[::-1] if scored.sample.image_id in chosen]
@@ -72,7 +72,7 @@ def _highest(samples: Sequence[ScoredSample]) -> list[ScoredSample]:
 
 def draw_picture(
     scored: ScoredSample, image: NDArray[np.uint8], result: DLResult, mask: NDArray[np.bool_] | None
-) -> Picture:
+) -> InspectedImage:
     """Draw a sample for the report.
 
     Args:
@@ -88,7 +88,7 @@ def draw_picture(
         outlined = outline_mask(outlined, mask)
     if result.anomaly_region is not None:
         outlined = draw_region_outlines(outlined, result.anomaly_region, REGION_COLOUR)
-    return Picture(
+    return InspectedImage(
         name=scored.sample.image_file_name,
         label=scored.sample.image_label,
         anomaly_score=result.anomaly_score,

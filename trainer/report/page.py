@@ -18,13 +18,12 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from inspector.anomaly.types import AnomalyClass
+from trainer.charts.inline import pie_charts, score_curves, score_histogram, training_curve
+from trainer.charts.scores import ScoreRow
 from trainer.display.picture import shrink
 from trainer.errors import OutputError
 from trainer.evaluation.confusion import precision_shares, recall_shares
 from trainer.evaluation.result import EvaluationResult
-from trainer.report.curves import score_curves, training_curve
-from trainer.report.histogram import HistogramRow, score_histogram
-from trainer.report.pies import pie_charts
 from trainer.thresholds.calibration import Calibration
 from trainer.wording import as_figure, as_percent
 
@@ -37,7 +36,7 @@ Facts = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class InspectedImage:
     """One inspected image as the report shows it; both arrays are (H, W) gray or (H, W, 3) RGB uint8, of one size."""
 
     name: str
@@ -68,7 +67,7 @@ class PictureRow:
 
     title: str
     text: str
-    pictures: Sequence[Picture]
+    pictures: Sequence[InspectedImage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ class Report:
     test_nok: Sequence[float] = ()
     evaluation: EvaluationResult | None = None
     rows: Sequence[PictureRow] = ()
-    grid: Sequence[Picture] = ()
+    grid: Sequence[InspectedImage] = ()
     """Test images at a glance, small."""
     training_errors: Sequence[float] = ()
     """The error of each epoch, of a detector that is trained over epochs."""
@@ -103,11 +102,9 @@ class Report:
         threshold = self.calibration.classification_threshold
         held = "held out" if self.calibration.method == "held_out" else "out-of-fold"
         rows = [
-            HistogramRow(
-                f"ok, {held}", f"{len(self.calibration.scores)} images", "calibration", self.calibration.scores
-            ),
-            HistogramRow("ok, test", _reached(self.test_ok, threshold, "rejected"), "ok", self.test_ok),
-            HistogramRow("nok, test", _reached(self.test_nok, threshold, "found"), "nok", self.test_nok),
+            ScoreRow(f"ok, {held}", f"{len(self.calibration.scores)} images", "calibration", self.calibration.scores),
+            ScoreRow("ok, test", _reached(self.test_ok, threshold, "rejected"), "ok", self.test_ok),
+            ScoreRow("nok, test", _reached(self.test_nok, threshold, "found"), "nok", self.test_nok),
         ]
         # The module escapes what it is given; nothing in it comes from elsewhere.
         return Markup(score_histogram(rows, threshold))  # noqa: S704
@@ -141,7 +138,7 @@ class Report:
         if self.evaluation is None or not (_has_finite(self.test_ok) and _has_finite(self.test_nok)):
             return Markup()
         histogram = self.evaluation.anomaly_score_histogram
-        curves = score_curves(histogram, [self.calibration.classification_threshold])
+        curves = score_curves(histogram, self.calibration.classification_threshold)
         return Markup(curves)  # noqa: S704 - the module escapes what it is given
 
     @property

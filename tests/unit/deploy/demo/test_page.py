@@ -227,10 +227,21 @@ def test_a_picture_that_is_not_there_is_named(camera: DemoCamera, tmp_path: Path
 def test_the_chart_has_a_dot_for_each_frame_inside_its_frame(camera: DemoCamera) -> None:
     svg = latency_chart({"Top": played(camera, GOOD).account.cameras["top"]})
 
-    dots = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', svg)
-    assert len(dots) == len(GOOD)
-    assert all(0 <= float(x) <= 960 and 0 <= float(y) <= 250 for x, y in dots)
+    for kind, width in (("wide", 960), ("narrow", 400)):
+        (chart,) = re.findall(f'<svg class="chart {kind}".*?</svg>', svg)
+        dots = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)"', chart)
+        assert len(dots) == len(GOOD)
+        assert all(0 <= float(x) <= width and 0 <= float(y) <= 280 for x, y in dots)
+        assert '<g class="frames"><title>Top</title>' in chart
+
+
+def test_cameras_have_colours_of_their_own(camera: DemoCamera) -> None:
+    account = played(camera, GOOD).account.cameras["top"]
+    svg = latency_chart({"Top": account, "Side": account})
+
+    colours = [re.findall(r"fill: var\((--\w+)\)", group) for group in re.findall(r'<g class="frames">.*?</g>', svg)]
+    assert [set(found) for found in colours[:2]] == [{"--accent"}, {"--second"}]
 
 
 def test_a_chart_of_nothing_is_empty() -> None:
-    assert "circle" not in latency_chart({"Top": Account(["top"]).cameras["top"]})
+    assert latency_chart({"Top": Account(["top"]).cameras["top"]}) == ""

@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix as sklearn_matrix
 from sklearn.metrics import precision_score, recall_score
 
-from trainer.evaluation.confusion import ConfusionMatrix, anomaly_score_histogram, confusion_matrix
+from trainer.errors import SettingsError
+from trainer.evaluation.confusion import (
+    ConfusionMatrix,
+    Share,
+    anomaly_score_histogram,
+    confusion_matrix,
+    precision_shares,
+    recall_shares,
+    step_curve,
+)
 from trainer.evaluation.image_measures import ImageScores, image_scores
 
 SCORES = st.lists(st.integers(0, 8).map(lambda n: n / 8), max_size=30)
@@ -88,3 +97,31 @@ def test_scores_that_are_not_finite_come_last() -> None:
     curves = anomaly_score_histogram(parted([math.nan, 0.25], [-math.inf]))
     assert (curves.ok_x, curves.ok_y) == ((0.25, math.inf), (1.0, 0.5))
     assert (curves.nok_x, curves.nok_y) == ((math.inf,), (1.0,))
+
+
+def test_step_curves_are_those_of_the_histogram() -> None:
+    """Also where a score is no number: it is nok, at any threshold."""
+    ok, nok = [0.3, 0.1, 0.3, 0.7, math.nan], [0.2, 0.9, math.nan]
+    found = anomaly_score_histogram(parted(ok, nok))
+    falling, rising = step_curve(found, "ok"), step_curve(found, "nok")
+    for x in (0.1, 0.3, 0.7):
+        assert max(y for px, y in falling if px == x) == found.ok_y[found.ok_x.index(x)]
+        assert min(y for px, y in falling if px == x) == pytest.approx(sum(not s <= x for s in ok) / 5)
+    for x in (0.2, 0.9):
+        assert max(y for px, y in rising if px == x) == found.nok_y[found.nok_x.index(x)]
+        assert max(y for px, y in rising if px == x) == pytest.approx(sum(s <= x for s in nok) / 3)
+    assert [falling[0][1], falling[-1][1]] == pytest.approx([1.0, 1 / 5])
+    assert [rising[0][1], rising[-1][1]] == pytest.approx([0.0, 2 / 3])
+    assert step_curve(anomaly_score_histogram(parted([], nok)), "ok") == []
+
+
+# ---------------------------------------------------------------------------------------------------------------- shares
+
+
+def test_shares_of_precision_and_recall() -> None:
+    assert precision_shares(((3, 1), (1, 2))) == (Share("ok", 3, 4), Share("nok", 2, 3))
+    assert recall_shares(((3, 1), (1, 2))) == (Share("ok", 3, 4), Share("nok", 2, 3))
+    assert recall_shares(((3, 2), (1, 8))) == (Share("ok", 3, 4), Share("nok", 8, 10))
+    assert precision_shares(((3, 2), (1, 8))) == (Share("ok", 3, 5), Share("nok", 8, 9))
+    with pytest.raises(SettingsError, match="counts of 0 and more"):
+        precision_shares(((-1, 0), (0, 0)))

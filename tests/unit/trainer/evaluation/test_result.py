@@ -97,6 +97,15 @@ def test_verdicts_at_the_shipped_threshold() -> None:
     assert result.confusion == ()
 
 
+def test_scores_are_kept_by_label_and_the_models_own_threshold_is_judged_where_no_other_was_asked() -> None:
+    result = evaluate_scores([0.3, 0.7, 0.1], ["nok", "nok", "ok"], 0.5)
+    assert (result.scores_of("ok"), result.scores_of("nok")) == ((0.1,), (0.3, 0.7))
+    assert [(m.threshold, m.absolute) for m in result.judged] == [(0.5, ((1, 1), (0, 1)))]
+    asked = GenParamEval(measures="all", anomaly_classification_thresholds=(0.2, 0.6))
+    others = evaluate_scores([0.3, 0.7, 0.1], ["nok", "nok", "ok"], 0.5, gen_param_eval=asked)
+    assert [m.threshold for m in others.judged] == [0.2, 0.6]
+
+
 def test_pixel_figures_come_from_the_counted_pixels() -> None:
     result = evaluate_scores(SCORES, LABELS, 0.5, some_pixels())
     assert (result.pixel_auroc, result.pixel_ap, result.aupro) == (1.0, 1.0, 1.0)

@@ -14,7 +14,7 @@ from trainer.dataset.dataset import DLDatasetSample
 from trainer.display.picture import TRUTH_COLOUR
 from trainer.evaluation.result import evaluate_scores
 from trainer.report.gallery import ScoredSample, draw_picture, gallery, glance
-from trainer.report.page import Picture
+from trainer.report.page import InspectedImage
 from trainer.thresholds.calibration import Calibration
 
 BLANK = np.zeros((4, 4, 3), np.uint8)
@@ -25,8 +25,8 @@ def scored(name: str, label: AnomalyClass, score: float) -> ScoredSample:
     return ScoredSample(DLDatasetSample(known, name, label, 4, 4, 3, digest=name, pixel_digest=name), score)
 
 
-def blank(item: ScoredSample) -> Picture:
-    return Picture(item.sample.image_file_name, item.sample.image_label, item.anomaly_score, False, BLANK, BLANK)
+def blank(item: ScoredSample) -> InspectedImage:
+    return InspectedImage(item.sample.image_file_name, item.sample.image_label, item.anomaly_score, False, BLANK, BLANK)
 
 
 def names(test: list[ScoredSample], held_out: list[ScoredSample], count: int) -> list[list[str]]:

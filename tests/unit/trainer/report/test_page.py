@@ -5,7 +5,6 @@ import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
-from xml.etree import ElementTree as ET
 
 import cv2
 import numpy as np
@@ -14,8 +13,7 @@ import pytest
 from trainer.display.picture import shrink
 from trainer.evaluation.pixel_measures import PixelMeasures
 from trainer.evaluation.result import evaluate_scores
-from trainer.report.histogram import HistogramRow, score_histogram
-from trainer.report.page import THUMBNAIL_SIDE, Picture, PictureRow, Report, render_report
+from trainer.report.page import THUMBNAIL_SIDE, InspectedImage, PictureRow, Report, render_report
 from trainer.thresholds.calibration import Calibration
 
 CALIBRATION = Calibration(
@@ -30,9 +28,9 @@ CALIBRATION = Calibration(
 )
 
 
-def photo(name: str, label: str, score: float) -> Picture:
+def photo(name: str, label: str, score: float) -> InspectedImage:
     image = np.full((30, 20, 3), 128, dtype=np.uint8)
-    return Picture(name, label, score, score >= 0.5, image, image)  # type: ignore[arg-type]
+    return InspectedImage(name, label, score, score >= 0.5, image, image)  # type: ignore[arg-type]
 
 
 def report(*, with_test: bool = True) -> Report:
@@ -98,11 +96,22 @@ def test_page_loads_nothing_from_elsewhere_and_runs_nothing() -> None:
     assert "@import" not in page
 
 
+def test_each_chart_is_seen_once_at_any_width() -> None:
+    page = render_report(replace(report(), training_errors=(0.4, 0.1, 0.2)))
+    assert page.count('<svg class="chart wide"') == page.count('<svg class="chart narrow"') == 3
+    assert ".chart.narrow { display: none;" in page
+    assert "(max-width: 760px) { .chart.wide { display: none; } .chart.narrow { display: block; }" in page
+
+
 def test_figures_on_the_page() -> None:
     text = read(render_report(report())).text
     assert "finds 2 of 3 nok parts and rejects 1 of 2 ok parts" in text
     assert "66.7 %" in text
     assert "With 95 % confidence, by estimate, at most 9.2 % of ok parts" in text
+    assert "ok, out-of-fold3 images" in text
+    assert "1 of 2 rejected" in text
+    assert "2 of 3 found" in text
+    assert "threshold 0.5" in text
     assert "too few images & no more" in text
     assert "cookie <1>" in text, "escaped on the page"
     assert "<c>.png" in text
@@ -195,10 +204,10 @@ def test_page_shows_the_training_error_where_there_is_one() -> None:
 
 def test_page_shows_curves_and_pies_of_a_test_set_only() -> None:
     page = render_report(report())
-    assert page.count('class="histogram pies"') == 2
+    assert page.count('class="chart pies"') == 2
     assert "What another threshold would cost" in page
     without = render_report(report(with_test=False))
-    assert 'class="histogram pies"' not in without
+    assert 'class="chart pies"' not in without
     assert "What another threshold would cost" not in without
     only_ok = replace(report(), test_nok=(), evaluation=evaluate_scores([0.2, 0.55], ["ok", "ok"], 0.5))
     assert "What another threshold would cost" not in render_report(only_ok)
@@ -206,7 +215,11 @@ def test_page_shows_curves_and_pies_of_a_test_set_only() -> None:
 
 def test_grid_frames_wrong_verdicts_and_holds_small_pictures() -> None:
     image = np.zeros((900, 600, 3), np.uint8)
-    grid = (photo("a.png", "ok", 0.2), photo("b.png", "ok", 0.55), Picture("c.png", "nok", 0.9, True, image, image))
+    grid = (
+        photo("a.png", "ok", 0.2),
+        photo("b.png", "ok", 0.55),
+        InspectedImage("c.png", "nok", 0.9, True, image, image),
+    )
     page = render_report(replace(report(), rows=(), grid=grid))
     assert page.count('<figure class="tile wrong"') == 1
     assert page.count('<figure class="tile ') == 3
@@ -220,47 +233,3 @@ def test_grid_frames_wrong_verdicts_and_holds_small_pictures() -> None:
 def test_pictures_are_shrunk_to_fit() -> None:
     assert shrink(np.zeros((1000, 500, 3), np.uint8), 100).shape == (100, 50, 3)
     assert shrink(np.zeros((50, 80, 3), np.uint8), 100).shape == (50, 80, 3)
-
-
-# ---------------------------------------------------------------------------------------------------------- histogram
-
-
-def bars(svg: str, style: str) -> list[tuple[float, float, int]]:
-    """Left, right and count of each bar of a row."""
-    found = []
-    for rect in ET.fromstring(svg).iter("rect"):  # noqa: S314 - our own output
-        if rect.get("class") == f"bar {style}":
-            title = rect.findtext("title") or ""
-            left = float(rect.get("x", ""))
-            found.append((left, left + float(rect.get("width", "")), int(title.split(": ")[1].split()[0])))
-    return found
-
-
-def threshold_x(svg: str) -> float:
-    return next(float(e.get("x1", "")) for e in ET.fromstring(svg).iter("line") if e.get("class") == "threshold")  # noqa: S314
-
-
-def test_bars_count_every_image_on_its_side_of_the_threshold() -> None:
-    ok, nok = [0.1, 0.2, 0.2, 0.499999], [0.5, 0.500001, 0.9]
-    svg = score_histogram([HistogramRow("ok", "", "ok", ok), HistogramRow("nok", "", "nok", nok)], 0.5)
-    line = threshold_x(svg)
-    assert sum(count for _, right, count in bars(svg, "ok") if right <= line) == 4
-    assert sum(count for left, _, count in bars(svg, "nok") if left >= line) == 3
-    assert len(bars(svg, "ok")) == 3
-
-
-def test_rows_without_scores_and_scores_without_value_are_left_out() -> None:
-    rows = [HistogramRow("empty", "", "calibration", []), HistogramRow("nok", "", "nok", [0.7, math.nan, math.inf])]
-    svg = score_histogram(rows, 0.5)
-    assert "empty" not in svg
-    assert [count for *_, count in bars(svg, "nok")] == [1]
-
-
-@pytest.mark.parametrize("scores", [[0.5], [0.0], [0.5, 0.5]])
-def test_histogram_of_one_value_is_drawn(scores: list[float]) -> None:
-    svg = score_histogram([HistogramRow("ok", "", "ok", scores)], scores[0])
-    assert sum(count for *_, count in bars(svg, "ok")) == len(scores)
-
-
-def test_labels_are_escaped() -> None:
-    assert "a&lt;b" in score_histogram([HistogramRow("a<b", "c&d", "ok", [0.1])], 0.5)
