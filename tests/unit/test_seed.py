@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "trainer" / "SEED.md"
 ROW = re.compile(r"^\| (?P<seed>[^|]+) \| (?P<here>[^|]+) \| `(?P<test>[^`|]+)` \|$", re.MULTILINE)
 OWN = re.compile(r"`((?:inspector|trainer)\.[\w.]+)`")
