@@ -25,7 +25,7 @@ from deploy.demo.summary import ImageVerdict, Run
 from inspector.anomaly.types import AnomalyRegion
 from inspector.anomaly.verdict.draw import draw_region_outlines
 from trainer.charts.inline import score_histogram
-from trainer.charts.scores import ScoreRow
+from trainer.charts.rows import ScoreRow
 from trainer.display.picture import shrink
 from trainer.wording import as_figure, as_percent
 

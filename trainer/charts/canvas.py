@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -20,6 +22,9 @@ Draw = Callable[[Axes], None]
 UNITS_PER_INCH = 72
 SMALL, NORMAL, LARGE = 12, 13, 14
 """Sizes of letters, units."""
+
+DASHED: Final = (0, (5, 3.5))
+"""Line of a threshold."""
 
 _PIXELS_PER_UNIT = 1.6
 _MARGIN = 14
@@ -68,6 +73,22 @@ def strip(axes: Axes) -> None:
 def name(artist: Artist, kind: str, title: str) -> None:
     """Say what a mark is: SVG has it as the class and the title of the mark."""
     artist.set_gid(f"{kind}: {title}")
+
+
+def write_above(axes: Axes, x: float, text: str, *, colour: str = INK, line: int = 0) -> None:
+    """Write above a value of the x axis, within the width of the axes; `line` counts upwards."""
+    low, high = axes.get_xlim()
+    share = (x - low) / (high - low)
+    side: Literal["left", "center", "right"] = "left" if share < 0.25 else "right" if share > 0.75 else "center"  # noqa: PLR2004
+    axes.annotate(
+        text, (x, 1), xycoords=("data", "axes fraction"), xytext=(0, 6 + 18 * line), textcoords="offset points",
+        ha=side, fontsize=NORMAL, fontweight="bold", color=colour,
+    )  # fmt: skip
+
+
+def finite(values: Sequence[float]) -> list[float]:
+    """Those that can be drawn."""
+    return [value for value in values if math.isfinite(value)]
 
 
 def render_pixels(draw: Draw, title: str, size: tuple[float, float]) -> NDArray[np.uint8]:

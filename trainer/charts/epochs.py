@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from trainer.charts.canvas import name
+from trainer.charts.canvas import name, write_above
 from trainer.charts.palette import ACCENT, OK, PAPER
-from trainer.charts.scores import write_above
 from trainer.errors import SettingsError
 
 _WITH_MARKERS = 40

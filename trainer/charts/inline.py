@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trainer.charts.canvas import Draw
+from trainer.charts.canvas import Draw, finite
 from trainer.charts.epochs import draw_training, least_epoch
-from trainer.charts.scores import ScoreRow, draw_marked_curves, draw_score_rows, finite
+from trainer.charts.rows import ScoreRow, draw_score_rows
+from trainer.charts.scores import draw_marked_curves
 from trainer.charts.shares import draw_pies
 from trainer.charts.svg import render_svg
 from trainer.errors import SettingsError

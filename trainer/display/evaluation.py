@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from trainer.charts.canvas import render_pixels
+from trainer.charts.canvas import finite, render_pixels
 from trainer.charts.epochs import draw_training, least_epoch
-from trainer.charts.scores import JudgedScores, draw_histogram, draw_score_table, finite
+from trainer.charts.scores import JudgedScores, draw_histogram, draw_score_table
 from trainer.charts.shares import draw_matrix, draw_pies
 from trainer.errors import SettingsError
 from trainer.evaluation.confusion import ConfusionMatrix, precision_shares, recall_shares

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from inspector.anomaly.types import AnomalyClass
 from trainer.charts.inline import pie_charts, score_curves, score_histogram, training_curve
-from trainer.charts.scores import ScoreRow
+from trainer.charts.rows import ScoreRow
 from trainer.display.picture import shrink
 from trainer.errors import OutputError
 from trainer.evaluation.confusion import precision_shares, recall_shares
