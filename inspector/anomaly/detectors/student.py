@@ -16,8 +16,8 @@ fine features are not those that the surroundings promise. What differs from tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ from torch.nn import functional
 from inspector.anomaly.detectors.base import FINER, DetectorName, checked
 from inspector.anomaly.detectors.padim import PaDiM
 from inspector.anomaly.errors import ParameterError
+from inspector.anomaly.network.fused import FusedConv, has_fused_operations
 
 WIDTH_PER_COMPLEXITY = 4
 _SURROUNDINGS = 7
@@ -74,6 +75,19 @@ class StudentNetwork(nn.Module):
         self.register_buffer("input_scale", torch.ones(1))
         self.register_buffer("target_scale", torch.ones(targets))
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._parts_in_use: tuple[Callable[[Tensor], Tensor], ...] = (self.bottleneck, self.decoder, self.targets)
+
+    def frozen(self) -> Self:
+        """End its learning; on a CPU it goes on with fused operations where there are any. It stays on its device.
+
+        torch's own convolution takes another kernel for one small picture than for several. What that changes is the last digit
+        of a prediction; but where a prediction is almost met, that digit is all that its error consists of.
+        """
+        self.requires_grad_(requires_grad=False).eval()
+        if self.target_scale.device.type == "cpu" and has_fused_operations():
+            inner = (self.bottleneck, self.decoder)
+            self._parts_in_use = (*(_fused(layers) for layers in inner), FusedConv(self.targets))
+        return self
 
     @torch.no_grad()
     def learn_statistics(self, batches: Iterable[Tensor], counted: Tensor | None = None) -> None:
@@ -134,11 +148,9 @@ class StudentNetwork(nn.Module):
         """(B, deep_dims, h, w) -> (B, fine_dims, h, w), scaled fine features as they are folded."""
         # Half the grid's resolution is the bottleneck: with the whole grid a defect's own deep features tell its fine ones.
         pooled = functional.avg_pool2d(deep, 2, ceil_mode=True, count_include_pad=False) / self.input_scale
-        hidden = functional.interpolate(
-            self.bottleneck(pooled), size=deep.shape[-2:], mode="bilinear", align_corners=False
-        )
-        predicted: Tensor = self.targets(self.decoder(hidden))
-        return predicted
+        bottleneck, decoder, targets = self._parts_in_use
+        hidden = functional.interpolate(bottleneck(pooled), size=deep.shape[-2:], mode="bilinear", align_corners=False)
+        return targets(decoder(hidden))
 
     def _parts(self, embedded: Tensor) -> tuple[Tensor, Tensor]:
         """(B, h, w, D) -> deep (B, deep_dims, h, w) and fine (B, h, w, fine_dims), both as they lie."""
@@ -172,7 +184,7 @@ class Student:
             raise ParameterError(f"Gaussians of {gaussian.dims} dimensions do not fit a student of {network.deep_dims}")
         if counted is not None and counted.shape != gaussian.grid:
             raise ParameterError(f"a mask of {tuple(counted.shape)} does not fit a grid of {tuple(gaussian.grid)}")
-        self._network = network.requires_grad_(requires_grad=False).eval()
+        self._network = network.frozen()
         self._gaussian = gaussian
         self._counted = torch.ones(gaussian.grid, dtype=torch.bool) if counted is None else counted
         self._counted = self._counted.to(gaussian.device)
@@ -223,6 +235,18 @@ class Student:
                 )
         network.load_state_dict(weights)
         return cls(network.to(device), gaussian, counted)
+
+
+def _fused(layers: nn.Sequential) -> Callable[[Tensor], Tensor]:
+    """Convolutions with a GELU behind each, fused."""
+    convolutions = [FusedConv(layer, "gelu") for layer in layers if isinstance(layer, nn.Conv2d)]
+
+    def run(x: Tensor) -> Tensor:
+        for convolution in convolutions:
+            x = convolution(x)
+        return x
+
+    return run
 
 
 def _twice(maps: Tensor) -> Tensor:

@@ -1,19 +1,30 @@
-"""The network on a CPU with oneDNN's fused operations: convolution, bias, activation and skip in one pass over memory.
+"""Networks on a CPU with oneDNN's fused operations: convolution, bias, activation and skip in one pass over memory.
 
 These are the operations that torch's own compiler (inductor) emits for a CPU; called directly, they need no compiler where
 the model runs. What they save is memory traffic, which is what bounds these thin layers. The numbers are those of
 `EfficientNetLite.forward`, bit for bit where that takes oneDNN's path too.
+
+And the kernel is the same for every batch. torch's own convolution is not: for one small picture, or for fewer than 16 on one
+thread, it multiplies matrices, else it asks oneDNN, and the two add up in different orders.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from inspector.anomaly.network.backbone import EfficientNetLite, InvertedResidual, SameConv
+from inspector.anomaly.network.backbone import EfficientNetLite, InvertedResidual
+
+Activation = Literal["none", "relu6", "gelu"]
+
+_ACTIVATIONS: Final[dict[Activation, tuple[Any, ...]]] = {
+    "none": ("none", [], ""),
+    "relu6": ("hardtanh", [0.0, 6.0], ""),
+    "gelu": ("gelu", [], "none"),
+}
 
 
 def has_fused_operations() -> bool:
@@ -22,15 +33,18 @@ def has_fused_operations() -> bool:
     return is_there and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
 
 
-class _Conv:
-    """A convolution with its activation; TensorFlow's SAME padding at stride 2 is folded into the kernel.
+class FusedConv:
+    """A convolution of odd kernel with its activation; TensorFlow's SAME padding at stride 2 is folded into the kernel.
 
     That padding is one larger right and below. Instead of a padded copy of the picture, the kernel gets a first row and
     column of zeros, and the padding is symmetric: the same products are summed.
+
+    Args:
+        conv: On a CPU, with a bias; padded so that only its stride makes the picture smaller. Its weights must not change any more.
+        activation: What follows it.
     """
 
-    def __init__(self, conv: SameConv, *, clips: bool) -> None:
-        """Take over a convolution; `clips` adds ReLU6."""
+    def __init__(self, conv: nn.Conv2d, activation: Activation = "none") -> None:
         kernel, stride = conv.kernel_size[0], conv.stride[0]
         weight = conv.weight
         if stride > 1:
@@ -40,9 +54,10 @@ class _Conv:
         weight = weight.contiguous(memory_format=torch.channels_last)
         padding, dilation = [kernel // 2] * 2, [1, 1]
         self._convolution: tuple[Any, ...] = (weight, conv.bias, padding, [stride] * 2, dilation, conv.groups)
-        self._activation: tuple[Any, ...] = ("hardtanh", [0.0, 6.0], "") if clips else ("none", [], "")
+        self._activation = _ACTIVATIONS[activation]
 
     def __call__(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C', H / stride, W / stride)."""
         convolved: Tensor = torch.ops.mkldnn._convolution_pointwise(x, *self._convolution, *self._activation)  # noqa: SLF001
         return convolved
 
@@ -57,9 +72,9 @@ class _Block:
     """An `InvertedResidual`."""
 
     def __init__(self, block: InvertedResidual) -> None:
-        self._expand = None if block.expand is None else _Conv(block.expand, clips=True)
-        self._depthwise = _Conv(block.depthwise, clips=True)
-        self._project = _Conv(block.project, clips=False)
+        self._expand = None if block.expand is None else FusedConv(block.expand, "relu6")
+        self._depthwise = FusedConv(block.depthwise, "relu6")
+        self._project = FusedConv(block.project)
         self._has_skip = block.has_skip
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -76,7 +91,7 @@ class FusedNetwork:
 
     def __init__(self, network: EfficientNetLite) -> None:
         self._levels = network.levels
-        self._stem = _Conv(network.stem, clips=True)
+        self._stem = FusedConv(network.stem, "relu6")
         self._stages = [[_Block(block) for block in stage.children()] for stage in network.stages]  # type: ignore[arg-type]
 
     def __call__(self, x: Tensor) -> list[Tensor]:
