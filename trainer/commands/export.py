@@ -117,9 +117,6 @@ def _report(
     draw = _Drawer(fitted, progress)
     scores = evaluation.anomaly_scores if evaluation else ()
     tested = [ScoredSample(sample, score) for sample, score in zip(dataset.test, scores, strict=True)]
-    by_label: dict[str, list[float]] = {"ok": [], "nok": []}
-    for scored in tested:
-        by_label[scored.sample.image_label].append(scored.anomaly_score)
     is_curve = len(result.errors) > 1
     return Report(
         name=model.name,
@@ -128,8 +125,8 @@ def _report(
         created_at=f"{created_at:%Y-%m-%d %H:%M} UTC",
         n_train=len(dataset.train),
         calibration=fitted.calibration,
-        test_ok=by_label["ok"],
-        test_nok=by_label["nok"],
+        test_ok=evaluation.scores_of("ok") if evaluation else (),
+        test_nok=evaluation.scores_of("nok") if evaluation else (),
         evaluation=evaluation,
         rows=gallery(tested, _held_out(fitted), draw),
         grid=glance(tested, draw),
