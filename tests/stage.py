@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from inspector.anomaly.types import Thresholds
-from inspector.bus.ports import FrameConsumer, ResultProducer
+from inspector.bus.ports import FrameConsumer, Partition, ResultProducer
 from inspector.loop.clock import Clock
 from inspector.service import EXIT_CLEAN, Service
 from inspector.settings.settings import Settings
@@ -27,6 +27,14 @@ class Held(NamedTuple):
 
     scoring: threading.Event
     gate: threading.Event
+
+
+class Bystander:
+    """A member of the group that does nothing with its partitions."""
+
+    async def on_assigned(self, partitions: set[Partition]) -> None: ...
+
+    async def on_revoked(self, partitions: set[Partition]) -> None: ...
 
 
 class Stage:

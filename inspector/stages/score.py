@@ -93,10 +93,16 @@ class Engine:
         future: Future[T] = Future()
 
         def run() -> None:
+            # Cancelled before (the service stops while it loads), it runs all the same: other threads may wait for it.
+            is_wanted = future.set_running_or_notify_cancel()
             try:
-                future.set_result(function())
+                result = function()
             except BaseException as exc:  # noqa: BLE001 it belongs to whoever waits for the future
-                future.set_exception(exc)
+                if is_wanted:
+                    future.set_exception(exc)
+            else:
+                if is_wanted:
+                    future.set_result(result)
 
         self._work.put(run)
         return future

@@ -111,9 +111,7 @@ class Sink:
                 await self._given.wait()
                 self._given.clear()
                 while self._queue:
-                    outgoing = self._queue.popleft()
-                    if outgoing.frame.live:
-                        self._dispatch(outgoing, deliveries)
+                    self._dispatch(self._queue.popleft(), deliveries)
 
     def _dispatch(self, outgoing: Outgoing, deliveries: asyncio.TaskGroup) -> None:
         parcels = [_Parcel(outgoing, deadletter=False)]
@@ -171,20 +169,21 @@ class Sink:
         lane.busy = False
 
     def _pack(self, lane: _Lane) -> None:
-        """Move what fits into the window; the last look at the deadline."""
+        """Move what fits into the window; the last look at the lease and the deadline."""
         now_s = self._clock.monotonic_s()
         size = 0
         while lane.waiting and len(lane.window) < WINDOW_RECORDS:
             parcel = lane.waiting[0]
             outgoing = parcel.outgoing
-            if outgoing.frame.live and outgoing.status == "inspected" and outgoing.frame.deadline_s <= now_s:
+            if not outgoing.frame.live:
+                lane.waiting.popleft()  # whoever has the partition now answers for it
+                continue
+            if outgoing.status == "inspected" and outgoing.frame.deadline_s <= now_s:
                 self._events.late(outgoing)
             size += parcel.record.size_bytes
             if lane.window and size > WINDOW_BYTES:
                 break
-            lane.waiting.popleft()
-            if outgoing.frame.live:
-                lane.window.append(parcel)
+            lane.window.append(lane.waiting.popleft())
 
     async def _send(self, lane: _Lane) -> None:
         """Send the window's first records until they are acknowledged."""

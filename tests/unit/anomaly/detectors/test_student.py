@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -27,7 +28,14 @@ def embeddings(count: int, seed: int = 0) -> Tensor:
     return torch.cat((deep, fine + 0.02 * torch.randn((count, *GRID, FINE), generator=generator)), dim=-1)
 
 
-def trained(embedded: Tensor, *, steps: int = 150) -> Student:
+class Parts(NamedTuple):
+    """What a student is made of."""
+
+    network: StudentNetwork
+    gaussian: PaDiM
+
+
+def trained(embedded: Tensor, *, steps: int = 150) -> Parts:
     network = build_student(DEEP, FINE, complexity=4, seed=0)
     network.learn_statistics([embedded[i : i + 8] for i in range(0, len(embedded), 8)])
     optimiser = torch.optim.AdamW(network.parameters(), lr=5e-3)
@@ -35,17 +43,22 @@ def trained(embedded: Tensor, *, steps: int = 150) -> Student:
         optimiser.zero_grad()
         network.errors(embedded).mean().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-    return Student(network, fit_padim(embedded[..., :DEEP]))
+    return Parts(network, fit_padim(embedded[..., :DEEP]))
 
 
 @pytest.fixture(scope="module")
-def student() -> Student:
+def parts() -> Parts:
     return trained(embeddings(48))
 
 
-def test_ok_features_are_predicted_and_a_strange_spot_is_not(student: Student) -> None:
+@pytest.fixture(scope="module")
+def student(parts: Parts) -> Student:
+    return Student(*parts)
+
+
+def test_ok_features_are_predicted_and_a_strange_spot_is_not(student: Student, parts: Parts) -> None:
     held_out = embeddings(8, seed=1)
-    error = student._network.errors(held_out)
+    error = parts.network.errors(held_out)
     assert error.shape == (8, 2 * GRID[0], 2 * GRID[1])
     assert float(error.mean()) < 0.3  # 1 is what predicting the mean would give
     spoilt = held_out.clone()
@@ -61,10 +74,12 @@ def test_ok_features_are_predicted_and_a_strange_spot_is_not(student: Student) -
     torch.testing.assert_close(distances[:, elsewhere], ordinary[:, elsewhere])
 
 
-def test_distance_is_the_geometric_mean_of_the_students_error_and_the_sharpened_gaussian(student: Student) -> None:
+def test_distance_is_the_geometric_mean_of_the_students_error_and_the_sharpened_gaussian(
+    student: Student, parts: Parts
+) -> None:
     embedded = embeddings(3, seed=2)
-    error = student._network.errors(embedded).sqrt()
-    deep = student._gaussian.distances(embedded[..., :DEEP])
+    error = parts.network.errors(embedded).sqrt()
+    deep = parts.gaussian.distances(embedded[..., :DEEP])
     sharp = torch.empty_like(deep)
     for row in range(GRID[0]):
         for column in range(GRID[1]):
@@ -74,40 +89,53 @@ def test_distance_is_the_geometric_mean_of_the_students_error_and_the_sharpened_
     torch.testing.assert_close(student.distances(embedded), torch.exp((3 * wide.log() + 2 * error.log()) / 5))
 
 
-def test_a_part_that_is_wrong_as_a_whole_is_not_outdone_by_a_spot(student: Student) -> None:
+def test_a_part_that_is_wrong_as_a_whole_is_not_outdone_by_a_spot(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A distance that is high everywhere stands out from nothing; one spot of an ordinary map does."""
+    monkeypatch.setattr(parts.network, "errors", lambda _: torch.ones(1, 2 * GRID[0], 2 * GRID[1]))
+
+    def sharpened(deep: Tensor) -> Tensor:
+        """(1, 2h, 2w): what the Gaussians' distances count for, where the student's error is 1."""
+        monkeypatch.setattr(parts.gaussian, "distances", lambda _: deep)
+        return Student(*parts).distances(embeddings(1)) ** (5 / 3)
+
     spot = torch.ones(1, *GRID)
-    spot[0, 1, 2] = 3.0
-    everywhere = torch.full((1, *GRID), 4.0)
-    assert float(student._sharpened(everywhere).min()) == pytest.approx(4.0)
-    assert float(student._sharpened(spot).max()) == pytest.approx(3.6)
-    beside = student._sharpened(spot)[0, 1, 3]
-    assert float(beside) < 1.0  # the halo's place: less than its surroundings, so dimmed
+    spot[0, :, 2] = 3.0  # a stripe down the grid, so that interpolation leaves its height
+    stripe = sharpened(spot)
+    whole = sharpened(torch.full((1, *GRID), 4.0))
+    torch.testing.assert_close(whole, torch.full_like(whole, 4.0))
+    # In the grid 3.6 at most; 1 in 4 is of the column beside, which is less than its surroundings and so dimmed.
+    beside = 1 / (1 + 2 / 6)  # of the six columns within reach one has 3
+    assert float(stripe.max()) == pytest.approx(0.75 * 3.6 + 0.25 * beside, rel=1e-5)
+    assert float(stripe[0, 3, 7]) < 1.0
 
 
-def test_what_does_not_count_is_no_surroundings(student: Student, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_does_not_count_is_no_surroundings(
+    student: Student, parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Outside a domain the Gaussians know nothing and a distance is arbitrary: it must not move what is beside it."""
     counted = torch.ones(GRID, dtype=torch.bool)
     counted[:, 3:] = False
-    masked = Student(student._network, student._gaussian, counted)
+    masked = Student(*parts, counted)
     embedded, spoilt = embeddings(2, seed=4), embeddings(2, seed=4)
     spoilt[:, :, 3:, :DEEP] *= 50
     inside = (..., slice(0, 2 * 3))
     # The student's own error is the same for both: only what the Gaussians say is looked at.
-    error = masked._network.errors(embedded)
-    monkeypatch.setattr(student._network, "errors", lambda _: error)
+    error = parts.network.errors(embedded)
+    monkeypatch.setattr(parts.network, "errors", lambda _: error)
     torch.testing.assert_close(masked.distances(spoilt)[inside], masked.distances(embedded)[inside])
     assert not torch.allclose(student.distances(spoilt)[inside], student.distances(embedded)[inside])
     spoilt[:, :, 3:, :DEEP] = math.nan
     torch.testing.assert_close(masked.distances(spoilt)[inside], masked.distances(embedded)[inside])
     # A mask that counts everything is none.
-    everything = Student(student._network, student._gaussian, torch.ones(GRID, dtype=torch.bool))
+    everything = Student(*parts, torch.ones(GRID, dtype=torch.bool))
     assert torch.equal(everything.distances(embedded), student.distances(embedded))
     # Nothing counts within reach: nothing is found there, and nothing is undefined.
-    nothing = Student(student._network, student._gaussian, torch.zeros(GRID, dtype=torch.bool))
+    nothing = Student(*parts, torch.zeros(GRID, dtype=torch.bool))
     assert float(nothing.distances(embedded).abs().max()) == 0.0
     with pytest.raises(ParameterError, match=r"a mask of \(2, 2\) does not fit a grid of \(4, 6\)"):
-        Student(student._network, student._gaussian, torch.ones(2, 2, dtype=torch.bool))
+        Student(*parts, torch.ones(2, 2, dtype=torch.bool))
 
 
 def test_a_batch_changes_no_distance(student: Student) -> None:
@@ -126,13 +154,12 @@ def test_what_is_not_finite_stays_so(student: Student) -> None:
         assert not bool(torch.isfinite(student.distances(embedded)).all())
 
 
-def test_statistics_standardise_each_target(student: Student) -> None:
+def test_statistics_standardise_each_target() -> None:
     embedded = embeddings(48)
     embedded[..., DEEP:] = 5 + 3 * embedded[..., DEEP:]
     network = build_student(DEEP, FINE, complexity=1, seed=0)
     network.learn_statistics([embedded[i : i + 7] for i in range(0, len(embedded), 7)])
-    _, fine = network._parts(embedded)
-    scaled = fine.reshape(-1, FINE // 4) * network.target_scale
+    scaled = embedded[..., DEEP:].reshape(-1, FINE // 4) * network.target_scale
     torch.testing.assert_close(scaled.var(0, correction=0), torch.ones(FINE // 4), atol=1e-4, rtol=0)
     # The first guess is the mean.
     bias = network.targets.get_parameter("bias")
@@ -196,10 +223,10 @@ def test_a_wider_student_has_more_to_learn_with() -> None:
 
 
 @pytest.mark.parametrize("is_masked", [False, True])
-def test_tensors_bring_it_back(student: Student, is_masked: bool) -> None:  # noqa: FBT001
+def test_tensors_bring_it_back(student: Student, parts: Parts, is_masked: bool) -> None:  # noqa: FBT001
     counted = torch.ones(GRID, dtype=torch.bool)
     counted[1:, 2:] = not is_masked
-    stored = Student(student._network, student._gaussian, counted)
+    stored = Student(*parts, counted)
     again = Student.from_tensors(stored.tensors(), torch.device("cpu"))
     embedded = embeddings(3, seed=5)
     assert torch.equal(again.distances(embedded), stored.distances(embedded))
@@ -284,9 +311,9 @@ def test_what_is_kept_beside_the_projection_loses_nothing() -> None:
         Embedding(1, torch.eye(6), keep_fine=True)([torch.zeros(1, 2, 4, 4), torch.zeros(1, 4, 4, 4)])
 
 
-def test_the_error_is_the_mean_square_of_what_is_missed_where_it_is_missed(student: Student) -> None:
+def test_the_error_is_the_mean_square_of_what_is_missed_where_it_is_missed(parts: Parts) -> None:
     """Against the target unfolded and standardised as the paper's formula is written."""
-    network, embedded = student._network, embeddings(3, seed=9)
+    network, embedded = parts.network, embeddings(3, seed=9)
 
     def unfolded(folded: Tensor) -> Tensor:  # (B, h, w, 4 T) -> (B, 2h, 2w, T)
         return torch.unflatten(folded, -1, (2, 2, FINE // 4)).permute(0, 1, 3, 2, 4, 5).flatten(3, 4).flatten(1, 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from inspector.loop.pump import Pump
+from tests.virtual_time import run_virtually
 
 
 async def test_many_wishes_in_one_turn_are_one_call() -> None:
@@ -34,6 +35,20 @@ async def test_a_later_wish_replaces_an_earlier_one_and_none_takes_it_back() -> 
     called.clear()
     await asyncio.sleep(0)
     assert not called.is_set()
+
+
+def test_what_was_asked_for_earlier_does_not_come_as_well() -> None:
+    async def wait() -> list[float]:
+        loop = asyncio.get_running_loop()
+        calls: list[float] = []
+        pump = Pump(lambda: calls.append(round(loop.time(), 3)), lambda exc: None)
+        pump.after(1)
+        pump.after(5)
+        pump.after(3)
+        await asyncio.sleep(10)
+        return calls
+
+    assert run_virtually(wait()) == [3]
 
 
 async def test_what_it_raises_is_told() -> None:

@@ -12,7 +12,7 @@ from inspector.inflight.budget import Budget
 from inspector.inflight.frame import Frame, Outgoing
 from inspector.inflight.lease import Lease
 from inspector.stages.sink import Sink
-from schemas import Identity, RecordSource
+from schemas import Identity, RecordSource, Status
 from tests.fakes import FakeClock
 
 
@@ -67,11 +67,13 @@ class Events:
 
     def __init__(self) -> None:
         self.delivered_frames: list[Frame] = []
-        self.retries = 0
+        self.retried: list[str] = []
+        self.late_frames: list[Frame] = []
         self.on_retry: Callable[[], None] = lambda: None
         self.progress = asyncio.Event()
 
     def late(self, outgoing: Outgoing) -> None:
+        self.late_frames.append(outgoing.frame)
         outgoing.status, outgoing.reason = "expired", "late_before_send"
         outgoing.result = outgoing.result._replace(value=b"late " + outgoing.result.value)
 
@@ -83,7 +85,7 @@ class Events:
         self.progress.set()
 
     def send_retried(self, *, deadletter: bool) -> None:
-        self.retries += 1
+        self.retried.append("dead letter" if deadletter else "result")
         self.on_retry()
 
 
@@ -103,6 +105,7 @@ class Bench:
         topic: str = "results",
         deadline_s: float = 1e9,
         deadletter: bytes | None = None,
+        status: Status = "inspected",
     ) -> Outgoing:
         frame = Frame(
             lease=self.lease,
@@ -116,9 +119,7 @@ class Bench:
             reservation=Budget(1).hold(0),
         )
         letter = None if deadletter is None else ProducedRecord("dead", b"", deadletter, [])
-        return Outgoing(
-            frame, "inspected", "none", ProducedRecord(topic, key, value, []), letter, 1 + (letter is not None)
-        )
+        return Outgoing(frame, status, "none", ProducedRecord(topic, key, value, []), letter, 1 + (letter is not None))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

@@ -31,6 +31,10 @@ class Loop:
     def post(self, function: Callable[[], None]) -> None:
         self._posted.put(function)
 
+    @property
+    def waiting(self) -> int:
+        return self._posted.qsize()
+
     def run_one(self) -> None:
         self._posted.get(timeout=30)()
 
@@ -230,6 +234,21 @@ def test_calls_run_on_a_device_thread_and_their_errors_come_back(bench: Bench) -
         bench.engine.call(fail).result(30)
 
 
+def test_a_call_that_nobody_waits_for_any_more_harms_no_thread() -> None:
+    """A service that is stopped while it loads its models cancels what it waits for."""
+    bench = Bench(threads=2, start=False)
+    ran: list[str] = []
+    given_up, *others = bench.engine.call_on_each(lambda: ran.append(threading.current_thread().name))
+    assert given_up.cancel()
+    bench.engine.start()
+    for future in others:
+        future.result(30)
+    assert bench.engine.call(lambda: 7).result(30) == 7
+    bench.engine.stop(30)
+    assert sorted(ran) == ["device-0", "device-1"]
+    assert bench.loop.waiting == 0, "no thread has died and told of it"
+
+
 @pytest.mark.parametrize(("threads", "overlap"), [(1, 1), (1, 2), (1, 3), (2, 2), (3, 1)])
 def test_a_stop_finishes_the_batches_that_it_has(threads: int, overlap: int) -> None:
     slots = threads * overlap
@@ -237,7 +256,7 @@ def test_a_stop_finishes_the_batches_that_it_has(threads: int, overlap: int) -> 
     for level in range(slots):
         bench.submit(model(), level)
     bench.engine.stop(30)
-    assert not any(thread.is_alive() for thread in bench.engine._threads)
+    assert bench.loop.waiting == slots, "the threads have ended, and all was done before"
     for _ in range(slots):
         bench.loop.run_one()
     assert sorted(scores(outcomes) for outcomes in bench.outcomes) == [[level] for level in range(slots)]

@@ -192,6 +192,29 @@ def test_the_tail_model_is_the_tolerance_limit_of_a_normal_distribution(n: int) 
     assert math.log(estimate.distance) - 5 == pytest.approx(exact, rel=0.05)
 
 
+def deviations_above(logs: Distances, confidence: float) -> float:
+    """How many robust standard deviations above the median the threshold of 5 % lies."""
+    param = OkOnlyParam(max_false_rejects=0.05, confidence=confidence, rule="tail_model")
+    middle = float(np.median(logs))
+    spread = 1.4826 * float(np.median(np.abs(logs - middle)))
+    return (math.log(estimate_threshold(np.exp(logs), param).distance) - middle) / spread
+
+
+@pytest.mark.parametrize(("n", "confidence"), [(3, 0.8), (5, 0.95), (12, 0.95), (30, 0.99), (50, 0.6)])
+def test_the_factor_is_natrellas(n: int, confidence: float) -> None:
+    """It solves (k - z_share)² = z_confidence² (1 / n + k² / 2(n - 1)): the variance of mean + k deviations."""
+    k = deviations_above(np.random.default_rng(n).normal(2, 0.3, n), confidence)
+    z_share, z_confidence = stats.norm.ppf(0.95), stats.norm.ppf(confidence)
+    assert k > z_share
+    assert (k - z_share) ** 2 == pytest.approx(z_confidence**2 * (1 / n + k**2 / (2 * (n - 1))), rel=1e-6)
+
+
+@pytest.mark.parametrize(("n", "confidence"), [(2, 0.95), (3, 0.99), (4, 0.99)])
+def test_the_factor_of_a_handful_of_images_is_capped(n: int, confidence: float) -> None:
+    """Of four at 99 % it would be 33, and of fewer there is none."""
+    assert deviations_above(np.linspace(1.0, 1.3, n), confidence) == pytest.approx(10.0)
+
+
 @pytest.mark.parametrize("n", [2, 3, 5, 10, 30, 58])
 def test_few_images_are_warned_of_with_the_bound_that_they_prove(n: int) -> None:
     distances = np.random.default_rng(n).lognormal(0, 0.2, n)

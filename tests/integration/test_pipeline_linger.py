@@ -1,0 +1,34 @@
+"""Batches that wait for company: off while partitions are given back, and on again afterwards."""
+
+from __future__ import annotations
+
+from tests.buses import wait_until
+from tests.stage import Bystander, Stage, by_seq, metric
+
+BATCHING = {"max_batch_size": 3, "linger_ms": 9000}
+
+
+async def test_an_incomplete_batch_is_finished_at_a_stop_without_its_linger(stage: Stage) -> None:
+    async with stage.service(stage.settings(batching=BATCHING)) as service:
+        await stage.publish("a", 0)
+        await wait_until(lambda: metric(service, "queue_frames", stage="batch") == 1)
+    assert [result.status for result in await stage.bus.results()] == ["inspected"]
+    assert stage.model.batches == [1]
+
+
+async def test_linger_works_again_after_a_rebalance(stage: Stage) -> None:
+    settings = stage.settings(batching=BATCHING)
+    async with stage.service(settings) as service:
+        await wait_until(lambda: metric(service, "assigned_partitions") == 8)
+        other = stage.bus.consumer(settings)
+        await other.start(Bystander())
+        await wait_until(lambda: metric(service, "assigned_partitions") == 4)
+        await other.stop()
+        await wait_until(lambda: metric(service, "assigned_partitions") == 8)
+        await stage.publish("a", 0)
+        await wait_until(lambda: metric(service, "queue_frames", stage="batch") == 1)
+        for seq in (1, 2):
+            await stage.publish("a", seq)
+        results = by_seq(await stage.bus.wait_for_results(3))
+    assert [results[seq].status for seq in range(3)] == ["inspected"] * 3
+    assert stage.model.batches == [3]
