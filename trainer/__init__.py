@@ -1,1 +1,9 @@
-"""The training job: archived ok images in; a calibrated model bundle and a report out."""
+"""The training job: archived ok images in; a calibrated model bundle and a report out.
+
+Its public names are those of `__init__.pyi`, such as `from trainer import read_dl_dataset_anomaly, train_dl_model`; each is imported
+when it is first used. `SEED.md` says which procedure of HALCON's chapter each of them is.
+"""
+
+from inspector.anomaly.lazy import lazy_names
+
+__all__, __dir__, __getattr__ = lazy_names(__name__, __file__)

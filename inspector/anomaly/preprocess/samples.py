@@ -33,15 +33,15 @@ def gen_dl_samples_from_images(
     Raises:
         ParameterError: There is no picture, one is not as described, or the ids are not as many or not unique.
     """
-    if isinstance(images, np.ndarray) and images.ndim <= _PICTURE_DIMENSIONS:
-        images = [images]
-    if not images:
+    is_one = isinstance(images, np.ndarray) and images.ndim <= _PICTURE_DIMENSIONS
+    given = [images] if is_one else list(images)
+    if not given:
         raise ParameterError("images is empty; give at least one picture")
-    ids = list(range(len(images))) if image_ids is None else list(image_ids)
-    if len(ids) != len(images) or len(set(ids)) != len(ids):
-        raise ParameterError(f"image_ids must be {len(images)} different ids, one for each picture, got {ids}")
+    ids = list(range(len(given))) if image_ids is None else list(image_ids)
+    if len(ids) != len(given) or len(set(ids)) != len(ids):
+        raise ParameterError(f"image_ids must be {len(given)} different ids, one for each picture, got {ids}")
     samples = []
-    for image_id, image in zip(ids, images, strict=True):
+    for image_id, image in zip(ids, given, strict=True):
         if not isinstance(image, np.ndarray):
             raise ParameterError(f"image {image_id} is a {type(image).__name__}; give a numpy array of uint8")
         try:

@@ -58,13 +58,30 @@ def test_each_picture_becomes_a_sample_with_an_id() -> None:
         ),
         ([np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8)], {}, r"image 1: images are .* got \(4, 4, 4\)"),
         (["a.png"], {"image_ids": ["a"]}, "image a is a str; give a numpy array of uint8"),
+        (np.zeros((4, 4, 4), np.uint8), {}, r"image 0: images are \(H, W\) or \(H, W, 3\) uint8, got \(4, 4, 4\)"),
+        (np.zeros((4, 4)), {}, r"image 0: images are .*, got \(4, 4\) float64"),
+        (np.zeros((0, 4), np.uint8), {}, r"image 0: images are .*, got \(0, 4\)"),
         ([np.zeros((4, 4), np.uint8)], {"image_ids": [1, 2]}, r"image_ids must be 1 different ids.* got \[1, 2\]"),
         ([np.zeros((4, 4), np.uint8)] * 2, {"image_ids": [1, 1]}, r"image_ids must be 2 different ids.* got \[1, 1\]"),
     ],
 )
-def test_refused_images(images: list[Any], options: dict[str, Any], message: str) -> None:
+def test_refused_images(images: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         gen_dl_samples_from_images(images, **options)
+
+
+@pytest.mark.parametrize("shape", [(48, 64), (48, 64, 3)])
+def test_one_array_is_one_picture_and_not_its_rows(shape: tuple[int, ...]) -> None:
+    picture = np.zeros(shape, np.uint8)
+    (sample,) = gen_dl_samples_from_images(picture)
+    assert sample.image is picture
+    assert (sample.image_id, sample.original_width, sample.original_height) == (0, 64, 48)
+    (named,) = gen_dl_samples_from_images(picture, image_ids=["part 7"])
+    assert named.image_id == "part 7"
+
+
+def test_an_array_of_pictures_is_several() -> None:
+    assert len(gen_dl_samples_from_images(np.zeros((5, 48, 64, 3), np.uint8))) == 5
 
 
 # ----------------------------------------------------------------------------------------------- preprocess_dl_samples

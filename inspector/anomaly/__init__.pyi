@@ -1,0 +1,65 @@
+# The public names of inspector.anomaly: type checkers read this, and `__init__.py` finds each name where this says (lazy.py).
+
+from inspector.anomaly.detectors.base import DetectorName as DetectorName
+from inspector.anomaly.domain.domain import DomainView as DomainView
+from inspector.anomaly.domain.domain import ImageDomain as ImageDomain
+from inspector.anomaly.domain.domain import PixelBox as PixelBox
+from inspector.anomaly.errors import AnomalyError as AnomalyError
+from inspector.anomaly.errors import BundleError as BundleError
+from inspector.anomaly.errors import GeometryError as GeometryError
+from inspector.anomaly.errors import ImageError as ImageError
+from inspector.anomaly.errors import ImageReason as ImageReason
+from inspector.anomaly.errors import ParameterError as ParameterError
+from inspector.anomaly.errors import StepError as StepError
+from inspector.anomaly.errors import UncalibratedError as UncalibratedError
+from inspector.anomaly.errors import WeightsError as WeightsError
+from inspector.anomaly.model.access import ParamValue as ParamValue
+from inspector.anomaly.model.access import get_dl_model_param as get_dl_model_param
+from inspector.anomaly.model.access import set_dl_model_param as set_dl_model_param
+from inspector.anomaly.model.bundle import read_dl_model as read_dl_model
+from inspector.anomaly.model.bundle import write_dl_model as write_dl_model
+from inspector.anomaly.model.manifest import Manifest as Manifest
+from inspector.anomaly.model.manifest import Records as Records
+from inspector.anomaly.model.manifest import read_manifest as read_manifest
+from inspector.anomaly.model.model import AnomalyModel as AnomalyModel
+from inspector.anomaly.model.model import ModelIdentity as ModelIdentity
+from inspector.anomaly.model.model import apply_dl_model as apply_dl_model
+from inspector.anomaly.model.param import INITIAL_MODELS as INITIAL_MODELS
+from inspector.anomaly.model.param import DLModelParam as DLModelParam
+from inspector.anomaly.model.param import InitialModel as InitialModel
+from inspector.anomaly.model.param import InitialModelName as InitialModelName
+from inspector.anomaly.network.backbone import BackboneName as BackboneName
+from inspector.anomaly.network.device import query_available_dl_devices as query_available_dl_devices
+from inspector.anomaly.preprocess.file import read_dl_preprocess_param as read_dl_preprocess_param
+from inspector.anomaly.preprocess.file import write_dl_preprocess_param as write_dl_preprocess_param
+from inspector.anomaly.preprocess.image import RawLayout as RawLayout
+from inspector.anomaly.preprocess.image import decode_image as decode_image
+from inspector.anomaly.preprocess.image_header import ImageLimits as ImageLimits
+from inspector.anomaly.preprocess.param import DLPreprocessParam as DLPreprocessParam
+from inspector.anomaly.preprocess.param import DomainHandling as DomainHandling
+from inspector.anomaly.preprocess.param import NormalizationType as NormalizationType
+from inspector.anomaly.preprocess.param import PreprocessStep as PreprocessStep
+from inspector.anomaly.preprocess.param import create_dl_preprocess_param as create_dl_preprocess_param
+from inspector.anomaly.preprocess.param import (
+    create_dl_preprocess_param_from_model as create_dl_preprocess_param_from_model,
+)
+from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images as gen_dl_samples_from_images
+from inspector.anomaly.preprocess.samples import preprocess_dl_samples as preprocess_dl_samples
+from inspector.anomaly.preprocess.steps import register_preprocess_step as register_preprocess_step
+from inspector.anomaly.types import AnomalyClass as AnomalyClass
+from inspector.anomaly.types import AnomalyClassId as AnomalyClassId
+from inspector.anomaly.types import AnomalyRegion as AnomalyRegion
+from inspector.anomaly.types import DLResult as DLResult
+from inspector.anomaly.types import DLSample as DLSample
+from inspector.anomaly.types import ImageGeometry as ImageGeometry
+from inspector.anomaly.types import RegionComponent as RegionComponent
+from inspector.anomaly.types import ScoreScale as ScoreScale
+from inspector.anomaly.types import Thresholds as Thresholds
+from inspector.anomaly.verdict.draw import draw_region_outlines as draw_region_outlines
+from inspector.anomaly.verdict.draw import heat_map_overlay as heat_map_overlay
+from inspector.anomaly.verdict.draw import verdict_frame as verdict_frame
+from inspector.anomaly.verdict.region import decode_region as decode_region
+from inspector.anomaly.verdict.region import resize_anomaly_image as resize_anomaly_image
+from inspector.anomaly.verdict.score import ScoreRule as ScoreRule
+from inspector.anomaly.verdict.threshold import RegionSize as RegionSize
+from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results as threshold_dl_anomaly_results
