@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 from pydantic import ValidationError
 
 from inspector.anomaly.domain.domain import Point, Polygon
-from inspector.anomaly.parameters import first_problem
+from schemas.refusal import refusals
 from trainer.training.augment import Augmentation
 
 ScoreRuleName = Literal["maximum", "mean_of_top", "standard_deviation"]
@@ -81,7 +81,7 @@ def parse_augmentation(text: str) -> Augmentation:
     try:
         return Augmentation.model_validate(values)
     except ValidationError as error:
-        raise ValueError(first_problem(error)) from error
+        raise ValueError(refusals(error)[0]) from error
 
 
 def parse_score_rule(text: str) -> tuple[ScoreRuleName, float | None]:

@@ -11,7 +11,8 @@ from pydantic import Field, ValidationError
 from inspector.anomaly.detectors.base import DetectorName
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.param import InitialModel
-from inspector.anomaly.parameters import Parameters, first_problem
+from inspector.anomaly.parameters import Parameters
+from schemas.refusal import refusals
 from trainer.training.augment import Augmentation
 
 IMAGES_SHOWN: Final = 3_000
@@ -108,7 +109,7 @@ def create_dl_train_param(
             augmentation=augmentation,
         )
     except ValidationError as exc:
-        raise ParameterError(f"training parameters: {first_problem(exc)}") from exc
+        raise ParameterError(f"training parameters: {refusals(exc)[0]}") from exc
     check_train_param(detector, param)
     return param
 

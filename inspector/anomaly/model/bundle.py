@@ -47,8 +47,8 @@ from inspector.anomaly.model.param import INITIAL_MODELS, InitialModel, InitialM
 from inspector.anomaly.network.backbone import EfficientNetLite
 from inspector.anomaly.network.device import available_device
 from inspector.anomaly.network.runtime import TorchRuntime
-from inspector.anomaly.parameters import first_problem
 from inspector.anomaly.preprocess.steps import check_preprocess_steps
+from schemas.refusal import refusals
 
 BACKBONE_FILE = "backbone.safetensors"
 DETECTOR_FILE = "detector.safetensors"
@@ -131,7 +131,7 @@ def write_dl_model(
         )
     except ValidationError as exc:
         raise BundleError(
-            f"bundle {path} cannot be written, for its manifest would not be read: {first_problem(exc)}"
+            f"bundle {path} cannot be written, for its manifest would not be read: {refusals(exc)[0]}"
         ) from exc
     content = manifest_bytes(manifest)
     try:

@@ -16,6 +16,7 @@ from inspector.anomaly.network.device import DEVICE_PATTERN, available_device
 from inspector.anomaly.parameters import Parameters
 from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE, SIZE_STEP
 from inspector.anomaly.verdict.score import ScoreRule
+from schemas.refusal import refusals
 
 InitialModelName = Literal["initial_dl_anomaly_padim", "initial_dl_anomaly_patchcore", "initial_dl_anomaly_student"]
 
@@ -198,6 +199,5 @@ def replaced(param: DLModelParam, name: str, value: object) -> DLModelParam:
     try:
         return DLModelParam.model_validate(values, strict=True)
     except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]
-        problem = str(first["msg"]).removeprefix("Value error, ")
+        problem = refusals(exc, name=lambda _: "")[0]
         raise ParameterError(f"model parameter {name!r} cannot be {value!r}: {problem}") from exc

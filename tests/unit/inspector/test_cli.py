@@ -69,7 +69,7 @@ def test_run_without_cameras_is_refused(runs: list[Settings], capsys: pytest.Cap
 
 def test_run_names_a_wrong_option(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     error = refusal(capsys, "run", "--config", str(file), "--batching.max_batch_size", "many")
-    assert error.startswith("inspector: command line: batching.max_batch_size: Input should be a valid integer")
+    assert error.startswith("inspector: command line: batching.max_batch_size: input should be a valid integer")
     with pytest.raises(SystemExit) as left:
         cli.main(["run", "--kafka.grp", "x"])
     assert left.value.code == cli.EXIT_USAGE
