@@ -65,6 +65,9 @@ def test_each_thing_refused_has_a_sentence_in_the_order_of_the_fields() -> None:
 
 def test_a_sentence_about_the_whole_has_no_name_and_shows_no_value() -> None:
     assert refusals(error_of(), echoes_input=True) == ["HALCON wants at least one part"]
+    with pytest.raises(ValidationError) as caught:
+        Whole.model_validate_json("[1]")
+    assert refusals(caught.value, echoes_input=True) == ["input should be an object"]
 
 
 @pytest.mark.parametrize(
