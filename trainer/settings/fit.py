@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_settings import CliImplicitFlag
 
 from inspector.anomaly.parameters import NAME_PATTERN
 from inspector.anomaly.preprocess.param import DomainHandling, NormalizationType
@@ -114,7 +113,7 @@ class PreprocessSettings(Group):
         None,
         description="folder for preprocessed samples, used again by the next fit of the same images and parameters",
     )
-    overwrite_cache: CliImplicitFlag[bool] = Field(
+    overwrite_cache: bool = Field(
         False, description="empty the cache first, so that one of other images or parameters can be used"
     )
 
@@ -200,10 +199,8 @@ class OutputSettings(Group):
     name: str | None = Field(
         None, pattern=NAME_PATTERN, description="name of the model; that of the bundle's folder by default"
     )
-    overwrite: CliImplicitFlag[bool] = Field(False, description="replace a bundle that is there already")
-    json_output: CliImplicitFlag[bool] = Field(
-        False, validation_alias="json", description="print one JSON object instead of the table"
-    )
+    overwrite: bool = Field(False, description="replace a bundle that is there already")
+    json_output: bool = Field(False, validation_alias="json", description="print one JSON object instead of the table")
 
 
 class FitSettings(

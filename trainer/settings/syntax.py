@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from inspector.anomaly.domain.domain import Point, Polygon
 from schemas.refusal import refusals
-from trainer.training.augment import Augmentation
+from trainer.training.augmentation import Augmentation
 
 ScoreRuleName = Literal["maximum", "mean_of_top", "standard_deviation"]
 

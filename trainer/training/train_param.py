@@ -13,7 +13,7 @@ from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.param import InitialModel
 from inspector.anomaly.parameters import Parameters
 from schemas.refusal import refusals
-from trainer.training.augment import Augmentation
+from trainer.training.augmentation import Augmentation
 
 IMAGES_SHOWN: Final = 3_000
 """By default a student is shown about so many images, whatever their number."""

@@ -29,7 +29,7 @@ from trainer.errors import DatasetError, OutputError
 from trainer.prepare.preprocess import preprocess_dl_dataset
 from trainer.prepare.split import split_dl_dataset
 from trainer.thresholds.folds import out_of_fold_scores
-from trainer.training.augment import Augmentation
+from trainer.training.augmentation import Augmentation
 from trainer.training.embed import TrainingFeatures, embed_training_images
 from trainer.training.fit import distances, fit_detector
 from trainer.training.images import dataset_images, sample_images
