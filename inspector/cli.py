@@ -40,7 +40,7 @@ _EXTRA_OF = dict.fromkeys(("aiokafka", "pydantic_settings", "rich"), "client") |
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; errors become a sentence on standard error."""
     try:
-        given = _parsed(sys.argv[1:] if argv is None else argv)
+        given = parse_arguments(sys.argv[1:] if argv is None else argv)
         status = _HANDLERS[given.command](given)
         sys.stdout.flush()
     except BrokenPipeError:  # `inspector results | head`: whoever read has had enough
@@ -63,7 +63,12 @@ def _missing_extra(exc: ModuleNotFoundError) -> MissingExtraError | None:
     return None if extra is None else MissingExtraError(module, extra)
 
 
-def _parsed(arguments: Sequence[str]) -> Given:
+def parse_arguments(arguments: Sequence[str]) -> Given:
+    """What was typed, without the name of the program.
+
+    Raises:
+        SystemExit: Wrong usage, or help was asked for; both are printed.
+    """
     from inspector.commandline.command import Command, parse_command
     from inspector.settings import commands
 

@@ -142,7 +142,7 @@ def test_a_camera_is_named_by_both_ids(camera: str, line: str | None) -> None:
 )
 def test_replay_sends_each_file_once_unless_it_cycles(tmp_path: Path, arguments: list[str], count: int | None) -> None:
     typed = ["replay", str(tmp_path), "--camera", "L/C", "--rate", "5", "--budget-ms", "70", *arguments]
-    options = ReplayOptions.model_validate(cli._parsed(typed).values)
+    options = ReplayOptions.model_validate(cli.parse_arguments(typed).values)
     plan = cli.replay_plan(options, [tmp_path / "1.jpg", tmp_path / "2.jpg"])
     assert plan.count == count
     assert (plan.line_id, plan.camera_id, plan.rate, plan.budget_us) == ("L", "C", 5.0, 70_000)
