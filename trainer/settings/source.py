@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-GroupBy = Literal["none", "group", "time_window"]
+from trainer.choices import GroupBy
+
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 DEVICE_HELP: Final = "where the network runs: cpu, cuda, cuda:1"

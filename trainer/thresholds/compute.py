@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from inspector.anomaly.domain.mask import cells_inside
 from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.types import DLResult, ScoreScale, Thresholds
+from trainer.choices import ThresholdMethod
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
 from trainer.dataset.files import read_samples
 from trainer.dataset.listing import SplitName
@@ -21,8 +22,6 @@ from trainer.progress import StageProgress
 from trainer.thresholds.halcon import halcon_image_thresholds, halcon_segmentation_threshold
 from trainer.thresholds.ok_only import OkOnlyParam, ThresholdEstimate, estimate_threshold
 from trainer.thresholds.scores import CalibrationScores
-
-ThresholdMethod = Literal["ok_only", "halcon", "halcon_corrected"]
 
 _MENDS: dict[SplitName, str] = {
     "validation": (

@@ -8,7 +8,7 @@ from typing import Final
 
 from pydantic import Field, ValidationError
 
-from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.param import InitialModel
 from inspector.anomaly.parameters import Parameters

@@ -25,7 +25,8 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor
 
-from inspector.anomaly.detectors.base import Detector, DetectorName, Embedding, checked
+from inspector.anomaly.choices import DetectorName
+from inspector.anomaly.detectors.base import Detector, Embedding, checked
 from inspector.anomaly.detectors.padim import PaDiM
 from inspector.anomaly.detectors.patchcore import PatchCore
 from inspector.anomaly.detectors.student import Student

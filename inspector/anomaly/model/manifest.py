@@ -9,9 +9,8 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
-from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.choices import BackboneName, DetectorName
 from inspector.anomaly.errors import BundleError
-from inspector.anomaly.network.backbone import BackboneName
 from inspector.anomaly.parameters import NAME_PATTERN, Parameters
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import ImageGeometry, ScoreScale, Thresholds

@@ -9,9 +9,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.choices import BackboneName, DetectorName
 from inspector.anomaly.errors import ParameterError
-from inspector.anomaly.network.backbone import BackboneName, EfficientNetLite
+from inspector.anomaly.network.backbone import EfficientNetLite
 from inspector.anomaly.network.device import DEVICE_PATTERN, available_device
 from inspector.anomaly.parameters import Parameters
 from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE, SIZE_STEP

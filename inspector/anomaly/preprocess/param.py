@@ -10,13 +10,12 @@ from typing import Any, Final, Literal, Protocol
 
 from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
 
+from inspector.anomaly.choices import DomainHandling, NormalizationType
 from inspector.anomaly.domain.domain import DomainView, ImageDomain
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.parameters import NAME_PATTERN, Parameters
 from schemas.refusal import refusals
 
-NormalizationType = Literal["none", "all_channels", "first_channel", "constant_values"]
-DomainHandling = Literal["full_domain", "keep_domain", "crop_domain"]
 OptionValue = bool | int | float | str
 
 SIZE_STEP = 32

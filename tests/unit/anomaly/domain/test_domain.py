@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from inspector.anomaly.choices import NormalizationType
 from inspector.anomaly.domain.cache import KEPT_SIZES
 from inspector.anomaly.domain.domain import DomainView, ImageDomain, PixelBox
 from inspector.anomaly.domain.mask import cells_inside, pixels_inside, pixels_kept
@@ -21,7 +22,7 @@ from inspector.anomaly.errors import GeometryError, ParameterError
 from inspector.anomaly.model.model import AnomalyModel, PendingScores, apply_dl_model
 from inspector.anomaly.preprocess.image import decode_image
 from inspector.anomaly.preprocess.images import preprocess_images
-from inspector.anomaly.preprocess.param import DLPreprocessParam, NormalizationType, create_dl_preprocess_param
+from inspector.anomaly.preprocess.param import DLPreprocessParam, create_dl_preprocess_param
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images
 from inspector.anomaly.types import DLResult, ImageGeometry, ScoreScale
 from inspector.anomaly.verdict.draw import heat_map_overlay

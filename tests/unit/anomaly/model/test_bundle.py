@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors import torch as safetensors
 
-from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.choices import BackboneName, DetectorName
 from inspector.anomaly.errors import BundleError
 from inspector.anomaly.model import folder as folder_module
 from inspector.anomaly.model import manifest as manifest_module
@@ -28,7 +28,6 @@ from inspector.anomaly.model.bundle import (
 from inspector.anomaly.model.manifest import MANIFEST_NAME, Records, read_manifest
 from inspector.anomaly.model.model import AnomalyModel, ModelIdentity, apply_dl_model
 from inspector.anomaly.model.param import DLModelParam, InitialModel
-from inspector.anomaly.network.backbone import BackboneName
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images
 from inspector.anomaly.types import DLSample
 from inspector.anomaly.verdict.score import ScoreRule

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from inspector.anomaly.choices import NormalizationType
 from inspector.anomaly.domain.domain import ImageDomain
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.preprocess.file import read_dl_preprocess_param, write_dl_preprocess_param
 from inspector.anomaly.preprocess.images import preprocess_images
 from inspector.anomaly.preprocess.param import (
     DLPreprocessParam,
-    NormalizationType,
     PreprocessStep,
     create_dl_preprocess_param,
     create_dl_preprocess_param_from_model,

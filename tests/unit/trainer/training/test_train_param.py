@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.param import DLModelParam, InitialModel
 from trainer.training.augmentation import Augmentation
