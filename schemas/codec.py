@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from schemas.base import Message
 from schemas.errors import LimitExceededError, MalformedMessageError, WrongVersionError
 from schemas.identity import Identity, identity_of_fields
+from schemas.refusal import dotted, refusals
 
 M = TypeVar("M", bound=Message)
 
@@ -135,8 +136,9 @@ def _unpack(name: str, value: bytes) -> dict[str, Any]:
 
 def _raise_invalid(name: str, exc: ValidationError, identity: Identity) -> NoReturn:
     """Turn pydantic's report into one bounded sentence, without the values."""
-    errors = exc.errors(include_url=False, include_context=False, include_input=False)
-    shown = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'message'}: {e['msg']}" for e in errors[:_SHOWN_ERRORS])
-    more = f"; and {len(errors) - _SHOWN_ERRORS} more" if len(errors) > _SHOWN_ERRORS else ""
-    kind = LimitExceededError if any(e["type"] in _LENGTH_ERRORS for e in errors) else MalformedMessageError
+    sentences = refusals(exc, name=lambda place: dotted(place) or "message")
+    shown = "; ".join(sentences[:_SHOWN_ERRORS])
+    more = f"; and {len(sentences) - _SHOWN_ERRORS} more" if len(sentences) > _SHOWN_ERRORS else ""
+    is_too_long = any(error["type"] in _LENGTH_ERRORS for error in exc.errors(include_input=False))
+    kind = LimitExceededError if is_too_long else MalformedMessageError
     raise kind(f"{name}: {shown}{more}", identity=identity) from exc

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.model.param import (
     OWN_PARAMETERS,

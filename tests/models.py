@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.choices import BackboneName, DetectorName
 from inspector.anomaly.detectors.padim import fit_padim
 from inspector.anomaly.detectors.patchcore import fit_patchcore
 from inspector.anomaly.model.bundle import write_dl_model
 from inspector.anomaly.model.model import AnomalyModel, FeatureNetwork, ModelIdentity
-from inspector.anomaly.network.backbone import BackboneName
 from inspector.anomaly.preprocess.param import SIZE_STEP, DLPreprocessParam
 from inspector.anomaly.types import ImageGeometry, ScoreScale, Thresholds
 from inspector.anomaly.verdict.score import ScoreRule

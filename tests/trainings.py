@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.model.model import AnomalyModel
 from inspector.anomaly.model.param import DLModelParam, InitialModel
 from inspector.anomaly.preprocess.param import DLPreprocessParam

@@ -1,5 +1,6 @@
 # The public names of trainer: type checkers read this, and `__init__.py` finds each name where this says (lazy.py).
 
+from trainer.choices import ThresholdMethod as ThresholdMethod
 from trainer.dataset.archive import read_dl_dataset_archive as read_dl_dataset_archive
 from trainer.dataset.dataset import Division as Division
 from trainer.dataset.dataset import DLDataset as DLDataset
@@ -55,7 +56,6 @@ from trainer.progress import StageProgress as StageProgress
 from trainer.rates import Rate as Rate
 from trainer.thresholds.compute import compute_dl_anomaly_thresholds as compute_dl_anomaly_thresholds
 from trainer.thresholds.estimate import AnomalyThresholds as AnomalyThresholds
-from trainer.thresholds.estimate import ThresholdMethod as ThresholdMethod
 from trainer.thresholds.estimate import ThresholdParam as ThresholdParam
 from trainer.thresholds.estimate import estimate_anomaly_thresholds as estimate_anomaly_thresholds
 from trainer.thresholds.folds import train_and_score_folds as train_and_score_folds
@@ -63,7 +63,7 @@ from trainer.thresholds.ok_only import OkOnlyParam as OkOnlyParam
 from trainer.thresholds.ok_only import ThresholdEstimate as ThresholdEstimate
 from trainer.thresholds.ok_only import estimate_threshold as estimate_threshold
 from trainer.thresholds.scores import CalibrationScores as CalibrationScores
-from trainer.training.augment import Augmentation as Augmentation
+from trainer.training.augmentation import Augmentation as Augmentation
 from trainer.training.train import DLTrainResult as DLTrainResult
 from trainer.training.train import train_dl_model as train_dl_model
 from trainer.training.train import train_dl_model_anomaly_dataset as train_dl_model_anomaly_dataset

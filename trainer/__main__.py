@@ -9,12 +9,14 @@ def main() -> None:
     """Run the command line; the process ends with its exit status."""
     try:
         from trainer.commands.cli import run
+
+        status = run(sys.argv[1:])
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in {"trainer", "inspector", "schemas"}:
             raise
         print(f"trainer: {error.name} is missing: pip install 'line-inspector[trainer]'", file=sys.stderr)
         sys.exit(1)
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self
 from pydantic import ModelWrapValidatorHandler, ValidationError, model_validator
 
 from inspector.anomaly.parameters import Parameters
+from schemas.refusal import refusals
 from trainer.errors import TrainerError
 
 
@@ -29,20 +30,9 @@ class StageParameters(Parameters):
         try:
             param = handler(data)
         except ValidationError as error:
-            raise cls.refusal("; ".join(_sentences(error))) from error
+            raise cls.refusal("; ".join(refusals(error, echoes_input=True))) from error
         param.check_consistency()
         return param
 
     def check_consistency(self) -> None:
         """Refuse parameters that are valid each but not together; a validator's error would be pydantic's own."""
-
-
-def _sentences(error: ValidationError) -> list[str]:
-    sentences = []
-    for item in error.errors(include_url=False):
-        message, place = item["msg"], ".".join(str(part) for part in item["loc"])
-        if item["type"] == "value_error":  # a sentence of our own, which says what it got
-            sentences.append(f"{place}: {message.removeprefix('Value error, ')}")
-        else:
-            sentences.append(f"{place}: {message[0].lower()}{message[1:]}, got {item['input']!r}")
-    return sentences

@@ -1,6 +1,9 @@
 # The public names of inspector.anomaly: type checkers read this, and `__init__.py` finds each name where this says (lazy.py).
 
-from inspector.anomaly.detectors.base import DetectorName as DetectorName
+from inspector.anomaly.choices import BackboneName as BackboneName
+from inspector.anomaly.choices import DetectorName as DetectorName
+from inspector.anomaly.choices import DomainHandling as DomainHandling
+from inspector.anomaly.choices import NormalizationType as NormalizationType
 from inspector.anomaly.domain.domain import DomainView as DomainView
 from inspector.anomaly.domain.domain import ImageDomain as ImageDomain
 from inspector.anomaly.domain.domain import PixelBox as PixelBox
@@ -28,7 +31,6 @@ from inspector.anomaly.model.param import INITIAL_MODELS as INITIAL_MODELS
 from inspector.anomaly.model.param import DLModelParam as DLModelParam
 from inspector.anomaly.model.param import InitialModel as InitialModel
 from inspector.anomaly.model.param import InitialModelName as InitialModelName
-from inspector.anomaly.network.backbone import BackboneName as BackboneName
 from inspector.anomaly.network.device import query_available_dl_devices as query_available_dl_devices
 from inspector.anomaly.preprocess.file import read_dl_preprocess_param as read_dl_preprocess_param
 from inspector.anomaly.preprocess.file import write_dl_preprocess_param as write_dl_preprocess_param
@@ -36,8 +38,6 @@ from inspector.anomaly.preprocess.image import RawLayout as RawLayout
 from inspector.anomaly.preprocess.image import decode_image as decode_image
 from inspector.anomaly.preprocess.image_header import ImageLimits as ImageLimits
 from inspector.anomaly.preprocess.param import DLPreprocessParam as DLPreprocessParam
-from inspector.anomaly.preprocess.param import DomainHandling as DomainHandling
-from inspector.anomaly.preprocess.param import NormalizationType as NormalizationType
 from inspector.anomaly.preprocess.param import PreprocessStep as PreprocessStep
 from inspector.anomaly.preprocess.param import create_dl_preprocess_param as create_dl_preprocess_param
 from inspector.anomaly.preprocess.param import (

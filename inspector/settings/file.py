@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 from pydantic_settings import EnvSettingsSource, SettingsError
 
 from inspector.errors import ConfigError
 from inspector.settings.settings import ENV_PREFIX, CameraSettings, Settings
+from schemas.refusal import Place, dotted, refusals
 
 
 def load_settings(path: Path | None = None, *, overrides: Mapping[str, Any] | None = None) -> Settings:
@@ -43,12 +43,11 @@ def load_settings(path: Path | None = None, *, overrides: Mapping[str, Any] | No
     try:
         return Settings.model_validate(data)
     except ValidationError as exc:
-        raise ConfigError(
-            "\n".join(_origin(error["loc"], origins) + _sentence(error) for error in exc.errors())
-        ) from exc
+        sentences = refusals(exc, name=lambda place: _origin(place, origins) + dotted(place), unknown=_is_no_setting)
+        raise ConfigError("\n".join(sentences)) from exc
 
 
-def _origin(location: tuple[int | str, ...], origins: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
+def _origin(location: Place, origins: Iterable[tuple[str, Mapping[str, Any]]]) -> str:
     """Name the place that the setting was read from; nothing where it is a default, or a matter of several settings."""
     for name, tree in origins:
         value: Any = tree
@@ -125,7 +124,7 @@ def _suggest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
-def _known_keys(location: tuple[int | str, ...]) -> Iterable[str]:
+def _known_keys(location: Place) -> Iterable[str]:
     """Names that may stand at this place of the tree."""
     model: type[BaseModel] = Settings
     for part in location:
@@ -138,12 +137,5 @@ def _known_keys(location: tuple[int | str, ...]) -> Iterable[str]:
     return model.model_fields
 
 
-def _sentence(error: ErrorDetails) -> str:
-    location = error["loc"]
-    name = ".".join(str(part) for part in location)
-    if error["type"] == "extra_forbidden":
-        return f"{name} is not a setting{_suggest(str(location[-1]), _known_keys(location[:-1]))}"
-    if error["type"] == "missing":
-        return f"{name} is missing"
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{name}: {message}" if name else message
+def _is_no_setting(location: Place) -> str:
+    return f"is not a setting{_suggest(str(location[-1]), _known_keys(location[:-1]))}"

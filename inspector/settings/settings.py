@@ -229,10 +229,6 @@ class Settings(BaseSettings):
         env_prefix=ENV_PREFIX,
         env_nested_delimiter="__",
         nested_model_default_partial_update=True,
-        cli_kebab_case=False,
-        cli_hide_none_type=True,
-        cli_avoid_json=True,
-        cli_implicit_flags=True,
     )
 
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)

@@ -17,11 +17,12 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
+from trainer.choices import GroupBy
 from trainer.dataset.dataset import CalibrationMethod, Division, DLDataset, DLDatasetSample
 from trainer.errors import SplitError
 from trainer.parameters import StageParameters
 from trainer.prepare.sides import NO_VALIDATION, Sides, divide_by_percent, respect_given, without_copies
-from trainer.prepare.units import LEAST_TO_FIT, GroupBy, Unit, deal_folds, find_units, gather
+from trainer.prepare.units import LEAST_TO_FIT, Unit, deal_folds, find_units, gather
 
 HELD_OUT_MIN = 300
 """From so many ok images (or groups) on, thresholds come from held-out images; below, from out-of-fold scores."""

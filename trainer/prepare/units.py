@@ -6,15 +6,14 @@ import math
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from fractions import Fraction
-from typing import Literal
 
 import numpy as np
 
+from trainer.choices import GroupBy
 from trainer.dataset.dataset import DLDatasetSample
 from trainer.errors import SplitError
 from trainer.wording import some
 
-GroupBy = Literal["none", "group", "time_window"]
 Unit = list[DLDatasetSample]
 
 LEAST_TO_FIT = 2

@@ -5,29 +5,23 @@ The command line comes before the environment (`TRAINER_FIT__SEED=1`), that befo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    CliImplicitFlag,
-    CliPositionalArg,
-    CliSettingsSource,
-    CliSubCommand,
-    SettingsConfigDict,
-    get_subcommand,
-)
-from pydantic_settings import (
-    SettingsError as InvalidEnvironmentError,
-)
 
+from inspector.commandline.command import Command, parse_command
+from inspector.commandline.option import Argument
+from schemas.refusal import Place, refusals
 from trainer.errors import SettingsError
 from trainer.settings.fit import ChoiceSettings, FitSettings
-from trainer.settings.help import GroupedHelp
 from trainer.settings.source import DEVICE_HELP, Percent, SourceSettings, SplitSettings
 
 __all__ = ["ApplySettings", "CommandSettings", "FitSettings", "ShowSettings", "WorkflowSettings", "parse_settings"]
+
+ABOUT: Final = "Learn a camera's ok parts from images, and try the model that comes of it."
 
 WORKFLOW_TRAINING_PERCENT, WORKFLOW_VALIDATION_PERCENT = 60, 20
 """The chapter's example takes 50 and 10, of many images; what is left over is tested on."""
@@ -42,17 +36,15 @@ class ApplySettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
-    bundle: CliPositionalArg[Path] = Field(description="folder of the model bundle")
-    images: CliPositionalArg[list[Path]] = Field(
-        min_length=1, validation_alias="IMAGE", description="images, or folders of images"
+    bundle: Annotated[Path, Argument("BUNDLE", is_positional=True)] = Field(description="folder of the model bundle")
+    images: Annotated[list[Path], Argument("IMAGE", is_positional=True)] = Field(
+        min_length=1, description="images, or folders of images"
     )
     pictures: Path | None = Field(
         None, description="folder to write a PNG with heat map and outlines to, for each image"
     )
     device: str = Field("cpu", description=DEVICE_HELP)
-    json_output: CliImplicitFlag[bool] = Field(
-        False, validation_alias="json", description="print one JSON object instead of the table"
-    )
+    json_output: bool = Field(False, validation_alias="json", description="print one JSON object instead of the table")
 
 
 class ShowSettings(SourceSettings):
@@ -64,12 +56,12 @@ class ShowSettings(SourceSettings):
     Exit status: 0 done, 1 refused (the message says why), 2 wrong usage, 130 interrupted.
     """
 
-    bundle: CliPositionalArg[Path] = Field(description="folder of the model bundle")
+    bundle: Annotated[Path, Argument("BUNDLE", is_positional=True)] = Field(description="folder of the model bundle")
     out: Path = Field(description="folder to write the pictures to")
     device: str = Field("cpu", description=DEVICE_HELP)
 
 
-class WorkflowSettings(SourceSettings, SplitSettings, ChoiceSettings):
+class WorkflowSettings(ChoiceSettings, SplitSettings, SourceSettings):
     """Run the workflow of HALCON's chapter step by step, and say what comes of each.
 
     Exit status: 0 done, 1 refused (the message says why), 2 wrong usage, 130 interrupted.
@@ -90,24 +82,10 @@ class WorkflowSettings(SourceSettings, SplitSettings, ChoiceSettings):
 CommandSettings = FitSettings | ApplySettings | ShowSettings | WorkflowSettings
 
 
-class TrainerSettings(BaseSettings):
-    """Learn a camera's ok parts from images, and try the model that comes of it."""
-
-    model_config = SettingsConfigDict(
-        env_prefix="TRAINER_",
-        env_nested_delimiter="__",
-        cli_prog_name="trainer",
-        cli_kebab_case=True,
-        cli_enforce_required=True,
-        cli_hide_none_type=True,
-        cli_avoid_json=True,
-        frozen=True,
-    )
-
-    fit: CliSubCommand[FitSettings]
-    apply: CliSubCommand[ApplySettings]
-    show: CliSubCommand[ShowSettings]
-    workflow: CliSubCommand[WorkflowSettings]
+SETTINGS: Final[Mapping[str, type[CommandSettings]]] = MappingProxyType(
+    {"fit": FitSettings, "apply": ApplySettings, "show": ShowSettings, "workflow": WorkflowSettings}
+)
+"""What each command is told."""
 
 
 def parse_settings(arguments: list[str]) -> CommandSettings:
@@ -117,64 +95,19 @@ def parse_settings(arguments: list[str]) -> CommandSettings:
         SettingsError: A value is out of range or contradicts another; every one is named.
         SystemExit: Wrong usage, or help was asked for; both are printed.
     """
+    commands = {name: Command(settings, can_negate=True) for name, settings in SETTINGS.items()}
+    given = parse_command("trainer", ABOUT, commands, arguments or ["--help"])
+    from trainer.settings.environment import read_environment, variable  # noqa: PLC0415 - help needs neither
+
+    settings = SETTINGS[given.command]
+    environment = read_environment(given.command, settings)
+
+    def spelt(place: Place) -> str:
+        is_from_environment = place and place[0] in environment and place[0] not in given.values
+        return variable(given.command, str(place[0])) if is_from_environment else given.spelt(place)
+
     try:
-        source = CliSettingsSource[object](
-            TrainerSettings, cli_parse_args=_quoted(arguments) or ["--help"], formatter_class=GroupedHelp
-        )
-        settings = TrainerSettings(_cli_settings_source=source)
-        command = get_subcommand(settings)
+        return settings.model_validate(environment | given.values)
     except ValidationError as error:
-        raise SettingsError("; ".join(_sentences(error))) from error
-    except InvalidEnvironmentError as error:
-        raise SettingsError(str(error)) from error
-    if not isinstance(command, CommandSettings):
-        raise SettingsError("give a command: fit, apply, show or workflow")
-    return command
-
-
-def _quoted(arguments: Sequence[str]) -> list[str]:
-    """The same with paths of lists in quotes: a name may hold a comma or brackets, which would part it."""
-    if arguments[:1] == ["apply"]:
-        images = _images_of_apply(arguments)
-        return [_quote(argument) if index in images else argument for index, argument in enumerate(arguments)]
-    quoted = list(arguments)
-    for index, argument in enumerate(arguments):
-        if index and arguments[index - 1] == "--images":
-            quoted[index] = _quote(argument)
-        elif argument.startswith("--images="):
-            quoted[index] = "--images=" + _quote(argument.removeprefix("--images="))
-    return quoted
-
-
-def _images_of_apply(arguments: Sequence[str]) -> set[int]:
-    """Indices of the arguments behind the bundle that are neither options nor their values."""
-    places: list[int] = []
-    is_value = all_places = False
-    for index, argument in enumerate(arguments[1:], start=1):
-        if is_value:
-            is_value = False
-        elif all_places or not argument.startswith("-") or argument == "-":
-            places.append(index)
-        elif argument == "--":
-            all_places = True
-        else:
-            is_value = "=" not in argument and not "--json".startswith(argument) and argument not in ("-h", "--help")
-    return set(places[1:])
-
-
-def _quote(path: str) -> str:
-    # Behind ./ a name is never taken for a number, a list or null.
-    return f'"{path}"' if path.startswith(("/", "./")) else f'"./{path}"'
-
-
-def _sentences(error: ValidationError) -> list[str]:
-    sentences = []
-    for item in error.errors(include_url=False):
-        place = item["loc"][1:]  # without the name of the command
-        message = item["msg"].removeprefix("Value error, ")
-        if not place:
-            sentences.append(message)
-            continue
-        option = "--" + str(place[0]).replace("_", "-")
-        sentences.append(f"{option}: {message[0].lower()}{message[1:]}, got {item['input']!r}")
-    return sentences
+        sentences = refusals(error, name=spelt, unknown=lambda _: "is no setting", echoes_input=True)
+        raise SettingsError("; ".join(sentences)) from error

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
-from pydantic_settings import CliImplicitFlag
 
+from inspector.anomaly.choices import BackboneName, DetectorName, DomainHandling, NormalizationType
 from inspector.anomaly.parameters import NAME_PATTERN
-from inspector.anomaly.preprocess.param import DomainHandling, NormalizationType
-from trainer.settings.quality import DEFAULT_QUALITY, QUALITIES, BackboneName, DetectorName, ModelChoice, Quality
+from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE, SIZE_STEP
+from trainer.choices import ThresholdMethod, ThresholdRuleChoice
+from trainer.settings.quality import DEFAULT_QUALITY, QUALITIES, ModelChoice, Quality
 from trainer.settings.source import DEVICE_HELP, Group, SourceSettings, SplitSettings, option
 from trainer.settings.syntax import parse_augmentation, parse_domain, parse_score_rule
 
-ThresholdMethod = Literal["ok_only", "halcon", "halcon_corrected"]
-ThresholdRule = Literal["auto", "order_statistic", "tail_model"]
-
-SIDE_STEP = 32
-SIDE_MAX = 1024
-Side = Annotated[int, Field(ge=SIDE_STEP, le=SIDE_MAX, multiple_of=SIDE_STEP)]
+Side = Annotated[int, Field(ge=SIZE_STEP, le=MAX_INPUT_SIZE, multiple_of=SIZE_STEP)]
 
 _OWNERS: dict[str, tuple[DetectorName, ...]] = {
     "coreset": ("patchcore",),
@@ -114,7 +110,7 @@ class PreprocessSettings(Group):
         None,
         description="folder for preprocessed samples, used again by the next fit of the same images and parameters",
     )
-    overwrite_cache: CliImplicitFlag[bool] = Field(
+    overwrite_cache: bool = Field(
         False, description="empty the cache first, so that one of other images or parameters can be used"
     )
 
@@ -178,7 +174,7 @@ class ThresholdSettings(Group):
     threshold_method: ThresholdMethod = Field(
         "ok_only", description="from ok images with a stated bound, or as HALCON does, who uses nok test images as well"
     )
-    threshold_rule: ThresholdRule = Field("auto", description="of ok_only: assume nothing, or a tail")
+    threshold_rule: ThresholdRuleChoice = Field("auto", description="of ok_only: assume nothing, or a tail")
 
     @model_validator(mode="after")
     def _has_rule(self) -> Self:
@@ -200,10 +196,8 @@ class OutputSettings(Group):
     name: str | None = Field(
         None, pattern=NAME_PATTERN, description="name of the model; that of the bundle's folder by default"
     )
-    overwrite: CliImplicitFlag[bool] = Field(False, description="replace a bundle that is there already")
-    json_output: CliImplicitFlag[bool] = Field(
-        False, validation_alias="json", description="print one JSON object instead of the table"
-    )
+    overwrite: bool = Field(False, description="replace a bundle that is there already")
+    json_output: bool = Field(False, validation_alias="json", description="print one JSON object instead of the table")
 
 
 class FitSettings(

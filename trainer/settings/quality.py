@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
-DetectorName = Literal["padim", "patchcore", "student"]
-BackboneName = Literal["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
+from inspector.anomaly.choices import BackboneName, DetectorName
+
 Quality = Literal["fast", "balanced", "best"]
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, ClassVar, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic_settings import CliImplicitFlag
 
-GroupBy = Literal["none", "group", "time_window"]
+from trainer.choices import GroupBy
+
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 DEVICE_HELP: Final = "where the network runs: cpu, cuda, cuda:1"
@@ -32,7 +32,7 @@ class SourceSettings(Group):
         description="folder of images: MVTec AD layout, folders named ok and otherwise, or nothing but ok images; repeat",
     )
     anomaly_dir: Path | None = Field(None, description="folder of masks, unless it is IMAGES/ground_truth")
-    all_ok: CliImplicitFlag[bool] = Field(False, description="every image is ok, whatever its folder is called")
+    all_ok: bool = Field(False, description="every image is ok, whatever its folder is called")
     group_pattern: str | None = Field(
         None, description="regular expression; what its () captures of an image's name is the image's group"
     )
@@ -96,7 +96,7 @@ class SplitSettings(Group):
         None,
         description="share of the ok images that calibrate only (those to learn from calibrate, by folds or by 30 held out)",
     )
-    overwrite_split: CliImplicitFlag[bool] = Field(
+    overwrite_split: bool = Field(
         False, description="divide anew by the percentages what folders or manifest divide already; else that is kept"
     )
     group_by: GroupBy = Field(

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pydantic import ValidationError
 
+from inspector.anomaly.choices import ScoreRuleKind
 from inspector.anomaly.domain.domain import Point, Polygon
-from inspector.anomaly.parameters import first_problem
-from trainer.training.augment import Augmentation
-
-ScoreRuleName = Literal["maximum", "mean_of_top", "standard_deviation"]
+from schemas.refusal import refusals
+from trainer.training.augmentation import Augmentation
 
 _RECTANGLE: Final = 4
 _CORNERS: Final = 3
@@ -81,10 +80,10 @@ def parse_augmentation(text: str) -> Augmentation:
     try:
         return Augmentation.model_validate(values)
     except ValidationError as error:
-        raise ValueError(first_problem(error)) from error
+        raise ValueError(refusals(error)[0]) from error
 
 
-def parse_score_rule(text: str) -> tuple[ScoreRuleName, float | None]:
+def parse_score_rule(text: str) -> tuple[ScoreRuleKind, float | None]:
     """Read `max`, `top-k:SHARE` or `std:FACTOR`.
 
     Returns:

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from inspector.anomaly.types import ScoreScale, Thresholds
+from trainer.choices import ThresholdMethod
 from trainer.dataset.listing import SplitName
 from trainer.errors import CalibrationError
 from trainer.thresholds.halcon import halcon_image_thresholds, halcon_segmentation_threshold
 from trainer.thresholds.ok_only import OkOnlyParam, ThresholdEstimate, estimate_threshold
 from trainer.thresholds.scores import CalibrationScores
-
-ThresholdMethod = Literal["ok_only", "halcon", "halcon_corrected"]
 
 
 class ThresholdParam(OkOnlyParam):

@@ -18,17 +18,16 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from trainer.choices import ThresholdRule, ThresholdRuleChoice
 from trainer.errors import CalibrationError
 from trainer.parameters import StageParameters
 from trainer.rates import binomial_rate
-
-ThresholdRule = Literal["order_statistic", "tail_model"]
 
 _PARTS = {2: "half", 3: "two thirds", 4: "three quarters", 5: "four fifths"}
 """Share of the images that the model of each fold has seen, in words."""
@@ -59,7 +58,7 @@ class OkOnlyParam(StageParameters):
 
     max_false_rejects: float = Field(default=0.05, gt=0, lt=1)
     confidence: float = Field(default=0.95, gt=0, lt=1)
-    rule: Literal["auto", "order_statistic", "tail_model"] = "auto"
+    rule: ThresholdRuleChoice = "auto"
 
 
 @dataclass(frozen=True, slots=True)

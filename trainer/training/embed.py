@@ -24,7 +24,8 @@ from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import DLSample, ImageGeometry
 from trainer.dataset.files import read_samples
 from trainer.progress import StageProgress
-from trainer.training.augment import Augmentation, augment
+from trainer.training.augment import augment
+from trainer.training.augmentation import Augmentation
 from trainer.training.feature_store import DEFAULT_LIMIT_BYTES, FeatureStore
 from trainer.training.images import TrainingImages
 from trainer.training.network import batch_features, build_network, scale_images

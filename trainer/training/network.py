@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inspector.anomaly.choices import BackboneName
 from inspector.anomaly.detectors.base import Embedding, projected_levels, to_grid
 from inspector.anomaly.domain.score import domain_mask
 from inspector.anomaly.model.model import FeatureNetwork
-from inspector.anomaly.network.backbone import BackboneName
 from inspector.anomaly.network.runtime import TorchRuntime
 from inspector.anomaly.network.weights import load_backbone
 from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE, SIZE_STEP, DLPreprocessParam

@@ -8,11 +8,12 @@ from typing import Final
 
 from pydantic import Field, ValidationError
 
-from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.param import InitialModel
-from inspector.anomaly.parameters import Parameters, first_problem
-from trainer.training.augment import Augmentation
+from inspector.anomaly.parameters import Parameters
+from schemas.refusal import refusals
+from trainer.training.augmentation import Augmentation
 
 IMAGES_SHOWN: Final = 3_000
 """By default a student is shown about so many images, whatever their number."""
@@ -108,7 +109,7 @@ def create_dl_train_param(
             augmentation=augmentation,
         )
     except ValidationError as exc:
-        raise ParameterError(f"training parameters: {first_problem(exc)}") from exc
+        raise ParameterError(f"training parameters: {refusals(exc)[0]}") from exc
     check_train_param(detector, param)
     return param
 

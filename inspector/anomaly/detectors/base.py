@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.errors import ParameterError
-
-DetectorName = Literal["patchcore", "padim", "student"]
 
 
 class Detector(Protocol):

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inspector.anomaly.detectors.base import DetectorName, checked
+from inspector.anomaly.choices import DetectorName
+from inspector.anomaly.detectors.base import checked
 from inspector.anomaly.errors import ParameterError
 
 _CHUNK_POSITIONS = 256

@@ -11,7 +11,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from inspector.anomaly.detectors.base import DetectorName, checked
+from inspector.anomaly.choices import DetectorName
+from inspector.anomaly.detectors.base import checked
 from inspector.anomaly.detectors.coreset import greedy_coreset
 from inspector.anomaly.errors import ParameterError
 

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inspector.anomaly.detectors.base import FINER, DetectorName, checked
+from inspector.anomaly.choices import DetectorName
+from inspector.anomaly.detectors.base import FINER, checked
 from inspector.anomaly.detectors.padim import PaDiM
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.network.fused import FusedConv, has_fused_operations

@@ -13,7 +13,8 @@ from typing import NamedTuple
 from pydantic import Field, ValidationError, model_validator
 
 from inspector.anomaly.errors import GeometryError, ParameterError
-from inspector.anomaly.parameters import Parameters, first_problem
+from inspector.anomaly.parameters import Parameters
+from schemas.refusal import refusals
 
 Point = tuple[float, float]
 Polygon = tuple[Point, ...]
@@ -80,7 +81,7 @@ class ImageDomain(Parameters):
         try:
             return cls(image_width=image_width, image_height=image_height, polygons=tuple(map(tuple, polygons)))
         except ValidationError as exc:
-            raise ParameterError(f"domain: {first_problem(exc)}") from exc
+            raise ParameterError(f"domain: {refusals(exc)[0]}") from exc
 
     @model_validator(mode="after")
     def _drawn_inside(self) -> ImageDomain:

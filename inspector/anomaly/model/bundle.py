@@ -25,7 +25,8 @@ from safetensors import SafetensorError
 from safetensors import torch as safetensors
 from torch import Tensor
 
-from inspector.anomaly.detectors.base import Detector, DetectorName, Embedding, checked
+from inspector.anomaly.choices import DetectorName
+from inspector.anomaly.detectors.base import Detector, Embedding, checked
 from inspector.anomaly.detectors.padim import PaDiM
 from inspector.anomaly.detectors.patchcore import PatchCore
 from inspector.anomaly.detectors.student import Student
@@ -48,8 +49,8 @@ from inspector.anomaly.model.param import INITIAL_MODELS, InitialModel, InitialM
 from inspector.anomaly.network.backbone import EfficientNetLite
 from inspector.anomaly.network.device import available_device
 from inspector.anomaly.network.runtime import TorchRuntime
-from inspector.anomaly.parameters import first_problem
 from inspector.anomaly.preprocess.steps import check_preprocess_steps
+from schemas.refusal import refusals
 
 BACKBONE_FILE = "backbone.safetensors"
 DETECTOR_FILE = "detector.safetensors"
@@ -108,7 +109,7 @@ def write_dl_model(
         manifest = _manifest(model, runtime.backbone, made, samples, digests, records)
     except ValidationError as exc:
         raise BundleError(
-            f"bundle {path} cannot be written, for its manifest would not be read: {first_problem(exc)}"
+            f"bundle {path} cannot be written, for its manifest would not be read: {refusals(exc)[0]}"
         ) from exc
     content = manifest_bytes(manifest)
     try:

@@ -9,13 +9,13 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
-from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.choices import BackboneName, DetectorName
 from inspector.anomaly.errors import BundleError
-from inspector.anomaly.network.backbone import BackboneName
 from inspector.anomaly.parameters import NAME_PATTERN, Parameters
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import ImageGeometry, ScoreScale, Thresholds
 from inspector.anomaly.verdict.score import ScoreRule
+from schemas.refusal import refusals
 
 FORMAT_VERSION: Literal[2] = 2
 MANIFEST_NAME = "bundle.json"
@@ -120,9 +120,7 @@ def read_manifest(path: Path) -> tuple[Manifest, str]:
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BundleError(f"{path / MANIFEST_NAME}: {where}: {first['msg']}") from exc
+        raise BundleError(f"{path / MANIFEST_NAME}: {refusals(exc)[0]}") from exc
     return manifest, hashlib.sha256(content).hexdigest()
 
 

@@ -9,13 +9,14 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.choices import BackboneName, DetectorName
 from inspector.anomaly.errors import ParameterError
-from inspector.anomaly.network.backbone import BackboneName, EfficientNetLite
+from inspector.anomaly.network.backbone import EfficientNetLite
 from inspector.anomaly.network.device import DEVICE_PATTERN, available_device
 from inspector.anomaly.parameters import Parameters
 from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE, SIZE_STEP
 from inspector.anomaly.verdict.score import ScoreRule
+from schemas.refusal import refusals
 
 InitialModelName = Literal["initial_dl_anomaly_padim", "initial_dl_anomaly_patchcore", "initial_dl_anomaly_student"]
 
@@ -214,6 +215,5 @@ def replaced(param: DLModelParam, name: str, value: object) -> DLModelParam:
     try:
         return DLModelParam.model_validate(values, strict=True)
     except ValidationError as exc:
-        first = exc.errors(include_url=False)[0]
-        problem = str(first["msg"]).removeprefix("Value error, ")
+        problem = refusals(exc, name=lambda _: "")[0]
         raise ParameterError(f"model parameter {name!r} cannot be {value!r}: {problem}") from exc

@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from inspector.anomaly.choices import BackboneName
 from inspector.anomaly.errors import WeightsError
-from inspector.anomaly.network.backbone import BATCH_NORM_EPSILON, BackboneName, EfficientNetLite
+from inspector.anomaly.network.backbone import BATCH_NORM_EPSILON, EfficientNetLite
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.files import write_file
-from inspector.anomaly.parameters import first_problem
 from inspector.anomaly.preprocess.param import DLPreprocessParam
+from schemas.refusal import refusals
 
 FORMAT_VERSION: Final = 1
 _KEY: Final = "preprocess_param"
@@ -60,4 +60,4 @@ def read_dl_preprocess_param(path: Path | str) -> DLPreprocessParam:
     try:
         return DLPreprocessParam.model_validate_json(json.dumps(document[_KEY]))
     except ValidationError as exc:
-        raise ParameterError(f"{path}: {first_problem(exc)}") from exc
+        raise ParameterError(f"{path}: {refusals(exc)[0]}") from exc

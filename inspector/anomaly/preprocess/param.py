@@ -10,12 +10,12 @@ from typing import Any, Final, Literal, Protocol
 
 from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
 
+from inspector.anomaly.choices import DomainHandling, NormalizationType
 from inspector.anomaly.domain.domain import DomainView, ImageDomain
 from inspector.anomaly.errors import ParameterError
-from inspector.anomaly.parameters import NAME_PATTERN, Parameters, first_problem
+from inspector.anomaly.parameters import NAME_PATTERN, Parameters
+from schemas.refusal import refusals
 
-NormalizationType = Literal["none", "all_channels", "first_channel", "constant_values"]
-DomainHandling = Literal["full_domain", "keep_domain", "crop_domain"]
 OptionValue = bool | int | float | str
 
 SIZE_STEP = 32
@@ -210,7 +210,7 @@ def create_dl_preprocess_param(  # noqa: PLR0913 - as many as the procedure of t
             }
         )
     except ValidationError as exc:
-        raise ParameterError(f"preprocessing parameters: {first_problem(exc)}") from exc
+        raise ParameterError(f"preprocessing parameters: {refusals(exc)[0]}") from exc
 
 
 class ImageRequirements(Protocol):

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from inspector.anomaly.choices import ScoreRuleKind
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.parameters import Parameters
-
-ScoreRuleKind = Literal["maximum", "mean_of_top", "standard_deviation"]
-
 
 TOP_SHARE: Final = 0.01
 """Default of `ScoreRule.top_share`."""

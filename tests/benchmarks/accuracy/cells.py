@@ -8,8 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from inspector.anomaly.detectors.base import DetectorName
-from inspector.anomaly.network.backbone import BackboneName
+from inspector.anomaly.choices import BackboneName, DetectorName
 
 Piece = Literal["main", "ablation", "timing"]
 

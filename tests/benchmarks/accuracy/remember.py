@@ -10,7 +10,8 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
-from inspector.anomaly.network.backbone import BackboneName, EfficientNetLite
+from inspector.anomaly.choices import BackboneName
+from inspector.anomaly.network.backbone import EfficientNetLite
 from inspector.anomaly.network.runtime import TorchRuntime
 from inspector.anomaly.network.weights import load_backbone
 from trainer.training import network as features

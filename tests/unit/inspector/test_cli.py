@@ -13,6 +13,7 @@ import pytest
 
 from inspector import cli
 from inspector.errors import BusError
+from inspector.settings.commands import ReplayOptions, camera_ids
 from inspector.settings.settings import Settings
 
 CAMERAS = '[models]\nm = "m"\n[[cameras]]\nline_id = "L"\ncamera_id = "C"\nmodel = "m"\n'
@@ -69,7 +70,7 @@ def test_run_without_cameras_is_refused(runs: list[Settings], capsys: pytest.Cap
 
 def test_run_names_a_wrong_option(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     error = refusal(capsys, "run", "--config", str(file), "--batching.max_batch_size", "many")
-    assert error.startswith("inspector: command line: batching.max_batch_size: Input should be a valid integer")
+    assert error.startswith("inspector: command line: batching.max_batch_size: input should be a valid integer")
     with pytest.raises(SystemExit) as left:
         cli.main(["run", "--kafka.grp", "x"])
     assert left.value.code == cli.EXIT_USAGE
@@ -126,7 +127,7 @@ def test_wrong_arguments_are_refused(
 
 @pytest.mark.parametrize(("camera", "line"), [("L/C", None), ("C", "L")])
 def test_a_camera_is_named_by_both_ids(camera: str, line: str | None) -> None:
-    assert cli.camera_ids(camera, line) == ("L", "C")
+    assert camera_ids(camera, line) == ("L", "C")
 
 
 @pytest.mark.parametrize(
@@ -140,11 +141,9 @@ def test_a_camera_is_named_by_both_ids(camera: str, line: str | None) -> None:
     ],
 )
 def test_replay_sends_each_file_once_unless_it_cycles(tmp_path: Path, arguments: list[str], count: int | None) -> None:
-    parser = cli._parser()
-    parsed = parser.parse_args(
-        ["replay", str(tmp_path), "--camera", "L/C", "--rate", "5", "--budget-ms", "70", *arguments]
-    )
-    plan = cli._replay_plan(parsed, [tmp_path / "1.jpg", tmp_path / "2.jpg"])
+    typed = ["replay", str(tmp_path), "--camera", "L/C", "--rate", "5", "--budget-ms", "70", *arguments]
+    options = ReplayOptions.model_validate(cli.parse_arguments(typed).values)
+    plan = cli.replay_plan(options, [tmp_path / "1.jpg", tmp_path / "2.jpg"])
     assert plan.count == count
     assert (plan.line_id, plan.camera_id, plan.rate, plan.budget_us) == ("L", "C", 5.0, 70_000)
 

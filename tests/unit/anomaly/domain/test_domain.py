@@ -13,6 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from inspector.anomaly.choices import NormalizationType
 from inspector.anomaly.domain.cache import KEPT_SIZES
 from inspector.anomaly.domain.domain import DomainView, ImageDomain, PixelBox
 from inspector.anomaly.domain.mask import cells_inside, pixels_inside, pixels_kept
@@ -21,7 +22,7 @@ from inspector.anomaly.errors import GeometryError, ParameterError
 from inspector.anomaly.model.model import AnomalyModel, PendingScores, apply_dl_model
 from inspector.anomaly.preprocess.image import decode_image
 from inspector.anomaly.preprocess.images import preprocess_images
-from inspector.anomaly.preprocess.param import DLPreprocessParam, NormalizationType, create_dl_preprocess_param
+from inspector.anomaly.preprocess.param import DLPreprocessParam, create_dl_preprocess_param
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images
 from inspector.anomaly.types import DLResult, ImageGeometry, ScoreScale
 from inspector.anomaly.verdict.draw import heat_map_overlay
@@ -50,7 +51,7 @@ TRIANGLE = ImageDomain.of_polygons([((40, 16), (136, 16), (40, 80))], image_widt
         ([((1, 1), (1.5, 1), (1, 1.5))], "polygon 0 covers less than a pixel; draw it around an area"),
         ([((0, 0), (11, 0), (0, 9))], r"reaches outside the picture of 10 x 10 pixels at \(11, 0\); draw it inside"),
         ([((0, 0), (9, -1), (0, 9))], "polygon 0 reaches outside the picture"),
-        ([((0, 0), (float("nan"), 1), (0, 9))], "polygons.0.1.0: Input should be a finite number"),
+        ([((0, 0), (float("nan"), 1), (0, 9))], "polygons.0.1.0: input should be a finite number"),
     ],
 )
 def test_refused_drawings(polygons: list[tuple[tuple[float, float], ...]], message: str) -> None:
@@ -63,7 +64,7 @@ def test_refused_rectangles() -> None:
         ImageDomain.rectangle(60, 0, 10, 10, image_width=64, image_height=48)
     with pytest.raises(ParameterError, match="polygon 0 covers less than a pixel"):
         ImageDomain.rectangle(10, 10, 0, 10, image_width=64, image_height=48)
-    with pytest.raises(ParameterError, match="image_width: Input should be greater than or equal to 1"):
+    with pytest.raises(ParameterError, match="image_width: input should be greater than or equal to 1"):
         ImageDomain.rectangle(10, 10, 5, 5, image_width=0, image_height=48)
 
 

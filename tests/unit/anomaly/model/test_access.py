@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.access import get_dl_model_param, set_dl_model_param
 from inspector.anomaly.model.model import AnomalyModel

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.choices import BackboneName, DetectorName
 from inspector.anomaly.errors import BundleError
 from inspector.anomaly.model.bundle import (
     read_dl_model,
@@ -22,7 +22,6 @@ from inspector.anomaly.model.bundle import (
 from inspector.anomaly.model.manifest import MANIFEST_NAME, Records, read_manifest
 from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.model.param import DLModelParam, InitialModel
-from inspector.anomaly.network.backbone import BackboneName
 from inspector.anomaly.verdict.score import ScoreRule
 from tests.bundles import TENSOR_FILES, change_manifest, samples, write
 from tests.models import make_bundle, ok_picture, tiny_model

@@ -51,7 +51,7 @@ def test_what_is_there_is_not_overwritten_unasked(copy: Path, model: AnomalyMode
 def test_a_name_that_no_manifest_may_have_is_refused(tmp_path: Path) -> None:
     model = tiny_model()
     model.identity = ModelIdentity("Modell Ä 1", "1", "")
-    with pytest.raises(BundleError, match=r"out cannot be written, .*: name: String should match pattern"):
+    with pytest.raises(BundleError, match=r"out cannot be written, .*: name: string should match pattern"):
         write(tmp_path / "out", model)
     assert list(tmp_path.iterdir()) == []
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.errors import GeometryError, ParameterError
 from inspector.anomaly.model.model import AnomalyModel, PendingScores, apply_dl_model
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images, preprocess_dl_samples

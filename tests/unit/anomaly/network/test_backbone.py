@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from inspector.anomaly.choices import BackboneName
 from inspector.anomaly.errors import WeightsError
-from inspector.anomaly.network.backbone import BackboneName, EfficientNetLite, SameConv, scaled_stages
+from inspector.anomaly.network.backbone import EfficientNetLite, SameConv, scaled_stages
 from inspector.anomaly.network.runtime import Runtime, TorchRuntime
 from inspector.anomaly.network.weights import SOURCES, load_backbone
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from inspector.anomaly.choices import BackboneName
 from inspector.anomaly.network import runtime
-from inspector.anomaly.network.backbone import BackboneName, EfficientNetLite
+from inspector.anomaly.network.backbone import EfficientNetLite
 from inspector.anomaly.network.fused import FusedNetwork, has_fused_operations
 from inspector.anomaly.network.runtime import TorchRuntime
 from inspector.anomaly.network.weights import load_backbone

@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from inspector.anomaly.choices import NormalizationType
 from inspector.anomaly.domain.domain import ImageDomain
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.preprocess.file import read_dl_preprocess_param, write_dl_preprocess_param
 from inspector.anomaly.preprocess.images import preprocess_images
 from inspector.anomaly.preprocess.param import (
     DLPreprocessParam,
-    NormalizationType,
     PreprocessStep,
     create_dl_preprocess_param,
     create_dl_preprocess_param_from_model,
@@ -139,17 +139,17 @@ def test_what_older_bundles_hold_still_means_the_same() -> None:
     ("changes", "message"),
     [
         ({"image_width": 100}, "image_width: must be a multiple of 32, got 100"),
-        ({"image_num_channels": 2}, "image_num_channels: Input should be 1 or 3"),
-        ({"normalization_type": "rms"}, "normalization_type: Input should be 'none'"),
+        ({"image_num_channels": 2}, "image_num_channels: input should be 1 or 3"),
+        ({"normalization_type": "rms"}, "normalization_type: input should be 'none'"),
         ({"image_range_min": -127, "image_range_max": 128}, "constant_values gives the range -2 to 2, got -127 to 128"),
         ({"normalization_type": "none", "image_range_min": 2}, "image_range_min must be less than image_range_max"),
-        ({"normalization_type": "none", "image_range_max": float("inf")}, "image_range_max: Input should be a finite"),
+        ({"normalization_type": "none", "image_range_max": float("inf")}, "image_range_max: input should be a finite"),
         ({"domain": DOMAIN}, "full_domain would ignore the domain that is given; choose keep_domain or crop_domain"),
         ({"domain_handling": "keep_domain"}, "keep_domain needs a domain; give one, or choose full_domain"),
         ({"domain_handling": "crop_domain"}, "crop_domain needs a domain; give one, or choose full_domain"),
-        ({"domain_handling": "grow_domain"}, "domain_handling: Input should be 'full_domain'"),
-        ({"class_ids_background": []}, "class_ids_background: Extra inputs are not permitted"),
-        ({"model_type": "segmentation"}, "model_type: Input should be 'anomaly_detection'"),
+        ({"domain_handling": "grow_domain"}, "domain_handling: input should be 'full_domain'"),
+        ({"class_ids_background": []}, "class_ids_background is not known"),
+        ({"model_type": "segmentation"}, "model_type: input should be 'anomaly_detection'"),
     ],
 )
 def test_refusals_of_the_parameters(changes: dict[str, Any], message: str) -> None:
@@ -194,7 +194,7 @@ def test_from_a_model_that_is_not_trained_yet() -> None:
 
 
 def test_from_what_is_no_such_model() -> None:
-    with pytest.raises(ParameterError, match="model_type: Input should be 'anomaly_detection'"):
+    with pytest.raises(ParameterError, match="model_type: input should be 'anomaly_detection'"):
         create_dl_preprocess_param_from_model(Requirements(type="classification"), normalization_type="none")
     with pytest.raises(ParameterError, match="constant_values gives the range -2 to 2, got -127 to 128"):
         create_dl_preprocess_param_from_model(Requirements())
@@ -307,8 +307,8 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
         ("{}", "holds no preprocessing parameters"),
         ('{"preprocess_param": {}}', "has format version None, this program reads 1"),
         ('{"format_version": 2, "preprocess_param": {}}', "has format version 2, this program reads 1; write it anew"),
-        ('{"format_version": 1, "preprocess_param": {"image_width": 64}}', "image_height: Field required"),
-        ('{"format_version": 1, "preprocess_param": 3}', "Input should be an object"),
+        ('{"format_version": 1, "preprocess_param": {"image_width": 64}}', "image_height is missing"),
+        ('{"format_version": 1, "preprocess_param": 3}', "input should be an object"),
         ("[" * 10_000, "is not JSON"),
         (" " * (2**20 + 1), "it has more than 1048576 bytes"),
     ],

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import tomllib
-from argparse import Namespace
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,6 +20,7 @@ from deploy.demo.cameras import (
 from deploy.demo.show import MAX_FPS, frame_counts, steady_fps
 from deploy.local.base import Broker
 from inspector import cli
+from inspector.settings.commands import ReplayOptions, ResultsOptions, TopicsOptions
 from inspector.settings.file import load_settings
 from trainer.settings.commands import ApplySettings, FitSettings, parse_settings
 
@@ -61,27 +60,19 @@ def test_each_camera_has_a_partition_of_its_own(config: Path) -> None:
     )
 
 
-def test_the_commands_are_understood_by_those_who_take_them(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[str] = []
-
-    def handler(name: str) -> Callable[[Namespace], int]:
-        def handle(_: Namespace) -> int:
-            taken.append(name)
-            return 0
-
-        return handle
-
-    for name in ("_run", "_replay", "_results", "_topics"):
-        monkeypatch.setattr(cli, name, handler(name))
-    for command in (
+def test_the_commands_are_understood_by_those_who_take_them(config: Path) -> None:
+    typed = (
         run_command(config),
         replay_command(CAMERAS[0], config, rate=3.5, count=7, first_seq=2, budget_ms=9),
         results_command(config),
         topics_command(config),
-    ):
-        assert command[0] == "inspector"
-        assert cli.main(command[1:]) == 0
-    assert taken == ["_run", "_replay", "_results", "_topics"]
+    )
+    assert {command[0] for command in typed} == {"inspector"}
+    run, replay, results, topics = (cli.parse_arguments(command[1:]).values for command in typed)
+    assert run == {"config": str(config)}
+    options = ReplayOptions.model_validate(replay)
+    assert (options.rate, options.count, options.first_seq, options.budget_ms) == (3.5, 7, 2, 9)
+    assert ResultsOptions.model_validate(results).config == TopicsOptions.model_validate(topics).config == config
 
 
 def test_the_trainer_understands_its_commands_and_fits_with_default_settings_but_for_the_quality(

@@ -66,9 +66,9 @@ def test_paths_are_relative_to_the_file_that_names_them(file: Path, monkeypatch:
             "{file}: cameras.0.classification_treshold is not a setting; did you mean 'classification_threshold'?",
         ),
         ('[[cameras]]\nline_id = "L"\nmodel = "m"', "{file}: cameras.0.camera_id is missing"),
-        ("kafka = 3", "{file}: kafka: Input should be"),
-        ("models = 3", "{file}: models: Input should be"),
-        ('commit_interval_ms = "soon"', "{file}: commit_interval_ms: Input should be a valid integer"),
+        ("kafka = 3", "{file}: kafka: input should be"),
+        ("models = 3", "{file}: models: input should be"),
+        ('commit_interval_ms = "soon"', "{file}: commit_interval_ms: input should be a valid integer"),
         ("drain_timeout_s = 60", "drain_timeout_s must be below kafka.rebalance_timeout_ms"),
         ("[kafka", "{file}: is no TOML: "),
         ("a = 1\na = 2", "{file}: is no TOML: "),
@@ -107,7 +107,7 @@ def test_a_missing_or_unreadable_file_is_refused(tmp_path: Path) -> None:
         ("INSPECTOR_KAFK__GROUP_ID", "x", "INSPECTOR_KAFK__GROUP_ID: 'kafk' is not a setting; did you mean 'kafka'?"),
         ("INSPECTOR_KAFKA__GRUOP_ID", "x", "kafka.gruop_id is not a setting; did you mean 'group_id'?"),
         ("INSPECTOR_CAMERAS", "[}", "lists and tables are given as JSON"),
-        ("INSPECTOR_HTTP__PORT", "high", "environment: http.port: Input should be a valid integer"),
+        ("INSPECTOR_HTTP__PORT", "high", "environment: http.port: input should be a valid integer"),
     ],
 )
 def test_a_wrong_variable_is_explained(monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str) -> None:

@@ -6,17 +6,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from inspector.anomaly.detectors.base import DetectorName
-from inspector.anomaly.network.backbone import BackboneName
+from inspector.anomaly.model.param import DLModelParam
+from inspector.anomaly.preprocess.param import DLPreprocessParam
 from trainer.errors import SettingsError
-from trainer.prepare.units import GroupBy
-from trainer.settings import fit as fit_settings
-from trainer.settings import source as source_settings
+from trainer.prepare.split import SplitParam
 from trainer.settings.commands import ApplySettings, FitSettings, ShowSettings, WorkflowSettings, parse_settings
 from trainer.settings.quality import DEFAULT_QUALITY, QUALITIES
-from trainer.thresholds.estimate import ThresholdMethod
+from trainer.thresholds.estimate import ThresholdParam
 from trainer.thresholds.ok_only import OkOnlyParam
 
 FIT = ["fit", "--images", "in", "--out", "bundle"]
@@ -172,20 +170,27 @@ def test_a_folder_in_the_environment_needs_no_brackets(monkeypatch: pytest.Monke
     assert settings.image_dirs == (Path("folder"),)
 
 
-def choices(name: str) -> set[object]:
-    """What an option may be, also where it need not be given."""
-    annotation = FitSettings.model_fields[name].annotation
+def choices(model: type[BaseModel], name: str) -> set[object]:
+    """What a field may be, also where it need not be given."""
+    annotation = model.model_fields[name].annotation
     parts = [get_args(part) or (part,) for part in get_args(annotation)]
     return {choice for part in parts for choice in part} - {type(None)}
 
 
-def test_the_choices_are_those_of_the_procedures() -> None:
-    """Repeated there, so that checking arguments loads no torch."""
-    assert choices("detector") == set(get_args(DetectorName))
-    assert choices("backbone") == set(get_args(BackboneName))
-    assert get_args(source_settings.GroupBy) == get_args(GroupBy)
-    assert get_args(fit_settings.ThresholdMethod) == get_args(ThresholdMethod)
-    assert get_args(fit_settings.ThresholdRule) == get_args(OkOnlyParam.model_fields["rule"].annotation)
+@pytest.mark.parametrize(
+    ("option", "model", "field"),
+    [
+        ("detector", DLModelParam, "detector"),
+        ("backbone", DLModelParam, "backbone"),
+        ("group_by", SplitParam, "group_by"),
+        ("threshold_method", ThresholdParam, "method"),
+        ("threshold_rule", OkOnlyParam, "rule"),
+        ("normalization_type", DLPreprocessParam, "normalization_type"),
+        ("domain_handling", DLPreprocessParam, "domain_handling"),
+    ],
+)
+def test_the_choices_are_those_of_the_procedures(option: str, model: type[BaseModel], field: str) -> None:
+    assert choices(FitSettings, option) == choices(model, field)
 
 
 def test_help_shows_the_options_in_groups(capsys: pytest.CaptureFixture[str]) -> None:

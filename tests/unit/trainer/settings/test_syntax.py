@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from trainer.settings.syntax import parse_augmentation, parse_domain, parse_score_rule
-from trainer.training.augment import Augmentation
+from trainer.training.augmentation import Augmentation
 
 
 @pytest.mark.parametrize(

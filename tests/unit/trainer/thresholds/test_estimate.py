@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from inspector.anomaly.types import ScoreScale
+from trainer.choices import ThresholdMethod
 from trainer.errors import CalibrationError
-from trainer.thresholds.estimate import ThresholdMethod, ThresholdParam, estimate_anomaly_thresholds
+from trainer.thresholds.estimate import ThresholdParam, estimate_anomaly_thresholds
 from trainer.thresholds.scores import CalibrationScores, PixelStatistics
 
 

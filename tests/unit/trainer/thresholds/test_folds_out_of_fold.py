@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.model.model import apply_dl_model
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images
 from tests.models import nok_picture
@@ -18,7 +18,7 @@ from tests.trainings import (
     samples,
 )
 from trainer.thresholds.folds import out_of_fold_scores
-from trainer.training.augment import Augmentation
+from trainer.training.augmentation import Augmentation
 from trainer.training.fit import distances, fit_detector
 from trainer.training.train import train_dl_model_anomaly_dataset
 

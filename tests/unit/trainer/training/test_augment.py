@@ -7,7 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from trainer.training.augment import Augmentation, augment
+from trainer.training.augment import augment
+from trainer.training.augmentation import Augmentation
 
 PICTURE = np.random.default_rng(0).integers(40, 200, (24, 36, 3), dtype=np.uint8)
 

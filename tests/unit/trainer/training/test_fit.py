@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.detectors.padim import PaDiM, fit_padim
 from inspector.anomaly.domain.domain import ImageDomain
 from inspector.anomaly.model.model import apply_dl_model

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.access import get_dl_model_param
 from inspector.anomaly.model.bundle import read_dl_model, write_dl_model
@@ -39,7 +39,7 @@ from trainer.dataset.read import read_dl_dataset_anomaly
 from trainer.errors import DatasetError, OutputError
 from trainer.prepare.preprocess import preprocess_dl_dataset
 from trainer.prepare.split import split_dl_dataset
-from trainer.training.augment import Augmentation
+from trainer.training.augmentation import Augmentation
 from trainer.training.fit import fit_detector
 from trainer.training.images import dataset_images
 from trainer.training.train import train_dl_model, train_dl_model_anomaly_dataset

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.param import DLModelParam, InitialModel
-from trainer.training.augment import Augmentation
+from trainer.training.augmentation import Augmentation
 from trainer.training.train_param import DLTrainParam, check_train_param, create_dl_train_param, resolve_epochs
 
 

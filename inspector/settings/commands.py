@@ -1,0 +1,160 @@
+"""What the commands of `inspector` are told on their command lines, besides the settings: frozen and checked as a whole.
+
+`--help` and the clients' checks need pydantic alone, so nothing here loads pydantic-settings.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from inspector.commandline.option import Argument
+
+Ids = tuple[str, str]
+"""Of a line and of a camera on it."""
+
+_CAMERA = re.compile(r"([A-Za-z0-9_-]{1,64})/([A-Za-z0-9_-]{1,64})")
+
+
+def camera_ids(camera: str, line: str | None = None) -> Ids:
+    """Return line and camera of `LINE/CAMERA`, or of a camera's id and `--line`.
+
+    Raises:
+        ValueError: Not two ids.
+    """
+    name = camera if line is None else f"{line}/{camera}"
+    found = _CAMERA.fullmatch(name)
+    if found is None:
+        raise ValueError(
+            f"{name!r} is no camera: give --camera LINE/CAMERA, or --line LINE --camera CAMERA; letters, digits, _ and -"
+        )
+    return found[1], found[2]
+
+
+class CommandOptions(BaseModel):
+    """Base of what a command is told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ClientOptions(CommandOptions):
+    """What every client is told of the broker."""
+
+    title: ClassVar[str] = "broker"
+
+    config: Annotated[Path | None, Argument("FILE")] = Field(
+        None, description="settings (TOML), the inspector's own file"
+    )
+    bootstrap: Annotated[str | None, Argument("HOST:PORT")] = Field(
+        None, description="instead of kafka.bootstrap_servers"
+    )
+
+
+class RunOptions(CommandOptions):
+    """Read frames, judge them, publish results, until SIGTERM or SIGINT.
+
+    Every setting of the file is an option too. The command line comes before the environment
+    (INSPECTOR_KAFKA__BOOTSTRAP_SERVERS), that before the file, and that before the defaults.
+    """
+
+    config: Annotated[Path | None, Argument("FILE")] = Field(
+        None, description="settings (TOML); `inspector config --example` prints one"
+    )
+
+
+class ConfigOptions(CommandOptions):
+    """Print a commented settings file, or check one."""
+
+    title: ClassVar[str] = "give one of these"
+
+    example: bool = Field(False, description="print a valid file with every setting and its default")
+    check: Annotated[Path | None, Argument("FILE")] = Field(
+        None, description="say what is wrong with this file and the environment"
+    )
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if self.example == (self.check is not None):
+            raise ValueError("give one of --example and --check FILE")
+        return self
+
+
+class ReplayOptions(ClientOptions):
+    """Be a camera: publish the JPEG and PNG files of a folder as frames."""
+
+    folder: Annotated[Path, Argument("DIR", is_positional=True)] = Field(
+        description="image files, also in folders below"
+    )
+    camera: Annotated[str, Argument("LINE/CAMERA")] = Field(
+        description="the camera to be; or its id alone, with --line"
+    )
+    line: Annotated[str | None, Argument("LINE")] = Field(
+        None, description="the camera's line, where --camera is its id alone"
+    )
+    rate: Annotated[float, Argument("FPS")] = Field(description="frames a second; 0: as fast as they are taken")
+    count: int | None = Field(None, description="frames to send in all (default: each file once)")
+    cycle: bool = Field(False, description="begin again after the last file, without end unless --count says")
+    budget_ms: Annotated[int | None, Argument("MS")] = Field(
+        None, description="verdict due so long after capture (default: the inspector's)"
+    )
+    first_seq: int = Field(0, description="number of the first frame")
+    json_output: bool = Field(
+        False, validation_alias="json", description="one JSON object for each acknowledged frame, and a summary"
+    )
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        for name, least in (("rate", 0), ("count", 1), ("budget_ms", 1), ("first_seq", 0)):
+            value = getattr(self, name)
+            if value is not None and not least <= value < float("inf"):
+                raise ValueError(f"--{name.replace('_', '-')} must be at least {least}, not {value}")
+        camera_ids(self.camera, self.line)
+        return self
+
+    @property
+    def ids(self) -> Ids:
+        """Of the camera to be."""
+        return camera_ids(self.camera, self.line)
+
+
+class ResultsOptions(ClientOptions):
+    """Print verdicts: those that are there, or those to come."""
+
+    follow: bool = Field(False, description="print what comes from now on, until interrupted")
+    from_beginning: bool = Field(False, description="with --follow: begin with what is there")
+    count: int | None = Field(None, description="end after so many")
+    camera: Annotated[str | None, Argument("LINE/CAMERA")] = Field(None, description="of this camera only")
+    json_output: bool = Field(False, validation_alias="json", description="one JSON object a line")
+
+    @model_validator(mode="after")
+    def _names_a_camera(self) -> Self:
+        if self.camera is not None:
+            camera_ids(self.camera)
+        return self
+
+    @property
+    def ids(self) -> Ids | None:
+        """Of the one camera whose verdicts are wanted; None: of all."""
+        return None if self.camera is None else camera_ids(self.camera)
+
+
+class TopicsOptions(ClientOptions):
+    """Create the topics that are missing; say where others differ. Changes none."""
+
+    action: Annotated[Literal["apply"], Argument("apply", is_positional=True)] = Field(
+        description="the one thing that can be done with topics"
+    )
+    replication: int = Field(3, description="copies of each partition")
+    min_insync: int | None = Field(
+        None, description="copies that must have a record before it counts (default: one less)"
+    )
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        insync = self.min_insync
+        if self.replication < 1 or (insync is not None and not 1 <= insync <= self.replication):
+            raise ValueError("--replication must be at least 1, and --min-insync between 1 and --replication")
+        return self

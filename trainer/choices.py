@@ -1,0 +1,17 @@
+"""The words that a training's parameters may be set to: one home for each, which loads nothing, for settings too."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+GroupBy = Literal["none", "group", "time_window"]
+"""What stays on one side of a split: the images' groups, time windows, or nothing."""
+
+ThresholdMethod = Literal["ok_only", "halcon", "halcon_corrected"]
+"""From ok images alone with a stated bound, or HALCON's values, as they are or counted as verdicts are given."""
+
+ThresholdRule = Literal["order_statistic", "tail_model"]
+"""What an estimated threshold rests on: nothing but the scores' order, or a model of their tail."""
+
+ThresholdRuleChoice = Literal["auto", "order_statistic", "tail_model"]
+"""What may be asked for: a rule, or the one that the number of scores allows."""
