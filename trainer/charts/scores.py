@@ -10,12 +10,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from inspector.anomaly.types import AnomalyClass
 from trainer.charts.canvas import DASHED, LARGE, SMALL, dress, finite, name, strip, write_above
 from trainer.charts.palette import INK, LINE, NOK, OK, SOFT
-from trainer.evaluation.confusion import ClassName, ScoreHistogram, curve_between
+from trainer.evaluation.confusion import ScoreHistogram, curve_between
 
-_COLOURS: Final[dict[ClassName, str]] = {"ok": OK, "nok": NOK}
-_MEANINGS: Final[dict[ClassName, str]] = {
+_COLOURS: Final[dict[AnomalyClass, str]] = {"ok": OK, "nok": NOK}
+_MEANINGS: Final[dict[AnomalyClass, str]] = {
     "ok": "share of ok images at or above a score",
     "nok": "share of nok images up to a score",
 }

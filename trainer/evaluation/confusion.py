@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.anomaly.types import AnomalyClass
 from trainer.errors import SettingsError
 from trainer.evaluation.image_measures import ImageScores
 
@@ -129,7 +130,7 @@ Matrix = tuple[tuple[int, int], tuple[int, int]]
 class Share:
     """`right` of `total`: of the images called so (precision), or of those that are so (recall)."""
 
-    name: ClassName
+    name: AnomalyClass
     right: int
     total: int
 
@@ -193,6 +194,3 @@ def step_curve(histogram: ScoreHistogram, kind: Literal["ok", "nok"]) -> Points:
     else:
         corners = zip(histogram.nok_x, (0.0, *histogram.nok_y)[:-1], histogram.nok_y, strict=True)
     return [point for x, y, then in corners if math.isfinite(x) for point in ((x, y), (x, then))]
-
-
-ClassName = Literal["ok", "nok"]
