@@ -226,6 +226,8 @@ class AnomalyModel:
     def launch(self, images: Sequence[NDArray[np.uint8]]) -> PendingScores:
         """Start a batch; on a GPU this returns before it is done. Device threads only.
 
+        Each picture's score and map are those that it has alone, within `BATCH_TOLERANCE`.
+
         Args:
             images: Each (H, W) gray or (H, W, 3) RGB uint8, of any size.
         """
