@@ -10,10 +10,13 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from inspector.anomaly.choices import BackboneName, DetectorName
+from inspector.anomaly.detectors.base import Detector
 from inspector.anomaly.detectors.padim import fit_padim
 from inspector.anomaly.detectors.patchcore import fit_patchcore
+from inspector.anomaly.detectors.student import Student, build_student
 from inspector.anomaly.model.bundle import write_dl_model
 from inspector.anomaly.model.model import AnomalyModel, FeatureNetwork, ModelIdentity
 from inspector.anomaly.preprocess.param import SIZE_STEP, DLPreprocessParam
@@ -25,7 +28,9 @@ from trainer.training.network import build_network
 Picture = NDArray[np.uint8]
 
 LEVELS = (3, 4)
+DIMS = 32
 NUM_TRAIN = 16
+STUDENT_STEPS = 100
 NUM_PROBES = 8
 """Pictures of each class that the scale is chosen on: ok ones below the threshold, nok ones above it, with room."""
 
@@ -109,10 +114,20 @@ def tiny_model(
         paths = [Path(folder) / f"{index}.png" for index in range(NUM_TRAIN)]
         for path in paths:
             path.write_bytes(ok_image(rng, width=width, height=height, channels=channels))
-        network = build_network(paths, param, backbone=backbone, levels=LEVELS, grid_level=0, dims=32, seed=seed)
+        predicts = detector == "student"
+        network = build_network(
+            paths,
+            param,
+            backbone=backbone,
+            levels=LEVELS,
+            grid_level=int(predicts),
+            dims=DIMS,
+            seed=seed,
+            keep_fine=predicts,
+        )
         batches = read_samples(paths, param)
         embedded = torch.cat([network.embed([sample.image for sample in batch]) for batch in batches])
-    fitted = fit_padim(embedded) if detector == "padim" else fit_patchcore(embedded, coreset=200, seed=seed)
+    fitted = _fitted(detector, embedded, seed)
     model = AnomalyModel(
         identity=ModelIdentity(name, "1", ""),
         network=network,
@@ -131,6 +146,21 @@ def tiny_model(
     assert float(ok.max()) < float(nok.min()), "the generated defects do not show"
     model.scale = ScoreScale(s=float(torch.sqrt(ok.max() * nok.min())))
     return model
+
+
+def _fitted(detector: DetectorName, embedded: Tensor, seed: int) -> Detector:
+    if detector == "patchcore":
+        return fit_patchcore(embedded, coreset=200, seed=seed)
+    if detector == "padim":
+        return fit_padim(embedded)
+    student = build_student(DIMS, embedded.shape[-1] - DIMS, complexity=2, seed=seed)
+    student.learn_statistics([embedded])
+    optimiser = torch.optim.AdamW(student.parameters(), lr=5e-3)
+    for _ in range(STUDENT_STEPS):
+        optimiser.zero_grad()
+        student.errors(embedded).mean().backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+    return Student(student, fit_padim(embedded[..., :DIMS]))
 
 
 def looking_through(model: AnomalyModel, param: DLPreprocessParam, geometry: ImageGeometry) -> AnomalyModel:

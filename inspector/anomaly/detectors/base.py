@@ -21,7 +21,11 @@ class Detector(Protocol):
     """Whether it needs the levels finer than the grid unprojected; see `Embedding`."""
 
     def distances(self, embedded: Tensor) -> Tensor:
-        """(B, h, w, D) float32 -> (B, h, w) float32 or finer, at least 0; larger is less like the ok images."""
+        """(B, h, w, D) float32 -> (B, h, w) float32 or finer, at least 0; larger is less like the ok images.
+
+        Each picture's are those that it has alone, within 1e-5 of each (relative); of a distance that is nothing but rounding, as of a
+        picture that was learnt by heart, within 1e-5 of the picture's largest.
+        """
         ...
 
     def tensors(self) -> dict[str, Tensor]:

@@ -30,6 +30,9 @@ from inspector.anomaly.verdict.score import ScoreRule
 
 _BELOW_1 = 1.0 - 2.0**-24  # the largest float32 below 1
 
+BATCH_TOLERANCE = 1e-5
+"""Largest relative difference that batch-mates, padding or the size of the batch make to a distance, a score or a value of a map, on one device."""
+
 DEFAULT_BATCH_SIZE: int = DLModelParam.model_fields["batch_size"].default
 
 
@@ -235,6 +238,8 @@ class AnomalyModel:
     @torch.inference_mode()
     def launch(self, images: Sequence[NDArray[np.uint8]]) -> PendingScores:
         """Start a batch; on a GPU this returns before it is done. Device threads only.
+
+        Each picture's score and map are those that it has alone, within `BATCH_TOLERANCE`.
 
         Args:
             images: Each (H, W) gray or (H, W, 3) RGB uint8, of any size.

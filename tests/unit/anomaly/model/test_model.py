@@ -15,16 +15,13 @@ from numpy.typing import NDArray
 
 from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.errors import GeometryError, ParameterError
-from inspector.anomaly.model.model import AnomalyModel, PendingScores, apply_dl_model
+from inspector.anomaly.model.model import BATCH_TOLERANCE, AnomalyModel, PendingScores, apply_dl_model
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images, preprocess_dl_samples
 from inspector.anomaly.types import DLResult, DLSample, ScoreScale
 from inspector.anomaly.verdict.score import ScoreRule
 from tests.models import nok_picture, ok_picture, tiny_model
 
 Images = Sequence[NDArray[np.uint8]]
-
-BATCH_TOLERANCE = 1e-5
-"""Largest relative difference that a batch may make: what the project promises."""
 
 
 @functools.cache
