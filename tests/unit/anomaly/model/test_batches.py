@@ -17,7 +17,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from inspector.anomaly.detectors.base import DetectorName
+from inspector.anomaly.choices import DetectorName
+from inspector.anomaly.detectors.student import Student
 from inspector.anomaly.model.model import BATCH_TOLERANCE
 from tests.models import make_bundle
 from tests.unit.anomaly.detectors.test_student import embeddings, trained
@@ -46,7 +47,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for detector in get_args(DetectorName):
         width, height = SIZES[detector]
         make_bundle(folder, name=detector, detector=detector, width=width, height=height)
-    few = trained(embeddings(48)).tensors()
+    few = Student(*trained(embeddings(48))).tensors()
     save_file({name: tensor.contiguous() for name, tensor in few.items()}, folder / FEW_TARGETS)
     return folder
 
