@@ -16,7 +16,8 @@ from inspector.anomaly.choices import BackboneName, DetectorName
 from inspector.anomaly.detectors.base import Detector
 from inspector.anomaly.detectors.padim import fit_padim
 from inspector.anomaly.detectors.patchcore import fit_patchcore
-from inspector.anomaly.detectors.student import Student, build_student
+from inspector.anomaly.detectors.student import Student
+from inspector.anomaly.detectors.student_network import build_student
 from inspector.anomaly.model.bundle import write_dl_model
 from inspector.anomaly.model.model import AnomalyModel, FeatureNetwork, ModelIdentity
 from inspector.anomaly.preprocess.param import SIZE_STEP, DLPreprocessParam

@@ -58,8 +58,8 @@ from inspector.anomaly.types import Thresholds as Thresholds
 from inspector.anomaly.verdict.draw import draw_region_outlines as draw_region_outlines
 from inspector.anomaly.verdict.draw import heat_map_overlay as heat_map_overlay
 from inspector.anomaly.verdict.draw import verdict_frame as verdict_frame
-from inspector.anomaly.verdict.region import decode_region as decode_region
-from inspector.anomaly.verdict.region import resize_anomaly_image as resize_anomaly_image
+from inspector.anomaly.verdict.runs import decode_region as decode_region
 from inspector.anomaly.verdict.score import ScoreRule as ScoreRule
 from inspector.anomaly.verdict.threshold import RegionSize as RegionSize
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results as threshold_dl_anomaly_results
+from inspector.anomaly.verdict.upsample import resize_anomaly_image as resize_anomaly_image

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from inspector.anomaly.domain.domain import DomainView
 from inspector.anomaly.domain.mask import pixels_inside
 from inspector.anomaly.verdict.draw import heat_map_overlay
-from inspector.anomaly.verdict.region import resize_anomaly_image
+from inspector.anomaly.verdict.upsample import resize_anomaly_image
 
 HeatmapScheme = Literal["threshold", "jet", "inverse_jet", "hot", "inverse_hot"]
 """How a score becomes a colour: "threshold" is the project's own (nothing where usual, amber at the threshold)."""

@@ -19,7 +19,7 @@ from inspector.anomaly.domain.mask import pixels_inside
 from inspector.anomaly.errors import UncalibratedError
 from inspector.anomaly.model.model import AnomalyModel
 from inspector.anomaly.types import DLResult
-from inspector.anomaly.verdict.region import resize_anomaly_image
+from inspector.anomaly.verdict.upsample import resize_anomaly_image
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
 from trainer.errors import EvaluationError
 from trainer.evaluation.param import PIXEL_MEASURES, GenParamEval

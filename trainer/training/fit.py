@@ -16,7 +16,8 @@ from inspector.anomaly.detectors.base import Detector
 from inspector.anomaly.detectors.coreset import draw_candidates
 from inspector.anomaly.detectors.padim import PaDiM, fit_padim
 from inspector.anomaly.detectors.patchcore import fit_patchcore
-from inspector.anomaly.detectors.student import Student, build_student
+from inspector.anomaly.detectors.student import Student
+from inspector.anomaly.detectors.student_network import build_student
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.param import DLModelParam
 from trainer.progress import StageProgress

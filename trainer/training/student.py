@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inspector.anomaly.detectors.student import StudentNetwork
+from inspector.anomaly.detectors.student_network import StudentNetwork
 from inspector.anomaly.errors import ParameterError
 from trainer.errors import OutputError
 from trainer.progress import StageProgress

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from inspector.anomaly.domain.domain import DomainView
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.types import AnomalyClass, AnomalyRegion
-from inspector.anomaly.verdict.region import decode_region, resize_anomaly_image
+from inspector.anomaly.verdict.runs import decode_region
+from inspector.anomaly.verdict.upsample import resize_anomaly_image
 
 Colour = tuple[int, int, int]
 

@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from inspector.anomaly.detectors.base import Embedding, projected_levels
 from inspector.anomaly.detectors.padim import PaDiM, fit_padim
-from inspector.anomaly.detectors.student import Student, StudentNetwork, build_student
+from inspector.anomaly.detectors.student import Student
+from inspector.anomaly.detectors.student_network import StudentNetwork, build_student
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.param import DLModelParam
 

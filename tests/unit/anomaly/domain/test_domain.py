@@ -26,9 +26,11 @@ from inspector.anomaly.preprocess.param import DLPreprocessParam, create_dl_prep
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images
 from inspector.anomaly.types import DLResult, ImageGeometry, ScoreScale
 from inspector.anomaly.verdict.draw import heat_map_overlay
-from inspector.anomaly.verdict.region import decode_region, find_anomaly_region, resize_anomaly_image
+from inspector.anomaly.verdict.region import find_anomaly_region
+from inspector.anomaly.verdict.runs import decode_region
 from inspector.anomaly.verdict.score import ScoreRule
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
+from inspector.anomaly.verdict.upsample import resize_anomaly_image
 from tests.models import encoded, looking_through, ok_picture, tiny_model
 
 Handling = Literal["keep_domain", "crop_domain"]

@@ -17,7 +17,8 @@ from inspector.anomaly.verdict.draw import (
     heat_map_overlay,
     verdict_frame,
 )
-from inspector.anomaly.verdict.region import decode_region, find_anomaly_region
+from inspector.anomaly.verdict.region import find_anomaly_region
+from inspector.anomaly.verdict.runs import decode_region
 
 
 def an_image(*shape: int) -> NDArray[np.uint8]:

@@ -14,7 +14,9 @@ from scipy import ndimage
 
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.types import AnomalyRegion, RegionComponent
-from inspector.anomaly.verdict.region import MAX_COMPONENTS, decode_region, find_anomaly_region, resize_anomaly_image
+from inspector.anomaly.verdict.region import MAX_COMPONENTS, find_anomaly_region
+from inspector.anomaly.verdict.runs import decode_region
+from inspector.anomaly.verdict.upsample import resize_anomaly_image
 from schemas import ComponentMessage, RegionMessage
 from schemas import region as wire
 

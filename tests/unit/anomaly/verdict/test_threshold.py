@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from inspector.anomaly.errors import ParameterError, UncalibratedError
 from inspector.anomaly.types import DLResult, DLSample, Thresholds
-from inspector.anomaly.verdict.region import decode_region
+from inspector.anomaly.verdict.runs import decode_region
 from inspector.anomaly.verdict.threshold import RegionSize, threshold_dl_anomaly_results
 
 THRESHOLDS = Thresholds(classification=0.7, segmentation=0.5, min_area=3)

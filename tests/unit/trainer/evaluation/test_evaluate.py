@@ -18,7 +18,7 @@ from inspector.anomaly.errors import UncalibratedError
 from inspector.anomaly.model.model import AnomalyModel
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import ImageGeometry
-from inspector.anomaly.verdict.region import resize_anomaly_image
+from inspector.anomaly.verdict.upsample import resize_anomaly_image
 from tests.models import encoded, looking_through, nok_picture, ok_picture, tiny_model
 from trainer.dataset.dataset import DLDataset
 from trainer.dataset.read import read_dl_dataset_anomaly

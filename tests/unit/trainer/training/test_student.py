@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from inspector.anomaly.detectors.student import StudentNetwork, build_student
+from inspector.anomaly.detectors.student_network import StudentNetwork, build_student
 from inspector.anomaly.errors import ParameterError
 from trainer.errors import OutputError
 from trainer.training.checkpoint import FILE_NAME, Checkpoint
