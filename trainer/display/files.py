@@ -21,7 +21,7 @@ TRAINING_NAME = "training_error.png"
 
 
 def show_samples(
-    folder: Path,
+    folder: Path | str,
     samples: Sequence[ShownSample],
     *,
     keys: Sequence[DisplayKey] = ("anomaly_both", "anomaly_image"),
@@ -44,14 +44,14 @@ def show_samples(
     for name, shown in zip(names, samples, strict=True):
         drawn = dev_display_dl_data(shown.sample, shown.result, shown.ground_truth, keys=keys, param=param)
         for key, picture in drawn.items():
-            target = folder / key / f"{name}.png"
+            target = Path(folder) / key / f"{name}.png"
             write_png(target, picture)
             written.append(target)
     return written
 
 
 def show_grid(
-    folder: Path,
+    folder: Path | str,
     samples: Sequence[ShownSample],
     *,
     key: DisplayKey = "anomaly_both",
@@ -63,13 +63,13 @@ def show_grid(
         SettingsError: There is no sample, or one lacks what `key` shows.
         OutputError: The file cannot be written.
     """
-    target = folder / GRID_NAME
+    target = Path(folder) / GRID_NAME
     write_png(target, dev_display_dl_data_tiled(samples, key, param=param))
     return target
 
 
 def show_evaluation(
-    folder: Path, evaluation: EvaluationResult, *, param: EvaluationDisplayParam | None = None
+    folder: Path | str, evaluation: EvaluationResult, *, param: EvaluationDisplayParam | None = None
 ) -> list[Path]:
     """Write `<folder>/<display mode>.png` for each mode; of all where `param` is None.
 
@@ -80,20 +80,20 @@ def show_evaluation(
     param = EvaluationDisplayParam(display_mode="all") if param is None else param
     written = []
     for mode, picture in dev_display_anomaly_detection_evaluation(evaluation, param=param).items():
-        target = folder / f"{mode}.png"
+        target = Path(folder) / f"{mode}.png"
         write_png(target, picture)
         written.append(target)
     return written
 
 
-def show_training(folder: Path, errors: Sequence[float], *, best_epoch: int | None = None) -> Path:
+def show_training(folder: Path | str, errors: Sequence[float], *, best_epoch: int | None = None) -> Path:
     """Write `<folder>/training_error.png`.
 
     Raises:
         SettingsError: There is no finite error, or `best_epoch` is none of the epochs.
         OutputError: The file cannot be written.
     """
-    target = folder / TRAINING_NAME
+    target = Path(folder) / TRAINING_NAME
     write_png(target, training_error_curve(errors, best_epoch=best_epoch))
     return target
 

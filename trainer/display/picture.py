@@ -50,12 +50,13 @@ def outline_mask(
     return np.asarray(cv2.drawContours(picture, contours, -1, colour, width or 2, cv2.LINE_AA), dtype=np.uint8)
 
 
-def write_png(target: Path, picture: NDArray[np.uint8]) -> None:
+def write_png(target: Path | str, picture: NDArray[np.uint8]) -> None:
     """Write (H, W, 3) RGB uint8; folders are made, a file that is there is replaced.
 
     Raises:
         OutputError: The file cannot be written.
     """
+    target = Path(target)
     is_coded, content = cv2.imencode(".png", picture[..., ::-1])
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

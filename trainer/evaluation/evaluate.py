@@ -117,7 +117,10 @@ def _of_splits(dataset: DLDataset, names: Sequence[object]) -> tuple[DLDatasetSa
     there = {sample.split for sample in dataset.samples}
     for name in names:
         if name not in there:
-            known = ", ".join(sorted(split for split in there if split)) or "none: call split_dl_dataset first"
+            known = (
+                ", ".join(sorted(split for split in there if split))
+                or "none: call split_dl_dataset first, or select by image_ids"
+            )
             raise EvaluationError(f"no sample of {dataset.image_dir} is in the split {name!r}; its splits are {known}")
     return tuple(sample for sample in dataset.samples if sample.split in names)
 

@@ -23,8 +23,8 @@ from trainer.thresholds.scores import CalibrationScores
 
 _MENDS: dict[SplitName, str] = {
     "validation": (
-        "give split_dl_dataset a validation_percent, such as 20, or estimate from folds as `trainer fit` does (scores of "
-        "each image by a model of the others, with estimate_anomaly_thresholds)"
+        "give split_dl_dataset a validation_percent, such as 20, or train by train_and_score_folds, which scores each image by a "
+        "model of the others, and give what it returns as unseen"
     ),
     "test": "lower training_percent in split_dl_dataset, or take image_split='validation'",
 }
@@ -53,15 +53,14 @@ def compute_dl_anomaly_thresholds(
     threshold comes from pixels, those inside the model's own domain count: of all validation images with the method
     "halcon", of ok ones with the others.
 
-    Where there are too few ok images for a validation split, score them by folds and give the scores to
-    `estimate_anomaly_thresholds`.
+    Where there are too few ok images for a validation split, `train_and_score_folds` trains the model and gives `unseen`.
 
     Args:
         model: Trained; nobody else may use it meanwhile.
         dataset: Divided by `split_dl_dataset`, so that the model has not seen the images of these splits.
         param: The defaults where None.
-        unseen: Scores of ok images that the model was trained on, by models that had not seen them; they count beside those
-            of the splits, which need no image then.
+        unseen: Scores of ok images that the model was trained on, by models that had not seen them, as
+            `train_and_score_folds` gives them; they count beside those of the splits, which need no image then.
         min_area: Smallest spot that counts in a region, in pixels of the picture; `least_area` by default.
         set_in_model: False leaves the model as it is; the values are then scores by the scale that it has.
         progress: Told of each batch.

@@ -85,8 +85,8 @@ def train_and_score_folds(
     train_param: DLTrainParam,
     *,
     preprocess_param: DLPreprocessParam | None = None,
-    progress: StageProgress,
-    checkpoint: Path | None = None,
+    progress: StageProgress | None = None,
+    checkpoint: Path | str | None = None,
 ) -> tuple[DLTrainResult, CalibrationScores | None]:
     """Train a model on the images of the split `train` and, where they have folds, score them by models of the other folds.
 
@@ -107,10 +107,12 @@ def train_and_score_folds(
         TrainerError: As `train_dl_model` and `out_of_fold_scores`.
         AnomalyError: As these.
     """
+    progress = progress or _silent
+    folder = None if checkpoint is None else Path(checkpoint)
     preprocess_param = resolve_preprocess_param(model, preprocess_param or dataset.preprocess_param)
     images = dataset_images(dataset, preprocess_param)
     with embed_training_images(images, model.param, train_param, progress=progress) as features:
-        result = train_on_features(features, model, train_param, progress, checkpoint)
+        result = train_on_features(features, model, train_param, progress, folder)
         if not dataset.folds:
             return result, None
         unseen = out_of_fold_scores(
@@ -120,9 +122,13 @@ def train_and_score_folds(
             train_param,
             scale=result.model.scale,
             progress=progress,
-            checkpoint=checkpoint,
+            checkpoint=folder,
         )
     return result, unseen
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Nobody watches."""
 
 
 def _part_of(progress: StageProgress, fold: int, count: int) -> StageProgress:

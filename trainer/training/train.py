@@ -58,7 +58,7 @@ def train_dl_model(
     *,
     preprocess_param: DLPreprocessParam | None = None,
     progress: StageProgress | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: Path | str | None = None,
 ) -> DLTrainResult:
     """Train a model on the images of the split `train`, as the procedure of that name does.
 
@@ -92,7 +92,7 @@ def train_dl_model_anomaly_dataset(
     *,
     preprocess_param: DLPreprocessParam | None = None,
     progress: StageProgress | None = None,
-    checkpoint: Path | None = None,
+    checkpoint: Path | str | None = None,
 ) -> DLTrainResult:
     """Train a model on samples in memory, all of them ok, as the operator of that name does.
 
@@ -138,10 +138,11 @@ def _train_on(
     model: InitialModel,
     train_param: DLTrainParam,
     progress: StageProgress,
-    checkpoint: Path | None,
+    checkpoint: Path | str | None,
 ) -> DLTrainResult:
     with embed_training_images(images, model.param, train_param, progress=progress) as features:
-        return train_on_features(features, model, train_param, progress, checkpoint)
+        folder = None if checkpoint is None else Path(checkpoint)
+        return train_on_features(features, model, train_param, progress, folder)
 
 
 def train_on_features(

@@ -24,7 +24,7 @@ from inspector.anomaly.model.param import DLModelParam, InitialModel
 from inspector.anomaly.network.runtime import Runtime, TorchRuntime
 from inspector.anomaly.preprocess.images import preprocess_images
 from inspector.anomaly.preprocess.param import DLPreprocessParam
-from inspector.anomaly.preprocess.samples import model_input, name_of
+from inspector.anomaly.preprocess.samples import as_samples, model_input, name_of
 from inspector.anomaly.types import DLResult, DLSample, ImageGeometry, ScoreScale, Thresholds
 from inspector.anomaly.verdict.score import ScoreRule
 
@@ -161,6 +161,11 @@ class AnomalyModel:
         if self.preprocess_param.domain is not None:
             self.preprocess_param.domain.check_size(geometry.width, geometry.height)
 
+    def __repr__(self) -> str:
+        width, height = self.input_size
+        calibrated = "not calibrated" if self.thresholds is None else "calibrated"
+        return f"<{type(self).__name__} {self.name} {self.version}: {self.detector.kind}, {width} x {height} px, {calibrated}>"
+
     @property
     def name(self) -> str:
         """The bundle's name."""
@@ -268,13 +273,13 @@ class AnomalyModel:
 
 
 def apply_dl_model(
-    model: AnomalyModel | InitialModel, samples: Sequence[DLSample], *, batch_size: int | None = None
+    model: AnomalyModel | InitialModel, samples: DLSample | Sequence[DLSample], *, batch_size: int | None = None
 ) -> list[DLResult]:
     """Score any number of samples, batch by batch; a short last batch is not padded.
 
     Args:
         model: A trained one.
-        samples: Any number of them, also none.
+        samples: One, or any number of them, also none.
         batch_size: Images computed at once; None for the model's `batch_size`.
 
     A sample that `preprocess_dl_samples` has been through is taken as it is then, any other is preprocessed here.
@@ -283,8 +288,8 @@ def apply_dl_model(
         One result a sample, in their order, without a verdict (`threshold_dl_anomaly_results` adds it).
 
     Raises:
-        ParameterError: `batch_size` is less than 1, the model is not trained, or a sample was preprocessed with other
-            parameters than the model's.
+        ParameterError: `batch_size` is less than 1, the model is not trained, something is no sample, or a sample was
+            preprocessed with other parameters than the model's.
         GeometryError: A sample's original size or channels are not those of the training; names it. None is scored then.
     """
     if isinstance(model, InitialModel):
@@ -292,6 +297,7 @@ def apply_dl_model(
     size = model.batch_size if batch_size is None else batch_size
     if size < 1:
         raise ParameterError(f"batch_size must be at least 1, got {size}")
+    samples = as_samples(samples)
     for sample in samples:
         try:
             model.check_geometry(sample)

@@ -158,8 +158,11 @@ def decode_image(
 
     Raises:
         ImageError: The bytes are not an image that is accepted; `reason` says why.
+        ParameterError: It is a file's name and not its bytes.
         MemoryError: There is no memory for the picture.
     """
+    if isinstance(data, str | os.PathLike):
+        raise ParameterError(f"an image is decoded from its bytes, got {data!r}; read the file first")
     if raw is not None or encoding == "raw":
         return _decode_raw(data, encoding, raw, limits)
     header = read_image_header(data, limits=limits)

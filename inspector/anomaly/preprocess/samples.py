@@ -53,8 +53,24 @@ def gen_dl_samples_from_images(
     return samples
 
 
+def as_samples(samples: DLSample | Sequence[DLSample]) -> Sequence[DLSample]:
+    """One or several samples as several.
+
+    Raises:
+        ParameterError: Something among them is no sample, such as a picture.
+    """
+    several = [samples] if isinstance(samples, DLSample) else samples
+    given: Sequence[object] = several  # whatever the annotation says
+    strangers = [sample for sample in given if not isinstance(sample, DLSample)]
+    if strangers:
+        raise ParameterError(
+            f"samples are to be DLSample, got {type(strangers[0]).__name__}; make them of pictures by gen_dl_samples_from_images"
+        )
+    return several
+
+
 def preprocess_dl_samples(
-    samples: Sequence[DLSample], preprocess_param: DLPreprocessParam, device: torch.device | str = "cpu"
+    samples: DLSample | Sequence[DLSample], preprocess_param: DLPreprocessParam, device: torch.device | str = "cpu"
 ) -> Tensor:
     """Preprocess samples in place, as the procedure of that name does: `preprocess_images`, and the ground truth alike.
 
@@ -64,7 +80,7 @@ def preprocess_dl_samples(
     where one is refused.
 
     Args:
-        samples: As the decoder or `gen_dl_samples_from_images` gives them.
+        samples: One or several, as the decoder or `gen_dl_samples_from_images` gives them.
         preprocess_param: The stored parameters.
         device: Where the batch is built.
 
@@ -78,6 +94,7 @@ def preprocess_dl_samples(
         StepError: As `preprocess_images`.
         GeometryError: As `preprocess_images`.
     """
+    samples = as_samples(samples)
     if not samples:
         raise ParameterError("samples is empty; give at least one")
     digest = preprocess_param.digest

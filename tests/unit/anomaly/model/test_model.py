@@ -3,14 +3,13 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from inspector.anomaly.choices import DetectorName
@@ -222,43 +221,6 @@ def test_a_distance_that_is_not_finite_gives_a_score_that_is_not(value: float) -
     assert sound.anomaly_score == 0.5
 
 
-# ---------------------------------------------------------------------------------------------------- the score's scale
-
-
-positive = st.floats(min_value=1e-6, max_value=1e9)
-
-
-@given(a=positive, b=positive, s=positive)
-def test_a_scale_never_turns_the_order_round(a: float, b: float, s: float) -> None:
-    scale = ScoreScale(s=s)
-    low, high = sorted((a, b))
-    assert 0.0 <= scale.to_score(low) <= scale.to_score(high) < 1.0
-
-
-@given(distance=st.floats(min_value=2.0**-10, max_value=2.0**10, width=32), s=st.floats(min_value=1e-1, max_value=1e2))
-def test_a_scale_keeps_neighbouring_float32_distances_apart(distance: float, s: float) -> None:
-    above = float(np.nextafter(np.float32(distance), np.float32(np.inf)))
-    scale = ScoreScale(s=s)
-    assert scale.to_score(distance) < scale.to_score(above)
-    assert scale.to_distance(scale.to_score(distance)) == pytest.approx(distance, rel=1e-9)
-
-
-@pytest.mark.parametrize("s", [0.0, -1.0, math.nan, math.inf, 1e-40, 1e40])
-def test_a_scale_that_is_none_is_refused(s: float) -> None:
-    with pytest.raises(ValueError, match="s"):
-        ScoreScale(s=s)
-
-
-@pytest.mark.parametrize("distance", [1e17, 1e300])
-def test_even_an_absurd_distance_scores_below_1(distance: float) -> None:
-    assert 0.999 < ScoreScale(s=1.0).to_score(distance) < 1.0
-
-
-@pytest.mark.parametrize("distance", [math.nan, math.inf])
-def test_a_score_of_what_is_not_finite_is_not_finite(distance: float) -> None:
-    assert not math.isfinite(ScoreScale(s=1.0).to_score(distance))
-
-
 # ------------------------------------------------------------------------------------------------------------- geometry
 
 
@@ -365,6 +327,7 @@ def test_warming_up_runs_each_batch_size(model: AnomalyModel, monkeypatch: pytes
 
 
 def test_a_model_says_what_it_is(model: AnomalyModel) -> None:
+    assert re.fullmatch(r"<AnomalyModel tiny 1: (padim|patchcore), \d+ x \d+ px, calibrated>", repr(model))
     assert (model.name, model.version) == ("tiny", "1")
     assert model.input_size == (64, 64) == model.preprocess_param.input_size
 

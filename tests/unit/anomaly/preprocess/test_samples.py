@@ -119,6 +119,24 @@ def test_the_model_takes_what_was_preprocessed_and_says_the_same() -> None:
         np.testing.assert_allclose(one.anomaly_image, other.anomaly_image, rtol=1e-5)
 
 
+def test_one_sample_is_taken_as_several_are() -> None:
+    (sample,) = gen_dl_samples_from_images(pictures(1))
+    (alone,) = apply_dl_model(model(), sample)
+    (among,) = apply_dl_model(model(), [sample])
+    assert alone.anomaly_score == among.anomaly_score
+    assert preprocess_dl_samples(sample, PARAM).shape[0] == 1
+    assert sample.preprocess_digest == PARAM.digest
+
+
+def test_pictures_are_no_samples() -> None:
+    message = "samples are to be DLSample, got ndarray; make them of pictures by gen_dl_samples_from_images"
+    given: Any = pictures()
+    with pytest.raises(ParameterError, match=message):
+        apply_dl_model(model(), given)
+    with pytest.raises(ParameterError, match=message):
+        preprocess_dl_samples(given, PARAM)
+
+
 def test_the_model_refuses_what_was_preprocessed_otherwise() -> None:
     samples = gen_dl_samples_from_images(pictures())
     preprocess_dl_samples(samples, OTHER)

@@ -13,7 +13,7 @@ from inspector.anomaly.domain.mask import pixels_inside
 from inspector.anomaly.types import AnomalyClass, DLResult, DLSample, Thresholds
 from inspector.anomaly.verdict.draw import NOK_COLOUR, OK_COLOUR
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
-from trainer.display.files import show_grid, show_samples
+from trainer.display.files import show_grid, show_samples, show_training
 from trainer.display.heat_map import HeatmapScheme, colour_bar, colour_table, heat_map
 from trainer.display.legend import Legend, add_legend
 from trainer.display.lettering import font, shorten
@@ -304,6 +304,12 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot write the picture"):
         write_png(tmp_path / "file" / "x.png", np.zeros((2, 2, 3), np.uint8))
+
+
+def test_a_path_may_be_text(tmp_path: Path) -> None:
+    write_png(str(tmp_path / "x.png"), np.zeros((2, 2, 3), np.uint8))
+    assert (tmp_path / "x.png").exists()
+    assert show_training(str(tmp_path), [0.5, 0.25]).exists()
 
 
 # ----------------------------------------------------------------------------------------------------------- refusals

@@ -253,7 +253,7 @@ def test_without_a_validation_image_there_is_no_segmentation_threshold(model: An
     [
         (
             "validation",
-            r"no ok image in the split validation; give split_dl_dataset a validation_percent, .*folds as `trainer fit`",
+            r"no ok image in the split validation; give split_dl_dataset a validation_percent, .*or train by train_and_score_folds",
         ),
         ("test", "no ok image in the split test; lower training_percent in split_dl_dataset, or take image_split="),
     ],

@@ -275,7 +275,7 @@ def test_one_image_is_too_few_for_padim() -> None:
 def test_a_checkpoint_is_gone_on_from_and_refused_for_other_images(dataset: DLDataset, tmp_path: Path) -> None:
     first = train(dataset, "student", checkpoint=tmp_path)
     told: list[str] = []
-    again = train(dataset, "student", checkpoint=tmp_path, progress=lambda stage, done, total: told.append(stage))
+    again = train(dataset, "student", checkpoint=str(tmp_path), progress=lambda stage, done, total: told.append(stage))
     assert same(first.model, again.model)
     assert sum(stage.startswith("fit") for stage in told) == 1
     model = initial("student")
