@@ -5,7 +5,6 @@ Exit status: 0 done; 1 something failed, or is not as it should be; 2 the comman
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -19,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from inspector.errors import ConfigError, InspectorError, MissingExtraError
 
 if TYPE_CHECKING:
+    import asyncio
+
     from pydantic import BaseModel
 
     from inspector.clients.replay import ReplayPlan
@@ -95,11 +96,11 @@ def _settings_model() -> type[BaseModel]:
 def _checked(model: type[O], given: Given) -> O:
     from pydantic import ValidationError
 
-    from schemas.refusal import refusals
-
     try:
         return model.model_validate(given.values)
     except ValidationError as exc:
+        from schemas.refusal import refusals
+
         raise ConfigError("\n".join(refusals(exc, name=given.spelt, echoes_input=True))) from exc
 
 
@@ -207,6 +208,8 @@ def _topics(given: Given) -> int:
     from inspector.settings.commands import TopicsOptions
 
     options = _checked(TopicsOptions, given)
+    import asyncio
+
     from inspector.clients.terminal import topic_lines
     from inspector.clients.topics import apply_topics
 
@@ -219,6 +222,8 @@ def _topics(given: Given) -> int:
 
 def _until_interrupted(work: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
     """Run a client; SIGINT and SIGTERM ask it to come to an end, a second one ends it."""
+    import asyncio
+
     logging.basicConfig(format="inspector: %(message)s", level=logging.WARNING)
 
     async def run() -> T:

@@ -12,9 +12,10 @@ def main() -> None:
 
         status = run(sys.argv[1:])
     except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] in {"trainer", "inspector", "schemas"}:
+        module = (error.name or "").partition(".")[0]
+        if module in {"", "trainer", "inspector", "schemas"}:
             raise
-        print(f"trainer: {error.name} is missing: pip install 'line-inspector[trainer]'", file=sys.stderr)
+        print(f"trainer: {module} is missing: pip install 'line-inspector[trainer]'", file=sys.stderr)
         sys.exit(1)
     sys.exit(status)
 

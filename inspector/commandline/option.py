@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,9 +13,9 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, TypeGuard, Union,
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from inspector.commandline.reading import read_objects, read_or_nothing, read_table
+
 _VALUES: Final[Mapping[object, str]] = {int: "N", float: "X", Path: "PATH", datetime: "TIME"}
-_NOTHING: Final = "None"
-"""What is typed to set an optional value back to none, over a file or an environment that has one."""
 
 
 @dataclass(frozen=True)
@@ -156,43 +154,6 @@ def _own_group(model: type[BaseModel], name: str) -> OptionGroup | None:
     owner = [base for base in model.__mro__ if issubclass(base, BaseModel) and name in base.model_fields][-1]
     title = vars(owner).get("title")
     return OptionGroup(title) if isinstance(title, str) else None
-
-
-def read_table(text: str) -> list[tuple[str, object]]:
-    """Read `NAME=VALUE`, several of them parted by commas, or a JSON object.
-
-    Raises:
-        argparse.ArgumentTypeError: It is neither.
-    """
-    if text.startswith("{"):
-        read: list[tuple[str, object]] = []
-        for table in read_objects(text):
-            if not isinstance(table, dict):
-                raise argparse.ArgumentTypeError(f"{text!r} is no JSON object")
-            read += table.items()
-        return read
-    entries = [entry.partition("=") for entry in re.split(r",(?=[\w-]+=)", text)]  # a value may hold a comma
-    if not all(name and equals for name, equals, _ in entries):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither NAME=VALUE nor a JSON object")
-    return [(name, value) for name, _, value in entries]
-
-
-def read_objects(text: str) -> list[object]:
-    """Read a JSON object, several of them parted by commas, or a JSON array of them.
-
-    Raises:
-        argparse.ArgumentTypeError: It is no JSON.
-    """
-    try:
-        read = json.loads(text if text.startswith("[") else f"[{text}]")
-    except ValueError as exc:
-        raise argparse.ArgumentTypeError(f"{text!r} is no JSON: {exc}") from exc
-    return list(read)
-
-
-def read_or_nothing(text: str) -> str | None:
-    """Read an optional value."""
-    return None if text == _NOTHING else text
 
 
 def _members(annotation: Any) -> list[Any]:  # noqa: ANN401 - a type, or what typing makes of one

@@ -37,7 +37,8 @@ def camera_ids(camera: str, line: str | None = None) -> Ids:
 class CommandOptions(BaseModel):
     """Base of what a command is told."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Built when used: most commands, and every help, do without most of these.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class ClientOptions(CommandOptions):

@@ -217,7 +217,7 @@ class HttpSettings(Section):
 class Settings(BaseSettings):
     """Everything that an operator may set.
 
-    The constructor takes what it is given and nothing else; `config_file.load_settings` merges the command line, the
+    The constructor takes what it is given and nothing else; `settings.file.load_settings` merges the command line, the
     environment and a file, and explains what is wrong.
     """
 

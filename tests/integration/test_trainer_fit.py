@@ -321,17 +321,18 @@ def test_arguments_are_checked_before_torch_is_loaded() -> None:
     assert ended.returncode == 0, ended.stderr
 
 
-def test_missing_extra_names_what_to_install() -> None:
+@pytest.mark.parametrize("module", ["rich", "pydantic_settings", "torch"])
+def test_missing_extra_names_what_to_install(module: str) -> None:
     program = (
         "import sys\n"
-        "sys.modules['rich'] = None\n"
-        "sys.argv = ['trainer', 'fit']\n"
+        f"sys.modules[{module!r}] = None\n"
+        "sys.argv = ['trainer', 'fit', '--images', 'none', '--out', 'x']\n"
         "from trainer.__main__ import main\n"
         "main()\n"
     )
     ended = python(program)
     assert ended.returncode == 1
-    assert "pip install 'line-inspector[trainer]'" in ended.stderr
+    assert ended.stderr.strip() == f"trainer: {module} is missing: pip install 'line-inspector[trainer]'"
 
 
 # ---------------------------------------------------------------------------------------------------------- real data

@@ -18,7 +18,7 @@ DEVICE_HELP: Final = "where the network runs: cpu, cuda, cuda:1"
 class Group(BaseModel):
     """Base of a group of options."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True, defer_build=True)
     title: ClassVar[str] = "options"
 
 

@@ -1,4 +1,4 @@
-"""A field as an option: its name, its value, its help, and what is read of what was typed."""
+"""A field as an option: its name, its value and its help."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from inspector.commandline.option import Argument, Option, options_of, read_objects, read_or_nothing, read_table
+from inspector.commandline.option import Argument, Option, options_of
+from inspector.commandline.reading import read_or_nothing
 
 
 class Group(BaseModel):
@@ -111,49 +112,6 @@ def test_a_sentence_calls_an_option_by_its_name_and_a_place_by_its_value() -> No
     assert (options()["max_size"].spelling, options()["source"].spelling) == ("--max-size", "DIR")
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("a=b", [("a", "b")]),
-        ("a=b,c=d", [("a", "b"), ("c", "d")]),
-        ("a=/x,y,b-1==", [("a", "/x,y"), ("b-1", "=")]),
-        ('{"a": 1, "b": "c"}', [("a", 1), ("b", "c")]),
-        ('{"a": 1},{"b": 2}', [("a", 1), ("b", 2)]),
-    ],
-)
-def test_a_table_is_read(text: str, expected: list[tuple[str, object]]) -> None:
-    assert read_table(text) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [('{"a": 1}', [{"a": 1}]), ('{"a": 1},{"b": 2}', [{"a": 1}, {"b": 2}]), ("[]", []), ('[{"a": 1}]', [{"a": 1}])],
-)
-def test_objects_are_read(text: str, expected: list[object]) -> None:
-    assert read_objects(text) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("a", "'a' is neither NAME=VALUE nor a JSON object"),
-        ("a,b=c", "is neither"),
-        ("=a", "is neither"),
-        ('{"a"', "is no JSON"),
-        ('{"a": 1},3', "is no JSON object"),
-    ],
-)
-def test_what_is_no_table_is_refused(text: str, message: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match=message):
-        read_table(text)
-
-
-def test_what_are_no_objects_is_refused() -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match=r"'\[1' is no JSON: Expecting"):
-        read_objects("[1")
-
-
 def test_an_optional_value_can_be_set_back_to_none() -> None:
-    assert (read_or_nothing("None"), read_or_nothing("none")) == (None, "none")
     assert argument("from")["type"] is read_or_nothing
     assert argument("max_size")["type"] is str

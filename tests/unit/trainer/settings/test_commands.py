@@ -203,6 +203,7 @@ def test_help_shows_the_options_in_groups(capsys: pytest.CaptureFixture[str]) ->
     assert places == sorted(places)
     assert shown.index("images: give one of") < shown.index("--manifest PATH") < places[0]
     assert places[1] < shown.index("--detector {padim,patchcore,student}") < places[2]
+    assert shown.index("--json, --no-json") > places[-1]
     assert "None" not in shown
     assert "tuple" not in shown
 
