@@ -14,7 +14,6 @@ from inspector.inflight.frame import Frame, Outgoing, Refusal
 from inspector.loop.clock import Clock
 from inspector.settings.settings import TopicSettings
 from schemas import (
-    MAX_COMPONENTS,
     MAX_RLE_BYTES,
     ComponentMessage,
     DeadLetter,
@@ -184,13 +183,16 @@ class Encoder:
 
 
 def _region(region: AnomalyRegion | None) -> RegionMessage | None:
-    """Return the wire form; None where no pixel reaches the threshold. A code that is too long is left out."""
+    """Return the wire form; None where no pixel reaches the threshold. A code that is too long is left out.
+
+    Components are at most as many as the wire allows already: `inspector.anomaly.verdict.region` keeps the largest.
+    """
     if region is None or region.area == 0:
         return None
     truncated = len(region.counts) > MAX_RLE_BYTES
     components: Sequence[ComponentMessage] = [
         ComponentMessage(x=c.x, y=c.y, width=c.width, height=c.height, area=c.area, max_score=c.max_score)
-        for c in region.components[:MAX_COMPONENTS]
+        for c in region.components
     ]
     return RegionMessage(
         width=region.width,

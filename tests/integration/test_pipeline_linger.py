@@ -32,3 +32,20 @@ async def test_linger_works_again_after_a_rebalance(stage: Stage) -> None:
         results = by_seq(await stage.bus.wait_for_results(3))
     assert [results[seq].status for seq in range(3)] == ["inspected"] * 3
     assert stage.model.batches == [3]
+
+
+async def test_a_linger_ends_in_time_for_what_the_last_batch_took(stage: Stage) -> None:
+    """A batch took a quarter of a second, so one that is due in a second closes after three quarters."""
+    taken_s = [0.25]
+    stage.model.on_launch = lambda _size: stage.clock.advance(taken_s.pop() if taken_s else 0)
+    async with stage.service(stage.settings(batching=BATCHING)) as service:
+        for seq in range(3):
+            await stage.publish("a", seq)
+        await stage.bus.wait_for_results(3)
+        await stage.publish("a", 3)
+        await wait_until(lambda: metric(service, "queue_frames", stage="batch") == 1)
+        stage.clock.advance(0.8)
+        await stage.publish("b", 4)  # so that the pipeline looks at its clock
+        results = by_seq(await stage.bus.wait_for_results(4))
+        assert results[3].status == "inspected"
+        assert stage.model.batches == [3, 1]

@@ -20,7 +20,7 @@ from inspector.inflight.lease import Lease
 from inspector.inflight.route import Route
 from inspector.settings.settings import LimitSettings
 from inspector.stages.admit import Admission
-from schemas import ImageEncoding, ModelReference, PixelFormat, RawFormat
+from schemas import MAX_BUDGET_US, MAX_CAPTURED_AT, MAX_INTEGER, ImageEncoding, ModelReference, PixelFormat, RawFormat
 from tests.fakes import FakeClock, FakeModel, FakeRecord
 from tests.frames import camera_frame, png, record_of
 from tests.models import encoded
@@ -31,12 +31,12 @@ ROUTE = Route("line/a", MODEL, ModelReference(name="m", version="1", digest="0" 
 
 
 class Door:
-    def __init__(self, *, largest_decoding_bytes: int = 1 << 20) -> None:
+    def __init__(self, *, largest_decoding_bytes: int = 1 << 20, default_budget_us: int = 1_000_000) -> None:
         self.clock = FakeClock()
         self.budget = Budget(1 << 30)
         self.admission = Admission(
             LIMITS,
-            default_budget_us=1_000_000,
+            default_budget_us=default_budget_us,
             largest_decoding_bytes=largest_decoding_bytes,
             find_route=lambda line, camera: ROUTE if (line, camera) == ("line", "a") else None,
             budget=self.budget,
@@ -134,6 +134,12 @@ def test_a_raw_image_within_the_limits_is_admitted() -> None:
     frame = Door().admit_frame(image=bytes(80 * 60 * 3), encoding="raw", raw=raw, image_digest=None)
     assert frame.refusal is None
     assert frame.decoding_bytes >= 80 * 60 * 3
+
+
+def test_a_deadline_beyond_what_a_message_can_say_is_the_last_that_it_can() -> None:
+    """A setting may be longer than any budget that a frame may name."""
+    frame = Door(default_budget_us=2 * MAX_BUDGET_US).admit_frame("x", captured_at=MAX_CAPTURED_AT)
+    assert frame.deadline_at == MAX_INTEGER
 
 
 @pytest.mark.parametrize("pixel_format", get_args(PixelFormat))

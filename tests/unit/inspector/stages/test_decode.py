@@ -1,15 +1,20 @@
-"""Decoding one frame: a picture, or a reason; never an exception."""
+"""Decoding one frame: a picture, or a reason; never an exception. And what a frame holds before, meanwhile and afterwards."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from inspector.anomaly.preprocess.image import ImageLimits
 from inspector.anomaly.types import DLSample, Thresholds
-from inspector.inflight.frame import Refusal
-from inspector.stages.decode import decode_frame
+from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget
+from inspector.inflight.frame import Frame, Refusal
+from inspector.inflight.lease import Lease
+from inspector.inflight.route import Route
+from inspector.stages.decode import Decoded, DecodeStage, decode_frame
+from schemas import ModelReference, RecordSource, encode
 from tests.fakes import FakeModel
 from tests.frames import camera_frame, png
 
@@ -67,3 +72,88 @@ def test_an_error_that_nobody_thought_of_stays_with_its_frame(
     assert isinstance(outcome, Refusal)
     assert (outcome.status, outcome.reason, outcome.detail) == ("failed", "internal", "ZeroDivisionError: a surprise")
     assert "unexpectedly" in caplog.text
+
+
+def waiting(budget: Budget, *, image: bytes, decoding_bytes: int) -> Frame:
+    message = camera_frame("a", 1, 1, image=image)
+    value = encode(message)
+    return Frame(
+        lease=Lease(("frames", 0), 1, cap=10),
+        source=RecordSource(topic="frames", partition=0, offset=0),
+        key=None,
+        value=value,
+        identity=message.identity,
+        camera="line/a",
+        deadline_at=None,
+        deadline_s=100.0,
+        reservation=budget.hold(FRAME_OVERHEAD_BYTES + len(value) + len(message.image)),
+        message=message,
+        route=Route("line/a", MODEL, ModelReference(name="m", version="1", digest="0" * 64), None, 1),
+        decoding_bytes=decoding_bytes,
+    )
+
+
+class Bench:
+    """A stage whose worker does its jobs when the test says so."""
+
+    def __init__(self, *, ahead: int = 10) -> None:
+        self.jobs: list[tuple[Callable[[], Decoded], Callable[[Decoded], None]]] = []
+        self.decoded: list[Frame] = []
+        self.stage = DecodeStage(
+            ahead=ahead,
+            limits=ImageLimits(max_bytes=100_000, max_pixels=10_000),
+            submit=lambda job, done: self.jobs.append((job, done)),
+            on_decoded=lambda frame, _outcome: self.decoded.append(frame),
+        )
+
+    def work(self) -> None:
+        for job, done in self.jobs:
+            done(job())
+        self.jobs.clear()
+
+
+def test_the_encoded_image_is_given_back_once_it_is_decoded() -> None:
+    bench, budget = Bench(), Budget(1 << 20)
+    frame = waiting(budget, image=png() + bytes(5000), decoding_bytes=20_000)
+    before = budget.used_bytes
+    bench.stage.push(frame)
+    bench.stage.start(decoded=0, scoring=0, now_s=0.0)
+    assert budget.used_bytes == before + 20_000
+    bench.work()
+    assert bench.decoded == [frame]
+    assert (frame.message, frame.sample is None) == (None, False)
+    assert frame.value is not None
+    assert budget.used_bytes == FRAME_OVERHEAD_BYTES + len(frame.value) + 20_000
+
+
+def test_what_has_no_room_waits_unless_nothing_else_could_make_room() -> None:
+    bench, budget = Bench(), Budget(30_000)
+    frames = [waiting(budget, image=png(), decoding_bytes=15_000) for _ in range(2)]
+    for frame in frames:
+        bench.stage.push(frame)
+    assert bench.stage.start(decoded=1, scoring=0, now_s=0.0).frames == [frames[0]]
+    assert len(bench.stage) == 1, "the second has to wait for bytes"
+    bench.work()
+    assert bench.stage.start(decoded=0, scoring=1, now_s=0.0).frames == []
+    assert bench.stage.start(decoded=0, scoring=0, now_s=0.0).frames == [frames[1]], "nobody else would give any back"
+
+
+def test_a_picture_for_an_ended_lease_is_not_kept() -> None:
+    bench, budget = Bench(), Budget(1 << 20)
+    frame = waiting(budget, image=png(), decoding_bytes=20_000)
+    bench.stage.push(frame)
+    bench.stage.start(decoded=0, scoring=0, now_s=0.0)
+    frame.lease.end()
+    bench.work()
+    assert bench.decoded == [frame]
+    assert frame.sample is None
+
+
+def test_no_more_is_decoded_ahead_than_is_of_use() -> None:
+    bench, budget = Bench(ahead=3), Budget(1 << 20)
+    for _ in range(4):
+        bench.stage.push(waiting(budget, image=png(), decoding_bytes=1))
+    assert len(bench.stage.start(decoded=1, scoring=5, now_s=0.0).frames) == 2
+    bench.work()
+    assert len(bench.stage.start(decoded=3, scoring=5, now_s=0.0).frames) == 0
+    assert len(bench.stage.start(decoded=2, scoring=5, now_s=0.0).frames) == 1

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from inspector.anomaly.types import AnomalyRegion, DLResult, DLSample, RegionComponent, Thresholds
+from inspector.anomaly.types import DLResult, DLSample, Thresholds
+from inspector.bus.ports import ProducedRecord
 from inspector.inflight.budget import Budget
 from inspector.inflight.frame import Frame, Refusal
 from inspector.inflight.lease import Lease
 from inspector.inflight.route import Route
 from inspector.settings.settings import TopicSettings
-from inspector.stages.encode import Encoder, _region
-from schemas import MAX_RLE_BYTES, DeadLetter, DLResultMessage, Identity, ModelReference, RecordSource, decode
+from inspector.stages.encode import Encoder
+from schemas import DeadLetter, DLResultMessage, Identity, ModelReference, RecordSource, RegionMessage, decode
 from tests.fakes import FakeClock, FakeModel
 
 IDENTITY = Identity("line", "a", "part", 3, 1_000_000)
@@ -117,22 +118,44 @@ def test_a_frame_that_is_not_named_completely_is_undecodable_whatever_else_is_wr
     assert (message.status, message.reason) == ("undecodable", "malformed")
 
 
-def region(counts: bytes, components: int = 1) -> AnomalyRegion:
-    parts = tuple(RegionComponent(0, 0, 10, 10, 5, 0.9) for _ in range(min(components, 256)))
-    return AnomalyRegion(1000, 1000, 5 * components, counts, parts, components)
+def striped(*, rows: int, size: int = 64) -> Frame:
+    """A frame whose map passes in every other one of its first `rows` rows: that many runs in each column, as many components."""
+    judged = frame(score=0.9)
+    judged.sample = DLSample(np.zeros((size, size), np.uint8), size, size, 1)
+    heat = np.zeros((size, size), np.float32)
+    heat[:rows:2] = 0.9
+    judged.result = DLResult(0.9, heat)
+    return judged
 
 
-def test_a_region_code_that_is_too_long_is_left_out() -> None:
-    fits, long = _region(region(b"0" * MAX_RLE_BYTES)), _region(region(b"0" * (MAX_RLE_BYTES + 1), components=300))
-    assert fits is not None
-    assert long is not None
-    assert (fits.region_truncated, fits.counts) == (False, b"0" * MAX_RLE_BYTES)
-    assert (long.region_truncated, long.counts, len(long.components), long.num_components) == (True, None, 256, 300)
+def region_of(record: ProducedRecord) -> RegionMessage | None:
+    return decode(DLResultMessage, record.value).anomaly_region
 
 
-def test_an_empty_region_is_none() -> None:
-    assert _region(AnomalyRegion(10, 10, 0, b"", (), 0)) is None
-    assert _region(None) is None
+def test_a_region_tells_its_pixels_and_the_largest_components() -> None:
+    region = region_of(encoder().encode(striped(rows=8)).result)
+    assert region is not None
+    assert (region.width, region.height, region.area, region.num_components) == (64, 64, 4 * 64, 4)
+    assert [component.area for component in region.components] == [64] * 4
+    assert not region.region_truncated
+    many = region_of(encoder().encode(striped(rows=600, size=600)).result)
+    assert many is not None
+    assert (len(many.components), many.num_components) == (256, 300)
+
+
+def test_a_region_code_that_is_too_long_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    region = region_of(encoder().encode(striped(rows=8)).result)
+    assert region is not None
+    assert region.counts is not None
+    monkeypatch.setattr("inspector.stages.encode.MAX_RLE_BYTES", len(region.counts))
+    assert region_of(encoder().encode(striped(rows=8)).result) == region
+    monkeypatch.setattr("inspector.stages.encode.MAX_RLE_BYTES", len(region.counts) - 1)
+    left = region_of(encoder().encode(striped(rows=8)).result)
+    assert left == region.model_copy(update={"counts": None, "region_truncated": True})
+
+
+def test_a_nok_picture_without_a_pixel_over_its_threshold_has_no_region() -> None:
+    assert region_of(encoder().encode(frame(score=0.9)).result) is None
 
 
 def test_what_is_too_large_for_the_broker_loses_its_bulk_and_not_its_verdict() -> None:
@@ -144,14 +167,12 @@ def test_what_is_too_large_for_the_broker_loses_its_bulk_and_not_its_verdict() -
     assert decode(DeadLetter, smaller.value).value is None
     assert encoding.smaller(smaller) is None
 
-    judged = frame(score=0.9)
-    message = encoding.encode(judged)
-    assert encoding.smaller(message.result) is None
-    assert judged.result is not None
-    judged.result.anomaly_region = region(b"0" * 50)
-    bulky = message.result._replace(value=encoding._result(judged, encoding._message(judged, judged.result)).value)
+    assert encoding.smaller(encoding.encode(frame(score=0.9)).result) is None
+    bulky = encoding.encode(striped(rows=8)).result
     slim = encoding.smaller(bulky)
     assert slim is not None
+    assert (slim.topic, slim.key, slim.headers) == (bulky.topic, bulky.key, bulky.headers)
+    assert encoding.smaller(slim) is None
     result = decode(DLResultMessage, slim.value)
     assert result.anomaly_class_id == 1
     assert result.anomaly_region is not None
