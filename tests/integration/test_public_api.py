@@ -44,9 +44,9 @@ def trained() -> tuple[DLDataset, AnomalyModel, CalibrationScores | None]:
     """By the API, as `trainer fit` does it."""
     model = read_dl_model("initial_dl_anomaly_padim")
     set_dl_model_param(model, "image_dimensions", (SIDE, SIDE, 3))
-    split = split_dl_dataset(read_dl_dataset_anomaly(IMAGES), 60, 20, seed=3, overwrite_split=True)
-    result, unseen = train_and_score_folds(split, model, create_dl_train_param(model, seed=3))
-    return split.dataset, result.model, unseen
+    dataset = split_dl_dataset(read_dl_dataset_anomaly(IMAGES), 60, 20, seed=3, overwrite_split=True)
+    result, unseen = train_and_score_folds(dataset, model, create_dl_train_param(model, seed=3))
+    return dataset, result.model, unseen
 
 
 @pytest.mark.parametrize("method", ["ok_only", "halcon"])
