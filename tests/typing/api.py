@@ -142,8 +142,11 @@ def draw(sample: DLSample, result: DLResult, folder: Path) -> None:
     assert_type(trainer.training_error_curve([0.2, 0.1]), Image)
 
 
-def draw_evaluation() -> tuple[object, ...]:
-    return trainer.EvaluationDisplayParam, trainer.dev_display_anomaly_detection_evaluation, trainer.show_evaluation
+def draw_evaluation(dataset: DLDataset, model: AnomalyModel, folder: Path) -> None:
+    found = trainer.evaluate_dl_model(dataset, model)
+    param = trainer.EvaluationDisplayParam(display_mode="all")
+    assert_type(trainer.dev_display_anomaly_detection_evaluation(found, param=param), dict[trainer.DisplayMode, Image])
+    trainer.show_evaluation(folder, found)
 
 
 def watch(stage: str, done: int, total: int) -> None:
