@@ -17,7 +17,9 @@ from inspector.bus.consumer import KafkaConsumer
 from inspector.bus.ports import FrameConsumer, ResultProducer
 from inspector.bus.producer import KafkaProducer
 from inspector.clients.topics import apply_topics
-from inspector.settings.settings import KafkaSettings, Settings, TopicSettings
+from inspector.settings.kafka import KafkaSettings
+from inspector.settings.settings import Settings
+from inspector.settings.topics import TopicSettings
 from schemas import DeadLetter, DLResultMessage, decode
 from tests.fakes import FakeBroker, FakeConsumer, FakeProducer
 

@@ -12,7 +12,8 @@ import pytest
 from deploy.local.base import Broker, BrokerStartError
 from deploy.local.broker import running_kafka_broker
 from inspector.anomaly.network.tuning import tune_process
-from inspector.settings.settings import KafkaSettings, TopicSettings
+from inspector.settings.kafka import KafkaSettings
+from inspector.settings.topics import TopicSettings
 
 # Before any test imports torch. One thread: for tests' small pictures threads cost more than they bring, and several times as
 # much on a busy machine.

@@ -19,7 +19,8 @@ from inspector.anomaly.detectors.patchcore import fit_patchcore
 from inspector.anomaly.detectors.student import Student
 from inspector.anomaly.detectors.student_network import build_student
 from inspector.anomaly.model.bundle import write_dl_model
-from inspector.anomaly.model.model import AnomalyModel, FeatureNetwork, ModelIdentity
+from inspector.anomaly.model.feature_network import FeatureNetwork
+from inspector.anomaly.model.model import AnomalyModel, ModelIdentity
 from inspector.anomaly.preprocess.param import SIZE_STEP, DLPreprocessParam
 from inspector.anomaly.types import ImageGeometry, ScoreScale, Thresholds
 from inspector.anomaly.verdict.score import ScoreRule

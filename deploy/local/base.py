@@ -16,7 +16,7 @@ from pathlib import Path
 
 from inspector.bus.admin import connect_admin
 from inspector.errors import BusError
-from inspector.settings.settings import KafkaSettings
+from inspector.settings.kafka import KafkaSettings
 
 LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 60.0

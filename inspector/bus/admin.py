@@ -22,7 +22,7 @@ from aiokafka.errors import (
 
 from inspector.bus.connect import REFUSALS, admin_client, bus_errors, start_client
 from inspector.errors import AccessError, BusError, TopicError
-from inspector.settings.settings import KafkaSettings
+from inspector.settings.kafka import KafkaSettings
 
 PROPAGATION_S = 30.0
 """How long the brokers may take to learn of a topic that the controller has made."""

@@ -23,7 +23,7 @@ from aiokafka.errors import (
 )
 
 from inspector.errors import AccessError, BusError
-from inspector.settings.settings import KafkaSettings
+from inspector.settings.kafka import KafkaSettings
 
 FETCH_BYTES = 16 * 1024 * 1024
 """What one answer of a broker holds at most, unless a single record is larger."""

@@ -14,7 +14,7 @@ from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStat
 from inspector.bus.connect import FETCH_BYTES, bus_errors, consumer_client, start_client
 from inspector.bus.ports import ConsumedRecord, Partition, RebalanceListener
 from inspector.errors import BusError, StaleCommitError
-from inspector.settings.settings import KafkaSettings
+from inspector.settings.kafka import KafkaSettings
 
 
 class KafkaConsumer:

@@ -17,7 +17,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from inspector.bus.connect import bus_errors, producer_client, start_client
 from inspector.bus.ports import RECORD_OVERHEAD_BYTES, Partition, ProducedRecord
 from inspector.errors import MessageTooLargeError
-from inspector.settings.settings import KafkaSettings
+from inspector.settings.kafka import KafkaSettings
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from inspector.bus.admin import BusAdmin, TopicSpec, TopicState, connect_admin
 from inspector.errors import TopicError
-from inspector.settings.settings import MESSAGE_OVERHEAD_BYTES, MIB, Settings
+from inspector.settings.section import MIB
+from inspector.settings.settings import MESSAGE_OVERHEAD_BYTES, Settings
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

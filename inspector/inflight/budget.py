@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from inspector.anomaly.domain.cache import KEPT_PIXELS, KEPT_SIZES
-from inspector.settings.settings import MIB, Settings
+from inspector.settings.section import MIB
+from inspector.settings.settings import Settings
 
 PREPARING_FACTOR = 8
 """How often a decoded picture a CPU thread holds while it prepares it: in float32, and as much again between the two passes

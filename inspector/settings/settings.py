@@ -2,138 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
+from inspector.settings.kafka import KafkaSettings
+from inspector.settings.section import MIB, Identifier, Port, Positive, Section
+from inspector.settings.topics import TopicSettings
+
 ENV_PREFIX = "INSPECTOR_"
-MIB = 1024 * 1024
 # What a message adds to the image that it carries: identity, digest, msgpack framing and Kafka headers.
 MESSAGE_OVERHEAD_BYTES = 64 * 1024
-
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Port = Annotated[int, Field(ge=0, le=65535)]
-Positive = Annotated[int, Field(ge=1)]
-
-_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
-
-
-class Section(BaseModel):
-    """A table of the file: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
-
-
-class KafkaSettings(Section):
-    """The broker, and this process as its client."""
-
-    bootstrap_servers: str = Field(
-        "127.0.0.1:9092", min_length=1, description="host:port of some brokers, comma-separated"
-    )
-    group_id: str = Field(
-        "line-inspector", min_length=1, description="consumer group; processes of one group share the partitions"
-    )
-    client_id: str = Field("inspector", min_length=1, description="name of this process in the broker's logs")
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
-    )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "SCRAM-SHA-512", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
-    )
-    sasl_username: str | None = Field(None, description="user of the SASL protocols")
-    sasl_password: SecretStr | None = Field(None, description="better given as INSPECTOR_KAFKA__SASL_PASSWORD")
-    ssl_cafile: Path | None = Field(None, description="PEM file of the authority that signed the brokers' certificates")
-    ssl_certfile: Path | None = Field(None, description="PEM file of this client's certificate (mutual TLS)")
-    ssl_keyfile: Path | None = Field(None, description="PEM file of its key")
-    session_timeout_ms: Positive = Field(10_000, description="a process silent for so long loses its partitions")
-    rebalance_timeout_ms: Positive = Field(30_000, description="time to give partitions back in; above drain_timeout_s")
-    request_timeout_ms: Positive = Field(
-        40_000, description="above rebalance_timeout_ms, or joining the group never succeeds"
-    )
-    fetch_max_wait_ms: Positive = Field(50, description="how long the broker holds a fetch that finds nothing")
-    max_partition_fetch_bytes: Positive = Field(
-        MIB, description="larger fetches are slower; a message larger than this still comes, in a fetch of its own"
-    )
-    idempotent: bool = Field(True, description="off only for brokers that cannot (the embedded one)")
-    auto_offset_reset: Literal["earliest", "latest", "none"] = Field(
-        "earliest", description="where a group without offsets begins"
-    )
-
-    @model_validator(mode="after")
-    def _credentials_are_whole(self) -> Self:
-        if self.security_protocol.startswith("SASL") and (self.sasl_username is None or self.sasl_password is None):
-            raise ValueError(f"{self.security_protocol} needs sasl_username and sasl_password")
-        if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
-            raise ValueError("ssl_certfile and ssl_keyfile go together")
-        if self.rebalance_timeout_ms >= self.request_timeout_ms:
-            raise ValueError(
-                "request_timeout_ms must be above rebalance_timeout_ms, or joining the group never succeeds"
-            )
-        return self
-
-
-class TopicSettings(Section):
-    """Names of the topics. `{prefix}` stands for `prefix`; results may also hold `{line_id}` and `{camera_id}`."""
-
-    prefix: str = Field("inspection", pattern=r"^[A-Za-z0-9._-]{1,100}$", description="common beginning of the names")
-    frames: str = Field("{prefix}.frames", description="where cameras write")
-    results: str = Field("{prefix}.results", description="where verdicts go; may hold {line_id} and {camera_id}")
-    deadletters: str = Field("{prefix}.deadletters", description="where frames go that could not be inspected")
-    frames_partitions: Positive = Field(
-        8, description="partitions of the frames topic, and so the largest number of processes"
-    )
-
-    @model_validator(mode="after")
-    def _names_are_legal(self) -> Self:
-        self._name("frames", self.frames)
-        self._name("deadletters", self.deadletters)
-        self._name("results", self.results, line_id="L", camera_id="C")
-        if len({self.frames_topic, self.deadletters_topic, self.results_topic("L", "C")}) < 3:  # noqa: PLR2004
-            raise ValueError("frames, results and deadletters must be three different topics")
-        return self
-
-    def _name(self, key: str, template: str, **fields: str) -> str:
-        allowed = ", ".join("{" + name + "}" for name in ("prefix", *fields))
-        try:
-            name = template.format(prefix=self.prefix, **fields)
-        except (KeyError, IndexError, ValueError) as exc:
-            raise ValueError(f"{key} = {template!r}: only {allowed} may stand in braces") from exc
-        if not _TOPIC.fullmatch(name):
-            raise ValueError(
-                f"{key} = {template!r} gives {name!r}, which is no topic name ([A-Za-z0-9._-], at most 249)"
-            )
-        return name
-
-    @property
-    def frames_topic(self) -> str:
-        """Name of the topic that cameras write."""
-        return self._name("frames", self.frames)
-
-    @property
-    def deadletters_topic(self) -> str:
-        """Name of the topic of frames that could not be inspected."""
-        return self._name("deadletters", self.deadletters)
-
-    def results_topic(self, line_id: str, camera_id: str) -> str:
-        """Name of the topic that this camera's verdicts go to."""
-        return self._name("results", self.results, line_id=line_id, camera_id=camera_id)
-
-    @property
-    def stray_results_topic(self) -> str:
-        """Name of the topic of verdicts on frames whose camera is unknown; the common one where there is only one.
-
-        Names come from settings only: a message that could name topics could make them up.
-        """
-        return self.results_topic("unknown", "unknown")
-
-    @property
-    def results_per_camera(self) -> bool:
-        """Whether the results' name depends on the camera, so that there are several such topics."""
-        return self.results_topic("L", "C") != self.results_topic("M", "D")
 
 
 class CameraSettings(Section):

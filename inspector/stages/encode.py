@@ -12,7 +12,7 @@ from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
 from inspector.bus.ports import ProducedRecord
 from inspector.inflight.frame import Frame, Outgoing, Refusal
 from inspector.loop.clock import Clock
-from inspector.settings.settings import TopicSettings
+from inspector.settings.topics import TopicSettings
 from schemas import (
     MAX_RLE_BYTES,
     ComponentMessage,

@@ -18,7 +18,8 @@ from deploy.local.base import Broker
 from deploy.local.broker import CHECKOUT, running_broker
 from inspector.anomaly.network.cores import usable_cores
 from inspector.clients.topics import apply_topics
-from inspector.settings.settings import KafkaSettings, Settings
+from inspector.settings.kafka import KafkaSettings
+from inspector.settings.settings import Settings
 from tests.benchmarks import end_to_end, material
 from tests.benchmarks.alone import AloneSetting
 from tests.benchmarks.machine import Load, describe_machine, describe_software

@@ -26,7 +26,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.local.base import free_port
 from deploy.local.broker import CHECKOUT
 from inspector.bus.connect import consumer_client
-from inspector.settings.settings import KafkaSettings, Settings
+from inspector.settings.kafka import KafkaSettings
+from inspector.settings.settings import Settings
 from schemas import DLResultMessage, decode
 
 WARM_UP_SHARE = 0.2

@@ -13,7 +13,8 @@ import cv2
 
 from deploy.local.broker import CHECKOUT
 from inspector.bus.connect import producer_client
-from inspector.settings.settings import CameraSettings, KafkaSettings
+from inspector.settings.kafka import KafkaSettings
+from inspector.settings.settings import CameraSettings
 from schemas import CameraFrame, encode, frame_headers, image_digest
 
 SOURCE: Final = CHECKOUT / "tests" / "data" / "aws_cookie"

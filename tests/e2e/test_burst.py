@@ -13,7 +13,8 @@ from inspector.bus.connect import FETCH_BYTES
 from inspector.bus.producer import SEND_BATCH_BYTES
 from inspector.inflight.budget import memory_bound_bytes
 from inspector.settings.file import load_settings
-from inspector.settings.settings import KafkaSettings, TopicSettings
+from inspector.settings.kafka import KafkaSettings
+from inspector.settings.topics import TopicSettings
 from tests.buses import KafkaBus
 from tests.e2e.processes import InspectorProcess
 from tests.frames import camera_frame, record_of

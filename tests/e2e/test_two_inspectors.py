@@ -15,7 +15,8 @@ import pytest
 from deploy.local.base import Broker
 from inspector.service import EXIT_CUT_SHORT
 from inspector.settings.file import load_settings
-from inspector.settings.settings import KafkaSettings, TopicSettings
+from inspector.settings.kafka import KafkaSettings
+from inspector.settings.topics import TopicSettings
 from tests.buses import KafkaBus
 from tests.e2e.processes import InspectorProcess
 from tests.frames import camera_frame, png, record_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from inspector.settings.settings import KafkaSettings, TopicSettings
+from inspector.settings.kafka import KafkaSettings
+from inspector.settings.topics import TopicSettings
 from tests.buses import BusUnderTest, KafkaBus, MemoryBus
 from tests.stage import Stage
 

@@ -15,7 +15,7 @@ from inspector.bus.consumer import KafkaConsumer
 from inspector.bus.ports import ProducedRecord
 from inspector.bus.producer import KafkaProducer
 from inspector.errors import BusError, MessageTooLargeError
-from inspector.settings.settings import KafkaSettings
+from inspector.settings.kafka import KafkaSettings
 from tests.buses import KafkaBus
 
 

@@ -20,7 +20,9 @@ from inspector.clients.replay import ReplayPlan, SentFrame, find_images, replay
 from inspector.clients.results import Verdict, read_results
 from inspector.clients.topics import apply_topics
 from inspector.errors import BusError, TopicError
-from inspector.settings.settings import KafkaSettings, Settings, TopicSettings
+from inspector.settings.kafka import KafkaSettings
+from inspector.settings.settings import Settings
+from inspector.settings.topics import TopicSettings
 from schemas import CameraFrame, decode, encode, identity_from_headers, result_id_of_frame
 from tests.messages import message
 

@@ -13,7 +13,8 @@ import pytest
 from numpy.typing import NDArray
 
 from inspector.anomaly.model.bundle import read_dl_model
-from inspector.anomaly.model.model import AnomalyModel, PendingScores
+from inspector.anomaly.model.model import AnomalyModel
+from inspector.anomaly.model.pending import PendingScores
 from inspector.anomaly.preprocess.image import decode_image
 from inspector.anomaly.types import DLSample
 from trainer.commands.cli import run

@@ -21,7 +21,8 @@ from inspector.bus.connect import producer_client
 from inspector.clients.replay import ReplayPlan, SentFrame, replay
 from inspector.clients.results import read_results
 from inspector.clients.topics import apply_topics
-from inspector.settings.settings import KafkaSettings, Settings
+from inspector.settings.kafka import KafkaSettings
+from inspector.settings.settings import Settings
 from schemas import encode
 from tests.messages import message
 

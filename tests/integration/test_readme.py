@@ -21,7 +21,9 @@ import pytest
 from deploy.local.base import Broker, free_port
 from inspector.bus.connect import producer_client
 from inspector.settings.file import load_settings
-from inspector.settings.settings import KafkaSettings, Settings, TopicSettings
+from inspector.settings.kafka import KafkaSettings
+from inspector.settings.settings import Settings
+from inspector.settings.topics import TopicSettings
 from schemas import CameraFrame, decode, encode, frame_headers, image_digest
 from tests.buses import KafkaBus
 from tests.e2e.processes import InspectorProcess

@@ -16,7 +16,9 @@ from typing_extensions import override
 from deploy.local.base import Broker
 from inspector.anomaly.types import Thresholds
 from inspector.service import EXIT_CLEAN, EXIT_FAILED, Service
-from inspector.settings.settings import KafkaSettings, Settings, TopicSettings
+from inspector.settings.kafka import KafkaSettings
+from inspector.settings.settings import Settings
+from inspector.settings.topics import TopicSettings
 from tests.buses import KafkaBus, MemoryBus, wait_until
 from tests.fakes import FakeClock, FakeModel
 from tests.frames import camera_frame, record_of

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from inspector.anomaly.domain.mask import cells_inside
-from inspector.anomaly.model.model import PendingScores
 from inspector.anomaly.model.param import DLModelParam, InitialModel
+from inspector.anomaly.model.pending import PendingScores
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import ScoreScale
 from trainer.dataset.dataset import DLDataset

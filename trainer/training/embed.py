@@ -17,8 +17,8 @@ from torch import Tensor
 from inspector.anomaly.domain.score import domain_mask
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.bundle import DETECTORS
+from inspector.anomaly.model.feature_network import FeatureNetwork
 from inspector.anomaly.model.golden import NUM_GOLDEN_IMAGES, golden_image
-from inspector.anomaly.model.model import FeatureNetwork
 from inspector.anomaly.model.param import DLModelParam
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import DLSample, ImageGeometry

@@ -12,7 +12,7 @@ from torch import Tensor
 from inspector.anomaly.choices import BackboneName
 from inspector.anomaly.detectors.base import Embedding, projected_levels, to_grid
 from inspector.anomaly.domain.score import domain_mask
-from inspector.anomaly.model.model import FeatureNetwork
+from inspector.anomaly.model.feature_network import FeatureNetwork
 from inspector.anomaly.network.runtime import TorchRuntime
 from inspector.anomaly.network.weights import load_backbone
 from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE, SIZE_STEP, DLPreprocessParam

@@ -32,6 +32,7 @@ from inspector.anomaly.detectors.patchcore import PatchCore
 from inspector.anomaly.detectors.student import Student
 from inspector.anomaly.errors import AnomalyError, BundleError, ParameterError, StepError
 from inspector.anomaly.files import resolved, set_aside, write_folder
+from inspector.anomaly.model.feature_network import FeatureNetwork
 from inspector.anomaly.model.golden import check_golden_samples, golden_samples
 from inspector.anomaly.model.manifest import (
     MANIFEST_NAME,
@@ -44,7 +45,7 @@ from inspector.anomaly.model.manifest import (
     read_bundle_file,
     read_manifest,
 )
-from inspector.anomaly.model.model import AnomalyModel, FeatureNetwork, ModelIdentity
+from inspector.anomaly.model.model import AnomalyModel, ModelIdentity
 from inspector.anomaly.model.param import INITIAL_MODELS, InitialModel, InitialModelName, create_initial_model
 from inspector.anomaly.network.backbone import EfficientNetLite
 from inspector.anomaly.network.device import available_device

@@ -14,90 +14,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-from inspector.anomaly.detectors.base import Detector, Embedding
-from inspector.anomaly.domain.domain import ASPECT_TOLERANCE, DomainView
-from inspector.anomaly.domain.score import domain_score
+from inspector.anomaly.detectors.base import Detector
+from inspector.anomaly.domain.domain import ASPECT_TOLERANCE
 from inspector.anomaly.errors import GeometryError, ParameterError
+from inspector.anomaly.model.feature_network import FeatureNetwork
 from inspector.anomaly.model.param import DLModelParam, InitialModel
-from inspector.anomaly.network.runtime import Runtime, TorchRuntime
-from inspector.anomaly.preprocess.images import preprocess_images
+from inspector.anomaly.model.pending import PendingScores
+from inspector.anomaly.network.runtime import TorchRuntime
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.preprocess.samples import as_samples, model_input, name_of
 from inspector.anomaly.types import DLResult, DLSample, ImageGeometry, ScoreScale, Thresholds
 from inspector.anomaly.verdict.score import ScoreRule
 
-_BELOW_1 = 1.0 - 2.0**-24  # the largest float32 below 1
-
 BATCH_TOLERANCE = 1e-5
 """Largest relative difference that batch-mates, padding or the size of the batch make to a distance, a score or a value of a map, on one device."""
 
 DEFAULT_BATCH_SIZE: int = DLModelParam.model_fields["batch_size"].default
-
-
-class FeatureNetwork:
-    """Pictures to embeddings: the part of a model that is there before a detector is fitted."""
-
-    def __init__(self, preprocess_param: DLPreprocessParam, runtime: Runtime, embedding: Embedding) -> None:
-        self.preprocess_param = preprocess_param
-        self.runtime = runtime
-        self.embedding = embedding
-
-    @torch.inference_mode()
-    def features(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
-        """Pictures as `preprocess_images` takes them -> the backbone's levels, each (B, C, H', W') float32."""
-        return self.runtime.features(preprocess_images(images, self.preprocess_param, self.runtime.device))
-
-    @torch.inference_mode()
-    def embed(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """Pictures as `preprocess_images` takes them -> (B, h, w, D) float32 on the device."""
-        return self.embedding(self.features(images))
-
-    @torch.inference_mode()
-    def embed_preprocessed(self, batch: Tensor) -> Tensor:
-        """(B, 3, H, W) float32 as `preprocess_images` gives it -> (B, h, w, D) float32 on the device."""
-        return self.embedding(self.runtime.features(batch))
-
-
-class PendingScores:
-    """A batch that was launched; on a GPU it may still be running."""
-
-    def __init__(
-        self,
-        distances: Tensor,
-        scale: ScoreScale,
-        rule: ScoreRule,
-        input_size: tuple[int, int],
-        view: DomainView | None = None,
-    ) -> None:
-        self._scale = scale
-        self._view = view
-        size = (input_size[1], input_size[0])
-        grid = (distances.shape[1], distances.shape[2])
-        domain = None if view is None else domain_score(view, grid, size, distances.device)
-        if domain is None:
-            counted = distances
-            maps = functional.interpolate(distances[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
-        else:
-            counted, maps = domain.positions(distances), domain.map(distances)
-        # A quotient that rounds to 1 stays below it, as scores do; NaN stays NaN.
-        maps = maps.div_(maps + scale.s).clamp_max_(_BELOW_1)
-        self._maps = maps.to("cpu", non_blocking=True)
-        self._raw_scores = rule.apply(counted).to("cpu", non_blocking=True)
-        self._done = torch.cuda.Event() if distances.is_cuda else None  # type: ignore[no-untyped-call]
-        if self._done is not None:
-            self._done.record()
-
-    def finish(self) -> list[DLResult]:
-        """Wait for the batch; one result a picture, in their order. On the thread that launched it."""
-        if self._done is not None:
-            self._done.synchronize()
-        maps = self._maps.numpy()
-        return [
-            DLResult(anomaly_score=self._scale.to_score(raw), anomaly_image=anomaly_image, view=self._view)
-            for raw, anomaly_image in zip(self._raw_scores.tolist(), maps, strict=True)
-        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import torch
 
 from inspector.anomaly.domain.domain import DomainView
 from inspector.anomaly.domain.mask import cells_inside, pixels_inside
-from inspector.anomaly.model.model import PendingScores
+from inspector.anomaly.model.pending import PendingScores
 from inspector.anomaly.preprocess.images import preprocess_images
 from inspector.anomaly.types import DLResult, ScoreScale
 from inspector.anomaly.verdict.region import find_anomaly_region

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.errors import GeometryError, ParameterError
-from inspector.anomaly.model.model import BATCH_TOLERANCE, AnomalyModel, PendingScores, apply_dl_model
+from inspector.anomaly.model.model import BATCH_TOLERANCE, AnomalyModel, apply_dl_model
+from inspector.anomaly.model.pending import PendingScores
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images, preprocess_dl_samples
 from inspector.anomaly.types import DLResult, DLSample, ScoreScale
 from inspector.anomaly.verdict.score import ScoreRule
@@ -338,7 +339,7 @@ def test_no_batch_changes_the_score_on_a_gpu(model: AnomalyModel, size: int) -> 
     from inspector.anomaly.detectors.base import Embedding
     from inspector.anomaly.detectors.padim import PaDiM
     from inspector.anomaly.detectors.patchcore import PatchCore
-    from inspector.anomaly.model.model import FeatureNetwork
+    from inspector.anomaly.model.feature_network import FeatureNetwork
     from inspector.anomaly.network.runtime import TorchRuntime
     from inspector.anomaly.network.weights import load_backbone
     from tests.models import LEVELS

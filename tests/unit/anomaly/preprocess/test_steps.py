@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from inspector.anomaly.errors import BundleError, ParameterError, StepError
 from inspector.anomaly.model.bundle import read_dl_model, write_dl_model
-from inspector.anomaly.model.model import AnomalyModel, FeatureNetwork
+from inspector.anomaly.model.feature_network import FeatureNetwork
+from inspector.anomaly.model.model import AnomalyModel
 from inspector.anomaly.preprocess import steps as preprocess_steps
 from inspector.anomaly.preprocess.image import ImageLimits
 from inspector.anomaly.preprocess.images import preprocess_images

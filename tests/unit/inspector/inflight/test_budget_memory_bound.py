@@ -19,7 +19,8 @@ from inspector.inflight.budget import (
     largest_decoding_bytes,
     memory_bound_bytes,
 )
-from inspector.settings.settings import MIB, LimitSettings, Settings
+from inspector.settings.section import MIB
+from inspector.settings.settings import LimitSettings, Settings
 
 
 def settings(**limits: Any) -> Settings:

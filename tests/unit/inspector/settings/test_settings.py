@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from inspector.settings.settings import MIB, CameraSettings, KafkaSettings, Settings, TopicSettings
+from inspector.settings.kafka import KafkaSettings
+from inspector.settings.section import MIB
+from inspector.settings.settings import CameraSettings, Settings
+from inspector.settings.topics import TopicSettings
 
 CAMERA = {"line_id": "L1", "camera_id": "C1", "model": "m"}
 

@@ -13,7 +13,7 @@ from inspector.inflight.budget import Budget
 from inspector.inflight.frame import Frame, Refusal
 from inspector.inflight.lease import Lease
 from inspector.inflight.route import Route
-from inspector.settings.settings import TopicSettings
+from inspector.settings.topics import TopicSettings
 from inspector.stages.encode import Encoder
 from schemas import DeadLetter, DLResultMessage, Identity, ModelReference, RecordSource, RegionMessage, decode
 from tests.fakes import FakeClock, FakeModel

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from inspector.anomaly.model.model import FeatureNetwork
+from inspector.anomaly.model.feature_network import FeatureNetwork
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.preprocess.samples import preprocess_dl_samples
 from inspector.anomaly.types import DLSample, ImageGeometry

@@ -1,0 +1,58 @@
+"""Settings of the connection to Kafka."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from inspector.settings.section import MIB, Positive, Section
+
+
+class KafkaSettings(Section):
+    """The broker, and this process as its client."""
+
+    bootstrap_servers: str = Field(
+        "127.0.0.1:9092", min_length=1, description="host:port of some brokers, comma-separated"
+    )
+    group_id: str = Field(
+        "line-inspector", min_length=1, description="consumer group; processes of one group share the partitions"
+    )
+    client_id: str = Field("inspector", min_length=1, description="name of this process in the broker's logs")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
+    sasl_username: str | None = Field(None, description="user of the SASL protocols")
+    sasl_password: SecretStr | None = Field(None, description="better given as INSPECTOR_KAFKA__SASL_PASSWORD")
+    ssl_cafile: Path | None = Field(None, description="PEM file of the authority that signed the brokers' certificates")
+    ssl_certfile: Path | None = Field(None, description="PEM file of this client's certificate (mutual TLS)")
+    ssl_keyfile: Path | None = Field(None, description="PEM file of its key")
+    session_timeout_ms: Positive = Field(10_000, description="a process silent for so long loses its partitions")
+    rebalance_timeout_ms: Positive = Field(30_000, description="time to give partitions back in; above drain_timeout_s")
+    request_timeout_ms: Positive = Field(
+        40_000, description="above rebalance_timeout_ms, or joining the group never succeeds"
+    )
+    fetch_max_wait_ms: Positive = Field(50, description="how long the broker holds a fetch that finds nothing")
+    max_partition_fetch_bytes: Positive = Field(
+        MIB, description="larger fetches are slower; a message larger than this still comes, in a fetch of its own"
+    )
+    idempotent: bool = Field(True, description="off only for brokers that cannot (the embedded one)")
+    auto_offset_reset: Literal["earliest", "latest", "none"] = Field(
+        "earliest", description="where a group without offsets begins"
+    )
+
+    @model_validator(mode="after")
+    def _credentials_are_whole(self) -> Self:
+        if self.security_protocol.startswith("SASL") and (self.sasl_username is None or self.sasl_password is None):
+            raise ValueError(f"{self.security_protocol} needs sasl_username and sasl_password")
+        if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
+            raise ValueError("ssl_certfile and ssl_keyfile go together")
+        if self.rebalance_timeout_ms >= self.request_timeout_ms:
+            raise ValueError(
+                "request_timeout_ms must be above rebalance_timeout_ms, or joining the group never succeeds"
+            )
+        return self

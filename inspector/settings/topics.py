@@ -1,0 +1,72 @@
+"""Settings of the topics: their names, and how results are spread over them."""
+
+from __future__ import annotations
+
+import re
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from inspector.settings.section import Positive, Section
+
+_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+class TopicSettings(Section):
+    """Names of the topics. `{prefix}` stands for `prefix`; results may also hold `{line_id}` and `{camera_id}`."""
+
+    prefix: str = Field("inspection", pattern=r"^[A-Za-z0-9._-]{1,100}$", description="common beginning of the names")
+    frames: str = Field("{prefix}.frames", description="where cameras write")
+    results: str = Field("{prefix}.results", description="where verdicts go; may hold {line_id} and {camera_id}")
+    deadletters: str = Field("{prefix}.deadletters", description="where frames go that could not be inspected")
+    frames_partitions: Positive = Field(
+        8, description="partitions of the frames topic, and so the largest number of processes"
+    )
+
+    @model_validator(mode="after")
+    def _names_are_legal(self) -> Self:
+        self._name("frames", self.frames)
+        self._name("deadletters", self.deadletters)
+        self._name("results", self.results, line_id="L", camera_id="C")
+        if len({self.frames_topic, self.deadletters_topic, self.results_topic("L", "C")}) < 3:  # noqa: PLR2004
+            raise ValueError("frames, results and deadletters must be three different topics")
+        return self
+
+    def _name(self, key: str, template: str, **fields: str) -> str:
+        allowed = ", ".join("{" + name + "}" for name in ("prefix", *fields))
+        try:
+            name = template.format(prefix=self.prefix, **fields)
+        except (KeyError, IndexError, ValueError) as exc:
+            raise ValueError(f"{key} = {template!r}: only {allowed} may stand in braces") from exc
+        if not _TOPIC.fullmatch(name):
+            raise ValueError(
+                f"{key} = {template!r} gives {name!r}, which is no topic name ([A-Za-z0-9._-], at most 249)"
+            )
+        return name
+
+    @property
+    def frames_topic(self) -> str:
+        """Name of the topic that cameras write."""
+        return self._name("frames", self.frames)
+
+    @property
+    def deadletters_topic(self) -> str:
+        """Name of the topic of frames that could not be inspected."""
+        return self._name("deadletters", self.deadletters)
+
+    def results_topic(self, line_id: str, camera_id: str) -> str:
+        """Name of the topic that this camera's verdicts go to."""
+        return self._name("results", self.results, line_id=line_id, camera_id=camera_id)
+
+    @property
+    def stray_results_topic(self) -> str:
+        """Name of the topic of verdicts on frames whose camera is unknown; the common one where there is only one.
+
+        Names come from settings only: a message that could name topics could make them up.
+        """
+        return self.results_topic("unknown", "unknown")
+
+    @property
+    def results_per_camera(self) -> bool:
+        """Whether the results' name depends on the camera, so that there are several such topics."""
+        return self.results_topic("L", "C") != self.results_topic("M", "D")
