@@ -5,14 +5,12 @@ One self-contained file without a script, as the training report.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -26,7 +24,8 @@ from inspector.anomaly.types import AnomalyRegion
 from inspector.anomaly.verdict.draw import draw_region_outlines
 from trainer.charts.inline import score_histogram
 from trainer.charts.rows import ScoreRow
-from trainer.display.picture import shrink
+from trainer.dataset.files import read_picture
+from trainer.display.picture import data_uri, shrink
 from trainer.wording import as_figure, as_percent
 
 PICTURE_SIDE = 320
@@ -121,7 +120,7 @@ def _card(image: ImageVerdict, camera: DemoCamera, pictures: Path) -> Card:
             outlined = draw_region_outlines(outlined, region)
     heat_map = _shrunk(pictures / name.with_suffix(".png"))
     is_wide = outlined.shape[1] > outlined.shape[0]
-    return Card(str(name.with_suffix("")), image, _data_uri(outlined), _data_uri(heat_map), is_wide)
+    return Card(str(name.with_suffix("")), image, _inline(outlined), _inline(heat_map), is_wide)
 
 
 def region_of(received: Received) -> AnomalyRegion | None:
@@ -206,15 +205,9 @@ def _folded(title: str, text: str, cards: Sequence[Card], shown: int) -> Group:
 
 
 def _shrunk(path: Path) -> NDArray[np.uint8]:
-    """Read a picture as RGB, small enough for the page."""
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    if picture is None:
-        raise FileNotFoundError(f"{path} is not there, or no picture")
-    return shrink(np.asarray(picture[..., ::-1], dtype=np.uint8), PICTURE_SIDE)
+    """Read a picture, small enough for the page."""
+    return shrink(read_picture(path).image, PICTURE_SIDE)
 
 
-def _data_uri(picture: NDArray[np.uint8]) -> str:
-    is_coded, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    if not is_coded:
-        raise ValueError(f"a picture of shape {picture.shape} cannot be coded as JPEG")
-    return f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode()}"
+def _inline(picture: NDArray[np.uint8]) -> str:
+    return data_uri(picture, side=PICTURE_SIDE, quality=_JPEG_QUALITY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,8 @@ from trainer.errors import OutputError
 
 PICTURE_SIDE = 480
 """Longest side of an inlined picture, pixels."""
+_GRAY_DIMENSIONS = 2
+TRUTH_COLOUR: Colour = (64, 224, 208)
 
 
 def shrink(image: NDArray[np.uint8], side: int = PICTURE_SIDE) -> NDArray[np.uint8]:
@@ -25,10 +28,23 @@ def shrink(image: NDArray[np.uint8], side: int = PICTURE_SIDE) -> NDArray[np.uin
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-TRUTH_COLOUR: Colour = (64, 224, 208)
+def data_uri(image: NDArray[np.uint8], *, side: int = PICTURE_SIDE, quality: int = 86) -> str:
+    """The image, no larger than `side`, as a JPEG inside a page.
 
+    Args:
+        image: (H, W) gray or (H, W, 3) RGB uint8.
+        side: Its longest side at most, pixels.
+        quality: Of the JPEG, to 100.
 
-_GRAY_DIMENSIONS = 2
+    Raises:
+        OutputError: It cannot be coded.
+    """
+    small = shrink(image, side)
+    colour = small if small.ndim == _GRAY_DIMENSIONS else small[..., ::-1]  # OpenCV wants BGR
+    is_coded, content = cv2.imencode(".jpg", colour, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not is_coded:
+        raise OutputError(f"a picture of shape {image.shape} cannot be coded as JPEG")
+    return f"data:image/jpeg;base64,{base64.b64encode(content.tobytes()).decode()}"
 
 
 def outline_mask(

@@ -5,13 +5,12 @@ Pictures are inlined and there is no script, so the page can be archived, mailed
 
 from __future__ import annotations
 
-import base64
+import functools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import cv2
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -20,8 +19,7 @@ from numpy.typing import NDArray
 from inspector.anomaly.types import AnomalyClass
 from trainer.charts.inline import pie_charts, score_curves, score_histogram, training_curve
 from trainer.charts.rows import ScoreRow
-from trainer.display.picture import shrink
-from trainer.errors import OutputError
+from trainer.display.picture import data_uri
 from trainer.evaluation.confusion import precision_shares, recall_shares
 from trainer.evaluation.result import EvaluationResult
 from trainer.thresholds.calibration import Calibration
@@ -29,7 +27,6 @@ from trainer.wording import as_figure, as_percent
 
 THUMBNAIL_SIDE = 220
 """The same of a picture in the grid."""
-_JPEG_QUALITY = 86
 _WIDE = 1.25
 
 Facts = Sequence[tuple[str, str]]
@@ -187,18 +184,9 @@ def render_report(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": as_percent, "figure": as_figure, "data_uri": _data_uri, "shape": _shape}
-    environment.filters["thumbnail"] = lambda image: _data_uri(shrink(image, THUMBNAIL_SIDE))
+    environment.filters |= {"percent": as_percent, "figure": as_figure, "data_uri": data_uri, "shape": _shape}
+    environment.filters["thumbnail"] = functools.partial(data_uri, side=THUMBNAIL_SIDE)
     return environment.get_template("report.html.jinja").render(report=report)
-
-
-def _data_uri(image: NDArray[np.uint8]) -> str:
-    small = shrink(image)
-    colour = small[..., ::-1] if small.ndim == 3 else small  # noqa: PLR2004 - OpenCV wants BGR
-    is_written, coded = cv2.imencode(".jpg", colour, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
-    if not is_written:
-        raise OutputError(f"a picture of shape {image.shape} cannot be coded as JPEG")
-    return f"data:image/jpeg;base64,{base64.b64encode(coded.tobytes()).decode()}"
 
 
 def _shape(row: PictureRow) -> Literal["wide", "other"]:

@@ -22,6 +22,7 @@ from deploy.local.base import Broker
 from inspector.anomaly.verdict.draw import REGION_COLOUR
 from inspector.anomaly.verdict.region import find_anomaly_region
 from tests.unit.deploy.demo.test_account import CAPTURED_AT, result_line, sent_line
+from trainer.errors import UnreadableImageError
 
 WIDTH, HEIGHT = 96, 64
 MODEL = {"n_train": 5, "n_calibration": 5, "false_reject_bound": 0.45, "job_seconds": 3.0}
@@ -220,7 +221,7 @@ def test_a_group_without_cards_is_left_out() -> None:
 def test_a_picture_that_is_not_there_is_named(camera: DemoCamera, tmp_path: Path) -> None:
     images = played(camera, GOOD).images(camera)
     (tmp_path / "pictures" / "top" / "crack" / "a.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"crack/a\.png is not there"):
+    with pytest.raises(UnreadableImageError, match=r"crack/a\.png cannot be read"):
         draw_cards(images, camera, tmp_path / "pictures")
 
 
