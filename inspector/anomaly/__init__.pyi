@@ -3,6 +3,7 @@
 from inspector.anomaly.choices import BackboneName as BackboneName
 from inspector.anomaly.choices import DetectorName as DetectorName
 from inspector.anomaly.choices import DomainHandling as DomainHandling
+from inspector.anomaly.choices import GeometryRule as GeometryRule
 from inspector.anomaly.choices import NormalizationType as NormalizationType
 from inspector.anomaly.domain.domain import DomainView as DomainView
 from inspector.anomaly.domain.domain import ImageDomain as ImageDomain

@@ -15,3 +15,6 @@ NormalizationType = Literal["none", "all_channels", "first_channel", "constant_v
 
 DomainHandling = Literal["full_domain", "keep_domain", "crop_domain"]
 """What the network is shown of a picture with a region of interest."""
+
+GeometryRule = Literal["one-camera", "any"]
+"""What pictures a model takes: those of one camera, which have the trained aspect, or pictures of any size and aspect."""

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from inspector.anomaly.choices import GeometryRule
 from inspector.anomaly.domain.domain import ASPECT_TOLERANCE, DomainView, ImageDomain, PixelBox
+from inspector.anomaly.errors import GeometryError
 from inspector.anomaly.parameters import Parameters
 
 if TYPE_CHECKING:
@@ -28,16 +30,43 @@ CLASS_IDS: dict[AnomalyClass, AnomalyClassId] = {"ok": 0, "nok": 1}
 
 
 class ImageGeometry(Parameters):
-    """Size and channels of the pictures that a model was trained with."""
+    """Size and channels of the typical picture that a model was trained with, and which others it takes.
+
+    Attributes:
+        width: Of the picture whose aspect is the median, pixels.
+        height: Of that picture, pixels.
+        channels: Of every picture, whatever the rule.
+        rule: `one-camera`: pictures of this aspect only. `any`: of any size and aspect, as parts are that were cropped to
+            their own size; each is resized to the network's input. Stored where it is not the default alone, so that
+            a program that knows nothing of rules reads every bundle that it can use, and refuses the others.
+    """
 
     width: int = Field(gt=0)
     height: int = Field(gt=0)
     channels: Literal[1, 3]
+    rule: GeometryRule = Field(default="one-camera", exclude_if=lambda rule: rule == "one-camera")
 
     def fits_aspect(self, width: int, height: int) -> bool:
-        """Whether a picture of this size has the trained aspect, within `ASPECT_TOLERANCE` in either direction."""
+        """Whether the rule takes a picture of this size; `one-camera` the trained aspect, within `ASPECT_TOLERANCE` either way."""
+        if self.rule == "any":
+            return True
         ratio = (width * self.height) / (height * self.width)
         return 1 / (1 + ASPECT_TOLERANCE) <= ratio <= 1 + ASPECT_TOLERANCE
+
+    def check_domain(self, domain: ImageDomain | None) -> None:
+        """Refuse a region of interest that does not lie in these pictures.
+
+        Raises:
+            GeometryError: It was drawn on a picture of another aspect, or the pictures have none in common.
+        """
+        if domain is None:
+            return
+        if self.rule == "any":
+            raise GeometryError(
+                "a domain goes with geometry one-camera only: in pictures of any size and aspect it would lie elsewhere in "
+                "each; leave the domain out, or take the pictures of one camera"
+            )
+        domain.check_size(self.width, self.height)
 
     def cropped(self, domain: ImageDomain | None) -> ImageGeometry:
         """The geometry of the domain's bounding box; of the whole picture without a domain."""

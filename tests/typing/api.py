@@ -32,9 +32,10 @@ Image = NDArray[np.uint8]
 
 def read_and_divide(folder: Path) -> DLDataset:
     param = trainer.DatasetParam(image_sub_dirs=("good",))
-    assert_type(trainer.read_dl_dataset_manifest("parts.csv"), DLDataset)
-    assert_type(trainer.read_dl_dataset_archive(folder, "line", "camera"), DLDataset)
-    dataset = trainer.read_dl_dataset_anomaly([folder, "more"], param=param)
+    rule: anomaly.GeometryRule = "any"
+    assert_type(trainer.read_dl_dataset_manifest("parts.csv", geometry_rule=rule), DLDataset)
+    assert_type(trainer.read_dl_dataset_archive(folder, "line", "camera", geometry_rule=rule), DLDataset)
+    dataset = trainer.read_dl_dataset_anomaly([folder, "more"], param=param, geometry_rule="one-camera")
     names: list[str] = [sample.image_file_name for sample in dataset.samples]
     split: list[trainer.SplitName | None] = [sample.split for sample in dataset.samples]
     assert len(names) == len(split)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspector.anomaly.choices import GeometryRule
 from inspector.anomaly.domain.domain import ImageDomain
 from inspector.anomaly.model.access import set_dl_model_param
 from inspector.anomaly.model.bundle import read_dl_model
@@ -25,14 +26,19 @@ from trainer.training.network import default_input_size
 from trainer.training.train_param import DLTrainParam, create_dl_train_param
 
 
-def read_dataset(settings: SourceSettings, progress: StageProgress) -> DLDataset:
+def read_dataset(settings: SourceSettings, progress: StageProgress, geometry_rule: GeometryRule) -> DLDataset:
     """Read the images of the source that was given.
+
+    Args:
+        settings: Say the source.
+        progress: Told of each image.
+        geometry_rule: Whether images of any size and aspect are taken.
 
     Raises:
         DatasetError: See `read_dl_dataset_anomaly`, `read_dl_dataset_manifest` and `read_dl_dataset_archive`.
     """
     if settings.manifest is not None:
-        return read_dl_dataset_manifest(settings.manifest, progress=progress)
+        return read_dl_dataset_manifest(settings.manifest, geometry_rule=geometry_rule, progress=progress)
     if settings.archive is not None:
         return read_dl_dataset_archive(
             settings.archive,
@@ -40,6 +46,7 @@ def read_dataset(settings: SourceSettings, progress: StageProgress) -> DLDataset
             settings.camera or "",
             captured_from=settings.captured_from,
             captured_to=settings.captured_to,
+            geometry_rule=geometry_rule,
             progress=progress,
         )
     folders = settings.image_dirs
@@ -48,6 +55,7 @@ def read_dataset(settings: SourceSettings, progress: StageProgress) -> DLDataset
         settings.anomaly_dir,
         all_ok=settings.all_ok,
         param=DatasetParam(group_pattern=settings.group_pattern),
+        geometry_rule=geometry_rule,
         progress=progress,
     )
 
@@ -64,9 +72,13 @@ def preprocessing(settings: PreprocessSettings, model: InitialModel, geometry: I
 
     Raises:
         ParameterError: The domain reaches outside the pictures, or the file's parameters are not for such a model.
+        GeometryError: The file has a domain, and the pictures are of any size and aspect.
     """
     if settings.preprocess_param is not None:
-        return read_dl_preprocess_param(settings.preprocess_param)
+        param = read_dl_preprocess_param(settings.preprocess_param)
+        if geometry.rule == "any":
+            geometry.check_domain(param.domain)
+        return param
     domain = domain_of(settings, geometry)
     return create_dl_preprocess_param_from_model(
         model,

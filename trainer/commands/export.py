@@ -155,13 +155,12 @@ def _size(model: AnomalyModel) -> str:
 def _parameters(settings: FitSettings, fitted: Fitted) -> Facts:
     model, param, training = fitted.model, fitted.untrained.param, fitted.train_param
     preprocess = model.preprocess_param
-    channels = "colour" if model.geometry.channels == 3 else "gray"  # noqa: PLR2004
     rows = [
         ("detector", settings.model_choice.detector),
         ("backbone", f"{param.backbone}, levels {', '.join(map(str, param.levels))}"),
         ("embedding", f"{model.network.embedding.projection.shape[1]} dimensions"),
         ("model input", _size(model)),
-        ("camera image", f"{model.geometry.width} x {model.geometry.height} px, {channels}"),
+        _pictures(model),
     ]
     if preprocess.domain is not None:
         left, top, right, bottom = preprocess.domain.bounds
@@ -187,6 +186,16 @@ def _parameters(settings: FitSettings, fitted: Fitted) -> Facts:
         ("score", _rule(param)),
         ("seed", str(settings.seed)),
     ]
+
+
+def _pictures(model: AnomalyModel) -> tuple[str, str]:
+    """Which pictures the model takes."""
+    typical = model.geometry
+    channels = "colour" if typical.channels == 3 else "gray"  # noqa: PLR2004
+    size = f"{typical.width} x {typical.height} px"
+    if typical.rule == "one-camera":
+        return "camera image", f"{size}, {channels}"
+    return "images", f"of any size and aspect (geometry any), {channels}; the median aspect is that of {size}"
 
 
 def _rule(param: DLModelParam) -> str:

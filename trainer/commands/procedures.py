@@ -112,7 +112,7 @@ def fit_model(settings: FitSettings, name: str, progress: StageProgress, course:
         AnomalyError: The weights are missing, a parameter does not fit, or a file cannot be written.
     """
     dataset = _divided(settings, course, progress)
-    geometry = trained_geometry(dataset.samples)
+    geometry = trained_geometry(dataset.samples, dataset.geometry_rule)
     untrained = initial_model(settings, geometry)
     _say_initial(settings, untrained, course.say)
     param = preprocessing(settings, untrained, geometry)
@@ -146,7 +146,7 @@ def fit_model(settings: FitSettings, name: str, progress: StageProgress, course:
 
 def _divided(settings: FitSettings, course: Course, progress: StageProgress) -> DLDataset:
     """As the source divides it, its validation images included; else, or where that is asked for, by percentages."""
-    dataset = read_dataset(settings, progress)
+    dataset = read_dataset(settings, progress, settings.geometry)
     counts = [sum(s.image_label == label for s in dataset.samples) for label in dataset.class_names]
     images = f"{counts[0]} ok and {counts[1]} nok images in {settings.source}"
     course.say("read_dl_dataset_anomaly", "; ".join([images, *dataset.notes]))

@@ -22,6 +22,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import Literal, cast, get_args
 
+from inspector.anomaly.choices import GeometryRule
 from inspector.anomaly.types import AnomalyClass
 from schemas.base import ID_PATTERN, MAX_CAPTURED_AT, MAX_INTEGER
 from trainer.dataset.dataset import DLDataset
@@ -112,6 +113,7 @@ def read_dl_dataset_archive(
     *,
     captured_from: datetime | None = None,
     captured_to: datetime | None = None,
+    geometry_rule: GeometryRule = "one-camera",
     progress: StageProgress | None = None,
 ) -> DLDataset:
     """Read one camera's images from the inspector's archive; the layout is in the module's docstring.
@@ -124,13 +126,14 @@ def read_dl_dataset_archive(
         camera_id: The camera.
         captured_from: Earliest capture time, with its time zone; included.
         captured_to: Latest capture time, with its time zone; not included.
+        geometry_rule: See `read_dl_dataset_anomaly`.
         progress: Told of each image, as stage "read images".
 
     Raises:
         DatasetError: No such camera, a time without its zone, an empty time window, no file with a name that fits, or
             an image is refused as by `read_dl_dataset_anomaly`.
     """
-    return load_listing(list_archive(root, line_id, camera_id, captured_from, captured_to), progress)
+    return load_listing(list_archive(root, line_id, camera_id, captured_from, captured_to), progress, geometry_rule)
 
 
 def list_archive(

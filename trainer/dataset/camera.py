@@ -1,36 +1,53 @@
-"""All images of a data set are of one camera: what its typical picture is, and which images are none of it."""
+"""The geometry of a data set: what its typical picture is, and which images do not go with it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import get_args
 
+from inspector.anomaly.choices import GeometryRule
 from inspector.anomaly.domain.domain import ASPECT_TOLERANCE
 from inspector.anomaly.types import ImageGeometry
 from trainer.errors import DatasetError
 from trainer.wording import some
 
 
-def typical_geometry(pictures: Iterable[ImageGeometry]) -> ImageGeometry:
-    """Size and channels of the typical picture: the one whose aspect is the median, and the channels of most.
+def check_rule(rule: str) -> None:
+    """Refuse a word that is no rule.
 
     Raises:
-        DatasetError: There is no picture.
+        DatasetError: Says which there are.
     """
+    if rule not in get_args(GeometryRule):
+        raise DatasetError(f"geometry_rule is {rule!r}; give {' or '.join(get_args(GeometryRule))}")
+
+
+def typical_geometry(pictures: Iterable[ImageGeometry], rule: GeometryRule = "one-camera") -> ImageGeometry:
+    """Size and channels of the typical picture: the one whose aspect is the median, and the channels of most.
+
+    Args:
+        pictures: Those to learn from.
+        rule: Which others go with it.
+
+    Raises:
+        DatasetError: There is no picture, or no such rule.
+    """
+    check_rule(rule)
     ordered = sorted(pictures, key=lambda picture: (picture.width / picture.height, picture.width))
     if not ordered:
         raise DatasetError("no ok image to learn from")
     channels = Counter(picture.channels for picture in ordered).most_common(1)[0][0]
     middle = ordered[len(ordered) // 2]
-    return ImageGeometry(width=middle.width, height=middle.height, channels=channels)
+    return ImageGeometry(width=middle.width, height=middle.height, channels=channels, rule=rule)
 
 
-def check_one_camera(pictures: Iterable[tuple[str, ImageGeometry]], typical: ImageGeometry) -> None:
-    """Refuse pictures of other channels, or of an aspect that differs by more than 2 %.
+def check_geometries(pictures: Iterable[tuple[str, ImageGeometry]], typical: ImageGeometry) -> None:
+    """Refuse pictures of other channels and, where they are to be of one camera, of an aspect that differs by more than 2 %.
 
     Args:
         pictures: Each with its name.
-        typical: The typical ok picture.
+        typical: The typical ok picture, and the rule.
 
     Raises:
         DatasetError: Names the strangers and the mend.
@@ -39,9 +56,10 @@ def check_one_camera(pictures: Iterable[tuple[str, ImageGeometry]], typical: Ima
     strangers = [name for name, picture in pictures if picture.channels != typical.channels]
     if strangers:
         kind = "gray" if typical.channels == 1 else "colour"
+        taken = "one camera" if typical.rule == "one-camera" else f"{kind} images alone"
         raise DatasetError(
             f"most ok images are {kind}, but these are not: {some(strangers)}; "
-            "convert or remove them, a model is fitted to one camera"
+            f"convert or remove them, a model is fitted to {taken}"
         )
     strangers = [
         f"{name} ({picture.width}x{picture.height})"
@@ -51,5 +69,24 @@ def check_one_camera(pictures: Iterable[tuple[str, ImageGeometry]], typical: Ima
     if strangers:
         raise DatasetError(
             f"the typical ok image has {typical.width}x{typical.height} pixels, the aspect of these differs by more "
-            f"than {ASPECT_TOLERANCE:.0%}: {some(strangers)}; crop or remove them, a model is fitted to one camera"
+            f"than {ASPECT_TOLERANCE:.0%}: {some(strangers)}; crop or remove them, a model is fitted to one camera; "
+            "where parts are cropped to their own size, fit with --geometry any (geometry_rule='any')"
         )
+
+
+def geometry_note(pictures: Iterable[ImageGeometry], typical: ImageGeometry) -> str | None:
+    """What to say of pictures that may be of any size and aspect; None where they are to be of one camera."""
+    if typical.rule == "one-camera":
+        return None
+    ordered = sorted(pictures, key=lambda picture: (picture.width * picture.height, picture.width))
+    one_camera = typical.model_copy(update={"rule": "one-camera"})
+    if all(one_camera.fits_aspect(picture.width, picture.height) for picture in ordered):
+        return (
+            "all images have one aspect, as of one camera; a model fitted with --geometry any takes pictures of a changed camera "
+            "without a word, one fitted with --geometry one-camera refuses them"
+        )
+    smallest, largest = ordered[0], ordered[-1]
+    return (
+        f"images of any size and aspect, here from {smallest.width}x{smallest.height} to {largest.width}x{largest.height} "
+        "pixels, are resized to one input; their aspect is not kept"
+    )

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.anomaly.choices import GeometryRule
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import CLASS_IDS, AnomalyClass, AnomalyClassId, ImageGeometry
 from trainer.dataset.camera import typical_geometry
@@ -92,6 +93,8 @@ class DLDataset:
     preprocess_param: DLPreprocessParam | None = None
     """What `preprocess_dl_dataset` applied, and where it put the samples."""
     dlsample_dir: Path | None = None
+    geometry_rule: GeometryRule = "one-camera"
+    """Whether the images share their aspect, or are of any size and aspect; a model that learns from them takes the same."""
 
     @property
     def train(self) -> tuple[DLDatasetSample, ...]:
@@ -151,10 +154,14 @@ class DLDataset:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def trained_geometry(samples: Iterable[DLDatasetSample]) -> ImageGeometry:
+def trained_geometry(samples: Iterable[DLDatasetSample], rule: GeometryRule = "one-camera") -> ImageGeometry:
     """Size and channels of the typical ok image to learn from: the one whose aspect is the median.
+
+    Args:
+        samples: Of a data set.
+        rule: That of the data set.
 
     Raises:
         DatasetError: There is no ok image outside the test set.
     """
-    return typical_geometry(s.geometry for s in samples if s.image_label == "ok" and s.split != "test")
+    return typical_geometry((s.geometry for s in samples if s.image_label == "ok" and s.split != "test"), rule)

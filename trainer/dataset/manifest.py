@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import cast, get_args
 
+from inspector.anomaly.choices import GeometryRule
 from inspector.anomaly.types import AnomalyClass
 from trainer.dataset.dataset import DLDataset
 from trainer.dataset.listing import ListedImage, Listing, SplitName
@@ -44,18 +45,21 @@ class _RowError(Exception):
     """What is wrong with one row, and the mend."""
 
 
-def read_dl_dataset_manifest(manifest: Path | str, *, progress: StageProgress | None = None) -> DLDataset:
+def read_dl_dataset_manifest(
+    manifest: Path | str, *, geometry_rule: GeometryRule = "one-camera", progress: StageProgress | None = None
+) -> DLDataset:
     """Read the images that a manifest names; see the module's docstring for its columns.
 
     Args:
         manifest: A `.csv` or `.parquet` file; Parquet needs the extra `parquet` (pyarrow).
+        geometry_rule: See `read_dl_dataset_anomaly`.
         progress: Told of each image, as stage "read images".
 
     Raises:
         DatasetError: The file is missing or no such table, a column is missing, a row is wrong (each is named with its
             line and the mend), or an image is refused as by `read_dl_dataset_anomaly`.
     """
-    return load_listing(list_manifest(Path(manifest)), progress)
+    return load_listing(list_manifest(Path(manifest)), progress, geometry_rule)
 
 
 def list_manifest(manifest: Path) -> Listing:

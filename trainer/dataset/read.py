@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from trainer.dataset.camera import check_one_camera
+from inspector.anomaly.choices import GeometryRule
+from trainer.dataset.camera import check_geometries, check_rule, geometry_note
 from trainer.dataset.dataset import DLDataset, DLDatasetSample, trained_geometry
 from trainer.dataset.files import read_mask_file
 from trainer.dataset.folders import DatasetParam, list_folders
@@ -27,6 +28,7 @@ def read_dl_dataset_anomaly(
     *,
     all_ok: bool = False,
     param: DatasetParam | None = None,
+    geometry_rule: GeometryRule = "one-camera",
     progress: StageProgress | None = None,
 ) -> DLDataset:
     """Read the images below one or several folders with their labels and masks.
@@ -44,38 +46,51 @@ def read_dl_dataset_anomaly(
         anomaly_dir: Folder of the masks; `<image_dir>/ground_truth` where it exists, by default.
         all_ok: Label every image ok, whatever its folder is called.
         param: Lists, sub-folders, name rules and groups; see `DatasetParam`.
+        geometry_rule: `one-camera` refuses images whose aspect differs from that of the typical one; `any` takes images of
+            any size and aspect, as parts are that were cropped to their own size, and a model that is trained on them does.
         progress: Told of each image, as stage "read images".
 
     Raises:
         DatasetError: A folder or a listed file missing; no image, no ok image; labels not determinable; masks asked for
             but none fits, several masks for an image, one for several images; unreadable image or mask, mask of
             another size, or marks on an ok image; images of different channels or aspect; one picture labelled both
-            ok and nok; an unknown parameter (from `DatasetParam`). Names the files and the mend.
+            ok and nok; an unknown parameter (from `DatasetParam`) or geometry rule. Names the files and the mend.
     """
     image_dirs = [Path(folder) for folder in ((image_dir,) if isinstance(image_dir, Path | str) else image_dir)]
     masks = None if anomaly_dir is None else Path(anomaly_dir)
-    return load_listing(list_folders(image_dirs, masks, param or DatasetParam(), all_ok=all_ok), progress)
+    return load_listing(
+        list_folders(image_dirs, masks, param or DatasetParam(), all_ok=all_ok), progress, geometry_rule
+    )
 
 
-def load_listing(listing: Listing, progress: StageProgress | None = None) -> DLDataset:
-    """Open every image and mask of a listing, and refuse what cannot be one camera's data set.
+def load_listing(
+    listing: Listing, progress: StageProgress | None = None, geometry_rule: GeometryRule = "one-camera"
+) -> DLDataset:
+    """Open every image and mask of a listing, and refuse what cannot be one data set.
 
     Raises:
         DatasetError: As `read_dl_dataset_anomaly`.
     """
+    check_rule(geometry_rule)
     if not any(image.label == "ok" and image.split != "test" for image in listing.images):
         raise DatasetError(f"no ok image to train from in {listing.image_dir}; {listing.ok_mend}")
     paths = [listing.image_dir / image.name for image in listing.images]
     probes = probe_images(paths, progress)
     samples = tuple(_sample(i, *pair) for i, pair in enumerate(zip(listing.images, probes, strict=True)))
-    check_one_camera([(s.image_file_name, s.geometry) for s in samples], trained_geometry(samples))
+    typical = trained_geometry(samples, geometry_rule)
+    check_geometries([(s.image_file_name, s.geometry) for s in samples], typical)
     _check_labels(samples)
     has_masks = any(image.mask for image in listing.images)
     dataset = DLDataset(
-        listing.image_dir, listing.anomaly_dir if has_masks else None, listing.kind, samples, listing.notes
+        listing.image_dir,
+        listing.anomaly_dir if has_masks else None,
+        listing.kind,
+        samples,
+        listing.notes,
+        geometry_rule=geometry_rule,
     )
-    dark = dark_note(paths[0])
-    return replace(dataset, notes=(*listing.notes, *([dark] if dark else []), *_check_masks(dataset)))
+    remarks = (geometry_note([s.geometry for s in samples], typical), dark_note(paths[0]))
+    return replace(dataset, notes=(*listing.notes, *filter(None, remarks), *_check_masks(dataset)))
 
 
 def _sample(index: int, image: ListedImage, probe: Probe) -> DLDatasetSample:

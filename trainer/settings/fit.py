@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from inspector.anomaly.choices import BackboneName, DetectorName, DomainHandling, NormalizationType
+from inspector.anomaly.choices import BackboneName, DetectorName, DomainHandling, GeometryRule, NormalizationType
 from inspector.anomaly.parameters import NAME_PATTERN
 from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE, SIZE_STEP
 from trainer.choices import ThresholdMethod, ThresholdRuleChoice
@@ -30,7 +30,7 @@ _OWNERS: dict[str, tuple[DetectorName, ...]] = {
 
 
 class ChoiceSettings(Group):
-    """Which detector is trained, on which backbone."""
+    """Which detector is trained, on which backbone, for which pictures."""
 
     title: ClassVar[str] = "model"
 
@@ -44,6 +44,10 @@ class ChoiceSettings(Group):
     backbone: BackboneName | None = Field(
         None, description="instead of the quality's, or efficientnet_lite0 with --detector; larger ones are slower"
     )
+    geometry: GeometryRule = Field(
+        "one-camera",
+        description="refuse images of another aspect than the typical one, or take any, for parts cropped to their own size",
+    )
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -53,6 +57,11 @@ class ChoiceSettings(Group):
         for name, owners in _OWNERS.items():
             if getattr(self, name, None) is not None and chosen not in owners:
                 raise ValueError(f"{option(name)} is a setting of {' and '.join(owners)}, not of {chosen}")
+        if self.geometry == "any" and getattr(self, "domain", None) is not None:
+            raise ValueError(
+                "--domain goes with --geometry one-camera only: in images of any size and aspect it would lie elsewhere in "
+                "each; leave one of them out"
+            )
         return self
 
     @property

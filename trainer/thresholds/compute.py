@@ -61,7 +61,8 @@ def compute_dl_anomaly_thresholds(
         param: The defaults where None.
         unseen: Scores of ok images that the model was trained on, by models that had not seen them, as
             `train_and_score_folds` gives them; they count beside those of the splits, which need no image then.
-        min_area: Smallest spot that counts in a region, in pixels of the picture; `least_area` by default.
+        min_area: Smallest spot that counts in a region, in pixels of the picture; `least_area` by default, of the
+            smallest ok picture outside the test set where the model takes pictures of any size.
         set_in_model: False leaves the model as it is; the values are then scores by the scale that it has.
         progress: Told of each batch.
 
@@ -100,7 +101,7 @@ def compute_dl_anomaly_thresholds(
     found.ok += [] if unseen is None else unseen.ok
     thresholds = estimate_anomaly_thresholds(found, param, scale=None if set_in_model else model.scale)
     if set_in_model:
-        area = least_area(model.preprocess_param, model.geometry) if min_area is None else min_area
+        area = least_area(model.preprocess_param, _least_picture(model, dataset)) if min_area is None else min_area
         model.calibrate(thresholds.as_thresholds(min_area=area), thresholds.scale)
     return thresholds
 
@@ -110,6 +111,17 @@ def least_area(preprocess_param: DLPreprocessParam, geometry: ImageGeometry) -> 
     is_crop = preprocess_param.domain_handling == "crop_domain"
     seen = geometry.cropped(preprocess_param.domain) if is_crop else geometry
     return max(1, round(MIN_AREA_SHARE * seen.width * seen.height))
+
+
+def _least_picture(model: AnomalyModel, dataset: DLDataset) -> ImageGeometry:
+    """Of what the least area is a share: the model's typical picture; where sizes vary, the smallest ok one to learn from.
+
+    A spot that would count in a small picture then counts in all of them: regions may be lost in none.
+    """
+    if model.geometry.rule == "one-camera":
+        return model.geometry
+    learnt = [s.geometry for s in dataset.samples if s.image_label == "ok" and s.split != "test"]
+    return min(learnt, key=lambda picture: picture.width * picture.height, default=model.geometry)
 
 
 def _select(dataset: DLDataset, param: ThresholdParam, *, is_enough: bool) -> list[DLDatasetSample]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from inspector.anomaly.choices import GeometryRule
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import DLSample, ImageGeometry
-from trainer.dataset.camera import check_one_camera, typical_geometry
+from trainer.dataset.camera import check_geometries, typical_geometry
 from trainer.dataset.dataset import DLDataset, DLDatasetSample, trained_geometry
 from trainer.dataset.files import BATCH_SIZE, in_batches, read_ahead, read_picture
 from trainer.errors import DatasetError
@@ -28,7 +29,7 @@ class TrainingImages:
     Attributes:
         items: Their files, or the samples themselves.
         preprocess_param: What they go through.
-        geometry: Size and channels of the typical one.
+        geometry: Size and channels of the typical one, and which others go with it.
         digest: SHA-256 over the images in their order, hexadecimal.
         cached: The data set whose preprocessed samples, of these same images, are used instead of the files.
         samples: Of that data set.
@@ -98,6 +99,7 @@ def dataset_images(dataset: DLDataset, preprocess_param: DLPreprocessParam) -> T
 
     Raises:
         DatasetError: The data set is not divided, or a nok image is to be learnt from.
+        GeometryError: There is a domain, and images of any size and aspect.
     """
     chosen = dataset.train
     if not chosen:
@@ -111,21 +113,26 @@ def dataset_images(dataset: DLDataset, preprocess_param: DLPreprocessParam) -> T
             "test, or let split_dl_dataset do so with overwrite_split=True"
         )
     is_cached = dataset.preprocess_param == preprocess_param and all(s.dlsample_file_name for s in chosen)
+    geometry = trained_geometry(chosen, dataset.geometry_rule)
+    geometry.check_domain(preprocess_param.domain)
     return TrainingImages(
         items=[dataset.image_path(sample) for sample in chosen],
         preprocess_param=preprocess_param,
-        geometry=trained_geometry(chosen),
+        geometry=geometry,
         digest=_digest([s.digest for s in chosen]),
         cached=dataset if is_cached else None,
         samples=chosen,
     )
 
 
-def sample_images(samples: Sequence[DLSample], preprocess_param: DLPreprocessParam) -> TrainingImages:
+def sample_images(
+    samples: Sequence[DLSample], preprocess_param: DLPreprocessParam, geometry_rule: GeometryRule = "one-camera"
+) -> TrainingImages:
     """The samples themselves, preprocessed or not.
 
     Raises:
-        DatasetError: There is none, one is nok, or they differ in channels or aspect.
+        DatasetError: There is none, one is nok, they differ in channels, or in aspect where they are to be of one camera.
+        GeometryError: As `dataset_images`.
     """
     if not samples:
         raise DatasetError("there is no sample to learn from; give ok images")
@@ -134,8 +141,9 @@ def sample_images(samples: Sequence[DLSample], preprocess_param: DLPreprocessPar
     if nok:
         raise DatasetError(f"{some(nok)} are nok; anomaly detection learns from ok images alone, leave them out")
     geometries = [ImageGeometry(width=s.original_width, height=s.original_height, channels=s.channels) for s in samples]
-    geometry = typical_geometry(geometries)
-    check_one_camera(zip(names, geometries, strict=True), geometry)
+    geometry = typical_geometry(geometries, geometry_rule)
+    check_geometries(zip(names, geometries, strict=True), geometry)
+    geometry.check_domain(preprocess_param.domain)
     return TrainingImages(
         items=list(samples),
         preprocess_param=preprocess_param,

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from inspector.anomaly.choices import GeometryRule
 from inspector.anomaly.domain.score import domain_score
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.model import AnomalyModel, ModelIdentity
@@ -76,6 +77,8 @@ def train_dl_model(
 
     Raises:
         DatasetError: The data set is not divided, a nok image is in the split, or an image cannot be read.
+        GeometryError: There is a domain, and the data set's images are of any size and aspect; or the domain was drawn on
+            a picture of another aspect.
         ParameterError: A parameter does not suit the model, fewer images than the detector needs, or no variation.
         WeightsError: The backbone's weights are missing or altered.
         OutputError: A file cannot be written, or the checkpoint is of another training.
@@ -91,6 +94,7 @@ def train_dl_model_anomaly_dataset(
     train_param: DLTrainParam,
     *,
     preprocess_param: DLPreprocessParam | None = None,
+    geometry_rule: GeometryRule = "one-camera",
     progress: StageProgress | None = None,
     checkpoint: Path | str | None = None,
 ) -> DLTrainResult:
@@ -101,17 +105,19 @@ def train_dl_model_anomaly_dataset(
         samples: As the decoder, `gen_dl_samples_from_images` or `preprocess_dl_samples` gives them.
         train_param: As `create_dl_train_param` gives it for this model.
         preprocess_param: By default what the model asks for; samples that are preprocessed must have been so with it.
+        geometry_rule: `any` for samples of any size and aspect; the model takes such too.
         progress: See `train_dl_model`.
         checkpoint: See `train_dl_model`.
 
     Raises:
-        DatasetError: There is no sample, one is nok, or they are not of one camera.
+        DatasetError: There is no sample, one is nok, or they are not of one camera, as `geometry_rule` has it.
+        GeometryError: As `train_dl_model`.
         ParameterError: As `train_dl_model`, or a sample was preprocessed with other parameters.
         WeightsError: As `train_dl_model`.
         OutputError: As `train_dl_model`.
     """
     check_train_param(model.param.detector, train_param)
-    images = sample_images(samples, resolve_preprocess_param(model, preprocess_param))
+    images = sample_images(samples, resolve_preprocess_param(model, preprocess_param), geometry_rule)
     return _train_on(images, model, train_param, progress or _silent, checkpoint)
 
 

@@ -62,7 +62,8 @@ class AnomalyModel:
         batch_size_multiplier: Without effect; kept because HALCON's programs set it.
 
     Raises:
-        GeometryError: The domain was drawn on pictures of another aspect than the model was trained with.
+        GeometryError: The domain was drawn on pictures of another aspect than the model was trained with, or goes with a
+            geometry of any size and aspect.
     """
 
     def __init__(  # noqa: PLR0913 - its parts, all named
@@ -91,8 +92,7 @@ class AnomalyModel:
         self.golden_images = tuple(golden_images)
         self.batch_size = DEFAULT_BATCH_SIZE
         self.batch_size_multiplier = 1
-        if self.preprocess_param.domain is not None:
-            self.preprocess_param.domain.check_size(geometry.width, geometry.height)
+        geometry.check_domain(self.preprocess_param.domain)
 
     def __repr__(self) -> str:
         width, height = self.input_size
@@ -129,9 +129,11 @@ class AnomalyModel:
 
         The aspect is what is compared, not the size: a camera that is switched to 2 x 2 binning is scored as before, with
         half the detail, and so is one whose pictures only became larger. Watch the scores of ok parts after such a change.
+        A model of the geometry `any` takes every size and aspect.
 
         Raises:
-            GeometryError: The aspect differs by more than 2 %, or gray was trained and colour came, or the reverse.
+            GeometryError: The aspect differs by more than 2 % (with geometry one-camera), or gray was trained and colour
+                came, or the reverse.
         """
         trained = self.geometry
         if sample.channels != trained.channels:

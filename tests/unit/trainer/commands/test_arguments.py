@@ -6,7 +6,10 @@ from typing import Any
 import pytest
 import torch
 
-from inspector.anomaly.errors import BundleError, ParameterError
+from inspector.anomaly.domain.domain import ImageDomain
+from inspector.anomaly.errors import BundleError, GeometryError, ParameterError
+from inspector.anomaly.preprocess.file import write_dl_preprocess_param
+from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import ImageGeometry
 from trainer.commands.arguments import initial_model, preprocessing, threshold_param, train_param
 from trainer.settings.commands import FitSettings
@@ -58,6 +61,17 @@ def test_a_device_that_is_given_reaches_the_training(monkeypatch: pytest.MonkeyP
 def test_the_fit_never_calibrates_on_ok_test_images() -> None:
     for method in ("ok_only", "halcon", "halcon_corrected"):
         assert threshold_param(settings(threshold_method=method)).image_split == "validation"
+
+
+def test_a_file_with_a_domain_is_refused_for_pictures_of_any_size(tmp_path: Path) -> None:
+    domain = ImageDomain.rectangle(0, 0, 400, 300, image_width=800, image_height=600)
+    param = DLPreprocessParam(image_width=64, image_height=64, domain_handling="keep_domain", domain=domain)
+    write_dl_preprocess_param(tmp_path / "param.json", param)
+    given = settings(preprocess_param=tmp_path / "param.json")
+    assert preprocessing(given, initial_model(given, GEOMETRY), GEOMETRY) == param
+    free = GEOMETRY.model_copy(update={"rule": "any"})
+    with pytest.raises(GeometryError, match="leave the domain out"):
+        preprocessing(given, initial_model(given, free), free)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -177,3 +177,13 @@ def test_no_ok_image_in_the_window(archive: Path) -> None:
     message = refusal(archive, captured_from=NOON + timedelta(minutes=2), captured_to=NOON + timedelta(minutes=3))
     assert "no ok image to train from" in message
     assert "widen the time window or label images ok" in message
+
+
+def test_images_of_any_size_are_taken_where_that_is_asked_for(archive: Path) -> None:
+    store(archive, archived("p5", minutes=3))
+    picture(archive / archive_name(archived("p5", minutes=3)), size=(40, 90))
+    with pytest.raises(DatasetError, match=r"_p5\.png \(40x90\); .* --geometry any"):
+        read_dl_dataset_archive(archive, "line-1", "top")
+    found = read_dl_dataset_archive(archive, "line-1", "top", geometry_rule="any")
+    assert found.geometry_rule == "any"
+    assert (40, 90) in {(s.width, s.height) for s in found.samples}

@@ -253,3 +253,12 @@ def test_without_pyarrow_the_extra_is_named(folder: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(DatasetError, match=r"pip install 'line-inspector\[parquet\]'"):
         read_dl_dataset_manifest(folder / "set.parquet")
+
+
+def test_images_of_any_size_are_taken_where_that_is_asked_for(folder: Path) -> None:
+    picture(folder / "b, left.png", size=(40, 90))
+    with pytest.raises(DatasetError, match=r"b, left\.png \(40x90\); .* --geometry any"):
+        read(folder, GOOD)
+    found = read_dl_dataset_manifest(folder / "set.csv", geometry_rule="any")
+    assert found.geometry_rule == "any"
+    assert (found.samples[1].width, found.samples[1].height) == (40, 90)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from tests.datasets import by_name, refusal
 from tests.pictures import mask, picture
 from trainer.dataset.read import read_dl_dataset_anomaly
+from trainer.errors import DatasetError
 
 
 def test_mvtec_layout_gives_labels_splits_and_masks(mvtec: Path) -> None:
@@ -135,6 +137,28 @@ def test_aspect_beyond_two_percent_is_refused(tmp_path: Path, width: int) -> Non
         picture(tmp_path / "good" / f"{i}.png", size=(200, 100))
     picture(tmp_path / "crack/0.png", size=(width, 100))
     assert f"crack/0.png ({width}x100)" in refusal(tmp_path)
+    assert "--geometry any" in refusal(tmp_path)
+
+
+def test_images_of_any_size_are_read_with_masks_of_their_own_size(tmp_path: Path) -> None:
+    picture(tmp_path / "good/0.png", size=(200, 100))
+    picture(tmp_path / "good/1.png", size=(30, 70))
+    picture(tmp_path / "crack/0.png", size=(50, 20))
+    mask(tmp_path / "ground_truth/crack/0.png", size=(50, 20))
+    dataset = read_dl_dataset_anomaly(tmp_path, geometry_rule="any")
+    assert dataset.geometry_rule == "any"
+    assert [(s.width, s.height) for s in dataset.samples] == [(50, 20), (200, 100), (30, 70)]
+    marked = dataset.read_mask(dataset.samples[0])
+    assert marked is not None
+    assert marked.shape == (20, 50)
+    assert "from 50x20 to 200x100 pixels, are resized to one input" in dataset.notes[0]
+
+
+def test_a_word_that_is_no_geometry_is_refused_before_an_image_is_opened(tmp_path: Path) -> None:
+    word: Any = "all"
+    (tmp_path / "a.png").write_bytes(b"no image")
+    with pytest.raises(DatasetError, match="geometry_rule is 'all'; give one-camera or any"):
+        read_dl_dataset_anomaly(tmp_path, geometry_rule=word)
 
 
 def test_other_size_of_the_same_aspect_is_accepted(tmp_path: Path) -> None:

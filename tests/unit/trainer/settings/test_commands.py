@@ -76,6 +76,8 @@ def test_every_option_of_fit_arrives() -> None:
         ("--images a --preprocess-param p.json --cache c", {"preprocess_param": Path("p.json"), "cache": Path("c")}),
         ("--images a --cache c --overwrite-cache", {"cache": Path("c"), "overwrite_cache": True}),
         ("--images a --augment flip-vertical,copies=2", {"augment": "flip-vertical,copies=2"}),
+        ("--images a", {"geometry": "one-camera"}),
+        ("--images a --geometry any", {"geometry": "any"}),
         ("--images a --score-rule std:2", {"score_rule": "std:2"}),
         ("--images a", {"device": "cpu"}),
         ("--images a --device cuda:1", {"device": "cuda:1"}),
@@ -132,6 +134,19 @@ def test_the_workflow_takes_its_model_as_the_fit_does() -> None:
 def test_a_model_that_is_said_twice_is_refused(command: str, options: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         parse_settings([command, "--images", "a", "--out", "o", *options.split()])
+
+
+def test_the_workflow_takes_images_of_any_size_too() -> None:
+    run = parse_settings(["workflow", "--images", "a", "--out", "o", "--geometry", "any"])
+    assert isinstance(run, WorkflowSettings)
+    assert run.geometry == "any"
+
+
+def test_a_domain_in_images_of_any_size_is_refused() -> None:
+    source = ["fit", "--images", "a", "--out", "o", "--domain", "1,2,3,4"]
+    with pytest.raises(SettingsError, match=r"--domain goes with --geometry one-camera only: .* leave one of them out"):
+        parse_settings([*source, "--geometry", "any"])
+    assert isinstance(parse_settings([*source, "--geometry", "one-camera"]), FitSettings)
 
 
 def test_help_says_where_to_read_of_preprocessing_steps_of_ones_own(capsys: pytest.CaptureFixture[str]) -> None:

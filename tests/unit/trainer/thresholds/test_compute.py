@@ -283,6 +283,20 @@ def test_the_default_of_the_least_area_follows_the_picture(model: AnomalyModel, 
     assert model.thresholds.min_area == least_area(model.preprocess_param, model.geometry)
 
 
+def test_the_least_area_is_that_of_the_smallest_picture_where_sizes_vary(
+    model: AnomalyModel, divided: DLDataset
+) -> None:
+    """A spot that counts in a small picture is lost in none."""
+    sizes = {"train": (300, 200), "validation": (250, 160), "test": (20, 20)}
+    samples = [replace(s, width=sizes[s.split or ""][0], height=sizes[s.split or ""][1]) for s in divided.samples]
+    varied = replace(divided, samples=tuple(samples))
+    free = looking_through(model, model.preprocess_param, model.geometry.model_copy(update={"rule": "any"}))
+    for judged, area in ((free, 4), (model, 1)):
+        compute_dl_anomaly_thresholds(judged, varied)
+        assert judged.thresholds is not None
+        assert judged.thresholds.min_area == area
+
+
 @pytest.mark.parametrize("area", [0, -1])
 def test_an_area_that_is_none_is_refused(model: AnomalyModel, divided: DLDataset, area: int) -> None:
     with pytest.raises(CalibrationError, match=f"min_area must be at least 1 pixel, got {area}"):

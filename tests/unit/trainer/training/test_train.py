@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from inspector.anomaly.choices import DetectorName
-from inspector.anomaly.errors import ParameterError
+from inspector.anomaly.domain.domain import ImageDomain
+from inspector.anomaly.errors import GeometryError, ParameterError
 from inspector.anomaly.model.access import get_dl_model_param
 from inspector.anomaly.model.bundle import read_dl_model, write_dl_model
 from inspector.anomaly.model.golden import NUM_GOLDEN_IMAGES
@@ -19,6 +20,7 @@ from inspector.anomaly.model.model import apply_dl_model
 from inspector.anomaly.preprocess.image import decode_image
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images, preprocess_dl_samples
+from inspector.anomaly.types import ImageGeometry
 from tests.models import nok_picture, ok_image, ok_picture
 from tests.trainings import (
     DETECTORS,
@@ -230,8 +232,11 @@ def test_preprocessing_of_another_size_is_refused(dataset: DLDataset) -> None:
     ("change", "message"),
     [
         ({"image_label": "nok"}, "sample 2 are nok; .* leave them out"),
-        ({"original_width": 90}, r"unlike sample 2 \(90x64, 3 channel\(s\)\); a model is fitted to one camera"),
-        ({"channels": 1}, r"unlike sample 2 \(64x64, 1 channel"),
+        (
+            {"original_width": 90},
+            r"than 2%: sample 2 \(90x64\); .* a model is fitted to one camera; .*geometry_rule='any'",
+        ),
+        ({"channels": 1}, "most ok images are colour, but these are not: sample 2; "),
     ],
 )
 def test_samples_that_do_not_belong_are_refused(change: dict[str, Any], message: str) -> None:
@@ -240,6 +245,27 @@ def test_samples_that_do_not_belong_are_refused(change: dict[str, Any], message:
     model = initial()
     with pytest.raises(DatasetError, match=message):
         train_dl_model_anomaly_dataset(model, given, param_of(model))
+
+
+def test_samples_of_any_size_make_a_model_for_any_size() -> None:
+    rng, model = np.random.default_rng(4), initial()
+    sizes = [(64, 64), (40, 100), (150, 70), (90, 90), (64, 48), (30, 30)]
+    given = gen_dl_samples_from_images([ok_picture(rng, width=width, height=height) for width, height in sizes])
+    with pytest.raises(DatasetError, match="a model is fitted to one camera"):
+        train_dl_model_anomaly_dataset(model, given, param_of(model))
+    trained = train_dl_model_anomaly_dataset(model, given, param_of(model), geometry_rule="any").model
+    assert trained.geometry == ImageGeometry(width=90, height=90, channels=3, rule="any")
+    assert len(apply_dl_model(trained, given)) == len(sizes)
+
+
+def test_a_domain_and_images_of_any_size_are_refused_before_the_training(dataset: DLDataset) -> None:
+    domain = ImageDomain.rectangle(0, 0, 32, 32, image_width=64, image_height=64)
+    param = PARAM.model_copy(update={"domain_handling": "keep_domain", "domain": domain})
+    model = initial()
+    with pytest.raises(GeometryError, match="leave the domain out"):
+        train(replace(dataset, geometry_rule="any"), preprocess_param=param)
+    with pytest.raises(GeometryError, match="leave the domain out"):
+        train_dl_model_anomaly_dataset(model, samples(4), param_of(model), preprocess_param=param, geometry_rule="any")
 
 
 def test_no_sample_is_refused() -> None:
