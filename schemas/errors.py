@@ -20,13 +20,11 @@ MAX_ERROR_TEXT = 500
 class SchemaError(Exception):
     """Root of all errors of this package.
 
-    Reading the same bytes again fails in the same way: `retriable` is always false. `reason` fits the `reason` of an
+    Reading the same bytes again fails in the same way. `reason` fits the `reason` of an
     `undecodable` result and of a dead letter. `identity` is what could be read of the frame's identity in a body that is a
     map of this version but breaks another rule, else all None. The text never quotes image bytes and is at most 500 characters long.
     """
 
-    stage: ClassVar[str] = "parse"
-    retriable: ClassVar[bool] = False
     reason: ClassVar[SchemaReason] = "malformed"
 
     def __init__(self, text: str, *, identity: Identity = Identity()) -> None:  # noqa: B008 - immutable

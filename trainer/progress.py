@@ -13,3 +13,7 @@ class StageProgress(Protocol):
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """`done` of `total` items of `stage` are finished."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Nobody watches."""

@@ -38,11 +38,14 @@ def write_file(path: Path, content: bytes) -> None:
     temporary = _temporary(path, ".tmp")
     try:
         _write_synced(temporary, content)
+        if path.exists():
+            shutil.copymode(path, temporary)
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+    _sync(path.parent)
 
 
 def unfinished_files(folder: Path, name: str | None = None) -> list[Path]:
@@ -67,6 +70,8 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
         OSError: It cannot be written; what was there is there still.
     """
     path = resolved(path)
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "there is a file of this name", str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
     temporary.mkdir()

@@ -102,7 +102,10 @@ class Option:
         return _members(self.field.annotation)[0]
 
     def as_argument(self, *, can_negate: bool) -> tuple[tuple[str, ...], dict[str, Any]]:
-        """Return what argparse's `add_argument` is called with."""
+        """Return what argparse's `add_argument` is called with.
+
+        A required option is not required here: environment or file may have it, and the model judges the whole.
+        """
         keywords: dict[str, Any] = {"help": self._help().replace("%", "%%")}
         if self._type is bool:
             keywords |= {"dest": self.key, "action": argparse.BooleanOptionalAction if can_negate else "store_true"}
@@ -112,7 +115,7 @@ class Option:
             return (self.key,), keywords | ({"nargs": "+"} if self.is_list else {})
         is_many = self.is_list or get_origin(self._type) is dict
         action = "append" if keywords["type"] is str else "extend"
-        keywords |= {"dest": self.key, "required": self.is_required} | ({"action": action} if is_many else {})
+        keywords |= {"dest": self.key} | ({"action": action} if is_many else {})
         return (self.name,), keywords
 
     def as_given(self, read: Any) -> object:  # noqa: ANN401 - argparse's

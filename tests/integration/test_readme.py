@@ -301,6 +301,28 @@ async def test_only_a_positive_fresh_and_timely_ok_of_the_very_part_passes_it_on
         await producer.stop()
 
 
+# ----------------------------------------------------------------------------------------- a preprocessing step of one's own
+
+
+def test_the_preprocessing_step_registers_and_its_parameters_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of the block but the installation of the package, which is pip's."""
+    from inspector.anomaly import read_dl_preprocess_param
+    from inspector.anomaly.preprocess import steps
+
+    monkeypatch.setattr(steps, "_steps", {})
+    text = (CHECKOUT / "README.md").read_text("utf-8")
+    (program,) = re.findall(r"acme_steps\.py <<'END'\n(.*?)^END$", text, re.MULTILINE | re.DOTALL)
+    namespace: dict[str, Any] = {}
+    exec(compile(program, "acme_steps.py", "exec"), namespace)  # noqa: S102 - our own document
+    namespace["write_param"](tmp_path / "param.json", image_width=192, image_height=256)
+    param = read_dl_preprocess_param(tmp_path / "param.json")
+    assert [step.name for step in param.preprocess_steps] == ["acme.darker"]
+    picture = np.full((4, 4, 3), 200, np.uint8)
+    assert steps.run_preprocess_steps(picture, param.preprocess_steps).max() == 100
+
+
 # ----------------------------------------------------------------------------------------------------- the documents
 
 

@@ -60,3 +60,12 @@ def test_architecture_has_a_line_for_each_room(package: str) -> None:
     missing = expected - named - {"__main__"}
     assert missing == set()
     assert {name for name in named if name.endswith("/")} <= expected, "no room that is gone"
+
+
+@pytest.mark.parametrize("name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "trainer/SEED.md"])
+def test_documents_name_files_that_exist(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w/.])((?:tests|trainer|inspector|schemas|deploy)/[\w/.]*\w\.\w+)", text))
+    named = {path.rstrip(".") for path in named if path.endswith((".py", ".md", ".json", ".toml"))}
+    assert named, "or the pattern is wrong"
+    assert {path for path in named if not (ROOT / path).exists()} == set()

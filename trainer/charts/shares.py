@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from trainer.charts.canvas import LARGE, NORMAL, name, strip
 from trainer.charts.palette import GRID, LINE, NOK, NOK_SOFT, OK, OK_SOFT, PAPER, SOFT
-from trainer.evaluation.confusion import Matrix, Share
+from trainer.evaluation.confusion import Counts, Share
 
 _APART = 2.8
 _CELL = 0.94
@@ -53,7 +53,7 @@ def _draw_pie(axes: Axes, share: Share, x: float) -> None:
         name(wedge, f"slice {kind}", f"{share.name}: {share.label}")
 
 
-def draw_matrix(axes: Axes, matrix: Matrix, *, is_relative: bool) -> None:
+def draw_matrix(axes: Axes, matrix: Counts, *, is_relative: bool) -> None:
     """The confusion matrix; relative, each true class sums to 1."""
     strip(axes)
     for row in (0, 1):

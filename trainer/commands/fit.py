@@ -8,7 +8,7 @@ import sys
 import time
 
 from inspector.anomaly.files import resolved, try_folder
-from inspector.anomaly.model.manifest import MANIFEST_NAME
+from inspector.anomaly.model.bundle import check_replaceable
 from inspector.anomaly.network.device import available_device
 from inspector.anomaly.parameters import NAME_PATTERN
 from trainer.commands.export import REPORT_NAME, export
@@ -91,8 +91,7 @@ def _check_out(settings: FitSettings) -> None:
         if out.exists():
             if not settings.overwrite:
                 raise OutputError(f"{out} exists already; give another folder to --out, or pass --overwrite")
-            if not (out / MANIFEST_NAME).is_file():
-                raise OutputError(f"{out} is not a model bundle (it has no {MANIFEST_NAME}), so it is not overwritten")
+            check_replaceable(out)
         try_folder(out)
     except OSError as exc:
         raise OutputError.unwritable(out, exc, mend="give another folder to --out") from exc

@@ -107,7 +107,7 @@ def parse_archive_name(name: PurePosixPath) -> ArchivedImage | None:
 
 
 def read_dl_dataset_archive(
-    root: Path,
+    root: Path | str,
     line_id: str,
     camera_id: str,
     *,
@@ -133,7 +133,8 @@ def read_dl_dataset_archive(
         DatasetError: No such camera, a time without its zone, an empty time window, no file with a name that fits, or
             an image is refused as by `read_dl_dataset_anomaly`.
     """
-    return load_listing(list_archive(root, line_id, camera_id, captured_from, captured_to), progress, geometry_rule)
+    listing = list_archive(Path(root), line_id, camera_id, captured_from, captured_to)
+    return load_listing(listing, progress, geometry_rule)
 
 
 def list_archive(

@@ -77,7 +77,7 @@ def write_png(target: Path | str, picture: NDArray[np.uint8]) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if not is_coded:
-            raise OutputError(f"cannot code {target} as PNG")
+            raise OutputError(f"the picture {target} cannot be coded as PNG")
         write_file(target, content.tobytes())
     except OSError as error:
-        raise OutputError(f"cannot write the picture {target}: {error.strerror}") from error
+        raise OutputError.unwritable(f"the picture {target}", error) from error

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,8 @@ from trainer.evaluation.image_measures import ImageScores
 
 UNLABELLED = -1.0
 """Precision and recall of a class that no image has."""
+
+Points = Sequence[tuple[float, float]]
 
 Counts = tuple[tuple[int, int], tuple[int, int]]
 Shares = tuple[tuple[float, float], tuple[float, float]]
@@ -113,17 +114,13 @@ def _mean(values: tuple[float, float]) -> float:
     return sum(known) / len(known) if known else UNLABELLED
 
 
-def curve_between(histogram: ScoreHistogram, kind: Literal["ok", "nok"], low: float, high: float) -> Points:
+def curve_between(histogram: ScoreHistogram, kind: AnomalyClass, low: float, high: float) -> Points:
     """The curve from `low` to `high`, flat beyond its steps; empty for a class without images."""
     if not (histogram.ok_x if kind == "ok" else histogram.nok_x):
         return []
     start = 1.0 if kind == "ok" else 0.0
     points = step_curve(histogram, kind)
     return [(low, start), *points, (high, points[-1][1] if points else start)]
-
-
-Matrix = tuple[tuple[int, int], tuple[int, int]]
-"""Rows are predicted, columns are true: ((ok as ok, nok as ok), (ok as nok, nok as nok)), as HALCON has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +145,7 @@ class Share:
         return f"{percent}\u00a0% ({self.right} of {self.total})"
 
 
-def precision_shares(matrix: Matrix) -> tuple[Share, Share]:
+def precision_shares(matrix: Counts) -> tuple[Share, Share]:
     """How many of the images called ok, and called nok, are so.
 
     Raises:
@@ -158,7 +155,7 @@ def precision_shares(matrix: Matrix) -> tuple[Share, Share]:
     return Share("ok", ok, ok + missed), Share("nok", nok, rejected + nok)
 
 
-def recall_shares(matrix: Matrix) -> tuple[Share, Share]:
+def recall_shares(matrix: Counts) -> tuple[Share, Share]:
     """How many of the ok images, and of the nok images, are called so.
 
     Raises:
@@ -168,7 +165,7 @@ def recall_shares(matrix: Matrix) -> tuple[Share, Share]:
     return Share("ok", ok, ok + rejected), Share("nok", nok, missed + nok)
 
 
-def check_matrix(matrix: Matrix) -> Matrix:
+def check_matrix(matrix: Counts) -> Counts:
     """The matrix, if its counts are ones.
 
     Raises:
@@ -179,10 +176,7 @@ def check_matrix(matrix: Matrix) -> Matrix:
     return matrix
 
 
-Points = Sequence[tuple[float, float]]
-
-
-def step_curve(histogram: ScoreHistogram, kind: Literal["ok", "nok"]) -> Points:
+def step_curve(histogram: ScoreHistogram, kind: AnomalyClass) -> Points:
     """A curve of HALCON's anomaly_score_histogram, to be drawn.
 
     Returns:

@@ -17,7 +17,7 @@ from rich.progress import Progress
 
 from inspector.anomaly.domain.mask import pixels_inside
 from inspector.anomaly.errors import UncalibratedError
-from inspector.anomaly.model.model import AnomalyModel
+from inspector.anomaly.model.model import AnomalyModel, trained_model
 from inspector.anomaly.types import DLResult
 from inspector.anomaly.verdict.upsample import resize_anomaly_image
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
@@ -63,8 +63,10 @@ def evaluate_dl_model(
         EvaluationError: No image fits the selection, an image is named twice or cannot be read any more.
         DatasetError: A mask cannot be read any more.
         UncalibratedError: The model has no thresholds.
+        ParameterError: It is not trained.
     """
     param = gen_param_eval or GenParamEval()
+    model = trained_model(model)
     samples = select_samples(dataset, sample_select_method, values)
     if model.thresholds is None:
         raise UncalibratedError(f"model {model.name} has no thresholds to judge; calibrate it before it is evaluated")

@@ -76,14 +76,6 @@ class PixelMeasures:
         np.add.at(self._overlap, places, 1.0 / areas[regions])
         self.n_regions += int(np.count_nonzero(areas))
 
-    def merge(self, other: PixelMeasures) -> None:
-        """Count all that `other` has counted: images may be divided among workers."""
-        self._normal += other._normal
-        self._anomalous += other._anomalous
-        self._overlap += other._overlap
-        self.n_images += other.n_images
-        self.n_regions += other.n_regions
-
     @property
     def has_both(self) -> bool:
         """Whether normal and anomalous pixels were counted; without, every figure is None."""

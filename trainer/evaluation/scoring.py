@@ -40,7 +40,7 @@ def score_images(model: AnomalyModel, paths: Sequence[Path], *, batch_size: int 
         except UnreadableImageError as error:
             return ScoredImage(path, error=error.why)
         except AnomalyError as error:
-            return ScoredImage(path, error=str(error))
+            return ScoredImage(path, error=f"does not fit: {error}")
         return ScoredImage(path, sample)
 
     for batch in in_batches(read_ahead(paths, read, ahead=2 * batch_size), batch_size):

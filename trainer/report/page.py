@@ -26,7 +26,7 @@ from trainer.thresholds.calibration import Calibration
 from trainer.wording import as_figure, as_percent
 
 THUMBNAIL_SIDE = 220
-"""The same of a picture in the grid."""
+"""Longest side of a picture in the grid, pixels."""
 _WIDE = 1.25
 
 Facts = Sequence[tuple[str, str]]

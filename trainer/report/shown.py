@@ -81,7 +81,9 @@ def small(image: ScoredImage) -> ScoredImage:
     sample = image.sample
     if sample is None:
         return image
+    # A copy: a map is a part of its batch's, which would stay in memory with it.
+    result = None if image.result is None else replace(image.result, anomaly_image=image.result.anomaly_image.copy())
     is_whole = sample.image.shape[:2] == (sample.original_height, sample.original_width)
     if not is_whole and max(sample.image.shape[:2]) < PICTURE_SIDE:
-        return replace(image, sample=None)
-    return replace(image, sample=replace(sample, image=shrink(sample.image)))
+        return replace(image, sample=None, result=result)
+    return replace(image, sample=replace(sample, image=shrink(sample.image)), result=result)

@@ -59,7 +59,7 @@ def compute_dl_anomaly_thresholds(
         model: Trained; nobody else may use it meanwhile.
         dataset: Divided by `split_dl_dataset`, so that the model has not seen the images of these splits.
         param: The defaults where None.
-        unseen: Scores of ok images that the model was trained on, by models that had not seen them, as
+        unseen: Scores of images that the model was trained on, by models that had not seen them, as
             `train_and_score_folds` gives them; they count beside those of the splits, which need no image then.
         min_area: Smallest spot that counts in a region, in pixels of the picture; `least_area` by default, of the
             smallest ok picture outside the test set where the model takes pictures of any size.
@@ -98,7 +98,9 @@ def compute_dl_anomaly_thresholds(
         done += len(batch)
         if progress is not None:
             progress("thresholds", done, len(samples))
-    found.ok += [] if unseen is None else unseen.ok
+    if unseen is not None:
+        found.ok += unseen.ok
+        found.nok += unseen.nok
     thresholds = estimate_anomaly_thresholds(found, param, scale=None if set_in_model else model.scale)
     if set_in_model:
         area = least_area(model.preprocess_param, _least_picture(model, dataset)) if min_area is None else min_area

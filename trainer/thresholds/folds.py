@@ -13,7 +13,7 @@ from inspector.anomaly.model.pending import PendingScores
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import ScoreScale
 from trainer.dataset.dataset import DLDataset
-from trainer.progress import StageProgress
+from trainer.progress import StageProgress, silent
 from trainer.thresholds.scores import CalibrationScores
 from trainer.training.embed import TrainingFeatures, embed_training_images
 from trainer.training.fit import distances, fit_detector
@@ -107,7 +107,7 @@ def train_and_score_folds(
         TrainerError: As `train_dl_model` and `out_of_fold_scores`.
         AnomalyError: As these.
     """
-    progress = progress or _silent
+    progress = progress or silent
     folder = None if checkpoint is None else Path(checkpoint)
     preprocess_param = resolve_preprocess_param(model, preprocess_param or dataset.preprocess_param)
     images = dataset_images(dataset, preprocess_param)
@@ -125,10 +125,6 @@ def train_and_score_folds(
             checkpoint=folder,
         )
     return result, unseen
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Nobody watches."""
 
 
 def _part_of(progress: StageProgress, fold: int, count: int) -> StageProgress:

@@ -18,7 +18,7 @@ from inspector.anomaly.model.param import DLModelParam, InitialModel
 from inspector.anomaly.preprocess.param import DLPreprocessParam, create_dl_preprocess_param_from_model
 from inspector.anomaly.types import DLSample, ScoreScale
 from trainer.dataset.dataset import DLDataset
-from trainer.progress import StageProgress
+from trainer.progress import StageProgress, silent
 from trainer.training.embed import TrainingFeatures, embed_training_images
 from trainer.training.fit import FittedDetector, distances, fit_detector
 from trainer.training.images import TrainingImages, dataset_images, sample_images
@@ -85,7 +85,7 @@ def train_dl_model(
     """
     check_train_param(model.param.detector, train_param)
     images = dataset_images(dataset, resolve_preprocess_param(model, preprocess_param or dataset.preprocess_param))
-    return _train_on(images, model, train_param, progress or _silent, checkpoint)
+    return _train_on(images, model, train_param, progress or silent, checkpoint)
 
 
 def train_dl_model_anomaly_dataset(
@@ -118,7 +118,7 @@ def train_dl_model_anomaly_dataset(
     """
     check_train_param(model.param.detector, train_param)
     images = sample_images(samples, resolve_preprocess_param(model, preprocess_param), geometry_rule)
-    return _train_on(images, model, train_param, progress or _silent, checkpoint)
+    return _train_on(images, model, train_param, progress or silent, checkpoint)
 
 
 def resolve_preprocess_param(model: InitialModel, preprocess_param: DLPreprocessParam | None) -> DLPreprocessParam:
@@ -221,7 +221,3 @@ def _assemble(features: TrainingFeatures, fitted: FittedDetector, param: DLModel
     )
     trained.batch_size, trained.batch_size_multiplier = param.batch_size, param.batch_size_multiplier
     return trained
-
-
-def _silent(stage: str, done: int, total: int) -> None:
-    """Nobody watches."""

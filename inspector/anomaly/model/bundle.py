@@ -5,7 +5,7 @@
     detector.safetensors the embedding's projection and what the detector learnt
     golden.safetensors   pictures (uint8) that the model must score as it did when it was made
 
-A bundle is there as a whole or not at all (`folder`). Each file is read once into memory, and those very bytes are
+A bundle is there as a whole or not at all (`files`). Each file is read once into memory, and those very bytes are
 verified and used.
 """
 
@@ -45,7 +45,7 @@ from inspector.anomaly.model.manifest import (
     read_bundle_file,
     read_manifest,
 )
-from inspector.anomaly.model.model import AnomalyModel, ModelIdentity
+from inspector.anomaly.model.model import AnomalyModel, ModelIdentity, trained_model
 from inspector.anomaly.model.param import INITIAL_MODELS, InitialModel, InitialModelName, create_initial_model
 from inspector.anomaly.network.backbone import EfficientNetLite
 from inspector.anomaly.network.device import available_device
@@ -83,14 +83,17 @@ def write_dl_model(
         extra_files: Further files to lay beside, such as a report; not part of the model and not verified.
 
     Raises:
-        BundleError: There is something at `path` already, it cannot be written, there is no golden image, `created_at` is
+        ParameterError: The model is not trained.
+        BundleError: There is something at `path` already, or something other than a bundle, it cannot be written, there is no golden image, `created_at` is
             no time, an extra file has the name of a part, the model's name or another value is none that a manifest may
             have, or meta_data and records are too large.
     """
-    path = Path(path)
+    path, model = Path(path), trained_model(model)
     made = _time(created_at)
-    if path.exists() and not overwrite:
-        raise BundleError(f"{path} exists already; choose another name or say that it may be overwritten")
+    if path.exists():
+        if not overwrite:
+            raise BundleError(f"{path} exists already; choose another name or say that it may be overwritten")
+        check_replaceable(path)
     taken = {MANIFEST_NAME, BACKBONE_FILE, DETECTOR_FILE, GOLDEN_FILE} & set(extra_files or {})
     if taken:
         raise BundleError(f"{', '.join(sorted(taken))} is part of the bundle; give the extra file another name")
@@ -148,6 +151,16 @@ def _manifest(
         files=digests,
         **(records._asdict() if records else {}),
     )
+
+
+def check_replaceable(path: Path) -> None:
+    """Refuse to replace what is no bundle: a file, or a folder of somebody else's files.
+
+    Raises:
+        BundleError: It is none.
+    """
+    if not (path / MANIFEST_NAME).is_file():
+        raise BundleError(f"{path} is not a model bundle (it has no {MANIFEST_NAME}), so it is not overwritten")
 
 
 @overload

@@ -96,12 +96,13 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     return content
 
 
-def read_manifest(path: Path) -> tuple[Manifest, str]:
+def read_manifest(path: Path | str) -> tuple[Manifest, str]:
     """Read the manifest alone: (manifest, SHA-256 of its bytes). Loads no weights.
 
     Raises:
         BundleError: It is missing, malformed or of another format version.
     """
+    path = Path(path)
     content = read_bundle_file(path, MANIFEST_NAME)
     if len(content) > _MAX_MANIFEST_BYTES:
         raise BundleError(

@@ -207,6 +207,23 @@ class AnomalyModel:
             self.launch([image] * size).finish()
 
 
+def trained_model(model: object) -> AnomalyModel:
+    """The model itself, where it is a trained one.
+
+    Raises:
+        ParameterError: It is not trained, or no model; says what to give instead.
+    """
+    if isinstance(model, AnomalyModel):
+        return model
+    if isinstance(model, InitialModel):
+        raise ParameterError(
+            f"this {model.param.detector} model is not trained; give the `model` of what train_dl_model returns"
+        )
+    if isinstance(getattr(model, "model", None), AnomalyModel):
+        raise ParameterError(f"a {type(model).__name__} is no model; give its `model`")
+    raise ParameterError(f"a {type(model).__name__} is no model; give what read_dl_model or train_dl_model returns")
+
+
 def apply_dl_model(
     model: AnomalyModel | InitialModel, samples: DLSample | Sequence[DLSample], *, batch_size: int | None = None
 ) -> list[DLResult]:
@@ -227,8 +244,7 @@ def apply_dl_model(
             preprocessed with other parameters than the model's.
         GeometryError: A sample's original size or channels are not those of the training; names it. None is scored then.
     """
-    if isinstance(model, InitialModel):
-        raise ParameterError(f"this {model.param.detector} model is not trained; apply what train_dl_model returns")
+    model = trained_model(model)
     size = model.batch_size if batch_size is None else batch_size
     if size < 1:
         raise ParameterError(f"batch_size must be at least 1, got {size}")

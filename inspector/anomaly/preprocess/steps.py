@@ -2,7 +2,7 @@
 
 A step is a function of a decoded picture and its options. It returns a picture of the same height and width:
 
-    from inspector.anomaly.preprocess.steps import register_preprocess_step
+    from inspector.anomaly import PreprocessStep, create_dl_preprocess_param, register_preprocess_step
 
     @register_preprocess_step("acme.flat_field", "1")
     def flat_field(image, options):

@@ -50,7 +50,7 @@ def threshold_dl_anomaly_results(
 @overload
 def threshold_dl_anomaly_results(
     model_or_thresholds: HasThresholds | Thresholds | None,
-    sample: Sequence[DLSample],
+    sample: DLSample | Sequence[DLSample],
     result: Sequence[DLResult],
     *,
     classification_threshold: float | None = None,
@@ -102,8 +102,10 @@ def threshold_dl_anomaly_results(
     if isinstance(result, DLResult) and isinstance(sample, DLSample):
         _apply(rule, sample, result)
         return result
-    if isinstance(result, DLResult) or isinstance(sample, DLSample):
+    if isinstance(result, DLResult):
         raise ParameterError("give one sample with one result, or as many samples as results")
+    if isinstance(sample, DLSample):  # as apply_dl_model takes one and returns a list
+        sample = [sample]
     if len(sample) != len(result):
         raise ParameterError(f"{len(sample)} samples do not go with {len(result)} results; give one for each")
     for one_sample, one_result in zip(sample, result, strict=True):
@@ -118,6 +120,8 @@ def _rule(
     region_size: RegionSize,
     min_area: int | None,
 ) -> _Rule:
+    if source is not None and not isinstance(source, Thresholds) and not hasattr(source, "thresholds"):
+        raise ParameterError(f"a {type(source).__name__} has no thresholds; give a trained model, or Thresholds")
     thresholds = source if source is None or isinstance(source, Thresholds) else source.thresholds
     if thresholds is None and (classification is None or segmentation is None):
         raise UncalibratedError(

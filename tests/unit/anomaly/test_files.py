@@ -262,3 +262,21 @@ def test_a_place_is_tried_and_nothing_left_there(tmp_path: Path) -> None:
         with pytest.raises(OSError, match=r"Errno|No such"):
             try_folder(place)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_file_in_the_place_of_a_folder_is_refused_and_nothing_left(tmp_path: Path) -> None:
+    (tmp_path / "here").write_bytes(b"mine")
+    with pytest.raises(NotADirectoryError, match="there is a file of this name"):
+        write_folder(tmp_path / "here", {"a": b"1"})
+    assert read(tmp_path) == {"here": b"mine"}
+
+
+def test_a_file_keeps_its_mode_and_its_folder_is_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "secret"
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    synced: list[Path] = []
+    monkeypatch.setattr(files_module, "_sync", synced.append)
+    write_file(path, b"new")
+    assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", 0o600)
+    assert synced == [tmp_path]

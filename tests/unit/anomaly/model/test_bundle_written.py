@@ -7,19 +7,21 @@ import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from inspector.anomaly.errors import BundleError
+from inspector.anomaly.errors import BundleError, ParameterError
 from inspector.anomaly.model.bundle import (
     DETECTOR_FILE,
     read_dl_model,
     write_dl_model,
 )
 from inspector.anomaly.model.manifest import MANIFEST_NAME
-from inspector.anomaly.model.model import AnomalyModel, ModelIdentity
+from inspector.anomaly.model.model import AnomalyModel, ModelIdentity, apply_dl_model
+from inspector.anomaly.model.param import create_initial_model
 from tests.bundles import TENSOR_FILES, listing, write
 from tests.models import make_bundle, ok_picture, tiny_model
 
@@ -181,3 +183,34 @@ def test_a_model_without_pictures_of_its_training_is_not_written_untested(model:
     assert model.golden_images == ()
     with pytest.raises(BundleError, match="model tiny keeps no picture of its training; give a few as golden_images"):
         write_dl_model(tmp_path / "model", model)
+
+
+@pytest.mark.parametrize("is_folder", [True, False])
+def test_what_is_no_bundle_is_never_replaced(model: AnomalyModel, tmp_path: Path, *, is_folder: bool) -> None:
+    strangers = tmp_path / "photographs"
+    if is_folder:
+        strangers.mkdir()
+        (strangers / "wedding.jpg").write_bytes(b"once")
+    else:
+        strangers.write_bytes(b"once")
+    with pytest.raises(
+        BundleError, match=r"photographs is not a model bundle \(it has no bundle\.json\), so it is not"
+    ):
+        write(strangers, model, overwrite=True)
+    assert (strangers / "wedding.jpg" if is_folder else strangers).read_bytes() == b"once"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (create_initial_model("initial_dl_anomaly_padim"), "this padim model is not trained; give the `model` of what"),
+        (SimpleNamespace(model=tiny_model()), "a SimpleNamespace is no model; give its `model`"),
+        ("bundle", "a str is no model; give what read_dl_model or train_dl_model returns"),
+    ],
+    ids=["untrained", "a training's result", "a path"],
+)
+def test_what_is_no_trained_model_is_refused_with_what_to_give(tmp_path: Path, given: Any, message: str) -> None:
+    with pytest.raises(ParameterError, match=message):
+        write_dl_model(tmp_path / "out", given)
+    with pytest.raises(ParameterError, match=message):
+        apply_dl_model(given, [])

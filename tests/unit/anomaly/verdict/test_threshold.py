@@ -174,6 +174,16 @@ def test_samples_and_results_must_be_as_many() -> None:
         threshold_dl_anomaly_results(THRESHOLDS, [a_sample()], a_result(0.1))  # type: ignore[call-overload]
 
 
+def test_one_sample_goes_with_the_list_that_apply_returns_for_it() -> None:
+    (judged,) = threshold_dl_anomaly_results(THRESHOLDS, a_sample(), [a_result(0.9)])
+    assert judged.anomaly_class == "nok"
+
+
+def test_what_has_no_thresholds_is_refused_by_its_type() -> None:
+    with pytest.raises(ParameterError, match="a str has no thresholds; give a trained model, or Thresholds"):
+        threshold_dl_anomaly_results("model", a_sample(), a_result(0.1))  # type: ignore[call-overload]
+
+
 @pytest.mark.parametrize("source", [None, AModel(None)])
 @pytest.mark.parametrize("given", ["classification_threshold", "segmentation_threshold"])
 def test_no_verdict_without_calibration(source: AModel | None, given: str) -> None:

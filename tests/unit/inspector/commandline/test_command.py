@@ -171,7 +171,7 @@ def test_flags_have_their_contrary_only_where_it_is_of_use(capsys: pytest.Captur
     [
         ([], "the following arguments are required: COMMAND"),
         (["mak"], "invalid choice: 'mak'"),
-        (["make", "s", "f"], "usage: tool make --out PATH [options] 100% FILE ...\ntool make: error:"),
+        (["make", "--sise"], "usage: tool make --out PATH [options] 100% FILE ...\ntool make: error:"),
         (["make", "s", "--out", "o"], "the following arguments are required: FILE"),
         (["make", "s", "f", "--out", "o", "--ou", "p"], "unrecognized arguments: --ou p; did you mean --out?"),
         (["make", "s", "f", "--out", "o", "--sice=3"], "unrecognized arguments: --sice=3; did you mean --size?"),

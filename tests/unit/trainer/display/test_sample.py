@@ -302,7 +302,7 @@ def test_two_samples_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot write the picture"):
+    with pytest.raises(OutputError, match="cannot be written"):
         write_png(tmp_path / "file" / "x.png", np.zeros((2, 2, 3), np.uint8))
 
 

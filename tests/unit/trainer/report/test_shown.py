@@ -80,3 +80,11 @@ def test_a_picture_is_kept_as_small_as_it_is_shown() -> None:
     whole = small(scored(0.5, side=PICTURE_SIDE - 1)).sample
     assert whole is not None
     assert whole.image.shape == (PICTURE_SIDE - 1, PICTURE_SIDE - 1)
+
+
+def test_a_kept_map_holds_no_batch_in_memory() -> None:
+    batch = np.zeros((8, 4, 4), np.float32)
+    picture = DLSample(np.zeros((8, 8), np.uint8), 8, 8, 1)
+    kept = small(ScoredImage(Path("a.png"), picture, DLResult(0.5, batch[3]))).result
+    assert kept is not None
+    assert kept.anomaly_image.base is None

@@ -333,7 +333,7 @@ def test_a_source_that_is_not_whole_is_refused(arguments: list[str], message: st
         parse_settings(arguments)
 
 
-@pytest.mark.parametrize("arguments", [["fit"], [*FIT, "--sede", "1"], ["train"], ["apply", "bundle"]])
+@pytest.mark.parametrize("arguments", [[*FIT, "--sede", "1"], ["train"], ["apply", "bundle"]])
 def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         parse_settings(arguments)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from trainer.errors import SettingsError
@@ -42,3 +44,12 @@ def test_variables_of_another_command_are_not_judged(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("TRAINER_APPLY__DEVICE", "cuda")
     monkeypatch.setenv("TRAINER_SHOW__NOTHING", "1")
     assert isinstance(parse_settings(FIT), FitSettings)
+
+
+def test_what_is_required_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match=r"^--out is missing$"):
+        parse_settings(["fit", "--images", "in"])
+    monkeypatch.setenv("TRAINER_FIT__OUT", "bundle")
+    settings = parse_settings(["fit", "--images", "in"])
+    assert isinstance(settings, FitSettings)
+    assert settings.out == Path("bundle")
