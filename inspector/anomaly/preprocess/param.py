@@ -60,7 +60,7 @@ class DLPreprocessParam(Parameters):
     """How a picture becomes the network's input; stored with the model, used alike by trainer and service.
 
     In this order: the own `preprocess_steps`; the domain (`domain_handling`); an antialiased bilinear resize to the input
-    size (aspect not kept, as in HALCON: the trained geometry is checked instead); colour to gray (BT.601) where
+    size (aspect not kept, as in HALCON: which pictures a model takes is said by its `ImageGeometry`); colour to gray (BT.601) where
     `image_num_channels` is 1; the normalisation. The network always gets three channels: gray is tripled at the end.
 
     The decoder may reduce a JPEG while it decodes, by 2, 4 or 8, as long as neither side of what the network sees
