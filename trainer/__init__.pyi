@@ -1,11 +1,16 @@
 # The public names of trainer: type checkers read this, and `__init__.py` finds each name where this says (lazy.py).
 
+from trainer.choices import GroupBy as GroupBy
 from trainer.choices import ThresholdMethod as ThresholdMethod
+from trainer.choices import ThresholdRule as ThresholdRule
+from trainer.choices import ThresholdRuleChoice as ThresholdRuleChoice
 from trainer.dataset.archive import read_dl_dataset_archive as read_dl_dataset_archive
+from trainer.dataset.dataset import CalibrationMethod as CalibrationMethod
 from trainer.dataset.dataset import Division as Division
 from trainer.dataset.dataset import DLDataset as DLDataset
 from trainer.dataset.dataset import DLDatasetSample as DLDatasetSample
 from trainer.dataset.folders import DatasetParam as DatasetParam
+from trainer.dataset.listing import LayoutName as LayoutName
 from trainer.dataset.listing import SplitName as SplitName
 from trainer.dataset.manifest import read_dl_dataset_manifest as read_dl_dataset_manifest
 from trainer.dataset.read import read_dl_dataset_anomaly as read_dl_dataset_anomaly
@@ -40,14 +45,19 @@ from trainer.evaluation.confusion import ConfusionMatrix as ConfusionMatrix
 from trainer.evaluation.confusion import ScoreHistogram as ScoreHistogram
 from trainer.evaluation.confusion import anomaly_score_histogram as anomaly_score_histogram
 from trainer.evaluation.confusion import confusion_matrix as confusion_matrix
+from trainer.evaluation.evaluate import OnScored as OnScored
 from trainer.evaluation.evaluate import SampleSelectMethod as SampleSelectMethod
 from trainer.evaluation.evaluate import evaluate_dl_model as evaluate_dl_model
+from trainer.evaluation.image_measures import BestF1 as BestF1
 from trainer.evaluation.image_measures import ImageScores as ImageScores
+from trainer.evaluation.image_measures import RecallAtRate as RecallAtRate
 from trainer.evaluation.image_measures import image_scores as image_scores
 from trainer.evaluation.param import EvalMeasure as EvalMeasure
 from trainer.evaluation.param import GenParamEval as GenParamEval
+from trainer.evaluation.pixel_measures import PixelMeasures as PixelMeasures
 from trainer.evaluation.result import EvaluationResult as EvaluationResult
 from trainer.evaluation.result import evaluate_scores as evaluate_scores
+from trainer.evaluation.scoring import ScoredImage as ScoredImage
 from trainer.prepare.preprocess import preprocess_dl_dataset as preprocess_dl_dataset
 from trainer.prepare.preprocess import read_dl_samples as read_dl_samples
 from trainer.prepare.split import SplitParam as SplitParam
@@ -63,6 +73,7 @@ from trainer.thresholds.ok_only import OkOnlyParam as OkOnlyParam
 from trainer.thresholds.ok_only import ThresholdEstimate as ThresholdEstimate
 from trainer.thresholds.ok_only import estimate_threshold as estimate_threshold
 from trainer.thresholds.scores import CalibrationScores as CalibrationScores
+from trainer.thresholds.scores import PixelStatistics as PixelStatistics
 from trainer.training.augmentation import Augmentation as Augmentation
 from trainer.training.train import DLTrainResult as DLTrainResult
 from trainer.training.train import train_dl_model as train_dl_model

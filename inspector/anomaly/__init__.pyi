@@ -5,6 +5,8 @@ from inspector.anomaly.choices import DetectorName as DetectorName
 from inspector.anomaly.choices import DomainHandling as DomainHandling
 from inspector.anomaly.choices import GeometryRule as GeometryRule
 from inspector.anomaly.choices import NormalizationType as NormalizationType
+from inspector.anomaly.choices import ScoreRuleKind as ScoreRuleKind
+from inspector.anomaly.domain.domain import Bounds as Bounds
 from inspector.anomaly.domain.domain import DomainView as DomainView
 from inspector.anomaly.domain.domain import ImageDomain as ImageDomain
 from inspector.anomaly.domain.domain import PixelBox as PixelBox
@@ -22,6 +24,9 @@ from inspector.anomaly.model.access import get_dl_model_param as get_dl_model_pa
 from inspector.anomaly.model.access import set_dl_model_param as set_dl_model_param
 from inspector.anomaly.model.bundle import read_dl_model as read_dl_model
 from inspector.anomaly.model.bundle import write_dl_model as write_dl_model
+from inspector.anomaly.model.manifest import BackboneEntry as BackboneEntry
+from inspector.anomaly.model.manifest import DetectorEntry as DetectorEntry
+from inspector.anomaly.model.manifest import GoldenSample as GoldenSample
 from inspector.anomaly.model.manifest import Manifest as Manifest
 from inspector.anomaly.model.manifest import Records as Records
 from inspector.anomaly.model.manifest import read_manifest as read_manifest
@@ -32,11 +37,13 @@ from inspector.anomaly.model.param import INITIAL_MODELS as INITIAL_MODELS
 from inspector.anomaly.model.param import DLModelParam as DLModelParam
 from inspector.anomaly.model.param import InitialModel as InitialModel
 from inspector.anomaly.model.param import InitialModelName as InitialModelName
+from inspector.anomaly.model.pending import PendingScores as PendingScores
 from inspector.anomaly.network.device import query_available_dl_devices as query_available_dl_devices
 from inspector.anomaly.preprocess.file import read_dl_preprocess_param as read_dl_preprocess_param
 from inspector.anomaly.preprocess.file import write_dl_preprocess_param as write_dl_preprocess_param
 from inspector.anomaly.preprocess.image import RawLayout as RawLayout
 from inspector.anomaly.preprocess.image import decode_image as decode_image
+from inspector.anomaly.preprocess.image_header import ImageHeader as ImageHeader
 from inspector.anomaly.preprocess.image_header import ImageLimits as ImageLimits
 from inspector.anomaly.preprocess.param import DLPreprocessParam as DLPreprocessParam
 from inspector.anomaly.preprocess.param import PreprocessStep as PreprocessStep
@@ -52,7 +59,9 @@ from inspector.anomaly.types import AnomalyClassId as AnomalyClassId
 from inspector.anomaly.types import AnomalyRegion as AnomalyRegion
 from inspector.anomaly.types import DLResult as DLResult
 from inspector.anomaly.types import DLSample as DLSample
+from inspector.anomaly.types import ImageEncoding as ImageEncoding
 from inspector.anomaly.types import ImageGeometry as ImageGeometry
+from inspector.anomaly.types import PixelFormat as PixelFormat
 from inspector.anomaly.types import RegionComponent as RegionComponent
 from inspector.anomaly.types import ScoreScale as ScoreScale
 from inspector.anomaly.types import Thresholds as Thresholds

@@ -7,9 +7,12 @@ import importlib
 import inspect
 import subprocess
 import sys
+import typing
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import trainer
 import trainer.errors
@@ -68,6 +71,44 @@ def test_every_error_is_public(package: str, errors: object) -> None:
     classes = {name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, Exception)}
     assert classes
     assert classes <= set(PACKAGES[package].__all__)
+
+
+def types_of(annotation: object) -> Iterator[type]:
+    """The classes that an annotation is made of."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return
+    if isinstance(annotation, type) and typing.get_origin(annotation) is None:
+        yield annotation
+    for part in typing.get_args(annotation):
+        yield from (kind for one in (part if isinstance(part, list) else [part]) for kind in types_of(one))
+
+
+def annotations_of(value: object) -> Iterator[object]:
+    """Of a function, or of a class, its attributes, properties and methods."""
+    known = {"Tensor": torch.Tensor}  # imported for type checkers alone, so that no name loads torch
+    if inspect.isfunction(value):
+        yield from typing.get_type_hints(value, localns=known).values()
+    elif inspect.isclass(value):
+        yield from typing.get_type_hints(value, localns=known).values()
+        for name, member in vars(value).items():
+            bare = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
+            if not name.startswith("_") and inspect.isfunction(bare):
+                yield from typing.get_type_hints(bare, localns=known).values()
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_type_that_a_public_name_takes_or_gives_is_public(package: str) -> None:
+    named = [getattr(module, name) for module in PACKAGES.values() for name in module.__all__]
+    public = {value for value in named if inspect.isclass(value)}
+    strangers = {
+        f"{kind.__name__} of {name}"
+        for name in PACKAGES[package].__all__
+        for annotation in annotations_of(getattr(PACKAGES[package], name))
+        for kind in types_of(annotation)
+        if kind.__module__.split(".")[0] in {"inspector", "trainer"} and kind not in public
+        if not getattr(kind, "_is_protocol", False)  # a shape that many things have, not a thing to import
+    }
+    assert strangers == set()
 
 
 def test_the_typing_test_uses_every_public_function_and_nothing_else() -> None:

@@ -102,7 +102,10 @@ class _Drawer:
 
     def _draw(self, scored: ScoredSample) -> InspectedImage:
         dataset, path = self._fitted.dataset, self._fitted.dataset.image_path(scored.sample)
-        image = self._fitted.shown.get(scored.sample) or small(next(score_images(self._fitted.model, [path])))
+        image = self._fitted.shown.get(scored.sample)
+        if image is None:
+            (scored_again,) = score_images(self._fitted.model, [path])
+            image = small(scored_again)
         if image.result is None:
             raise DatasetError(f"image {path} {image.error}; it was readable before")
         # Kept pictures are small already; one that was decoded smaller still is read anew.

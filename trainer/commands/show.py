@@ -111,6 +111,7 @@ def _new_files(written: Sequence[Path], files: Sequence[Path]) -> Sequence[Path]
 
 
 def _small(shown: ShownSample) -> ShownSample:
-    """For the grid: many are held at once."""
+    """For the grid: many are held at once. A map is copied, or its whole batch would stay with it."""
     sample: DLSample = replace(shown.sample, image=shrink(shown.sample.image))
-    return replace(shown, sample=sample)
+    result = shown.result and replace(shown.result, anomaly_image=shown.result.anomaly_image.copy())
+    return replace(shown, sample=sample, result=result)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -94,7 +95,7 @@ def whole_picture(path: Path, sample: DLSample) -> NDArray[np.uint8]:
     return sample.image if is_whole else read_picture(path).image
 
 
-def read_ahead(items: Iterable[Item], read: Callable[[Item], Read], *, ahead: int = 2 * BATCH_SIZE) -> Iterator[Read]:
+def read_ahead(items: Iterable[Item], read: Callable[[Item], Read], *, ahead: int = 2 * BATCH_SIZE) -> Generator[Read]:
     """Call `read` for each item on a pool of threads, one for each core, ahead of whoever takes the outcomes.
 
     Args:
@@ -103,7 +104,7 @@ def read_ahead(items: Iterable[Item], read: Callable[[Item], Read], *, ahead: in
         ahead: Outcomes that are waiting or being made, at most: memory stays bounded.
 
     Yields:
-        The outcomes, in the order of the items.
+        The outcomes, in the order of the items. Whoever stops early closes the generator, which ends the threads.
     """
     remaining = iter(items)
     pool = ThreadPoolExecutor(usable_cores(), thread_name_prefix="read")
@@ -127,7 +128,7 @@ def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 def read_samples(
     paths: Sequence[Path | DLSample], preprocess_param: DLPreprocessParam, *, batch_size: int = BATCH_SIZE
-) -> Iterator[list[DLSample]]:
+) -> Generator[list[DLSample]]:
     """Decode the files as the service does, a few batches ahead of whoever takes them.
 
     Args:
@@ -145,7 +146,8 @@ def read_samples(
     def read(path: Path | DLSample) -> DLSample:
         return path if isinstance(path, DLSample) else read_picture(path, preprocess_param)
 
-    yield from in_batches(read_ahead(paths, read, ahead=2 * batch_size), batch_size)
+    with closing(read_ahead(paths, read, ahead=2 * batch_size)) as samples:
+        yield from in_batches(samples, batch_size)
 
 
 def read_mask_file(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from inspector.anomaly.preprocess.samples import name_of
 from inspector.anomaly.types import DLResult, DLSample, Thresholds
 from inspector.anomaly.verdict.draw import Colour, draw_region_outlines, verdict_frame
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
@@ -104,9 +105,13 @@ def dev_display_dl_data(
         (H, W, 3) RGB uint8 for each key, legend and description included.
 
     Raises:
-        SettingsError: A key is unknown, or needs a result or a ground truth that is not given.
+        SettingsError: A key is unknown, or needs a result or a ground truth that is not given, or the sample has no picture.
     """
     param = DisplayParam() if param is None else param
+    if not sample.image.size:
+        raise SettingsError(
+            f"{name_of(sample)} was read back from a cache, which holds no picture; make the sample from its file to draw it"
+        )
     _check(keys, result, ground_truth)
     judged = None if result is None else _tried_out(sample, result, param)
     window = _fit_window(sample.image, param.scale_windows)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Literal
 
 import numpy as np
@@ -143,17 +143,17 @@ def score_samples(
         UncalibratedError: The model has no thresholds.
     """
     scores: list[float] = []
-    images = score_images(model, [dataset.image_path(sample) for sample in samples])
-    for sample, image in zip(samples, images, strict=True):
-        if image.result is None:
-            raise EvaluationError(f"image {image.path} {image.error}; mend it, or leave it out of the evaluation")
-        scores.append(image.result.anomaly_score)
-        mask = dataset.read_mask(sample) if pixels is not None else None
-        if pixels is not None and mask is not None:
-            _count_pixels(pixels, image.result, mask)
-        if on_scored is not None:
-            on_scored(sample, image)
-        progress("evaluate", len(scores), len(samples))
+    with closing(score_images(model, [dataset.image_path(sample) for sample in samples])) as images:
+        for sample, image in zip(samples, images, strict=True):
+            if image.result is None:
+                raise EvaluationError(f"image {image.path} {image.error}; mend it, or leave it out of the evaluation")
+            scores.append(image.result.anomaly_score)
+            mask = dataset.read_mask(sample) if pixels is not None else None
+            if pixels is not None and mask is not None:
+                _count_pixels(pixels, image.result, mask)
+            if on_scored is not None:
+                on_scored(sample, image)
+            progress("evaluate", len(scores), len(samples))
     return scores
 
 

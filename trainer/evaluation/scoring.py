@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +27,10 @@ class ScoredImage:
     """What is wrong with the file or the picture, in words that go on from its name."""
 
 
-def score_images(model: AnomalyModel, paths: Sequence[Path], *, batch_size: int = BATCH_SIZE) -> Iterator[ScoredImage]:
+def score_images(model: AnomalyModel, paths: Sequence[Path], *, batch_size: int = BATCH_SIZE) -> Generator[ScoredImage]:
     """Decode, check, score and threshold images in batches, and read ahead meanwhile; yields one outcome a path, in order.
+
+    Whoever stops early closes the generator, which ends its threads.
 
     Raises:
         UncalibratedError: The model has no thresholds.
@@ -43,12 +46,13 @@ def score_images(model: AnomalyModel, paths: Sequence[Path], *, batch_size: int 
             return ScoredImage(path, error=f"does not fit: {error}")
         return ScoredImage(path, sample)
 
-    for batch in in_batches(read_ahead(paths, read, ahead=2 * batch_size), batch_size):
-        samples = [image.sample for image in batch if image.sample is not None]
-        results = iter(apply_dl_model(model, samples, batch_size=batch_size) if samples else [])
-        for image in batch:
-            if image.sample is None:
-                yield image
-            else:
-                result = threshold_dl_anomaly_results(model, image.sample, next(results))
-                yield ScoredImage(image.path, image.sample, result)
+    with closing(read_ahead(paths, read, ahead=2 * batch_size)) as images:
+        for batch in in_batches(images, batch_size):
+            samples = [image.sample for image in batch if image.sample is not None]
+            results = iter(apply_dl_model(model, samples, batch_size=batch_size) if samples else [])
+            for image in batch:
+                if image.sample is None:
+                    yield image
+                else:
+                    result = threshold_dl_anomaly_results(model, image.sample, next(results))
+                    yield ScoredImage(image.path, image.sample, result)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -165,13 +166,14 @@ def _write_all(
     done = len(plans) - len(missing)
     if progress is not None:
         progress("preprocess", done, len(plans))
-    samples = read_ahead([plan.sample for plan in missing], lambda sample: _decode(dataset, sample, param))
-    for plan, sample in zip(missing, samples, strict=True):
-        _preprocess(plan, sample, param)
-        write_sample(folder / plan.file_name, plan.digest, sample)
-        done += 1
-        if progress is not None:
-            progress("preprocess", done, len(plans))
+    reading = read_ahead([plan.sample for plan in missing], lambda sample: _decode(dataset, sample, param))
+    with closing(reading) as samples:
+        for plan, sample in zip(missing, samples, strict=True):
+            _preprocess(plan, sample, param)
+            write_sample(folder / plan.file_name, plan.digest, sample)
+            done += 1
+            if progress is not None:
+                progress("preprocess", done, len(plans))
 
 
 def _decode(dataset: DLDataset, sample: DLDatasetSample, param: DLPreprocessParam) -> DLSample:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from contextlib import closing
 from dataclasses import replace
 from typing import Final
 
@@ -23,8 +24,9 @@ from trainer.thresholds.scores import CalibrationScores
 
 _MENDS: dict[SplitName, str] = {
     "validation": (
-        "give split_dl_dataset a validation_percent, such as 20, or train by train_and_score_folds, which scores each image by a "
-        "model of the others, and give what it returns as unseen"
+        "give split_dl_dataset a validation_percent, such as 20 (with overwrite_split=True where folders or manifest divide the "
+        "images), or train by train_and_score_folds, which scores each image by a model of the others, and give what it "
+        "returns as unseen"
     ),
     "test": "lower training_percent in split_dl_dataset, or take image_split='validation'",
 }
@@ -89,15 +91,16 @@ def compute_dl_anomaly_thresholds(
     inside = None if view is None or view.is_all else cells_inside(view, *model.input_size)
     done = 0
     paths = [dataset.image_path(sample) for sample in samples]
-    for batch in read_samples(paths, model.preprocess_param):
-        chosen = samples[done : done + len(batch)]
-        for image, sample in zip(batch, chosen, strict=True):
-            image.image_file_name = sample.image_file_name
-        for sample, result in zip(chosen, apply_dl_model(model, batch), strict=True):
-            _count(found, sample, result, param, model.scale, inside)
-        done += len(batch)
-        if progress is not None:
-            progress("thresholds", done, len(samples))
+    with closing(read_samples(paths, model.preprocess_param)) as batches:
+        for batch in batches:
+            chosen = samples[done : done + len(batch)]
+            for image, sample in zip(batch, chosen, strict=True):
+                image.image_file_name = sample.image_file_name
+            for sample, result in zip(chosen, apply_dl_model(model, batch), strict=True):
+                _count(found, sample, result, param, model.scale, inside)
+            done += len(batch)
+            if progress is not None:
+                progress("thresholds", done, len(samples))
     if unseen is not None:
         found.ok += unseen.ok
         found.nok += unseen.nok

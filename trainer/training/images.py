@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -54,14 +55,15 @@ class TrainingImages:
             DatasetError: A file or a cached sample cannot be read.
         """
         items, kept_bytes = list(self.items), 0
-        for index, sample in zip(indices, self._read(indices, is_picture_needed=is_picture_needed), strict=False):
-            kept_bytes += sample.image.nbytes if sample.preprocessed is None else sample.preprocessed.nbytes
-            if kept_bytes > KEPT_BYTES:
-                break
-            items[index] = sample
+        with closing(self._read(indices, is_picture_needed=is_picture_needed)) as samples:
+            for index, sample in zip(indices, samples, strict=False):
+                kept_bytes += sample.image.nbytes if sample.preprocessed is None else sample.preprocessed.nbytes
+                if kept_bytes > KEPT_BYTES:
+                    break
+                items[index] = sample
         return replace(self, items=items)
 
-    def batches(self, size: int, *, is_picture_needed: bool = False) -> Iterator[list[DLSample]]:
+    def batches(self, size: int, *, is_picture_needed: bool = False) -> Generator[list[DLSample]]:
         """Yield the samples in their order, at most `size` at once: from the cache where there is one.
 
         Args:
@@ -71,12 +73,12 @@ class TrainingImages:
         Raises:
             DatasetError: A file or a cached sample cannot be read.
         """
-        every = self._read(range(len(self)), is_picture_needed=is_picture_needed, ahead=2 * size)
-        yield from in_batches(every, size)
+        with closing(self._read(range(len(self)), is_picture_needed=is_picture_needed, ahead=2 * size)) as every:
+            yield from in_batches(every, size)
 
     def _read(
         self, indices: Sequence[int], *, is_picture_needed: bool, ahead: int = 2 * BATCH_SIZE
-    ) -> Iterator[DLSample]:
+    ) -> Generator[DLSample]:
         def read(index: int) -> DLSample:
             item = self.items[index]
             if isinstance(item, DLSample):

@@ -73,7 +73,7 @@ def test_reading_runs_only_a_few_batches_ahead(paths: list[Path], monkeypatch: p
     batches = read_samples(paths, PARAM, batch_size=2)
     next(batches)
     assert len(read) <= 2 * 2 + 2, "memory is bounded"
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
 
 
 @pytest.mark.parametrize(
@@ -160,3 +160,12 @@ def test_a_file_that_was_changed_is_refused(paths: list[Path]) -> None:
     assert read_picture(paths[0], digest=digest).original_width == 64
     with pytest.raises(DatasetError, match=r"1\.png was changed since the data set was read; read the data set again"):
         read_picture(paths[1], digest=digest)
+
+
+def test_closing_ends_the_threads(paths: list[Path]) -> None:
+    before = set(threading.enumerate())
+    batches = read_samples(paths, PARAM, batch_size=2)
+    next(batches)
+    assert set(threading.enumerate()) > before
+    batches.close()
+    assert set(threading.enumerate()) == before

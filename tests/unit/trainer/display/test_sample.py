@@ -335,3 +335,11 @@ def test_unknown_keys_are_refused() -> None:
 def test_colours_that_are_none_are_refused(colour: str) -> None:
     with pytest.raises(SettingsError, match="a colour is #rrggbb or #rrggbbaa"):
         DisplayParam(anomaly_region_result_color=colour)
+
+
+def test_a_sample_that_a_cache_gave_back_has_no_picture_to_draw() -> None:
+    sample = DLSample(np.empty((0, 0), np.uint8), 8, 8, 3, image_id=7)
+    with pytest.raises(
+        SettingsError, match="sample 7 was read back from a cache, which holds no picture; make the sample"
+    ):
+        dev_display_dl_data(sample, keys=["image"])

