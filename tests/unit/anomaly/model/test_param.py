@@ -142,7 +142,9 @@ def test_a_dictionary_that_was_read_or_set_is_a_copy(model: AnomalyModel) -> Non
 
 
 def test_an_untrained_model_cannot_be_applied() -> None:
-    with pytest.raises(ParameterError, match="this patchcore model is not trained; apply what train_dl_model returns"):
+    with pytest.raises(
+        ParameterError, match="this patchcore model is not trained; give the `model` of what train_dl_model returns"
+    ):
         apply_dl_model(initial("patchcore"), [])
 
 
