@@ -116,6 +116,8 @@ def embed_training_images(
     started = time.perf_counter()
     augmentation = train_param.augmentation
     is_picture_needed = augmentation is not None  # a cache does not hold them
+    # Of the files: what is read ahead from a cache has no picture.
+    golden = _GoldenImages(images)
     images = images.with_read(scale_images(len(images), train_param.seed), is_picture_needed=is_picture_needed)
     network = build_network(
         images.items,
@@ -130,7 +132,7 @@ def embed_training_images(
     )
     copies = augmentation.copies if augmentation else 0
     store = FeatureStore(len(images) * (1 + copies), limit_bytes=limit_bytes)
-    done, golden = 0, _GoldenImages(images)
+    done = 0
     try:
         for batch in images.batches(param.batch_size, is_picture_needed=is_picture_needed):
             for chunk in _chunks(batch, augmentation, train_param.seed, done, param.batch_size):
