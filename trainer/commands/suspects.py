@@ -49,12 +49,11 @@ def named_images(suspects: Sequence[Suspect], scale: ScoreScale) -> tuple[NamedI
 
 def warning_of_suspects(suspects: Sequence[Suspect], n_scored: int) -> str:
     """The warning that names them all, and what to do."""
-    count = len(suspects)
-    looks, it, are = ("image looks", "it", "is") if count == 1 else ("images look", "them", "are")
+    looks, it = ("looks", "it") if len(suspects) == 1 else ("look", "them")
     return (
-        f"{count} of {n_scored} ok {looks} unlike the others, to models that had not seen {it}: {_names(suspects)}; look at "
-        f"{it} in the report: what is not ok belongs among the nok images, or is left out by --drop-suspects; what {are} ok "
-        "should stay, and more like it be added"
+        f"{len(suspects)} of {n_scored} ok images {looks} unlike the others, to models that had not seen {it}: "
+        f"{_names(suspects)}; see the pictures in the report: label nok what is not ok, or leave it out by --drop-suspects; "
+        "keep what is ok, and add more images like it"
     )
 
 
