@@ -106,9 +106,9 @@ class _Drawer:
         return self._drawn[key]
 
     def as_unseen(self, scored: ScoredSample) -> InspectedImage:
-        """The picture with the score that a model gave which had not seen the image, as the one that ships may have."""
+        """The picture of a suspect, with the score of a model that had not seen it, as the one that ships may have."""
         is_rejected = not scored.anomaly_score < self._fitted.calibration.classification_threshold
-        return replace(self(scored), anomaly_score=scored.anomaly_score, is_rejected=is_rejected)
+        return replace(self(scored), anomaly_score=scored.anomaly_score, is_rejected=is_rejected, is_suspect=True)
 
     def _draw(self, scored: ScoredSample) -> InspectedImage:
         dataset, path = self._fitted.dataset, self._fitted.dataset.image_path(scored.sample)
@@ -150,6 +150,7 @@ def _report(
         parameters=_parameters(settings, fitted),
         provenance=_provenance(settings, fitted, outcome),
         has_masks=any(sample.anomaly_file_name for sample in dataset.test),
+        n_dropped=len(fitted.dropped),
     )
 
 

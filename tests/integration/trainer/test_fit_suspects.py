@@ -49,6 +49,8 @@ def test_suspects_are_named_and_shown_and_nothing_is_dropped(fit: Fit, mixed: Pa
     assert UNLIKE in page
     assert LEFT_OUT not in page
     assert page.count("data:image/jpeg") == 4
+    assert page.count(">suspect</span>") == 2
+    assert "too few ok images to hold any out" in page
     assert read_manifest(tmp_path / "out")[0].training["suspects"] == said["suspects"]
 
 
@@ -64,6 +66,8 @@ def test_what_is_left_out_is_as_if_it_had_not_been_there(fit: Fit, mixed: Path, 
     assert UNLIKE not in page
     assert "2 ok images were left out, as --drop-suspects asks: " in page
     assert all(name in page for name in PLANTED)
+    assert "Suspects were looked for among all ok images, so thresholds come from" in page
+    assert "too few ok images to hold any out" not in page
 
 
 def test_the_model_learns_from_the_others_alone(fit: Fit, mixed: Path, cleaned: Path, tmp_path: Path) -> None:
