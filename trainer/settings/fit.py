@@ -156,7 +156,7 @@ class TrainSettings(Group):
     drop_suspects: int = Field(
         0,
         ge=0,
-        description="leave out so many of the ok images that look least like the others, and fit on the rest (0)",
+        description="leave out this many ok images, those least like the others; look at what a fit names first (0)",
     )
     checkpoint: Path | None = Field(None, description="student: folder to go on from after an interruption")
     seed: int = Field(0, ge=0, lt=2**31, description="decides every random choice")
