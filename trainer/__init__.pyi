@@ -74,6 +74,10 @@ from trainer.thresholds.ok_only import ThresholdEstimate as ThresholdEstimate
 from trainer.thresholds.ok_only import estimate_threshold as estimate_threshold
 from trainer.thresholds.scores import CalibrationScores as CalibrationScores
 from trainer.thresholds.scores import PixelStatistics as PixelStatistics
+from trainer.thresholds.suspects import Suspect as Suspect
+from trainer.thresholds.suspects import SuspectParam as SuspectParam
+from trainer.thresholds.suspects import drop_dl_dataset_suspects as drop_dl_dataset_suspects
+from trainer.thresholds.suspects import find_dl_dataset_suspects as find_dl_dataset_suspects
 from trainer.training.augmentation import Augmentation as Augmentation
 from trainer.training.train import DLTrainResult as DLTrainResult
 from trainer.training.train import train_dl_model as train_dl_model

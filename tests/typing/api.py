@@ -160,6 +160,11 @@ def train_few(dataset: DLDataset, model: InitialModel, progress: trainer.StagePr
     try:
         result, unseen = trainer.train_and_score_folds(divided, model, param, progress=progress)
         trainer.compute_dl_anomaly_thresholds(result.model, dataset, unseen=unseen, set_in_model=False)
+        suspects = trainer.find_dl_dataset_suspects(divided, unseen, trainer.SuspectParam(expected=0.1))
+        names: list[str] = [suspect.sample.image_file_name for suspect in suspects]
+        rest, dropped = trainer.drop_dl_dataset_suspects(divided, unseen, len(names))
+        assert_type(rest, DLDataset)
+        assert_type(dropped, tuple[trainer.Suspect, ...])
     except (trainer.DatasetError, anomaly.ParameterError) as error:
         assert_type(error, trainer.DatasetError | anomaly.ParameterError)
     except (trainer.TrainerError, anomaly.AnomalyError):

@@ -16,10 +16,10 @@ from trainer.dataset.dataset import DLDataset
 from trainer.dataset.folders import DatasetParam
 from trainer.dataset.manifest import read_dl_dataset_manifest
 from trainer.dataset.read import read_dl_dataset_anomaly
-from trainer.prepare.split import SplitParam
+from trainer.prepare.split import CALIBRATION_PERCENT, SplitParam
 from trainer.progress import StageProgress
 from trainer.settings.fit import FitSettings, PreprocessSettings
-from trainer.settings.source import SourceSettings, SplitSettings
+from trainer.settings.source import SourceSettings
 from trainer.settings.syntax import parse_augmentation, parse_domain, parse_score_rule
 from trainer.thresholds.estimate import ThresholdParam
 from trainer.training.network import default_input_size
@@ -60,10 +60,13 @@ def read_dataset(settings: SourceSettings, progress: StageProgress, geometry_rul
     )
 
 
-def split_param(settings: SplitSettings) -> SplitParam:
-    """How the images are divided, besides the percentages."""
+def split_param(settings: FitSettings) -> SplitParam:
+    """How the images are divided, besides the percentages; suspects are found among images that have folds."""
     return SplitParam(
-        group_by=settings.group_by, time_window_minutes=settings.time_window_minutes, max_train=settings.max_train
+        group_by=settings.group_by,
+        time_window_minutes=settings.time_window_minutes,
+        max_train=settings.max_train,
+        calibration_percent=0 if settings.drop_suspects else CALIBRATION_PERCENT,
     )
 
 

@@ -6,6 +6,8 @@ import contextlib
 import importlib.metadata
 import json
 import platform
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,10 +23,11 @@ from trainer.errors import DatasetError
 from trainer.evaluation.as_json import figures_as_json, halcon_as_json
 from trainer.evaluation.scoring import score_images
 from trainer.progress import StageProgress
-from trainer.report.gallery import ScoredSample, draw_picture, gallery, glance
+from trainer.report.gallery import ScoredSample, draw_picture, gallery, glance, suspect_rows
 from trainer.report.page import Facts, InspectedImage, Report, render_report
 from trainer.report.shown import small
 from trainer.settings.commands import FitSettings
+from trainer.thresholds.suspects import Suspect
 
 REPORT_NAME = "report.html"
 EVALUATION_NAME = "evaluation.json"
@@ -78,6 +81,8 @@ def _records(settings: FitSettings, fitted: Fitted, outcome: FitOutcome) -> Reco
             "dataset_digest": dataset.digest,
             "n_train": len(dataset.train),
             "max_train": settings.max_train,
+            "suspects": [asdict(image) for image in outcome.suspects],
+            "dropped_suspects": [asdict(image) for image in outcome.dropped],
             "weights_sha256": SOURCES[param.backbone].sha256,
             "versions": _versions(),
         },
@@ -99,6 +104,11 @@ class _Drawer:
             self._drawn[key] = self._draw(scored)
             self._progress("report", len(self._drawn), len(self._drawn))
         return self._drawn[key]
+
+    def as_unseen(self, scored: ScoredSample) -> InspectedImage:
+        """The picture of a suspect, with the score of a model that had not seen it, as the one that ships may have."""
+        is_rejected = not scored.anomaly_score < self._fitted.calibration.classification_threshold
+        return replace(self(scored), anomaly_score=scored.anomaly_score, is_rejected=is_rejected, is_suspect=True)
 
     def _draw(self, scored: ScoredSample) -> InspectedImage:
         dataset, path = self._fitted.dataset, self._fitted.dataset.image_path(scored.sample)
@@ -131,7 +141,10 @@ def _report(
         test_ok=evaluation.scores_of("ok") if evaluation else (),
         test_nok=evaluation.scores_of("nok") if evaluation else (),
         evaluation=evaluation,
-        rows=gallery(tested, _held_out(fitted), draw),
+        rows=[
+            *gallery(tested, _held_out(fitted), draw),
+            *suspect_rows(_scored(fitted, fitted.suspects), _scored(fitted, fitted.dropped), draw.as_unseen),
+        ],
         grid=glance(tested, draw),
         training_errors=result.errors if is_curve else (),
         best_epoch=result.best_epoch if is_curve else None,
@@ -140,6 +153,7 @@ def _report(
         parameters=_parameters(settings, fitted),
         provenance=_provenance(settings, fitted, outcome),
         has_masks=any(sample.anomaly_file_name for sample in dataset.test),
+        n_dropped=len(fitted.dropped),
     )
 
 
@@ -149,6 +163,10 @@ def _held_out(fitted: Fitted) -> list[ScoredSample]:
         return []
     samples = [sample for sample in fitted.dataset.validation if sample.image_label == "ok"]
     return [ScoredSample(s, score) for s, score in zip(samples, fitted.calibration.scores, strict=True)]
+
+
+def _scored(fitted: Fitted, suspects: Sequence[Suspect]) -> list[ScoredSample]:
+    return [ScoredSample(one.sample, fitted.model.scale.to_score(one.distance)) for one in suspects]
 
 
 def _size(model: AnomalyModel) -> str:
@@ -184,6 +202,8 @@ def _parameters(settings: FitSettings, fitted: Fitted) -> Facts:
         rows.append(("augmentation", settings.augment or ""))
     if settings.threshold_method == "ok_only":
         rows.append(("false rejects asked for", f"{settings.max_false_rejects:.3g}"))
+    if fitted.dropped:
+        rows.append(("suspects left out", ", ".join(suspect.sample.image_file_name for suspect in fitted.dropped)))
     return [
         *rows,
         ("score", _rule(param)),

@@ -14,6 +14,7 @@ from inspector.anomaly.parameters import NAME_PATTERN
 from trainer.commands.export import REPORT_NAME, export
 from trainer.commands.outcome import FitOutcome
 from trainer.commands.procedures import Course, Fitted, fit_model
+from trainer.commands.suspects import named_images, notes_of_suspects, warning_of_suspects
 from trainer.errors import OutputError
 from trainer.progress import StageProgress
 from trainer.settings.commands import FitSettings
@@ -69,7 +70,9 @@ def _outcome(settings: FitSettings, fitted: Fitted, started: float) -> FitOutcom
         job_seconds=time.perf_counter() - started,
         peak_rss_mb=_peak_rss_mb(),
         warnings=_warnings(fitted),
-        notes=dataset.notes,
+        notes=(*dataset.notes, *notes_of_suspects(dataset, fitted.dropped)),
+        suspects=named_images(fitted.suspects, model.scale),
+        dropped=named_images(fitted.dropped, model.scale),
     )
 
 
@@ -100,6 +103,8 @@ def _check_out(settings: FitSettings) -> None:
 def _warnings(fitted: Fitted) -> tuple[str, ...]:
     division, evaluation, calibration = fitted.dataset.division, fitted.evaluation, fitted.calibration
     warnings = [*(division.warnings if division else ()), *fitted.thresholds.warnings]
+    if fitted.suspects:
+        warnings.append(warning_of_suspects(fitted.suspects, len(calibration.scores)))
     if evaluation and evaluation.false_rejects.low > calibration.false_reject_bound:
         rejects = evaluation.false_rejects
         warnings.append(

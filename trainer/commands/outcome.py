@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer.commands.suspects import NamedImage
 from trainer.evaluation.as_json import figures_as_json
 from trainer.evaluation.result import EvaluationResult
 from trainer.rates import Rate
@@ -40,6 +41,10 @@ class FitOutcome:
     peak_rss_mb: float
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
+    suspects: tuple[NamedImage, ...] = ()
+    """Ok images that look unlike the others."""
+    dropped: tuple[NamedImage, ...] = ()
+    """Ok images that were left out, as `--drop-suspects` asks."""
 
     def as_json(self) -> dict[str, Any]:
         """The object that `trainer fit --json` prints; null where there are no test images to say."""
@@ -68,6 +73,8 @@ class FitOutcome:
             "peak_rss_mb": round(self.peak_rss_mb, 1),
             "bundle": str(self.bundle),
             "report": str(self.report),
+            "suspects": [asdict(image) for image in self.suspects],
+            "dropped_suspects": [asdict(image) for image in self.dropped],
             "warnings": list(self.warnings),
         }
 
@@ -92,6 +99,8 @@ class FitOutcome:
             rows.append(("test", "no test images: what it finds is not known"))
         else:
             rows += _test_rows(self.evaluation)
+        if self.dropped:
+            rows.append(("left out", ", ".join(image.image_file_name for image in self.dropped)))
         return [
             *rows,
             ("time and memory", f"fit {self.fit_seconds:.1f} s of {self.job_seconds:.1f} s, {self.peak_rss_mb:.0f} MB"),

@@ -22,6 +22,7 @@ from trainer.commands.arguments import (
     threshold_param,
     train_param,
 )
+from trainer.commands.suspects import suspects_among
 from trainer.dataset.dataset import DLDataset, trained_geometry
 from trainer.display.files import show_evaluation, show_training
 from trainer.errors import CalibrationError, SplitError
@@ -37,9 +38,14 @@ from trainer.thresholds.calibration import Calibration, calibration_of
 from trainer.thresholds.compute import compute_dl_anomaly_thresholds
 from trainer.thresholds.estimate import AnomalyThresholds
 from trainer.thresholds.folds import train_and_score_folds
+from trainer.thresholds.scores import CalibrationScores
+from trainer.thresholds.suspects import Suspect, check_droppable, drop_dl_dataset_suspects
 from trainer.training.train import DLTrainResult
 from trainer.training.train_param import DLTrainParam
-from trainer.wording import as_figure, as_percent
+from trainer.wording import as_figure, as_percent, some
+
+Train = Callable[[DLDataset, Path | None], tuple[DLTrainResult, CalibrationScores | None]]
+"""`train_and_score_folds` of this fit, on a data set and with the folder of its checkpoint."""
 
 Say = Callable[[str, str], None]
 """Told of each step: the procedure's name, and a sentence on what came of it."""
@@ -81,6 +87,8 @@ class Fitted:
         calibration: What there is to say of them.
         evaluation: On the test images; None where there are none.
         shown: What the report shows of them.
+        suspects: Images among those that the thresholds come from that look unlike the others, most suspicious first.
+        dropped: What was left out of the training, as was asked for.
     """
 
     dataset: DLDataset
@@ -91,6 +99,8 @@ class Fitted:
     calibration: Calibration
     evaluation: EvaluationResult | None
     shown: ShownImages
+    suspects: tuple[Suspect, ...]
+    dropped: tuple[Suspect, ...]
 
     @property
     def model(self) -> AnomalyModel:
@@ -127,9 +137,16 @@ def fit_model(settings: FitSettings, name: str, progress: StageProgress, course:
         course.say("preprocess_dl_dataset", f"{len(dataset.samples)} samples in {settings.cache}")
     training = train_param(settings, untrained)
     course.say("create_dl_train_param", _set_values(training.model_dump(exclude_none=True)))
-    result, unseen = train_and_score_folds(
-        dataset, untrained, training, preprocess_param=param, progress=progress, checkpoint=settings.checkpoint
-    )
+
+    def train(images: DLDataset, checkpoint: Path | None) -> tuple[DLTrainResult, CalibrationScores | None]:
+        return train_and_score_folds(
+            images, untrained, training, preprocess_param=param, progress=progress, checkpoint=checkpoint
+        )
+
+    dropped: tuple[Suspect, ...] = ()
+    if settings.drop_suspects:
+        dataset, dropped = _without_suspects(settings, dataset, train, course.say)
+    result, unseen = train(dataset, settings.checkpoint)
     model, epochs = result.model, len(result.errors)
     model.identity = ModelIdentity(name, f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}", "")
     course.say("train_dl_model", f"best error {result.best_error:.4f} in epoch {result.best_epoch} of {epochs}")
@@ -141,7 +158,23 @@ def fit_model(settings: FitSettings, name: str, progress: StageProgress, course:
     if course.pictures is not None and epochs > 1:
         show_training(course.pictures, result.errors, best_epoch=result.best_epoch)
     calibration = calibration_of(dataset, model, found, wanted)
-    return Fitted(dataset, untrained, training, result, found, calibration, evaluation, shown)
+    suspects = suspects_among(dataset, found)
+    if suspects:
+        course.say("find_dl_dataset_suspects", some(suspect.sample.image_file_name for suspect in suspects))
+    return Fitted(dataset, untrained, training, result, found, calibration, evaluation, shown, suspects, dropped)
+
+
+def _without_suspects(
+    settings: FitSettings, dataset: DLDataset, train: Train, say: Say
+) -> tuple[DLDataset, tuple[Suspect, ...]]:
+    """The data set without the images that a first training finds most suspicious, as many as were asked for."""
+    check_droppable(dataset, settings.drop_suspects)
+    # A checkpoint is of one training: the second one's images are others.
+    checkpoint = settings.checkpoint
+    _, unseen = train(dataset, None if checkpoint is None else checkpoint / "with-suspects")
+    rest, dropped = drop_dl_dataset_suspects(dataset, unseen, settings.drop_suspects)
+    say("drop_dl_dataset_suspects", some(suspect.sample.image_file_name for suspect in dropped))
+    return rest, dropped
 
 
 def _divided(settings: FitSettings, course: Course, progress: StageProgress) -> DLDataset:

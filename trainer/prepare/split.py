@@ -31,6 +31,7 @@ REST_MIN = 59
 FOLDS = 5
 FEW_IMAGES = 20
 TRAINING_PERCENT = 80
+CALIBRATION_PERCENT = 30.0
 _LEAST_FOLDS = 2
 _LEAST_OF_FOLDS = LEAST_TO_FIT + 1
 """Of so many images each can be judged by a model of the others."""
@@ -48,7 +49,8 @@ class SplitParam(StageParameters):
             were captured in one window; `none`, copies of one picture only.
         time_window_minutes: Width of a time window; given with `time_window` only.
         calibration_percent: Share of the images to learn from that calibrates, where `validation_percent` is not given
-            and there are 300 images (or groups) or more.
+            and there are 300 images (or groups) or more. With 0 each is scored by a model of the other folds, however
+            many there are.
         max_train: Most images to fit on; the remaining ones calibrate.
         folds: Number of folds where too few images calibrate alone.
         keep_validation: The images that the source puts into `validation` only calibrate. None: they do, where the
@@ -59,7 +61,7 @@ class SplitParam(StageParameters):
 
     group_by: GroupBy = "group"
     time_window_minutes: float | None = Field(default=None, ge=1e-3)
-    calibration_percent: float = Field(default=30.0, gt=0, lt=_ALL)
+    calibration_percent: float = Field(default=CALIBRATION_PERCENT, ge=0, lt=_ALL)
     max_train: int | None = Field(default=None, ge=_LEAST_OF_FOLDS)
     folds: int = Field(default=FOLDS, ge=_LEAST_FOLDS)
     keep_validation: bool | None = None

@@ -59,6 +59,44 @@ def gallery(
     return [PictureRow(title, text, [draw(s) for s in chosen]) for title, text, chosen in rows if chosen]
 
 
+def suspect_rows(
+    suspects: Sequence[ScoredSample],
+    dropped: Sequence[ScoredSample],
+    draw: Draw,
+    *,
+    count: int = PICTURES_IN_A_ROW,
+) -> list[PictureRow]:
+    """Draw the ok images that look unlike the others, and those that were left out for that.
+
+    Args:
+        suspects: Scored by models that had not seen them, the most suspicious first.
+        dropped: The same of images that were left out.
+        draw: Makes the picture of a sample, with the score given.
+        count: Most pictures in a row.
+    """
+    looks_odd = (
+        "Perhaps they are not ok: look at them. Scores are by models that had not seen them; the heat map is by the model "
+        "that ships, which may have learnt from them."
+    )
+    left_out = (
+        "The most suspicious ones, as --drop-suspects asks. Scores are by models of a first training, which had not seen "
+        "them; the heat map is by the model that ships, which has not either."
+    )
+    rows = [
+        ("Ok images that look unlike the others", looks_odd, suspects),
+        ("Ok images that were left out", left_out, dropped),
+    ]
+    return [
+        PictureRow(title, text + _how_many(len(images), count), [draw(image) for image in images[:count]])
+        for title, text, images in rows
+        if images
+    ]
+
+
+def _how_many(total: int, count: int) -> str:
+    return f" These are the first {count} of {total}; this page names them all." if total > count else ""
+
+
 def glance(test: Sequence[ScoredSample], draw: Draw, *, count: int = PICTURES_AT_A_GLANCE) -> list[InspectedImage]:
     """Draw test images from the lowest score to the highest; of more than `count`, every so-manieth of each class."""
     chosen = {sample.image_id for sample in evenly_of_each_class([s.sample for s in test], count)}

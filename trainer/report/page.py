@@ -43,10 +43,14 @@ class InspectedImage:
     outlined: NDArray[np.uint8]
     """The image with the outlines of its regions."""
     heat_map: NDArray[np.uint8]
+    is_suspect: bool = False
+    """Whether the label is in doubt."""
 
     @property
     def verdict(self) -> str:
-        """What the model decided, and whether that is wrong."""
+        """What the model decided, and whether that is wrong; of an image whose label is in doubt, just that."""
+        if self.is_suspect:
+            return "suspect"
         decided = "nok" if self.is_rejected else "ok"
         if decided == self.label:
             return decided
@@ -92,6 +96,8 @@ class Report:
     parameters: Facts = ()
     provenance: Facts = ()
     has_masks: bool = field(default=False)
+    n_dropped: int = 0
+    """Suspects that were left out."""
 
     @property
     def histogram(self) -> Markup:

@@ -162,6 +162,11 @@ class TrainSettings(Group):
     augment: str | None = Field(
         None, description="varied copies: flip-horizontal,flip-vertical,rotation=5,brightness=0.1,copies=1"
     )
+    drop_suspects: int = Field(
+        0,
+        ge=0,
+        description="leave out this many ok images, those least like the others; look at what a fit names first (0)",
+    )
     checkpoint: Path | None = Field(None, description="student: folder to go on from after an interruption")
     seed: int = Field(0, ge=0, lt=2**31, description="decides every random choice")
     device: str = Field("cpu", description=DEVICE_HELP)

@@ -116,6 +116,7 @@ def embed_training_images(
     started = time.perf_counter()
     augmentation = train_param.augmentation
     is_picture_needed = augmentation is not None  # a cache does not hold them
+    # Of the files: what is read ahead from a cache has no picture.
     golden = _GoldenImages(images)
     images = images.with_read(scale_images(len(images), train_param.seed), is_picture_needed=is_picture_needed)
     network = build_network(

@@ -11,7 +11,8 @@ from inspector.anomaly.errors import BundleError, GeometryError, ParameterError
 from inspector.anomaly.preprocess.file import write_dl_preprocess_param
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import ImageGeometry
-from trainer.commands.arguments import initial_model, preprocessing, threshold_param, train_param
+from trainer.commands.arguments import initial_model, preprocessing, split_param, threshold_param, train_param
+from trainer.prepare.split import SplitParam
 from trainer.settings.commands import FitSettings
 
 GEOMETRY = ImageGeometry(width=800, height=600, channels=3)
@@ -77,3 +78,8 @@ def test_a_file_with_a_domain_is_refused_for_pictures_of_any_size(tmp_path: Path
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match=r"none\.json"):
         initial_model(settings(preprocess_param=tmp_path / "none.json"), GEOMETRY)
+
+
+def test_images_are_held_out_unless_suspects_are_to_be_found_among_them() -> None:
+    assert split_param(settings()) == SplitParam()
+    assert split_param(settings(drop_suspects=2)).calibration_percent == 0

@@ -21,6 +21,11 @@ def test_a_large_share_to_calibrate_leaves_two_images_to_fit_on() -> None:
     assert sizes(split) == (2, 298, 0)
 
 
+def test_no_share_to_calibrate_means_folds_of_however_many_images() -> None:
+    split = split_dl_dataset(dataset(ok_images(300)), param=SplitParam(calibration_percent=0))
+    assert (sizes(split), split.num_folds, division(split).method) == ((300, 0, 0), 5, "out_of_fold")
+
+
 def test_the_remainder_is_dealt_randomly() -> None:
     seen = {sizes(split_dl_dataset(dataset(ok_images(7, None), "all_ok"), 50, 25, seed=s)) for s in range(40)}
     assert seen == {(4, 1, 2), (3, 2, 2), (3, 1, 3), (5, 1, 1), (4, 2, 1), (3, 3, 1)} & seen

@@ -13,7 +13,7 @@ from trainer.commands.outcome import FitOutcome
 from trainer.dataset.dataset import DLDatasetSample
 from trainer.display.picture import TRUTH_COLOUR
 from trainer.evaluation.result import evaluate_scores
-from trainer.report.gallery import ScoredSample, draw_picture, gallery, glance
+from trainer.report.gallery import ScoredSample, draw_picture, gallery, glance, suspect_rows
 from trainer.report.page import InspectedImage
 from trainer.thresholds.calibration import Calibration
 
@@ -51,6 +51,18 @@ def test_held_out_images_stand_in_where_no_ok_image_is_tested() -> None:
     assert [[p.name for p in row.pictures] for row in rows] == [["h1", "h0"]]
     assert "ok validation images" in rows[0].text
     assert gallery([], [], blank) == []
+
+
+def test_suspects_and_what_was_left_out_have_a_row_each_in_the_order_given() -> None:
+    suspects = [scored(f"odd{i}", "ok", 0.9 - i / 10) for i in range(3)]
+    rows = suspect_rows(suspects, [scored("gone", "ok", 0.95)], blank, count=2)
+    assert [(row.title, [p.name for p in row.pictures]) for row in rows] == [
+        ("Ok images that look unlike the others", ["odd0", "odd1"]),
+        ("Ok images that were left out", ["gone"]),
+    ]
+    assert "the first 2 of 3" in rows[0].text
+    assert "the first" not in rows[1].text
+    assert suspect_rows([], [], blank) == []
 
 
 def test_a_glance_at_the_test_images_shows_both_classes_by_score() -> None:
