@@ -6,8 +6,8 @@ logarithms of the distances above their median are taken to fall off exponential
 models tails), at the rate that median and upper quartile give. So far out as a suspect lies, fewer than half an image of such a
 set is expected; that is Chauvenet's criterion (1863), with robust quantiles for mean and deviation as Davies and Gather (1993)
 demand of a rule for several outliers. A log-normal is not assumed: unseen scores of clean ok images have longer tails, and by
-median and median absolute deviation several of each set were named. With a Pareto tail a clean set names half an image on
-average, with a log-normal hardly any (`tests/unit/trainer/thresholds/test_suspects.py`).
+median and median absolute deviation two of four development sets named three images or more. With a Pareto tail a clean set
+names half an image on average at most, with a log-normal hardly any (`tests/unit/trainer/thresholds/test_suspects.py`).
 
 Nothing is dropped here that was not asked for by number.
 """
