@@ -9,19 +9,22 @@ import platform
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from inspector.anomaly.model.bundle import write_dl_model
 from inspector.anomaly.model.manifest import Records
-from inspector.anomaly.model.model import AnomalyModel
+from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.model.param import DLModelParam
 from inspector.anomaly.network.weights import SOURCES
+from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
 from trainer.commands.outcome import FitOutcome
 from trainer.commands.procedures import Fitted
+from trainer.dataset.dataset import DLDatasetSample
 from trainer.dataset.files import read_picture
 from trainer.errors import DatasetError
 from trainer.evaluation.as_json import figures_as_json, halcon_as_json
-from trainer.evaluation.scoring import score_images
+from trainer.evaluation.scoring import ScoredImage, score_images
 from trainer.progress import StageProgress
 from trainer.report.gallery import ScoredSample, draw_picture, gallery, glance, suspect_rows
 from trainer.report.page import Facts, InspectedImage, Report, render_report
@@ -112,15 +115,20 @@ class _Drawer:
 
     def _draw(self, scored: ScoredSample) -> InspectedImage:
         dataset, path = self._fitted.dataset, self._fitted.dataset.image_path(scored.sample)
-        image = self._fitted.shown.get(scored.sample)
-        if image is None:
-            (scored_again,) = score_images(self._fitted.model, [path])
-            image = small(scored_again)
+        image = self._fitted.shown.get(scored.sample) or small(self._scored(scored.sample, path))
         if image.result is None:
             raise DatasetError(f"image {path} {image.error}; it was readable before")
         # Kept pictures are small already; one that was decoded smaller still is read anew.
         picture = read_picture(path).image if image.sample is None else image.sample.image
         return draw_picture(scored, picture, image.result, dataset.read_mask(scored.sample))
+
+    def _scored(self, sample: DLDatasetSample, path: Path) -> ScoredImage:
+        model, picture = self._fitted.model, self._fitted.pictures.get(sample)
+        if picture is None:
+            (image,) = score_images(model, [path])
+            return image
+        (result,) = threshold_dl_anomaly_results(model, picture, apply_dl_model(model, picture))
+        return ScoredImage(path, picture, result)
 
 
 def _report(

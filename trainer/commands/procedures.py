@@ -32,7 +32,7 @@ from trainer.evaluation.result import EvaluationResult
 from trainer.prepare.preprocess import preprocess_dl_dataset
 from trainer.prepare.split import is_given, split_dl_dataset
 from trainer.progress import StageProgress
-from trainer.report.shown import ShownImages
+from trainer.report.shown import KeptPictures, ShownImages
 from trainer.settings.fit import FitSettings
 from trainer.thresholds.calibration import Calibration, calibration_of
 from trainer.thresholds.compute import compute_dl_anomaly_thresholds
@@ -87,6 +87,7 @@ class Fitted:
         calibration: What there is to say of them.
         evaluation: On the test images; None where there are none.
         shown: What the report shows of them.
+        pictures: Of training images.
         suspects: Images among those that the thresholds come from that look unlike the others, most suspicious first.
         dropped: What was left out of the training, as was asked for.
     """
@@ -99,6 +100,7 @@ class Fitted:
     calibration: Calibration
     evaluation: EvaluationResult | None
     shown: ShownImages
+    pictures: KeptPictures
     suspects: tuple[Suspect, ...]
     dropped: tuple[Suspect, ...]
 
@@ -138,9 +140,17 @@ def fit_model(settings: FitSettings, name: str, progress: StageProgress, course:
     training = train_param(settings, untrained)
     course.say("create_dl_train_param", _set_values(training.model_dump(exclude_none=True)))
 
+    pictures = KeptPictures()
+
     def train(images: DLDataset, checkpoint: Path | None) -> tuple[DLTrainResult, CalibrationScores | None]:
         return train_and_score_folds(
-            images, untrained, training, preprocess_param=param, progress=progress, checkpoint=checkpoint
+            images,
+            untrained,
+            training,
+            preprocess_param=param,
+            progress=progress,
+            checkpoint=checkpoint,
+            on_read=pictures.add,
         )
 
     dropped: tuple[Suspect, ...] = ()
@@ -161,7 +171,9 @@ def fit_model(settings: FitSettings, name: str, progress: StageProgress, course:
     suspects = suspects_among(dataset, found)
     if suspects:
         course.say("find_dl_dataset_suspects", some(suspect.sample.image_file_name for suspect in suspects))
-    return Fitted(dataset, untrained, training, result, found, calibration, evaluation, shown, suspects, dropped)
+    return Fitted(
+        dataset, untrained, training, result, found, calibration, evaluation, shown, pictures, suspects, dropped
+    )
 
 
 def _without_suspects(

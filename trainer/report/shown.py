@@ -1,19 +1,21 @@
-"""Which test images the report shows, chosen while they are scored: their pictures are at hand then, and at no other time."""
+"""Which images the report shows, chosen and kept while they are at hand, so that none is decoded again for it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
-from inspector.anomaly.types import AnomalyClass
+from inspector.anomaly.types import AnomalyClass, DLSample
 from trainer.dataset.dataset import DLDatasetSample
 from trainer.display.picture import PICTURE_SIDE, shrink
 from trainer.evaluation.scoring import ScoredImage
 
 PICTURES_IN_A_ROW = 6
 PICTURES_AT_A_GLANCE = 40
+KEPT_PICTURES_BYTES: Final = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,25 @@ class ShownImages:
         """What was kept of a sample; None of one that was not."""
         kept = self._kept[sample.image_label]
         return next((one.image for one in kept if one.sample.image_id == sample.image_id), None)
+
+
+class KeptPictures:
+    """The pictures of training images, as far as memory is granted: some of them may be shown as suspects."""
+
+    def __init__(self) -> None:
+        self._pictures: dict[int, DLSample] = {}
+        self._free_bytes = KEPT_PICTURES_BYTES
+
+    def add(self, sample: DLDatasetSample, picture: DLSample) -> None:
+        """Keep the picture of an image, if there is one and room for it."""
+        size = picture.image.nbytes
+        if 0 < size <= self._free_bytes and sample.image_id not in self._pictures:
+            self._pictures[sample.image_id] = picture
+            self._free_bytes -= size
+
+    def get(self, sample: DLDatasetSample) -> DLSample | None:
+        """The picture as decoded for the model; None of one that was not kept."""
+        return self._pictures.get(sample.image_id)
 
 
 def evenly_of_each_class(samples: Sequence[DLDatasetSample], count: int) -> list[DLDatasetSample]:

@@ -15,7 +15,7 @@ from inspector.anomaly.types import ScoreScale
 from trainer.dataset.dataset import DLDataset
 from trainer.progress import StageProgress, silent
 from trainer.thresholds.scores import CalibrationScores
-from trainer.training.embed import TrainingFeatures, embed_training_images
+from trainer.training.embed import OnRead, TrainingFeatures, embed_training_images
 from trainer.training.fit import distances, fit_detector
 from trainer.training.images import dataset_images
 from trainer.training.train import DLTrainResult, resolve_preprocess_param, train_on_features
@@ -87,6 +87,7 @@ def train_and_score_folds(
     preprocess_param: DLPreprocessParam | None = None,
     progress: StageProgress | None = None,
     checkpoint: Path | str | None = None,
+    on_read: OnRead | None = None,
 ) -> tuple[DLTrainResult, CalibrationScores | None]:
     """Train a model on the images of the split `train` and, where they have folds, score them by models of the other folds.
 
@@ -99,6 +100,7 @@ def train_and_score_folds(
         preprocess_param: By default that of the data set, or else what the model asks for.
         progress: Told of the stages "features", "fit" and "calibrate".
         checkpoint: student: folder to go on from after an interruption.
+        on_read: Given each training image with its picture, for whoever shows some of them; a cache has no picture.
 
     Returns:
         What the training came to, and `out_of_fold_scores`; None without folds.
@@ -111,7 +113,7 @@ def train_and_score_folds(
     folder = None if checkpoint is None else Path(checkpoint)
     preprocess_param = resolve_preprocess_param(model, preprocess_param or dataset.preprocess_param)
     images = dataset_images(dataset, preprocess_param)
-    with embed_training_images(images, model.param, train_param, progress=progress) as features:
+    with embed_training_images(images, model.param, train_param, progress=progress, on_read=on_read) as features:
         result = train_on_features(features, model, train_param, progress, folder)
         if not dataset.folds:
             return result, None

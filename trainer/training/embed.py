@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -22,6 +22,7 @@ from inspector.anomaly.model.golden import NUM_GOLDEN_IMAGES, golden_image
 from inspector.anomaly.model.param import DLModelParam
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import DLSample, ImageGeometry
+from trainer.dataset.dataset import DLDatasetSample
 from trainer.dataset.files import read_samples
 from trainer.progress import StageProgress
 from trainer.training.augment import augment
@@ -30,6 +31,8 @@ from trainer.training.feature_store import DEFAULT_LIMIT_BYTES, FeatureStore
 from trainer.training.images import TrainingImages
 from trainer.training.network import batch_features, build_network, scale_images
 from trainer.training.train_param import DLTrainParam
+
+OnRead = Callable[[DLDatasetSample, DLSample], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,7 @@ def embed_training_images(
     *,
     progress: StageProgress,
     limit_bytes: int = DEFAULT_LIMIT_BYTES,
+    on_read: OnRead | None = None,
 ) -> TrainingFeatures:
     """Build the feature network and embed every image and its copies once.
 
@@ -106,6 +110,7 @@ def embed_training_images(
         train_param: Seed and augmentation.
         progress: Told of each batch, as stage "features".
         limit_bytes: Of the embeddings kept in RAM; see `FeatureStore`.
+        on_read: Given each image of a data set with its picture, for whoever shows some of them; a cache has no picture.
 
     Raises:
         DatasetError: There is no image, or one cannot be read.
@@ -138,6 +143,9 @@ def embed_training_images(
             for chunk in _chunks(batch, augmentation, train_param.seed, done, param.batch_size):
                 store.append(network.embedding(batch_features(network, chunk)).cpu())
             golden.look_at(batch)
+            if on_read is not None:
+                for known, sample in zip(images.samples[done : done + len(batch)], batch, strict=True):
+                    on_read(known, sample)
             done += len(batch)
             progress("features", done, len(images))
     except BaseException:

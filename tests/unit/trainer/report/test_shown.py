@@ -12,7 +12,7 @@ from inspector.anomaly.types import AnomalyClass, DLResult, DLSample
 from trainer.dataset.dataset import DLDatasetSample
 from trainer.display.picture import PICTURE_SIDE
 from trainer.evaluation.scoring import ScoredImage
-from trainer.report.shown import ShownImages, evenly_of_each_class, small
+from trainer.report.shown import KeptPictures, ShownImages, evenly_of_each_class, small
 
 MAP = np.zeros((4, 4), np.float32)
 
@@ -88,3 +88,15 @@ def test_a_kept_map_holds_no_batch_in_memory() -> None:
     kept = small(ScoredImage(Path("a.png"), picture, DLResult(0.5, batch[3]))).result
     assert kept is not None
     assert kept.anomaly_image.base is None
+
+
+def test_pictures_of_training_images_are_kept_as_far_as_memory_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.report.shown.KEPT_PICTURES_BYTES", 2 * 64)
+    kept = KeptPictures()
+    pictures = [DLSample(np.full((8, 8), index, np.uint8), 8, 8, 1) for index in range(3)]
+    for index, picture in enumerate(pictures):
+        kept.add(sample(index), picture)
+        kept.add(sample(index), picture)  # as a second training reads it again
+    assert [kept.get(sample(index)) is pictures[index] for index in range(3)] == [True, True, False]
+    kept.add(sample(7), DLSample(np.empty((0, 0), np.uint8), 8, 8, 1))
+    assert kept.get(sample(7)) is None, "a cache has no picture"
