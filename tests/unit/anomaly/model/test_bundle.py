@@ -24,24 +24,7 @@ from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.model.param import DLModelParam, InitialModel
 from inspector.anomaly.verdict.score import ScoreRule
 from tests.bundles import TENSOR_FILES, change_manifest, samples, write
-from tests.models import make_bundle, ok_picture, tiny_model
-
-
-@pytest.fixture(scope="module")
-def model() -> AnomalyModel:
-    return tiny_model()
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sound bundle; tests spoil copies of it."""
-    return make_bundle(tmp_path_factory.mktemp("bundles"))
-
-
-@pytest.fixture
-def copy(written: Path, tmp_path: Path) -> Path:
-    """A sound bundle to spoil."""
-    return Path(shutil.copytree(written, tmp_path / "copy"))
+from tests.models import ok_picture, tiny_model
 
 
 @pytest.mark.parametrize("detector", ["padim", "patchcore"])

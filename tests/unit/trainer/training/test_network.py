@@ -3,7 +3,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -11,23 +10,12 @@ from inspector.anomaly.model.feature_network import FeatureNetwork
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.preprocess.samples import preprocess_dl_samples
 from inspector.anomaly.types import DLSample, ImageGeometry
-from tests.models import ok_image
 from trainer.dataset.files import read_samples
 from trainer.errors import DatasetError
 from trainer.training import network as features
 from trainer.training.network import batch_features, build_network, default_input_size
 
 PARAM = DLPreprocessParam(image_width=64, image_height=32)
-
-
-@pytest.fixture
-def paths(tmp_path: Path) -> list[Path]:
-    """Pictures of different sizes, each to be told from the others by its width."""
-    rng = np.random.default_rng(0)
-    made = [tmp_path / f"{index}.png" for index in range(21)]
-    for index, path in enumerate(made):
-        path.write_bytes(ok_image(rng, width=64 + index, height=40))
-    return made
 
 
 def network_of(paths: Sequence[Path | DLSample], *, seed: int = 0, dims: int = 16) -> FeatureNetwork:

