@@ -1,0 +1,103 @@
+"""What the report says of a fit besides its pictures: the parameters, and where the model comes from."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import platform
+
+from inspector.anomaly.model.model import AnomalyModel
+from inspector.anomaly.model.param import DLModelParam
+from inspector.anomaly.network.weights import SOURCES
+from trainer.commands.outcome import FitOutcome
+from trainer.commands.procedures import Fitted
+from trainer.report.page import Facts
+from trainer.settings.commands import FitSettings
+
+
+def input_size_of(model: AnomalyModel) -> str:
+    """The size of the network's input, in words."""
+    return f"{model.input_size[0]} x {model.input_size[1]} px"
+
+
+def parameters_of(settings: FitSettings, fitted: Fitted) -> Facts:
+    """What the model was asked to be and how it was trained, a row each."""
+    model, param, training = fitted.model, fitted.untrained.param, fitted.train_param
+    preprocess = model.preprocess_param
+    rows = [
+        ("detector", settings.model_choice.detector),
+        ("backbone", f"{param.backbone}, levels {', '.join(map(str, param.levels))}"),
+        ("embedding", f"{model.network.embedding.projection.shape[1]} dimensions"),
+        ("model input", input_size_of(model)),
+        _pictures(model),
+    ]
+    if preprocess.domain is not None:
+        left, top, right, bottom = preprocess.domain.bounds
+        box = f"x {left:g} to {right:g}, y {top:g} to {bottom:g}"
+        rows.append(("domain", f"{preprocess.domain_handling}, {box}"))
+    if preprocess.normalization_type != "constant_values":
+        rows.append(("normalization", preprocess.normalization_type))
+    if param.detector == "patchcore":
+        rows.append(("memory bank", f"{param.coreset} patches"))
+    if param.detector == "student":
+        epochs = f"{len(fitted.result.errors)} of {fitted.result.num_epochs}"
+        rows.append(("student", f"complexity {param.complexity}, {epochs} epochs, best {fitted.result.best_epoch}"))
+    if training.domain_ratio != 1:
+        rows.append(("domain ratio", f"{training.domain_ratio:g}"))
+    if training.regularization_noise:
+        rows.append(("noise on the features", f"{training.regularization_noise:g}"))
+    if training.augmentation is not None:
+        rows.append(("augmentation", settings.augment or ""))
+    if settings.threshold_method == "ok_only":
+        rows.append(("false rejects asked for", f"{settings.max_false_rejects:.3g}"))
+    if fitted.dropped:
+        rows.append(("suspects left out", ", ".join(suspect.sample.image_file_name for suspect in fitted.dropped)))
+    return [
+        *rows,
+        ("score", _rule(param)),
+        ("seed", str(settings.seed)),
+    ]
+
+
+def _pictures(model: AnomalyModel) -> tuple[str, str]:
+    """Which pictures the model takes."""
+    typical = model.geometry
+    channels = "colour" if typical.channels == 3 else "gray"  # noqa: PLR2004
+    size = f"{typical.width} x {typical.height} px"
+    if typical.rule == "one-camera":
+        return "camera image", f"{size}, {channels}"
+    return "images", f"of any size and aspect (geometry any), {channels}; the median aspect is that of {size}"
+
+
+def _rule(param: DLModelParam) -> str:
+    rule = param.score_rule
+    if rule.top_share is not None:
+        return f"mean of the highest {rule.top_share:.1%} of the map"
+    if rule.standard_deviation_factor is not None:
+        return f"mean of what lies {rule.standard_deviation_factor:g} standard deviations above the map's mean"
+    return "highest value of the map"
+
+
+def provenance_of(settings: FitSettings, fitted: Fitted, outcome: FitOutcome) -> Facts:
+    """What the model was made of and by what, a row each."""
+    dataset = fitted.dataset
+    groups = len({sample.group for sample in dataset.samples if sample.group is not None})
+    return [
+        ("version", fitted.model.version),
+        ("data set SHA-256", dataset.digest),
+        ("images", f"{len(dataset.train)} fit, {len(dataset.validation)} held out, {len(dataset.test)} test"),
+        *([("groups", f"{groups}, none of which is on two sides")] if groups and settings.group_by != "none" else []),
+        ("weights SHA-256", SOURCES[fitted.untrained.param.backbone].sha256),
+        ("time and memory", f"fit {outcome.fit_seconds:.1f} s, {outcome.peak_rss_mb:.0f} MB"),
+        ("software", ", ".join(f"{name} {version}" for name, version in versions().items())),
+    ]
+
+
+def versions() -> dict[str, str]:
+    """Of Python and of the packages that decide a model's numbers, by name."""
+    versions = {"Python": platform.python_version()}
+    for name in ("line-inspector", "torch", "numpy", "opencv-python-headless"):
+        # Run from a checkout, the project itself is not installed.
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            versions[name] = importlib.metadata.version(name)
+    return versions
