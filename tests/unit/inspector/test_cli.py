@@ -18,11 +18,7 @@ from inspector.settings.settings import Settings
 
 CAMERAS = '[models]\nm = "m"\n[[cameras]]\nline_id = "L"\ncamera_id = "C"\nmodel = "m"\n'
 
-
-@pytest.fixture(autouse=True)
-def _no_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in os.environ if name.upper().startswith("INSPECTOR_")]:
-        monkeypatch.delenv(name)
+pytestmark = pytest.mark.usefixtures("no_settings_in_the_environment")
 
 
 @pytest.fixture

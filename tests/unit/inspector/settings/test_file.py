@@ -13,13 +13,7 @@ from inspector.settings.example import example_toml
 from inspector.settings.file import load_settings, missing_bundles
 from inspector.settings.settings import CameraSettings, Settings
 
-
-@pytest.fixture(autouse=True)
-def _no_settings_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    import os
-
-    for name in [name for name in os.environ if name.upper().startswith("INSPECTOR_")]:
-        monkeypatch.delenv(name)
+pytestmark = pytest.mark.usefixtures("no_settings_in_the_environment")
 
 
 @pytest.fixture
