@@ -30,7 +30,7 @@ from trainer.training.augmentation import Augmentation
 from trainer.training.feature_store import DEFAULT_LIMIT_BYTES, FeatureStore
 from trainer.training.images import TrainingImages
 from trainer.training.network import batch_features, build_network, scale_images
-from trainer.training.train_param import DLTrainParam
+from trainer.training.train_param import DLTrainParam, check_train_param
 
 OnRead = Callable[[DLDatasetSample, DLSample], None]
 
@@ -114,10 +114,12 @@ def embed_training_images(
 
     Raises:
         DatasetError: There is no image, or one cannot be read.
-        ParameterError: A sample without its picture is to be augmented, or was preprocessed otherwise.
+        ParameterError: The detector has no use for a training parameter, or a sample without its picture is to be augmented
+            or was preprocessed otherwise.
         WeightsError: The backbone's weights are missing or altered.
         OutputError: The embeddings do not fit on the disk.
     """
+    check_train_param(param.detector, train_param)
     started = time.perf_counter()
     augmentation = train_param.augmentation
     is_picture_needed = augmentation is not None  # a cache does not hold them

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from inspector.anomaly.backbones import NORMALIZATIONS, Normalization
 from inspector.anomaly.choices import BackboneName, DetectorName
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.network.backbone import EfficientNetLite
@@ -73,8 +74,8 @@ class DLModelParam(Parameters):
         image_width: Of the network's input in pixels, a multiple of 32; larger for small defects.
         image_height: The same.
         image_num_channels: 1 turns colour to gray.
-        image_range_min: Smallest value of the network's input.
-        image_range_max: Largest value of the network's input.
+        image_range_min: Smallest value of the network's input; what the backbone was trained with unless given.
+        image_range_max: Largest value of the network's input; the same.
         complexity: student: its width; a larger one learns more and takes longer.
         score_rule: How a map becomes the image's score.
         neighbourhood: padim: side of the square of positions that a Gaussian learns from; odd.
@@ -96,8 +97,8 @@ class DLModelParam(Parameters):
     image_width: _InputSize = 256
     image_height: _InputSize = 256
     image_num_channels: Literal[1, 3] = 3
-    image_range_min: float = -2.0
-    image_range_max: float = 2.0
+    image_range_min: float = Field(default_factory=lambda fields: NORMALIZATIONS[fields["backbone"]].image_range[0])
+    image_range_max: float = Field(default_factory=lambda fields: NORMALIZATIONS[fields["backbone"]].image_range[1])
     complexity: int = Field(default=10, ge=1)
     score_rule: ScoreRule = ScoreRule()
     neighbourhood: int = Field(default=3, ge=1)
@@ -173,6 +174,21 @@ class DLModelParam(Parameters):
         return self.image_width, self.image_height, self.image_num_channels
 
     @property
+    def normalization(self) -> Normalization:
+        """How the inputs of the backbone were normalised in its training."""
+        return NORMALIZATIONS[self.backbone]
+
+    @property
+    def mean_values_normalization(self) -> tuple[float, float, float]:
+        """The backbone's, for `create_dl_preprocess_param_from_model`."""
+        return self.normalization.mean
+
+    @property
+    def deviation_values_normalization(self) -> tuple[float, float, float]:
+        """The backbone's, for `create_dl_preprocess_param_from_model`."""
+        return self.normalization.deviation
+
+    @property
     def own(self) -> dict[str, int | float]:
         """The parameters of this detector alone, by name; an `AnomalyModel` keeps them as `fitted_with`."""
         return {name: getattr(self, name) for name in OWN_PARAMETERS[self.detector]}
@@ -212,6 +228,8 @@ def replaced(param: DLModelParam, name: str, value: object) -> DLModelParam:
             )
         given = dict(zip(_DIMENSIONS, value, strict=True))
     values = {field: getattr(param, field) for field in DLModelParam.model_fields} | given
+    if name == "backbone" and (param.image_range_min, param.image_range_max) == param.normalization.image_range:
+        del values["image_range_min"], values["image_range_max"]  # they follow the backbone until they are set
     try:
         return DLModelParam.model_validate(values, strict=True)
     except ValidationError as exc:
