@@ -27,7 +27,7 @@ MAX_INPUT_SIZE = 1024
 _RANGE_OF_OLD_BUNDLES: Final = (-2.0, 2.0)
 """Older programs stored this range beside any constants, rounded; it never had an effect on `constant_values`."""
 
-PIXELS_VERSION: Final = 1
+PIXELS_VERSION: Final = 2
 """Raised whenever the decoder or the preprocessing gives other pixels for the same parameters; part of each digest."""
 
 
@@ -69,7 +69,7 @@ class DLPreprocessParam(Parameters):
     size (aspect not kept, as in HALCON: which pictures a model takes is said by its `ImageGeometry`); colour to gray (BT.601) where
     `image_num_channels` is 1; the normalisation. The network always gets three channels: gray is tripled at the end.
 
-    The decoder may reduce a JPEG while it decodes, by 2, 4 or 8, as long as neither side of what the network sees
+    The decoder halves a picture of any encoding once to three times, as long as neither side of what the network sees
     falls below `decode_margin` times the model's input; with own steps it never does, so that they see every pixel.
 
     Normalisation of a picture x with gray values from 0 to 255, to the range from `image_range_min` to `image_range_max`. A

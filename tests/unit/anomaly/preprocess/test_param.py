@@ -18,6 +18,7 @@ from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.preprocess.file import read_dl_preprocess_param, write_dl_preprocess_param
 from inspector.anomaly.preprocess.images import preprocess_images
 from inspector.anomaly.preprocess.param import (
+    PIXELS_VERSION,
     DLPreprocessParam,
     PreprocessStep,
     create_dl_preprocess_param,
@@ -297,7 +298,7 @@ def test_every_field_has_a_part_in_the_digest() -> None:
 
 def test_the_decoders_version_has_a_part_in_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     before = created().digest
-    monkeypatch.setattr("inspector.anomaly.preprocess.param.PIXELS_VERSION", 2)
+    monkeypatch.setattr("inspector.anomaly.preprocess.param.PIXELS_VERSION", PIXELS_VERSION + 1)
     assert created().digest != before
 
 
