@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from inspector.anomaly.backbones import NORMALIZATIONS
-from inspector.anomaly.choices import BackboneName
-from inspector.anomaly.network.backbone import EfficientNetLite
+from inspector.anomaly.backbones import LITE_NORMALIZATIONS
+from inspector.anomaly.choices import LiteName
+from inspector.anomaly.network.base import Backbone
 from inspector.anomaly.network.weights import load_backbone
 from tests.benchmarks.accuracy.cells import PEERS, SETS, peer_key
 from tests.benchmarks.accuracy.measure import divided
@@ -43,13 +43,13 @@ BATCH = 16
 CORESET = 0.01
 MOST_IMAGES = 300
 FIRST_DEFECTS = 200
-BACKBONE: BackboneName = "efficientnet_lite0"
+BACKBONE: LiteName = "efficientnet_lite0"
 
 
 class _Extractor(torch.nn.Module):
     """Takes the place of anomalib's: the levels by their layers' names."""
 
-    def __init__(self, backbone: EfficientNetLite, levels: tuple[int, ...]) -> None:
+    def __init__(self, backbone: Backbone, levels: tuple[int, ...]) -> None:
         super().__init__()
         self.backbone, self.names = backbone, [f"level{level}" for level in levels]
         self.out_dims = [backbone.level_channels[level] for level in levels]
@@ -133,7 +133,7 @@ def _picture(dataset: DLDataset, sample: DLDatasetSample) -> Tensor:
     colour = np.stack([image] * 3, axis=-1) if image.ndim == 2 else image
     pixels = torch.from_numpy(colour.copy()).permute(2, 0, 1)[None].float()
     small = functional.interpolate(pixels, size=(SIDE, SIDE), mode="bilinear", antialias=True)
-    normalization = NORMALIZATIONS[BACKBONE]
+    normalization = LITE_NORMALIZATIONS[BACKBONE]
     mean, deviation = torch.tensor(normalization.mean), torch.tensor(normalization.deviation)
     return (small - mean[:, None, None]) / deviation[:, None, None]
 

@@ -130,7 +130,9 @@ def initial_model(settings: FitSettings, geometry: ImageGeometry) -> InitialMode
     """
     detector, backbone = settings.model_choice
     model = read_dl_model(INITIAL_MODEL_NAMES[detector], device=settings.device)
-    wanted: dict[str, object] = {"backbone": backbone}
+    # What else is set has to suit the backbone.
+    set_dl_model_param(model, "backbone", backbone)
+    wanted: dict[str, object] = {"weights": None if settings.weights is None else str(settings.weights)}
     if settings.preprocess_param is not None:
         param = read_dl_preprocess_param(settings.preprocess_param)
         names = ("image_width", "image_height", "image_num_channels", "image_range_min", "image_range_max")
@@ -138,7 +140,7 @@ def initial_model(settings: FitSettings, geometry: ImageGeometry) -> InitialMode
     else:
         is_crop = settings.domain_handling in {None, "crop_domain"}
         seen = geometry.cropped(domain_of(settings, geometry)) if is_crop else geometry
-        width, height = default_input_size(seen)
+        width, height = default_input_size(seen, size_step=model.param.size_step)
         wanted |= {"image_width": settings.width or width, "image_height": settings.height or height}
     wanted |= {name: getattr(settings, name) for name in ("complexity", "coreset")}
     if settings.score_rule is not None:

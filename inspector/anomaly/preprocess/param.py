@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal, Protocol
 
-from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_serializer, field_validator, model_validator
 
-from inspector.anomaly.backbones import EFFICIENTNET_LITE, Normalization
+from inspector.anomaly.backbones import EFFICIENTNET_LITE, SIZE_STEP, Normalization
 from inspector.anomaly.choices import DomainHandling, NormalizationType
 from inspector.anomaly.domain.domain import DomainView, ImageDomain
 from inspector.anomaly.errors import ParameterError
@@ -18,9 +18,6 @@ from inspector.anomaly.parameters import NAME_PATTERN, Parameters
 from schemas.refusal import refusals
 
 OptionValue = bool | int | float | str
-
-SIZE_STEP = 32
-"""Model input width and height are multiples of this: the deepest stride of the backbone."""
 
 MAX_INPUT_SIZE = 1024
 
@@ -72,6 +69,8 @@ class DLPreprocessParam(Parameters):
     The decoder halves a picture of any encoding once to three times, as long as neither side of what the network sees
     falls below `decode_margin` times the model's input; with own steps it never does, so that they see every pixel.
 
+    `image_width` and `image_height` are multiples of `size_step`, the backbone's; it is stored where it is not 32.
+
     Normalisation of a picture x with gray values from 0 to 255, to the range from `image_range_min` to `image_range_max`. A
     backbone expects the inputs that it was trained with, so all of these come from the model
     (`create_dl_preprocess_param_from_model`). Where no model is given they are those of EfficientNet-Lite, (x - 127) / 128;
@@ -91,8 +90,9 @@ class DLPreprocessParam(Parameters):
     """
 
     model_type: Literal["anomaly_detection"] = "anomaly_detection"
-    image_width: int = Field(ge=SIZE_STEP, le=MAX_INPUT_SIZE)
-    image_height: int = Field(ge=SIZE_STEP, le=MAX_INPUT_SIZE)
+    size_step: int = Field(default=SIZE_STEP, ge=1, le=64, exclude_if=lambda step: step == SIZE_STEP)
+    image_width: int = Field(ge=1, le=MAX_INPUT_SIZE)
+    image_height: int = Field(ge=1, le=MAX_INPUT_SIZE)
     image_num_channels: Literal[1, 3] = 3
     normalization_type: NormalizationType = "constant_values"
     mean_values_normalization: tuple[float, float, float] = EFFICIENTNET_LITE.mean
@@ -106,9 +106,10 @@ class DLPreprocessParam(Parameters):
 
     @field_validator("image_width", "image_height")
     @classmethod
-    def _multiple_of_step(cls, value: int) -> int:
-        if value % SIZE_STEP:
-            raise ValueError(f"must be a multiple of {SIZE_STEP}, got {value}")
+    def _multiple_of_step(cls, value: int, fields: ValidationInfo) -> int:
+        step = fields.data.get("size_step", 1)  # not there where it is refused itself
+        if value % step:
+            raise ValueError(f"must be a multiple of {step}, got {value}")
         return value
 
     @field_validator("deviation_values_normalization")
@@ -196,8 +197,8 @@ def create_dl_preprocess_param(  # noqa: PLR0913 - as many as the procedure of t
     background belong to segmentation and do not exist here.
 
     Args:
-        image_width: Of the network's input, a multiple of 32.
-        image_height: Of the network's input, a multiple of 32.
+        image_width: Of the network's input, a multiple of `size_step`, which is 32.
+        image_height: The same.
         image_num_channels: 1 turns colour to gray.
         image_range_min: See `DLPreprocessParam`; None for what mean and deviation lead to.
         image_range_max: The same.
@@ -237,6 +238,8 @@ class ImageRequirements(Protocol):
     @property
     def image_height(self) -> int: ...  # noqa: D102
     @property
+    def size_step(self) -> int: ...  # noqa: D102
+    @property
     def image_num_channels(self) -> Literal[1, 3]: ...  # noqa: D102
     @property
     def image_range_min(self) -> float: ...  # noqa: D102
@@ -272,7 +275,7 @@ def create_dl_preprocess_param_from_model(
 ) -> DLPreprocessParam:
     """Return parameters with all that a model asks for, as the procedure of that name does.
 
-    That is its type, size, channels and range, and the mean and deviation that its backbone was trained with.
+    That is its type, size and the step of that, channels and range, and the mean and deviation that its backbone was trained with.
 
     To apply a trained model take its own `preprocess_param`, which says all.
 
@@ -301,6 +304,7 @@ def create_dl_preprocess_param_from_model(
 
 
 _REQUIREMENTS: Final = (
+    "size_step",
     "image_width",
     "image_height",
     "image_num_channels",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import get_args
 
 import cv2
 import matplotlib as mpl
@@ -16,8 +15,8 @@ from sklearn.datasets import load_sample_image
 from torch import Tensor
 from torch.nn import functional
 
-from inspector.anomaly.backbones import NORMALIZATIONS
-from inspector.anomaly.choices import BackboneName
+from inspector.anomaly.backbones import LITE_NORMALIZATIONS
+from inspector.anomaly.choices import LITE_NAMES, LiteName
 from inspector.anomaly.model.access import set_dl_model_param
 from inspector.anomaly.model.param import create_initial_model
 from inspector.anomaly.network.backbone import BATCH_NORM_EPSILON
@@ -53,13 +52,13 @@ def middle(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return picture[top : top + side, left : left + side].copy()
 
 
-def published(name: BackboneName) -> dict[str, Tensor]:
+def published(name: LiteName) -> dict[str, Tensor]:
     path = getattr(importlib.import_module(SOURCES[name].package), SOURCES[name].locator).get_model_file_path()
     weights: dict[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     return weights
 
 
-def chosen_for(name: BackboneName) -> DLPreprocessParam:
+def chosen_for(name: LiteName) -> DLPreprocessParam:
     model = create_initial_model("initial_dl_anomaly_padim")
     set_dl_model_param(model, "backbone", name)
     return create_dl_preprocess_param_from_model(model)
@@ -70,7 +69,7 @@ def inputs(param: DLPreprocessParam) -> Tensor:
 
 
 @torch.inference_mode()
-def classified(name: BackboneName, param: DLPreprocessParam) -> Tensor:
+def classified(name: LiteName, param: DLPreprocessParam) -> Tensor:
     """(3, 1000): the probabilities of each class, by our folded backbone and the published head."""
     weights = published(name)
     (deepest,) = load_backbone(name, (7,))(inputs(param))
@@ -88,8 +87,8 @@ def right(probabilities: Tensor) -> int:
     return sum(int(found) == label for found, label in zip(probabilities.argmax(1), photographs(), strict=True))
 
 
-@pytest.mark.parametrize("name", get_args(BackboneName))
-def test_the_classifier_knows_more_photographs_than_with_the_constants_of_other_networks(name: BackboneName) -> None:
+@pytest.mark.parametrize("name", LITE_NAMES)
+def test_the_classifier_knows_more_photographs_than_with_the_constants_of_other_networks(name: LiteName) -> None:
     own = chosen_for(name)
     probabilities = classified(name, own)
     known = dict(zip(photographs(), probabilities.argmax(1).tolist(), strict=True))
@@ -99,9 +98,9 @@ def test_the_classifier_knows_more_photographs_than_with_the_constants_of_other_
     assert right(probabilities) > right(others)
 
 
-@pytest.mark.parametrize("name", get_args(BackboneName))
+@pytest.mark.parametrize("name", LITE_NAMES)
 @torch.inference_mode()
-def test_the_first_layer_meets_what_it_met_in_training(name: BackboneName) -> None:
+def test_the_first_layer_meets_what_it_met_in_training(name: LiteName) -> None:
     """Batch normalisation kept the variance of each channel over the training; other inputs have another one."""
     weights = published(name)
 
@@ -115,7 +114,7 @@ def test_the_first_layer_meets_what_it_met_in_training(name: BackboneName) -> No
 
 
 def test_the_published_constants_are_those_of_the_registry() -> None:
-    assert set(NORMALIZATIONS) == set(get_args(BackboneName))
-    for normalization in NORMALIZATIONS.values():
+    assert set(LITE_NORMALIZATIONS) == set(LITE_NAMES)
+    for normalization in LITE_NORMALIZATIONS.values():
         assert (normalization.mean, normalization.deviation) == ((127.0,) * 3, (128.0,) * 3)
         assert normalization.image_range == (-127 / 128, 1.0)

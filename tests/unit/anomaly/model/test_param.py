@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
 
-from inspector.anomaly.backbones import NORMALIZATIONS, Normalization
+from inspector.anomaly.backbones import BackboneTraits, Normalization
 from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.access import get_dl_model_param, set_dl_model_param
@@ -19,6 +20,7 @@ from inspector.anomaly.model.param import (
     InitialModelName,
     create_initial_model,
 )
+from inspector.anomaly.network.registry import traits_of
 from inspector.anomaly.preprocess.param import create_dl_preprocess_param_from_model
 from tests.model_params import READ_ONLY, VALUES, initial, owner_of
 from tests.models import tiny_model
@@ -131,8 +133,12 @@ def test_the_defaults_are_those_that_are_documented() -> None:
 
 def test_the_range_follows_the_backbone_until_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     wide = Normalization(mean=(100.0, 110.0, 120.0), deviation=(50.0, 55.0, 60.0))
-    known = {**NORMALIZATIONS, "efficientnet_lite2": wide}
-    monkeypatch.setattr("inspector.anomaly.model.param.NORMALIZATIONS", known)
+
+    def traits(name: str) -> BackboneTraits:
+        known = traits_of(name)
+        return replace(known, normalization=wide) if name == "efficientnet_lite2" else known
+
+    monkeypatch.setattr("inspector.anomaly.model.param.traits_of", traits)
     model = initial()
     set_dl_model_param(model, "backbone", "efficientnet_lite2")
     assert (model.param.image_range_min, model.param.image_range_max) == wide.image_range
@@ -141,7 +147,7 @@ def test_the_range_follows_the_backbone_until_it_is_set(monkeypatch: pytest.Monk
     assert (stretched.image_range_min, stretched.image_range_max) == wide.image_range
     set_dl_model_param(model, "image_range_max", 5.0)
     set_dl_model_param(model, "backbone", "efficientnet_lite0")
-    assert (model.param.image_range_min, model.param.image_range_max) == (wide.image_range[0], 5.0)
+    assert (model.param.image_range_min, model.param.image_range_max) == (-127 / 128, 5.0)
 
 
 def test_levels_and_the_grid_are_checked_together() -> None:

@@ -131,7 +131,7 @@ def test_other_arrays_are_refused_by_name(image: NDArray[np.uint8]) -> None:
     ("changes", "message"),
     [
         ({"image_width": 100}, "multiple of 32"),
-        ({"image_height": 0}, "greater than or equal to 32"),
+        ({"image_height": 0}, "greater than or equal to 1"),
         ({"image_width": 2048}, "less than or equal to 1024"),
         ({"deviation_values_normalization": (1.0, 0.0, 1.0)}, "deviations must be positive"),
         ({"mean_values_normalization": (float("nan"), 0.0, 0.0)}, "finite"),

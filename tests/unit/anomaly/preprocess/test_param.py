@@ -198,6 +198,7 @@ def test_from_a_trained_model() -> None:
 @dataclass(frozen=True)
 class Requirements:
     type: str = "anomaly_detection"
+    size_step: int = 32
     image_width: int = 64
     image_height: int = 32
     image_num_channels: Literal[1, 3] = 1
@@ -232,7 +233,7 @@ def test_from_what_is_no_such_model() -> None:
         create_dl_preprocess_param_from_model(Requirements(type="classification"), normalization_type="none")
     with pytest.raises(ParameterError, match=r"constant_values gives the range -2 to 3\.1, got -127 to 128"):
         create_dl_preprocess_param_from_model(Requirements())
-    with pytest.raises(ParameterError, match="str is no model: it does not say its image_width, image_height"):
+    with pytest.raises(ParameterError, match="str is no model: it does not say its size_step, image_width"):
         create_dl_preprocess_param_from_model("a model")  # type: ignore[arg-type]
 
 
@@ -241,6 +242,7 @@ def test_from_what_is_no_such_model() -> None:
 CHANGES: dict[str, list[dict[str, Any]]] = {
     "image_width": [{"image_width": n} for n in (32, 64, 128)],
     "image_height": [{"image_height": n} for n in (32, 96)],
+    "step": [{"size_step": 16}, {"size_step": 2}],
     "channels": [{"image_num_channels": 1}],
     "normalisation": [{"normalization_type": n} for n in ("none", "all_channels", "first_channel")]
     + [{"normalization_type": "none", "image_range_min": -1.0}, {"normalization_type": "none", "image_range_max": 3.0}],
