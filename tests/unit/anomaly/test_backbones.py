@@ -15,7 +15,7 @@ from sklearn.datasets import load_sample_image
 from torch import Tensor
 from torch.nn import functional
 
-from inspector.anomaly.backbones import LITE_NORMALIZATIONS
+from inspector.anomaly.backbones import LITE_NORMALIZATIONS, usual_level_choices
 from inspector.anomaly.choices import LITE_NAMES, LiteName
 from inspector.anomaly.model.access import set_dl_model_param
 from inspector.anomaly.model.param import create_initial_model
@@ -118,3 +118,22 @@ def test_the_published_constants_are_those_of_the_registry() -> None:
     for normalization in LITE_NORMALIZATIONS.values():
         assert (normalization.mean, normalization.deviation) == ((127.0,) * 3, (128.0,) * 3)
         assert normalization.image_range == (-127 / 128, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("strides", "gaussians", "patches"),
+    [
+        pytest.param({1: 2, 2: 4, 3: 8, 4: 16, 5: 32}, ((3, 4, 5), 1), ((3, 4), 0), id="stages"),
+        pytest.param({1: 4, 2: 8, 3: 8, 4: 16, 5: 16, 6: 32}, ((3, 5, 6), 1), ((3, 5), 0), id="several of a stride"),
+        pytest.param({1: 2, 2: 4, 3: 8}, ((1, 2, 3), 1), ((1, 2), 0), id="shallow"),
+        pytest.param(dict.fromkeys(range(1, 13), 14), ((6, 9, 12), 0), ((6, 9, 12), 0), id="blocks"),
+        pytest.param({1: 16}, ((1,), 0), ((1,), 0), id="one block"),
+    ],
+)
+def test_the_usual_levels_follow_from_the_strides(
+    strides: dict[int, int], gaussians: tuple[tuple[int, ...], int], patches: tuple[tuple[int, ...], int]
+) -> None:
+    choices = usual_level_choices(strides)
+    assert (choices["padim"], choices["patchcore"]) == (gaussians, patches)
+    assert choices.get("student", gaussians) == gaussians
+    assert ("student" in choices) == (len(set(strides.values())) > 1)
