@@ -150,6 +150,24 @@ def test_the_range_follows_the_backbone_until_it_is_set(monkeypatch: pytest.Monk
     assert (model.param.image_range_min, model.param.image_range_max) == (-127 / 128, 5.0)
 
 
+def test_a_file_of_weights_belongs_to_a_model_that_is_not_trained(model: AnomalyModel) -> None:
+    assert get_dl_model_param(initial(), "weights") is None
+    with pytest.raises(
+        ParameterError, match="'weights' is there before training only; a trained model holds them itself"
+    ):
+        get_dl_model_param(model, "weights")
+    with pytest.raises(
+        ParameterError, match="'weights' cannot be 'x': weights are given for efficientnet_lite0, which has"
+    ):
+        set_dl_model_param(initial(), "weights", "x")
+
+
+def test_an_unknown_backbone_is_refused_first() -> None:
+    with pytest.raises(ValidationError, match=r"must be efficientnet_lite0, .* or timm:NAME, got 'resnet18'") as caught:
+        DLModelParam(backbone="resnet18")
+    assert caught.value.errors()[0]["loc"] == ("backbone",)
+
+
 def test_levels_and_the_grid_are_checked_together() -> None:
     model = initial()
     set_dl_model_param(model, "grid_level", 1)
