@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from safetensors import torch as safetensors
 
+from inspector.anomaly.model.backbone_file import BACKBONE_FILE
 from inspector.anomaly.model.bundle import (
-    BACKBONE_FILE,
     DETECTOR_FILE,
     GOLDEN_FILE,
     write_dl_model,

@@ -20,6 +20,7 @@ from tests.models import nok_picture, ok_picture
 VALUES: dict[str, tuple[object, tuple[object, ...]]] = {
     # name: a value that may be set, values that may not
     "backbone": ("efficientnet_lite2", ("resnet18", 2, None)),
+    "weights": (None, (1, b"a")),
     "levels": ((3, 5, 7), ((), (4, 3), (3, 3), (0,), (8,), (1.5,), 4, [3, 4])),
     "grid_level": (0, (4, -1, 0.5, "0", True)),
     "embedding_dims": (64, (7, 0, "64", 64.5)),

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from inspector.anomaly.backbones import SIZE_STEP
 from inspector.anomaly.choices import BackboneName, DetectorName
 from inspector.anomaly.detectors.base import Detector
 from inspector.anomaly.detectors.padim import fit_padim
@@ -21,7 +22,7 @@ from inspector.anomaly.detectors.student_network import build_student
 from inspector.anomaly.model.bundle import write_dl_model
 from inspector.anomaly.model.feature_network import FeatureNetwork
 from inspector.anomaly.model.model import AnomalyModel, ModelIdentity
-from inspector.anomaly.preprocess.param import SIZE_STEP, DLPreprocessParam
+from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import ImageGeometry, ScoreScale, Thresholds
 from inspector.anomaly.verdict.score import ScoreRule
 from trainer.dataset.files import read_samples

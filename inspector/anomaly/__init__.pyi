@@ -1,5 +1,6 @@
 # The public names of inspector.anomaly: type checkers read this, and `__init__.py` finds each name where this says (lazy.py).
 
+from inspector.anomaly.backbones import Normalization as Normalization
 from inspector.anomaly.choices import BackboneName as BackboneName
 from inspector.anomaly.choices import DetectorName as DetectorName
 from inspector.anomaly.choices import DomainHandling as DomainHandling

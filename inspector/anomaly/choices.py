@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Final, Literal, TypeAlias, get_args
+
+from pydantic import AfterValidator
 
 DetectorName = Literal["padim", "patchcore", "student"]
-BackboneName = Literal["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
+
+LiteName = Literal["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
+"""The backbones whose published weights are packages of their own."""
+
+LITE_NAMES: Final[tuple[LiteName, ...]] = get_args(LiteName)
+
+TIMM_PREFIX: Final = "timm:"
+"""What stands before the name of a network of the library timm, to be used as a backbone."""
+
+
+def _checked(name: str) -> str:
+    if name in LITE_NAMES or re.fullmatch(rf"{TIMM_PREFIX}[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?", name):
+        return name
+    raise ValueError(f"must be {', '.join(LITE_NAMES)} or {TIMM_PREFIX}NAME, got {name!r}")
+
+
+BackboneName: TypeAlias = Annotated[str, AfterValidator(_checked)]
+"""One of `LITE_NAMES`, or `timm:NAME` for a network of timm (`python -c "import timm; print(timm.list_models())"`)."""
 
 ScoreRuleKind = Literal["maximum", "mean_of_top", "standard_deviation"]
 """How a map's score is taken from it."""

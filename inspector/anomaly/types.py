@@ -92,7 +92,7 @@ class DLSample:
     """One picture as the decoder gives it, with what is known about it.
 
     Attributes:
-        image: (H, W) gray or (H, W, 3) RGB, uint8, perhaps decoded at reduced scale; of no pixel in a sample that was
+        image: (H, W) gray or (H, W, 3) RGB, uint8, perhaps reduced by the decoder; of no pixel in a sample that was
             read back from a cache, which holds `preprocessed` only.
         original_width: Width in pixels as the camera took it.
         original_height: Height in pixels as the camera took it.

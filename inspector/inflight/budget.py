@@ -94,7 +94,7 @@ def largest_decoding_bytes(settings: Settings) -> int:
     The reader leaves this much alone; so a frame that waits for its turn to be decoded always gets it in the end, however
     many encoded frames wait behind it.
     """
-    needed = 3 * settings.limits.max_pixels + _LARGEST_MAP_BYTES
+    needed = _DECODING_BYTES_PER_PIXEL * settings.limits.max_pixels + _LARGEST_MAP_BYTES
     return min(needed, settings.limits.max_bytes_in_flight // 2)
 
 
@@ -145,6 +145,9 @@ def _largest_picture_bytes(settings: Settings) -> int:
 
 _LARGEST_MAP_BYTES = 4 * MIB
 """A map of 1024 x 1024 pixels, the largest input of a model, in float32."""
+
+_DECODING_BYTES_PER_PIXEL = 2 * 3
+"""Colour, as the decoder holds it and copied into an array."""
 
 _ENCODING_BYTES_PER_PIXEL = 4 + 1 + 1 + 4
 """What thresholding a map at original size takes: the map, its mask, that of a domain, and the labels of its components."""

@@ -44,6 +44,9 @@ class Frame:
     message: CameraFrame | None = None
     route: Route | None = None
     decoding_bytes: int = 0
+    """What its decoding takes at most, and its map of scores."""
+    map_bytes: int = 0
+    """That map alone, which is there in the end beside the picture."""
     refusal: Refusal | None = None
     sample: DLSample | None = None
     result: DLResult | None = None

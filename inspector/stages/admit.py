@@ -105,8 +105,8 @@ class Admission:
             return Refusal("undecodable", exc.reason, str(exc))
         param = route.model.preprocess_param
         pixels = decoded_bytes(header, target=param.decode_target, margin=param.decode_margin)
-        # The decoded picture, and later the map of scores.
-        frame.decoding_bytes = pixels + param.image_width * param.image_height * FLOAT32_BYTES
+        frame.map_bytes = param.image_width * param.image_height * FLOAT32_BYTES
+        frame.decoding_bytes = pixels + frame.map_bytes
         if frame.decoding_bytes > self._largest_decoding_bytes:
             return Refusal(
                 "undecodable",

@@ -108,12 +108,13 @@ class DecodeStage:
         if frame.live and isinstance(outcome, DLSample):
             frame.sample = outcome
             frame.message = None  # the encoded image is of no more use
-            frame.reservation.shrink_to(FRAME_OVERHEAD_BYTES + len(frame.value or b"") + frame.decoding_bytes)
+            kept = outcome.image.nbytes + frame.map_bytes
+            frame.reservation.shrink_to(FRAME_OVERHEAD_BYTES + len(frame.value or b"") + kept)
         self._on_decoded(frame, outcome)
 
 
 def decode_frame(message: CameraFrame, model: Model, limits: ImageLimits) -> Decoded:
-    """Return the picture, decoded at the scale that `model` needs, or why there is none. Thread safe; never raises."""
+    """Return the picture, reduced to the scale that `model` needs, or why there is none. Thread safe; never raises."""
     try:
         if not message.is_intact():
             return Refusal("undecodable", "digest_mismatch", "the image is not the one that the camera hashed")

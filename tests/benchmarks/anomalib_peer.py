@@ -4,7 +4,7 @@
     python -m tests.benchmarks.anomalib_peer --out tests/benchmarks/results/anomalib.json [--set elpv_mono ...] [--model PatchCore ...]
 
 anomalib's own models, memory bank and maps; only its feature extractor is replaced, by the weights that `trainer fit` uses. Preprocessing
-as there: 256 x 256 pixels, squashed, ImageNet's normalisation. PatchCore's coreset is 1 %, of 300 images at most, drawn by the
+as there: 256 x 256 pixels, squashed; normalised as the backbone was trained. PatchCore's coreset is 1 %, of 300 images at most, drawn by the
 seed: its time grows with the square. Goes on where it was cut off; prints one JSON object.
 """
 
@@ -26,7 +26,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from inspector.anomaly.network.backbone import EfficientNetLite
+from inspector.anomaly.backbones import LITE_NORMALIZATIONS
+from inspector.anomaly.choices import LiteName
+from inspector.anomaly.network.base import Backbone
 from inspector.anomaly.network.weights import load_backbone
 from tests.benchmarks.accuracy.cells import PEERS, SETS, peer_key
 from tests.benchmarks.accuracy.measure import divided
@@ -41,13 +43,13 @@ BATCH = 16
 CORESET = 0.01
 MOST_IMAGES = 300
 FIRST_DEFECTS = 200
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+BACKBONE: LiteName = "efficientnet_lite0"
 
 
 class _Extractor(torch.nn.Module):
     """Takes the place of anomalib's: the levels by their layers' names."""
 
-    def __init__(self, backbone: EfficientNetLite, levels: tuple[int, ...]) -> None:
+    def __init__(self, backbone: Backbone, levels: tuple[int, ...]) -> None:
         super().__init__()
         self.backbone, self.names = backbone, [f"level{level}" for level in levels]
         self.out_dims = [backbone.level_channels[level] for level in levels]
@@ -79,7 +81,7 @@ def fit(name: str, pictures: Tensor, seed: int) -> torch.nn.Module:
     """Train anomalib's model on (N, 3, 256, 256) float32, normalised."""
     module, levels = load_anomalib(name), PEERS[name]
     torch.manual_seed(seed)
-    extractor = _Extractor(load_backbone("efficientnet_lite0", levels), levels).eval()
+    extractor = _Extractor(load_backbone(BACKBONE, levels), levels).eval()
     model: Any
     if name == "PaDiM":
         model = module.PadimModel(layers=["layer1", "layer2"], backbone="resnet18", pre_trained=False, n_features=100)
@@ -129,9 +131,11 @@ def _picture(dataset: DLDataset, sample: DLDatasetSample) -> Tensor:
     """(1, 3, 256, 256) float32."""
     image = read_picture(dataset.image_path(sample)).image
     colour = np.stack([image] * 3, axis=-1) if image.ndim == 2 else image
-    pixels = torch.from_numpy(colour.copy()).permute(2, 0, 1)[None].float() / 255
+    pixels = torch.from_numpy(colour.copy()).permute(2, 0, 1)[None].float()
     small = functional.interpolate(pixels, size=(SIDE, SIDE), mode="bilinear", antialias=True)
-    return (small - torch.tensor(MEAN)[:, None, None]) / torch.tensor(DEVIATION)[:, None, None]
+    normalization = LITE_NORMALIZATIONS[BACKBONE]
+    mean, deviation = torch.tensor(normalization.mean), torch.tensor(normalization.deviation)
+    return (small - mean[:, None, None]) / deviation[:, None, None]
 
 
 def _aupro(dataset: DLDataset, tested: list[DLDatasetSample], maps: list[NDArray[np.float32]]) -> float | None:

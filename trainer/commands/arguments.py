@@ -6,7 +6,7 @@ from inspector.anomaly.choices import GeometryRule
 from inspector.anomaly.domain.domain import ImageDomain
 from inspector.anomaly.model.access import set_dl_model_param
 from inspector.anomaly.model.bundle import read_dl_model
-from inspector.anomaly.model.param import INITIAL_MODEL_NAMES, InitialModel
+from inspector.anomaly.model.param import INITIAL_MODEL_NAMES, DLModelParam, InitialModel
 from inspector.anomaly.preprocess.file import read_dl_preprocess_param
 from inspector.anomaly.preprocess.param import DLPreprocessParam, create_dl_preprocess_param_from_model
 from inspector.anomaly.types import ImageGeometry
@@ -91,6 +91,23 @@ def preprocessing(settings: PreprocessSettings, model: InitialModel, geometry: I
     )
 
 
+def warnings_of_constants(preprocess_param: DLPreprocessParam, param: DLModelParam) -> tuple[str, ...]:
+    """Warn of constants that are not the backbone's; they are the user's own, and taken as they are."""
+    own, trained = preprocess_param.normalization, param.normalization
+    if preprocess_param.normalization_type != "constant_values" or own == trained:
+        return ()
+    warning = (
+        f"the preprocessing parameters normalise by mean {_listed(own.mean)} and deviation {_listed(own.deviation)}, as they "
+        f"say; {param.backbone} was trained with {_listed(trained.mean)} and {_listed(trained.deviation)}. Unless that is "
+        "meant, make the parameters anew by create_dl_preprocess_param_from_model"
+    )
+    return (warning,)
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return "/".join(f"{value:g}" for value in values)
+
+
 def domain_of(settings: PreprocessSettings, geometry: ImageGeometry) -> ImageDomain | None:
     """The domain, drawn on the typical picture.
 
@@ -113,7 +130,9 @@ def initial_model(settings: FitSettings, geometry: ImageGeometry) -> InitialMode
     """
     detector, backbone = settings.model_choice
     model = read_dl_model(INITIAL_MODEL_NAMES[detector], device=settings.device)
-    wanted: dict[str, object] = {"backbone": backbone}
+    # What else is set has to suit the backbone.
+    set_dl_model_param(model, "backbone", backbone)
+    wanted: dict[str, object] = {"weights": None if settings.weights is None else str(settings.weights)}
     if settings.preprocess_param is not None:
         param = read_dl_preprocess_param(settings.preprocess_param)
         names = ("image_width", "image_height", "image_num_channels", "image_range_min", "image_range_max")
@@ -121,7 +140,7 @@ def initial_model(settings: FitSettings, geometry: ImageGeometry) -> InitialMode
     else:
         is_crop = settings.domain_handling in {None, "crop_domain"}
         seen = geometry.cropped(domain_of(settings, geometry)) if is_crop else geometry
-        width, height = default_input_size(seen)
+        width, height = default_input_size(seen, size_step=model.param.size_step)
         wanted |= {"image_width": settings.width or width, "image_height": settings.height or height}
     wanted |= {name: getattr(settings, name) for name in ("complexity", "coreset")}
     if settings.score_rule is not None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from inspector.anomaly.model.bundle import write_dl_model
 from inspector.anomaly.model.manifest import Records
-from inspector.anomaly.network.weights import SOURCES
+from inspector.anomaly.network.weights import weights_digest
 from trainer.commands.drawer import Drawer
 from trainer.commands.facts import input_size_of, parameters_of, provenance_of, versions
 from trainer.commands.outcome import FitOutcome
@@ -75,7 +75,7 @@ def _records(settings: FitSettings, fitted: Fitted, outcome: FitOutcome) -> Reco
             "max_train": settings.max_train,
             "suspects": [asdict(image) for image in outcome.suspects],
             "dropped_suspects": [asdict(image) for image in outcome.dropped],
-            "weights_sha256": SOURCES[param.backbone].sha256,
+            "weights_sha256": weights_digest(param.backbone, param.weights),
             "versions": versions(),
         },
         metrics={key: value for key, value in outcome.as_json().items() if key not in {"bundle", "report"}},

@@ -8,7 +8,7 @@ import platform
 
 from inspector.anomaly.model.model import AnomalyModel
 from inspector.anomaly.model.param import DLModelParam
-from inspector.anomaly.network.weights import SOURCES
+from inspector.anomaly.network.weights import weights_digest
 from trainer.commands.outcome import FitOutcome
 from trainer.commands.procedures import Fitted
 from trainer.report.page import Facts
@@ -87,7 +87,7 @@ def provenance_of(settings: FitSettings, fitted: Fitted, outcome: FitOutcome) ->
         ("data set SHA-256", dataset.digest),
         ("images", f"{len(dataset.train)} fit, {len(dataset.validation)} held out, {len(dataset.test)} test"),
         *([("groups", f"{groups}, none of which is on two sides")] if groups and settings.group_by != "none" else []),
-        ("weights SHA-256", SOURCES[fitted.untrained.param.backbone].sha256),
+        ("weights SHA-256", weights_digest(fitted.untrained.param.backbone, fitted.untrained.param.weights)),
         ("time and memory", f"fit {outcome.fit_seconds:.1f} s, {outcome.peak_rss_mb:.0f} MB"),
         ("software", ", ".join(f"{name} {version}" for name, version in versions().items())),
     ]
@@ -96,8 +96,8 @@ def provenance_of(settings: FitSettings, fitted: Fitted, outcome: FitOutcome) ->
 def versions() -> dict[str, str]:
     """Of Python and of the packages that decide a model's numbers, by name."""
     versions = {"Python": platform.python_version()}
-    for name in ("line-inspector", "torch", "numpy", "opencv-python-headless"):
-        # Run from a checkout, the project itself is not installed.
+    for name in ("line-inspector", "torch", "timm", "numpy", "opencv-python-headless"):
+        # Run from a checkout, the project itself is not installed; timm is optional.
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             versions[name] = importlib.metadata.version(name)
     return versions

@@ -11,6 +11,7 @@ from inspector.anomaly.files import resolved, try_folder
 from inspector.anomaly.model.bundle import check_replaceable
 from inspector.anomaly.network.device import available_device
 from inspector.anomaly.parameters import NAME_PATTERN
+from trainer.commands.arguments import warnings_of_constants
 from trainer.commands.export import REPORT_NAME, export
 from trainer.commands.outcome import FitOutcome
 from trainer.commands.procedures import Course, Fitted, fit_model
@@ -103,6 +104,7 @@ def _check_out(settings: FitSettings) -> None:
 def _warnings(fitted: Fitted) -> tuple[str, ...]:
     division, evaluation, calibration = fitted.dataset.division, fitted.evaluation, fitted.calibration
     warnings = [*(division.warnings if division else ()), *fitted.thresholds.warnings]
+    warnings += warnings_of_constants(fitted.model.preprocess_param, fitted.untrained.param)
     if fitted.suspects:
         warnings.append(warning_of_suspects(fitted.suspects, len(calibration.scores)))
     if evaluation and evaluation.false_rejects.low > calibration.false_reject_bound:

@@ -231,7 +231,7 @@ def _say_initial(settings: FitSettings, model: InitialModel, say: Say) -> None:
         for name in ("width", "height", "num_channels", "range_min", "range_max")
     )
     say("set_dl_model_param", f"backbone {backbone}; image_width {width} and image_height {height} suit the images")
-    say("get_dl_model_param", f"the model asks for {channels} channels in the range {low} to {high}")
+    say("get_dl_model_param", f"the model asks for {channels} channels in the range {low:.3g} to {high:.3g}")
 
 
 def _say_thresholds(dataset: DLDataset, found: AnomalyThresholds, say: Say) -> None:

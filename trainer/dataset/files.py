@@ -41,7 +41,7 @@ def read_picture(
 
     Args:
         path: The file.
-        preprocess_param: Says how large the picture has to be: a JPEG is then decoded at reduced scale, as in the service.
+        preprocess_param: Says how large the picture has to be: it is then reduced, as in the service.
             None decodes at full scale.
         digest: SHA-256 that the file must have, hexadecimal; None takes any.
 
@@ -83,7 +83,7 @@ def decode_picture(path: Path, content: bytes, preprocess_param: DLPreprocessPar
 
 
 def whole_picture(path: Path, sample: DLSample) -> NDArray[np.uint8]:
-    """The picture in its own size: of the sample, or read again where that was decoded at reduced scale.
+    """The picture in its own size: of the sample, or read again where that was reduced.
 
     Returns:
         (H, W) gray or (H, W, 3) RGB uint8.

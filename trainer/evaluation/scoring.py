@@ -21,7 +21,7 @@ class ScoredImage:
 
     path: Path
     sample: DLSample | None = None
-    """As decoded for the model: perhaps at reduced scale."""
+    """As decoded for the model: perhaps reduced."""
     result: DLResult | None = None
     error: str | None = None
     """What is wrong with the file or the picture, in words that go on from its name."""

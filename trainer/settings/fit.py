@@ -7,15 +7,24 @@ from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from inspector.anomaly.choices import BackboneName, DetectorName, DomainHandling, GeometryRule, NormalizationType
+from inspector.anomaly.backbones import SIZE_STEP
+from inspector.anomaly.choices import (
+    LITE_NAMES,
+    BackboneName,
+    DetectorName,
+    DomainHandling,
+    GeometryRule,
+    NormalizationType,
+)
 from inspector.anomaly.parameters import NAME_PATTERN
-from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE, SIZE_STEP
+from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE
+from inspector.commandline.option import Argument
 from trainer.choices import ThresholdMethod, ThresholdRuleChoice
 from trainer.settings.quality import DEFAULT_QUALITY, QUALITIES, ModelChoice, Quality
 from trainer.settings.source import DEVICE_HELP, Group, SourceSettings, SplitSettings, option
 from trainer.settings.syntax import parse_augmentation, parse_domain, parse_score_rule
 
-Side = Annotated[int, Field(ge=SIZE_STEP, le=MAX_INPUT_SIZE, multiple_of=SIZE_STEP)]
+Side = Annotated[int, Field(ge=1, le=MAX_INPUT_SIZE)]
 
 _OWNERS: dict[str, tuple[DetectorName, ...]] = {
     "coreset": ("patchcore",),
@@ -41,8 +50,14 @@ class ChoiceSettings(Group):
     detector: DetectorName | None = Field(
         None, description="instead of the quality's: a Gaussian for each position, a memory bank, or a student"
     )
-    backbone: BackboneName | None = Field(
-        None, description="instead of the quality's, or efficientnet_lite0 with --detector; larger ones are slower"
+    backbone: Annotated[BackboneName | None, Argument(f"{{{','.join(LITE_NAMES)},timm:NAME}}")] = Field(
+        None,
+        description="instead of the quality's, or efficientnet_lite0 with --detector; larger ones are slower; timm:NAME is a"
+        " network of timm, if that is installed",
+    )
+    weights: Path | None = Field(
+        None,
+        description="safetensors file of the weights of timm:NAME; those that timm publishes are fetched by default",
     )
     geometry: GeometryRule = Field(
         "one-camera",
@@ -57,6 +72,10 @@ class ChoiceSettings(Group):
         for name, owners in _OWNERS.items():
             if getattr(self, name, None) is not None and chosen not in owners:
                 raise ValueError(f"{option(name)} is a setting of {' and '.join(owners)}, not of {chosen}")
+        if self.weights is not None and self.model_choice.backbone in LITE_NAMES:
+            raise ValueError(
+                f"--weights goes with --backbone timm:NAME; {self.model_choice.backbone} has its own, in an installed package"
+            )
         if self.geometry == "any" and getattr(self, "domain", None) is not None:
             raise ValueError(
                 "--domain goes with --geometry one-camera only: in images of any size and aspect it would lie elsewhere in "
@@ -78,7 +97,10 @@ class ModelSettings(ChoiceSettings):
 
     title: ClassVar[str] = "model"
 
-    width: Side | None = Field(None, description="model input, a multiple of 32; chosen from the images by default")
+    width: Side | None = Field(
+        None,
+        description="model input, a multiple of 32 or of a vision transformer's patch; chosen from the images by default",
+    )
     height: Side | None = Field(None, description="as width, and given together with it")
     complexity: int | None = Field(None, ge=1, le=256, description="width of the student (10)")
     coreset: int | None = Field(None, ge=1, le=100_000, description="patches in the memory bank of patchcore (2000)")
@@ -95,6 +117,10 @@ class ModelSettings(ChoiceSettings):
     def _has_whole_size(self) -> Self:
         if (self.width is None) != (self.height is None):
             raise ValueError("--width and --height go together")
+        sides = [(name, side) for name in ("width", "height") if (side := getattr(self, name)) is not None]
+        for name, side in sides if self.model_choice.backbone in LITE_NAMES else []:
+            if side % SIZE_STEP:
+                raise ValueError(f"{option(name)} must be a multiple of {SIZE_STEP}, got {side}")
         return self
 
 

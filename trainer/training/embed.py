@@ -30,7 +30,10 @@ from trainer.training.augmentation import Augmentation
 from trainer.training.feature_store import DEFAULT_LIMIT_BYTES, FeatureStore
 from trainer.training.images import TrainingImages
 from trainer.training.network import batch_features, build_network, scale_images
-from trainer.training.train_param import DLTrainParam
+from trainer.training.train_param import DLTrainParam, check_train_param
+
+_OF_NETWORK = {"detector", "backbone", "weights", "levels", "grid_level", "embedding_dims"}
+"""What of a model decides the embeddings of its images."""
 
 OnRead = Callable[[DLDatasetSample, DLSample], None]
 
@@ -114,10 +117,12 @@ def embed_training_images(
 
     Raises:
         DatasetError: There is no image, or one cannot be read.
-        ParameterError: A sample without its picture is to be augmented, or was preprocessed otherwise.
+        ParameterError: The detector has no use for a training parameter, or a sample without its picture is to be augmented
+            or was preprocessed otherwise.
         WeightsError: The backbone's weights are missing or altered.
         OutputError: The embeddings do not fit on the disk.
     """
+    check_train_param(param.detector, train_param)
     started = time.perf_counter()
     augmentation = train_param.augmentation
     is_picture_needed = augmentation is not None  # a cache does not hold them
@@ -128,6 +133,7 @@ def embed_training_images(
         images.items,
         images.preprocess_param,
         backbone=param.backbone,
+        weights=param.weights,
         levels=param.levels,
         grid_level=param.grid_level,
         dims=param.embedding_dims,
@@ -202,7 +208,7 @@ def _chunks(
 
 
 def _digest(images: TrainingImages, param: DLModelParam, train_param: DLTrainParam) -> str:
-    network = param.model_dump(mode="json", include={"detector", "backbone", "levels", "grid_level", "embedding_dims"})
+    network = param.model_dump(mode="json", include=_OF_NETWORK)
     augmentation = None if train_param.augmentation is None else train_param.augmentation.model_dump(mode="json")
     document = [images.digest, images.preprocess_param.digest, network, train_param.seed, augmentation]
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

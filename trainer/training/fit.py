@@ -24,7 +24,7 @@ from trainer.progress import StageProgress
 from trainer.training.checkpoint import Checkpoint
 from trainer.training.embed import TrainingFeatures
 from trainer.training.student import train_student
-from trainer.training.train_param import DLTrainParam, check_train_param, resolve_epochs
+from trainer.training.train_param import DLTrainParam, resolve_epochs
 
 _D = TypeVar("_D", bound=Detector)
 
@@ -64,17 +64,16 @@ def fit_detector(
         features: Of all images.
         images: Which of them, by their place from 0.
         param: Says which detector, and its own parameters.
-        train_param: How it is trained.
+        train_param: Checked for this detector, as `embed_training_images` does.
         progress: Told how far it is.
         stage: The name that it is told.
         checkpoint: student: folder of a checkpoint, of this training alone.
 
     Raises:
-        ParameterError: Fewer images than the detector needs, no variation among them, a training parameter that the
-            detector has no use for, or a checkpoint of a detector that learns in one pass.
+        ParameterError: Fewer images than the detector needs, no variation among them, or a checkpoint of a detector that
+            learns in one pass.
         OutputError: The checkpoint cannot be written, or is not one of this training.
     """
-    check_train_param(param.detector, train_param)
     if checkpoint is not None and param.detector != "student":
         raise ParameterError(f"{param.detector} learns in one pass, so it has no checkpoint; leave the folder out")
     rows = features.rows(images)

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inspector.anomaly.backbones import SIZE_STEP
 from inspector.anomaly.choices import BackboneName
 from inspector.anomaly.detectors.base import Embedding, projected_levels, to_grid
 from inspector.anomaly.domain.score import domain_mask
 from inspector.anomaly.model.feature_network import FeatureNetwork
 from inspector.anomaly.network.runtime import TorchRuntime
 from inspector.anomaly.network.weights import load_backbone
-from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE, SIZE_STEP, DLPreprocessParam
+from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE, DLPreprocessParam
 from inspector.anomaly.preprocess.samples import model_input
 from inspector.anomaly.types import DLSample, ImageGeometry
 from trainer.dataset.files import read_samples
@@ -26,13 +27,17 @@ SCALE_IMAGES = 32
 """Images that the levels' scales are measured on; two numbers need no more."""
 
 
-def default_input_size(geometry: ImageGeometry, *, short_side: int = SHORT_SIDE) -> tuple[int, int]:
-    """(width, height) of the network's input: a short side of 256, the aspect kept, multiples of 32, at most 1024.
+def default_input_size(
+    geometry: ImageGeometry, *, short_side: int = SHORT_SIDE, size_step: int = SIZE_STEP
+) -> tuple[int, int]:
+    """(width, height) of the network's input: a short side of 256, the aspect kept, multiples of the step, at most 1024.
 
     With crop_domain give `ImageGeometry.cropped`, whose aspect is that of the crop.
     """
     short, long = sorted((geometry.width, geometry.height))
-    side = min(MAX_INPUT_SIZE, max(SIZE_STEP, round(short_side * long / short / SIZE_STEP) * SIZE_STEP))
+    short_side = max(1, round(short_side / size_step)) * size_step
+    longest = MAX_INPUT_SIZE // size_step * size_step
+    side = min(longest, max(size_step, round(short_side * long / short / size_step) * size_step))
     return (side, short_side) if geometry.width >= geometry.height else (short_side, side)
 
 
@@ -46,6 +51,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     preprocess_param: DLPreprocessParam,
     *,
     backbone: BackboneName,
+    weights: str | None = None,
     levels: tuple[int, ...],
     grid_level: int,
     dims: int,
@@ -62,6 +68,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         paths: The training images, as files or as samples.
         preprocess_param: Stored with the model.
         backbone: Name of the network.
+        weights: See `load_backbone`.
         levels: Levels of the backbone.
         grid_level: Index into `levels` of the one that gives the grid.
         dims: Dimensions of the embedding; at least as many as the levels have channels means no reduction.
@@ -73,8 +80,8 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         DatasetError: There is no image, or one cannot be read.
         WeightsError: The backbone's weights are missing or altered.
     """
-    runtime = TorchRuntime(load_backbone(backbone, levels), torch.device(device))
-    strides = [runtime.backbone.LEVEL_STRIDE[level] for level in levels]
+    runtime = TorchRuntime(load_backbone(backbone, levels, weights), torch.device(device))
+    strides = [runtime.backbone.level_strides[level] for level in levels]
     projected = levels[projected_levels(strides, grid_level, keep_fine=keep_fine)]
     channels = [runtime.backbone.level_channels[level] for level in projected]
     raw = Embedding(grid_level, torch.eye(sum(channels)), keep_fine=keep_fine)

@@ -22,7 +22,7 @@ from trainer.progress import StageProgress, silent
 from trainer.training.embed import TrainingFeatures, embed_training_images
 from trainer.training.fit import FittedDetector, distances, fit_detector
 from trainer.training.images import TrainingImages, dataset_images, sample_images
-from trainer.training.train_param import DLTrainParam, check_train_param
+from trainer.training.train_param import DLTrainParam
 
 _REQUIREMENTS = ("image_width", "image_height", "image_num_channels", "image_range_min", "image_range_max")
 
@@ -83,7 +83,6 @@ def train_dl_model(
         WeightsError: The backbone's weights are missing or altered.
         OutputError: A file cannot be written, or the checkpoint is of another training.
     """
-    check_train_param(model.param.detector, train_param)
     images = dataset_images(dataset, resolve_preprocess_param(model, preprocess_param or dataset.preprocess_param))
     return _train_on(images, model, train_param, progress or silent, checkpoint)
 
@@ -116,7 +115,6 @@ def train_dl_model_anomaly_dataset(
         WeightsError: As `train_dl_model`.
         OutputError: As `train_dl_model`.
     """
-    check_train_param(model.param.detector, train_param)
     images = sample_images(samples, resolve_preprocess_param(model, preprocess_param), geometry_rule)
     return _train_on(images, model, train_param, progress or silent, checkpoint)
 

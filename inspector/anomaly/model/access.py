@@ -53,6 +53,7 @@ _READ_ONLY: Final[Mapping[str, str]] = MappingProxyType(
 )
 """What nobody may set, and what to do instead."""
 
+_ONLY_UNTRAINED: Final = frozenset({"weights"})
 _ONLY_TRAINED: Final = frozenset({"thresholds", *_THRESHOLDS, "scale", "num_trainable_params"})
 
 
@@ -134,10 +135,14 @@ def get_dl_model_param(model: InitialModel | AnomalyModel, name: str) -> ParamVa
 
     Raises:
         ParameterError: There is no such parameter, it belongs to another detector, it is there after training only,
-            or the bundle does not record it.
+            before training only, or the bundle does not record it.
     """
     _check_name(model, name)
     if isinstance(model, AnomalyModel):
+        if name in _ONLY_UNTRAINED:
+            raise ParameterError(
+                f"model parameter {name!r} is there before training only; a trained model holds them itself"
+            )
         if name in _OF_TRAINED:
             return _OF_TRAINED[name](model)
         if name not in model.fitted_with:
@@ -248,6 +253,6 @@ def _check_name(model: InitialModel | AnomalyModel, name: str) -> None:
     for owner, names in OWN_PARAMETERS.items():
         if name in names and owner != detector:
             raise ParameterError(f"model parameter {name!r} belongs to detector {owner}; this model's is {detector}")
-    known = {*_OF_TRAINED, *OWN_PARAMETERS[detector]}
+    known = {*_OF_TRAINED, *_ONLY_UNTRAINED, *OWN_PARAMETERS[detector]}
     if name not in known:
         raise ParameterError(f"{name!r} is no model parameter; there are {', '.join(sorted(known))}")

@@ -1,7 +1,7 @@
 """A model on disk: a folder of a JSON manifest and safetensors files, every byte named by its digest. No pickle.
 
     bundle.json          the manifest
-    backbone.safetensors the frozen network's weights
+    backbone.safetensors the frozen network's weights; large ones lie beside the bundle (`backbone_file`)
     detector.safetensors the embedding's projection and what the detector learnt
     golden.safetensors   pictures (uint8) that the model must score as it did when it was made
 
@@ -30,8 +30,10 @@ from inspector.anomaly.detectors.base import Detector, Embedding, checked
 from inspector.anomaly.detectors.padim import PaDiM
 from inspector.anomaly.detectors.patchcore import PatchCore
 from inspector.anomaly.detectors.student import Student
-from inspector.anomaly.errors import AnomalyError, BundleError, ParameterError, StepError
+from inspector.anomaly.errors import AnomalyError, BundleError, ParameterError, StepError, WeightsError
 from inspector.anomaly.files import resolved, set_aside, write_folder
+from inspector.anomaly.model import backbone_file
+from inspector.anomaly.model.backbone_file import BACKBONE_FILE, read_backbone_file, write_shared_backbone
 from inspector.anomaly.model.feature_network import FeatureNetwork
 from inspector.anomaly.model.golden import check_golden_samples, golden_samples
 from inspector.anomaly.model.manifest import (
@@ -47,13 +49,13 @@ from inspector.anomaly.model.manifest import (
 )
 from inspector.anomaly.model.model import AnomalyModel, ModelIdentity, trained_model
 from inspector.anomaly.model.param import INITIAL_MODELS, InitialModel, InitialModelName, create_initial_model
-from inspector.anomaly.network.backbone import EfficientNetLite
+from inspector.anomaly.network.base import Backbone
 from inspector.anomaly.network.device import available_device
+from inspector.anomaly.network.registry import build_backbone
 from inspector.anomaly.network.runtime import TorchRuntime
 from inspector.anomaly.preprocess.steps import check_preprocess_steps
 from schemas.refusal import refusals
 
-BACKBONE_FILE = "backbone.safetensors"
 DETECTOR_FILE = "detector.safetensors"
 GOLDEN_FILE = "golden.safetensors"
 
@@ -117,6 +119,8 @@ def write_dl_model(
         ) from exc
     content = manifest_bytes(manifest)
     try:
+        if len(files[BACKBONE_FILE]) > backbone_file.LARGEST_INSIDE_BYTES:
+            write_shared_backbone(path, files.pop(BACKBONE_FILE), digests[BACKBONE_FILE])
         write_folder(path, {**files, **(extra_files or {}), MANIFEST_NAME: content})
     except OSError as exc:
         raise BundleError(f"bundle {path} cannot be written: {exc.strerror or exc}") from exc
@@ -125,7 +129,7 @@ def write_dl_model(
 
 def _manifest(
     model: AnomalyModel,
-    backbone: EfficientNetLite,
+    backbone: Backbone,
     created_at: str,
     samples: tuple[GoldenSample, ...],
     digests: dict[str, str],
@@ -216,7 +220,10 @@ def _read_bundle(path: Path, device: torch.device) -> AnomalyModel:
         check_preprocess_steps(manifest.preprocess_param)
     except StepError as exc:
         raise BundleError(f"bundle {path}: {exc}") from exc
-    files = {name: read_bundle_file(path, name) for name in (BACKBONE_FILE, DETECTOR_FILE, GOLDEN_FILE)}
+    files = {
+        BACKBONE_FILE: read_backbone_file(path, manifest.files.get(BACKBONE_FILE, "")),
+        **{name: read_bundle_file(path, name) for name in (DETECTOR_FILE, GOLDEN_FILE)},
+    }
     for name, content in files.items():
         found = hashlib.sha256(content).hexdigest()
         if found != manifest.files.get(name):
@@ -226,6 +233,8 @@ def _read_bundle(path: Path, device: torch.device) -> AnomalyModel:
     try:
         tensors = {name: safetensors.load(content) for name, content in files.items()}
         model = _assemble(manifest, digest, tensors, device)
+    except WeightsError as exc:
+        raise BundleError(f"bundle {path} has backbone {manifest.backbone.name}: {exc}") from exc
     except (SafetensorError, AnomalyError, ValueError, RuntimeError, KeyError) as exc:
         reason = " ".join(str(exc).split())  # torch's messages span lines
         raise BundleError(f"bundle {path} does not fit together: {reason}") from exc
@@ -239,7 +248,7 @@ def _assemble(
     kind = manifest.detector.kind
     if kind not in DETECTORS:
         raise BundleError(f"this program cannot load detector {kind}, only {', '.join(DETECTORS)}")
-    backbone = EfficientNetLite(manifest.backbone.name, manifest.backbone.levels)
+    backbone = build_backbone(manifest.backbone.name, manifest.backbone.levels)
     backbone.load_state_dict(tensors[BACKBONE_FILE])
     broken = [name for name, weight in backbone.state_dict().items() if not bool(weight.isfinite().all())]
     if broken:  # a clipped activation would hide it

@@ -28,7 +28,8 @@ from inspector.anomaly.types import DLResult, DLSample, ImageGeometry, ScoreScal
 from inspector.anomaly.verdict.score import ScoreRule
 
 BATCH_TOLERANCE = 1e-5
-"""Largest relative difference that batch-mates, padding or the size of the batch make to a distance, a score or a value of a map, on one device."""
+"""Largest relative difference that batch-mates, padding or the size of the batch make to a score, on one device; to a
+distance or a value of a map too, or twice as much where torch has no fused operations."""
 
 DEFAULT_BATCH_SIZE: int = DLModelParam.model_fields["batch_size"].default
 

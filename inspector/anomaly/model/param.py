@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
 
-from inspector.anomaly.choices import BackboneName, DetectorName
+from inspector.anomaly.backbones import LevelChoice, Normalization, usual_level_choices
+from inspector.anomaly.choices import LITE_NAMES, BackboneName, DetectorName
 from inspector.anomaly.errors import ParameterError
-from inspector.anomaly.network.backbone import EfficientNetLite
+from inspector.anomaly.network.base import check_levels
 from inspector.anomaly.network.device import DEVICE_PATTERN, available_device
+from inspector.anomaly.network.registry import traits_of
 from inspector.anomaly.parameters import Parameters
-from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE, SIZE_STEP
+from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE
 from inspector.anomaly.verdict.score import ScoreRule
 from schemas.refusal import refusals
 
@@ -55,7 +57,46 @@ IMAGE_DIMENSIONS: Final = "image_dimensions"
 """image_width, image_height and image_num_channels as one tuple, as in HALCON."""
 _DIMENSIONS: Final = ("image_width", "image_height", "image_num_channels")
 
-_InputSize = Annotated[int, Field(ge=SIZE_STEP, le=MAX_INPUT_SIZE, multiple_of=SIZE_STEP)]
+_OF_BACKBONE: Final = ("levels", "grid_level", "image_width", "image_height", "image_range_min", "image_range_max")
+"""Parameters whose defaults the backbone decides."""
+
+_USUAL_SIDE: Final = 256
+
+
+def _usual_side(fields: dict[str, Any]) -> int:
+    step = traits_of(fields["backbone"]).size_step
+    return round(_USUAL_SIDE / step) * step
+
+
+_InputSize = Annotated[int, Field(ge=1, le=MAX_INPUT_SIZE)]
+
+
+def default_levels(detector: DetectorName, backbone: BackboneName) -> LevelChoice:
+    """Return the levels that a detector takes of a backbone unless it is told otherwise.
+
+    Raises:
+        ParameterError: The detector cannot use the backbone, or timm has no such network.
+        WeightsError: It is a network of timm, which is not installed.
+    """
+    if backbone in LITE_NAMES:
+        return LevelChoice(*DEFAULT_LEVELS[detector])
+    choices = usual_level_choices(traits_of(backbone).strides)
+    if detector not in choices:
+        raise ParameterError(
+            f"detector {detector} needs levels of different strides, and those of {backbone} are all alike; take "
+            f"{' or '.join(choices)}, or a convolutional backbone"
+        )
+    return choices[detector]
+
+
+def _is_backbone(name: object) -> bool:
+    try:
+        return bool(_BACKBONE.validate_python(name))
+    except ValidationError:
+        return False  # the field says why
+
+
+_BACKBONE: Final[TypeAdapter[str]] = TypeAdapter(BackboneName)
 
 
 class DLModelParam(Parameters):
@@ -67,14 +108,15 @@ class DLModelParam(Parameters):
         type: As in HALCON; there is one.
         detector: What is trained on the backbone's features.
         backbone: The frozen network.
-        levels: Its levels in use, 1 to 7, rising; `DEFAULT_LEVELS` of the detector unless given with `grid_level`.
+        weights: Of a network of timm: safetensors file of its weights; None for those that timm publishes.
+        levels: Its levels in use, counted from 1, rising; `default_levels` unless given with `grid_level`.
         grid_level: Index into `levels` of the one that gives the grid of positions.
         embedding_dims: Dimensions of a position after the random projection; `DEFAULT_DIMS` of the detector unless given.
-        image_width: Of the network's input in pixels, a multiple of 32; larger for small defects.
+        image_width: Of the network's input in pixels, a multiple of the backbone's `size_step`; larger for small defects.
         image_height: The same.
         image_num_channels: 1 turns colour to gray.
-        image_range_min: Smallest value of the network's input.
-        image_range_max: Largest value of the network's input.
+        image_range_min: Smallest value of the network's input; what the backbone was trained with unless given.
+        image_range_max: Largest value of the network's input; the same.
         complexity: student: its width; a larger one learns more and takes longer.
         score_rule: How a map becomes the image's score.
         neighbourhood: padim: side of the square of positions that a Gaussian learns from; odd.
@@ -90,14 +132,19 @@ class DLModelParam(Parameters):
     type: Literal["anomaly_detection"] = "anomaly_detection"
     detector: DetectorName = "padim"
     backbone: BackboneName = "efficientnet_lite0"
+    weights: str | None = None
     levels: tuple[int, ...] = (3, 4, 5, 6)
     grid_level: int = Field(default=1, ge=0)
     embedding_dims: int = Field(default=160, ge=8)
-    image_width: _InputSize = 256
-    image_height: _InputSize = 256
+    image_width: _InputSize = Field(default_factory=_usual_side)
+    image_height: _InputSize = Field(default_factory=_usual_side)
     image_num_channels: Literal[1, 3] = 3
-    image_range_min: float = -2.0
-    image_range_max: float = 2.0
+    image_range_min: float = Field(
+        default_factory=lambda fields: traits_of(fields["backbone"]).normalization.image_range[0]
+    )
+    image_range_max: float = Field(
+        default_factory=lambda fields: traits_of(fields["backbone"]).normalization.image_range[1]
+    )
     complexity: int = Field(default=10, ge=1)
     score_rule: ScoreRule = ScoreRule()
     neighbourhood: int = Field(default=3, ge=1)
@@ -111,9 +158,17 @@ class DLModelParam(Parameters):
 
     @field_validator("levels")
     @classmethod
-    def _rising(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if not value or list(value) != sorted(set(value)) or not set(value) <= set(EfficientNetLite.LEVEL_STRIDE):
-            raise ValueError(f"levels must be rising numbers from 1 to {len(EfficientNetLite.LEVEL_STRIDE)}")
+    def _rising(cls, value: tuple[int, ...], fields: ValidationInfo) -> tuple[int, ...]:
+        if "backbone" in fields.data:
+            check_levels(value, traits_of(fields.data["backbone"]).strides)
+        return value
+
+    @field_validator("image_width", "image_height")
+    @classmethod
+    def _multiple_of_step(cls, value: int, fields: ValidationInfo) -> int:
+        step = traits_of(fields.data["backbone"]).size_step if "backbone" in fields.data else 1
+        if value % step:
+            raise ValueError(f"must be a multiple of {step}, as the backbone asks, got {value}")
         return value
 
     @field_validator("neighbourhood")
@@ -140,15 +195,20 @@ class DLModelParam(Parameters):
             return values
         detector = values.get("detector", "padim")
         given = {"embedding_dims": DEFAULT_DIMS[detector], **values}
-        if "levels" not in given and "grid_level" not in given:
-            given["levels"], given["grid_level"] = DEFAULT_LEVELS[detector]
+        backbone = values.get("backbone", "efficientnet_lite0")
+        if "levels" not in given and "grid_level" not in given and _is_backbone(backbone):
+            given["levels"], given["grid_level"] = default_levels(detector, backbone)
         return given
 
     @model_validator(mode="after")
     def _fits_together(self) -> DLModelParam:
         if self.grid_level >= len(self.levels):
             raise ValueError(f"grid_level {self.grid_level} is an index into levels, which are {self.levels}")
-        strides = [EfficientNetLite.LEVEL_STRIDE[level] for level in self.levels]
+        if self.weights is not None and self.backbone in LITE_NAMES:
+            raise ValueError(
+                f"weights are given for {self.backbone}, which has its own; they go with a backbone timm:NAME"
+            )
+        strides = [traits_of(self.backbone).strides[level] for level in self.levels]
         # Strides never fall from one level to the next, so the last one before the grid's is the nearest to it.
         if self.detector == "student" and (
             not self.grid_level or strides[self.grid_level - 1] == strides[self.grid_level]
@@ -171,6 +231,26 @@ class DLModelParam(Parameters):
     def image_dimensions(self) -> tuple[int, int, int]:
         """image_width, image_height and image_num_channels."""
         return self.image_width, self.image_height, self.image_num_channels
+
+    @property
+    def normalization(self) -> Normalization:
+        """How the inputs of the backbone were normalised in its training."""
+        return traits_of(self.backbone).normalization
+
+    @property
+    def size_step(self) -> int:
+        """Width and height of the network's input are multiples of this."""
+        return traits_of(self.backbone).size_step
+
+    @property
+    def mean_values_normalization(self) -> tuple[float, float, float]:
+        """The backbone's, for `create_dl_preprocess_param_from_model`."""
+        return self.normalization.mean
+
+    @property
+    def deviation_values_normalization(self) -> tuple[float, float, float]:
+        """The backbone's, for `create_dl_preprocess_param_from_model`."""
+        return self.normalization.deviation
 
     @property
     def own(self) -> dict[str, int | float]:
@@ -212,6 +292,11 @@ def replaced(param: DLModelParam, name: str, value: object) -> DLModelParam:
             )
         given = dict(zip(_DIMENSIONS, value, strict=True))
     values = {field: getattr(param, field) for field in DLModelParam.model_fields} | given
+    if name == "backbone":
+        usual = DLModelParam(detector=param.detector, backbone=param.backbone)
+        for field in _OF_BACKBONE:  # these follow the backbone until they are set
+            if getattr(param, field) == getattr(usual, field):
+                del values[field]
     try:
         return DLModelParam.model_validate(values, strict=True)
     except ValidationError as exc:

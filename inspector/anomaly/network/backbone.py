@@ -9,14 +9,15 @@ here is one convolution with a bias.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inspector.anomaly.choices import BackboneName
+from inspector.anomaly.backbones import LITE_STRIDES
+from inspector.anomaly.choices import LiteName
+from inspector.anomaly.network.base import Backbone, check_levels
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ _STAGES = (
     Stage(1, 3, 1, 6, 320),  # level 7, stride 32
 )
 
-_SCALING: dict[BackboneName, tuple[float, float]] = {
+_SCALING: dict[LiteName, tuple[float, float]] = {
     "efficientnet_lite0": (1.0, 1.0),
     "efficientnet_lite1": (1.0, 1.1),
     "efficientnet_lite2": (1.1, 1.2),
@@ -54,7 +55,7 @@ BATCH_NORM_EPSILON = 1e-3
 """Epsilon of the batch normalisation that the published weights were trained with."""
 
 
-def scaled_stages(name: BackboneName) -> tuple[Stage, ...]:
+def scaled_stages(name: LiteName) -> tuple[Stage, ...]:
     """Return the seven stages of a network, scaled as published.
 
     Channels are rounded to the nearest multiple of 8 (up, where that would lose more than a tenth); repeats are
@@ -112,27 +113,22 @@ class InvertedResidual(nn.Module):
         return y + x if self.has_skip else y
 
 
-class EfficientNetLite(nn.Module):
-    """Returns the outputs of the chosen levels; everything beyond the deepest of them is not built.
+class EfficientNetLite(Backbone):
+    """See `Backbone`; its levels are its stages, 1 to 7.
 
     Args:
         name: Which network.
-        levels: Levels to return, each 1 to 7 (`LEVEL_STRIDE`, `level_channels`), in rising order.
-
-    Attributes:
-        level_channels: Channels of each level, 1 to 7.
+        levels: Levels to return, in rising order.
     """
 
-    LEVEL_STRIDE: ClassVar[dict[int, int]] = {1: 2, 2: 4, 3: 8, 4: 16, 5: 16, 6: 32, 7: 32}
-
-    def __init__(self, name: BackboneName, levels: Sequence[int]) -> None:
+    def __init__(self, name: LiteName, levels: Sequence[int]) -> None:
         super().__init__()
-        if not levels or list(levels) != sorted(set(levels)) or not set(levels) <= set(self.LEVEL_STRIDE):
-            raise ValueError(f"levels must be rising numbers from 1 to {len(_STAGES)}, got {list(levels)}")
-        self.name: BackboneName = name
         self.levels = tuple(levels)
+        self.level_strides: Mapping[int, int] = dict(LITE_STRIDES)  # a view could not be copied
+        check_levels(self.levels, LITE_STRIDES)
+        self.name = name
         scaled = scaled_stages(name)
-        self.level_channels = {level: stage.channels for level, stage in enumerate(scaled, start=1)}
+        self.level_channels: Mapping[int, int] = {level: stage.channels for level, stage in enumerate(scaled, start=1)}
         self.stem = SameConv(3, _STEM_CHANNELS, 3, stride=2)
         stages: list[nn.Module] = []
         channels = _STEM_CHANNELS
@@ -147,14 +143,7 @@ class EfficientNetLite(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Return the features of each chosen level.
-
-        Args:
-            x: (B, 3, H, W) float32, normalised RGB; H and W multiples of 32.
-
-        Returns:
-            One tensor a level, (B, level_channels, H / LEVEL_STRIDE, W / LEVEL_STRIDE) float32.
-        """
+        """See `Backbone.forward`; H and W are multiples of 32."""
         features = []
         x = functional.relu6(self.stem(x), inplace=True)
         for level, stage in enumerate(self.stages, start=1):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from inspector.anomaly.network.backbone import EfficientNetLite
+from inspector.anomaly.network.base import Backbone
 from inspector.anomaly.network.fused import FusedNetwork, has_fused_operations
 
 
@@ -23,7 +24,7 @@ class Runtime(Protocol):
 
 
 class TorchRuntime:
-    """The network in torch, float32, TF32 off, channels-last; on a CPU with fused operations where there are any.
+    """The network in torch, float32, TF32 off, channels-last; EfficientNet-Lite on a CPU with fused operations where there are any.
 
     Safe for several threads at once on a CPU.
 
@@ -32,7 +33,7 @@ class TorchRuntime:
         device: `cpu`, `cuda` or `cuda:N`.
     """
 
-    def __init__(self, backbone: EfficientNetLite, device: torch.device) -> None:
+    def __init__(self, backbone: Backbone, device: torch.device) -> None:
         self.device = device
         self.backbone = backbone.to(device)
         # The weights' layout is what selects the channels-last kernels; torch's types do not know this overload.
@@ -42,7 +43,7 @@ class TorchRuntime:
             torch.backends.cuda.matmul.allow_tf32 = False
             torch.backends.cudnn.allow_tf32 = False
         self._network: Callable[[Tensor], list[Tensor]] = self.backbone
-        if device.type == "cpu" and has_fused_operations():
+        if device.type == "cpu" and isinstance(self.backbone, EfficientNetLite) and has_fused_operations():
             self._network = FusedNetwork(self.backbone)
 
     @torch.inference_mode()

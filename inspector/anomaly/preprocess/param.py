@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal, Protocol
 
-from pydantic import Field, ValidationError, field_serializer, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_serializer, field_validator, model_validator
 
+from inspector.anomaly.backbones import EFFICIENTNET_LITE, SIZE_STEP, Normalization
 from inspector.anomaly.choices import DomainHandling, NormalizationType
 from inspector.anomaly.domain.domain import DomainView, ImageDomain
 from inspector.anomaly.errors import ParameterError
@@ -18,15 +19,12 @@ from schemas.refusal import refusals
 
 OptionValue = bool | int | float | str
 
-SIZE_STEP = 32
-"""Model input width and height are multiples of this: the deepest stride of the backbone."""
-
 MAX_INPUT_SIZE = 1024
 
-IMAGENET_RANGE: Final = (-2.0, 2.0)
-"""The range of inputs that the backbones were trained with; what `constant_values` gives, and is stored with it."""
+_RANGE_OF_OLD_BUNDLES: Final = (-2.0, 2.0)
+"""Older programs stored this range beside any constants, rounded; it never had an effect on `constant_values`."""
 
-PIXELS_VERSION: Final = 1
+PIXELS_VERSION: Final = 2
 """Raised whenever the decoder or the preprocessing gives other pixels for the same parameters; part of each digest."""
 
 
@@ -56,6 +54,11 @@ class PreprocessStep(Parameters):
         return hash((self.name, self.version, tuple(sorted(self.options))))
 
 
+def _normalization_of(fields: dict[str, Any]) -> Normalization:
+    """Of fields that are checked already."""
+    return Normalization(fields["mean_values_normalization"], fields["deviation_values_normalization"])
+
+
 class DLPreprocessParam(Parameters):
     """How a picture becomes the network's input; stored with the model, used alike by trainer and service.
 
@@ -63,17 +66,22 @@ class DLPreprocessParam(Parameters):
     size (aspect not kept, as in HALCON: which pictures a model takes is said by its `ImageGeometry`); colour to gray (BT.601) where
     `image_num_channels` is 1; the normalisation. The network always gets three channels: gray is tripled at the end.
 
-    The decoder may reduce a JPEG while it decodes, by 2, 4 or 8, as long as neither side of what the network sees
+    The decoder halves a picture of any encoding once to three times, as long as neither side of what the network sees
     falls below `decode_margin` times the model's input; with own steps it never does, so that they see every pixel.
 
-    Normalisation of a picture x with gray values from 0 to 255, to the range from `image_range_min` to `image_range_max`:
+    `image_width` and `image_height` are multiples of `size_step`, the backbone's; it is stored where it is not 32.
+
+    Normalisation of a picture x with gray values from 0 to 255, to the range from `image_range_min` to `image_range_max`. A
+    backbone expects the inputs that it was trained with, so all of these come from the model
+    (`create_dl_preprocess_param_from_model`). Where no model is given they are those of EfficientNet-Lite, (x - 127) / 128;
+    a range that is not given is the one that mean and deviation lead to.
 
     * `none`: 0 becomes the minimum, 255 the maximum, linearly.
     * `all_channels`: in each channel the picture's own smallest value becomes the minimum, its largest the maximum. A
       channel that varies by less than half a gray level becomes the middle of the range.
     * `first_channel`: all channels are stretched as the first one (also where that is flat), and are not cut off where
       they leave the range.
-    * `constant_values`: (x - mean) / deviation in each channel; the range is -2 to 2.
+    * `constant_values`: (x - mean) / deviation in each channel; the range follows from that.
 
     Domain: `full_domain` counts everywhere. `keep_domain` shows the network a picture of the whole size, `crop_domain` only
     the bounding box of the domain. What lies outside the domain counts nowhere: it is painted over before the resize (with
@@ -82,14 +90,15 @@ class DLPreprocessParam(Parameters):
     """
 
     model_type: Literal["anomaly_detection"] = "anomaly_detection"
-    image_width: int = Field(ge=SIZE_STEP, le=MAX_INPUT_SIZE)
-    image_height: int = Field(ge=SIZE_STEP, le=MAX_INPUT_SIZE)
+    size_step: int = Field(default=SIZE_STEP, ge=1, le=64, exclude_if=lambda step: step == SIZE_STEP)
+    image_width: int = Field(ge=1, le=MAX_INPUT_SIZE)
+    image_height: int = Field(ge=1, le=MAX_INPUT_SIZE)
     image_num_channels: Literal[1, 3] = 3
-    image_range_min: float = IMAGENET_RANGE[0]
-    image_range_max: float = IMAGENET_RANGE[1]
     normalization_type: NormalizationType = "constant_values"
-    mean_values_normalization: tuple[float, float, float] = (123.675, 116.28, 103.53)
-    deviation_values_normalization: tuple[float, float, float] = (58.395, 57.12, 57.375)
+    mean_values_normalization: tuple[float, float, float] = EFFICIENTNET_LITE.mean
+    deviation_values_normalization: tuple[float, float, float] = EFFICIENTNET_LITE.deviation
+    image_range_min: float = Field(default_factory=lambda fields: _normalization_of(fields).image_range[0])
+    image_range_max: float = Field(default_factory=lambda fields: _normalization_of(fields).image_range[1])
     domain_handling: DomainHandling = "full_domain"
     domain: ImageDomain | None = None
     preprocess_steps: tuple[PreprocessStep, ...] = ()
@@ -97,9 +106,10 @@ class DLPreprocessParam(Parameters):
 
     @field_validator("image_width", "image_height")
     @classmethod
-    def _multiple_of_step(cls, value: int) -> int:
-        if value % SIZE_STEP:
-            raise ValueError(f"must be a multiple of {SIZE_STEP}, got {value}")
+    def _multiple_of_step(cls, value: int, fields: ValidationInfo) -> int:
+        step = fields.data.get("size_step", 1)  # not there where it is refused itself
+        if value % step:
+            raise ValueError(f"must be a multiple of {step}, got {value}")
         return value
 
     @field_validator("deviation_values_normalization")
@@ -113,10 +123,11 @@ class DLPreprocessParam(Parameters):
     def _consistent(self) -> DLPreprocessParam:
         low, high = self.image_range_min, self.image_range_max
         if self.normalization_type == "constant_values":
-            if (low, high) != IMAGENET_RANGE:
+            expected = self.normalization.image_range
+            if (low, high) not in (expected, _RANGE_OF_OLD_BUNDLES):
                 raise ValueError(
-                    f"constant_values gives the range -2 to 2, got {low:g} to {high:g}; leave the range out, "
-                    "or choose another normalization_type"
+                    f"constant_values gives the range {expected[0]:g} to {expected[1]:g}, got {low:g} to {high:g}; leave the "
+                    "range out, or choose another normalization_type"
                 )
         elif low >= high:
             raise ValueError(f"image_range_min must be less than image_range_max, got {low:g} and {high:g}")
@@ -127,6 +138,11 @@ class DLPreprocessParam(Parameters):
         if self.domain is None and self.domain_handling != "full_domain":
             raise ValueError(f"{self.domain_handling} needs a domain; give one, or choose full_domain")
         return self
+
+    @property
+    def normalization(self) -> Normalization:
+        """Mean and deviation, which `constant_values` uses."""
+        return Normalization(self.mean_values_normalization, self.deviation_values_normalization)
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -166,8 +182,8 @@ def create_dl_preprocess_param(  # noqa: PLR0913 - as many as the procedure of t
     image_width: int,
     image_height: int,
     image_num_channels: Literal[1, 3] = 3,
-    image_range_min: float = IMAGENET_RANGE[0],
-    image_range_max: float = IMAGENET_RANGE[1],
+    image_range_min: float | None = None,
+    image_range_max: float | None = None,
     normalization_type: NormalizationType = "constant_values",
     domain_handling: DomainHandling = "full_domain",
     domain: ImageDomain | None = None,
@@ -176,15 +192,16 @@ def create_dl_preprocess_param(  # noqa: PLR0913 - as many as the procedure of t
 ) -> DLPreprocessParam:
     """Return checked parameters, as the procedure of that name does.
 
-    The default range is that of our networks, -2 to 2; HALCON's bare default of -127 to 128 may be given. The
-    procedure's class ids to ignore and for the background belong to segmentation and do not exist here.
+    Without a model's word the defaults are those of the EfficientNet-Lite backbones: (x - 127) / 128, hence a range of
+    about -1 to 1; HALCON's bare default of -127 to 128 may be given. The procedure's class ids to ignore and for the
+    background belong to segmentation and do not exist here.
 
     Args:
-        image_width: Of the network's input, a multiple of 32.
-        image_height: Of the network's input, a multiple of 32.
+        image_width: Of the network's input, a multiple of `size_step`, which is 32.
+        image_height: The same.
         image_num_channels: 1 turns colour to gray.
-        image_range_min: See `DLPreprocessParam`.
-        image_range_max: See `DLPreprocessParam`.
+        image_range_min: See `DLPreprocessParam`; None for what mean and deviation lead to.
+        image_range_max: The same.
         normalization_type: See `DLPreprocessParam`.
         domain_handling: See `DLPreprocessParam`.
         domain: With keep_domain and crop_domain.
@@ -200,8 +217,8 @@ def create_dl_preprocess_param(  # noqa: PLR0913 - as many as the procedure of t
                 "image_width": image_width,
                 "image_height": image_height,
                 "image_num_channels": image_num_channels,
-                "image_range_min": image_range_min,
-                "image_range_max": image_range_max,
+                **({} if image_range_min is None else {"image_range_min": image_range_min}),
+                **({} if image_range_max is None else {"image_range_max": image_range_max}),
                 "normalization_type": normalization_type,
                 "domain_handling": domain_handling,
                 "domain": domain,
@@ -221,11 +238,17 @@ class ImageRequirements(Protocol):
     @property
     def image_height(self) -> int: ...  # noqa: D102
     @property
+    def size_step(self) -> int: ...  # noqa: D102
+    @property
     def image_num_channels(self) -> Literal[1, 3]: ...  # noqa: D102
     @property
     def image_range_min(self) -> float: ...  # noqa: D102
     @property
     def image_range_max(self) -> float: ...  # noqa: D102
+    @property
+    def mean_values_normalization(self) -> tuple[float, float, float]: ...  # noqa: D102
+    @property
+    def deviation_values_normalization(self) -> tuple[float, float, float]: ...  # noqa: D102
 
 
 class HasParam(Protocol):
@@ -250,7 +273,9 @@ def create_dl_preprocess_param_from_model(
     domain: ImageDomain | None = None,
     preprocess_steps: tuple[PreprocessStep, ...] = (),
 ) -> DLPreprocessParam:
-    """Return parameters with the type, size, channels and range that a model asks for, as the procedure of that name does.
+    """Return parameters with all that a model asks for, as the procedure of that name does.
+
+    That is its type, size and the step of that, channels and range, and the mean and deviation that its backbone was trained with.
 
     To apply a trained model take its own `preprocess_param`, which says all.
 
@@ -278,4 +303,13 @@ def create_dl_preprocess_param_from_model(
     )
 
 
-_REQUIREMENTS: Final = ("image_width", "image_height", "image_num_channels", "image_range_min", "image_range_max")
+_REQUIREMENTS: Final = (
+    "size_step",
+    "image_width",
+    "image_height",
+    "image_num_channels",
+    "image_range_min",
+    "image_range_max",
+    "mean_values_normalization",
+    "deviation_values_normalization",
+)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from inspector.anomaly.choices import BackboneName
-from inspector.anomaly.network.backbone import EfficientNetLite
+from inspector.anomaly.network.base import Backbone
 from inspector.anomaly.network.runtime import TorchRuntime
 from inspector.anomaly.network.weights import load_backbone
 from trainer.training import network as features
@@ -42,7 +42,7 @@ class _Memory:
 class _RememberingRuntime(TorchRuntime):
     memory: _Memory
 
-    def __init__(self, backbone: EfficientNetLite, device: torch.device) -> None:
+    def __init__(self, backbone: Backbone, device: torch.device) -> None:
         super().__init__(backbone, device)
 
     def features(self, batch: Tensor) -> list[Tensor]:

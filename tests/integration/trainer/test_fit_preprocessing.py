@@ -49,6 +49,17 @@ def test_a_file_of_preprocessing_parameters_says_all_of_it(fit: Fit, tmp_path: P
     said = fit("--preprocess-param", tmp_path / "param.json", small=False)
     assert (said["image_width"], said["image_height"]) == (64, 96)
     assert read_dl_model(tmp_path / "out").preprocess_param == param
+    assert not [warning for warning in said["warnings"] if "normalise" in warning]
+
+
+def test_constants_that_are_not_the_backbones_are_taken_and_warned_of(fit: Fit, tmp_path: Path) -> None:
+    own = create_dl_preprocess_param(image_width=96, image_height=96, mean_values_normalization=(100, 110, 120))
+    write_dl_preprocess_param(tmp_path / "param.json", own)
+    said = fit("--preprocess-param", tmp_path / "param.json", small=False)
+    assert read_dl_model(tmp_path / "out").preprocess_param == own
+    (warning,) = [warning for warning in said["warnings"] if "normalise" in warning]
+    assert "by mean 100/110/120 and deviation 128/128/128, as they say" in warning
+    assert "efficientnet_lite0 was trained with 127/127/127 and 128/128/128" in warning
 
 
 def test_a_step_of_ones_own_is_run_by_the_fit_and_stored(

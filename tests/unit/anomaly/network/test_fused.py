@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from inspector.anomaly.choices import BackboneName
+from inspector.anomaly.choices import LiteName
 from inspector.anomaly.network import runtime
 from inspector.anomaly.network.backbone import EfficientNetLite
 from inspector.anomaly.network.fused import FusedNetwork, has_fused_operations
 from inspector.anomaly.network.runtime import TorchRuntime
-from inspector.anomaly.network.weights import load_backbone
+from inspector.anomaly.network.weights import load_efficientnet_lite
 
 ALL_LEVELS = (1, 2, 3, 4, 5, 6, 7)
 CPU = torch.device("cpu")
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not has_fused_operations(), reason="this build o
 
 @pytest.fixture(scope="module")
 def plain() -> EfficientNetLite:
-    return load_backbone("efficientnet_lite0", ALL_LEVELS).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return load_efficientnet_lite("efficientnet_lite0", ALL_LEVELS).to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
 def pictures(batch: int, height: int, width: int) -> Tensor:
@@ -45,8 +45,8 @@ def test_every_level_is_that_of_the_plain_network(batch: int, height: int, width
 
 @pytest.mark.parametrize("name", ["efficientnet_lite1", "efficientnet_lite2"])
 @torch.inference_mode()
-def test_the_larger_networks_are_fused_alike(name: BackboneName) -> None:
-    network = load_backbone(name, ALL_LEVELS).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def test_the_larger_networks_are_fused_alike(name: LiteName) -> None:
+    network = load_efficientnet_lite(name, ALL_LEVELS).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     x = pictures(2, 96, 128)
     for found, expected in zip(FusedNetwork(network)(x), network(x), strict=True):
         assert off_by(found, expected) < 1e-5
@@ -54,7 +54,7 @@ def test_the_larger_networks_are_fused_alike(name: BackboneName) -> None:
 
 @torch.inference_mode()
 def test_only_the_levels_asked_for_are_given() -> None:
-    network = load_backbone("efficientnet_lite0", (3, 5))
+    network = load_efficientnet_lite("efficientnet_lite0", (3, 5))
     assert [level.shape[1] for level in FusedNetwork(network)(pictures(1, 64, 64))] == [40, 112]
 
 

@@ -146,7 +146,7 @@ def judged(data: bytes) -> None:
         except ImageError as error:
             assert error.reason in REASONS  # noqa: PT017 - either outcome is fine, but no other error
             continue
-        factor = reduction_factor(header.width, header.height, target) if header.encoding == "jpeg" else 1
+        factor = reduction_factor(header.width, header.height, target)
         size = (-(-header.height // factor), -(-header.width // factor))
         assert image.shape == (size if header.channels == 1 else (*size, 3))
         assert image.dtype == np.uint8

@@ -18,6 +18,7 @@ from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.preprocess.file import read_dl_preprocess_param, write_dl_preprocess_param
 from inspector.anomaly.preprocess.images import preprocess_images
 from inspector.anomaly.preprocess.param import (
+    PIXELS_VERSION,
     DLPreprocessParam,
     PreprocessStep,
     create_dl_preprocess_param,
@@ -51,8 +52,7 @@ def by_hand(
     if kind == "none":
         return low + planes * (high - low) / 255
     if kind == "constant_values":
-        mean, deviation = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
-        return np.asarray((planes - mean[:, None, None]) / deviation[:, None, None])
+        return (planes - 127) / 128
     smallest, largest = planes.min((1, 2), keepdims=True), planes.max((1, 2), keepdims=True)
     if kind == "first_channel":
         smallest, largest = smallest[:1], largest[:1]
@@ -70,7 +70,7 @@ def by_hand(
         ("all_channels", -127, 128),
         ("first_channel", -2, 2),
         ("first_channel", 0, 1),
-        ("constant_values", -2, 2),
+        ("constant_values", -127 / 128, 1),
     ],
 )
 def test_each_normalisation_is_what_it_says(
@@ -99,7 +99,7 @@ def test_a_flat_picture_becomes_the_middle_of_the_range(level: int, kind: Normal
 def test_a_flat_channel_beside_others_is_flat_alone() -> None:
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
     image[..., 1] = 77
-    found = preprocessed(image, normalization_type="all_channels")
+    found = preprocessed(image, normalization_type="all_channels", image_range_min=-2.0, image_range_max=2.0)
     assert np.abs(found[1]).max() == 0
     assert (found[0].min(), found[0].max()) == pytest.approx((-2, 2))
 
@@ -125,14 +125,40 @@ def test_a_picture_does_not_depend_on_those_beside_it(kind: NormalizationType) -
 # ------------------------------------------------------------------------------------------------------ parameters
 
 
-def test_what_older_bundles_hold_still_means_the_same() -> None:
-    old = (
+IMAGENET: dict[str, Any] = {
+    "mean_values_normalization": (123.675, 116.28, 103.53),
+    "deviation_values_normalization": (58.395, 57.12, 57.375),
+}
+"""What older programs stored, whatever the backbone."""
+
+
+@pytest.mark.parametrize("stored_range", ["", '"image_range_min": -2.0, "image_range_max": 2.0,'])
+def test_what_older_bundles_hold_still_means_the_same(stored_range: str) -> None:
+    old = DLPreprocessParam.model_validate_json(
         '{"model_type": "anomaly_detection", "image_width": 96, "image_height": 64, "image_num_channels": 3,'
         '"normalization_type": "constant_values", "mean_values_normalization": [123.675, 116.28, 103.53],'
-        '"deviation_values_normalization": [58.395, 57.12, 57.375], "domain_handling": "full_domain",'
+        f'"deviation_values_normalization": [58.395, 57.12, 57.375], {stored_range} "domain_handling": "full_domain",'
         '"decode_margin": 1.0}'
     )
-    assert DLPreprocessParam.model_validate_json(old) == created()
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    found = preprocess_images([image], old, CPU)[0].numpy()
+    mean, deviation = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375])
+    np.testing.assert_allclose(found, ((image - mean) / deviation).transpose(2, 0, 1), rtol=1e-5, atol=1e-5)
+    assert DLPreprocessParam.model_validate_json(old.model_dump_json()) == old
+
+
+def test_a_range_that_is_not_given_is_the_one_of_mean_and_deviation() -> None:
+    assert (created().image_range_min, created().image_range_max) == (-127 / 128, 1)
+    imagenet = created(**IMAGENET, normalization_type="none")
+    assert imagenet.image_range_min == pytest.approx(-123.675 / 58.395)
+    assert imagenet.image_range_max == pytest.approx((255 - 103.53) / 57.375)
+
+
+def test_without_normalisation_the_inputs_are_those_of_the_constants_where_channels_are_alike() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    np.testing.assert_allclose(
+        preprocessed(image, normalization_type="none"), preprocessed(image), rtol=1e-5, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,7 +167,11 @@ def test_what_older_bundles_hold_still_means_the_same() -> None:
         ({"image_width": 100}, "image_width: must be a multiple of 32, got 100"),
         ({"image_num_channels": 2}, "image_num_channels: input should be 1 or 3"),
         ({"normalization_type": "rms"}, "normalization_type: input should be 'none'"),
-        ({"image_range_min": -127, "image_range_max": 128}, "constant_values gives the range -2 to 2, got -127 to 128"),
+        (
+            {"image_range_min": -127, "image_range_max": 128},
+            "constant_values gives the range -0.992188 to 1, got -127 to 128",
+        ),
+        ({"deviation_values_normalization": (1, 0, 1)}, "deviation_values_normalization: deviations must be positive"),
         ({"normalization_type": "none", "image_range_min": 2}, "image_range_min must be less than image_range_max"),
         ({"normalization_type": "none", "image_range_max": float("inf")}, "image_range_max: input should be a finite"),
         ({"domain": DOMAIN}, "full_domain would ignore the domain that is given; choose keep_domain or crop_domain"),
@@ -168,11 +198,14 @@ def test_from_a_trained_model() -> None:
 @dataclass(frozen=True)
 class Requirements:
     type: str = "anomaly_detection"
+    size_step: int = 32
     image_width: int = 64
     image_height: int = 32
     image_num_channels: Literal[1, 3] = 1
     image_range_min: float = -127
     image_range_max: float = 128
+    mean_values_normalization: tuple[float, float, float] = (100, 110, 120)
+    deviation_values_normalization: tuple[float, float, float] = (50, 55, 60)
 
 
 @dataclass(frozen=True)
@@ -189,6 +222,8 @@ def test_from_a_model_that_is_not_trained_yet() -> None:
         normalization_type="none",
         image_range_min=-127,
         image_range_max=128,
+        mean_values_normalization=(100, 110, 120),
+        deviation_values_normalization=(50, 55, 60),
     )
     assert create_dl_preprocess_param_from_model(Requirements(), normalization_type="none") == found
 
@@ -196,9 +231,9 @@ def test_from_a_model_that_is_not_trained_yet() -> None:
 def test_from_what_is_no_such_model() -> None:
     with pytest.raises(ParameterError, match="model_type: input should be 'anomaly_detection'"):
         create_dl_preprocess_param_from_model(Requirements(type="classification"), normalization_type="none")
-    with pytest.raises(ParameterError, match="constant_values gives the range -2 to 2, got -127 to 128"):
+    with pytest.raises(ParameterError, match=r"constant_values gives the range -2 to 3\.1, got -127 to 128"):
         create_dl_preprocess_param_from_model(Requirements())
-    with pytest.raises(ParameterError, match="str is no model: it does not say its image_width, image_height"):
+    with pytest.raises(ParameterError, match="str is no model: it does not say its size_step, image_width"):
         create_dl_preprocess_param_from_model("a model")  # type: ignore[arg-type]
 
 
@@ -207,11 +242,12 @@ def test_from_what_is_no_such_model() -> None:
 CHANGES: dict[str, list[dict[str, Any]]] = {
     "image_width": [{"image_width": n} for n in (32, 64, 128)],
     "image_height": [{"image_height": n} for n in (32, 96)],
+    "step": [{"size_step": 16}, {"size_step": 2}],
     "channels": [{"image_num_channels": 1}],
     "normalisation": [{"normalization_type": n} for n in ("none", "all_channels", "first_channel")]
     + [{"normalization_type": "none", "image_range_min": -1.0}, {"normalization_type": "none", "image_range_max": 3.0}],
-    "mean": [{"mean_values_normalization": (123.675, 116.28, 103.5)}],
-    "deviation": [{"deviation_values_normalization": (58.395, 57.12, 57.0)}],
+    "mean": [{"mean_values_normalization": (127.0, 127.0, 127.5)}],
+    "deviation": [{"deviation_values_normalization": (128.0, 128.0, 127.5)}],
     "margin": [{"decode_margin": 2.0}],
     "domain": [
         {"domain_handling": handling, "domain": domain}
@@ -264,7 +300,7 @@ def test_every_field_has_a_part_in_the_digest() -> None:
 
 def test_the_decoders_version_has_a_part_in_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:
     before = created().digest
-    monkeypatch.setattr("inspector.anomaly.preprocess.param.PIXELS_VERSION", 2)
+    monkeypatch.setattr("inspector.anomaly.preprocess.param.PIXELS_VERSION", PIXELS_VERSION + 1)
     assert created().digest != before
 
 

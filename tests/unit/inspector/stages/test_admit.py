@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +22,6 @@ from inspector.stages.admit import Admission
 from schemas import MAX_BUDGET_US, MAX_CAPTURED_AT, MAX_INTEGER, ImageEncoding, ModelReference, PixelFormat, RawFormat
 from tests.fakes import FakeClock, FakeModel, FakeRecord
 from tests.frames import camera_frame, png, record_of
-from tests.models import encoded
 
 LIMITS = LimitSettings(max_frame_bytes=50_000, max_pixels=10_000, max_clock_skew_ms=500)
 MODEL = FakeModel(Thresholds(classification=0.5, segmentation=0.5))
@@ -113,8 +111,8 @@ def test_a_picture_that_could_never_be_decoded_within_the_budget_is_refused_at_o
 
 
 def test_what_is_counted_is_what_the_model_needs_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A JPEG decoded at half scale takes a quarter; a crop, or a step of one's own, needs all of it."""
-    jpeg = encoded(np.zeros((100, 100), np.uint8), "jpeg")
+    """A raw picture at half scale takes a quarter more; a crop, or a step of one's own, is taken as it is."""
+    raw = {"width": 100, "height": 100, "pixel_format": "mono8"}
     domain = ImageDomain.rectangle(0, 0, 50, 50, image_width=100, image_height=100)
     counted = []
     changes: dict[str, Any]
@@ -125,8 +123,10 @@ def test_what_is_counted_is_what_the_model_needs_decoded(monkeypatch: pytest.Mon
     ):
         param = DLPreprocessParam.model_validate({"image_width": 32, "image_height": 32, **changes})
         monkeypatch.setattr(FakeModel, "preprocess_param", param)
-        counted.append(Door().admit_frame(image=jpeg, encoding="jpeg").decoding_bytes - 4 * 32 * 32)
-    assert counted == [2 * 50 * 50, 2 * 100 * 100, 2 * 100 * 100]
+        frame = Door().admit_frame(image=bytes(100 * 100), encoding="raw", raw=raw, image_digest=None)
+        counted.append(frame.decoding_bytes - 4 * 32 * 32)
+        assert frame.map_bytes == 4 * 32 * 32
+    assert counted == [100 * 100 + 50 * 50, 100 * 100, 100 * 100]
 
 
 def test_a_raw_image_within_the_limits_is_admitted() -> None:

@@ -98,7 +98,7 @@ def test_an_error_that_nobody_thought_of_stays_with_its_frame(
     assert "unexpectedly" in caplog.text
 
 
-def waiting(budget: Budget, *, image: bytes, decoding_bytes: int) -> Frame:
+def waiting(budget: Budget, *, image: bytes, decoding_bytes: int, map_bytes: int = 100) -> Frame:
     message = camera_frame("a", 1, 1, image=image)
     value = encode(message)
     return Frame(
@@ -114,6 +114,7 @@ def waiting(budget: Budget, *, image: bytes, decoding_bytes: int) -> Frame:
         message=message,
         route=Route("line/a", MODEL, ModelReference(name="m", version="1", digest="0" * 64), None, 1),
         decoding_bytes=decoding_bytes,
+        map_bytes=map_bytes,
     )
 
 
@@ -136,7 +137,7 @@ class Bench:
         self.jobs.clear()
 
 
-def test_the_encoded_image_is_given_back_once_it_is_decoded() -> None:
+def test_the_picture_and_its_map_are_what_is_kept_of_a_decoding() -> None:
     bench, budget = Bench(), Budget(1 << 20)
     frame = waiting(budget, image=png() + bytes(5000), decoding_bytes=20_000)
     before = budget.used_bytes
@@ -147,12 +148,13 @@ def test_the_encoded_image_is_given_back_once_it_is_decoded() -> None:
     assert bench.decoded == [frame]
     assert (frame.message, frame.sample is None) == (None, False)
     assert frame.value is not None
-    assert budget.used_bytes == FRAME_OVERHEAD_BYTES + len(frame.value) + 20_000
+    assert frame.sample is not None
+    assert budget.used_bytes == FRAME_OVERHEAD_BYTES + len(frame.value) + frame.sample.image.nbytes + 100
 
 
 def test_what_has_no_room_waits_unless_nothing_else_could_make_room() -> None:
     bench, budget = Bench(), Budget(30_000)
-    frames = [waiting(budget, image=png(), decoding_bytes=15_000) for _ in range(2)]
+    frames = [waiting(budget, image=png(), decoding_bytes=15_000, map_bytes=14_000) for _ in range(2)]
     for frame in frames:
         bench.stage.push(frame)
     assert bench.stage.start(decoded=1, scoring=0, now_s=0.0).frames == [frames[0]]

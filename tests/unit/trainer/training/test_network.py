@@ -47,6 +47,21 @@ def test_the_default_input_keeps_the_aspect(width: int, height: int, expected: t
     assert DLPreprocessParam(image_width=found[0], image_height=found[1]).input_size == found
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "step", "expected"),
+    [
+        (100, 100, 14, (252, 252)),
+        (640, 480, 14, (336, 252)),
+        (100, 10_000, 14, (252, 1022)),
+        (640, 512, 16, (320, 256)),
+    ],
+)
+def test_the_default_input_is_whole_patches(width: int, height: int, step: int, expected: tuple[int, int]) -> None:
+    found = default_input_size(ImageGeometry(width=width, height=height, channels=3), size_step=step)
+    assert found == expected
+    assert DLPreprocessParam(size_step=step, image_width=found[0], image_height=found[1]).input_size == found
+
+
 # --------------------------------------------------------------------------------------------------------------- network
 
 
