@@ -126,6 +126,7 @@ def train_and_score_folds(
             progress=progress,
             checkpoint=folder,
         )
+    unseen.groups = dataset.groups_of(dataset.train)
     return result, unseen
 
 

@@ -121,7 +121,7 @@ def test_default_needs_ok_images_only_and_states_its_bound(model: AnomalyModel, 
     assert found.estimate.n == len(ok)
     assert model.scale.to_distance(found.classification) == pytest.approx(found.estimate.distance)
     assert found.segmentation == found.classification
-    assert any("collect 59 or more" in warning for warning in found.warnings)
+    assert any("collect 19 or more" in warning for warning in found.warnings)
 
 
 def test_segmentation_by_pixels_goes_with_any_method(model: AnomalyModel, divided: DLDataset) -> None:
