@@ -43,25 +43,24 @@ class ThresholdCost:
 
     Attributes:
         source: Where the defects come from.
-        shipped_threshold: Of the model.
-        found: Defects that reach it.
-        rates: What other rates buy, the lowest first.
+        found: Defects that reach the shipped threshold.
+        false_rejects: Share of ok images that it rejects on average; None where a bound was asked for instead.
+        rates: What the rates that are listed buy, the lowest first.
     """
 
     source: DefectSource
-    shipped_threshold: float
     found: Rate
+    false_rejects: float | None
     rates: tuple[RateCost, ...]
 
     @property
     def sentence(self) -> str:
-        """What is found, and what would be at each of the other rates."""
-        others = [
-            f"{as_percent(one.found.rate)} {'would be found ' * (not place)}at {as_percent(one.false_rejects)}"
-            for place, one in enumerate(self.rates)
-        ]
+        """What is found, and what would be at the other rates."""
+        first, *others = [one for one in self.rates if one.false_rejects != self.false_rejects]
+        rest = "".join(f", {as_percent(one.found.rate)} at {as_percent(one.false_rejects)}" for one in others)
         return (
-            f"finds {as_percent(self.found.rate)} of the {self.found.total} {self.source} defects; {', '.join(others)}"
+            f"finds {as_percent(self.found.rate)} of the {self.found.total} {self.source} defects; "
+            f"{as_percent(first.found.rate)} would be found at {as_percent(first.false_rejects)} false rejects{rest}"
         )
 
     @property
@@ -90,7 +89,7 @@ def threshold_cost(
         source: Where the defects come from.
 
     Returns:
-        None where there is no defect, or where the ok scores are too few to lay thresholds by.
+        None where there is no defect, or where HALCON's rules laid the threshold.
     """
     if not defects or found.estimate is None:
         return None
@@ -102,7 +101,10 @@ def threshold_cost(
         return RateCost(rate, threshold, _reaching(defects, threshold), _reaching(ok, threshold))
 
     return ThresholdCost(
-        source, found.classification, _reaching(defects, found.classification), tuple(map(cost, COST_RATES))
+        source,
+        found=_reaching(defects, found.classification),
+        false_rejects=found.estimate.false_rejects,
+        rates=tuple(map(cost, COST_RATES)),
     )
 
 

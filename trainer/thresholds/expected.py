@@ -56,7 +56,8 @@ def expected_threshold(ranked: RankedScores, rate: float) -> ExpectedThreshold:
         ranked: Scores of unseen ok images.
         rate: The share, above 0 and below 1.
     """
-    place = max(rate * (ranked.independent + 1), _LEAST_PLACE)
+    laid = max(rate, _LEAST_PLACE / (ranked.independent + 1))
+    place = laid * (ranked.independent + 1)
     weights = ranked.shares * (ranked.independent / ranked.n_groups)
     above = np.cumsum(weights) - weights
     logs = np.log(ranked.distances)
@@ -65,7 +66,7 @@ def expected_threshold(ranked: RankedScores, rate: float) -> ExpectedThreshold:
     if (assumed := 2 - place) > 0:
         found += min(assumed, 1.0) * (_tail(logs, weights, above, place) - found)
     distance = ranked.clear(math.exp(min(found, _LARGEST_LOG)))
-    return ExpectedThreshold(distance, place / (ranked.independent + 1), is_extrapolated=place < 1 - _ROUNDING)
+    return ExpectedThreshold(distance, laid, is_extrapolated=place < 1 - _ROUNDING)
 
 
 def _tail(logs: NDArray[np.float64], weights: NDArray[np.float64], above: NDArray[np.float64], place: float) -> float:

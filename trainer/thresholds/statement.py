@@ -73,7 +73,7 @@ class ThresholdEstimate:
             return (
                 f"{laid}. They are too few to observe so small a share, so their tail is assumed to go on as it begins."
             )
-        return f"{laid}: {self.exceeding} of them lie above it."
+        return f"{laid}."
 
     def _guaranteed_rule(self) -> str:
         asked = as_percent(self.max_false_rejects)

@@ -42,13 +42,21 @@ def test_a_guarantee_that_costs_much_is_warned_of() -> None:
     defects = [found.scale.to_score(between)] * 8 + [0.99] * 2
     cost = threshold_cost(found, defects, [])
     assert cost is not None
-    assert cost.sentence.startswith("finds 20\u00a0% of the 10 test defects; 20\u00a0% would be found at 1\u00a0%")
+    assert cost.sentence.startswith(
+        "finds 20\u00a0% of the 10 test defects; 20\u00a0% would be found at 1\u00a0% false rejects"
+    )
     assert cost.sentence.endswith("100\u00a0% at 5\u00a0%, 100\u00a0% at 10\u00a0%")
     assert cost.warning is not None
     assert (
         "100\u00a0% would be found if 5\u00a0% of ok parts were rejected on average (--false-rejects 0.05)"
         in cost.warning
     )
+
+
+def test_the_rate_that_was_chosen_is_not_said_twice() -> None:
+    cost = threshold_cost(thresholds(), [0.99] * 10, [])
+    assert cost is not None
+    assert " at 5\u00a0%" not in cost.sentence
 
 
 def test_what_costs_little_is_not_warned_of() -> None:
