@@ -12,6 +12,7 @@ from trainer.errors import OutputError
 from trainer.rates import binomial_rate
 from trainer.thresholds.estimate import AnomalyThresholds, ThresholdParam
 from trainer.thresholds.ranked import LEAST_SCORES, rank_scores
+from trainer.wording import as_percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def calibration_of(
     if estimate is None:
         bound, explanation = _bound_of_halcon(found, param.confidence), _explanation_of_halcon(found)
     else:
-        bound, explanation = estimate.false_reject_bound, estimate.explanation
+        bound, explanation = estimate.false_reject_bound, f"{estimate.explanation}{_of_learning(found.fold_factor)}"
     return Calibration(
         method=dataset.division.method,
         scores=found.ok_scores,
@@ -79,6 +80,16 @@ def calibration_samples(dataset: DLDataset) -> list[DLDatasetSample]:
     """The ok images that the thresholds of a fit come from, held out, judged by folds, or both: in the order of their scores."""
     samples = [sample for sample in dataset.validation if sample.image_label == "ok"]
     return [*samples, *(dataset.train if dataset.folds else ())]
+
+
+def _of_learning(factor: float) -> str:
+    """A sentence on what was done to the scores of folds, where anything was."""
+    if factor == 1:
+        return ""
+    return (
+        f" As it has seen more images, their scores were lowered by {as_percent(1 - factor)}, by what a model of still fewer images "
+        "scores higher."
+    )
 
 
 def _bound_of_halcon(found: AnomalyThresholds, confidence: float) -> float:

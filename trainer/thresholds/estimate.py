@@ -73,6 +73,7 @@ class AnomalyThresholds:
         ok_groups: Number of the group of each of these; none where each image was drawn by itself.
         nok_scores: What took part of nok images.
         scale: What makes scores of distances.
+        fold_factor: What the scores of folds were multiplied by, to be those of a model of all images.
         warnings: Sentences for the user.
     """
 
@@ -86,6 +87,7 @@ class AnomalyThresholds:
     nok_scores: tuple[float, ...]
     scale: ScoreScale
     warnings: tuple[str, ...]
+    fold_factor: float = 1.0
 
     @property
     def n_ok(self) -> int:
@@ -154,6 +156,7 @@ def estimate_anomaly_thresholds(
         nok_scores=tuple(scale.to_score(score) for score in scores.nok) if param.is_nok_used else (),
         scale=scale,
         warnings=tuple(warnings),
+        fold_factor=scores.fold_factor,
     )
 
 

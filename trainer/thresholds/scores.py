@@ -77,6 +77,7 @@ class CalibrationScores:
         nok: As `ok`, of nok images.
         pixels: Statistics of the maps, in distances too, where the segmentation threshold comes from them.
         n_test: How many of the scores are of test images.
+        fold_factor: What scores of models of the other folds were multiplied by, so that they are those of a model of all images.
         folds: Number of folds where ok scores are of models of the other folds; 0 where the model that ships gave all.
     """
 
@@ -86,3 +87,4 @@ class CalibrationScores:
     pixels: PixelStatistics = field(default_factory=PixelStatistics)
     n_test: int = 0
     folds: int = 0
+    fold_factor: float = 1.0

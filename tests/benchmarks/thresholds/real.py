@@ -28,6 +28,7 @@ from trainer.dataset.read import read_dl_dataset_anomaly
 from trainer.prepare.split import SplitParam, split_dl_dataset
 from trainer.progress import silent
 from trainer.settings.quality import QUALITIES
+from trainer.thresholds.learning import fewer_folds
 from trainer.training.embed import TrainingFeatures, embed_training_images
 from trainer.training.feature_store import FeatureStore
 from trainer.training.fit import distances, fit_detector
@@ -103,7 +104,7 @@ def draw(embedded: Embedded, size: int, seed: int) -> dict[str, NDArray[np.float
     """Calibrate by folds on `size` ok images as the product does, and by a held-out share, and judge all others.
 
     Returns:
-        "folds" (size,) out-of-fold distances; "fresh" and "nok" distances by the model of all; with 320 images also
+        "folds" (size,) out-of-fold distances; "fewer" those by a model of the first folds, of the images of the others; "fresh" and "nok" distances by the model of all; with 320 images also
         "held", "held_fresh" and "held_nok" where 30 % were held out of the fit.
     """
     order = np.random.default_rng(1000 * size + seed).permutation(len(embedded.ok)).tolist()
@@ -115,6 +116,9 @@ def draw(embedded: Embedded, size: int, seed: int) -> dict[str, NDArray[np.float
         others = [chosen[place] for place in range(size) if place % FOLDS != fold]
         folds[held] = embedded.scores(others, [chosen[place] for place in held])[0]
     found["folds"] = folds
+    first = fewer_folds([place % FOLDS for place in range(size)])
+    fewer = [chosen[place] for place in range(size) if place % FOLDS < first]
+    found["fewer"] = embedded.scores(fewer, [one for place, one in enumerate(chosen) if place % FOLDS >= first])[0]
     found["fresh"], found["nok"] = embedded.scores(chosen, fresh, has_nok=True)
     if size == SIZES[-1]:
         count = round(size * HELD_OUT_SHARE)
