@@ -4,7 +4,7 @@ Distances of unseen images fall as a model learns from more images, by about the
 estimated Gaussian or of a fitted network, to first order). How steep that is, one more model of fewer images tells: the mean of the
 logarithms of its distances over those of the folds, for the same images. From there it is a short way to all images: with five
 folds from four fifths to all is a fifth of the way from two fifths to four fifths. On real sets the thresholds of 40 to 150
-images reject 0.5 to 0.9 of what is asked for with it, and 0.3 to 0.7 without (`tests/benchmarks/results/thresholds.json`).
+images reject 0.5 to 1.1 of the 5 % asked for with it, and 0.3 to 0.9 without (`tests/benchmarks/results/thresholds.json`).
 """
 
 from __future__ import annotations

@@ -131,6 +131,7 @@ def main() -> int:
     """Write the scores of each set."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.thresholds.real", description=__doc__)
     parser.add_argument("--set", action="append", help="folder below the development images; all of them")
+    parser.add_argument("--size", action="append", type=int, help="ok images in a draw; 20 to 320")
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--out", type=Path, required=True, help="folder for one file a set")
     arguments = parser.parse_args()
@@ -138,7 +139,7 @@ def main() -> int:
     for name in arguments.set or SETS:
         embedded = embed(name)
         found: dict[str, NDArray[np.float32]] = {}
-        for size in SIZES:
+        for size in arguments.size or SIZES:
             if len(embedded.ok) - size < LEAST_FRESH:
                 continue
             for seed in range(arguments.draws):

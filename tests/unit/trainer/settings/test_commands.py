@@ -140,6 +140,18 @@ def test_a_model_that_is_said_twice_is_refused(command: str, options: str, messa
         parse_settings([command, "--images", "a", "--out", "o", *options.split()])
 
 
+def test_the_workflow_lays_its_thresholds_as_the_fit_does() -> None:
+    run = parse_settings(
+        ["workflow", "--images", "a", "--out", "o", "--max-false-rejects", "0.02", "--confidence", "0.9"]
+    )
+    assert isinstance(run, WorkflowSettings)
+    assert (run.max_false_rejects, run.confidence) == (0.02, 0.9)
+    with pytest.raises(SettingsError, match="give one of the two"):
+        parse_settings(
+            ["workflow", "--images", "a", "--out", "o", "--max-false-rejects", "0.1", "--false-rejects", "0.1"]
+        )
+
+
 def test_the_workflow_takes_images_of_any_size_too() -> None:
     run = parse_settings(["workflow", "--images", "a", "--out", "o", "--geometry", "any"])
     assert isinstance(run, WorkflowSettings)
