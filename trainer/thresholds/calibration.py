@@ -87,8 +87,8 @@ def _of_learning(factor: float) -> str:
     if factor == 1:
         return ""
     return (
-        f" As it has seen more images, their scores were lowered by {as_percent(1 - factor)}, by what a model of still fewer images "
-        "scores higher."
+        f" Models of fewer images score higher, so these scores were lowered by {as_percent(1 - factor)}, as one more model of still "
+        "fewer images tells."
     )
 
 

@@ -65,7 +65,7 @@ def test_scores_that_were_lowered_are_said_to_be(model: AnomalyModel) -> None:
     images, param = split_dl_dataset(dataset(ok_images(40))), ThresholdParam()
     unseen = replace(scores(images, np.linspace(1, 2, 40).tolist()), fold_factor=0.96)
     found = calibrated(model, images, estimate_anomaly_thresholds(unseen, param), param)
-    assert "their scores were lowered by 4\u00a0%" in found.explanation
+    assert "these scores were lowered by 4\u00a0%" in found.explanation
     plain = replace(unseen, fold_factor=1.0)
     assert "lowered" not in calibrated(model, images, estimate_anomaly_thresholds(plain, param), param).explanation
 
