@@ -89,7 +89,7 @@ class ThresholdEstimate:
     def warnings(self) -> tuple[str, ...]:
         """What the user should know or do."""
         found = [self._too_few(), self._unreached()]
-        if self.n_groups is not None and self.n_groups < FEW_GROUPS:
+        if self._is_of_few_groups:
             found.append(
                 f"the {self.n} ok images that the thresholds come from are of {self.n_groups} groups only: of images of other groups "
                 f"up to {as_percent(self.false_reject_bound)} may be rejected ({as_percent(self.confidence)} confidence); add images "
@@ -99,6 +99,9 @@ class ThresholdEstimate:
 
     def _too_few(self) -> str | None:
         if not self.is_extrapolated or self.false_rejects is None:
+            return None
+        # What few groups are warned of anyway says what to do.
+        if self._is_of_few_groups and self.false_rejects == self.asked:
             return None
         said = f"{self._counted} are too few to observe a false-reject rate of {as_percent(self.asked)}"
         if self.false_rejects > self.asked:
@@ -119,6 +122,10 @@ class ThresholdEstimate:
         if self._count < self.n_needed:
             return f"{said}: collect {self.n_needed} or more"
         return f"{said}: the tail model gave up {self.exceeding} of them; use the rule order_statistic"
+
+    @property
+    def _is_of_few_groups(self) -> bool:
+        return self.n_groups is not None and self.n_groups < FEW_GROUPS
 
     @property
     def _count(self) -> int:

@@ -53,6 +53,14 @@ def test_few_groups_are_warned_of_with_the_bound_that_they_support(n_groups: int
         assert found.warnings[0].endswith("add images of more groups")
 
 
+def test_few_groups_are_not_warned_of_twice() -> None:
+    scores = np.exp(np.random.default_rng(0).normal(0, 0.01, 40) + np.repeat(np.linspace(0, 1, 8), 5))
+    found = estimate_threshold(scores, groups=np.repeat(range(8), 5).tolist())
+    assert found.is_extrapolated
+    (warning,) = found.warnings
+    assert "are of 8 groups only" in warning
+
+
 def test_a_guarantee_is_explained() -> None:
     found = estimate_threshold(SCORES[:80], OkOnlyParam(max_false_rejects=0.05))
     assert found.explanation == (
