@@ -183,6 +183,13 @@ def threshold_param(settings: FitSettings) -> ThresholdParam:
     method = settings.threshold_method
     if method != "ok_only":  # whose settings the others have not
         return ThresholdParam(method=method, image_split="validation")
+    if settings.max_false_rejects is None:
+        return ThresholdParam(
+            false_rejects=settings.false_rejects, confidence=settings.confidence, image_split="validation"
+        )
     return ThresholdParam(
-        rule=settings.threshold_rule, max_false_rejects=settings.max_false_rejects, image_split="validation"
+        max_false_rejects=settings.max_false_rejects,
+        confidence=settings.confidence,
+        rule=settings.threshold_rule,
+        image_split="validation",
     )

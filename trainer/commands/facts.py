@@ -13,6 +13,7 @@ from trainer.commands.outcome import FitOutcome
 from trainer.commands.procedures import Fitted
 from trainer.report.page import Facts
 from trainer.settings.commands import FitSettings
+from trainer.wording import as_percent
 
 
 def input_size_of(model: AnomalyModel) -> str:
@@ -49,7 +50,7 @@ def parameters_of(settings: FitSettings, fitted: Fitted) -> Facts:
     if training.augmentation is not None:
         rows.append(("augmentation", settings.augment or ""))
     if settings.threshold_method == "ok_only":
-        rows.append(("false rejects asked for", f"{settings.max_false_rejects:.3g}"))
+        rows.append(_asked(settings))
     if fitted.dropped:
         rows.append(("suspects left out", ", ".join(suspect.sample.image_file_name for suspect in fitted.dropped)))
     return [
@@ -57,6 +58,14 @@ def parameters_of(settings: FitSettings, fitted: Fitted) -> Facts:
         ("score", _rule(param)),
         ("seed", str(settings.seed)),
     ]
+
+
+def _asked(settings: FitSettings) -> tuple[str, str]:
+    """The share of false rejects that was asked for, on average or as a bound."""
+    if settings.max_false_rejects is None:
+        return "false rejects asked for", f"{as_percent(settings.false_rejects)} on average"
+    at = as_percent(settings.confidence)
+    return "false rejects asked for", f"{as_percent(settings.max_false_rejects)} at most, with {at} confidence"
 
 
 def _pictures(model: AnomalyModel) -> tuple[str, str]:

@@ -19,10 +19,10 @@ from inspector.anomaly.choices import (
 from inspector.anomaly.parameters import NAME_PATTERN
 from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE
 from inspector.commandline.option import Argument
-from trainer.choices import ThresholdMethod, ThresholdRuleChoice
 from trainer.settings.quality import DEFAULT_QUALITY, QUALITIES, ModelChoice, Quality
 from trainer.settings.source import DEVICE_HELP, Group, SourceSettings, SplitSettings, option
 from trainer.settings.syntax import parse_augmentation, parse_domain, parse_score_rule
+from trainer.settings.thresholds import ThresholdSettings
 
 Side = Annotated[int, Field(ge=1, le=MAX_INPUT_SIZE)]
 
@@ -203,28 +203,6 @@ class TrainSettings(Group):
         if value is not None:
             parse_augmentation(value)
         return value
-
-
-class ThresholdSettings(Group):
-    """Where the thresholds lie."""
-
-    title: ClassVar[str] = "thresholds"
-
-    max_false_rejects: float = Field(0.05, gt=0, lt=1, description="of ok_only: share of ok parts that may be rejected")
-    threshold_method: ThresholdMethod = Field(
-        "ok_only", description="from ok images with a stated bound, or as HALCON does, who uses nok test images as well"
-    )
-    threshold_rule: ThresholdRuleChoice = Field("auto", description="of ok_only: assume nothing, or a tail")
-
-    @model_validator(mode="after")
-    def _has_rule(self) -> Self:
-        given = [option(name) for name in ("max_false_rejects", "threshold_rule") if name in self.model_fields_set]
-        if given and self.threshold_method != "ok_only":
-            verb = "is a setting" if len(given) == 1 else "are settings"
-            raise ValueError(
-                f"{' and '.join(given)} {verb} of --threshold-method ok_only, not of {self.threshold_method}; leave out one"
-            )
-        return self
 
 
 class OutputSettings(Group):
