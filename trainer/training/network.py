@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from inspector.anomaly.backbones import SIZE_STEP
-from inspector.anomaly.choices import BackboneName
-from inspector.anomaly.detectors.base import Embedding, projected_levels, to_grid
+from inspector.anomaly.choices import BackboneName, FeatureNormalization
+from inspector.anomaly.detectors.base import Embedding, normalized, projected_levels, to_grid
 from inspector.anomaly.domain.score import domain_mask
 from inspector.anomaly.model.feature_network import FeatureNetwork
 from inspector.anomaly.network.runtime import TorchRuntime
@@ -57,6 +57,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     dims: int,
     seed: int,
     keep_fine: bool = False,
+    normalization: FeatureNormalization = "level",
     device: str = "cpu",
 ) -> FeatureNetwork:
     """Load the backbone and measure the embedding's scales on some of the training images.
@@ -74,6 +75,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         dims: Dimensions of the embedding; at least as many as the levels have channels means no reduction.
         seed: Decides the projection and which images are measured.
         keep_fine: Whether levels finer than the grid are kept beside the projection (`Detector.keeps_fine`).
+        normalization: Of the features before the scales are measured (`Embedding`).
         device: Where the network runs.
 
     Raises:
@@ -84,7 +86,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     strides = [runtime.backbone.level_strides[level] for level in levels]
     projected = levels[projected_levels(strides, grid_level, keep_fine=keep_fine)]
     channels = [runtime.backbone.level_channels[level] for level in projected]
-    raw = Embedding(grid_level, torch.eye(sum(channels)), keep_fine=keep_fine)
+    raw = Embedding(grid_level, torch.eye(sum(channels)), keep_fine=keep_fine, normalization=normalization)
     network = FeatureNetwork(preprocess_param, runtime, raw)
     chosen = [paths[i] for i in scale_images(len(paths), seed)]
     squares = torch.zeros(len(channels), dtype=torch.float64)
@@ -93,7 +95,8 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         features = batch_features(network, batch)
         grid = features[grid_level].shape[-2:]
         mask = domain_mask(preprocess_param.view, grid[0], grid[1], device=runtime.device)
-        on_grid = [to_grid(level, grid).flatten(2).double() for level in raw.projected(features)]
+        placed = [to_grid(normalized(level, grid, normalization), grid) for level in raw.projected(features)]
+        on_grid = [level.flatten(2).double() for level in placed]
         inside = on_grid if mask is None else [level[..., mask.flatten()] for level in on_grid]
         count += inside[0][:, 0].numel()
         squares += torch.stack([level.square().sum() for level in inside]).cpu()
@@ -105,7 +108,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     basis, _ = torch.linalg.qr(torch.randn(sum(channels), dims, generator=generator, dtype=torch.float64))
     per_channel = torch.cat([(1 / scale).expand(n) for scale, n in zip(scales, channels, strict=True)])
     projection = (per_channel[:, None] * basis).float()
-    network.embedding = Embedding(grid_level, projection.to(runtime.device), keep_fine=keep_fine)
+    network.embedding = raw.with_projection(projection.to(runtime.device))
     return network
 
 
