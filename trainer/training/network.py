@@ -11,7 +11,7 @@ from torch import Tensor
 
 from inspector.anomaly.backbones import SIZE_STEP
 from inspector.anomaly.choices import BackboneName, FeatureNormalization
-from inspector.anomaly.detectors.base import Embedding, normalized, projected_levels, to_grid
+from inspector.anomaly.detectors.base import Embedding, projected_levels, to_grid
 from inspector.anomaly.domain.score import domain_mask
 from inspector.anomaly.model.feature_network import FeatureNetwork
 from inspector.anomaly.network.runtime import TorchRuntime
@@ -75,7 +75,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         dims: Dimensions of the embedding; at least as many as the levels have channels means no reduction.
         seed: Decides the projection and which images are measured.
         keep_fine: Whether levels finer than the grid are kept beside the projection (`Detector.keeps_fine`).
-        normalization: Of the features before the scales are measured (`Embedding`).
+        normalization: Of the features before the projection (`Embedding`); with `both` there are `dims` of each.
         device: Where the network runs.
 
     Raises:
@@ -86,7 +86,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     strides = [runtime.backbone.level_strides[level] for level in levels]
     projected = levels[projected_levels(strides, grid_level, keep_fine=keep_fine)]
     channels = [runtime.backbone.level_channels[level] for level in projected]
-    raw = Embedding(grid_level, torch.eye(sum(channels)), keep_fine=keep_fine, normalization=normalization)
+    raw = Embedding(grid_level, torch.eye(sum(channels)), keep_fine=keep_fine)
     network = FeatureNetwork(preprocess_param, runtime, raw)
     chosen = [paths[i] for i in scale_images(len(paths), seed)]
     squares = torch.zeros(len(channels), dtype=torch.float64)
@@ -95,8 +95,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         features = batch_features(network, batch)
         grid = features[grid_level].shape[-2:]
         mask = domain_mask(preprocess_param.view, grid[0], grid[1], device=runtime.device)
-        placed = [to_grid(normalized(level, grid, normalization), grid) for level in raw.projected(features)]
-        on_grid = [level.flatten(2).double() for level in placed]
+        on_grid = [to_grid(level, grid).flatten(2).double() for level in raw.projected(features)]
         inside = on_grid if mask is None else [level[..., mask.flatten()] for level in on_grid]
         count += inside[0][:, 0].numel()
         squares += torch.stack([level.square().sum() for level in inside]).cpu()
@@ -107,8 +106,10 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     dims = min(dims, sum(channels))
     basis, _ = torch.linalg.qr(torch.randn(sum(channels), dims, generator=generator, dtype=torch.float64))
     per_channel = torch.cat([(1 / scale).expand(n) for scale, n in zip(scales, channels, strict=True)])
-    projection = (per_channel[:, None] * basis).float()
-    network.embedding = raw.with_projection(projection.to(runtime.device))
+    # Directions have length 1 on every level: nothing to be scaled.
+    parts = {"level": [per_channel[:, None] * basis], "vector": [basis], "both": [basis, per_channel[:, None] * basis]}
+    projection = torch.cat(parts[normalization], dim=1).float().to(runtime.device)
+    network.embedding = Embedding(grid_level, projection, keep_fine=keep_fine, normalization=normalization)
     return network
 
 
