@@ -90,6 +90,11 @@ class TrainingFeatures:
         fine = self.network.embedding.fine_projection
         return 0 if fine is None else math.isqrt((self.store.shape[-1] - self.deep_dims) // fine.shape[1])
 
+    @property
+    def part_dims(self) -> int:
+        """Dimensions of the projection of one normalisation: the first and the last of the projected part, where there are two."""
+        return self.network.embedding.part_dims
+
     def mask(self, height: int, width: int) -> Tensor | None:
         """Which positions of a grid or map of this size count; None where all do."""
         return domain_mask(self.preprocess_param.view, height, width)

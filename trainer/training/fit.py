@@ -106,7 +106,12 @@ def _bank(
 ) -> PatchCore:
     """Patches that cover those of the images."""
     return fit_patchcore(
-        _candidates(features, rows, train_param, lambda batch: batch[..., : features.deep_dims]),
+        _candidates(
+            features,
+            rows,
+            train_param,
+            lambda batch: batch[..., features.deep_dims - features.part_dims : features.deep_dims],
+        ),
         coreset=param.coreset,
         seed=train_param.seed,
         progress=lambda done, total: progress(stage, done, total),
@@ -134,7 +139,7 @@ def _gaussians(features: TrainingFeatures, rows: Sequence[int], param: DLModelPa
     """PaDiM of the projected part of the embedding."""
     height, width, _ = features.store.shape
     return fit_padim(
-        (batch[..., : features.deep_dims] for batch in features.store.batches(rows, BATCH_SIZE)),
+        (batch[..., : features.part_dims] for batch in features.store.batches(rows, BATCH_SIZE)),
         neighbourhood=param.neighbourhood,
         neighbour_share=param.neighbour_share,
         regularization=param.regularization,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from inspector.anomaly.backbones import SIZE_STEP
 from inspector.anomaly.choices import BackboneName, FeatureNormalization
-from inspector.anomaly.detectors.base import Embedding, normalized, projected_levels, to_grid
+from inspector.anomaly.detectors.base import Embedding, projected_levels, to_grid
 from inspector.anomaly.detectors.fine import finer_levels
 from inspector.anomaly.domain.score import domain_mask
 from inspector.anomaly.model.feature_network import FeatureNetwork
@@ -78,7 +78,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         seed: Decides the projection and which images are measured.
         keep_fine: Whether levels finer than the grid are kept beside the projection (`Detector.keeps_fine`).
         fine_dims: Dimensions that they are projected to, where there are any (`Detector.projects_fine`); 0 leaves them out.
-        normalization: Of the features before the scales are measured (`Embedding`).
+        normalization: Of the features before the projection (`Embedding`); with `both` there are `dims` of each.
         device: Where the network runs.
 
     Raises:
@@ -94,16 +94,23 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         grid_level,
         torch.eye(sum(channels)),
         keep_fine=keep_fine,
-        normalization=normalization,
         fine_projection=torch.eye(sum(fine_channels)) if fine else None,
     )
     network = FeatureNetwork(preprocess_param, runtime, raw)
     chosen = [paths[i] for i in scale_images(len(paths), seed)]
     scales = _scales(network, read_samples(chosen, preprocess_param))
     generator = torch.Generator().manual_seed(seed)
-    matrix = _projection(scales[: len(channels)], channels, dims, generator).to(runtime.device)
-    fine_matrix = _projection(scales[len(channels) :], fine_channels, fine_dims, generator) if fine else None
-    network.embedding = raw.with_projection(matrix, None if fine_matrix is None else fine_matrix.to(runtime.device))
+    basis, scaled = _projection(scales[: len(channels)], channels, dims, generator)
+    # Directions have length 1 on every level: nothing to be scaled.
+    parts = {"level": [scaled], "vector": [basis], "both": [basis, scaled]}[normalization]
+    fine_projection = _projection(scales[len(channels) :], fine_channels, fine_dims, generator)[1] if fine else None
+    network.embedding = Embedding(
+        grid_level,
+        torch.cat(parts, dim=1).float(),
+        keep_fine=keep_fine,
+        normalization=normalization,
+        fine_projection=None if fine_projection is None else fine_projection.float(),
+    ).moved(runtime.device)
     return network
 
 
@@ -119,8 +126,7 @@ def _scales(network: FeatureNetwork, batches: Iterable[Sequence[DLSample]]) -> T
     for batch in batches:
         features = batch_features(network, batch)
         grid = features[raw.grid_level].shape[-2:]
-        placed = [to_grid(normalized(level, grid, raw.normalization), grid) for level in raw.projected(features)]
-        placed += [normalized(level, level.shape[-2:], raw.normalization) for level in raw.finer(features)]
+        placed = [*(to_grid(level, grid) for level in raw.projected(features)), *raw.finer(features)]
         masks = [
             domain_mask(network.preprocess_param.view, level.shape[-2], level.shape[-1], device=device)
             for level in placed
@@ -137,14 +143,14 @@ def _scales(network: FeatureNetwork, batches: Iterable[Sequence[DLSample]]) -> T
     return (squares / counts).sqrt().clamp_min(1e-12)
 
 
-def _projection(scales: Tensor, channels: Sequence[int], dims: int, generator: torch.Generator) -> Tensor:
-    """(C, dims) float32: divides each level by its scale, then projects all of them by a random orthonormal matrix."""
-    basis, _ = torch.linalg.qr(
-        torch.randn(sum(channels), min(dims, sum(channels)), generator=generator, dtype=torch.float64)
-    )
+def _projection(
+    scales: Tensor, channels: Sequence[int], dims: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """A random orthonormal matrix (C, D) float64, D at most `dims`, and the same after a division of each level by its scale."""
+    count = sum(channels)
+    basis, _ = torch.linalg.qr(torch.randn(count, min(dims, count), generator=generator, dtype=torch.float64))
     per_channel = torch.cat([(1 / scale).expand(n) for scale, n in zip(scales, channels, strict=True)])
-    projection: Tensor = per_channel[:, None] * basis
-    return projection.float()
+    return basis, per_channel[:, None] * basis
 
 
 @torch.inference_mode()

@@ -10,9 +10,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from inspector.anomaly.choices import FeatureNormalization
 from inspector.anomaly.errors import ParameterError
 
 FINER = 2
@@ -41,7 +39,7 @@ def fine_ratio(levels: Sequence[Tensor], grid: Sequence[int]) -> int:
     return finest
 
 
-def fold_fine(levels: Sequence[Tensor], projection: Tensor, out: Tensor, normalization: FeatureNormalization) -> None:
+def fold_fine(levels: Sequence[Tensor], projection: Tensor, out: Tensor) -> None:
     """Write the sum over the levels of features times their rows of the projection into `out`.
 
     A coarser one of them counts the same for all pixels of the finest that it covers.
@@ -50,15 +48,13 @@ def fold_fine(levels: Sequence[Tensor], projection: Tensor, out: Tensor, normali
         levels: Each (B, C', r' h, r' w) float32, finest first.
         projection: (C, F) float32, C the sum of their channels.
         out: (B, h, w, r r F), r that of the finest: row and column in the grid's position, then F values.
-        normalization: As for the deep part, see `Embedding`; each level at its own resolution.
     """
     batch, height, width, _ = out.shape
     finest = fine_ratio(levels, (height, width))
     rows = torch.split(projection, [level.shape[1] for level in levels])
     for index, (level, own) in enumerate(zip(levels, rows, strict=True)):
-        values = functional.normalize(level, dim=1) if normalization == "vector" else level
         ratio = level.shape[-1] // width
-        product = (values.permute(0, 2, 3, 1) @ own).view(batch, height, ratio, width, ratio, 1, 1, -1)
+        product = (level.permute(0, 2, 3, 1) @ own).view(batch, height, ratio, width, ratio, 1, 1, -1)
         covered = finest // ratio
         # (B, h, w, r', r / r', r', r / r', F): what of the finest each pixel of this level covers.
         target = torch.unflatten(out, -1, (ratio, covered, ratio, covered, -1))

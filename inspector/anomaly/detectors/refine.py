@@ -60,6 +60,11 @@ class Refinement:
         self._cells = cells[0] > 0
         self._share = self._wide(cells).clamp_min(_LEAST)
 
+    @property
+    def dims(self) -> int:
+        """Dimensions of the fine part of the embedding."""
+        return self._ratio**2 * self._bank.dims
+
     def __call__(self, coarse: Tensor, folded: Tensor) -> Tensor:
         """Return the map.
 
@@ -73,7 +78,7 @@ class Refinement:
         Raises:
             ParameterError: The grid or the dimensions are others than those of the training.
         """
-        if coarse.shape[1:] != self._cells.shape or folded.shape[-1] != self._ratio**2 * self._bank.dims:
+        if coarse.shape[1:] != self._cells.shape or folded.shape[-1] != self.dims:
             raise ParameterError(
                 f"the fine bank has {self._ratio}x{self._ratio} patches of {self._bank.dims} dimensions on a grid of "
                 f"{tuple(self._cells.shape)}, got {folded.shape[-1]} on {tuple(coarse.shape[1:])}"
