@@ -110,7 +110,7 @@ def _painted(
 def _displaced(picture: Picture, spot: Spot, structure: Cells, random: np.random.Generator) -> Picture:
     """Another piece of the same picture, perhaps turned."""
     x, y = draw_place((picture.shape[0], picture.shape[1]), structure, random)
-    turn = cv2.getRotationMatrix2D((x, y), float(random.choice([0, 90, 180, 270])), 1.0)
+    turn = np.asarray(cv2.getRotationMatrix2D((x, y), float(random.choice([0, 90, 180, 270])), 1.0), dtype=np.float64)
     height, width = spot.weight.shape
     turn[:, 2] += (spot.left + width / 2 - x, spot.top + height / 2 - y)
     return _warped(picture, turn, spot)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 from inspector.anomaly.backbones import SIZE_STEP
 from inspector.anomaly.choices import BackboneName
 from inspector.anomaly.detectors.base import Embedding, projected_levels, to_grid
+from inspector.anomaly.domain.domain import DomainView
 from inspector.anomaly.domain.score import domain_mask
 from inspector.anomaly.model.feature_network import FeatureNetwork
 from inspector.anomaly.network.runtime import TorchRuntime
@@ -87,16 +88,39 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     raw = Embedding(grid_level, torch.eye(sum(channels)), keep_fine=keep_fine)
     network = FeatureNetwork(preprocess_param, runtime, raw)
     chosen = [paths[i] for i in scale_images(len(paths), seed)]
-    squares = torch.zeros(len(channels), dtype=torch.float64)
-    count = 0
-    for batch in read_samples(chosen, preprocess_param):
-        features = batch_features(network, batch)
-        grid = features[grid_level].shape[-2:]
-        mask = domain_mask(preprocess_param.view, grid[0], grid[1], device=runtime.device)
-        on_grid = [to_grid(level, grid).flatten(2).double() for level in raw.projected(features)]
+    batches = (batch_features(network, batch) for batch in read_samples(chosen, preprocess_param))
+    network.embedding = scaled_embedding(batches, raw, preprocess_param.view, dims=dims, seed=seed)
+    return network
+
+
+def scaled_embedding(
+    batches: Iterable[Sequence[Tensor]], raw: Embedding, view: DomainView | None, *, dims: int, seed: int
+) -> Embedding:
+    """Measure the levels' scales on some training images, and draw the projection; see `build_network`.
+
+    Args:
+        batches: The backbone's levels of these images, each (B, C, H', W') float32.
+        raw: Says what is projected onto which grid; its matrix is not looked at.
+        view: Which positions count; None where all do.
+        dims: Dimensions of the embedding.
+        seed: Decides the projection.
+
+    Returns:
+        The same as `raw`, with its matrix, on the device of the levels.
+
+    Raises:
+        DatasetError: There is no image.
+    """
+    squares, count, channels, device = torch.zeros(1, dtype=torch.float64), 0, [0], torch.device("cpu")
+    for features in batches:
+        levels = raw.projected(features)
+        channels, device = [level.shape[1] for level in levels], levels[0].device
+        grid = features[raw.grid_level].shape[-2:]
+        mask = domain_mask(view, grid[0], grid[1], device=device)
+        on_grid = [to_grid(level, grid).flatten(2).double() for level in levels]
         inside = on_grid if mask is None else [level[..., mask.flatten()] for level in on_grid]
         count += inside[0][:, 0].numel()
-        squares += torch.stack([level.square().sum() for level in inside]).cpu()
+        squares = squares + torch.stack([level.square().sum() for level in inside]).cpu()
     if not count:
         raise DatasetError("there is no image to learn from")
     scales = (squares / count).sqrt().clamp_min(1e-12)
@@ -105,8 +129,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     basis, _ = torch.linalg.qr(torch.randn(sum(channels), dims, generator=generator, dtype=torch.float64))
     per_channel = torch.cat([(1 / scale).expand(n) for scale, n in zip(scales, channels, strict=True)])
     projection = (per_channel[:, None] * basis).float()
-    network.embedding = Embedding(grid_level, projection.to(runtime.device), keep_fine=keep_fine)
-    return network
+    return Embedding(raw.grid_level, projection.to(device), keep_fine=raw.keep_fine)
 
 
 @torch.inference_mode()
