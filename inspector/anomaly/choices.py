@@ -7,7 +7,10 @@ from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator
 
-DetectorName = Literal["padim", "patchcore", "student"]
+DetectorName = Literal["padim", "patchcore", "student", "fused"]
+
+FeatureNormalization = Literal["level", "vector"]
+"""Of the features that are projected: each level by its root mean square over all positions, or each position's vector by its norm."""
 
 LiteName = Literal["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
 """The backbones whose published weights are packages of their own."""

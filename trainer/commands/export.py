@@ -24,7 +24,7 @@ from trainer.thresholds.suspects import Suspect
 REPORT_NAME = "report.html"
 EVALUATION_NAME = "evaluation.json"
 
-_TITLES = {"padim": "PaDiM", "patchcore": "PatchCore", "student": "Student"}
+_TITLES = {"padim": "PaDiM", "patchcore": "PatchCore", "student": "Student", "fused": "Fused"}
 
 
 def export(settings: FitSettings, fitted: Fitted, outcome: FitOutcome, progress: StageProgress) -> None:

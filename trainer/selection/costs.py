@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final
 
 from inspector.anomaly.choices import BackboneName, DetectorName
-from inspector.anomaly.model.param import DLModelParam
+from inspector.anomaly.model.param import OWN_PARAMETERS, DLModelParam
 from inspector.anomaly.network.registry import traits_of
 
 _PIXELS: Final = 256 * 256
@@ -18,7 +18,9 @@ _BACKBONE_MS: Final[Mapping[BackboneName, float]] = MappingProxyType(
 )
 """Decoded picture to features at 256 x 256 pixels: one core, batches of eight, tests/benchmarks/results/accuracy.md."""
 
-_DETECTOR_MS: Final[Mapping[DetectorName, float]] = MappingProxyType({"padim": 0.8, "patchcore": 0.1, "student": 1.2})
+_DETECTOR_MS: Final[Mapping[DetectorName, float]] = MappingProxyType(
+    {"padim": 0.8, "patchcore": 0.1, "student": 1.2, "fused": 0.9}
+)
 """What follows the backbone, for 32 x 32 positions, from the same table; without a memory bank's patches."""
 
 _MS_OF_1000_PATCHES: Final = 1.4
@@ -38,6 +40,6 @@ def nominal_cost_ms(param: DLModelParam) -> float:
     pixels = param.image_width * param.image_height
     stride = traits_of(param.backbone).strides[param.levels[param.grid_level]]
     per_position = _DETECTOR_MS[param.detector]
-    if param.detector == "patchcore":
+    if "coreset" in OWN_PARAMETERS[param.detector]:
         per_position += _MS_OF_1000_PATCHES * param.coreset / 1000
     return backbone * pixels / _PIXELS + per_position * (pixels / stride**2) / _POSITIONS

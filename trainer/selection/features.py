@@ -98,7 +98,12 @@ class TrialFeatures:
         Raises:
             OutputError: They do not fit on the disk.
         """
-        raw = Embedding(param.grid_level, torch.eye(1), keep_fine=DETECTORS[param.detector].keeps_fine)
+        raw = Embedding(
+            param.grid_level,
+            torch.eye(1),
+            keep_fine=DETECTORS[param.detector].keeps_fine,
+            normalization=param.feature_normalization,
+        )
         learnt = scale_images(len(self._images.learnt), seed)
         embedding = scaled_embedding(
             self._features(param.levels, learnt), raw, self.preprocess_param.view, dims=param.embedding_dims, seed=seed

@@ -43,6 +43,7 @@ class TriedModel:
             "name": self.name,
             "detector": self.param.detector,
             "backbone": self.param.backbone,
+            "feature_normalization": self.param.feature_normalization,
             "image_width": self.param.image_width,
             "image_height": self.param.image_height,
             "relative_cost": round(self.cost, 3),
@@ -131,8 +132,8 @@ class ModelSelection:
 
 
 def model_name(param: DLModelParam) -> str:
-    """Detector, backbone and input size in words, as in `padim on efficientnet_lite0, 256 x 256 px`."""
-    return f"{param.detector} on {param.backbone}, {param.image_width} x {param.image_height} px"
+    """Detector, normalisation, backbone and input size, as in `fused (vector) on efficientnet_lite0, 256 x 256 px`."""
+    return f"{param.detector} ({param.feature_normalization}) on {param.backbone}, {param.image_width} x {param.image_height} px"
 
 
 def reason_for(chosen: TriedModel, default: TriedModel) -> str:

@@ -27,12 +27,12 @@ from trainer.settings.thresholds import ThresholdSettings
 Side = Annotated[int, Field(ge=1, le=MAX_INPUT_SIZE)]
 
 _OWNERS: dict[str, tuple[DetectorName, ...]] = {
-    "coreset": ("patchcore",),
+    "coreset": ("patchcore", "fused"),
     "complexity": ("student",),
     "max_num_epochs": ("student",),
     "error_threshold": ("student",),
     "domain_ratio": ("student", "patchcore"),
-    "regularization_noise": ("student", "padim"),
+    "regularization_noise": ("student", "padim", "fused"),
     "checkpoint": ("student",),
 }
 """Which detectors a setting has an effect on."""
@@ -48,7 +48,8 @@ class ChoiceSettings(Group):
         description="detector and backbone: fast, balanced, or the largest network of these, not surely more accurate",
     )
     detector: DetectorName | None = Field(
-        None, description="instead of the quality's: a Gaussian for each position, a memory bank, or a student"
+        None,
+        description="instead of the quality's: a Gaussian for each position, a memory bank, both fused, or a student",
     )
     backbone: Annotated[BackboneName | None, Argument(f"{{{','.join(LITE_NAMES)},timm:NAME}}")] = Field(
         None,
@@ -103,7 +104,9 @@ class ModelSettings(ChoiceSettings):
     )
     height: Side | None = Field(None, description="as width, and given together with it")
     complexity: int | None = Field(None, ge=1, le=256, description="width of the student (10)")
-    coreset: int | None = Field(None, ge=1, le=100_000, description="patches in the memory bank of patchcore (2000)")
+    coreset: int | None = Field(
+        None, ge=1, le=100_000, description="patches in the memory bank of patchcore and fused (4000)"
+    )
     score_rule: str | None = Field(None, description="a map's score: max, top-k:SHARE or std:FACTOR (top-k:0.01)")
 
     @field_validator("score_rule")
@@ -183,7 +186,7 @@ class TrainSettings(Group):
         None, gt=0, le=1, description="student: share of positions in an epoch; patchcore: of patches considered (1)"
     )
     regularization_noise: float | None = Field(
-        None, ge=0, description="student, padim: standard deviation of noise on the features (0)"
+        None, ge=0, description="student, padim, fused: standard deviation of noise on the features (0)"
     )
     augment: str | None = Field(
         None, description="varied copies: flip-horizontal,flip-vertical,rotation=5,brightness=0.1,copies=1"

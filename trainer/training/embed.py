@@ -32,7 +32,7 @@ from trainer.training.images import TrainingImages
 from trainer.training.network import batch_features, build_network, scale_images
 from trainer.training.train_param import DLTrainParam, check_train_param
 
-_OF_NETWORK = {"detector", "backbone", "weights", "levels", "grid_level", "embedding_dims"}
+_OF_NETWORK = {"detector", "backbone", "weights", "levels", "grid_level", "feature_normalization", "embedding_dims"}
 """What of a model decides the embeddings of its images."""
 
 OnRead = Callable[[DLDatasetSample, DLSample], None]
@@ -139,6 +139,7 @@ def embed_training_images(
         dims=param.embedding_dims,
         seed=train_param.seed,
         keep_fine=DETECTORS[param.detector].keeps_fine,
+        normalization=param.feature_normalization,
         device=param.device,
     )
     copies = augmentation.copies if augmentation else 0

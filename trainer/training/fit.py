@@ -14,8 +14,9 @@ from torch import Tensor
 
 from inspector.anomaly.detectors.base import Detector
 from inspector.anomaly.detectors.coreset import draw_candidates
+from inspector.anomaly.detectors.fused import fuse
 from inspector.anomaly.detectors.padim import PaDiM, fit_padim
-from inspector.anomaly.detectors.patchcore import fit_patchcore
+from inspector.anomaly.detectors.patchcore import PatchCore, fit_patchcore
 from inspector.anomaly.detectors.student import Student
 from inspector.anomaly.detectors.student_network import build_student
 from inspector.anomaly.errors import ParameterError
@@ -82,16 +83,31 @@ def fit_detector(
         kept = None if checkpoint is None else Checkpoint(checkpoint, identity)
         return _student(features, rows, param, train_param, progress, stage, kept)
     if param.detector == "patchcore":
-        fitted: Detector = fit_patchcore(
-            _candidates(features, rows, train_param),
-            coreset=param.coreset,
-            seed=train_param.seed,
-            progress=lambda done, total: progress(stage, done, total),
-        )
+        fitted: Detector = _bank(features, rows, param, train_param, progress, stage)
     else:
-        fitted = _gaussians(features, rows, param, train_param.regularization_noise or 0.0)
+        gaussians = _gaussians(features, rows, param, train_param.regularization_noise or 0.0)
+        fitted = gaussians
+        if param.detector == "fused":
+            fitted = fuse(gaussians, _bank(features, rows, param, train_param, progress, stage))
     progress(stage, 1, 1)
     return FittedDetector(_moved(fitted, features.network.runtime.device))
+
+
+def _bank(
+    features: TrainingFeatures,
+    rows: Sequence[int],
+    param: DLModelParam,
+    train_param: DLTrainParam,
+    progress: StageProgress,
+    stage: str,
+) -> PatchCore:
+    """Patches that cover those of the images."""
+    return fit_patchcore(
+        _candidates(features, rows, train_param),
+        coreset=param.coreset,
+        seed=train_param.seed,
+        progress=lambda done, total: progress(stage, done, total),
+    )
 
 
 def _gaussians(features: TrainingFeatures, rows: Sequence[int], param: DLModelParam, noise: float) -> PaDiM:

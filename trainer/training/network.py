@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from inspector.anomaly.backbones import SIZE_STEP
-from inspector.anomaly.choices import BackboneName
-from inspector.anomaly.detectors.base import Embedding, projected_levels, to_grid
+from inspector.anomaly.choices import BackboneName, FeatureNormalization
+from inspector.anomaly.detectors.base import Embedding, normalized, to_grid
 from inspector.anomaly.domain.domain import DomainView
 from inspector.anomaly.domain.score import domain_mask
 from inspector.anomaly.model.feature_network import FeatureNetwork
@@ -58,6 +58,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     dims: int,
     seed: int,
     keep_fine: bool = False,
+    normalization: FeatureNormalization = "level",
     device: str = "cpu",
 ) -> FeatureNetwork:
     """Load the backbone and measure the embedding's scales on some of the training images.
@@ -75,6 +76,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         dims: Dimensions of the embedding; at least as many as the levels have channels means no reduction.
         seed: Decides the projection and which images are measured.
         keep_fine: Whether levels finer than the grid are kept beside the projection (`Detector.keeps_fine`).
+        normalization: Of the features before the scales are measured (`Embedding`).
         device: Where the network runs.
 
     Raises:
@@ -82,10 +84,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         WeightsError: The backbone's weights are missing or altered.
     """
     runtime = TorchRuntime(load_backbone(backbone, levels, weights), torch.device(device))
-    strides = [runtime.backbone.level_strides[level] for level in levels]
-    projected = levels[projected_levels(strides, grid_level, keep_fine=keep_fine)]
-    channels = [runtime.backbone.level_channels[level] for level in projected]
-    raw = Embedding(grid_level, torch.eye(sum(channels)), keep_fine=keep_fine)
+    raw = Embedding(grid_level, torch.eye(1), keep_fine=keep_fine, normalization=normalization)
     network = FeatureNetwork(preprocess_param, runtime, raw)
     chosen = [paths[i] for i in scale_images(len(paths), seed)]
     batches = (batch_features(network, batch) for batch in read_samples(chosen, preprocess_param))
@@ -117,7 +116,8 @@ def scaled_embedding(
         channels, device = [level.shape[1] for level in levels], levels[0].device
         grid = features[raw.grid_level].shape[-2:]
         mask = domain_mask(view, grid[0], grid[1], device=device)
-        on_grid = [to_grid(level, grid).flatten(2).double() for level in levels]
+        placed = [to_grid(normalized(level, grid, raw.normalization), grid) for level in levels]
+        on_grid = [level.flatten(2).double() for level in placed]
         inside = on_grid if mask is None else [level[..., mask.flatten()] for level in on_grid]
         count += inside[0][:, 0].numel()
         squares = squares + torch.stack([level.square().sum() for level in inside]).cpu()
@@ -129,7 +129,7 @@ def scaled_embedding(
     basis, _ = torch.linalg.qr(torch.randn(sum(channels), dims, generator=generator, dtype=torch.float64))
     per_channel = torch.cat([(1 / scale).expand(n) for scale, n in zip(scales, channels, strict=True)])
     projection = (per_channel[:, None] * basis).float()
-    return Embedding(raw.grid_level, projection.to(device), keep_fine=raw.keep_fine)
+    return raw.with_projection(projection.to(device))
 
 
 @torch.inference_mode()

@@ -37,6 +37,11 @@ class PatchCore:
         self._centred_t = (self._bank - self._mean).T
         self._half_norms = 0.5 * self._centred_t.square().sum(0)
 
+    @property
+    def dims(self) -> int:
+        """Dimensions of a patch."""
+        return self._bank.shape[1]
+
     @torch.inference_mode()
     def distances(self, embedded: Tensor) -> Tensor:
         """See `Detector.distances`; the Euclidean distance to the nearest patch of the bank.

@@ -21,7 +21,7 @@ from inspector.anomaly.choices import GeometryRule
 from inspector.anomaly.model.param import DLModelParam, InitialModel
 from inspector.anomaly.model.pending import PendingScores
 from inspector.anomaly.types import ScoreScale
-from tests.benchmarks.accuracy.measure import DATA
+from tests.benchmarks.accuracy.sets import DATA
 from trainer.dataset.dataset import DLDataset, trained_geometry
 from trainer.dataset.files import read_samples
 from trainer.dataset.read import read_dl_dataset_anomaly

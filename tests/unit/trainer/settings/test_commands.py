@@ -247,7 +247,7 @@ def test_help_shows_the_options_in_groups(capsys: pytest.CaptureFixture[str]) ->
     places = [shown.index(f"\n{title}:\n") for title in ("split", "model", "preprocessing", "training", "thresholds")]
     assert places == sorted(places)
     assert shown.index("images: give one of") < shown.index("--manifest PATH") < places[0]
-    assert places[1] < shown.index("--detector {padim,patchcore,student}") < places[2]
+    assert places[1] < shown.index("--detector {padim,patchcore,student,fused}") < places[2]
     assert shown.index("--json, --no-json") > places[-1]
     assert "None" not in shown
     assert "tuple" not in shown
@@ -309,7 +309,7 @@ def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatc
         ("--coreset 0", ["--coreset"]),
         ("--name a/b", ["--name"]),
         ("--detector svm", ["--detector", "patchcore"]),
-        ("--detector padim --coreset 9", ["--coreset is a setting of patchcore"]),
+        ("--detector padim --coreset 9", ["--coreset is a setting of patchcore and fused"]),
         ("--seed x --coreset y", ["--seed", "--coreset"]),
         ("--manifest m.csv", ["give one of --images, --manifest and --archive, got --images and --manifest"]),
         ("--line l", ["--line can be given with --archive only"]),
