@@ -70,7 +70,7 @@ def choose_dl_model_param(
         tuple(tried),
         reason,
         n_learnt=len(images.learnt),
-        n_held=len(images.held),
+        held_ids=tuple(sample.image_id for sample in images.held),
         n_defects=DEFECTS_EACH * len(images.held),
         min_fps=min_fps,
         fps=trial.fps,

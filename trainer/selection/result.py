@@ -85,7 +85,7 @@ class ModelSelection:
         tried: All candidates, the default first.
         reason: Why that one was chosen, in a sentence.
         n_learnt: Images that each candidate learnt from.
-        n_held: ok images that it was tried on.
+        held_ids: ok images that it was tried on, by image_id.
         n_defects: Synthetic defects that it was tried on.
         min_fps: Frames a second that were asked for; None where nothing was.
         fps: Frames a second that the default reached on one core of this machine; None where nothing was asked for.
@@ -97,12 +97,17 @@ class ModelSelection:
     tried: tuple[TriedModel, ...]
     reason: str
     n_learnt: int = 0
-    n_held: int = 0
+    held_ids: tuple[int, ...] = ()
     n_defects: int = 0
     min_fps: float | None = None
     fps: float | None = None
     shown: tuple[ShownDefect, ...] = ()
     seconds: float = 0.0
+
+    @property
+    def n_held(self) -> int:
+        """Ok images that each candidate was tried on."""
+        return len(self.held_ids)
 
     @property
     def chosen(self) -> TriedModel:
