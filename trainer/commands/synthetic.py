@@ -31,7 +31,7 @@ def scores_of_defects(dataset: DLDataset, found: AnomalyThresholds, selection: M
     calibrated = dict(zip(names, (found.scale.to_distance(score) for score in found.ok_scores), strict=True))
     both = [
         (calibrated[one], ok)
-        for one, ok in zip(selection.held_ids, scores.ok.tolist(), strict=True)
+        for one, ok in zip(selection.image_ids, scores.ok.tolist(), strict=True)
         if one in calibrated
     ]
     if both:

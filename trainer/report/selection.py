@@ -45,8 +45,8 @@ class SelectionSection:
 def selection_section(selection: ModelSelection) -> SelectionSection:
     """Put a selection into words and pictures."""
     tried = (
-        f" Each model learnt from {selection.n_learnt} of the ok images and scored {selection.n_held} others, and {selection.n_defects} "
-        "small defects that were painted into these. No nok image and no test image was looked at."
+        f" Small defects were painted into {selection.n_images} of the ok images. Each model learnt from two thirds of these images and scored "
+        "the others, and the defects in them, in turn. No nok image and no test image was looked at."
     )
     speed = (
         ""
@@ -54,7 +54,7 @@ def selection_section(selection: ModelSelection) -> SelectionSection:
         else f" The first one computes {selection.fps:.1f} frames a second on one core of this machine."
     )
     return SelectionSection(
-        text=f"Chosen: {selection.sentence}.{tried * bool(selection.n_held)}{speed}",
+        text=f"Chosen: {selection.sentence}.{tried * bool(selection.n_images)}{speed}",
         rows=[_row(one, is_chosen=one.param == selection.param) for one in selection.tried],
         pictures=[
             DefectPicture(one.image_file_name, one.kind, outline_mask(shrink(one.picture), one.mask))

@@ -16,7 +16,7 @@ from trainer.errors import DatasetError
 from trainer.progress import StageProgress, silent
 from trainer.selection.costs import nominal_cost_ms
 from trainer.selection.criterion import gain_over
-from trainer.selection.pictures import DEFECTS_EACH, LEAST_HELD, TrialImages, divide_for_trial
+from trainer.selection.pictures import DEFECTS_EACH, FOLDS, LEAST_IMAGES, TrialImages, trial_images
 from trainer.selection.result import ModelSelection, ShownDefect, TriedModel, reason_for
 from trainer.selection.trial import Preprocessing, Trial
 
@@ -34,9 +34,9 @@ def choose_dl_model_param(
 ) -> ModelSelection:
     """Choose a model for a data set by its ok images alone.
 
-    Some ok images are held out, and small defects are painted into them (`trainer.synthesis`). Each candidate learns from others and
-    scores both. The one with the highest AUROC is chosen where that is more than a standard error above the first one's; else the
-    first one is kept. Nok images and test images are not looked at. With the same arguments the choice is the same on every machine,
+    Small defects are painted into up to 120 ok images (`trainer.synthesis`). Each candidate learns from the ok images of two folds, and
+    scores those of the third and the defects in them; so with each fold. The one that parts them best is chosen where it is surely better
+    than the first one (`Gain`); else the first one is kept. Nok images and test images are not looked at. With the same arguments the choice is the same on every machine,
     as costs are reckoned and not measured; with `min_fps` it depends on the machine's speed.
 
     Args:
@@ -45,7 +45,7 @@ def choose_dl_model_param(
         preprocessing: Makes the preprocessing parameters of each.
         min_fps: Frames a second that the chosen one has to reach on one core of this machine. By default it may cost twice what the
             first one costs.
-        seed: Decides which images are held out, the defects and the trainings.
+        seed: Decides which images are taken, the folds, the defects and the trainings.
         progress: Told of each picture, as stage "choose".
 
     Raises:
@@ -60,7 +60,7 @@ def choose_dl_model_param(
         raise DatasetError(
             f"no image of {dataset.image_dir} is in the split train; call split_dl_dataset before a model is chosen"
         )
-    images = divide_for_trial(dataset, seed=seed)
+    images = trial_images(dataset, seed=seed)
     if images is None:
         return _too_few(dataset, priced)
     trial = Trial(images, preprocessing, seed, progress or silent, min_fps)
@@ -69,9 +69,8 @@ def choose_dl_model_param(
         chosen.param,
         tuple(tried),
         reason,
-        n_learnt=len(images.learnt),
-        held_ids=tuple(sample.image_id for sample in images.held),
-        n_defects=DEFECTS_EACH * len(images.held),
+        image_ids=tuple(sample.image_id for sample in images.samples),
+        n_defects=DEFECTS_EACH * len(images),
         min_fps=min_fps,
         fps=trial.fps,
         shown=_shown(images, preprocessing(InitialModel(chosen.param))),
@@ -103,7 +102,7 @@ def _too_few(dataset: DLDataset, priced: Sequence[TriedModel]) -> ModelSelection
     return ModelSelection(
         priced[0].param,
         tuple(replace(one, left_out="not tried: too few images") for one in priced),
-        f"the default, as {count} images to learn from are too few to hold {LEAST_HELD} out and compare models by them",
+        f"the default, as models are compared by {LEAST_IMAGES} different images or more, of {FOLDS} groups or more, and there are {count}",
     )
 
 
@@ -126,9 +125,9 @@ def _decide(tried: Sequence[TriedModel], min_fps: float | None) -> tuple[list[Tr
 
 
 def _shown(images: TrialImages, preprocess_param: DLPreprocessParam) -> tuple[ShownDefect, ...]:
-    """The first defect of each of the first held pictures: of every kind in turn."""
-    with closing(images.held_pictures(preprocess_param)) as pictures:
+    """The first defect of each of the first pictures: of every kind in turn."""
+    with closing(images.ok_pictures(preprocess_param)) as pictures:
         return tuple(
             ShownDefect.of(sample.image_file_name, images.defect(picture, index, 0, preprocess_param))
-            for index, (sample, picture) in enumerate(zip(images.held[:_SHOWN], pictures, strict=False))
+            for index, (sample, picture) in enumerate(zip(images.samples[:_SHOWN], pictures, strict=False))
         )

@@ -11,7 +11,7 @@ from inspector.anomaly.model.param import OWN_PARAMETERS, DLModelParam
 from inspector.anomaly.network.registry import traits_of
 
 _PIXELS: Final = 256 * 256
-_POSITIONS: Final = 16 * 16 * 4
+_POSITIONS: Final = 16 * 16
 
 _BACKBONE_MS: Final[Mapping[BackboneName, float]] = MappingProxyType(
     {"efficientnet_lite0": 16.0, "efficientnet_lite1": 21.0, "efficientnet_lite2": 23.0}
@@ -21,7 +21,7 @@ _BACKBONE_MS: Final[Mapping[BackboneName, float]] = MappingProxyType(
 _DETECTOR_MS: Final[Mapping[DetectorName, float]] = MappingProxyType(
     {"padim": 0.8, "patchcore": 0.1, "student": 1.2, "fused": 0.9}
 )
-"""What follows the backbone, for 32 x 32 positions, from the same table; without a memory bank's patches."""
+"""What follows the backbone, for 16 x 16 positions, from the same table; without a memory bank's patches."""
 
 _MS_OF_1000_PATCHES: Final = 1.4
 

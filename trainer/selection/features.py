@@ -63,13 +63,13 @@ class TrialFeatures:
         self.preprocess_param = preprocess_param
         self._runtime = TorchRuntime(load_backbone(backbone, levels), torch.device(device))
         limit = DEFAULT_LIMIT_BYTES // len(levels)
-        self._stores = {level: FeatureStore(len(images), limit_bytes=limit) for level in levels}
+        self._stores = {level: FeatureStore(images.n_pictures, limit_bytes=limit) for level in levels}
         done = 0
         try:
             for batch in in_batches(images.pictures(preprocess_param), BATCH_SIZE):
                 self._append(preprocess_images(batch, preprocess_param, self._runtime.device))
                 done += len(batch)
-                progress(f"{STAGE}: {backbone} at {preprocess_param.image_width} px", done, len(images))
+                progress(f"{STAGE}: {backbone} at {preprocess_param.image_width} px", done, images.n_pictures)
         except BaseException:
             self.close()
             raise
@@ -104,12 +104,16 @@ class TrialFeatures:
             keep_fine=DETECTORS[param.detector].keeps_fine,
             normalization=param.feature_normalization,
         )
-        learnt = scale_images(len(self._images.learnt), seed)
+        measured = self._images.rows(scale_images(len(self._images), seed))
         embedding = scaled_embedding(
-            self._features(param.levels, learnt), raw, self.preprocess_param.view, dims=param.embedding_dims, seed=seed
+            self._features(param.levels, measured),
+            raw,
+            self.preprocess_param.view,
+            dims=param.embedding_dims,
+            seed=seed,
         )
-        store = FeatureStore(len(self._images))
-        for levels in self._features(param.levels, range(len(self._images))):
+        store = FeatureStore(self._images.n_pictures)
+        for levels in self._features(param.levels, range(self._images.n_pictures)):
             store.append(embedding(levels).cpu())
         return TrainingFeatures(
             FeatureNetwork(self.preprocess_param, self._runtime, embedding),

@@ -1,9 +1,10 @@
-"""Fit a candidate on the pictures of a trial that are to be learnt from, and score the others."""
+"""Fit a candidate on the ok pictures of all folds but one, score that one and the defects in it, and so with each fold."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 from itertools import islice
 from typing import Final
 
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from inspector.anomaly.detectors.base import Detector
 from inspector.anomaly.domain.score import domain_score
 from inspector.anomaly.model.param import DLModelParam, InitialModel
 from trainer.dataset.files import BATCH_SIZE
@@ -31,7 +33,7 @@ _TIMED: Final = 5
 def judge(
     images: TrialImages, features: TrialFeatures, param: DLModelParam, *, seed: int, is_timed: bool = False
 ) -> tuple[SyntheticScores, float | None]:
-    """Scores of the held-out pictures and of the defects in them, by the candidate fitted on the learnt ones.
+    """Scores of the ok pictures and of the defects in them, each by the candidate fitted on the ok pictures of the other folds.
 
     Args:
         images: The pictures.
@@ -49,18 +51,29 @@ def judge(
         OutputError: The embeddings do not fit on the disk.
     """
     train_param = create_dl_train_param(InitialModel(param), seed=seed)
-    first = len(images.learnt)
+    folds, each = np.array(images.folds), 1 + DEFECTS_EACH
+    found, fps = np.zeros((len(images), each)), None
     with features.embedded(param, seed=seed) as embedded:
-        detector = fit_detector(embedded, range(first), param, train_param, progress=silent).detector
-        rows = range(first, len(embedded))
-        scores = [_raw_scores(maps, embedded, param) for maps in distances(embedded, detector, rows, param.batch_size)]
-        fps = None
-        if is_timed:
-            pictures = list(islice(images.held_pictures(features.preprocess_param), BATCH_SIZE))
-            network = embedded.network
-            fps = len(pictures) / _fastest(lambda: detector.distances(network.embed(pictures)).cpu())
-    found = np.concatenate(scores).reshape(len(images.held), 1 + DEFECTS_EACH)
-    return SyntheticScores(ok=found[:, 0], defects=found[:, 1:]), fps
+        for fold in range(max(images.folds) + 1):
+            learnt = images.rows(np.flatnonzero(folds != fold).tolist())
+            held = np.flatnonzero(folds == fold)
+            detector = fit_detector(embedded, learnt, param, train_param, progress=silent).detector
+            rows = (held[:, None] * each + np.arange(each)).ravel().tolist()
+            scores = [
+                _raw_scores(maps, embedded, param) for maps in distances(embedded, detector, rows, param.batch_size)
+            ]
+            found[held] = np.concatenate(scores).reshape(-1, each)
+            if is_timed and fps is None:
+                fps = _frames_per_s(images, embedded, detector)
+    units = np.array(images.dataset.groups_of(images.samples))
+    return SyntheticScores(found[:, 0], found[:, 1:], folds, units), fps
+
+
+def _frames_per_s(images: TrialImages, features: TrainingFeatures, detector: Detector) -> float:
+    network = features.network
+    with closing(images.ok_pictures(network.preprocess_param)) as every:
+        pictures = list(islice(every, BATCH_SIZE))
+    return len(pictures) / _fastest(lambda: detector.distances(network.embed(pictures)).cpu())
 
 
 def _raw_scores(maps: Tensor, features: TrainingFeatures, param: DLModelParam) -> NDArray[np.float64]:

@@ -1,8 +1,8 @@
-"""The pictures that candidates are tried on: ok images to learn from, others held out, and defects painted into these."""
+"""The pictures that candidates are tried on: ok images, divided into folds, and defects painted into them."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
@@ -14,14 +14,14 @@ from inspector.anomaly.domain.mask import pixels_inside
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
 from trainer.dataset.files import read_ahead, read_picture
+from trainer.prepare.units import deal_folds
 from trainer.synthesis.defects import DEFECT_KINDS, Defect, add_defect
 
-MOST_LEARNT: Final = 100
-MOST_HELD: Final = 40
-HELD_SHARE: Final = 1 / 3
-"""Of the images to learn from, where these are few."""
-LEAST_HELD: Final = 6
+MOST_IMAGES: Final = 120
+LEAST_IMAGES: Final = 12
 """With fewer nothing could be told from chance."""
+_LEAST_LEARNT: Final = 6
+FOLDS: Final = 3
 DEFECTS_EACH: Final = 2
 
 Picture = NDArray[np.uint8]
@@ -29,22 +29,35 @@ Picture = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True)
 class TrialImages:
-    """Which images of a data set's split `train` a candidate learns from, and which it is tried on.
+    """Which images of a data set's split `train` candidates are tried on.
 
     Attributes:
         dataset: Where they lie.
-        learnt: To learn from.
-        held: Of other groups; each gets `DEFECTS_EACH` defects.
+        samples: The images; each gets `DEFECTS_EACH` defects.
+        folds: Of each image: models of the other folds judge it.
         seed: Decides the division and the defects.
     """
 
     dataset: DLDataset
-    learnt: tuple[DLDatasetSample, ...]
-    held: tuple[DLDatasetSample, ...]
+    samples: tuple[DLDatasetSample, ...]
+    folds: tuple[int, ...]
     seed: int
 
-    def pictures(self, preprocess_param: DLPreprocessParam) -> Iterator[Picture]:
-        """Yield the learnt pictures, then each held one followed by its defects.
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.samples)
+
+    @property
+    def n_pictures(self) -> int:
+        """Number of pictures, those with defects included."""
+        return len(self) * (1 + DEFECTS_EACH)
+
+    def rows(self, images: list[int]) -> list[int]:
+        """Places of these images among `pictures`, without those of their defects."""
+        return [image * (1 + DEFECTS_EACH) for image in images]
+
+    def pictures(self, preprocess_param: DLPreprocessParam) -> Generator[Picture]:
+        """Yield each ok picture, followed by those with its defects.
 
         Args:
             preprocess_param: Says how large pictures have to be.
@@ -52,26 +65,28 @@ class TrialImages:
         Raises:
             DatasetError: An image cannot be read any more, or is too small for a defect.
         """
-        yield from self._read(self.learnt, preprocess_param)
-        for index, picture in enumerate(self.held_pictures(preprocess_param)):
-            yield picture
-            for number in range(DEFECTS_EACH):
-                yield self.defect(picture, index, number, preprocess_param).picture
+        with closing(self.ok_pictures(preprocess_param)) as pictures:
+            for index, picture in enumerate(pictures):
+                yield picture
+                for number in range(DEFECTS_EACH):
+                    yield self.defect(picture, index, number, preprocess_param).picture
 
-    def held_pictures(self, preprocess_param: DLPreprocessParam) -> Generator[Picture]:
-        """Yield the held pictures as they are.
+    def ok_pictures(self, preprocess_param: DLPreprocessParam) -> Generator[Picture]:
+        """Yield the pictures as they are.
 
         Raises:
             DatasetError: An image cannot be read any more.
         """
-        return self._read(self.held, preprocess_param)
+        paths = [self.dataset.image_path(sample) for sample in self.samples]
+        with closing(read_ahead(paths, lambda path: read_picture(path, preprocess_param).image)) as pictures:
+            yield from pictures
 
     def defect(self, picture: Picture, index: int, number: int, preprocess_param: DLPreprocessParam) -> Defect:
-        """Paint a defect into a held picture: of all kinds in turn, inside the domain.
+        """Paint a defect into a picture: of all kinds in turn, inside the domain.
 
         Args:
-            picture: The held one.
-            index: Its place in `held`.
+            picture: The ok one.
+            index: Its place among the images.
             number: Of the defect among its own, from 0.
             preprocess_param: Has the domain.
 
@@ -83,39 +98,36 @@ class TrialImages:
         kind = DEFECT_KINDS[(index * DEFECTS_EACH + number) % len(DEFECT_KINDS)]
         return add_defect(picture, kind, seed=self.seed, index=index, inside=inside)
 
-    def _read(self, samples: Sequence[DLDatasetSample], preprocess_param: DLPreprocessParam) -> Generator[Picture]:
-        paths = [self.dataset.image_path(sample) for sample in samples]
-        with closing(read_ahead(paths, lambda path: read_picture(path, preprocess_param).image)) as pictures:
-            yield from pictures
 
-    def __len__(self) -> int:
-        """Number of pictures."""
-        return len(self.learnt) + len(self.held) * (1 + DEFECTS_EACH)
-
-
-def divide_for_trial(dataset: DLDataset, *, seed: int) -> TrialImages | None:
-    """Hold a third of the images out, 40 at most, whole groups of them; of the others up to 100 are learnt from.
+def trial_images(dataset: DLDataset, *, seed: int) -> TrialImages | None:
+    """Take up to 120 images to learn from, and divide them into three folds, so that no group is in two.
 
     Args:
         dataset: Divided.
         seed: Decides which.
 
     Returns:
-        None where fewer than six can be held out.
+        None where there are fewer than 12 different pictures, fewer groups than folds, or nearly all are of one group.
     """
-    samples = dataset.train
-    groups = dataset.groups_of(samples)
     random = np.random.default_rng([seed, 0x5E1EC7])
-    order = random.permutation(sorted(set(groups)))
-    members = {group: [s for s, own in zip(samples, groups, strict=True) if own == group] for group in order.tolist()}
-    wanted = min(MOST_HELD, round(HELD_SHARE * len(samples)))
-    held: list[DLDatasetSample] = []
-    rest: list[DLDatasetSample] = []
-    for group in order.tolist():
-        # One group alone may be larger than what is wanted; then it is learnt from.
-        (held if len(held) + len(members[group]) <= wanted else rest).extend(members[group])
-    if len(held) < LEAST_HELD or len({s.pixel_digest for s in rest}) < LEAST_HELD:
+    of_group: dict[int, list[DLDatasetSample]] = {}
+    known: set[str] = set()
+    for sample, group in zip(dataset.train, dataset.groups_of(dataset.train), strict=True):
+        if (
+            sample.pixel_digest not in known
+        ):  # a copy would be judged by a model that has learnt from it, or counts twice
+            of_group.setdefault(group, []).append(sample)
+            known.add(sample.pixel_digest)
+    groups = [of_group[group] for group in random.permutation(sorted(of_group)).tolist()]
+    chosen: list[list[DLDatasetSample]] = []
+    for members in groups:
+        room = MOST_IMAGES - sum(map(len, chosen))
+        if room > 0:
+            chosen.append([members[place] for place in random.permutation(len(members)).tolist()[:room]])
+    total, largest = sum(map(len, chosen)), max(map(len, chosen), default=0)
+    if len(chosen) < FOLDS or total < LEAST_IMAGES or total - largest < _LEAST_LEARNT:
         return None
-    chosen = random.permutation(len(rest))[:MOST_LEARNT]
-    in_order = sorted((rest[place] for place in chosen.tolist()), key=lambda s: s.image_id)
-    return TrialImages(dataset, tuple(in_order), tuple(sorted(held, key=lambda s: s.image_id)), seed)
+    dealt = deal_folds(chosen, FOLDS)
+    fold_of = {sample.image_id: fold for unit, fold in zip(chosen, dealt, strict=True) for sample in unit}
+    samples = [sample for sample in dataset.train if sample.image_id in fold_of]
+    return TrialImages(dataset, tuple(samples), tuple(fold_of[sample.image_id] for sample in samples), seed)

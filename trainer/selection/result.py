@@ -84,8 +84,7 @@ class ModelSelection:
         param: Of the chosen model.
         tried: All candidates, the default first.
         reason: Why that one was chosen, in a sentence.
-        n_learnt: Images that each candidate learnt from.
-        held_ids: ok images that it was tried on, by image_id.
+        image_ids: The ok images that each candidate was tried on, those of each fold by a model of the other folds.
         n_defects: Synthetic defects that it was tried on.
         min_fps: Frames a second that were asked for; None where nothing was.
         fps: Frames a second that the default reached on one core of this machine; None where nothing was asked for.
@@ -96,8 +95,7 @@ class ModelSelection:
     param: DLModelParam
     tried: tuple[TriedModel, ...]
     reason: str
-    n_learnt: int = 0
-    held_ids: tuple[int, ...] = ()
+    image_ids: tuple[int, ...] = ()
     n_defects: int = 0
     min_fps: float | None = None
     fps: float | None = None
@@ -105,9 +103,9 @@ class ModelSelection:
     seconds: float = 0.0
 
     @property
-    def n_held(self) -> int:
+    def n_images(self) -> int:
         """Ok images that each candidate was tried on."""
-        return len(self.held_ids)
+        return len(self.image_ids)
 
     @property
     def chosen(self) -> TriedModel:
@@ -118,7 +116,9 @@ class ModelSelection:
     def sentence(self) -> str:
         """What was chosen, of how many, and why."""
         tried = sum(one.scores is not None for one in self.tried)
-        of = f", of {tried} models tried on {self.n_defects} synthetic defects in {self.n_held} ok images" * bool(tried)
+        of = f", of {tried} models tried on {self.n_defects} synthetic defects in {self.n_images} ok images" * bool(
+            tried
+        )
         return f"{model_name(self.param)}{of}: {self.reason}"
 
     def as_json(self) -> dict[str, Any]:
@@ -126,8 +126,7 @@ class ModelSelection:
         return {
             "chosen": model_name(self.param),
             "reason": self.reason,
-            "n_learnt": self.n_learnt,
-            "n_held_out": self.n_held,
+            "n_images": self.n_images,
             "n_defects": self.n_defects,
             "min_fps": self.min_fps,
             "measured_fps": None if self.fps is None else round(self.fps, 1),
@@ -143,11 +142,11 @@ def model_name(param: DLModelParam) -> str:
 
 def reason_for(chosen: TriedModel, default: TriedModel) -> str:
     """Why a candidate was chosen that was tried, or the default kept."""
-    auroc = "" if default.scores is None else as_figure(default.scores.auroc)
+    kept = "" if default.scores is None else as_figure(default.scores.auroc)
     if chosen.gain is None or chosen.scores is None:
-        return f"no other model parts synthetic defects from ok images surely better than the default (AUROC {auroc})"
+        return f"no other model parts synthetic defects from ok images surely better than the default (AUROC {kept})"
     by, error = chosen.gain.difference, chosen.gain.error
     return (
-        f"it parts synthetic defects from ok images better than the default (AUROC {as_figure(chosen.scores.auroc)} against {auroc}, "
-        f"{by:.3f} more with a standard error of {error:.3f})"
+        f"it parts synthetic defects from ok images better than the default: AUROC {as_figure(chosen.scores.auroc)} instead of {kept}, "
+        f"{by:.3f} more with a standard error of {error:.3f}"
     )

@@ -45,7 +45,7 @@ class Trial:
     progress: StageProgress
     min_fps: float | None = None
     fps: float | None = None
-    _default_auroc: float = field(default=0.0, init=False)
+    _auroc: float = field(default=0.0, init=False)
 
     def run(self, candidates: Sequence[TriedModel]) -> list[TriedModel]:
         """Try those that the budget allows; return all in their order, with their scores or the reason why there are none.
@@ -101,12 +101,12 @@ class Trial:
             if self.min_fps is not None and fps is not None and fps < self.min_fps:
                 left_out = f"too slow: {fps:.1f} frames/s where {self.min_fps:g} are asked for"
             else:
-                self._default_auroc = scores.auroc
+                self._auroc = scores.auroc
         return replace(one, scores=scores, left_out=left_out)
 
     def _refusal(self, one: TriedModel) -> str:
         """Why a candidate other than the default is not tried; empty where it is."""
-        if self._default_auroc >= NEAR_PERFECT:
+        if self._auroc >= NEAR_PERFECT:
             return "not tried: the default tells nearly all defects"
         if self.min_fps is not None and self.fps is not None:
             reckoned = self.fps / one.cost
