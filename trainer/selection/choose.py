@@ -16,7 +16,7 @@ from trainer.errors import DatasetError
 from trainer.progress import StageProgress, silent
 from trainer.selection.costs import nominal_cost_ms
 from trainer.selection.criterion import gain_over
-from trainer.selection.pictures import DEFECTS_EACH, FOLDS, LEAST_IMAGES, TrialImages, trial_images
+from trainer.selection.pictures import FOLDS, LEAST_IMAGES, TrialImages, trial_images
 from trainer.selection.result import ModelSelection, ShownDefect, TriedModel, reason_for
 from trainer.selection.trial import Preprocessing, Trial
 
@@ -34,7 +34,7 @@ def choose_dl_model_param(
 ) -> ModelSelection:
     """Choose a model for a data set by its ok images alone.
 
-    Small defects are painted into up to 120 ok images (`trainer.synthesis`). Each candidate learns from the ok images of two folds, and
+    Small defects are painted into up to 240 ok images (`trainer.synthesis`). Each candidate learns from the ok images of two folds, and
     scores those of the third and the defects in them; so with each fold. The one that parts them best is chosen where it is surely better
     than the first one (`Gain`); else the first one is kept. Nok images and test images are not looked at. With the same arguments the choice is the same on every machine,
     as costs are reckoned and not measured; with `min_fps` it depends on the machine's speed.
@@ -70,7 +70,7 @@ def choose_dl_model_param(
         tuple(tried),
         reason,
         image_ids=tuple(sample.image_id for sample in images.samples),
-        n_defects=DEFECTS_EACH * len(images),
+        n_defects=images.defects_each * len(images),
         min_fps=min_fps,
         fps=trial.fps,
         shown=_shown(images, preprocessing(InitialModel(chosen.param))),

@@ -20,7 +20,7 @@ from trainer.dataset.files import BATCH_SIZE
 from trainer.progress import silent
 from trainer.selection.criterion import SyntheticScores
 from trainer.selection.features import TrialFeatures
-from trainer.selection.pictures import DEFECTS_EACH, TrialImages
+from trainer.selection.pictures import TrialImages
 from trainer.training.embed import TrainingFeatures
 from trainer.training.fit import distances, fit_detector
 from trainer.training.train_param import create_dl_train_param
@@ -51,7 +51,7 @@ def judge(
         OutputError: The embeddings do not fit on the disk.
     """
     train_param = create_dl_train_param(InitialModel(param), seed=seed)
-    folds, each = np.array(images.folds), 1 + DEFECTS_EACH
+    folds, each = np.array(images.folds), 1 + images.defects_each
     found, fps = np.zeros((len(images), each)), None
     with features.embedded(param, seed=seed) as embedded:
         for fold in range(max(images.folds) + 1):

@@ -17,12 +17,13 @@ from trainer.dataset.files import read_ahead, read_picture
 from trainer.prepare.units import deal_folds
 from trainer.synthesis.defects import DEFECT_KINDS, Defect, add_defect
 
-MOST_IMAGES: Final = 120
+MOST_IMAGES: Final = 240
 LEAST_IMAGES: Final = 12
 """With fewer nothing could be told from chance."""
 _LEAST_LEARNT: Final = 6
 FOLDS: Final = 3
-DEFECTS_EACH: Final = 2
+MOST_DEFECTS: Final = 240
+"""Each image gets two defects where that makes no more than so many, else one."""
 
 Picture = NDArray[np.uint8]
 
@@ -33,7 +34,7 @@ class TrialImages:
 
     Attributes:
         dataset: Where they lie.
-        samples: The images; each gets `DEFECTS_EACH` defects.
+        samples: The images.
         folds: Of each image: models of the other folds judge it.
         seed: Decides the division and the defects.
     """
@@ -48,13 +49,18 @@ class TrialImages:
         return len(self.samples)
 
     @property
+    def defects_each(self) -> int:
+        """Number of defects that each image gets."""
+        return 2 if 2 * len(self) <= MOST_DEFECTS else 1
+
+    @property
     def n_pictures(self) -> int:
         """Number of pictures, those with defects included."""
-        return len(self) * (1 + DEFECTS_EACH)
+        return len(self) * (1 + self.defects_each)
 
     def rows(self, images: list[int]) -> list[int]:
         """Places of these images among `pictures`, without those of their defects."""
-        return [image * (1 + DEFECTS_EACH) for image in images]
+        return [image * (1 + self.defects_each) for image in images]
 
     def pictures(self, preprocess_param: DLPreprocessParam) -> Generator[Picture]:
         """Yield each ok picture, followed by those with its defects.
@@ -68,7 +74,7 @@ class TrialImages:
         with closing(self.ok_pictures(preprocess_param)) as pictures:
             for index, picture in enumerate(pictures):
                 yield picture
-                for number in range(DEFECTS_EACH):
+                for number in range(self.defects_each):
                     yield self.defect(picture, index, number, preprocess_param).picture
 
     def ok_pictures(self, preprocess_param: DLPreprocessParam) -> Generator[Picture]:
@@ -95,12 +101,12 @@ class TrialImages:
         """
         domain, (height, width) = preprocess_param.domain, picture.shape[:2]
         inside = None if domain is None else pixels_inside(domain, width, height)
-        kind = DEFECT_KINDS[(index * DEFECTS_EACH + number) % len(DEFECT_KINDS)]
+        kind = DEFECT_KINDS[(index * self.defects_each + number) % len(DEFECT_KINDS)]
         return add_defect(picture, kind, seed=self.seed, index=index, inside=inside)
 
 
 def trial_images(dataset: DLDataset, *, seed: int) -> TrialImages | None:
-    """Take up to 120 images to learn from, and divide them into three folds, so that no group is in two.
+    """Take up to 240 images to learn from, and divide them into three folds, so that no group is in two.
 
     Args:
         dataset: Divided.
