@@ -141,7 +141,7 @@ def initial_model(settings: FitSettings, geometry: ImageGeometry) -> InitialMode
     else:
         width, height = default_input_size(_seen(settings, geometry), size_step=model.param.size_step)
         wanted |= {"image_width": settings.width or width, "image_height": settings.height or height}
-    wanted |= {name: getattr(settings, name) for name in ("complexity", "coreset")}
+    wanted |= {name: getattr(settings, name) for name in ("complexity", "coreset", "feature_normalization")}
     if settings.score_rule is not None:
         wanted["score_rule"] = score_rule(settings.score_rule)
     for name, value in wanted.items():

@@ -7,7 +7,7 @@ import importlib.metadata
 import platform
 
 from inspector.anomaly.model.model import AnomalyModel
-from inspector.anomaly.model.param import DLModelParam
+from inspector.anomaly.model.param import DEFAULT_FEATURE_NORMALIZATION, DLModelParam
 from inspector.anomaly.network.weights import weights_digest
 from trainer.commands.outcome import FitOutcome
 from trainer.commands.procedures import Fitted
@@ -28,7 +28,7 @@ def parameters_of(settings: FitSettings, fitted: Fitted) -> Facts:
     rows = [
         ("detector", param.detector),
         ("backbone", f"{param.backbone}, levels {', '.join(map(str, param.levels))}"),
-        ("embedding", f"{model.network.embedding.projection.shape[1]} dimensions"),
+        ("embedding", f"{model.network.embedding.part_dims} dimensions"),
         ("model input", input_size_of(model)),
         _pictures(model),
     ]
@@ -38,11 +38,7 @@ def parameters_of(settings: FitSettings, fitted: Fitted) -> Facts:
         rows.append(("domain", f"{preprocess.domain_handling}, {box}"))
     if preprocess.normalization_type != "constant_values":
         rows.append(("normalization", preprocess.normalization_type))
-    if param.detector == "patchcore":
-        rows.append(("memory bank", f"{param.coreset} patches"))
-    if param.detector == "student":
-        epochs = f"{len(fitted.result.errors)} of {fitted.result.num_epochs}"
-        rows.append(("student", f"complexity {param.complexity}, {epochs} epochs, best {fitted.result.best_epoch}"))
+    rows += _detector(fitted)
     if training.domain_ratio != 1:
         rows.append(("domain ratio", f"{training.domain_ratio:g}"))
     if training.regularization_noise:
@@ -58,6 +54,20 @@ def parameters_of(settings: FitSettings, fitted: Fitted) -> Facts:
         ("score", _rule(param)),
         ("seed", str(settings.seed)),
     ]
+
+
+def _detector(fitted: Fitted) -> Facts:
+    """What is said of its parts, where it has them."""
+    param = fitted.untrained.param
+    rows: list[tuple[str, str]] = []
+    if param.feature_normalization != DEFAULT_FEATURE_NORMALIZATION[param.detector]:
+        rows.append(("features normalized by", param.feature_normalization))
+    if param.detector in ("patchcore", "fused"):
+        rows.append(("memory bank", f"{param.coreset} patches"))
+    if param.detector == "student":
+        epochs = f"{len(fitted.result.errors)} of {fitted.result.num_epochs}"
+        rows.append(("student", f"complexity {param.complexity}, {epochs} epochs, best {fitted.result.best_epoch}"))
+    return rows
 
 
 def _asked(settings: FitSettings) -> tuple[str, str]:

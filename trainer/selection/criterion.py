@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-ERRORS_AHEAD: Final = 2.5
+ERRORS_AHEAD: Final = 2.0
 """A candidate replaces the default where it is better by so many standard errors of the difference."""
 
 Scores = NDArray[np.float64]

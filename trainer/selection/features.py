@@ -98,17 +98,13 @@ class TrialFeatures:
         Raises:
             OutputError: They do not fit on the disk.
         """
-        raw = Embedding(
-            param.grid_level,
-            torch.eye(1),
-            keep_fine=DETECTORS[param.detector].keeps_fine,
-            normalization=param.feature_normalization,
-        )
+        raw = Embedding(param.grid_level, torch.eye(1), keep_fine=DETECTORS[param.detector].keeps_fine)
         measured = self._images.rows(scale_images(len(self._images), seed))
         embedding = scaled_embedding(
             self._features(param.levels, measured),
             raw,
             self.preprocess_param.view,
+            normalization=param.feature_normalization,
             dims=param.embedding_dims,
             seed=seed,
         )

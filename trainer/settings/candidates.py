@@ -24,12 +24,21 @@ class CandidateChoice(NamedTuple):
 
 
 CANDIDATES: Final[tuple[CandidateChoice, ...]] = (
+    CandidateChoice("fused", "efficientnet_lite0", "both"),
     CandidateChoice("fused", "efficientnet_lite0", "level"),
     CandidateChoice("fused", "efficientnet_lite0", "vector"),
-    CandidateChoice("fused", "efficientnet_lite1", "level"),
+    CandidateChoice("fused", "efficientnet_lite1", "both"),
     CandidateChoice("fused", "efficientnet_lite1", "vector"),
 )
 """The first one is the default: another replaces it only where it is surely better."""
 
-CHOSEN_BY_AUTO: Final = ("detector", "backbone", "weights", "width", "height", "preprocess_param")
+CHOSEN_BY_AUTO: Final = (
+    "detector",
+    "backbone",
+    "weights",
+    "feature_normalization",
+    "width",
+    "height",
+    "preprocess_param",
+)
 """Settings of a fit that say what `--quality auto` chooses."""

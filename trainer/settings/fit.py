@@ -13,6 +13,7 @@ from inspector.anomaly.choices import (
     BackboneName,
     DetectorName,
     DomainHandling,
+    FeatureNormalization,
     GeometryRule,
     NormalizationType,
 )
@@ -143,6 +144,10 @@ class ModelSettings(ChoiceSettings):
         description="model input, a multiple of 32 or of a vision transformer's patch; chosen from the images by default",
     )
     height: Side | None = Field(None, description="as width, and given together with it")
+    feature_normalization: FeatureNormalization | None = Field(
+        None,
+        description="of the features: each level by its size, or each vector, so that contrast does not count (level; fused: both)",
+    )
     complexity: int | None = Field(None, ge=1, le=256, description="width of the student (10)")
     coreset: int | None = Field(
         None, ge=1, le=100_000, description="patches in the memory bank of patchcore and fused (4000)"

@@ -82,6 +82,11 @@ class TrainingFeatures:
         """Dimensions of the projected part of the embedding; behind it a student's fine features."""
         return self.network.embedding.projection.shape[1]
 
+    @property
+    def part_dims(self) -> int:
+        """Dimensions of the projection of one normalisation: the first and the last of the projected part, where there are two."""
+        return self.network.embedding.part_dims
+
     def mask(self, height: int, width: int) -> Tensor | None:
         """Which positions of a grid or map of this size count; None where all do."""
         return domain_mask(self.preprocess_param.view, height, width)

@@ -114,7 +114,7 @@ def _gaussians(features: TrainingFeatures, rows: Sequence[int], param: DLModelPa
     """PaDiM of the projected part of the embedding."""
     height, width, _ = features.store.shape
     return fit_padim(
-        (batch[..., : features.deep_dims] for batch in features.store.batches(rows, BATCH_SIZE)),
+        (batch[..., : features.part_dims] for batch in features.store.batches(rows, BATCH_SIZE)),
         neighbourhood=param.neighbourhood,
         neighbour_share=param.neighbour_share,
         regularization=param.regularization,
@@ -166,19 +166,20 @@ def distances(features: TrainingFeatures, detector: Detector, images: Sequence[i
 
 
 def _candidates(features: TrainingFeatures, rows: Sequence[int], train_param: DLTrainParam) -> Tensor:
-    """(M, D): the patches that may enter the bank, out of those inside the domain."""
-    height, width, dims = features.store.shape
+    """(M, D): the patches that may enter the bank, out of those inside the domain; the last part of the projection."""
+    height, width, _ = features.store.shape
+    part = slice(features.deep_dims - features.part_dims, features.deep_dims)
     mask = features.mask(height, width)
     inside = torch.arange(height * width) if mask is None else mask.flatten().nonzero()[:, 0]
     chosen = draw_candidates(len(rows) * len(inside), share=train_param.domain_ratio, seed=train_param.seed)
-    found = torch.empty((len(chosen), dims))
+    found = torch.empty((len(chosen), features.part_dims))
     start = 0
     for number, batch in enumerate(features.store.batches(rows, BATCH_SIZE)):
         first = number * BATCH_SIZE * len(inside)
         stop = int(torch.searchsorted(chosen, first + len(batch) * len(inside)))
         own = chosen[start:stop] - first
         places = own // len(inside) * (height * width) + inside[own % len(inside)]
-        found[start:stop] = batch.flatten(0, 2)[places]
+        found[start:stop] = batch.flatten(0, 2)[places, part]
         start = stop
     return found
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from inspector.anomaly.backbones import SIZE_STEP
 from inspector.anomaly.choices import BackboneName, FeatureNormalization
-from inspector.anomaly.detectors.base import Embedding, normalized, to_grid
+from inspector.anomaly.detectors.base import Embedding, to_grid
 from inspector.anomaly.domain.domain import DomainView
 from inspector.anomaly.domain.score import domain_mask
 from inspector.anomaly.model.feature_network import FeatureNetwork
@@ -76,7 +76,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         dims: Dimensions of the embedding; at least as many as the levels have channels means no reduction.
         seed: Decides the projection and which images are measured.
         keep_fine: Whether levels finer than the grid are kept beside the projection (`Detector.keeps_fine`).
-        normalization: Of the features before the scales are measured (`Embedding`).
+        normalization: Of the features before the projection (`Embedding`); with `both` there are `dims` of each.
         device: Where the network runs.
 
     Raises:
@@ -84,28 +84,37 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         WeightsError: The backbone's weights are missing or altered.
     """
     runtime = TorchRuntime(load_backbone(backbone, levels, weights), torch.device(device))
-    raw = Embedding(grid_level, torch.eye(1), keep_fine=keep_fine, normalization=normalization)
+    raw = Embedding(grid_level, torch.eye(1), keep_fine=keep_fine)
     network = FeatureNetwork(preprocess_param, runtime, raw)
     chosen = [paths[i] for i in scale_images(len(paths), seed)]
     batches = (batch_features(network, batch) for batch in read_samples(chosen, preprocess_param))
-    network.embedding = scaled_embedding(batches, raw, preprocess_param.view, dims=dims, seed=seed)
+    network.embedding = scaled_embedding(
+        batches, raw, preprocess_param.view, normalization=normalization, dims=dims, seed=seed
+    )
     return network
 
 
-def scaled_embedding(
-    batches: Iterable[Sequence[Tensor]], raw: Embedding, view: DomainView | None, *, dims: int, seed: int
+def scaled_embedding(  # noqa: PLR0913 - each is a stored parameter
+    batches: Iterable[Sequence[Tensor]],
+    raw: Embedding,
+    view: DomainView | None,
+    *,
+    normalization: FeatureNormalization,
+    dims: int,
+    seed: int,
 ) -> Embedding:
     """Measure the levels' scales on some training images, and draw the projection; see `build_network`.
 
     Args:
         batches: The backbone's levels of these images, each (B, C, H', W') float32.
-        raw: Says what is projected onto which grid; its matrix is not looked at.
+        raw: Says what is projected onto which grid; its matrix and normalisation are not looked at.
         view: Which positions count; None where all do.
+        normalization: See `build_network`, as for `dims`.
         dims: Dimensions of the embedding.
         seed: Decides the projection.
 
     Returns:
-        The same as `raw`, with its matrix, on the device of the levels.
+        The same as `raw`, with its matrix and normalisation, on the device of the levels.
 
     Raises:
         DatasetError: There is no image.
@@ -116,8 +125,7 @@ def scaled_embedding(
         channels, device = [level.shape[1] for level in levels], levels[0].device
         grid = features[raw.grid_level].shape[-2:]
         mask = domain_mask(view, grid[0], grid[1], device=device)
-        placed = [to_grid(normalized(level, grid, raw.normalization), grid) for level in levels]
-        on_grid = [level.flatten(2).double() for level in placed]
+        on_grid = [to_grid(level, grid).flatten(2).double() for level in levels]
         inside = on_grid if mask is None else [level[..., mask.flatten()] for level in on_grid]
         count += inside[0][:, 0].numel()
         squares = squares + torch.stack([level.square().sum() for level in inside]).cpu()
@@ -128,8 +136,10 @@ def scaled_embedding(
     dims = min(dims, sum(channels))
     basis, _ = torch.linalg.qr(torch.randn(sum(channels), dims, generator=generator, dtype=torch.float64))
     per_channel = torch.cat([(1 / scale).expand(n) for scale, n in zip(scales, channels, strict=True)])
-    projection = (per_channel[:, None] * basis).float()
-    return raw.with_projection(projection.to(device))
+    # Directions have length 1 on every level: nothing to be scaled.
+    parts = {"level": [per_channel[:, None] * basis], "vector": [basis], "both": [basis, per_channel[:, None] * basis]}
+    projection = torch.cat(parts[normalization], dim=1).float().to(device)
+    return Embedding(raw.grid_level, projection, keep_fine=raw.keep_fine, normalization=normalization)
 
 
 @torch.inference_mode()

@@ -58,7 +58,8 @@ class Embedding:
         projection: (C, D) float32, C the sum of the channels of the levels that are projected.
         keep_fine: Whether finer levels are kept as they are.
         normalization: `vector` divides each level's vector at each position by its norm before the projection, so that its
-            direction alone counts; `level` leaves it: the matrix holds the levels' scales.
+            direction alone counts; `level` leaves it: the matrix holds the levels' scales. With `both` the first half of the
+            matrix's columns is for vectors, the second for levels as they are.
     """
 
     def __init__(
@@ -75,6 +76,13 @@ class Embedding:
         self.projection = projection
         self.keep_fine = keep_fine
         self.normalization: FeatureNormalization = normalization
+        if normalization == "both" and projection.shape[1] % 2:
+            raise ParameterError(f"two projections have as many dimensions each, got {projection.shape[1]} in all")
+
+    @property
+    def part_dims(self) -> int:
+        """Dimensions of the projection of one normalisation."""
+        return self.projection.shape[1] // (2 if self.normalization == "both" else 1)
 
     def with_projection(self, projection: Tensor) -> Embedding:
         """Return the same with another matrix."""
@@ -100,7 +108,14 @@ class Embedding:
         dims = self.projection.shape[1]
         # Each part is written where it belongs: a copy of the whole would cost as much as the products.
         embedded = grid.new_empty((len(grid), *grid.shape[-2:], dims + fine_dims))
-        _project(projected, torch.split(self.projection, channels), embedded[..., :dims], self.normalization)
+        parts = torch.split(self.projection, channels)
+        part = self.part_dims
+        if self.normalization != "level":
+            _project(projected, [rows[:, :part] for rows in parts], embedded[..., :part], is_direction=True)
+        if self.normalization != "vector":
+            _project(
+                projected, [rows[:, -part:] for rows in parts], embedded[..., dims - part : dims], is_direction=False
+            )
         if kept:
             _fold(kept, embedded[..., dims:])
         return embedded
@@ -128,21 +143,22 @@ def to_grid(level: Tensor, grid: Sequence[int]) -> Tensor:
     return functional.interpolate(level, size=list(grid), mode="bilinear", align_corners=False)
 
 
-def normalized(level: Tensor, grid: Sequence[int], normalization: FeatureNormalization) -> Tensor:
-    """(B, C, H', W') -> (B, C, h, w), averaged where it is finer than the grid, then normalised; a coarser level keeps its size."""
+def normalized(level: Tensor, grid: Sequence[int], *, is_direction: bool) -> Tensor:
+    """(B, C, H', W') -> (B, C, h, w): averaged where it is finer than the grid, then brought to length 1 if the direction is asked for.
+
+    A coarser level keeps its size.
+    """
     if level.shape[-1] >= grid[-1]:
         level = to_grid(level, grid)
-    return functional.normalize(level, dim=1) if normalization == "vector" else level
+    return functional.normalize(level, dim=1) if is_direction else level
 
 
-def _project(
-    levels: Sequence[Tensor], projections: Sequence[Tensor], out: Tensor, normalization: FeatureNormalization
-) -> None:
+def _project(levels: Sequence[Tensor], projections: Sequence[Tensor], out: Tensor, *, is_direction: bool) -> None:
     """Sum the products of levels (B, C', H', W') and projections (C', D) into `out`, (B, h, w, D)."""
     grid = out.shape[1:3]
     rows = out.view(-1, out.shape[-1])
     for index, (level, projection) in enumerate(zip(levels, projections, strict=True)):
-        values = normalized(level, grid, normalization).permute(0, 2, 3, 1)
+        values = normalized(level, grid, is_direction=is_direction).permute(0, 2, 3, 1)
         if level.shape[-1] < grid[1]:
             product = values @ projection
             out.add_(to_grid(product.permute(0, 3, 1, 2), grid).permute(0, 2, 3, 1))

@@ -4,6 +4,9 @@ The two complement each other. The Gaussian knows what belongs where: it finds a
 in one way only. The memory knows no places: it finds what no ok picture has anywhere, however the part is turned. Log distances
 are averaged, so that a position must be far by both, or very far by one; neither needs to be brought to the other's unit.
 
+By default they see different things as well (`FeatureNormalization`, `both`): the Gaussians the directions of the features,
+which contrast and light hardly change, the memory the features as they are.
+
 Sources: `padim` and `patchcore`; that a product of the two ranks images better than either was measured on the development sets, each
 judged by the choice of the others (tests/benchmarks/results/accuracy.md).
 """
@@ -30,24 +33,22 @@ _CHUNK_PATCHES = 1024
 
 
 class Fused:
-    """Both detectors, fitted on the same embeddings.
+    """Both detectors, on one embedding or each on a part of it.
 
     Args:
-        gaussian: Fitted on the embeddings.
-        bank: Filled with patches of them.
+        gaussian: Fitted on the first `gaussian.dims` dimensions of the embeddings.
+        bank: Filled with patches of their last `bank.dims`.
         floor: () float32, above 0: added in squares to the distance to the bank. Where a picture was learnt by heart that distance
             is 0 but for rounding, and a product with it would be rounding alone.
 
     Raises:
-        ParameterError: They are of different dimensions, or the floor is not above 0.
+        ParameterError: The floor is not above 0.
     """
 
     kind: ClassVar[DetectorName] = "fused"
     keeps_fine: ClassVar[bool] = False
 
     def __init__(self, gaussian: PaDiM, bank: PatchCore, floor: Tensor) -> None:
-        if gaussian.dims != bank.dims:
-            raise ParameterError(f"Gaussians of {gaussian.dims} dimensions do not fit a bank of {bank.dims}")
         if not float(floor) > 0:
             raise ParameterError(f"the floor of the distances to the bank must be above 0, is {float(floor):g}")
         self._gaussian = gaussian
@@ -57,8 +58,13 @@ class Fused:
     @torch.inference_mode()
     def distances(self, embedded: Tensor) -> Tensor:
         """See `Detector.distances`; in the geometric mean of both units, which has no meaning of its own."""
-        nearest = torch.hypot(self._bank.distances(embedded), self._floor)
-        return (self._gaussian.distances(embedded) * nearest).sqrt()
+        gaussian, bank, dims = self._gaussian.dims, self._bank.dims, embedded.shape[-1]
+        if dims not in (gaussian + bank, max(gaussian, bank)):
+            raise ParameterError(
+                f"Gaussians of {gaussian} and a bank of {bank} dimensions do not fit an embedding of {dims}"
+            )
+        nearest = torch.hypot(self._bank.distances(embedded[..., -bank:]), self._floor)
+        return (self._gaussian.distances(embedded[..., :gaussian]) * nearest).sqrt()
 
     def tensors(self) -> dict[str, Tensor]:
         """See `Detector.tensors`."""

@@ -73,7 +73,7 @@ _OF_TRAINED: Final[Mapping[str, Callable[[AnomalyModel], ParamValue]]] = Mapping
         "levels": lambda model: _runtime(model).backbone.levels,
         "grid_level": lambda model: model.network.embedding.grid_level,
         "feature_normalization": lambda model: model.network.embedding.normalization,
-        "embedding_dims": lambda model: model.network.embedding.projection.shape[1],
+        "embedding_dims": lambda model: model.network.embedding.part_dims,
         "image_width": lambda model: model.preprocess_param.image_width,
         "image_height": lambda model: model.preprocess_param.image_height,
         "image_num_channels": lambda model: model.preprocess_param.image_num_channels,

@@ -54,6 +54,11 @@ DEFAULT_DIMS: Final[Mapping[DetectorName, int]] = MappingProxyType(
 )
 """`embedding_dims` of each detector; the student is as accurate with fewer, and faster."""
 
+DEFAULT_FEATURE_NORMALIZATION: Final[Mapping[DetectorName, FeatureNormalization]] = MappingProxyType(
+    {"padim": "level", "patchcore": "level", "student": "level", "fused": "both"}
+)
+"""`feature_normalization` of each detector."""
+
 OWN_PARAMETERS: Final[Mapping[DetectorName, tuple[str, ...]]] = MappingProxyType(
     {
         "padim": ("neighbourhood", "neighbour_share", "regularization"),
@@ -129,8 +134,9 @@ class DLModelParam(Parameters):
         levels: Its levels in use, counted from 1, rising; `default_levels` unless given with `grid_level`.
         grid_level: Index into `levels` of the one that gives the grid of positions.
         feature_normalization: Of the features before the projection: `level` by their root mean square over all positions,
-            `vector` each position's vector by its norm, so that contrast alone makes no difference.
-        embedding_dims: Dimensions of a position after the random projection; `DEFAULT_DIMS` of the detector unless given.
+            `vector` each position's vector by its norm, so that contrast alone makes no difference; fused: `both`, the
+            Gaussians see vectors and the bank levels. `DEFAULT_FEATURE_NORMALIZATION` of the detector unless given.
+        embedding_dims: Dimensions of a position after the random projection, with `both` of each; `DEFAULT_DIMS` of the detector unless given.
         image_width: Of the network's input in pixels, a multiple of the backbone's `size_step`; larger for small defects.
         image_height: The same.
         image_num_channels: 1 turns colour to gray.
@@ -214,7 +220,11 @@ class DLModelParam(Parameters):
         if not isinstance(values, dict) or values.get("detector", "padim") not in DEFAULT_LEVELS:
             return values
         detector = values.get("detector", "padim")
-        given = {"embedding_dims": DEFAULT_DIMS[detector], **values}
+        given = {
+            "embedding_dims": DEFAULT_DIMS[detector],
+            "feature_normalization": DEFAULT_FEATURE_NORMALIZATION[detector],
+            **values,
+        }
         backbone = values.get("backbone", "efficientnet_lite0")
         if "levels" not in given and "grid_level" not in given and _is_backbone(backbone):
             given["levels"], given["grid_level"] = default_levels(detector, backbone)
@@ -224,6 +234,10 @@ class DLModelParam(Parameters):
     def _fits_together(self) -> DLModelParam:
         if self.grid_level >= len(self.levels):
             raise ValueError(f"grid_level {self.grid_level} is an index into levels, which are {self.levels}")
+        if self.feature_normalization == "both" and self.detector != "fused":
+            raise ValueError(
+                f"feature_normalization both is for fused, whose two parts see one each; give level or vector to {self.detector}"
+            )
         if self.weights is not None and self.backbone in LITE_NAMES:
             raise ValueError(
                 f"weights are given for {self.backbone}, which has its own; they go with a backbone timm:NAME"

@@ -50,7 +50,8 @@ def _trained_before(name: str, variant: Variant, seed: int) -> DLTrainResult:
 def _model_param(dataset: DLDataset, variant: Variant) -> DLModelParam:
     width, height = default_input_size(trained_geometry(dataset.samples), short_side=variant.short_side)
     values: dict[str, object] = {"detector": variant.detector, "backbone": variant.backbone}
-    values["feature_normalization"] = variant.normalization
+    if variant.normalization is not None:
+        values["feature_normalization"] = variant.normalization
     values |= {"image_width": width, "image_height": height}
     values |= {name: int(value) if value == int(value) else value for name, value in variant.own}
     if variant.levels is not None:

@@ -63,7 +63,7 @@ def answer(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize("detector", ["padim", "patchcore"])
+@pytest.mark.parametrize("detector", ["padim", "patchcore", "fused"])
 def test_fit_finds_the_defects_and_says_so(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], detector: str
 ) -> None:

@@ -30,6 +30,16 @@ def test_the_distance_is_the_geometric_mean_of_both() -> None:
     np.testing.assert_allclose(fused.distances(new).numpy(), plain.numpy(), rtol=0.02)  # the floor is low
 
 
+def test_each_sees_its_part_of_the_embedding() -> None:
+    gaussian, _ = parts()
+    other = PatchCore(normal(50, 6, seed=4))
+    first, last = embeddings(2, seed=1), normal(2, 4, 5, 6, seed=2)
+    found = fuse(gaussian, other).distances(torch.cat([first, last], dim=-1))
+    floor = fuse(gaussian, other).tensors()["floor"]
+    expected = (gaussian.distances(first) * torch.hypot(other.distances(last), floor)).sqrt()
+    torch.testing.assert_close(found, expected)
+
+
 def test_what_is_known_elsewhere_counts_for_less_than_what_is_known_nowhere() -> None:
     """Every position of the ok images has a level of its own."""
     levels = torch.arange(20.0).reshape(4, 5, 1)
@@ -88,8 +98,8 @@ def test_nan_stays_nan_and_leaves_its_neighbours_alone() -> None:
 
 def test_parts_that_do_not_fit_are_refused() -> None:
     gaussian, bank = parts()
-    with pytest.raises(ParameterError, match="Gaussians of 8 dimensions do not fit a bank of 5"):
-        fuse(gaussian, PatchCore(normal(10, 5)))
+    with pytest.raises(ParameterError, match="Gaussians of 8 and a bank of 5 dimensions do not fit an embedding of 12"):
+        fuse(gaussian, PatchCore(normal(10, 5))).distances(normal(1, 4, 5, 12))
     with pytest.raises(ParameterError, match="must be above 0, is 0"):
         Fused(gaussian, bank, torch.zeros(()))
     with pytest.raises(ParameterError, match="'floor' is missing"):

@@ -165,7 +165,7 @@ def test_with_too_few_images_the_default_is_taken() -> None:
     found = choose_dl_model_param(few, [DEFAULT, VECTOR])
     assert found.param == DEFAULT
     assert found.sentence == (
-        "fused (level) on efficientnet_lite0, 64 x 64 px: the default, as models are compared by 12 different images or more, of 3 "
+        "fused (both) on efficientnet_lite0, 64 x 64 px: the default, as models are compared by 12 different images or more, of 3 "
         "groups or more, and there are 9"
     )
     assert set(names(found)) == {"not tried: too few images"}
