@@ -23,6 +23,7 @@ SETS = (
     "magnetic_tile",
 )
 DETECTORS: tuple[DetectorName, ...] = ("padim", "patchcore", "student", "fused")
+ON_LARGER: tuple[DetectorName, ...] = ("padim", "fused")
 BACKBONES: tuple[BackboneName, ...] = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
 NORMALIZATIONS: tuple[FeatureNormalization, ...] = ("level", "vector")
 SEEDS = (0, 1, 2)
@@ -121,8 +122,9 @@ def ablations() -> Iterator[Variant]:
 
 
 def defaults() -> list[Variant]:
-    """What a quality is chosen from: each detector on each backbone."""
-    return [Variant(detector=detector, backbone=backbone) for backbone in BACKBONES for detector in DETECTORS]
+    """What a quality is chosen from: each detector on the smallest backbone, the fastest and the fused one on the larger ones too."""
+    larger = [Variant(detector=detector, backbone=backbone) for backbone in BACKBONES[1:] for detector in ON_LARGER]
+    return [Variant(detector=detector) for detector in DETECTORS] + larger
 
 
 def plan(piece: Piece) -> list[Cell]:
