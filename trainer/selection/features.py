@@ -69,7 +69,8 @@ class TrialFeatures:
             for batch in in_batches(images.pictures(preprocess_param), BATCH_SIZE):
                 self._append(preprocess_images(batch, preprocess_param, self._runtime.device))
                 done += len(batch)
-                progress(f"{STAGE}: {backbone} at {preprocess_param.image_width} px", done, images.n_pictures)
+                width, height = preprocess_param.input_size
+                progress(f"{STAGE}: {backbone}, {width} x {height} px", done, images.n_pictures)
         except BaseException:
             self.close()
             raise

@@ -94,7 +94,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     return network
 
 
-def scaled_embedding(  # noqa: PLR0913 - each is a stored parameter
+def scaled_embedding(
     batches: Iterable[Sequence[Tensor]],
     raw: Embedding,
     view: DomainView | None,
