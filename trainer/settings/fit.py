@@ -60,7 +60,7 @@ class ChoiceSettings(Group):
     min_fps: float | None = Field(
         None,
         gt=0,
-        description="with auto: frames a second that the model has to reach on one core of this machine (half of the default's)",
+        description="with auto: frames a second that the model has to reach on one core of this machine",
     )
     detector: DetectorName | None = Field(
         None,
