@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from inspector.anomaly.choices import BackboneName
-from inspector.anomaly.detectors.base import Embedding
+from inspector.anomaly.detectors.fine import FINE_DIMS
 from inspector.anomaly.model.bundle import DETECTORS
 from inspector.anomaly.model.feature_network import FeatureNetwork
 from inspector.anomaly.model.param import DLModelParam
@@ -24,7 +24,7 @@ from trainer.progress import StageProgress
 from trainer.selection.pictures import TrialImages
 from trainer.training.embed import TrainingFeatures
 from trainer.training.feature_store import DEFAULT_LIMIT_BYTES, FeatureStore
-from trainer.training.network import scale_images, scaled_embedding
+from trainer.training.network import EmbeddingParam, scale_images, scaled_embedding
 
 STAGE: Final = "choose"
 
@@ -99,15 +99,19 @@ class TrialFeatures:
         Raises:
             OutputError: They do not fit on the disk.
         """
-        raw = Embedding(param.grid_level, torch.eye(1), keep_fine=DETECTORS[param.detector].keeps_fine)
+        kind = DETECTORS[param.detector]
+        wanted = EmbeddingParam(
+            param.levels,
+            param.grid_level,
+            param.embedding_dims,
+            seed,
+            kind.keeps_fine,
+            FINE_DIMS if kind.projects_fine else 0,
+            param.feature_normalization,
+        )
         measured = self._images.rows(scale_images(len(self._images), seed))
         embedding = scaled_embedding(
-            self._features(param.levels, measured),
-            raw,
-            self.preprocess_param.view,
-            normalization=param.feature_normalization,
-            dims=param.embedding_dims,
-            seed=seed,
+            self._features(param.levels, measured), self._runtime.backbone, self.preprocess_param.view, wanted
         )
         store = FeatureStore(self._images.n_pictures)
         for levels in self._features(param.levels, range(self._images.n_pictures)):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 from contextlib import closing
 from dataclasses import replace
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +20,7 @@ from trainer.errors import CalibrationError
 from trainer.progress import StageProgress
 from trainer.thresholds.estimate import AnomalyThresholds, ThresholdParam, estimate_anomaly_thresholds
 from trainer.thresholds.scores import CalibrationScores
+from trainer.thresholds.spots import MIN_AREA_SHARE, highest_spot, least_spot
 
 _MENDS: dict[SplitName, str] = {
     "validation": (
@@ -30,8 +30,6 @@ _MENDS: dict[SplitName, str] = {
     ),
     "test": "lower training_percent in split_dl_dataset, or take image_split='validation'",
 }
-MIN_AREA_SHARE: Final = 1e-4
-"""Smaller spots than this share of what the model sees are left out of a region."""
 
 
 def compute_dl_anomaly_thresholds(
@@ -89,7 +87,7 @@ def compute_dl_anomaly_thresholds(
     found = (
         CalibrationScores()
         if unseen is None
-        else replace(unseen, ok=[], groups=[], nok=[], pixels=copy.copy(unseen.pixels))
+        else replace(unseen, ok=[], groups=[], nok=[], spots=[], pixels=copy.copy(unseen.pixels))
     )
     view = model.preprocess_param.view
     inside = None if view is None or view.is_all else cells_inside(view, *model.input_size)
@@ -108,6 +106,8 @@ def compute_dl_anomaly_thresholds(
     found.groups += dataset.groups_of(sample for sample in samples if _is_ok_scored(sample, param))
     if unseen is not None:
         found.ok += unseen.ok
+        # Without those of all images there is nothing to say of regions.
+        found.spots = found.spots + unseen.spots if len(unseen.spots) == len(unseen.ok) else []
         found.groups += unseen.groups or range(-len(unseen.ok), 0)
         found.nok += unseen.nok
     thresholds = estimate_anomaly_thresholds(found, param, scale=None if set_in_model else model.scale)
@@ -176,5 +176,8 @@ def _count(
         raw_scores = found.ok if sample.image_label == "ok" else found.nok
         raw_scores.append(scale.to_distance(result.anomaly_score))
         found.n_test += sample.split == "test"
+        if sample.image_label == "ok":
+            raw = scale.map_to_distances(result.anomaly_image)
+            found.spots.append(highest_spot(raw, least_spot(*raw.shape), inside))
     if _is_pixel_source(sample, param):
         found.pixels.add(scale.map_to_distances(result.anomaly_image), inside)

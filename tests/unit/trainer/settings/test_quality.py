@@ -13,7 +13,7 @@ from trainer.settings import quality
 from trainer.settings.candidates import CANDIDATES
 from trainer.settings.commands import parse_settings
 from trainer.settings.fit import FitSettings
-from trainer.settings.quality import DEFAULT_QUALITY, QUALITIES, WITHOUT_CHOICE, ModelChoice
+from trainer.settings.quality import QUALITIES, WITHOUT_CHOICE, ModelChoice
 
 TABLE = Path(__file__).parents[3] / "benchmarks" / "results" / "accuracy.md"
 
@@ -40,7 +40,7 @@ def test_help_promises_no_more_of_the_best_than_that_it_is_the_largest(capsys: p
 
 
 def test_the_default_is_a_quality_and_options_override_it() -> None:
-    assert chosen() == QUALITIES[DEFAULT_QUALITY]
+    assert chosen() == QUALITIES[WITHOUT_CHOICE]
     assert chosen("--quality", "fast") == QUALITIES["fast"]
     assert chosen("--detector", "patchcore") == ModelChoice("patchcore", "efficientnet_lite0")
     assert chosen("--quality", "fast", "--backbone", "efficientnet_lite2") == ModelChoice("padim", "efficientnet_lite2")
