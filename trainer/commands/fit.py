@@ -115,6 +115,8 @@ def _warnings(fitted: Fitted) -> tuple[str, ...]:
             f"{rejects.count} of {rejects.total} ok test images are rejected, more than the bound of "
             f"{calibration.false_reject_bound:.1%} allows by chance: they differ from the images it was learnt from"
         )
+    if fitted.selection is not None and fitted.selection.warning:
+        warnings.append(fitted.selection.warning)
     if fitted.cost is not None and fitted.cost.warning:
         warnings.append(fitted.cost.warning)
     return tuple(warnings)

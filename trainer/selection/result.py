@@ -113,6 +113,16 @@ class ModelSelection:
         return next(one for one in self.tried if one.param == self.param)
 
     @property
+    def warning(self) -> str | None:
+        """That no model is as fast as was asked for; None where one is, or nothing was asked for or tried."""
+        if self.min_fps is None or not self.n_images or not self.chosen.left_out:
+            return None
+        return (
+            f"no model that was considered reaches the {self.min_fps:g} frames/s of --min-fps on one core of this machine: {self.chosen.left_out}; "
+            "lower --min-fps, or spread the cameras over more cores"
+        )
+
+    @property
     def sentence(self) -> str:
         """What was chosen, of how many, and why."""
         tried = sum(one.scores is not None for one in self.tried)

@@ -141,9 +141,14 @@ def test_a_default_that_is_too_slow_gives_way(dataset: DLDataset, judged: Callab
     found = choose_dl_model_param(dataset, [DEFAULT, small], min_fps=20)
     assert found.param == small
     assert found.tried[0].left_out == "too slow: 10.0 frames/s where 20 are asked for"
+    assert found.warning is None
     found = choose_dl_model_param(dataset, [DEFAULT, small], min_fps=1000)
     assert found.param == small
     assert found.reason == "no model reaches 1000 frames/s on one core here; this one is the fastest"
+    assert found.warning is not None
+    assert found.warning.startswith(
+        "no model that was considered reaches the 1000 frames/s of --min-fps on one core of this"
+    )
 
 
 def test_the_speed_of_the_default_is_measured(dataset: DLDataset) -> None:
