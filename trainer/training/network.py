@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,8 +14,10 @@ from inspector.anomaly.backbones import SIZE_STEP
 from inspector.anomaly.choices import BackboneName, FeatureNormalization
 from inspector.anomaly.detectors.base import Embedding, projected_levels, to_grid
 from inspector.anomaly.detectors.fine import finer_levels
+from inspector.anomaly.domain.domain import DomainView
 from inspector.anomaly.domain.score import domain_mask
 from inspector.anomaly.model.feature_network import FeatureNetwork
+from inspector.anomaly.network.base import Backbone
 from inspector.anomaly.network.runtime import TorchRuntime
 from inspector.anomaly.network.weights import load_backbone
 from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE, DLPreprocessParam
@@ -86,61 +89,96 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         WeightsError: The backbone's weights are missing or altered.
     """
     runtime = TorchRuntime(load_backbone(backbone, levels, weights), torch.device(device))
-    strides = [runtime.backbone.level_strides[level] for level in levels]
+    network = FeatureNetwork(preprocess_param, runtime, Embedding(grid_level, torch.eye(1)))
+    chosen = [paths[i] for i in scale_images(len(paths), seed)]
+    batches = (batch_features(network, batch) for batch in read_samples(chosen, preprocess_param))
+    param = EmbeddingParam(levels, grid_level, dims, seed, keep_fine, fine_dims, normalization)
+    network.embedding = scaled_embedding(batches, runtime.backbone, preprocess_param.view, param)
+    return network
+
+
+class EmbeddingParam(NamedTuple):
+    """What an embedding is to be; each as for `build_network`."""
+
+    levels: tuple[int, ...]
+    grid_level: int
+    dims: int
+    seed: int
+    keep_fine: bool
+    fine_dims: int
+    normalization: FeatureNormalization
+
+
+def scaled_embedding(
+    batches: Iterable[Sequence[Tensor]], backbone: Backbone, view: DomainView | None, param: EmbeddingParam
+) -> Embedding:
+    """Measure the levels' scales on some training images, and draw the projections; see `build_network`.
+
+    Args:
+        batches: The backbone's levels of these images, those of `param` alone, each (B, C, H', W') float32.
+        backbone: Says the levels' strides and channels.
+        view: Which positions count; None where all do.
+        param: What it is to be.
+
+    Returns:
+        The embedding, on the device of the levels.
+
+    Raises:
+        DatasetError: There is no image.
+    """
+    levels, grid_level, dims, seed, keep_fine, fine_dims, normalization = param
+    strides = [backbone.level_strides[level] for level in levels]
     fine = levels[finer_levels(strides, grid_level)] if fine_dims else ()
     projected = levels[projected_levels(strides, grid_level, keep_fine=keep_fine or bool(fine))]
-    channels, fine_channels = ([runtime.backbone.level_channels[level] for level in part] for part in (projected, fine))
+    channels, fine_channels = ([backbone.level_channels[level] for level in part] for part in (projected, fine))
     raw = Embedding(
         grid_level,
         torch.eye(sum(channels)),
         keep_fine=keep_fine,
         fine_projection=torch.eye(sum(fine_channels)) if fine else None,
     )
-    network = FeatureNetwork(preprocess_param, runtime, raw)
-    chosen = [paths[i] for i in scale_images(len(paths), seed)]
-    scales = _scales(network, read_samples(chosen, preprocess_param))
+    scales, device = _scales(raw, view, batches)
     generator = torch.Generator().manual_seed(seed)
     basis, scaled = _projection(scales[: len(channels)], channels, dims, generator)
     # Directions have length 1 on every level: nothing to be scaled.
     parts = {"level": [scaled], "vector": [basis], "both": [basis, scaled]}[normalization]
     fine_projection = _projection(scales[len(channels) :], fine_channels, fine_dims, generator)[1] if fine else None
-    network.embedding = Embedding(
+    return Embedding(
         grid_level,
         torch.cat(parts, dim=1).float(),
         keep_fine=keep_fine,
         normalization=normalization,
         fine_projection=None if fine_projection is None else fine_projection.float(),
-    ).moved(runtime.device)
-    return network
+    ).moved(device)
 
 
-def _scales(network: FeatureNetwork, batches: Iterable[Sequence[DLSample]]) -> Tensor:
+def _scales(
+    raw: Embedding, view: DomainView | None, batches: Iterable[Sequence[Tensor]]
+) -> tuple[Tensor, torch.device]:
     """The root mean square of the norms of each level's vectors inside the domain: (L,) float64, of the projected levels, then of the fine ones.
+
+    Returns:
+        These, on the CPU, and the device of the levels.
 
     Raises:
         DatasetError: There is no image.
     """
-    raw, device = network.embedding, network.runtime.device
-    squares: Tensor | None = None
+    squares, device = torch.zeros(0, dtype=torch.float64), torch.device("cpu")
     counts = torch.zeros(0, dtype=torch.float64)
-    for batch in batches:
-        features = batch_features(network, batch)
-        grid = features[raw.grid_level].shape[-2:]
+    for features in batches:
+        grid, device = features[raw.grid_level].shape[-2:], features[0].device
         placed = [*(to_grid(level, grid) for level in raw.projected(features)), *raw.finer(features)]
-        masks = [
-            domain_mask(network.preprocess_param.view, level.shape[-2], level.shape[-1], device=device)
-            for level in placed
-        ]
+        masks = [domain_mask(view, level.shape[-2], level.shape[-1], device=device) for level in placed]
         inside = [
             level.flatten(2).double() if mask is None else level.flatten(2).double()[..., mask.flatten()]
             for level, mask in zip(placed, masks, strict=True)
         ]
         found = torch.stack([level.square().sum() for level in inside]).cpu()
         numbers = torch.tensor([level[:, 0].numel() for level in inside], dtype=torch.float64)
-        squares, counts = (found, numbers) if squares is None else (squares + found, counts + numbers)
-    if squares is None:
+        squares, counts = (squares + found, counts + numbers) if len(counts) else (found, numbers)
+    if not len(counts):
         raise DatasetError("there is no image to learn from")
-    return (squares / counts).sqrt().clamp_min(1e-12)
+    return (squares / counts).sqrt().clamp_min(1e-12), device
 
 
 def _projection(

@@ -13,7 +13,7 @@ from inspector.anomaly.preprocess.param import DLPreprocessParam
 from trainer.errors import SettingsError
 from trainer.prepare.split import SplitParam
 from trainer.settings.commands import ApplySettings, FitSettings, ShowSettings, WorkflowSettings, parse_settings
-from trainer.settings.quality import DEFAULT_QUALITY, QUALITIES
+from trainer.settings.quality import QUALITIES, WITHOUT_CHOICE
 from trainer.thresholds.estimate import ThresholdParam
 from trainer.thresholds.ok_only import OkOnlyParam
 
@@ -116,7 +116,7 @@ def test_show_and_workflow_have_the_sources_too() -> None:
 
 def test_the_workflow_takes_its_model_as_the_fit_does() -> None:
     for options, choice in (
-        ("", QUALITIES[DEFAULT_QUALITY]),
+        ("", QUALITIES[WITHOUT_CHOICE]),
         ("--quality fast", QUALITIES["fast"]),
         ("--detector patchcore", ("patchcore", "efficientnet_lite0")),
         ("--quality fast --backbone efficientnet_lite2", ("padim", "efficientnet_lite2")),
