@@ -6,7 +6,7 @@ from inspector.anomaly.choices import GeometryRule
 from inspector.anomaly.domain.domain import ImageDomain
 from inspector.anomaly.model.access import set_dl_model_param
 from inspector.anomaly.model.bundle import read_dl_model
-from inspector.anomaly.model.param import INITIAL_MODEL_NAMES, DLModelParam, InitialModel
+from inspector.anomaly.model.param import INITIAL_MODEL_NAMES, InitialModel
 from inspector.anomaly.preprocess.file import read_dl_preprocess_param
 from inspector.anomaly.preprocess.param import DLPreprocessParam, create_dl_preprocess_param_from_model
 from inspector.anomaly.types import ImageGeometry
@@ -89,23 +89,6 @@ def preprocessing(settings: PreprocessSettings, model: InitialModel, geometry: I
         domain_handling=settings.domain_handling or ("crop_domain" if domain else "full_domain"),
         domain=domain,
     )
-
-
-def warnings_of_constants(preprocess_param: DLPreprocessParam, param: DLModelParam) -> tuple[str, ...]:
-    """Warn of constants that are not the backbone's; they are the user's own, and taken as they are."""
-    own, trained = preprocess_param.normalization, param.normalization
-    if preprocess_param.normalization_type != "constant_values" or own == trained:
-        return ()
-    warning = (
-        f"the preprocessing parameters normalise by mean {_listed(own.mean)} and deviation {_listed(own.deviation)}, as they "
-        f"say; {param.backbone} was trained with {_listed(trained.mean)} and {_listed(trained.deviation)}. Unless that is "
-        "meant, make the parameters anew by create_dl_preprocess_param_from_model"
-    )
-    return (warning,)
-
-
-def _listed(values: tuple[float, ...]) -> str:
-    return "/".join(f"{value:g}" for value in values)
 
 
 def domain_of(settings: PreprocessSettings, geometry: ImageGeometry) -> ImageDomain | None:

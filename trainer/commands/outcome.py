@@ -76,6 +76,7 @@ class FitOutcome:
             "suspects": [asdict(image) for image in self.suspects],
             "dropped_suspects": [asdict(image) for image in self.dropped],
             "warnings": list(self.warnings),
+            "notes": list(self.notes),
         }
 
     def summary(self) -> list[tuple[str, str]]:

@@ -22,6 +22,7 @@ from trainer.commands.arguments import (
     threshold_param,
     train_param,
 )
+from trainer.commands.remarks import notes_of_reduction
 from trainer.commands.suspects import suspects_among
 from trainer.dataset.dataset import DLDataset, trained_geometry
 from trainer.display.files import show_evaluation, show_training
@@ -128,7 +129,8 @@ def fit_model(settings: FitSettings, name: str, progress: StageProgress, course:
     untrained = initial_model(settings, geometry)
     _say_initial(settings, untrained, course.say)
     param = preprocessing(settings, untrained, geometry)
-    course.say("create_dl_preprocess_param_from_model", f"{param.normalization_type}, {param.domain_handling}")
+    chosen = f"{param.normalization_type}, {param.domain_handling}"
+    course.say("create_dl_preprocess_param_from_model", "; ".join([chosen, *notes_of_reduction(param, geometry)]))
     if course.param_file is not None:
         write_dl_preprocess_param(course.param_file, param)
         course.say("write_dl_preprocess_param", f"kept in {course.param_file}, for the inference")
