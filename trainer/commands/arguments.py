@@ -9,6 +9,7 @@ from inspector.anomaly.model.bundle import read_dl_model
 from inspector.anomaly.model.param import INITIAL_MODEL_NAMES, InitialModel
 from inspector.anomaly.preprocess.file import read_dl_preprocess_param
 from inspector.anomaly.preprocess.param import DLPreprocessParam, create_dl_preprocess_param_from_model
+from inspector.anomaly.preprocess.tiling import TileParam
 from inspector.anomaly.types import ImageGeometry
 from inspector.anomaly.verdict.score import ScoreRule
 from trainer.dataset.archive import read_dl_dataset_archive
@@ -70,7 +71,7 @@ def split_param(settings: FitSettings) -> SplitParam:
     )
 
 
-def preprocessing(settings: PreprocessSettings, model: InitialModel, geometry: ImageGeometry) -> DLPreprocessParam:
+def preprocessing(settings: FitSettings, model: InitialModel, geometry: ImageGeometry) -> DLPreprocessParam:
     """The preprocessing asked for; the model's size, channels and range must be set already.
 
     Raises:
@@ -88,6 +89,16 @@ def preprocessing(settings: PreprocessSettings, model: InitialModel, geometry: I
         normalization_type=settings.normalization_type or "constant_values",
         domain_handling=settings.domain_handling or ("crop_domain" if domain else "full_domain"),
         domain=domain,
+        tile=_tile(settings),
+    )
+
+
+def _tile(settings: FitSettings) -> TileParam | None:
+    side, overlap = settings.tile, settings.tile_overlap
+    if side is None:
+        return None
+    return (
+        TileParam(width=side, height=side) if overlap is None else TileParam(width=side, height=side, overlap=overlap)
     )
 
 
@@ -123,7 +134,8 @@ def initial_model(settings: FitSettings, geometry: ImageGeometry) -> InitialMode
     else:
         is_crop = settings.domain_handling in {None, "crop_domain"}
         seen = geometry.cropped(domain_of(settings, geometry)) if is_crop else geometry
-        width, height = default_input_size(seen, size_step=model.param.size_step)
+        usual = default_input_size(seen, size_step=model.param.size_step)
+        width, height = (settings.tile, settings.tile) if settings.tile else usual
         wanted |= {"image_width": settings.width or width, "image_height": settings.height or height}
     wanted |= {name: getattr(settings, name) for name in ("complexity", "coreset")}
     if settings.score_rule is not None:

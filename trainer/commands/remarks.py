@@ -37,16 +37,19 @@ def notes_of_reduction(preprocess_param: DLPreprocessParam, geometry: ImageGeome
         geometry: Of the typical image.
     """
     is_crop = preprocess_param.domain_handling == "crop_domain"
-    seen = geometry.cropped(preprocess_param.domain) if is_crop else geometry
+    whole = geometry.cropped(preprocess_param.domain) if is_crop else geometry
+    seen = preprocess_param.tile or whole
     width, height = preprocess_param.input_size
     factor = max(seen.width / width, seen.height / height)
     if factor <= USUAL_REDUCTION:
         return ()
-    kind = "the domain" if is_crop else "an image"
+    kind, mend = "the domain" if is_crop else "an image", "--width and --height, or cut the images into tiles (--tile)"
+    if preprocess_param.tile is not None:
+        kind, mend = "a tile", "--width and --height, or smaller tiles"
     note = (
         f"{kind} of {seen.width}x{seen.height} pixels is reduced by a factor of {factor:.2g} to the model's input of "
         f"{width}x{height}, in which a defect of less than about {_rough(PIXELS_OF_DEFECT * factor)} pixels across can hardly "
-        "be seen; for smaller defects fit with a larger --width and --height"
+        f"be seen; for smaller defects fit with a larger {mend}"
     )
     return (note,)
 

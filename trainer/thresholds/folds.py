@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
 
+from inspector.anomaly.detectors.base import Detector
 from inspector.anomaly.domain.mask import cells_inside
 from inspector.anomaly.model.param import DLModelParam, InitialModel
-from inspector.anomaly.model.pending import PendingScores
+from inspector.anomaly.model.pending import scores_of_pictures, scores_of_tiles
+from inspector.anomaly.model.stitch import TILES_AT_ONCE, TiledDistances
 from inspector.anomaly.preprocess.param import DLPreprocessParam
-from inspector.anomaly.types import ScoreScale
+from inspector.anomaly.types import DLResult, ScoreScale
 from trainer.dataset.dataset import DLDataset
 from trainer.progress import StageProgress, silent
 from trainer.thresholds.scores import CalibrationScores
@@ -55,8 +57,9 @@ def out_of_fold_scores(
     count = max(folds) + 1
     found = CalibrationScores(folds=count)
     scores = [0.0] * len(folds)
-    view, size = features.preprocess_param.view, features.preprocess_param.input_size
-    inside = None if view is None else cells_inside(view, *size)
+    preprocess_param = features.preprocess_param
+    view = preprocess_param.view
+    inside = None if view is None or view.is_all else cells_inside(view, *preprocess_param.input_size)
     for fold in range(count):
         held = [image for image, number in enumerate(folds) if number == fold]
         others = [image for image, number in enumerate(folds) if number != fold]
@@ -71,12 +74,27 @@ def out_of_fold_scores(
         )
         images = iter(held)
         with torch.inference_mode():
-            for maps in distances(features, fitted.detector, held, param.batch_size):
-                for result in PendingScores(maps, scale, param.score_rule, size, view).finish():
-                    scores[next(images)] = scale.to_distance(result.anomaly_score)
-                    found.pixels.add(scale.map_to_distances(result.anomaly_image), inside)
+            for result in _results(features, fitted.detector, held, param, scale):
+                scores[next(images)] = scale.to_distance(result.anomaly_score)
+                found.pixels.add(scale.map_to_distances(result.anomaly_image), inside)
     found.ok = scores
     return found
+
+
+def _results(
+    features: TrainingFeatures, detector: Detector, images: Sequence[int], param: DLModelParam, scale: ScoreScale
+) -> Iterator[DLResult]:
+    """What a model of this detector says of training images, as it would if it were given their pictures."""
+    preprocess_param, rule = features.preprocess_param, param.score_rule
+    view = preprocess_param.view
+    if features.grids is None:
+        for maps in distances(features, detector, images, param.batch_size):
+            yield from scores_of_pictures(maps, scale, rule, preprocess_param.input_size, view).finish()
+        return
+    for image in images:
+        grid = features.grids[image]
+        tiles = torch.cat(list(distances(features, detector, [image], TILES_AT_ONCE)))
+        yield from scores_of_tiles([TiledDistances(grid, tiles)], scale, rule, view).finish()
 
 
 def train_and_score_folds(

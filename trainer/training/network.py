@@ -21,10 +21,13 @@ from inspector.anomaly.preprocess.samples import model_input
 from inspector.anomaly.types import DLSample, ImageGeometry
 from trainer.dataset.files import read_samples
 from trainer.errors import DatasetError
+from trainer.training.tiles import inputs_of
 
 SHORT_SIDE = 256
 SCALE_IMAGES = 32
 """Images that the levels' scales are measured on; two numbers need no more."""
+SCALE_TILES = 8
+"""Tiles of each of these, where they are cut."""
 
 
 def default_input_size(
@@ -89,8 +92,13 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     chosen = [paths[i] for i in scale_images(len(paths), seed)]
     squares = torch.zeros(len(channels), dtype=torch.float64)
     count = 0
-    for batch in read_samples(chosen, preprocess_param):
-        features = batch_features(network, batch)
+    inputs = (
+        part
+        for batch in read_samples(chosen, preprocess_param)
+        for part in inputs_of(batch, preprocess_param, most_tiles=SCALE_TILES)
+    )
+    for part in inputs:
+        features = batch_features(network, part)
         grid = features[grid_level].shape[-2:]
         mask = domain_mask(preprocess_param.view, grid[0], grid[1], device=runtime.device)
         on_grid = [to_grid(level, grid).flatten(2).double() for level in raw.projected(features)]
@@ -111,7 +119,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
 
 @torch.inference_mode()
 def batch_features(network: FeatureNetwork, batch: Sequence[DLSample]) -> list[Tensor]:
-    """The backbone's levels of samples, preprocessed or not, each (B, C, H', W') float32.
+    """The backbone's levels of samples or tiles of them, preprocessed or not, each (B, C, H', W') float32.
 
     Raises:
         ParameterError: A sample was preprocessed with other parameters than the network's.

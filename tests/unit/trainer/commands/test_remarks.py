@@ -4,6 +4,7 @@ import pytest
 
 from inspector.anomaly.domain.domain import ImageDomain
 from inspector.anomaly.preprocess.param import DLPreprocessParam
+from inspector.anomaly.preprocess.tiling import TileParam
 from inspector.anomaly.types import ImageGeometry
 from trainer.commands.remarks import notes_of_reduction
 
@@ -29,6 +30,17 @@ def test_images_of_a_usual_size_get_none(width: int, height: int) -> None:
 @pytest.mark.parametrize(("width", "height"), [(1409, 1024), (1408, 1025), (512, 8192)])
 def test_the_side_that_is_reduced_more_decides(width: int, height: int) -> None:
     assert len(notes_of_reduction(PARAM, geometry(width, height))) == 1
+
+
+def test_tiles_are_the_mend_and_what_the_model_sees() -> None:
+    assert notes_of_reduction(PARAM, geometry(9504, 6336))[0].endswith("or cut the images into tiles (--tile)")
+    square = DLPreprocessParam(image_width=256, image_height=256, tile=TileParam(width=256, height=256))
+    assert notes_of_reduction(square, geometry(9504, 6336)) == ()
+    (note,) = notes_of_reduction(
+        square.model_copy(update={"tile": TileParam(width=2048, height=2048)}), geometry(9504, 6336)
+    )
+    assert "a tile of 2048x2048 pixels is reduced by a factor of 8" in note
+    assert note.endswith("or smaller tiles")
 
 
 def test_only_what_the_model_sees_counts() -> None:
