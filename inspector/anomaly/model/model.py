@@ -23,7 +23,7 @@ from inspector.anomaly.model.param import DLModelParam, InitialModel
 from inspector.anomaly.model.pending import PendingScores, scores_of_pictures, scores_of_tiles
 from inspector.anomaly.model.stitch import TILES_AT_ONCE, tiled_distances
 from inspector.anomaly.network.runtime import TorchRuntime
-from inspector.anomaly.preprocess.cut import check_whole
+from inspector.anomaly.preprocess.cut import check_whole, grid_of
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.preprocess.samples import as_samples, model_input, name_of
 from inspector.anomaly.types import DLResult, DLSample, ImageGeometry, ScoreScale, Thresholds
@@ -126,6 +126,13 @@ class AnomalyModel:
     def input_size(self) -> tuple[int, int]:
         """(width, height) of the network's input. What `decode_image` takes is `preprocess_param.decode_target`."""
         return self.preprocess_param.input_size
+
+    @property
+    def inputs_per_picture(self) -> int:
+        """How many inputs of the network a picture of the typical size becomes: its tiles, or one."""
+        if self.preprocess_param.tile is None:
+            return 1
+        return len(grid_of(self.preprocess_param, self.geometry.width, self.geometry.height))
 
     def check_geometry(self, sample: DLSample) -> None:
         """Refuse a picture unlike those of the training. Thread safe.

@@ -101,6 +101,7 @@ def test_pictures_share_batches_that_are_bounded(gaussians: AnomalyModel, monkey
     gaussians.launch([striped(300, 64), striped(64, 64), striped(400, 64)]).finish()
     assert [len(grid_of(PARAM, width, 64)) for width in (300, 64, 400)] == [9, 1, 12]
     assert seen == [8, 8, 6]
+    assert (gaussians.inputs_per_picture, tiny_model().inputs_per_picture) == (len(grid_of(PARAM, 300, 200)), 1)
     seen.clear()
     gaussians.warm_up([1, 4, 32])
     assert seen == [1, stitch.TILES_AT_ONCE]
