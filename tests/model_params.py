@@ -9,9 +9,9 @@ import numpy as np
 from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.model.param import (
-    OWN_PARAMETERS,
     InitialModel,
     create_initial_model,
+    owners_of,
 )
 from inspector.anomaly.types import DLResult, DLSample
 from inspector.anomaly.verdict.score import ScoreRule
@@ -23,6 +23,7 @@ VALUES: dict[str, tuple[object, tuple[object, ...]]] = {
     "weights": (None, (1, b"a")),
     "levels": ((3, 5, 7), ((), (4, 3), (3, 3), (0,), (8,), (1.5,), 4, [3, 4])),
     "grid_level": (0, (4, -1, 0.5, "0", True)),
+    "feature_normalization": ("vector", ("channel", 1, None)),
     "embedding_dims": (64, (7, 0, "64", 64.5)),
     "image_width": (320, (0, 31, 33, 2048, -32, "320", 320.5, None)),
     "image_height": (32, (0, 16, 100, 1056)),
@@ -59,7 +60,7 @@ def initial(detector: str = "padim") -> InitialModel:
 
 
 def owner_of(name: str) -> DetectorName:
-    return next((owner for owner, names in OWN_PARAMETERS.items() if name in names), "padim")
+    return next(iter(owners_of(name)), "padim")
 
 
 def results(model: AnomalyModel) -> list[DLResult]:

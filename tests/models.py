@@ -15,6 +15,7 @@ from torch import Tensor
 from inspector.anomaly.backbones import SIZE_STEP
 from inspector.anomaly.choices import BackboneName, DetectorName
 from inspector.anomaly.detectors.base import Detector
+from inspector.anomaly.detectors.fused import fuse
 from inspector.anomaly.detectors.padim import fit_padim
 from inspector.anomaly.detectors.patchcore import fit_patchcore
 from inspector.anomaly.detectors.student import Student
@@ -22,6 +23,7 @@ from inspector.anomaly.detectors.student_network import build_student
 from inspector.anomaly.model.bundle import write_dl_model
 from inspector.anomaly.model.feature_network import FeatureNetwork
 from inspector.anomaly.model.model import AnomalyModel, ModelIdentity
+from inspector.anomaly.model.param import DEFAULT_FEATURE_NORMALIZATION
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import ImageGeometry, ScoreScale, Thresholds
 from inspector.anomaly.verdict.score import ScoreRule
@@ -127,6 +129,7 @@ def tiny_model(
             dims=DIMS,
             seed=seed,
             keep_fine=predicts,
+            normalization=DEFAULT_FEATURE_NORMALIZATION[detector],
         )
         batches = read_samples(paths, param)
         embedded = torch.cat([network.embed([sample.image for sample in batch]) for batch in batches])
@@ -156,6 +159,8 @@ def _fitted(detector: DetectorName, embedded: Tensor, seed: int) -> Detector:
         return fit_patchcore(embedded, coreset=200, seed=seed)
     if detector == "padim":
         return fit_padim(embedded)
+    if detector == "fused":
+        return fuse(fit_padim(embedded[..., :DIMS]), fit_patchcore(embedded[..., DIMS:], coreset=200, seed=seed))
     student = build_student(DIMS, embedded.shape[-1] - DIMS, complexity=2, seed=seed)
     student.learn_statistics([embedded])
     optimiser = torch.optim.AdamW(student.parameters(), lr=5e-3)

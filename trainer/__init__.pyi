@@ -70,10 +70,10 @@ from trainer.thresholds.estimate import ThresholdParam as ThresholdParam
 from trainer.thresholds.estimate import estimate_anomaly_thresholds as estimate_anomaly_thresholds
 from trainer.thresholds.folds import train_and_score_folds as train_and_score_folds
 from trainer.thresholds.ok_only import OkOnlyParam as OkOnlyParam
-from trainer.thresholds.ok_only import ThresholdEstimate as ThresholdEstimate
 from trainer.thresholds.ok_only import estimate_threshold as estimate_threshold
 from trainer.thresholds.scores import CalibrationScores as CalibrationScores
 from trainer.thresholds.scores import PixelStatistics as PixelStatistics
+from trainer.thresholds.statement import ThresholdEstimate as ThresholdEstimate
 from trainer.thresholds.suspects import Suspect as Suspect
 from trainer.thresholds.suspects import SuspectParam as SuspectParam
 from trainer.thresholds.suspects import drop_dl_dataset_suspects as drop_dl_dataset_suspects

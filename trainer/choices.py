@@ -10,8 +10,9 @@ GroupBy = Literal["none", "group", "time_window"]
 ThresholdMethod = Literal["ok_only", "halcon", "halcon_corrected"]
 """From ok images alone with a stated bound, or HALCON's values, as they are or counted as verdicts are given."""
 
-ThresholdRule = Literal["order_statistic", "tail_model"]
-"""What an estimated threshold rests on: nothing but the scores' order, or a model of their tail."""
+ThresholdRule = Literal["quantile", "tail", "order_statistic", "tail_model"]
+"""What an estimated threshold rests on: a place among the scores, or beyond them, for a share on average; for a guaranteed bound,
+the order of the scores alone or a model of their tail."""
 
 ThresholdRuleChoice = Literal["auto", "order_statistic", "tail_model"]
 """What may be asked for: a rule, or the one that the number of scores allows."""

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 _NAMES_SHOWN = 5
 
 
-def some(names: Iterable[object]) -> str:
+def some(names: Iterable[object], count: int = _NAMES_SHOWN) -> str:
     """The first few names, and how many more there are: for messages."""
     listed = [str(name) for name in names]
-    more = len(listed) - _NAMES_SHOWN
-    return ", ".join(listed[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    more = len(listed) - count
+    return ", ".join(listed[:count]) + (f" and {more} more" if more > 0 else "")
 
 
 _UNKNOWN = "\u2013"

@@ -87,8 +87,8 @@ def usual_level_choices(strides: Mapping[int, int]) -> Mapping[DetectorName, Lev
     if len(deepest) == 1:
         depth = max(strides)
         spread = tuple(sorted({-(-depth * share // 4) for share in (2, 3, 4)}))
-        return {"padim": LevelChoice(spread, 0), "patchcore": LevelChoice(spread, 0)}
+        return dict.fromkeys(("padim", "patchcore", "fused"), LevelChoice(spread, 0))
     usual = tuple(deepest[stride] for stride in (8, 16, 32) if stride in deepest)
     levels = usual if len(usual) > 1 else tuple(deepest.values())
     whole = LevelChoice(levels, 1)
-    return {"padim": whole, "student": whole, "patchcore": LevelChoice(levels[:2], 0)}
+    return {"padim": whole, "student": whole, "patchcore": LevelChoice(levels[:2], 0), "fused": whole}

@@ -7,7 +7,11 @@ from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator
 
-DetectorName = Literal["padim", "patchcore", "student"]
+DetectorName = Literal["padim", "patchcore", "student", "fused"]
+
+FeatureNormalization = Literal["level", "vector", "both"]
+"""Of the features that are projected: each level by its root mean square over all positions, each position's vector by its norm, or
+one after the other: dimensions of vectors, then as many of levels."""
 
 LiteName = Literal["efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
 """The backbones whose published weights are packages of their own."""

@@ -31,7 +31,7 @@ from inspector.anomaly.choices import LiteName
 from inspector.anomaly.network.base import Backbone
 from inspector.anomaly.network.weights import load_backbone
 from tests.benchmarks.accuracy.cells import PEERS, SETS, peer_key
-from tests.benchmarks.accuracy.measure import divided
+from tests.benchmarks.accuracy.sets import divided
 from tests.benchmarks.store import write_store
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
 from trainer.dataset.files import read_picture

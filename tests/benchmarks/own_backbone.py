@@ -21,7 +21,7 @@ from inspector.anomaly.model.access import set_dl_model_param
 from inspector.anomaly.model.param import INITIAL_MODEL_NAMES, InitialModel, create_initial_model
 from inspector.anomaly.types import Thresholds
 from tests.benchmarks.accuracy.cells import SETS
-from tests.benchmarks.accuracy.measure import divided
+from tests.benchmarks.accuracy.sets import divided
 from trainer.dataset.dataset import trained_geometry
 from trainer.evaluation.evaluate import evaluate_dl_model
 from trainer.training.network import default_input_size

@@ -23,7 +23,7 @@ import numpy as np
 from inspector.anomaly.model.model import AnomalyModel
 from inspector.anomaly.model.param import DLModelParam, InitialModel
 from inspector.anomaly.types import Thresholds
-from tests.benchmarks.accuracy.measure import DATA
+from tests.benchmarks.accuracy.sets import DATA
 from tests.benchmarks.machine import describe_machine, describe_software
 from trainer.dataset.dataset import DLDataset, trained_geometry
 from trainer.dataset.read import read_dl_dataset_anomaly

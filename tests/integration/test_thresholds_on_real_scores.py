@@ -16,7 +16,8 @@ from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import ScoreScale
 from trainer.dataset.files import read_samples
 from trainer.thresholds.folds import out_of_fold_scores
-from trainer.thresholds.ok_only import OkOnlyParam, ThresholdEstimate, estimate_threshold
+from trainer.thresholds.ok_only import OkOnlyParam, estimate_threshold
+from trainer.thresholds.statement import ThresholdEstimate
 from trainer.training.embed import embed_training_images
 from trainer.training.images import sample_images
 from trainer.training.train_param import create_dl_train_param
@@ -95,7 +96,7 @@ def test_the_bound_that_goes_with_the_tail_model_holds(real_scores: NDArray[np.f
     n = min(n, len(real_scores) // 2)
     broken = 0
     for calibrate, check in halves(real_scores, n):
-        estimate = estimate_threshold(calibrate, OkOnlyParam())
+        estimate = estimate_threshold(calibrate, OkOnlyParam(max_false_rejects=0.05))
         assert estimate.rule == "tail_model"
         broken += is_broken(check, estimate)
     assert broken / RUNS <= 0.05

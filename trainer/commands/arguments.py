@@ -137,7 +137,7 @@ def initial_model(settings: FitSettings, geometry: ImageGeometry) -> InitialMode
         usual = default_input_size(seen, size_step=model.param.size_step)
         width, height = (settings.tile, settings.tile) if settings.tile else usual
         wanted |= {"image_width": settings.width or width, "image_height": settings.height or height}
-    wanted |= {name: getattr(settings, name) for name in ("complexity", "coreset")}
+    wanted |= {name: getattr(settings, name) for name in ("complexity", "coreset", "feature_normalization")}
     if settings.score_rule is not None:
         wanted["score_rule"] = score_rule(settings.score_rule)
     for name, value in wanted.items():
@@ -178,6 +178,13 @@ def threshold_param(settings: FitSettings) -> ThresholdParam:
     method = settings.threshold_method
     if method != "ok_only":  # whose settings the others have not
         return ThresholdParam(method=method, image_split="validation")
+    if settings.max_false_rejects is None:
+        return ThresholdParam(
+            false_rejects=settings.false_rejects, confidence=settings.confidence, image_split="validation"
+        )
     return ThresholdParam(
-        rule=settings.threshold_rule, max_false_rejects=settings.max_false_rejects, image_split="validation"
+        max_false_rejects=settings.max_false_rejects,
+        confidence=settings.confidence,
+        rule=settings.threshold_rule,
+        image_split="validation",
     )

@@ -43,10 +43,14 @@ class Drawer:
             self._progress("report", len(self._drawn), len(self._drawn))
         return self._drawn[key]
 
-    def as_unseen(self, scored: ScoredSample) -> InspectedImage:
-        """The picture of a suspect, with the score of a model that had not seen it, as the one that ships may have."""
+    def unseen(self, scored: ScoredSample) -> InspectedImage:
+        """The picture, with the score of a model that had not seen it, as the one that ships may have."""
         is_rejected = not scored.anomaly_score < self._fitted.calibration.classification_threshold
-        return replace(self(scored), anomaly_score=scored.anomaly_score, is_rejected=is_rejected, is_suspect=True)
+        return replace(self(scored), anomaly_score=scored.anomaly_score, is_rejected=is_rejected)
+
+    def as_suspect(self, scored: ScoredSample) -> InspectedImage:
+        """The same, of an image whose label is in doubt."""
+        return replace(self.unseen(scored), is_suspect=True)
 
     def _draw(self, scored: ScoredSample) -> InspectedImage:
         dataset, path = self._fitted.dataset, self._fitted.dataset.image_path(scored.sample)

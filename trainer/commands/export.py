@@ -16,7 +16,7 @@ from trainer.commands.outcome import FitOutcome
 from trainer.commands.procedures import Fitted
 from trainer.evaluation.as_json import figures_as_json, halcon_as_json
 from trainer.progress import StageProgress
-from trainer.report.gallery import ScoredSample, gallery, glance, suspect_rows
+from trainer.report.gallery import ScoredSample, above_rows, gallery, glance, suspect_rows
 from trainer.report.page import Report, render_report
 from trainer.settings.commands import FitSettings
 from trainer.thresholds.suspects import Suspect
@@ -24,7 +24,7 @@ from trainer.thresholds.suspects import Suspect
 REPORT_NAME = "report.html"
 EVALUATION_NAME = "evaluation.json"
 
-_TITLES = {"padim": "PaDiM", "patchcore": "PatchCore", "student": "Student"}
+_TITLES = {"padim": "PaDiM", "patchcore": "PatchCore", "student": "Student", "fused": "Fused"}
 
 
 def export(settings: FitSettings, fitted: Fitted, outcome: FitOutcome, progress: StageProgress) -> None:
@@ -59,9 +59,11 @@ def _records(settings: FitSettings, fitted: Fitted, outcome: FitOutcome) -> Reco
             "threshold_method": settings.threshold_method,
             "rule": calibration.explanation,
             "n": len(calibration.scores),
+            "false_rejects": calibration.false_rejects,
             "false_reject_bound": calibration.false_reject_bound,
             "confidence": calibration.confidence,
             "max_false_rejects": calibration.max_false_rejects,
+            "n_groups": calibration.n_groups,
         },
         training={
             "model_param": param.model_dump(mode="json"),
@@ -100,9 +102,11 @@ def _report(
         test_ok=evaluation.scores_of("ok") if evaluation else (),
         test_nok=evaluation.scores_of("nok") if evaluation else (),
         evaluation=evaluation,
+        cost=fitted.cost,
         rows=[
             *gallery(tested, _held_out(fitted), draw),
-            *suspect_rows(_scored(fitted, fitted.suspects), _scored(fitted, fitted.dropped), draw.as_unseen),
+            *above_rows(_above(fitted), draw.unseen),
+            *suspect_rows(_scored(fitted, fitted.suspects), _scored(fitted, fitted.dropped), draw.as_suspect),
         ],
         grid=glance(tested, draw),
         training_errors=result.errors if is_curve else (),
@@ -122,6 +126,13 @@ def _held_out(fitted: Fitted) -> list[ScoredSample]:
         return []
     samples = [sample for sample in fitted.dataset.validation if sample.image_label == "ok"]
     return [ScoredSample(s, score) for s, score in zip(samples, fitted.calibration.scores, strict=True)]
+
+
+def _above(fitted: Fitted) -> list[ScoredSample]:
+    """The ok images that laid the threshold and lie above it; suspects have a row of their own."""
+    suspects = {suspect.sample.image_id for suspect in fitted.suspects}
+    above = [ScoredSample(image.sample, image.anomaly_score) for image in fitted.calibration.above]
+    return [scored for scored in above if scored.sample.image_id not in suspects]
 
 
 def _scored(fitted: Fitted, suspects: Sequence[Suspect]) -> list[ScoredSample]:

@@ -7,13 +7,14 @@ import importlib.metadata
 import platform
 
 from inspector.anomaly.model.model import AnomalyModel
-from inspector.anomaly.model.param import DLModelParam
+from inspector.anomaly.model.param import DEFAULT_FEATURE_NORMALIZATION, DLModelParam
 from inspector.anomaly.network.weights import weights_digest
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from trainer.commands.outcome import FitOutcome
 from trainer.commands.procedures import Fitted
 from trainer.report.page import Facts
 from trainer.settings.commands import FitSettings
+from trainer.wording import as_percent
 
 
 def input_size_of(model: AnomalyModel) -> str:
@@ -28,7 +29,7 @@ def parameters_of(settings: FitSettings, fitted: Fitted) -> Facts:
     rows = [
         ("detector", settings.model_choice.detector),
         ("backbone", f"{param.backbone}, levels {', '.join(map(str, param.levels))}"),
-        ("embedding", f"{model.network.embedding.projection.shape[1]} dimensions"),
+        ("embedding", f"{model.network.embedding.part_dims} dimensions"),
         ("model input", input_size_of(model)),
         _pictures(model),
         *_tiles(preprocess),
@@ -39,11 +40,7 @@ def parameters_of(settings: FitSettings, fitted: Fitted) -> Facts:
         rows.append(("domain", f"{preprocess.domain_handling}, {box}"))
     if preprocess.normalization_type != "constant_values":
         rows.append(("normalization", preprocess.normalization_type))
-    if param.detector == "patchcore":
-        rows.append(("memory bank", f"{param.coreset} patches"))
-    if param.detector == "student":
-        epochs = f"{len(fitted.result.errors)} of {fitted.result.num_epochs}"
-        rows.append(("student", f"complexity {param.complexity}, {epochs} epochs, best {fitted.result.best_epoch}"))
+    rows += _detector(fitted)
     if training.domain_ratio != 1:
         rows.append(("domain ratio", f"{training.domain_ratio:g}"))
     if training.regularization_noise:
@@ -51,7 +48,7 @@ def parameters_of(settings: FitSettings, fitted: Fitted) -> Facts:
     if training.augmentation is not None:
         rows.append(("augmentation", settings.augment or ""))
     if settings.threshold_method == "ok_only":
-        rows.append(("false rejects asked for", f"{settings.max_false_rejects:.3g}"))
+        rows.append(_asked(settings))
     if fitted.dropped:
         rows.append(("suspects left out", ", ".join(suspect.sample.image_file_name for suspect in fitted.dropped)))
     return [
@@ -59,6 +56,28 @@ def parameters_of(settings: FitSettings, fitted: Fitted) -> Facts:
         ("score", _rule(param)),
         ("seed", str(settings.seed)),
     ]
+
+
+def _detector(fitted: Fitted) -> Facts:
+    """What is said of its parts, where it has them."""
+    param = fitted.untrained.param
+    rows: list[tuple[str, str]] = []
+    if param.feature_normalization != DEFAULT_FEATURE_NORMALIZATION[param.detector]:
+        rows.append(("features normalized by", param.feature_normalization))
+    if param.detector in ("patchcore", "fused"):
+        rows.append(("memory bank", f"{param.coreset} patches"))
+    if param.detector == "student":
+        epochs = f"{len(fitted.result.errors)} of {fitted.result.num_epochs}"
+        rows.append(("student", f"complexity {param.complexity}, {epochs} epochs, best {fitted.result.best_epoch}"))
+    return rows
+
+
+def _asked(settings: FitSettings) -> tuple[str, str]:
+    """The share of false rejects that was asked for, on average or as a bound."""
+    if settings.max_false_rejects is None:
+        return "false rejects asked for", f"{as_percent(settings.false_rejects)} on average"
+    at = as_percent(settings.confidence)
+    return "false rejects asked for", f"{as_percent(settings.max_false_rejects)} at most, with {at} confidence"
 
 
 def _pictures(model: AnomalyModel) -> tuple[str, str]:

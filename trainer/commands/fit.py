@@ -64,6 +64,7 @@ def _outcome(settings: FitSettings, fitted: Fitted, started: float) -> FitOutcom
         n_test=len(dataset.test),
         calibration=fitted.calibration,
         evaluation=fitted.evaluation,
+        cost=fitted.cost,
         num_epochs=len(result.errors),
         best_epoch=result.best_epoch,
         best_error=result.best_error,
@@ -117,6 +118,8 @@ def _warnings(fitted: Fitted) -> tuple[str, ...]:
             f"{rejects.count} of {rejects.total} ok test images are rejected, more than the bound of "
             f"{calibration.false_reject_bound:.1%} allows by chance: they differ from the images it was learnt from"
         )
+    if fitted.cost is not None and fitted.cost.warning:
+        warnings.append(fitted.cost.warning)
     return tuple(warnings)
 
 

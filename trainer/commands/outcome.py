@@ -11,7 +11,8 @@ from trainer.evaluation.as_json import figures_as_json
 from trainer.evaluation.result import EvaluationResult
 from trainer.rates import Rate
 from trainer.thresholds.calibration import Calibration
-from trainer.wording import as_figure, as_percent
+from trainer.thresholds.cost import ThresholdCost
+from trainer.wording import as_figure, as_percent, some
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class FitOutcome:
     """Ok images that look unlike the others."""
     dropped: tuple[NamedImage, ...] = ()
     """Ok images that were left out, as `--drop-suspects` asks."""
+    cost: ThresholdCost | None = None
+    """None where there are no defects."""
 
     def as_json(self) -> dict[str, Any]:
         """The object that `trainer fit --json` prints; null where there are no test images to say."""
@@ -63,8 +66,15 @@ class FitOutcome:
             "threshold": calibration.classification_threshold,
             "segmentation_threshold": calibration.segmentation_threshold,
             "calibration_method": calibration.method,
+            "false_rejects_on_average": calibration.false_rejects,
             "false_reject_bound": calibration.false_reject_bound,
             "confidence": calibration.confidence,
+            "n_groups": calibration.n_groups,
+            "above_threshold": [
+                {"image_file_name": image.sample.image_file_name, "anomaly_score": image.anomaly_score}
+                for image in calibration.above
+            ],
+            "cost": self.cost and _cost_as_json(self.cost),
             "num_epochs": self.num_epochs,
             "best_epoch": self.best_epoch,
             "best_error": self.best_error,
@@ -89,23 +99,52 @@ class FitOutcome:
                 "threshold",
                 f"{calibration.classification_threshold:.4f}, from {len(calibration.scores)} {method} scores",
             ),
-            (
-                "false-reject bound",
-                f"{as_percent(calibration.false_reject_bound)} at {as_percent(calibration.confidence)} confidence, {known}",
-            ),
+            ("false rejects", _promise(calibration, known)),
         ]
+        if calibration.above:
+            names = some(image.sample.image_file_name for image in calibration.above)
+            rows.append(("ok above threshold", f"{len(calibration.above)} of these {len(calibration.scores)}: {names}"))
         if self.num_epochs > 1:
             rows.append(("error", f"{self.best_error:.4f} in epoch {self.best_epoch} of {self.num_epochs}"))
         if self.evaluation is None:
             rows.append(("test", "no test images: what it finds is not known"))
         else:
             rows += _test_rows(self.evaluation)
+        if self.cost is not None:
+            rows.append(("what that costs", self.cost.sentence))
         if self.dropped:
             rows.append(("left out", ", ".join(image.image_file_name for image in self.dropped)))
         return [
             *rows,
             ("time and memory", f"fit {self.fit_seconds:.1f} s of {self.job_seconds:.1f} s, {self.peak_rss_mb:.0f} MB"),
         ]
+
+
+def _promise(calibration: Calibration, known: str) -> str:
+    """The share that is rejected on average, where that was asked for, and how sure it is."""
+    average = calibration.false_rejects
+    mean = "" if average is None else f"{as_percent(average)} on average; "
+    of = "" if calibration.n_groups is None else f", of images of other groups ({calibration.n_groups} were seen)"
+    bound = f"{as_percent(calibration.false_reject_bound)} at most with {as_percent(calibration.confidence)} confidence"
+    return f"{mean}{bound}, {known}{of}"
+
+
+def _cost_as_json(cost: ThresholdCost) -> dict[str, Any]:
+    """What other shares of false rejects buy."""
+    return {
+        "defects": cost.source,
+        "n_defects": cost.found.total,
+        "found": cost.found.rate,
+        "rates": [
+            {
+                "false_rejects_on_average": one.false_rejects,
+                "threshold": one.threshold,
+                "found": one.found.rate,
+                "ok_test_rejected": one.rejected.rate,
+            }
+            for one in cost.rates
+        ],
+    }
 
 
 def _test_rows(evaluation: EvaluationResult) -> list[tuple[str, str]]:

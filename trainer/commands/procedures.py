@@ -37,6 +37,7 @@ from trainer.report.shown import KeptPictures, ShownImages
 from trainer.settings.fit import FitSettings
 from trainer.thresholds.calibration import Calibration, calibration_of
 from trainer.thresholds.compute import compute_dl_anomaly_thresholds
+from trainer.thresholds.cost import ThresholdCost, threshold_cost
 from trainer.thresholds.estimate import AnomalyThresholds
 from trainer.thresholds.folds import train_and_score_folds
 from trainer.thresholds.scores import CalibrationScores
@@ -87,6 +88,7 @@ class Fitted:
         thresholds: As they were found.
         calibration: What there is to say of them.
         evaluation: On the test images; None where there are none.
+        cost: What the threshold finds and others would; None where there are no defects.
         shown: What the report shows of them.
         pictures: Of training images.
         suspects: Images among those that the thresholds come from that look unlike the others, most suspicious first.
@@ -100,6 +102,7 @@ class Fitted:
     thresholds: AnomalyThresholds
     calibration: Calibration
     evaluation: EvaluationResult | None
+    cost: ThresholdCost | None
     shown: ShownImages
     pictures: KeptPictures
     suspects: tuple[Suspect, ...]
@@ -170,11 +173,23 @@ def fit_model(settings: FitSettings, name: str, progress: StageProgress, course:
     if course.pictures is not None and epochs > 1:
         show_training(course.pictures, result.errors, best_epoch=result.best_epoch)
     calibration = calibration_of(dataset, model, found, wanted)
+    cost = threshold_cost(found, evaluation.scores_of("nok"), evaluation.scores_of("ok")) if evaluation else None
     suspects = suspects_among(dataset, found)
     if suspects:
         course.say("find_dl_dataset_suspects", some(suspect.sample.image_file_name for suspect in suspects))
     return Fitted(
-        dataset, untrained, training, result, found, calibration, evaluation, shown, pictures, suspects, dropped
+        dataset,
+        untrained,
+        training,
+        result,
+        found,
+        calibration,
+        evaluation,
+        cost,
+        shown,
+        pictures,
+        suspects,
+        dropped,
     )
 
 
@@ -237,9 +252,18 @@ def _say_initial(settings: FitSettings, model: InitialModel, say: Say) -> None:
 
 
 def _say_thresholds(dataset: DLDataset, found: AnomalyThresholds, say: Say) -> None:
-    stated = f", at most {as_percent(found.estimate.false_reject_bound)} false rejects" if found.estimate else ""
-    by = f"from {found.n_ok} ok images, {_judges(dataset)}{stated}"
+    by = f"from {found.n_ok} ok images, {_judges(dataset)}{_stated(found)}"
     say("compute_dl_anomaly_thresholds", "; ".join([by, *found.warnings]))
+
+
+def _stated(found: AnomalyThresholds) -> str:
+    """What the thresholds promise, where they promise anything."""
+    if (estimate := found.estimate) is None:
+        return ""
+    average = (
+        "" if estimate.false_rejects is None else f"{as_percent(estimate.false_rejects)} false rejects on average, "
+    )
+    return f": {average}at most {as_percent(estimate.false_reject_bound)} with {as_percent(estimate.confidence)} confidence"
 
 
 def _judges(dataset: DLDataset) -> str:

@@ -7,31 +7,29 @@ from dataclasses import dataclass
 
 from inspector.anomaly.types import ScoreScale
 from trainer.dataset.dataset import DLDataset
+from trainer.thresholds.calibration import calibration_samples
 from trainer.thresholds.estimate import AnomalyThresholds
 from trainer.thresholds.suspects import Suspect, name_suspects
 
 
 @dataclass(frozen=True, slots=True)
 class NamedImage:
-    """A suspect as the outcome and the bundle's record name it.
+    """A suspect, or an image above the threshold, as the outcome and the bundle's record name it.
 
     Attributes:
         image_file_name: As in the data set.
         anomaly_score: By a model that had not seen it, on the scale of the model that ships.
-        expected: How many images of a clean set are expected so far out or farther; None where that cannot be told.
+        expected: How many images of a clean set are expected so far out or farther; None where that was not or cannot be told.
     """
 
     image_file_name: str
     anomaly_score: float
-    expected: float | None
+    expected: float | None = None
 
 
 def suspects_among(dataset: DLDataset, found: AnomalyThresholds) -> tuple[Suspect, ...]:
     """The suspects among all ok images that the thresholds of a fit come from: held out, judged by folds, or both."""
-    # In the order of the scores.
-    samples = [sample for sample in dataset.validation if sample.image_label == "ok"]
-    samples += dataset.train if dataset.folds else ()
-    return name_suspects(samples, [found.scale.to_distance(score) for score in found.ok_scores])
+    return name_suspects(calibration_samples(dataset), [found.scale.to_distance(score) for score in found.ok_scores])
 
 
 def named_images(suspects: Sequence[Suspect], scale: ScoreScale) -> tuple[NamedImage, ...]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -74,6 +74,8 @@ class Division:
     seed: int
     warnings: tuple[str, ...] = ()
     """Sentences for the user."""
+    units: Mapping[int, int] = field(default_factory=dict)
+    """Number of the group of each image, by image_id: those that share one stay on one side, and in one fold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,11 @@ class DLDataset:
     def of_split(self, name: SplitName) -> tuple[DLDatasetSample, ...]:
         """The samples of a split, in their order."""
         return tuple(sample for sample in self.samples if sample.split == name)
+
+    def groups_of(self, samples: Iterable[DLDatasetSample]) -> list[int]:
+        """Number of the group of each of these samples; one of its own where nobody said more."""
+        units = {} if self.division is None else self.division.units
+        return [units.get(sample.image_id, sample.image_id) for sample in samples]
 
     def image_path(self, sample: DLDatasetSample) -> Path:
         """Where the sample's image lies."""

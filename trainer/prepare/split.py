@@ -187,15 +187,9 @@ def _finish(
     units = gather(learn, unit_of)
     units = [units[i] for i in random.permutation(len(units))]
     fitted, rest = _hold_out(units, param, is_held_given=sides.is_held_given)
-    train = [s for unit in fitted for s in unit]
     validation = [*held, *(s for unit in rest for s in unit)]
     groups = gather(validation, unit_of)
     method: CalibrationMethod = "held_out" if len(groups) >= REST_MIN else "out_of_fold"
-    if len(fitted) + len(groups) < len(train) + len(validation):
-        sides.warnings.append(
-            f"the {len(train) + len(validation)} images to learn from are of {len(fitted) + len(groups)} groups; a stated "
-            "false-reject bound counts images, so it is surer than groups allow"
-        )
     folds: Sequence[int | None] = deal_folds(fitted, param.folds) if method == "out_of_fold" else [None] * len(fitted)
     stamped = {
         sample.image_id: replace(sample, split="train", fold=fold)
@@ -207,7 +201,7 @@ def _finish(
     return replace(
         dataset,
         samples=tuple(stamped.get(s.image_id, replace(s, split=None, fold=None)) for s in dataset.samples),
-        division=Division(method, seed, tuple(sides.warnings)),
+        division=Division(method, seed, tuple(sides.warnings), dict(unit_of)),
     )
 
 

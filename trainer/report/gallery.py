@@ -59,6 +59,24 @@ def gallery(
     return [PictureRow(title, text, [draw(s) for s in chosen]) for title, text, chosen in rows if chosen]
 
 
+def above_rows(above: Sequence[ScoredSample], draw: Draw, *, count: int = PICTURES_IN_A_ROW) -> list[PictureRow]:
+    """Draw the ok images that laid the threshold and lie above it, the highest score first.
+
+    Args:
+        above: Scored by models that had not seen them; without suspects.
+        draw: Makes the picture of a sample, with the score given.
+        count: Most pictures in a row.
+    """
+    text = (
+        "They are among the images that the threshold comes from: parts like these will be rejected. If that is wrong, add more "
+        "images like them. Scores are by models that had not seen them; the heat map is by the model that ships."
+    )
+    if not above:
+        return []
+    title = "Ok images to learn from that lie above the threshold"
+    return [PictureRow(title, text + _how_many(len(above), count), [draw(scored) for scored in above[:count]])]
+
+
 def suspect_rows(
     suspects: Sequence[ScoredSample],
     dropped: Sequence[ScoredSample],
@@ -94,7 +112,7 @@ def suspect_rows(
 
 
 def _how_many(total: int, count: int) -> str:
-    return f" These are the first {count} of {total}; this page names them all." if total > count else ""
+    return f" These are the first {count} of {total}; this page names the others too." if total > count else ""
 
 
 def glance(test: Sequence[ScoredSample], draw: Draw, *, count: int = PICTURES_AT_A_GLANCE) -> list[InspectedImage]:

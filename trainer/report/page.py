@@ -23,10 +23,13 @@ from trainer.display.picture import data_uri
 from trainer.evaluation.confusion import precision_shares, recall_shares
 from trainer.evaluation.result import EvaluationResult
 from trainer.thresholds.calibration import Calibration
-from trainer.wording import as_figure, as_percent
+from trainer.thresholds.cost import ThresholdCost
+from trainer.wording import as_figure, as_percent, some
 
 THUMBNAIL_SIDE = 220
 """Longest side of a picture in the grid, pixels."""
+NAMES_SHOWN = 40
+"""Of the images above the threshold; `trainer fit --json` names more."""
 _WIDE = 1.25
 
 Facts = Sequence[tuple[str, str]]
@@ -84,6 +87,8 @@ class Report:
     test_ok: Sequence[float] = ()
     test_nok: Sequence[float] = ()
     evaluation: EvaluationResult | None = None
+    cost: ThresholdCost | None = None
+    """What the threshold finds and others would; None where there are no defects."""
     rows: Sequence[PictureRow] = ()
     grid: Sequence[InspectedImage] = ()
     """Test images at a glance, small."""
@@ -134,6 +139,11 @@ class Report:
         if evaluation.pixel_ap is not None:
             rows.append(("average precision of anomalous pixels", as_figure(evaluation.pixel_ap)))
         return rows
+
+    @property
+    def names_above(self) -> str:
+        """The ok images that laid the threshold and lie above it; the first few dozen where there are more."""
+        return some((image.sample.image_file_name for image in self.calibration.above), NAMES_SHOWN)
 
     @property
     def score_curves(self) -> Markup:

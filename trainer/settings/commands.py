@@ -18,6 +18,7 @@ from schemas.refusal import Place, refusals
 from trainer.errors import SettingsError
 from trainer.settings.fit import ChoiceSettings, FitSettings
 from trainer.settings.source import DEVICE_HELP, Percent, SourceSettings, SplitSettings
+from trainer.settings.thresholds import ThresholdSettings
 
 __all__ = ["ApplySettings", "CommandSettings", "FitSettings", "ShowSettings", "WorkflowSettings", "parse_settings"]
 
@@ -61,7 +62,7 @@ class ShowSettings(SourceSettings):
     device: str = Field("cpu", description=DEVICE_HELP)
 
 
-class WorkflowSettings(ChoiceSettings, SplitSettings, SourceSettings):
+class WorkflowSettings(ThresholdSettings, ChoiceSettings, SplitSettings, SourceSettings):
     """Run the workflow of HALCON's chapter step by step, and say what comes of each.
 
     Exit status: 0 done, 1 refused (the message says why), 2 wrong usage, 130 interrupted.

@@ -13,6 +13,7 @@ from inspector.anomaly.choices import (
     BackboneName,
     DetectorName,
     DomainHandling,
+    FeatureNormalization,
     GeometryRule,
     NormalizationType,
 )
@@ -20,20 +21,20 @@ from inspector.anomaly.parameters import NAME_PATTERN
 from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE
 from inspector.anomaly.preprocess.tiling import LEAST_TILE
 from inspector.commandline.option import Argument
-from trainer.choices import ThresholdMethod, ThresholdRuleChoice
 from trainer.settings.quality import DEFAULT_QUALITY, QUALITIES, ModelChoice, Quality
 from trainer.settings.source import DEVICE_HELP, Group, SourceSettings, SplitSettings, option
 from trainer.settings.syntax import parse_augmentation, parse_domain, parse_score_rule
+from trainer.settings.thresholds import ThresholdSettings
 
 Side = Annotated[int, Field(ge=1, le=MAX_INPUT_SIZE)]
 
 _OWNERS: dict[str, tuple[DetectorName, ...]] = {
-    "coreset": ("patchcore",),
+    "coreset": ("patchcore", "fused"),
     "complexity": ("student",),
     "max_num_epochs": ("student",),
     "error_threshold": ("student",),
     "domain_ratio": ("student", "patchcore"),
-    "regularization_noise": ("student", "padim"),
+    "regularization_noise": ("student", "padim", "fused"),
     "checkpoint": ("student",),
 }
 """Which detectors a setting has an effect on."""
@@ -49,7 +50,8 @@ class ChoiceSettings(Group):
         description="detector and backbone: fast, balanced, or the largest network of these, not surely more accurate",
     )
     detector: DetectorName | None = Field(
-        None, description="instead of the quality's: a Gaussian for each position, a memory bank, or a student"
+        None,
+        description="instead of the quality's: a Gaussian for each position, a memory bank, both fused, or a student",
     )
     backbone: Annotated[BackboneName | None, Argument(f"{{{','.join(LITE_NAMES)},timm:NAME}}")] = Field(
         None,
@@ -114,8 +116,14 @@ class ModelSettings(ChoiceSettings):
         ge=0,
         description="pixels by which squares overlap at least, as large as the largest small defect (a quarter)",
     )
+    feature_normalization: FeatureNormalization | None = Field(
+        None,
+        description="of the features: each level by its size, or each vector, so that contrast does not count (level; fused: both)",
+    )
     complexity: int | None = Field(None, ge=1, le=256, description="width of the student (10)")
-    coreset: int | None = Field(None, ge=1, le=100_000, description="patches in the memory bank of patchcore (2000)")
+    coreset: int | None = Field(
+        None, ge=1, le=100_000, description="patches in the memory bank of patchcore and fused (4000)"
+    )
     score_rule: str | None = Field(None, description="a map's score: max, top-k:SHARE or std:FACTOR (top-k:0.01)")
 
     @field_validator("score_rule")
@@ -218,7 +226,7 @@ class TrainSettings(Group):
         None, gt=0, le=1, description="student: share of positions in an epoch; patchcore: of patches considered (1)"
     )
     regularization_noise: float | None = Field(
-        None, ge=0, description="student, padim: standard deviation of noise on the features (0)"
+        None, ge=0, description="student, padim, fused: standard deviation of noise on the features (0)"
     )
     augment: str | None = Field(
         None, description="varied copies: flip-horizontal,flip-vertical,rotation=5,brightness=0.1,copies=1"
@@ -238,28 +246,6 @@ class TrainSettings(Group):
         if value is not None:
             parse_augmentation(value)
         return value
-
-
-class ThresholdSettings(Group):
-    """Where the thresholds lie."""
-
-    title: ClassVar[str] = "thresholds"
-
-    max_false_rejects: float = Field(0.05, gt=0, lt=1, description="of ok_only: share of ok parts that may be rejected")
-    threshold_method: ThresholdMethod = Field(
-        "ok_only", description="from ok images with a stated bound, or as HALCON does, who uses nok test images as well"
-    )
-    threshold_rule: ThresholdRuleChoice = Field("auto", description="of ok_only: assume nothing, or a tail")
-
-    @model_validator(mode="after")
-    def _has_rule(self) -> Self:
-        given = [option(name) for name in ("max_false_rejects", "threshold_rule") if name in self.model_fields_set]
-        if given and self.threshold_method != "ok_only":
-            verb = "is a setting" if len(given) == 1 else "are settings"
-            raise ValueError(
-                f"{' and '.join(given)} {verb} of --threshold-method ok_only, not of {self.threshold_method}; leave out one"
-            )
-        return self
 
 
 class OutputSettings(Group):

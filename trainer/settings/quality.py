@@ -24,8 +24,8 @@ class ModelChoice(NamedTuple):
 QUALITIES: Final[Mapping[Quality, ModelChoice]] = MappingProxyType(
     {
         "fast": ModelChoice("padim", "efficientnet_lite0"),
-        "balanced": ModelChoice("student", "efficientnet_lite0"),
-        "best": ModelChoice("student", "efficientnet_lite2"),
+        "balanced": ModelChoice("fused", "efficientnet_lite0"),
+        "best": ModelChoice("fused", "efficientnet_lite1"),
     }
 )
 

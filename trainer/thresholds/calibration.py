@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inspector.anomaly.model.model import AnomalyModel
-from trainer.dataset.dataset import CalibrationMethod, DLDataset
+from trainer.dataset.dataset import CalibrationMethod, DLDataset, DLDatasetSample
 from trainer.errors import OutputError
 from trainer.rates import binomial_rate
 from trainer.thresholds.estimate import AnomalyThresholds, ThresholdParam
+from trainer.thresholds.ranked import LEAST_SCORES, rank_scores
+from trainer.wording import as_percent
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationImage:
+    """An ok image that the thresholds come from, with its score by a model that had not seen it."""
+
+    sample: DLDatasetSample
+    anomaly_score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +35,16 @@ class Calibration:
     false_reject_bound: float
     confidence: float
     max_false_rejects: float | None
-    """None where no rate was asked for, with HALCON's methods, which use nok test images too."""
+    """None where no bound was asked for: with a share on average, and with HALCON's methods."""
+    false_rejects: float | None = None
+    """Share of ok images that is rejected on average; None where that was not asked for."""
+    n_groups: int | None = None
+    """Groups that the images are of, which the bound then counts; None where each image counts by itself."""
     folds: int = 0
     explanation: str = ""
-    """A sentence of the estimator about its rule."""
+    """What the estimator says of its rule."""
+    above: Sequence[CalibrationImage] = ()
+    """Those at or above the threshold, the highest score first."""
 
 
 def calibration_of(
@@ -37,17 +54,12 @@ def calibration_of(
     thresholds, estimate = model.thresholds, found.estimate
     if thresholds is None or dataset.division is None:
         raise OutputError("the model has no thresholds, or its images are not divided")
+    images = [CalibrationImage(*one) for one in zip(calibration_samples(dataset), found.ok_scores, strict=True)]
+    above = [image for image in images if image.anomaly_score >= thresholds.classification]
     if estimate is None:
-        # HALCON states no bound; what the scores prove of its threshold can be said all the same.
-        exceeding = sum(score >= found.classification for score in found.ok_scores)
-        bound = binomial_rate(exceeding, found.n_ok, confidence=2 * param.confidence - 1).high
-        values = ", ".join(f"{v:.4f}" for v in found.image_thresholds)
-        explanation = (
-            f"HALCON's thresholds ({found.method}): {values}; the last is used. They were laid by {found.n_ok} ok and "
-            f"{found.n_nok} nok images; HALCON states no bound, this one is what the ok scores prove."
-        )
+        bound, explanation = _bound_of_halcon(found, param.confidence), _explanation_of_halcon(found)
     else:
-        bound, explanation = estimate.false_reject_bound, estimate.explanation
+        bound, explanation = estimate.false_reject_bound, f"{estimate.explanation}{_of_learning(found.fold_factor)}"
     return Calibration(
         method=dataset.division.method,
         scores=found.ok_scores,
@@ -55,7 +67,43 @@ def calibration_of(
         segmentation_threshold=thresholds.segmentation,
         false_reject_bound=bound,
         confidence=param.confidence,
-        max_false_rejects=None if estimate is None else param.max_false_rejects,
+        max_false_rejects=None if estimate is None else estimate.max_false_rejects,
+        false_rejects=None if estimate is None else estimate.false_rejects,
+        n_groups=None if estimate is None else estimate.n_groups,
         folds=dataset.num_folds,
         explanation=explanation,
+        above=sorted(above, key=lambda image: -image.anomaly_score),
+    )
+
+
+def calibration_samples(dataset: DLDataset) -> list[DLDatasetSample]:
+    """The ok images that the thresholds of a fit come from, held out, judged by folds, or both: in the order of their scores."""
+    samples = [sample for sample in dataset.validation if sample.image_label == "ok"]
+    return [*samples, *(dataset.train if dataset.folds else ())]
+
+
+def _of_learning(factor: float) -> str:
+    """A sentence on what was done to the scores of folds, where anything was."""
+    if factor == 1:
+        return ""
+    return (
+        f" Models of fewer images score higher, so these scores were lowered by {as_percent(1 - factor)}, as one more model of still "
+        "fewer images tells."
+    )
+
+
+def _bound_of_halcon(found: AnomalyThresholds, confidence: float) -> float:
+    """HALCON states no bound; what the scores prove of its threshold can be said all the same."""
+    if found.n_ok < LEAST_SCORES:
+        exceeding = sum(score >= found.classification for score in found.ok_scores)
+        return binomial_rate(exceeding, found.n_ok, confidence=2 * confidence - 1).high
+    positive = [max(score, sys.float_info.min) for score in found.ok_scores]
+    return rank_scores(positive, found.ok_groups or None).upper_bound(found.classification, confidence)
+
+
+def _explanation_of_halcon(found: AnomalyThresholds) -> str:
+    values = ", ".join(f"{value:.4f}" for value in found.image_thresholds)
+    return (
+        f"HALCON's thresholds ({found.method}): {values}; the last is used. They were laid by {found.n_ok} ok and "
+        f"{found.n_nok} nok images; HALCON states no bound, this one is what the ok scores prove."
     )

@@ -86,7 +86,11 @@ def compute_dl_anomaly_thresholds(
         raise CalibrationError(f"min_area must be at least 1 pixel, got {min_area}")
     samples = _select(dataset, param, is_enough=unseen is not None)
     # A copy: what the caller gave stays as it was.
-    found = CalibrationScores() if unseen is None else replace(unseen, ok=[], nok=[], pixels=copy.copy(unseen.pixels))
+    found = (
+        CalibrationScores()
+        if unseen is None
+        else replace(unseen, ok=[], groups=[], nok=[], pixels=copy.copy(unseen.pixels))
+    )
     view = model.preprocess_param.view
     inside = None if view is None or view.is_all else cells_inside(view, *model.input_size)
     done = 0
@@ -101,8 +105,10 @@ def compute_dl_anomaly_thresholds(
             done += len(batch)
             if progress is not None:
                 progress("thresholds", done, len(samples))
+    found.groups += dataset.groups_of(sample for sample in samples if _is_ok_scored(sample, param))
     if unseen is not None:
         found.ok += unseen.ok
+        found.groups += unseen.groups or range(-len(unseen.ok), 0)
         found.nok += unseen.nok
     thresholds = estimate_anomaly_thresholds(found, param, scale=None if set_in_model else model.scale)
     if set_in_model:
@@ -145,8 +151,12 @@ def _select(dataset: DLDataset, param: ThresholdParam, *, is_enough: bool) -> li
 
 def _is_scored(sample: DLDatasetSample, param: ThresholdParam) -> bool:
     if sample.image_label == "ok":
-        return sample.split == param.ok_split
+        return _is_ok_scored(sample, param)
     return param.is_nok_used and sample.split is not None
+
+
+def _is_ok_scored(sample: DLDatasetSample, param: ThresholdParam) -> bool:
+    return sample.image_label == "ok" and sample.split == param.ok_split
 
 
 def _is_pixel_source(sample: DLDatasetSample, param: ThresholdParam) -> bool:

@@ -11,12 +11,13 @@ from trainer.choices import ThresholdMethod
 from trainer.dataset.listing import SplitName
 from trainer.errors import CalibrationError
 from trainer.thresholds.halcon import halcon_image_thresholds, halcon_segmentation_threshold
-from trainer.thresholds.ok_only import OkOnlyParam, ThresholdEstimate, estimate_threshold
+from trainer.thresholds.ok_only import OkOnlyParam, estimate_threshold
 from trainer.thresholds.scores import CalibrationScores
+from trainer.thresholds.statement import ThresholdEstimate
 
 
 class ThresholdParam(OkOnlyParam):
-    """How `compute_dl_anomaly_thresholds` works; rate, confidence and rule are those of "ok_only", and refused with others.
+    """How `compute_dl_anomaly_thresholds` works; rates, confidence and rule are those of "ok_only", and refused with others.
 
     Attributes:
         method: "ok_only" needs no nok image and states a false-reject bound. "halcon" gives HALCON's values, its
@@ -34,7 +35,8 @@ class ThresholdParam(OkOnlyParam):
     image_split: Literal["auto", "validation", "test"] = "auto"
 
     def check_consistency(self) -> None:
-        """Refuse what the method would pass over: HALCON's promise no rate."""
+        """Refuse what the method would pass over, as HALCON's promise no rate, and what `OkOnlyParam` refuses."""
+        OkOnlyParam.check_consistency(self)
         given = [name for name in OkOnlyParam.model_fields if name in self.model_fields_set]
         if given and self.method != "ok_only":
             raise CalibrationError(
@@ -68,8 +70,10 @@ class AnomalyThresholds:
         image_thresholds: HALCON's tuple, [max ok, min nok, intermediate], or one value.
         estimate: The bound and its reasons; None with HALCON's methods, which have none.
         ok_scores: What took part: the images of the split first, in the data set's order.
-        nok_scores: The same of nok images.
+        ok_groups: Number of the group of each of these; none where each image was drawn by itself.
+        nok_scores: What took part of nok images.
         scale: What makes scores of distances.
+        fold_factor: What the scores of folds were multiplied by, to be those of a model of all images.
         warnings: Sentences for the user.
     """
 
@@ -79,9 +83,11 @@ class AnomalyThresholds:
     image_thresholds: tuple[float, ...]
     estimate: ThresholdEstimate | None
     ok_scores: tuple[float, ...]
+    ok_groups: tuple[int, ...]
     nok_scores: tuple[float, ...]
     scale: ScoreScale
     warnings: tuple[str, ...]
+    fold_factor: float = 1.0
 
     @property
     def n_ok(self) -> int:
@@ -130,9 +136,9 @@ def estimate_anomaly_thresholds(
     estimate: ThresholdEstimate | None = None
     found: tuple[float, ...]
     if param.method == "ok_only":
-        estimate = estimate_threshold(scores.ok, param, folds=scores.folds)
+        estimate = estimate_threshold(scores.ok, param, groups=scores.groups or None, folds=scores.folds)
         found = (estimate.distance,)
-        warnings += [estimate.warning] if estimate.warning else []
+        warnings += estimate.warnings
     else:
         nok = scores.nok if param.is_nok_used else []
         found = halcon_image_thresholds(scores.ok, nok, is_parity=param.method == "halcon")
@@ -146,9 +152,11 @@ def estimate_anomaly_thresholds(
         image_thresholds=image_thresholds,
         estimate=estimate,
         ok_scores=tuple(scale.to_score(score) for score in scores.ok),
+        ok_groups=tuple(scores.groups),
         nok_scores=tuple(scale.to_score(score) for score in scores.nok) if param.is_nok_used else (),
         scale=scale,
         warnings=tuple(warnings),
+        fold_factor=scores.fold_factor,
     )
 
 

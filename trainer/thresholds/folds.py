@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from inspector.anomaly.detectors.base import Detector
@@ -16,7 +18,8 @@ from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import DLResult, ScoreScale
 from trainer.dataset.dataset import DLDataset
 from trainer.progress import StageProgress, silent
-from trainer.thresholds.scores import CalibrationScores
+from trainer.thresholds.learning import fewer_folds, learning_factor
+from trainer.thresholds.scores import CalibrationScores, PixelStatistics
 from trainer.training.embed import OnRead, TrainingFeatures, embed_training_images
 from trainer.training.fit import distances, fit_detector
 from trainer.training.images import dataset_images
@@ -36,7 +39,8 @@ def out_of_fold_scores(
 ) -> CalibrationScores:
     """Score every training image by a detector that was trained on the other folds, as the model's own was on all.
 
-    A fold's images are judged as they are: their copies take part in the training of the others only.
+    A fold's images are judged as they are: their copies take part in the training of the others only. As these detectors have seen
+    fewer images, their scores are brought to the level of one that has seen all (`learning_factor`), where images are enough to tell.
 
     Args:
         features: Of the images that the model was trained on.
@@ -54,31 +58,62 @@ def out_of_fold_scores(
         ParameterError: As `fit_detector`.
         OutputError: As `fit_detector`.
     """
-    count = max(folds) + 1
-    found = CalibrationScores(folds=count)
-    scores = [0.0] * len(folds)
-    preprocess_param = features.preprocess_param
-    view = preprocess_param.view
-    inside = None if view is None or view.is_all else cells_inside(view, *preprocess_param.input_size)
+    count, fewer = max(folds) + 1, fewer_folds(folds)
+    judge = _Judge(features, folds, param, train_param, scale, progress, checkpoint, parts=count + bool(fewer))
+    scores, pixels = np.zeros(len(folds)), PixelStatistics()
     for fold in range(count):
         held = [image for image, number in enumerate(folds) if number == fold]
-        others = [image for image, number in enumerate(folds) if number != fold]
-        fitted = fit_detector(
-            features,
-            others,
-            param,
-            train_param,
-            progress=_part_of(progress, fold, count),
-            stage="calibrate",
-            checkpoint=None if checkpoint is None else checkpoint / f"fold-{fold}",
+        scores[held] = judge.scores(fold, set(range(count)) - {fold}, held, pixels)
+    factor = 1.0
+    if fewer:
+        judged = [image for image, number in enumerate(folds) if number >= fewer]
+        factor = learning_factor(
+            scores[judged],
+            judge.scores(count, range(fewer), judged),
+            of_folds=(len(folds) - np.bincount(folds))[[folds[image] for image in judged]],
+            of_fewer=len(folds) - len(judged),
+            of_all=len(folds),
         )
-        images = iter(held)
+    return CalibrationScores(ok=(factor * scores).tolist(), pixels=pixels, folds=count, fold_factor=factor)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Fits detectors on some folds and scores images of others."""
+
+    features: TrainingFeatures
+    folds: Sequence[int]
+    param: DLModelParam
+    train_param: DLTrainParam
+    scale: ScoreScale
+    progress: StageProgress
+    checkpoint: Path | None
+    parts: int
+    """Detectors that are fitted, for the progress."""
+
+    def scores(
+        self, part: int, learnt: Container[int], judged: Sequence[int], pixels: PixelStatistics | None = None
+    ) -> list[float]:
+        """Raw scores of images by a detector of the folds `learnt`; their maps are counted where there are statistics to fill."""
+        preprocess_param = self.features.preprocess_param
+        view = preprocess_param.view
+        inside = None if view is None or view.is_all else cells_inside(view, *preprocess_param.input_size)
+        fitted = fit_detector(
+            self.features,
+            [image for image, fold in enumerate(self.folds) if fold in learnt],
+            self.param,
+            self.train_param,
+            progress=_part_of(self.progress, part, self.parts),
+            stage="calibrate",
+            checkpoint=None if self.checkpoint is None else self.checkpoint / f"fold-{part}",
+        )
+        found: list[float] = []
         with torch.inference_mode():
-            for result in _results(features, fitted.detector, held, param, scale):
-                scores[next(images)] = scale.to_distance(result.anomaly_score)
-                found.pixels.add(scale.map_to_distances(result.anomaly_image), inside)
-    found.ok = scores
-    return found
+            for result in _results(self.features, fitted.detector, judged, self.param, self.scale):
+                found.append(self.scale.to_distance(result.anomaly_score))
+                if pixels is not None:
+                    pixels.add(self.scale.map_to_distances(result.anomaly_image), inside)
+        return found
 
 
 def _results(
@@ -144,6 +179,7 @@ def train_and_score_folds(
             progress=progress,
             checkpoint=folder,
         )
+    unseen.groups = dataset.groups_of(dataset.train)
     return result, unseen
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.errors import CalibrationError
-from trainer.thresholds.ok_only import JUST_ABOVE
+from trainer.thresholds.ranked import JUST_ABOVE
 from trainer.thresholds.scores import _MEAN_AND_DEVIATION, PixelStatistics
 
 Scores = Sequence[float] | NDArray[np.floating]

@@ -73,14 +73,18 @@ class CalibrationScores:
 
     Attributes:
         ok: Of each ok image, finite and not negative (`ScoreScale.to_distance` of its anomaly_score).
-        nok: The same of nok images.
+        groups: Number of the group of each ok image, as many as of these; none where each was drawn by itself.
+        nok: As `ok`, of nok images.
         pixels: Statistics of the maps, in distances too, where the segmentation threshold comes from them.
         n_test: How many of the scores are of test images.
+        fold_factor: What scores of models of the other folds were multiplied by, so that they are those of a model of all images.
         folds: Number of folds where ok scores are of models of the other folds; 0 where the model that ships gave all.
     """
 
     ok: list[float] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
     nok: list[float] = field(default_factory=list)
     pixels: PixelStatistics = field(default_factory=PixelStatistics)
     n_test: int = 0
     folds: int = 0
+    fold_factor: float = 1.0

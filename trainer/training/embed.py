@@ -36,7 +36,7 @@ from trainer.training.network import batch_features, build_network, scale_images
 from trainer.training.tiles import inputs_of
 from trainer.training.train_param import DLTrainParam, check_train_param
 
-_OF_NETWORK = {"detector", "backbone", "weights", "levels", "grid_level", "embedding_dims"}
+_OF_NETWORK = {"detector", "backbone", "weights", "levels", "grid_level", "feature_normalization", "embedding_dims"}
 """What of a model decides the embeddings of its images."""
 
 OnRead = Callable[[DLDatasetSample, DLSample], None]
@@ -87,6 +87,11 @@ class TrainingFeatures:
     def deep_dims(self) -> int:
         """Dimensions of the projected part of the embedding; behind it a student's fine features."""
         return self.network.embedding.projection.shape[1]
+
+    @property
+    def part_dims(self) -> int:
+        """Dimensions of the projection of one normalisation: the first and the last of the projected part, where there are two."""
+        return self.network.embedding.part_dims
 
     def mask(self, height: int, width: int) -> Tensor | None:
         """Which positions of a grid or map of this size count; None where all do."""
@@ -154,6 +159,7 @@ def embed_training_images(
         dims=param.embedding_dims,
         seed=train_param.seed,
         keep_fine=DETECTORS[param.detector].keeps_fine,
+        normalization=param.feature_normalization,
         device=param.device,
     )
     copies = augmentation.copies if augmentation else 0

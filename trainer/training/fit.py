@@ -14,8 +14,9 @@ from torch import Tensor
 
 from inspector.anomaly.detectors.base import Detector
 from inspector.anomaly.detectors.coreset import draw_candidates
+from inspector.anomaly.detectors.fused import fuse
 from inspector.anomaly.detectors.padim import PaDiM, fit_padim
-from inspector.anomaly.detectors.patchcore import fit_patchcore
+from inspector.anomaly.detectors.patchcore import PatchCore, fit_patchcore
 from inspector.anomaly.detectors.student import Student
 from inspector.anomaly.detectors.student_network import build_student
 from inspector.anomaly.errors import ParameterError
@@ -82,23 +83,38 @@ def fit_detector(
         kept = None if checkpoint is None else Checkpoint(checkpoint, identity)
         return _student(features, rows, param, train_param, progress, stage, kept)
     if param.detector == "patchcore":
-        fitted: Detector = fit_patchcore(
-            _candidates(features, rows, train_param),
-            coreset=param.coreset,
-            seed=train_param.seed,
-            progress=lambda done, total: progress(stage, done, total),
-        )
+        fitted: Detector = _bank(features, rows, param, train_param, progress, stage)
     else:
-        fitted = _gaussians(features, rows, param, train_param.regularization_noise or 0.0)
+        gaussians = _gaussians(features, rows, param, train_param.regularization_noise or 0.0)
+        fitted = gaussians
+        if param.detector == "fused":
+            fitted = fuse(gaussians, _bank(features, rows, param, train_param, progress, stage))
     progress(stage, 1, 1)
     return FittedDetector(_moved(fitted, features.network.runtime.device))
+
+
+def _bank(
+    features: TrainingFeatures,
+    rows: Sequence[int],
+    param: DLModelParam,
+    train_param: DLTrainParam,
+    progress: StageProgress,
+    stage: str,
+) -> PatchCore:
+    """Patches that cover those of the images."""
+    return fit_patchcore(
+        _candidates(features, rows, train_param),
+        coreset=param.coreset,
+        seed=train_param.seed,
+        progress=lambda done, total: progress(stage, done, total),
+    )
 
 
 def _gaussians(features: TrainingFeatures, rows: Sequence[int], param: DLModelParam, noise: float) -> PaDiM:
     """PaDiM of the projected part of the embedding."""
     height, width, _ = features.store.shape
     return fit_padim(
-        (batch[..., : features.deep_dims] for batch in features.store.batches(rows, BATCH_SIZE)),
+        (batch[..., : features.part_dims] for batch in features.store.batches(rows, BATCH_SIZE)),
         neighbourhood=param.neighbourhood,
         neighbour_share=param.neighbour_share,
         regularization=param.regularization,
@@ -150,19 +166,20 @@ def distances(features: TrainingFeatures, detector: Detector, images: Sequence[i
 
 
 def _candidates(features: TrainingFeatures, rows: Sequence[int], train_param: DLTrainParam) -> Tensor:
-    """(M, D): the patches that may enter the bank, out of those inside the domain."""
-    height, width, dims = features.store.shape
+    """(M, D): the patches that may enter the bank, out of those inside the domain; the last part of the projection."""
+    height, width, _ = features.store.shape
+    part = slice(features.deep_dims - features.part_dims, features.deep_dims)
     mask = features.mask(height, width)
     inside = torch.arange(height * width) if mask is None else mask.flatten().nonzero()[:, 0]
     chosen = draw_candidates(len(rows) * len(inside), share=train_param.domain_ratio, seed=train_param.seed)
-    found = torch.empty((len(chosen), dims))
+    found = torch.empty((len(chosen), features.part_dims))
     start = 0
     for number, batch in enumerate(features.store.batches(rows, BATCH_SIZE)):
         first = number * BATCH_SIZE * len(inside)
         stop = int(torch.searchsorted(chosen, first + len(batch) * len(inside)))
         own = chosen[start:stop] - first
         places = own // len(inside) * (height * width) + inside[own % len(inside)]
-        found[start:stop] = batch.flatten(0, 2)[places]
+        found[start:stop] = batch.flatten(0, 2)[places, part]
         start = stop
     return found
 

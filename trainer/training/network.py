@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from inspector.anomaly.backbones import SIZE_STEP
-from inspector.anomaly.choices import BackboneName
+from inspector.anomaly.choices import BackboneName, FeatureNormalization
 from inspector.anomaly.detectors.base import Embedding, projected_levels, to_grid
 from inspector.anomaly.domain.score import domain_mask
 from inspector.anomaly.model.feature_network import FeatureNetwork
@@ -60,6 +60,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     dims: int,
     seed: int,
     keep_fine: bool = False,
+    normalization: FeatureNormalization = "level",
     device: str = "cpu",
 ) -> FeatureNetwork:
     """Load the backbone and measure the embedding's scales on some of the training images.
@@ -77,6 +78,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         dims: Dimensions of the embedding; at least as many as the levels have channels means no reduction.
         seed: Decides the projection and which images are measured.
         keep_fine: Whether levels finer than the grid are kept beside the projection (`Detector.keeps_fine`).
+        normalization: Of the features before the projection (`Embedding`); with `both` there are `dims` of each.
         device: Where the network runs.
 
     Raises:
@@ -112,8 +114,10 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     dims = min(dims, sum(channels))
     basis, _ = torch.linalg.qr(torch.randn(sum(channels), dims, generator=generator, dtype=torch.float64))
     per_channel = torch.cat([(1 / scale).expand(n) for scale, n in zip(scales, channels, strict=True)])
-    projection = (per_channel[:, None] * basis).float()
-    network.embedding = Embedding(grid_level, projection.to(runtime.device), keep_fine=keep_fine)
+    # Directions have length 1 on every level: nothing to be scaled.
+    parts = {"level": [per_channel[:, None] * basis], "vector": [basis], "both": [basis, per_channel[:, None] * basis]}
+    projection = torch.cat(parts[normalization], dim=1).float().to(runtime.device)
+    network.embedding = Embedding(grid_level, projection, keep_fine=keep_fine, normalization=normalization)
     return network
 
 

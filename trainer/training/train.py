@@ -34,10 +34,10 @@ class DLTrainResult:
     Attributes:
         model: Trained, but not calibrated: it has no thresholds, and its scale is provisional (a score of one half is the
             highest of its own training images).
-        best_error: student: the mean squared error of the best epoch, whose weights the model has. padim and patchcore:
+        best_error: student: the mean squared error of the best epoch, whose weights the model has; of any other detector
             the mean distance of the training images.
         best_epoch: The epoch of that, counted from 1.
-        errors: One for each epoch; a single one for padim and patchcore.
+        errors: One for each epoch; a single one for any other detector.
         num_epochs: Epochs that were to be, had the error not been low enough before.
         stopped_early: Whether it was.
         seconds: Features and fit.

@@ -34,6 +34,10 @@ _WITHOUT: Final[Mapping[DetectorName, Mapping[str, str]]] = MappingProxyType(
             "error_threshold": "it learns in one pass, which no error ends",
             "regularization_noise": "its bank holds patches as they are; give a larger coreset",
         },
+        "fused": {
+            "max_num_epochs": "it learns in one pass",
+            "error_threshold": "it learns in one pass, which no error ends",
+        },
     }
 )
 """What a detector has no use for, and why."""
@@ -42,7 +46,7 @@ _WITHOUT: Final[Mapping[DetectorName, Mapping[str, str]]] = MappingProxyType(
 class DLTrainParam(Parameters):
     """What a training depends on besides images and model; `create_dl_train_param` fills in the defaults.
 
-    | | student | padim | patchcore |
+    | | student | padim, fused | patchcore |
     |---|---|---|---|
     | `max_num_epochs` | passes over all images | refused | refused |
     | `error_threshold` | ends the training | refused | refused |
@@ -54,7 +58,7 @@ class DLTrainParam(Parameters):
         error_threshold: A student's training ends after the epoch whose error is at or below it.
         domain_ratio: See above.
         regularization_noise: Standard deviation of Gaussian noise: for student in units of the root mean square of its
-            input features, for padim in those of its embedding.
+            input features, for padim and the Gaussians of fused in those of the embedding.
         seed: Decides every random choice.
         augmentation: Varied copies of the training images; None for none.
     """
@@ -123,9 +127,9 @@ def check_train_param(detector: DetectorName, param: DLTrainParam) -> None:
     for name, why in _WITHOUT[detector].items():
         if getattr(param, name) is not None:
             raise ParameterError(f"{name} is none of {detector}'s: {why}; leave it out, or train a student")
-    if detector == "padim" and param.domain_ratio != 1:
+    if detector in ("padim", "fused") and param.domain_ratio != 1:
         raise ParameterError(
-            f"domain_ratio {param.domain_ratio:g} is not possible with padim: every position has a Gaussian of its own and "
+            f"domain_ratio {param.domain_ratio:g} is not possible with {detector}: every position has a Gaussian of its own and "
             "needs all images; leave it out, or restrict the domain of the preprocessing"
         )
 

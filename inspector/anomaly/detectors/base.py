@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inspector.anomaly.choices import DetectorName
+from inspector.anomaly.choices import DetectorName, FeatureNormalization
 from inspector.anomaly.errors import ParameterError
 
 
@@ -57,18 +57,40 @@ class Embedding:
         grid_level: Which of the levels (an index into the features) gives the grid.
         projection: (C, D) float32, C the sum of the channels of the levels that are projected.
         keep_fine: Whether finer levels are kept as they are.
+        normalization: `vector` divides each level's vector at each position by its norm before the projection, so that its
+            direction alone counts; `level` leaves it: the matrix holds the levels' scales. With `both` the first half of the
+            matrix's columns is for vectors, the second for levels as they are.
     """
 
-    def __init__(self, grid_level: int, projection: Tensor, *, keep_fine: bool = False) -> None:
+    def __init__(
+        self,
+        grid_level: int,
+        projection: Tensor,
+        *,
+        keep_fine: bool = False,
+        normalization: FeatureNormalization = "level",
+    ) -> None:
         if projection.ndim != 2:  # noqa: PLR2004 - a matrix
             raise ParameterError(f"the projection is a (C, D) matrix, got {tuple(projection.shape)}")
         self.grid_level = grid_level
         self.projection = projection
         self.keep_fine = keep_fine
+        self.normalization: FeatureNormalization = normalization
+        if normalization == "both" and projection.shape[1] % 2:
+            raise ParameterError(f"two projections have as many dimensions each, got {projection.shape[1]} in all")
+
+    @property
+    def part_dims(self) -> int:
+        """Dimensions of the projection of one normalisation."""
+        return self.projection.shape[1] // (2 if self.normalization == "both" else 1)
+
+    def with_projection(self, projection: Tensor) -> Embedding:
+        """Return the same with another matrix."""
+        return Embedding(self.grid_level, projection, keep_fine=self.keep_fine, normalization=self.normalization)
 
     def moved(self, device: torch.device) -> Embedding:
         """Return the same on another device."""
-        return Embedding(self.grid_level, self.projection.to(device), keep_fine=self.keep_fine)
+        return self.with_projection(self.projection.to(device))
 
     def __call__(self, features: Sequence[Tensor]) -> Tensor:
         """Each (B, C', H', W') float32 -> (B, h, w, D) float32; with `keep_fine` (B, h, w, D + fine).
@@ -86,7 +108,14 @@ class Embedding:
         dims = self.projection.shape[1]
         # Each part is written where it belongs: a copy of the whole would cost as much as the products.
         embedded = grid.new_empty((len(grid), *grid.shape[-2:], dims + fine_dims))
-        _project(projected, torch.split(self.projection, channels), embedded[..., :dims])
+        parts = torch.split(self.projection, channels)
+        part = self.part_dims
+        if self.normalization != "level":
+            _project(projected, [rows[:, :part] for rows in parts], embedded[..., :part], is_direction=True)
+        if self.normalization != "vector":
+            _project(
+                projected, [rows[:, -part:] for rows in parts], embedded[..., dims - part : dims], is_direction=False
+            )
         if kept:
             _fold(kept, embedded[..., dims:])
         return embedded
@@ -114,17 +143,28 @@ def to_grid(level: Tensor, grid: Sequence[int]) -> Tensor:
     return functional.interpolate(level, size=list(grid), mode="bilinear", align_corners=False)
 
 
-def _project(levels: Sequence[Tensor], projections: Sequence[Tensor], out: Tensor) -> None:
+def normalized(level: Tensor, grid: Sequence[int], *, is_direction: bool) -> Tensor:
+    """(B, C, H', W') -> (B, C, h, w): averaged where it is finer than the grid, then brought to length 1 if the direction is asked for.
+
+    A coarser level keeps its size.
+    """
+    if level.shape[-1] >= grid[-1]:
+        level = to_grid(level, grid)
+    return functional.normalize(level, dim=1) if is_direction else level
+
+
+def _project(levels: Sequence[Tensor], projections: Sequence[Tensor], out: Tensor, *, is_direction: bool) -> None:
     """Sum the products of levels (B, C', H', W') and projections (C', D) into `out`, (B, h, w, D)."""
     grid = out.shape[1:3]
     rows = out.view(-1, out.shape[-1])
     for index, (level, projection) in enumerate(zip(levels, projections, strict=True)):
+        values = normalized(level, grid, is_direction=is_direction).permute(0, 2, 3, 1)
         if level.shape[-1] < grid[1]:
-            product = level.permute(0, 2, 3, 1) @ projection
+            product = values @ projection
             out.add_(to_grid(product.permute(0, 3, 1, 2), grid).permute(0, 2, 3, 1))
         else:
             # Finest first, so the first of them is here.
-            rows.addmm_(to_grid(level, grid).permute(0, 2, 3, 1).flatten(0, 2), projection, beta=1 if index else 0)
+            rows.addmm_(values.flatten(0, 2), projection, beta=1 if index else 0)
 
 
 def _fold(levels: Sequence[Tensor], out: Tensor) -> None:

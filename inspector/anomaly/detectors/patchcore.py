@@ -10,13 +10,17 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.detectors.base import checked
 from inspector.anomaly.detectors.coreset import greedy_coreset
 from inspector.anomaly.errors import ParameterError
 
-_CHUNK_PATCHES = 4096
+_CHUNK_PATCHES = 256
+"""Patches at once: their products with a bank of thousands stay in the processor's cache."""
+_BLOCK = 64
+"""Patches of the bank whose least product is found first: a minimum alone is found many times faster than its place."""
 
 
 class PatchCore:
@@ -34,8 +38,16 @@ class PatchCore:
             raise ParameterError("the memory bank is empty")
         self._bank = bank.contiguous()
         self._mean = self._bank.mean(0)
-        self._centred_t = (self._bank - self._mean).T
-        self._half_norms = 0.5 * self._centred_t.square().sum(0)
+        centred = self._bank - self._mean
+        missing = -len(centred) % _BLOCK
+        # Columns that only fill the last block are infinitely far.
+        self._centred_t = functional.pad(centred, (0, 0, 0, missing)).T.contiguous()
+        self._half_norms = functional.pad(0.5 * centred.square().sum(1), (0, missing), value=torch.inf)
+
+    @property
+    def dims(self) -> int:
+        """Dimensions of a patch."""
+        return self._bank.shape[1]
 
     @torch.inference_mode()
     def distances(self, embedded: Tensor) -> Tensor:
@@ -49,9 +61,18 @@ class PatchCore:
         distances = patches.new_empty(len(patches))
         for start in range(0, len(patches), _CHUNK_PATCHES):
             part = patches[start : start + _CHUNK_PATCHES]
-            nearest = (self._half_norms - (part - self._mean) @ self._centred_t).argmin(1)
+            nearest = self._nearest(part - self._mean)
             distances[start : start + _CHUNK_PATCHES] = (part - self._bank[nearest]).square().sum(1).sqrt()
         return distances.view(embedded.shape[:3])
+
+    def _nearest(self, centred: Tensor) -> Tensor:
+        """(N, D) -> (N,) int64: the place in the bank."""
+        products = torch.addmm(self._half_norms, centred, self._centred_t, alpha=-1)
+        blocks = products.view(len(centred), -1, _BLOCK)
+        block = blocks.amin(2).argmin(1)
+        inside = blocks[torch.arange(len(centred), device=block.device), block].argmin(1)
+        # Not a number wins, wherever it lies; the distance is none either then.
+        return (block * _BLOCK + inside).clamp_max(len(self._bank) - 1)
 
     def tensors(self) -> dict[str, Tensor]:
         """See `Detector.tensors`."""

@@ -20,6 +20,7 @@ from inspector.anomaly.model.param import (
     OWN_PARAMETERS,
     DLModelParam,
     InitialModel,
+    owners_of,
     replaced,
 )
 from inspector.anomaly.network.device import available_device
@@ -71,7 +72,8 @@ _OF_TRAINED: Final[Mapping[str, Callable[[AnomalyModel], ParamValue]]] = Mapping
         "backbone": lambda model: _runtime(model).backbone.name,
         "levels": lambda model: _runtime(model).backbone.levels,
         "grid_level": lambda model: model.network.embedding.grid_level,
-        "embedding_dims": lambda model: model.network.embedding.projection.shape[1],
+        "feature_normalization": lambda model: model.network.embedding.normalization,
+        "embedding_dims": lambda model: model.network.embedding.part_dims,
         "image_width": lambda model: model.preprocess_param.image_width,
         "image_height": lambda model: model.preprocess_param.image_height,
         "image_num_channels": lambda model: model.preprocess_param.image_num_channels,
@@ -99,7 +101,7 @@ _OF_TRAINED: Final[Mapping[str, Callable[[AnomalyModel], ParamValue]]] = Mapping
 def get_dl_model_param(
     model: InitialModel | AnomalyModel,
     name: Literal[
-        "grid_level", "embedding_dims", "image_width", "image_height", "image_num_channels", "batch_size",
+        "grid_level", "feature_normalization", "embedding_dims", "image_width", "image_height", "image_num_channels", "batch_size",
         "batch_size_multiplier", "num_trainable_params", "complexity", "neighbourhood", "coreset",
     ],
 ) -> int: ...  # fmt: skip
@@ -250,9 +252,11 @@ def _set_trained(model: AnomalyModel, name: str, param: DLModelParam) -> None:
 
 def _check_name(model: InitialModel | AnomalyModel, name: str) -> None:
     detector = model.detector.kind if isinstance(model, AnomalyModel) else model.param.detector
-    for owner, names in OWN_PARAMETERS.items():
-        if name in names and owner != detector:
-            raise ParameterError(f"model parameter {name!r} belongs to detector {owner}; this model's is {detector}")
+    owners = owners_of(name)
+    if owners and detector not in owners:
+        raise ParameterError(
+            f"model parameter {name!r} belongs to {' and '.join(owners)}; this model's detector is {detector}"
+        )
     known = {*_OF_TRAINED, *_ONLY_UNTRAINED, *OWN_PARAMETERS[detector]}
     if name not in known:
         raise ParameterError(f"{name!r} is no model parameter; there are {', '.join(sorted(known))}")

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.detectors.base import Detector, Embedding, checked
+from inspector.anomaly.detectors.fused import Fused
 from inspector.anomaly.detectors.padim import PaDiM
 from inspector.anomaly.detectors.patchcore import PatchCore
 from inspector.anomaly.detectors.student import Student
@@ -59,7 +60,12 @@ from schemas.refusal import refusals
 DETECTOR_FILE = "detector.safetensors"
 GOLDEN_FILE = "golden.safetensors"
 
-DETECTORS: dict[DetectorName, type[Detector]] = {"patchcore": PatchCore, "padim": PaDiM, "student": Student}
+DETECTORS: dict[DetectorName, type[Detector]] = {
+    "patchcore": PatchCore,
+    "padim": PaDiM,
+    "student": Student,
+    "fused": Fused,
+}
 
 
 def write_dl_model(
@@ -145,6 +151,7 @@ def _manifest(
         detector=DetectorEntry(
             kind=model.detector.kind,
             grid_level=model.network.embedding.grid_level,
+            feature_normalization=model.network.embedding.normalization,
             rule=model.rule,
             scale=model.scale,
             fitted_with=model.fitted_with,
@@ -258,7 +265,12 @@ def _assemble(
     if grid_level >= len(manifest.backbone.levels):
         raise BundleError(f"grid level {grid_level} is none of levels {manifest.backbone.levels}")
     projection = checked(stored, "projection", 2).to(device)
-    embedding = Embedding(grid_level, projection, keep_fine=DETECTORS[kind].keeps_fine)
+    embedding = Embedding(
+        grid_level,
+        projection,
+        keep_fine=DETECTORS[kind].keeps_fine,
+        normalization=manifest.detector.feature_normalization,
+    )
     network = FeatureNetwork(manifest.preprocess_param, TorchRuntime(backbone, device), embedding)
     detector = DETECTORS[kind].from_tensors(stored, device)
     return AnomalyModel(

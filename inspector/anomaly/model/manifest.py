@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError
 
-from inspector.anomaly.choices import BackboneName, DetectorName
+from inspector.anomaly.choices import BackboneName, DetectorName, FeatureNormalization
 from inspector.anomaly.errors import BundleError
 from inspector.anomaly.parameters import NAME_PATTERN, Parameters
 from inspector.anomaly.preprocess.param import DLPreprocessParam
@@ -31,10 +31,14 @@ class BackboneEntry(Parameters):
 
 
 class DetectorEntry(Parameters):
-    """Which detector, fitted with which parameters of its own (if recorded), on which grid, how a map becomes a score."""
+    """Which detector, fitted with which parameters of its own (if recorded), on which grid, how a map becomes a score.
+
+    The normalisation is stored where it is not the default alone, so that older programs read every bundle that they can use.
+    """
 
     kind: DetectorName
     grid_level: int = Field(ge=0)
+    feature_normalization: FeatureNormalization = Field(default="level", exclude_if=lambda kind: kind == "level")
     rule: ScoreRule
     scale: ScoreScale
     fitted_with: dict[str, int | float] = Field(default_factory=dict)

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
 
 from inspector.anomaly.backbones import LevelChoice, Normalization, usual_level_choices
-from inspector.anomaly.choices import LITE_NAMES, BackboneName, DetectorName
+from inspector.anomaly.choices import LITE_NAMES, BackboneName, DetectorName, FeatureNormalization
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.network.base import check_levels
 from inspector.anomaly.network.device import DEVICE_PATTERN, available_device
@@ -20,13 +20,16 @@ from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE
 from inspector.anomaly.verdict.score import ScoreRule
 from schemas.refusal import refusals
 
-InitialModelName = Literal["initial_dl_anomaly_padim", "initial_dl_anomaly_patchcore", "initial_dl_anomaly_student"]
+InitialModelName = Literal[
+    "initial_dl_anomaly_padim", "initial_dl_anomaly_patchcore", "initial_dl_anomaly_student", "initial_dl_anomaly_fused"
+]
 
 INITIAL_MODEL_NAMES: Final[Mapping[DetectorName, InitialModelName]] = MappingProxyType(
     {
         "padim": "initial_dl_anomaly_padim",
         "patchcore": "initial_dl_anomaly_patchcore",
         "student": "initial_dl_anomaly_student",
+        "fused": "initial_dl_anomaly_fused",
     }
 )
 """The initial model that is to become each detector."""
@@ -37,21 +40,40 @@ INITIAL_MODELS: Final[Mapping[str, DetectorName]] = MappingProxyType(
 """Which detector each initial model is to become."""
 
 DEFAULT_LEVELS: Final[Mapping[DetectorName, tuple[tuple[int, ...], int]]] = MappingProxyType(
-    {"padim": ((3, 4, 5, 6), 1), "patchcore": ((4, 6), 0), "student": ((3, 4, 5, 6), 1)}
+    {
+        "padim": ((3, 4, 5, 6), 1),
+        "patchcore": ((4, 6), 0),
+        "student": ((3, 4, 5, 6), 1),
+        "fused": ((3, 4, 5, 6), 1),
+    }
 )
 """`levels` and `grid_level` of each detector, on the grid of level 4; the student predicts level 3."""
 
-DEFAULT_DIMS: Final[Mapping[DetectorName, int]] = MappingProxyType({"padim": 160, "patchcore": 160, "student": 144})
+DEFAULT_DIMS: Final[Mapping[DetectorName, int]] = MappingProxyType(
+    {"padim": 160, "patchcore": 160, "student": 144, "fused": 160}
+)
 """`embedding_dims` of each detector; the student is as accurate with fewer, and faster."""
+
+DEFAULT_FEATURE_NORMALIZATION: Final[Mapping[DetectorName, FeatureNormalization]] = MappingProxyType(
+    {"padim": "level", "patchcore": "level", "student": "level", "fused": "both"}
+)
+"""`feature_normalization` of each detector."""
 
 OWN_PARAMETERS: Final[Mapping[DetectorName, tuple[str, ...]]] = MappingProxyType(
     {
         "padim": ("neighbourhood", "neighbour_share", "regularization"),
         "patchcore": ("coreset",),
         "student": ("complexity",),
+        "fused": ("neighbourhood", "neighbour_share", "regularization", "coreset"),
     }
 )
-"""The parameters that belong to one detector and to no other; all others belong to every detector."""
+"""The parameters that belong to some detectors; all others belong to every detector."""
+
+
+def owners_of(name: str) -> tuple[DetectorName, ...]:
+    """Return the detectors that a parameter belongs to; none of a parameter that belongs to all."""
+    return tuple(owner for owner, names in OWN_PARAMETERS.items() if name in names)
+
 
 IMAGE_DIMENSIONS: Final = "image_dimensions"
 """image_width, image_height and image_num_channels as one tuple, as in HALCON."""
@@ -111,7 +133,10 @@ class DLModelParam(Parameters):
         weights: Of a network of timm: safetensors file of its weights; None for those that timm publishes.
         levels: Its levels in use, counted from 1, rising; `default_levels` unless given with `grid_level`.
         grid_level: Index into `levels` of the one that gives the grid of positions.
-        embedding_dims: Dimensions of a position after the random projection; `DEFAULT_DIMS` of the detector unless given.
+        feature_normalization: Of the features before the projection: `level` by their root mean square over all positions,
+            `vector` each position's vector by its norm, so that contrast alone makes no difference; fused: `both`, the
+            Gaussians see vectors and the bank levels. `DEFAULT_FEATURE_NORMALIZATION` of the detector unless given.
+        embedding_dims: Dimensions of a position after the random projection, with `both` of each; `DEFAULT_DIMS` of the detector unless given.
         image_width: Of the network's input in pixels, a multiple of the backbone's `size_step`; larger for small defects.
         image_height: The same.
         image_num_channels: 1 turns colour to gray.
@@ -119,10 +144,10 @@ class DLModelParam(Parameters):
         image_range_max: Largest value of the network's input; the same.
         complexity: student: its width; a larger one learns more and takes longer.
         score_rule: How a map becomes the image's score.
-        neighbourhood: padim: side of the square of positions that a Gaussian learns from; odd.
-        neighbour_share: padim: weight of that square against the position itself.
-        regularization: padim: share of the mean variance added to every variance.
-        coreset: patchcore: patches in the memory bank.
+        neighbourhood: padim, fused: side of the square of positions that a Gaussian learns from; odd.
+        neighbour_share: padim, fused: weight of that square against the position itself.
+        regularization: padim, fused: share of the mean variance added to every variance.
+        coreset: patchcore, fused: patches in the memory bank.
         batch_size: Images that `apply_dl_model` computes at once.
         batch_size_multiplier: Without effect, as HALCON's chapter says of anomaly detection.
         device: Where the model runs: cpu, cuda or cuda:N.
@@ -135,6 +160,7 @@ class DLModelParam(Parameters):
     weights: str | None = None
     levels: tuple[int, ...] = (3, 4, 5, 6)
     grid_level: int = Field(default=1, ge=0)
+    feature_normalization: FeatureNormalization = "level"
     embedding_dims: int = Field(default=160, ge=8)
     image_width: _InputSize = Field(default_factory=_usual_side)
     image_height: _InputSize = Field(default_factory=_usual_side)
@@ -150,7 +176,7 @@ class DLModelParam(Parameters):
     neighbourhood: int = Field(default=3, ge=1)
     neighbour_share: float = Field(default=0.3, ge=0.0, le=1.0)
     regularization: float = Field(default=0.3, gt=0.0)
-    coreset: int = Field(default=2000, ge=1)
+    coreset: int = Field(default=4000, ge=1)
     batch_size: int = Field(default=8, ge=1)
     batch_size_multiplier: int = Field(default=1, ge=1)
     device: str = Field(default="cpu", pattern=DEVICE_PATTERN)
@@ -194,7 +220,11 @@ class DLModelParam(Parameters):
         if not isinstance(values, dict) or values.get("detector", "padim") not in DEFAULT_LEVELS:
             return values
         detector = values.get("detector", "padim")
-        given = {"embedding_dims": DEFAULT_DIMS[detector], **values}
+        given = {
+            "embedding_dims": DEFAULT_DIMS[detector],
+            "feature_normalization": DEFAULT_FEATURE_NORMALIZATION[detector],
+            **values,
+        }
         backbone = values.get("backbone", "efficientnet_lite0")
         if "levels" not in given and "grid_level" not in given and _is_backbone(backbone):
             given["levels"], given["grid_level"] = default_levels(detector, backbone)
@@ -204,6 +234,10 @@ class DLModelParam(Parameters):
     def _fits_together(self) -> DLModelParam:
         if self.grid_level >= len(self.levels):
             raise ValueError(f"grid_level {self.grid_level} is an index into levels, which are {self.levels}")
+        if self.feature_normalization == "both" and self.detector != "fused":
+            raise ValueError(
+                f"feature_normalization both is for fused, whose two parts see one each; give level or vector to {self.detector}"
+            )
         if self.weights is not None and self.backbone in LITE_NAMES:
             raise ValueError(
                 f"weights are given for {self.backbone}, which has its own; they go with a backbone timm:NAME"
@@ -221,10 +255,10 @@ class DLModelParam(Parameters):
             raise ValueError(
                 f"image_range_min {self.image_range_min:g} must be less than image_range_max {self.image_range_max:g}"
             )
-        for owner, names in OWN_PARAMETERS.items():
-            for name in names:
-                if owner != self.detector and getattr(self, name) != type(self).model_fields[name].default:
-                    raise ValueError(f"{name} belongs to detector {owner} and has no effect on {self.detector}")
+        for name in sorted(set().union(*OWN_PARAMETERS.values())):
+            owners = owners_of(name)
+            if self.detector not in owners and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} belongs to {' and '.join(owners)} and has no effect on {self.detector}")
         return self
 
     @property

@@ -46,8 +46,9 @@ def main() -> int:
 
 def _run(store: dict[str, Any], pieces: list[Any], seconds: float, only: str) -> int:
     from tests.benchmarks.accuracy.cells import Cell, plan
-    from tests.benchmarks.accuracy.measure import DATA, measure
+    from tests.benchmarks.accuracy.measure import measure
     from tests.benchmarks.accuracy.remember import remembered_features
+    from tests.benchmarks.accuracy.sets import DATA
     from tests.benchmarks.accuracy.speed import measure_speeds
 
     if not DATA.is_dir():

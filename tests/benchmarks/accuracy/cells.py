@@ -8,17 +8,28 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from inspector.anomaly.choices import BackboneName, DetectorName
+from inspector.anomaly.choices import BackboneName, DetectorName, FeatureNormalization
 
 Piece = Literal["main", "ablation", "timing"]
 
-SETS = ("aws_cookie", "aws_alien", "mvtec_toothbrush", "kolektorsdd", "elpv_mono")
-DETECTORS: tuple[DetectorName, ...] = ("padim", "patchcore", "student")
+SETS = (
+    "aws_cookie",
+    "aws_alien",
+    "mvtec_toothbrush",
+    "kolektorsdd",
+    "elpv_mono",
+    "elpv_poly",
+    "mvtec_screw",
+    "magnetic_tile",
+)
+DETECTORS: tuple[DetectorName, ...] = ("padim", "patchcore", "student", "fused")
+ON_LARGER: tuple[DetectorName, ...] = ("padim", "fused")
 BACKBONES: tuple[BackboneName, ...] = ("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
+NORMALIZATIONS: tuple[FeatureNormalization, ...] = ("level", "vector")
 SEEDS = (0, 1, 2)
 PEERS: Mapping[str, tuple[int, ...]] = MappingProxyType({"PatchCore": (3, 5), "PaDiM": (2, 3, 5)})
 """anomalib's models, and the backbone's levels that they see: strides 8 and 16, and 4 too for PaDiM, as of its own backbones."""
-REVISIONS: Mapping[DetectorName, int] = MappingProxyType({"padim": 2, "patchcore": 2, "student": 3})
+REVISIONS: Mapping[DetectorName, int] = MappingProxyType({"padim": 3, "patchcore": 3, "student": 4, "fused": 2})
 """Raised with every change of a detector that moves its figures: its cells are then measured anew."""
 
 
@@ -28,6 +39,7 @@ class Variant(BaseModel):
     Attributes:
         short_side: Of the model's input, pixels; the long side keeps the aspect.
         levels: Of the backbone, with `grid_level` the index of the one that gives the grid; None for the default.
+        normalization: Of the features before their projection; None for the default.
         own: Parameters of the detector itself.
         rule: `maximum`, `mean_of_top <share>` or `standard_deviation <factor>`; None for the default.
     """
@@ -39,6 +51,7 @@ class Variant(BaseModel):
     short_side: int = 256
     levels: tuple[int, ...] | None = None
     grid_level: int = 0
+    normalization: FeatureNormalization | None = None
     own: tuple[tuple[str, float], ...] = ()
     rule: str | None = None
 
@@ -50,6 +63,8 @@ class Variant(BaseModel):
             parts.append(f"short side {self.short_side}")
         if self.levels is not None:
             parts.append(f"levels {', '.join(map(str, self.levels))} on the grid of {self.levels[self.grid_level]}")
+        if self.normalization is not None:
+            parts.append(f"normalized by {self.normalization}")
         parts += [f"{name} {value:g}" for name, value in self.own]
         return " · ".join([*parts, *([self.rule] if self.rule else [])])
 
@@ -80,50 +95,45 @@ class Cell(BaseModel):
         return self.model_dump_json()
 
 
-_LEVELS: Mapping[DetectorName, tuple[tuple[tuple[int, ...], int], ...]] = MappingProxyType(
-    {
-        "padim": (((4, 6), 0), ((4, 5, 6), 0), ((3, 4, 5), 1), ((3, 4, 5, 6), 0)),
-        "student": (((2, 3, 4, 5, 6), 2), ((2, 4, 5, 6), 1), ((3, 4, 6), 1)),
-    }
+_LEVELS: tuple[tuple[tuple[int, ...], int], ...] = (
+    ((4, 6), 0),
+    ((4, 5, 6), 0),
+    ((3, 5), 1),
+    ((3, 4, 5), 1),
+    ((2, 3, 4, 5, 6), 2),
 )
 """Levels and the index of the one that gives the grid."""
 
 
 def ablations() -> Iterator[Variant]:
-    """One factor at a time, around the defaults of the best two detectors; the memory bank's size for the third."""
-    for detector in ("padim", "student"):
-        for side in (320, 448):
-            yield Variant(detector=detector, short_side=side)
-        for rule in (
-            "maximum",
-            "mean_of_top 0.003",
-            "mean_of_top 0.03",
-            "standard_deviation 2",
-            "standard_deviation 3",
-        ):
-            yield Variant(detector=detector, rule=rule)
-        for own in ((("neighbourhood", 1), ("neighbour_share", 0)), (("neighbourhood", 5),), (("regularization", 1),)):
-            if detector == "padim":
-                yield Variant(detector=detector, own=own)
-    for detector, all_levels in _LEVELS.items():
-        for levels, grid in all_levels:
-            yield Variant(detector=detector, levels=levels, grid_level=grid)
-    for complexity in (5, 20):
-        yield Variant(detector="student", own=(("complexity", complexity),))
-    for coreset in (500, 1000, 4000):
-        yield Variant(detector="patchcore", own=(("coreset", coreset),))
-    # What the first issue's brief measured: strides 8 and 16.
-    yield Variant(detector="patchcore", levels=(3, 5), grid_level=0)
+    """One factor at a time, around the default of the fused detector."""
+    for normalization in NORMALIZATIONS:
+        yield Variant(detector="fused", normalization=normalization)
+    for side in (320, 448):
+        yield Variant(detector="fused", short_side=side)
+    for rule in ("maximum", "mean_of_top 0.003", "mean_of_top 0.03", "standard_deviation 3"):
+        yield Variant(detector="fused", rule=rule)
+    for coreset in (500, 2000, 8000):
+        yield Variant(detector="fused", own=(("coreset", coreset),))
+    for regularization in (0.1, 1):
+        yield Variant(detector="fused", own=(("regularization", regularization),))
+    for levels, grid in _LEVELS:
+        yield Variant(detector="fused", levels=levels, grid_level=grid)
+
+
+def defaults() -> list[Variant]:
+    """What a quality is chosen from: each detector on the smallest backbone, the fastest and the fused one on the larger ones too."""
+    larger = [Variant(detector=detector, backbone=backbone) for backbone in BACKBONES[1:] for detector in ON_LARGER]
+    return [Variant(detector=detector) for detector in DETECTORS] + larger
 
 
 def plan(piece: Piece) -> list[Cell]:
     """All cells of a piece, those that share a pass of the backbone next to each other."""
     if piece == "ablation":
         return [cell_of(piece, name, variant) for name in SETS for variant in ablations()]
-    defaults = [Variant(detector=detector, backbone=backbone) for backbone in BACKBONES for detector in DETECTORS]
     if piece == "main":
-        return [cell_of(piece, name, variant, seed) for variant in defaults for name in SETS for seed in SEEDS]
-    return [cell_of(piece, name, variant) for variant in defaults for name in SETS]
+        return [cell_of(piece, name, variant, seed) for variant in defaults() for name in SETS for seed in SEEDS]
+    return [cell_of(piece, name, variant) for variant in defaults() for name in SETS]
 
 
 def cell_of(piece: Piece, name: str, variant: Variant, seed: int = 0) -> Cell:

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path
 
 from inspector.anomaly.model.param import DLModelParam, InitialModel
 from inspector.anomaly.types import Thresholds
 from inspector.anomaly.verdict.score import ScoreRule
 from tests.benchmarks.accuracy.cells import Cell, Variant
+from tests.benchmarks.accuracy.sets import divided
 from trainer.dataset.dataset import DLDataset, trained_geometry
-from trainer.dataset.read import read_dl_dataset_anomaly
 from trainer.evaluation.evaluate import evaluate_dl_model
-from trainer.prepare.split import split_dl_dataset
 from trainer.training.network import default_input_size
 from trainer.training.train import DLTrainResult, train_dl_model
 from trainer.training.train_param import create_dl_train_param
-
-DATA = Path(__file__).parents[4] / "shared" / "data"
 
 Figures = dict[str, float | None]
 
@@ -39,12 +35,6 @@ def measure(cell: Cell) -> Figures:
     return {"image_auroc": found.image_auroc, "pixel_auroc": found.pixel_auroc, "aupro": found.aupro, **recall}
 
 
-@lru_cache(maxsize=4)
-def divided(name: str, seed: int) -> DLDataset:
-    """The set, divided as its folders say."""
-    return split_dl_dataset(read_dl_dataset_anomaly(DATA / name), seed=seed)
-
-
 def trained(name: str, variant: Variant, seed: int) -> DLTrainResult:
     """A model of a variant, without thresholds."""
     dataset = divided(name, seed)
@@ -60,6 +50,8 @@ def _trained_before(name: str, variant: Variant, seed: int) -> DLTrainResult:
 def _model_param(dataset: DLDataset, variant: Variant) -> DLModelParam:
     width, height = default_input_size(trained_geometry(dataset.samples), short_side=variant.short_side)
     values: dict[str, object] = {"detector": variant.detector, "backbone": variant.backbone}
+    if variant.normalization is not None:
+        values["feature_normalization"] = variant.normalization
     values |= {"image_width": width, "image_height": height}
     values |= {name: int(value) if value == int(value) else value for name, value in variant.own}
     if variant.levels is not None:

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from inspector.anomaly.model.model import AnomalyModel
 from tests.benchmarks.accuracy.cells import Cell
-from tests.benchmarks.accuracy.measure import Figures, divided, trained
+from tests.benchmarks.accuracy.measure import Figures, trained
+from tests.benchmarks.accuracy.sets import divided
 from trainer.dataset.dataset import DLDataset
 from trainer.dataset.files import read_samples
 

@@ -39,7 +39,7 @@ def test_a_student_is_trained_calibrated_and_reported(fit: Fit, tmp_path: Path) 
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("detector", ["padim", "patchcore", "student"])
+@pytest.mark.parametrize("detector", ["padim", "patchcore", "student", "fused"])
 def test_a_model_that_was_trained_on_a_gpu_serves_on_a_cpu(fit: Fit, tmp_path: Path, detector: str) -> None:
     domain = ("--domain", "10,10 86,10 86,86 10,86", "--domain-handling", "keep_domain")
     said = fit("--detector", detector, "--device", "cuda", *domain)

@@ -117,10 +117,12 @@ def test_lines_of_another_length_need_the_geometry_any(tmp_path: Path, capsys: p
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("detector", ["patchcore", "student"])
+@pytest.mark.parametrize("detector", ["fused", "patchcore", "student"])
 def test_other_detectors_learn_from_tiles_too(fit: Fit, tmp_path: Path, detector: str) -> None:
     source = ("--images", write_pictures(tmp_path / "images", 200, 160))
-    own = ("--max-num-epochs", "5", "--complexity", "4") if detector == "student" else ("--coreset", "200")
+    own: tuple[str, ...] = (
+        ("--max-num-epochs", "5", "--complexity", "4") if detector == "student" else ("--coreset", "200")
+    )
     said = fit("--tile", "96", "--detector", detector, *own, "--domain", "10,5,180,150", source=source, small=False)
     assert said["n_test"] > 0
     model = read_dl_model(tmp_path / "out")

@@ -44,6 +44,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
         (WIDE_RESNET, "patchcore", (96, 96), ((3, 4), 0)),
         (VIT, "padim", (98, 98), ((6, 9, 12), 0)),
         (VIT, "patchcore", (98, 112), ((6, 9, 12), 0)),
+        (VIT, "fused", (98, 112), ((6, 9, 12), 0)),
     ],
 )
 def test_a_fit_writes_a_bundle_that_needs_no_network(

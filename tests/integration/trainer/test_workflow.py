@@ -93,7 +93,7 @@ def test_the_workflow_divides_anew_only_what_it_is_asked_to(
     assert threshold.startswith(
         f"from {train + validation} ok images, {validation} that the model had not seen and {train} each judged by"
     )
-    assert "59 or more" in threshold, "the warning says how many images would do"
+    assert "5\u00a0% false rejects on average, at most" in threshold
 
 
 def test_percentages_against_a_division_that_is_there_are_refused(
@@ -135,8 +135,10 @@ def test_a_workflow_with_59_validation_images_calibrates_by_them_alone(
     printed = capsys.readouterr().out
     assert sentence_of("split_dl_dataset", printed).startswith("4 train, 59 validation, 3 test, as folders or")
     threshold = sentence_of("compute_dl_anomaly_thresholds", printed)
-    assert threshold.startswith("from 59 ok images, that the model had not seen, at most 5")
-    assert threshold.endswith("false rejects"), "there is nothing to warn of"
+    assert threshold.startswith(
+        "from 59 ok images, that the model had not seen: 5\u00a0% false rejects on average, at most 10.3"
+    )
+    assert threshold.endswith("confidence"), "there is nothing to warn of"
 
 
 def test_a_workflow_of_five_images_calibrates_by_folds_and_says_what_its_reader_noted(

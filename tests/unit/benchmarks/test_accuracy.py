@@ -19,6 +19,7 @@ from tests.benchmarks.accuracy.cells import (
     Variant,
     ablations,
     cell_of,
+    defaults,
     plan,
 )
 from tests.benchmarks.accuracy.choice import BUDGETS, choose, merit
@@ -34,8 +35,10 @@ def test_every_cell_is_planned_once_and_is_found_again_by_its_key(piece: Piece) 
     assert {cell.set for cell in cells} == set(SETS)
 
 
-def test_the_main_piece_is_every_detector_on_every_backbone_with_every_seed() -> None:
-    assert len(plan("main")) == len(DETECTORS) * len(BACKBONES) * len(SETS) * len(SEEDS)
+def test_the_main_piece_is_every_default_on_every_set_with_every_seed() -> None:
+    assert {variant.detector for variant in defaults()} == set(DETECTORS)
+    assert {variant.backbone for variant in defaults()} == set(BACKBONES)
+    assert len(plan("main")) == len(defaults()) * len(SETS) * len(SEEDS)
 
 
 def test_the_ablation_changes_one_factor_at_a_time() -> None:

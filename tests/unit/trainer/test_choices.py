@@ -30,7 +30,7 @@ def test_no_choice_is_written_down_twice() -> None:
         for path in sorted((ROOT / package).rglob("*.py")):
             for words in literals(path):
                 homes[words].append(str(path.relative_to(ROOT)))
-    assert ("padim", "patchcore", "student") in homes
+    assert ("fused", "padim", "patchcore", "student") in homes
     assert {words: places for words, places in homes.items() if len(places) > 1} == {}
 
 

@@ -84,6 +84,36 @@ def test_the_embedding_is_the_projection_of_all_levels_on_the_grid(
     np.testing.assert_allclose(found.numpy(), as_float64(stacked) @ as_float64(projection), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("grid_level", [0, 1, 2])
+def test_vectors_are_brought_to_length_1_before_the_projection(grid_level: int) -> None:
+    features = [3 * normal(2, 3, 8, 12), normal(2, 4, 4, 6, seed=1) + 2, normal(2, 5, 2, 3, seed=2)]
+    projection = normal(12, 7, seed=3)
+    embedding = Embedding(grid_level, projection, normalization="vector")
+    found = embedding(features)
+    grid = features[grid_level].shape[-2:]
+    parts = []
+    for level in features:  # a finer level is averaged first, a coarser one interpolated last
+        placed = to_grid(level, grid) if level.shape[-1] > grid[-1] else level
+        parts.append(to_grid(placed / placed.square().sum(1, keepdim=True).sqrt(), grid))
+    stacked = torch.cat(parts, dim=1).permute(0, 2, 3, 1)
+    np.testing.assert_allclose(found.numpy(), as_float64(stacked) @ as_float64(projection), rtol=1e-4, atol=1e-5)
+    # So contrast makes no difference, and a vector of zeros no NaN.
+    torch.testing.assert_close(embedding([5 * level for level in features]), found, rtol=1e-5, atol=1e-6)
+    assert bool((embedding([torch.zeros_like(level) for level in features]) == 0).all())
+    assert embedding.moved(CPU).normalization == "vector"
+
+
+def test_both_normalizations_are_the_one_beside_the_other() -> None:
+    features = [normal(2, 3, 8, 12), normal(2, 4, 4, 6, seed=1)]
+    projection = normal(7, 10, seed=3)
+    both = Embedding(1, projection, normalization="both")
+    vector, level = Embedding(1, projection[:, :5], normalization="vector"), Embedding(1, projection[:, 5:])
+    assert both.part_dims == 5
+    torch.testing.assert_close(both(features), torch.cat([vector(features), level(features)], dim=-1))
+    with pytest.raises(ParameterError, match="as many dimensions each, got 7"):
+        Embedding(0, torch.zeros(3, 7), normalization="both")
+
+
 def test_a_projection_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ParameterError, match=r"a \(C, D\) matrix, got \(3,\)"):
         Embedding(0, torch.zeros(3))

@@ -88,3 +88,25 @@ def test_the_coreset_tells_how_far_it_is() -> None:
     assert len(told) > 2
     assert told == sorted(told)
     assert {total for _, total in told} == {200}
+
+
+@pytest.mark.parametrize("active", [1, 40, 10_000])
+def test_rounds_choose_what_plain_greedy_choice_does(active: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole numbers, so that rounding decides nothing; `first` is what the seed chose."""
+    monkeypatch.setattr(coreset, "_LEAST_ACTIVE", active)
+    points = torch.randint(-50, 50, (600, 6), generator=torch.Generator().manual_seed(7)).float()
+    nearest = torch.full((600,), torch.inf)
+    expected, latest = [], 5
+    for _ in range(300):
+        expected.append(latest)
+        nearest = torch.minimum(nearest, (points - points[latest]).square().sum(1))
+        nearest[expected] = -1.0
+        latest = int(nearest.argmax())
+    found = coreset._farthest(points, 5, 300, None)
+    radii = [_radius(points, chosen) for chosen in (found, torch.tensor(expected))]
+    assert len(set(found.tolist())) == 300
+    assert radii[0] == radii[1]
+
+
+def _radius(points: torch.Tensor, chosen: torch.Tensor) -> float:
+    return float(torch.cdist(points, points[chosen]).amin(1).max())

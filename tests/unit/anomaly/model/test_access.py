@@ -82,7 +82,9 @@ def test_the_detectors_own_parameters_are_read_where_they_were_recorded(model: A
         get_dl_model_param(model, "neighbourhood")
     model.fitted_with = DLModelParam(neighbourhood=5).own
     assert get_dl_model_param(model, "neighbourhood") == 5
-    with pytest.raises(ParameterError, match="'coreset' belongs to detector patchcore; this model's is padim"):
+    with pytest.raises(
+        ParameterError, match="'coreset' belongs to patchcore and fused; this model's detector is padim"
+    ):
         get_dl_model_param(model, "coreset")
 
 

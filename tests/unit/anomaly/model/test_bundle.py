@@ -141,7 +141,7 @@ def test_the_name_of_an_initial_model_gives_one(detector: str) -> None:
 
 
 def test_the_name_of_an_initial_model_is_known_to_the_type_checker() -> None:
-    assert read_dl_model("initial_dl_anomaly_patchcore").param.coreset == 2000
+    assert read_dl_model("initial_dl_anomaly_patchcore").param.coreset == 4000
 
 
 def test_a_folder_of_an_initial_models_name_is_read_as_a_path(

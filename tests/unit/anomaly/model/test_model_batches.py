@@ -37,7 +37,12 @@ LIMITS = {
 }
 """By the name that torch gives the capability; what this processor has beyond them (AMX, say) is there without a limit."""
 
-SIZES: dict[DetectorName, tuple[int, int]] = {"padim": (160, 96), "patchcore": (64, 64), "student": (96, 64)}
+SIZES: dict[DetectorName, tuple[int, int]] = {
+    "padim": (160, 96),
+    "patchcore": (64, 64),
+    "student": (96, 64),
+    "fused": (96, 64),
+}
 """(width, height) of the pictures."""
 
 

@@ -41,7 +41,7 @@ ANY = ImageGeometry(width=300, height=200, channels=3, rule="any")
 CAMERA = ANY.model_copy(update={"rule": "one-camera"})
 
 
-@pytest.fixture(scope="module", params=["padim", "patchcore", "student"])
+@pytest.fixture(scope="module", params=["fused", "padim", "patchcore", "student"])
 def plain(request: pytest.FixtureRequest) -> AnomalyModel:
     detector: DetectorName = request.param
     return tiny_model(detector=detector)

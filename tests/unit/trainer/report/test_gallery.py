@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,13 +8,10 @@ import pytest
 from inspector.anomaly.types import AnomalyClass, DLResult, DLSample
 from inspector.anomaly.verdict.draw import REGION_COLOUR
 from inspector.anomaly.verdict.threshold import Thresholds, threshold_dl_anomaly_results
-from trainer.commands.outcome import FitOutcome
 from trainer.dataset.dataset import DLDatasetSample
 from trainer.display.picture import TRUTH_COLOUR
-from trainer.evaluation.result import evaluate_scores
-from trainer.report.gallery import ScoredSample, draw_picture, gallery, glance, suspect_rows
+from trainer.report.gallery import ScoredSample, above_rows, draw_picture, gallery, glance, suspect_rows
 from trainer.report.page import InspectedImage
-from trainer.thresholds.calibration import Calibration
 
 BLANK = np.zeros((4, 4, 3), np.uint8)
 
@@ -65,6 +61,15 @@ def test_suspects_and_what_was_left_out_have_a_row_each_in_the_order_given() -> 
     assert suspect_rows([], [], blank) == []
 
 
+def test_ok_images_above_the_threshold_have_a_row_that_says_what_they_mean() -> None:
+    above = [scored(f"t{place}", "ok", 0.9 - place / 100) for place in range(3)]
+    (row,) = above_rows(above, blank, count=2)
+    assert [picture.name for picture in row.pictures] == ["t0", "t1"]
+    assert "parts like these will be rejected" in row.text
+    assert "first 2 of 3" in row.text
+    assert above_rows([], blank) == []
+
+
 def test_a_glance_at_the_test_images_shows_both_classes_by_score() -> None:
     ok = [scored(f"ok{i:02}", "ok", i / 100) for i in range(50)]
     nok = [scored("rare", "nok", 0.9)]
@@ -96,80 +101,3 @@ def test_picture_shows_region_and_truth_in_their_colours(shape: tuple[int, ...])
         assert is_drawn[row].sum() > 50
         assert is_drawn.sum() == is_drawn[row].sum()
     assert (picture.is_rejected, picture.verdict) == (True, "nok")
-
-
-# ------------------------------------------------------------------------------------------------------------ outcome
-
-
-def outcome(*, labels: list[AnomalyClass], scores: list[float]) -> FitOutcome:
-    return FitOutcome(
-        name="cookie",
-        bundle=Path("out/cookie"),
-        report=Path("out/cookie/report.html"),
-        detector="patchcore",
-        backbone="efficientnet_lite0",
-        image_width=256,
-        image_height=352,
-        seed=0,
-        n_train=31,
-        n_test=len(labels),
-        calibration=Calibration("out_of_fold", [0.1] * 31, 0.5, 0.6, 0.092, 0.95, 0.01, 5),
-        evaluation=evaluate_scores(scores, labels, 0.5) if labels else None,
-        num_epochs=1,
-        best_epoch=1,
-        best_error=0.25,
-        fit_seconds=12.3456,
-        job_seconds=20.0,
-        peak_rss_mb=812.34,
-        warnings=("few",),
-        notes=(),
-    )
-
-
-PROMISED = {
-    "image_auroc", "image_ap", "image_f1_max", "pixel_auroc", "aupro", "recall_at_1pct", "recall_at_5pct", "false_rejects", "recall", "n_train", "n_calibration", "n_test",
-    "threshold", "false_reject_bound", "fit_seconds", "peak_rss_mb", "bundle",
-}  # fmt: skip
-
-
-def test_json_has_the_promised_keys() -> None:
-    answer = outcome(labels=["ok", "ok", "nok"], scores=[0.1, 0.6, 0.9]).as_json()
-    assert set(answer) >= PROMISED
-    assert (answer["image_auroc"], answer["false_rejects"], answer["recall"]) == (1.0, 1, 1.0)
-    assert (answer["n_train"], answer["n_calibration"], answer["n_test"]) == (31, 31, 3)
-    assert (answer["n_test_ok"], answer["n_test_nok"]) == (2, 1)
-    assert (answer["fit_seconds"], answer["peak_rss_mb"]) == (12.346, 812.3)
-    assert (answer["image_ap"], answer["image_f1_max"], answer["recall_at_1pct"]) == (1.0, 1.0, 1.0)
-    assert answer["aupro"] is None, "there are no masks"
-
-
-def test_json_without_test_images_is_null_where_nothing_is_known() -> None:
-    answer = outcome(labels=[], scores=[]).as_json()
-    assert set(answer) >= PROMISED
-    unknown = [
-        "image_auroc",
-        "image_ap",
-        "aupro",
-        "recall_at_5pct",
-        "false_rejects",
-        "false_reject_rate",
-        "recall",
-        "precision",
-    ]
-    assert [answer[key] for key in unknown] == [None] * len(unknown)
-    assert answer["n_test"] == 0
-
-
-def test_no_false_reject_is_zero_and_not_null() -> None:
-    answer = outcome(labels=["ok", "nok"], scores=[0.1, 0.2]).as_json()
-    assert (answer["false_rejects"], answer["false_reject_rate"], answer["recall"]) == (0, 0.0, 0.0)
-    only_nok = outcome(labels=["nok"], scores=[0.2]).as_json()
-    assert only_nok["false_rejects"] is None
-
-
-def test_summary_says_what_is_not_known() -> None:
-    rows = dict(outcome(labels=[], scores=[]).summary())
-    assert rows["test"] == "no test images: what it finds is not known"
-    rows = dict(outcome(labels=["ok", "nok"], scores=[0.1, 0.9]).summary())
-    assert rows["nok found"].startswith("1 of 1")
-    assert rows["ok rejected"].startswith("0 of 1")

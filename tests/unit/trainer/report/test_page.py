@@ -10,11 +10,15 @@ import cv2
 import numpy as np
 import pytest
 
+from trainer.dataset.dataset import DLDatasetSample
 from trainer.display.picture import shrink
 from trainer.evaluation.pixel_measures import PixelMeasures
 from trainer.evaluation.result import evaluate_scores
 from trainer.report.page import THUMBNAIL_SIDE, InspectedImage, PictureRow, Report, render_report
-from trainer.thresholds.calibration import Calibration
+from trainer.thresholds.calibration import Calibration, CalibrationImage
+from trainer.thresholds.cost import threshold_cost
+from trainer.thresholds.estimate import estimate_anomaly_thresholds
+from trainer.thresholds.scores import CalibrationScores
 
 CALIBRATION = Calibration(
     method="out_of_fold",
@@ -233,3 +237,36 @@ def test_grid_frames_wrong_verdicts_and_holds_small_pictures() -> None:
 def test_pictures_are_shrunk_to_fit() -> None:
     assert shrink(np.zeros((1000, 500, 3), np.uint8), 100).shape == (100, 50, 3)
     assert shrink(np.zeros((50, 80, 3), np.uint8), 100).shape == (50, 80, 3)
+
+
+def test_a_share_on_average_is_said_with_how_sure_it_is() -> None:
+    calibration = replace(CALIBRATION, max_false_rejects=None, false_rejects=0.05, n_groups=9)
+    text = read(render_report(replace(report(), calibration=calibration))).text
+    assert "On average 5 % of ok parts from groups not seen will be rejected" in text
+    assert (
+        "With 95 % confidence, by estimate, it is at most 9.2 %; more groups bring that closer to the average." in text
+    )
+    assert "False rejects on average" in text
+    assert "No test image had a part" in text
+
+
+def test_images_above_the_threshold_are_named_a_few_dozen_at_most() -> None:
+    sample = DLDatasetSample(0, "odd <1>.png", "ok", 8, 8, 1, "", "")
+    above = tuple(CalibrationImage(replace(sample, image_file_name=f"odd <{place}>.png"), 0.6) for place in range(50))
+    page = render_report(replace(report(), calibration=replace(CALIBRATION, above=above)))
+    assert "50 of these 3 images lie above the threshold" in read(page).text
+    assert "odd &lt;39&gt;.png and 10 more" in page
+    assert "lie above the threshold" not in render_report(report())
+
+
+def test_the_table_of_rates_marks_the_one_that_ships() -> None:
+    scores = CalibrationScores(ok=[1 + place / 100 for place in range(60)])
+    cost = threshold_cost(estimate_anomaly_thresholds(scores), [0.9, 0.2], [0.1])
+    calibration = replace(CALIBRATION, max_false_rejects=None, false_rejects=0.05)
+    page = render_report(replace(report(), calibration=calibration, cost=cost))
+    text = read(page).text
+    assert "finds 50 % of the 2 test defects" in text
+    assert page.count('class="chosen"') == 1
+    assert "5 % (shipped)" in text
+    assert "1 of 2 (50 %)" in text
+    assert "What a rate of false rejects buys" not in render_report(report())

@@ -24,7 +24,8 @@ def test_defaults_of_fit() -> None:
     settings = parse_settings(FIT)
     assert isinstance(settings, FitSettings)
     assert (settings.image_dirs, settings.out) == ((Path("in"),), Path("bundle"))
-    assert (settings.detector, settings.backbone, settings.seed, settings.max_false_rejects) == (None, None, 0, 0.05)
+    assert (settings.detector, settings.backbone, settings.seed) == (None, None, 0)
+    assert (settings.false_rejects, settings.max_false_rejects, settings.confidence) == (0.05, None, 0.95)
     assert (settings.width, settings.height, settings.coreset, settings.max_train) == (None, None, None, None)
     assert not any((settings.json_output, settings.overwrite, settings.all_ok))
 
@@ -84,7 +85,8 @@ def test_every_option_of_fit_arrives() -> None:
         ("--images a", {"device": "cpu"}),
         ("--images a --device cuda:1", {"device": "cuda:1"}),
         ("--images a --threshold-method halcon", {"threshold_method": "halcon"}),
-        ("--images a --threshold-rule tail_model", {"threshold_rule": "tail_model"}),
+        ("--images a --max-false-rejects 0.1 --threshold-rule tail_model", {"threshold_rule": "tail_model"}),
+        ("--images a --false-rejects 0.02 --confidence 0.9", {"false_rejects": 0.02, "confidence": 0.9}),
     ],
 )
 def test_options_of_the_procedures_arrive(options: str, expected: dict[str, Any]) -> None:
@@ -136,6 +138,18 @@ def test_the_workflow_takes_its_model_as_the_fit_does() -> None:
 def test_a_model_that_is_said_twice_is_refused(command: str, options: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
         parse_settings([command, "--images", "a", "--out", "o", *options.split()])
+
+
+def test_the_workflow_lays_its_thresholds_as_the_fit_does() -> None:
+    run = parse_settings(
+        ["workflow", "--images", "a", "--out", "o", "--max-false-rejects", "0.02", "--confidence", "0.9"]
+    )
+    assert isinstance(run, WorkflowSettings)
+    assert (run.max_false_rejects, run.confidence) == (0.02, 0.9)
+    with pytest.raises(SettingsError, match="give one of the two"):
+        parse_settings(
+            ["workflow", "--images", "a", "--out", "o", "--max-false-rejects", "0.1", "--false-rejects", "0.1"]
+        )
 
 
 def test_the_workflow_takes_images_of_any_size_too() -> None:
@@ -233,7 +247,7 @@ def test_help_shows_the_options_in_groups(capsys: pytest.CaptureFixture[str]) ->
     places = [shown.index(f"\n{title}:\n") for title in ("split", "model", "preprocessing", "training", "thresholds")]
     assert places == sorted(places)
     assert shown.index("images: give one of") < shown.index("--manifest PATH") < places[0]
-    assert places[1] < shown.index("--detector {padim,patchcore,student}") < places[2]
+    assert places[1] < shown.index("--detector {padim,patchcore,student,fused}") < places[2]
     assert shown.index("--json, --no-json") > places[-1]
     assert "None" not in shown
     assert "tuple" not in shown
@@ -282,13 +296,20 @@ def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatc
         ("--width 32", ["--width and --height go together"]),
         ("--width 2048 --height 32", ["--width", "1024"]),
         ("--max-train 2", ["--max-train", "3"]),
+        ("--false-rejects 1", ["--false-rejects", "less than 1"]),
+        ("--confidence 0", ["--confidence", "greater than 0"]),
+        (
+            "--false-rejects 0.1 --max-false-rejects 0.1",
+            ["--false-rejects is a share on average", "give one of the two"],
+        ),
+        ("--threshold-rule tail_model", ["--threshold-rule says how --max-false-rejects is kept"]),
         ("--max-false-rejects 1", ["--max-false-rejects", "less than 1"]),
         ("--max-false-rejects nan", ["--max-false-rejects"]),
         ("--seed -1", ["--seed"]),
         ("--coreset 0", ["--coreset"]),
         ("--name a/b", ["--name"]),
         ("--detector svm", ["--detector", "patchcore"]),
-        ("--detector padim --coreset 9", ["--coreset is a setting of patchcore"]),
+        ("--detector padim --coreset 9", ["--coreset is a setting of patchcore and fused"]),
         ("--seed x --coreset y", ["--seed", "--coreset"]),
         ("--manifest m.csv", ["give one of --images, --manifest and --archive, got --images and --manifest"]),
         ("--line l", ["--line can be given with --archive only"]),

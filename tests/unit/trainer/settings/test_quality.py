@@ -50,5 +50,5 @@ def test_quality_and_detector_contradict_each_other() -> None:
 
 
 def test_an_option_of_another_detector_than_the_qualitys_is_refused() -> None:
-    with pytest.raises(SettingsError, match="--coreset is a setting of patchcore, not of padim"):
+    with pytest.raises(SettingsError, match="--coreset is a setting of patchcore and fused, not of padim"):
         chosen("--quality", "fast", "--coreset", "10")

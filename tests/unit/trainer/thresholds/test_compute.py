@@ -16,7 +16,7 @@ from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import ImageGeometry, Thresholds
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
 from tests.models import looking_through, nok_image, ok_image, tiny_model
-from trainer.dataset.dataset import DLDataset, DLDatasetSample
+from trainer.dataset.dataset import Division, DLDataset, DLDatasetSample
 from trainer.dataset.files import read_samples
 from trainer.dataset.listing import SplitName
 from trainer.dataset.read import read_dl_dataset_anomaly
@@ -121,7 +121,21 @@ def test_default_needs_ok_images_only_and_states_its_bound(model: AnomalyModel, 
     assert found.estimate.n == len(ok)
     assert model.scale.to_distance(found.classification) == pytest.approx(found.estimate.distance)
     assert found.segmentation == found.classification
-    assert any("collect 59 or more" in warning for warning in found.warnings)
+    assert any("collect 19 or more" in warning for warning in found.warnings)
+
+
+def test_the_groups_of_the_division_are_counted(model: AnomalyModel, divided: DLDataset) -> None:
+    """Those of the held-out images first, then those of what other folds scored; who says none has one image in each."""
+    validation = only(divided, "ok", "validation")
+    units = {sample.image_id: place // 2 for place, sample in enumerate(validation)}
+    grouped = replace(divided, division=Division("out_of_fold", 0, units=units))
+    unseen = CalibrationScores(ok=[1.0, 2.0, 3.0], groups=[7, 7, 9], folds=3)
+    found = compute_dl_anomaly_thresholds(model, grouped, unseen=unseen)
+    assert found.ok_groups == (*units.values(), 7, 7, 9)
+    assert found.estimate is not None
+    assert found.estimate.n_groups == len(set(units.values())) + 2
+    alone = compute_dl_anomaly_thresholds(model, grouped, unseen=replace(unseen, groups=[]))
+    assert len(set(alone.ok_groups[-3:]) - set(units.values())) == 3
 
 
 def test_segmentation_by_pixels_goes_with_any_method(model: AnomalyModel, divided: DLDataset) -> None:

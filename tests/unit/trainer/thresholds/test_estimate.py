@@ -22,7 +22,7 @@ def test_the_method_decides_where_ok_images_come_from_unless_it_is_said(method: 
     assert ThresholdParam(method=method, image_split="validation").ok_split == "validation"
 
 
-@pytest.mark.parametrize("given", [{"rule": "tail_model"}, {"max_false_rejects": 0.05}, {"confidence": 0.5}])
+@pytest.mark.parametrize("given", [{"false_rejects": 0.05}, {"max_false_rejects": 0.05}, {"confidence": 0.5}])
 def test_what_the_method_would_pass_over_is_refused(given: dict[str, Any]) -> None:
     assert ThresholdParam(**given).method == "ok_only"
     with pytest.raises(CalibrationError, match=f"the method halcon_corrected knows no {next(iter(given))}, "):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.model.model import apply_dl_model
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images
-from tests.models import nok_picture
+from tests.models import nok_picture, ok_image
 from tests.trainings import (
     DETECTORS,
     features_of,
@@ -17,7 +19,10 @@ from tests.trainings import (
     param_of,
     samples,
 )
-from trainer.thresholds.folds import out_of_fold_scores
+from trainer.dataset.folders import DatasetParam
+from trainer.dataset.read import read_dl_dataset_anomaly
+from trainer.prepare.split import split_dl_dataset
+from trainer.thresholds.folds import out_of_fold_scores, train_and_score_folds
 from trainer.training.augmentation import Augmentation
 from trainer.training.fit import distances, fit_detector
 from trainer.training.train import train_dl_model_anomaly_dataset
@@ -69,3 +74,30 @@ def test_folds_are_judged_on_images_and_not_on_copies() -> None:
             features, [0, 1, 2, 0, 1, 2], model.param, train_param, scale=trained.scale, progress=ignore
         )
     assert (len(found.ok), found.pixels.n_images) == (6, 6)
+
+
+def test_the_scores_of_enough_images_are_brought_to_the_level_of_a_model_of_all() -> None:
+    model, folds = initial(), [image % 5 for image in range(20)]
+    train_param = param_of(model)
+    with features_of(model, train_param, samples(20)) as features:
+        scale = train_dl_model_anomaly_dataset(model, samples(20), train_param).model.scale
+        found = out_of_fold_scores(features, folds, model.param, train_param, scale=scale, progress=ignore)
+        others = [image for image in range(20) if folds[image] != 3]
+        fitted = fit_detector(features, others, model.param, train_param, progress=ignore)
+        (maps,) = distances(features, fitted.detector, [3], 1)
+    assert 0.5 < found.fold_factor < 1
+    assert found.ok[3] == pytest.approx(found.fold_factor * float(model.param.score_rule.apply(maps)[0]), rel=1e-5)
+
+
+def test_scores_of_folds_have_the_groups_of_their_images(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    for place in range(9):
+        (tmp_path / f"lot{place // 3}-{place}.png").write_bytes(ok_image(rng))
+    read = read_dl_dataset_anomaly(tmp_path, param=DatasetParam(group_pattern="^(lot[0-9])"))
+    dataset = split_dl_dataset(read, 100)
+    model = initial()
+    _, unseen = train_and_score_folds(dataset, model, param_of(model))
+    assert unseen is not None
+    assert unseen.groups == dataset.groups_of(dataset.train)
+    of_lot = {(sample.group, group) for sample, group in zip(dataset.train, unseen.groups, strict=True)}
+    assert len(of_lot) == len(set(unseen.groups)) == 3

@@ -1,0 +1,49 @@
+"""Settings of `trainer fit`: where the thresholds lie. Loads no torch."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from pydantic import Field, model_validator
+
+from trainer.choices import ThresholdMethod, ThresholdRuleChoice
+from trainer.settings.source import Group, option
+
+_OK_ONLY = ("false_rejects", "max_false_rejects", "confidence", "threshold_rule")
+
+
+class ThresholdSettings(Group):
+    """Where the thresholds lie."""
+
+    title: ClassVar[str] = "thresholds"
+
+    false_rejects: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="share of ok parts that is rejected on average; how sure that is, is stated beside it",
+    )
+    max_false_rejects: float | None = Field(
+        None, gt=0, lt=1, description="instead: a share that is not exceeded, at --confidence; finds fewer defects"
+    )
+    confidence: float = Field(0.95, gt=0, lt=1, description="of --max-false-rejects, or of the bound that is stated")
+    threshold_method: ThresholdMethod = Field(
+        "ok_only", description="from ok images with a stated bound, or as HALCON does, who uses nok test images as well"
+    )
+    threshold_rule: ThresholdRuleChoice = Field("auto", description="of --max-false-rejects: assume nothing, or a tail")
+
+    @model_validator(mode="after")
+    def _has_rule(self) -> Self:
+        given = [option(name) for name in _OK_ONLY if name in self.model_fields_set]
+        if given and self.threshold_method != "ok_only":
+            verb = "is a setting" if len(given) == 1 else "are settings"
+            raise ValueError(
+                f"{' and '.join(given)} {verb} of --threshold-method ok_only, not of {self.threshold_method}; leave out one"
+            )
+        if {"false_rejects", "max_false_rejects"} <= self.model_fields_set:
+            raise ValueError(
+                "--false-rejects is a share on average, --max-false-rejects one that is not exceeded; give one of the two"
+            )
+        if "threshold_rule" in self.model_fields_set and self.max_false_rejects is None:
+            raise ValueError("--threshold-rule says how --max-false-rejects is kept; give that too, or leave it out")
+        return self
