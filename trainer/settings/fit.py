@@ -114,7 +114,7 @@ class ModelSettings(ChoiceSettings):
     tile_overlap: int | None = Field(
         None,
         ge=0,
-        description="pixels by which squares overlap at least, as large as the largest small defect (a quarter)",
+        description="pixels by which squares overlap at least; a defect no larger than this lies within one (a quarter of --tile)",
     )
     feature_normalization: FeatureNormalization | None = Field(
         None,
