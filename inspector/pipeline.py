@@ -88,7 +88,11 @@ class Pipeline:
             submit=parts.workers.submit,
             on_decoded=self._decoded,
         )
-        self._batcher: Batcher[Frame] = Batcher(max_size=batching.max_batch_size, linger_s=batching.linger_s)
+        self._batcher: Batcher[Frame] = Batcher(
+            max_size=batching.max_batch_size,
+            linger_s=batching.linger_s,
+            inputs=lambda frame: 1 if frame.model is None else frame.model.inputs_per_picture,
+        )
         self._encoder = Encoder(
             settings.topics,
             keep_value=settings.deadletter_bytes,

@@ -247,6 +247,7 @@ class FakeModel:
     version = "1"
     digest = "ab" * 32
     preprocess_param = DLPreprocessParam(image_width=64, image_height=64)
+    inputs_per_picture = 1
     thresholds: Thresholds
 
     RAISES_IN_BATCH = 201

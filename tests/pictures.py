@@ -45,6 +45,11 @@ def part(seed: int, *, defect: bool = False, moves: bool = False) -> NDArray[np.
     return noisy.clip(0, 255).astype(np.uint8)
 
 
+def enlarged(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """The picture as a square of another size."""
+    return np.asarray(cv2.resize(pixels, (side, side)), dtype=np.uint8)
+
+
 def stroke_mask(bad: NDArray[np.uint8], clean: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Where a part with a stroke differs from the same one without, as the pixels of a mask file."""
     return np.where(np.abs(bad.astype(int) - clean).max(axis=2) > 60, np.uint8(255), np.uint8(0))

@@ -55,6 +55,7 @@ from inspector.anomaly.preprocess.param import (
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images as gen_dl_samples_from_images
 from inspector.anomaly.preprocess.samples import preprocess_dl_samples as preprocess_dl_samples
 from inspector.anomaly.preprocess.steps import register_preprocess_step as register_preprocess_step
+from inspector.anomaly.preprocess.tiling import TileParam as TileParam
 from inspector.anomaly.types import AnomalyClass as AnomalyClass
 from inspector.anomaly.types import AnomalyClassId as AnomalyClassId
 from inspector.anomaly.types import AnomalyRegion as AnomalyRegion

@@ -53,6 +53,11 @@ class ImageGeometry(Parameters):
         ratio = (width * self.height) / (height * self.width)
         return 1 / (1 + ASPECT_TOLERANCE) <= ratio <= 1 + ASPECT_TOLERANCE
 
+    def fits_size(self, width: int, height: int) -> bool:
+        """Whether the rule takes a picture of this size in its own scale; `one-camera` the trained size, within the same tolerance."""
+        ratio = math.sqrt(width * height / (self.width * self.height))
+        return self.rule == "any" or 1 / (1 + ASPECT_TOLERANCE) <= ratio <= 1 + ASPECT_TOLERANCE
+
     def check_domain(self, domain: ImageDomain | None) -> None:
         """Refuse a region of interest that does not lie in these pictures.
 
@@ -155,7 +160,8 @@ class DLResult:
 
     Attributes:
         anomaly_score: In [0, 1), float64; not finite where the network failed, which makes the picture nok.
-        anomaly_image: (image_height, image_width) of the model, float32, in [0, 1). Of the whole picture, or with
+        anomaly_image: (image_height, image_width) of the model, float32, in [0, 1); of a model with tiles in the picture's own
+            size, or as much of that as `DLPreprocessParam.map_size` says. Of the whole picture, or with
             `crop_domain` of the box that it shows. 0 outside the model's domain.
         view: How the model looks at its domain; None where everything counts.
     """

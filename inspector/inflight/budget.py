@@ -8,7 +8,7 @@ from inspector.settings.settings import Settings
 
 PREPARING_FACTOR = 8
 """How often a decoded picture a CPU thread holds while it prepares it: in float32, and as much again between the two passes
-of the resize, where the model's input is as wide as the picture."""
+of the resize, where the model's input is as wide as the picture. A picture that is cut into tiles takes less: a few of them at a time."""
 
 FRAME_OVERHEAD_BYTES = 4096
 """What a frame costs apart from its bytes: objects, queues, headers."""

@@ -34,6 +34,8 @@ class Model(Protocol):
     @property
     def preprocess_param(self) -> DLPreprocessParam: ...  # noqa: D102
     @property
+    def inputs_per_picture(self) -> int: ...  # noqa: D102
+    @property
     def thresholds(self) -> Thresholds | None: ...  # noqa: D102
 
     def check_geometry(self, sample: DLSample) -> None:

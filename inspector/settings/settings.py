@@ -69,7 +69,12 @@ class LimitSettings(Section):
 class BatchingSettings(Section):
     """How frames are put together for the device."""
 
-    max_batch_size: int = Field(8, ge=1, le=256, description="frames scored at once")
+    max_batch_size: int = Field(
+        8,
+        ge=1,
+        le=256,
+        description="frames scored at once; of a model with tiles as many frames as have no more tiles, or one",
+    )
     linger_ms: float = Field(0, ge=0, le=10_000, description="how long a free device waits for a fuller batch")
 
     @property

@@ -105,7 +105,8 @@ class Admission:
             return Refusal("undecodable", exc.reason, str(exc))
         param = route.model.preprocess_param
         pixels = decoded_bytes(header, target=param.decode_target, margin=param.decode_margin)
-        frame.map_bytes = param.image_width * param.image_height * FLOAT32_BYTES
+        width, height = param.map_size(header.width, header.height)
+        frame.map_bytes = width * height * FLOAT32_BYTES
         frame.decoding_bytes = pixels + frame.map_bytes
         if frame.decoding_bytes > self._largest_decoding_bytes:
             return Refusal(

@@ -29,13 +29,20 @@ class Batcher(Generic[F]):
     deadline less the time that the model is expected to take.
     """
 
-    def __init__(self, *, max_size: int, linger_s: float = 0.0) -> None:
-        """Make batches of up to `max_size` frames."""
+    def __init__(self, *, max_size: int, linger_s: float = 0.0, inputs: Callable[[F], int] = lambda _frame: 1) -> None:
+        """Make batches.
+
+        Args:
+            max_size: how many inputs of a network one has at most, or those of a single frame.
+            linger_s: how long an incomplete batch waits for company.
+            inputs: how many a frame becomes; more than one where its model cuts pictures into tiles.
+        """
         if max_size < 1 or linger_s < 0:
             msg = f"max_size must be at least 1 and linger_s at least 0, not {max_size} and {linger_s}"
             raise ValueError(msg)
         self._max_size = max_size
         self._linger_s = linger_s
+        self._inputs = inputs
         self._waiting: TurnQueues[F] = TurnQueues()
         self._service_s: dict[object, float] = {}
         self._waiting_since_s: float | None = None
@@ -67,7 +74,7 @@ class Batcher(Generic[F]):
         first = self._waiting.most_urgent()
         if first is None or self._waiting_since_s is None:
             return None
-        if self._linger_s == 0 or self._waiting.count(first.model) >= self._max_size:
+        if self._linger_s == 0 or self._waiting.count(first.model) >= self._most(first):
             return self._waiting_since_s
         latest_s = first.deadline_s - self.estimated_service_s(first.model)
         return min(self._waiting_since_s + self._linger_s, latest_s)
@@ -86,10 +93,16 @@ class Batcher(Generic[F]):
         if due_s is None or (linger and due_s > now_s):
             self._restart(now_s, keep=due_s is not None)
             return Pull([], expired)
-        share = self._max_size if self._linger_s else math.ceil(len(self._waiting) / slots)
-        batch, more_expired = self._waiting.take(min(self._max_size, share), now_s)
+        first = self._waiting.most_urgent()
+        most = self._max_size if first is None else self._most(first)
+        share = most if self._linger_s else math.ceil(len(self._waiting) / slots)
+        batch, more_expired = self._waiting.take(min(most, share), now_s)
         self._restart(now_s, keep=False)
         return Pull(batch, expired + more_expired)
+
+    def _most(self, frame: F) -> int:
+        """Return how many frames a batch of this one's model may have."""
+        return max(1, self._max_size // self._inputs(frame))
 
     def remove(self, unwanted: Callable[[F], bool]) -> list[F]:
         """Remove and return every frame for which `unwanted` is true."""

@@ -9,6 +9,7 @@ from inspector.anomaly.model.bundle import read_dl_model
 from inspector.anomaly.model.param import INITIAL_MODEL_NAMES, DLModelParam, InitialModel
 from inspector.anomaly.preprocess.file import read_dl_preprocess_param
 from inspector.anomaly.preprocess.param import DLPreprocessParam, create_dl_preprocess_param_from_model
+from inspector.anomaly.preprocess.tiling import TileParam
 from inspector.anomaly.types import ImageGeometry
 from inspector.anomaly.verdict.score import ScoreRule
 from trainer.dataset.archive import read_dl_dataset_archive
@@ -71,7 +72,7 @@ def split_param(settings: FitSettings) -> SplitParam:
     )
 
 
-def preprocessing(settings: PreprocessSettings, model: InitialModel, geometry: ImageGeometry) -> DLPreprocessParam:
+def preprocessing(settings: FitSettings, model: InitialModel, geometry: ImageGeometry) -> DLPreprocessParam:
     """The preprocessing asked for; the model's size, channels and range must be set already.
 
     Raises:
@@ -89,24 +90,17 @@ def preprocessing(settings: PreprocessSettings, model: InitialModel, geometry: I
         normalization_type=settings.normalization_type or "constant_values",
         domain_handling=settings.domain_handling or ("crop_domain" if domain else "full_domain"),
         domain=domain,
+        tile=_tile(settings),
     )
 
 
-def warnings_of_constants(preprocess_param: DLPreprocessParam, param: DLModelParam) -> tuple[str, ...]:
-    """Warn of constants that are not the backbone's; they are the user's own, and taken as they are."""
-    own, trained = preprocess_param.normalization, param.normalization
-    if preprocess_param.normalization_type != "constant_values" or own == trained:
-        return ()
-    warning = (
-        f"the preprocessing parameters normalise by mean {_listed(own.mean)} and deviation {_listed(own.deviation)}, as they "
-        f"say; {param.backbone} was trained with {_listed(trained.mean)} and {_listed(trained.deviation)}. Unless that is "
-        "meant, make the parameters anew by create_dl_preprocess_param_from_model"
+def _tile(settings: FitSettings) -> TileParam | None:
+    side, overlap = settings.tile, settings.tile_overlap
+    if side is None:
+        return None
+    return (
+        TileParam(width=side, height=side) if overlap is None else TileParam(width=side, height=side, overlap=overlap)
     )
-    return (warning,)
-
-
-def _listed(values: tuple[float, ...]) -> str:
-    return "/".join(f"{value:g}" for value in values)
 
 
 def domain_of(settings: PreprocessSettings, geometry: ImageGeometry) -> ImageDomain | None:
@@ -139,7 +133,8 @@ def initial_model(settings: FitSettings, geometry: ImageGeometry) -> InitialMode
         names = ("image_width", "image_height", "image_num_channels", "image_range_min", "image_range_max")
         wanted |= {name: getattr(param, name) for name in names}
     else:
-        width, height = default_input_size(_seen(settings, geometry), size_step=model.param.size_step)
+        usual = default_input_size(_seen(settings, geometry), size_step=model.param.size_step)
+        width, height = (settings.tile, settings.tile) if settings.tile else usual
         wanted |= {"image_width": settings.width or width, "image_height": settings.height or height}
     wanted |= {name: getattr(settings, name) for name in ("complexity", "coreset", "feature_normalization")}
     if settings.score_rule is not None:

@@ -9,6 +9,7 @@ import platform
 from inspector.anomaly.model.model import AnomalyModel
 from inspector.anomaly.model.param import DEFAULT_FEATURE_NORMALIZATION, DLModelParam
 from inspector.anomaly.network.weights import weights_digest
+from inspector.anomaly.preprocess.param import DLPreprocessParam
 from trainer.commands.outcome import FitOutcome
 from trainer.commands.procedures import Fitted
 from trainer.report.page import Facts
@@ -31,6 +32,7 @@ def parameters_of(settings: FitSettings, fitted: Fitted) -> Facts:
         ("embedding", f"{model.network.embedding.part_dims} dimensions"),
         ("model input", input_size_of(model)),
         _pictures(model),
+        *_tiles(preprocess),
     ]
     if preprocess.domain is not None:
         left, top, right, bottom = preprocess.domain.bounds
@@ -86,6 +88,12 @@ def _pictures(model: AnomalyModel) -> tuple[str, str]:
     if typical.rule == "one-camera":
         return "camera image", f"{size}, {channels}"
     return "images", f"of any size and aspect (geometry any), {channels}; the median aspect is that of {size}"
+
+
+def _tiles(param: DLPreprocessParam) -> Facts:
+    """What pictures are cut into, where they are."""
+    tile = param.tile
+    return [] if tile is None else [("tiles", f"{tile.width} x {tile.height} px, overlapping by {tile.overlap} px")]
 
 
 def _rule(param: DLModelParam) -> str:

@@ -11,10 +11,10 @@ from inspector.anomaly.files import resolved, try_folder
 from inspector.anomaly.model.bundle import check_replaceable
 from inspector.anomaly.network.device import available_device
 from inspector.anomaly.parameters import NAME_PATTERN
-from trainer.commands.arguments import warnings_of_constants
 from trainer.commands.export import REPORT_NAME, export
 from trainer.commands.outcome import FitOutcome
 from trainer.commands.procedures import Course, Fitted, fit_model
+from trainer.commands.remarks import notes_of_reduction, warnings_of_constants
 from trainer.commands.suspects import named_images, notes_of_suspects, warning_of_suspects
 from trainer.errors import OutputError
 from trainer.progress import StageProgress
@@ -73,7 +73,11 @@ def _outcome(settings: FitSettings, fitted: Fitted, started: float) -> FitOutcom
         job_seconds=time.perf_counter() - started,
         peak_rss_mb=_peak_rss_mb(),
         warnings=_warnings(fitted),
-        notes=(*dataset.notes, *notes_of_suspects(dataset, fitted.dropped)),
+        notes=(
+            *dataset.notes,
+            *notes_of_reduction(model.preprocess_param, model.geometry),
+            *notes_of_suspects(dataset, fitted.dropped),
+        ),
         suspects=named_images(fitted.suspects, model.scale),
         dropped=named_images(fitted.dropped, model.scale),
     )

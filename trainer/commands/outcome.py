@@ -90,6 +90,7 @@ class FitOutcome:
             "dropped_suspects": [asdict(image) for image in self.dropped],
             "selection": self.selection and self.selection.as_json(),
             "warnings": list(self.warnings),
+            "notes": list(self.notes),
         }
 
     def summary(self) -> list[tuple[str, str]]:

@@ -24,6 +24,7 @@ from trainer.commands.arguments import (
     threshold_param,
     train_param,
 )
+from trainer.commands.remarks import notes_of_reduction
 from trainer.commands.suspects import suspects_among
 from trainer.commands.synthetic import scores_of_defects
 from trainer.dataset.dataset import DLDataset, trained_geometry
@@ -141,7 +142,8 @@ def fit_model(settings: FitSettings, name: str, progress: StageProgress, course:
         untrained = InitialModel(selection.param)
     _say_initial(untrained, course.say)
     param = preprocessing(settings, untrained, geometry)
-    course.say("create_dl_preprocess_param_from_model", f"{param.normalization_type}, {param.domain_handling}")
+    chosen = f"{param.normalization_type}, {param.domain_handling}"
+    course.say("create_dl_preprocess_param_from_model", "; ".join([chosen, *notes_of_reduction(param, geometry)]))
     if course.param_file is not None:
         write_dl_preprocess_param(course.param_file, param)
         course.say("write_dl_preprocess_param", f"kept in {course.param_file}, for the inference")

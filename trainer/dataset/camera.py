@@ -74,6 +74,29 @@ def check_geometries(pictures: Iterable[tuple[str, ImageGeometry]], typical: Ima
         )
 
 
+def check_sizes(pictures: Iterable[tuple[str, ImageGeometry]], typical: ImageGeometry) -> None:
+    """Refuse pictures of one camera that differ in size: cut into tiles they would show parts in different sizes.
+
+    Args:
+        pictures: Each with its name.
+        typical: The typical ok picture, and the rule.
+
+    Raises:
+        DatasetError: Names the strangers and the mend.
+    """
+    strangers = [
+        f"{name} ({picture.width}x{picture.height})"
+        for name, picture in pictures
+        if not typical.fits_size(picture.width, picture.height)
+    ]
+    if strangers:
+        raise DatasetError(
+            f"the typical ok image has {typical.width}x{typical.height} pixels, these have another size: {some(strangers)}; tiles "
+            "would show parts in different sizes: remove them, or fit with --geometry any (geometry_rule='any') where parts are "
+            "of one scale in all images"
+        )
+
+
 def geometry_note(pictures: Iterable[ImageGeometry], typical: ImageGeometry) -> str | None:
     """What to say of pictures that may be of any size and aspect; None where they are to be of one camera."""
     if typical.rule == "one-camera":

@@ -126,15 +126,20 @@ def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
+def pictures_at_once(preprocess_param: DLPreprocessParam, usual: int = BATCH_SIZE) -> int:
+    """How many pictures to hold as a batch: one where they are cut into tiles, since each is large and makes batches of its own."""
+    return usual if preprocess_param.tile is None else 1
+
+
 def read_samples(
-    paths: Sequence[Path | DLSample], preprocess_param: DLPreprocessParam, *, batch_size: int = BATCH_SIZE
+    paths: Sequence[Path | DLSample], preprocess_param: DLPreprocessParam, *, batch_size: int | None = None
 ) -> Generator[list[DLSample]]:
     """Decode the files as the service does, a few batches ahead of whoever takes them.
 
     Args:
         paths: Files; a sample that is there already is passed on as it is.
         preprocess_param: Says how large a picture has to be.
-        batch_size: Samples in a batch.
+        batch_size: Samples in a batch; `pictures_at_once` by default.
 
     Yields:
         Batches of at most `batch_size` samples, in the order of `paths`.
@@ -146,8 +151,9 @@ def read_samples(
     def read(path: Path | DLSample) -> DLSample:
         return path if isinstance(path, DLSample) else read_picture(path, preprocess_param)
 
-    with closing(read_ahead(paths, read, ahead=2 * batch_size)) as samples:
-        yield from in_batches(samples, batch_size)
+    size = batch_size or pictures_at_once(preprocess_param)
+    with closing(read_ahead(paths, read, ahead=2 * size)) as samples:
+        yield from in_batches(samples, size)
 
 
 def read_mask_file(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:

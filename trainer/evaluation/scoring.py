@@ -11,7 +11,7 @@ from inspector.anomaly.errors import AnomalyError
 from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.types import DLResult, DLSample
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
-from trainer.dataset.files import BATCH_SIZE, in_batches, read_ahead, read_picture
+from trainer.dataset.files import BATCH_SIZE, in_batches, pictures_at_once, read_ahead, read_picture
 from trainer.errors import UnreadableImageError
 
 
@@ -46,10 +46,11 @@ def score_images(model: AnomalyModel, paths: Sequence[Path], *, batch_size: int 
             return ScoredImage(path, error=f"does not fit: {error}")
         return ScoredImage(path, sample)
 
-    with closing(read_ahead(paths, read, ahead=2 * batch_size)) as images:
-        for batch in in_batches(images, batch_size):
+    size = pictures_at_once(model.preprocess_param, batch_size)
+    with closing(read_ahead(paths, read, ahead=2 * size)) as images:
+        for batch in in_batches(images, size):
             samples = [image.sample for image in batch if image.sample is not None]
-            results = iter(apply_dl_model(model, samples, batch_size=batch_size) if samples else [])
+            results = iter(apply_dl_model(model, samples, batch_size=size) if samples else [])
             for image in batch:
                 if image.sample is None:
                     yield image

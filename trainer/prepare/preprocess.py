@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from inspector.anomaly.errors import AnomalyError
+from inspector.anomaly.errors import AnomalyError, ParameterError
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.preprocess.samples import preprocess_dl_samples
 from inspector.anomaly.preprocess.steps import check_preprocess_steps
@@ -68,9 +68,15 @@ def preprocess_dl_dataset(
         DatasetError: An image or mask cannot be read, or was changed since the data set was read; names it.
         OutputError: The directory holds something else, or was made otherwise, or cannot be written.
         StepError: An own step is not installed.
+        ParameterError: The parameters cut pictures into tiles.
     """
     directory = Path(data_directory)
     check_preprocess_steps(preprocess_param)
+    if preprocess_param.tile is not None:
+        raise ParameterError(
+            "tiles cannot be preprocessed to disk, where they would take up to twenty times the room of their pictures; leave the "
+            "cache or the tiles out: a fit cuts tiles on the way"
+        )
     plans = [_plan(dataset, sample, preprocess_param) for sample in dataset.samples]
     if len({plan.file_name for plan in plans}) != len(plans):
         raise DatasetError("two samples have the same image_id; give each its own")

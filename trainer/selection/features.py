@@ -120,6 +120,7 @@ class TrialFeatures:
             FeatureNetwork(self.preprocess_param, self._runtime, embedding),
             store,
             copies=0,
+            grids=None,
             geometry=ImageGeometry(
                 width=self.preprocess_param.image_width, height=self.preprocess_param.image_height, channels=3
             ),

@@ -41,6 +41,7 @@ CHOSEN_BY_AUTO: Final = (
     "feature_normalization",
     "width",
     "height",
+    "tile",
     "preprocess_param",
 )
 """Settings of a fit that say what `--quality auto` chooses."""

@@ -19,6 +19,7 @@ from inspector.anomaly.choices import (
 )
 from inspector.anomaly.parameters import NAME_PATTERN
 from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE
+from inspector.anomaly.preprocess.tiling import LEAST_TILE
 from inspector.commandline.option import Argument
 from trainer.settings.candidates import CANDIDATES, CHOSEN_BY_AUTO
 from trainer.settings.quality import (
@@ -144,6 +145,17 @@ class ModelSettings(ChoiceSettings):
         description="model input, a multiple of 32 or of a vision transformer's patch; chosen from the images by default",
     )
     height: Side | None = Field(None, description="as width, and given together with it")
+    tile: int | None = Field(
+        None,
+        ge=LEAST_TILE,
+        description="for small defects in large or long images: cut them into squares of so many pixels, which overlap; each is a"
+        " model input, of that size unless width and height say otherwise, and the image gets one score, map and verdict",
+    )
+    tile_overlap: int | None = Field(
+        None,
+        ge=0,
+        description="pixels by which squares overlap at least; a defect no larger than this lies within one (a quarter of --tile)",
+    )
     feature_normalization: FeatureNormalization | None = Field(
         None,
         description="of the features: each level by its size, or each vector, so that contrast does not count (level; fused: both)",
@@ -165,10 +177,33 @@ class ModelSettings(ChoiceSettings):
     def _has_whole_size(self) -> Self:
         if (self.width is None) != (self.height is None):
             raise ValueError("--width and --height go together")
-        sides = [(name, side) for name in ("width", "height") if (side := getattr(self, name)) is not None]
+        names = ("tile",) if self.tile and not self.width else ("width", "height")
+        sides = [(name, side) for name in names if (side := getattr(self, name)) is not None]
         for name, side in sides if self.model_choice.backbone in LITE_NAMES else []:
             if side % SIZE_STEP:
                 raise ValueError(f"{option(name)} must be a multiple of {SIZE_STEP}, got {side}")
+        return self
+
+    @model_validator(mode="after")
+    def _has_whole_tiles(self) -> Self:
+        tile, overlap = self.tile, self.tile_overlap
+        if tile is None:
+            if overlap is not None:
+                raise ValueError("--tile-overlap goes with --tile; say how large the tiles are, or leave it out")
+            return self
+        if overlap is not None and overlap > tile // 2:
+            raise ValueError(f"--tile-overlap is at most half of --tile, {tile // 2} pixels here, got {overlap}")
+        if self.width != self.height:
+            raise ValueError(
+                f"--tile cuts squares, so --width and --height must be equal, got {self.width} and {self.height}"
+            )
+        if self.width is None and tile > MAX_INPUT_SIZE:
+            raise ValueError(
+                f"a model input has at most {MAX_INPUT_SIZE} pixels a side, got --tile {tile}; give --width and --height too, to which "
+                "each tile is reduced"
+            )
+        if getattr(self, "cache", None) is not None:
+            raise ValueError("--cache keeps whole inputs and --tile makes many of each image; leave one of them out")
         return self
 
 
@@ -213,7 +248,7 @@ class PreprocessSettings(Group):
         if self.overwrite_cache and self.cache is None:
             raise ValueError("--overwrite-cache goes with --cache; say which folder, or leave it out")
         if self.preprocess_param is not None:
-            names = ("domain", "domain_handling", "normalization_type", "width", "height")
+            names = ("domain", "domain_handling", "normalization_type", "width", "height", "tile")
             twice = [option(name) for name in names if getattr(self, name, None) is not None]
             if twice:
                 raise ValueError(f"--preprocess-param says {', '.join(twice)} already; leave one of them out")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from inspector.anomaly.detectors.base import Detector
 from inspector.anomaly.domain.mask import cells_inside
 from inspector.anomaly.model.param import DLModelParam, InitialModel
-from inspector.anomaly.model.pending import PendingScores
+from inspector.anomaly.model.pending import scores_of_pictures, scores_of_tiles
+from inspector.anomaly.model.stitch import TILES_AT_ONCE, TiledDistances
 from inspector.anomaly.preprocess.param import DLPreprocessParam
-from inspector.anomaly.types import ScoreScale
+from inspector.anomaly.types import DLResult, ScoreScale
 from trainer.dataset.dataset import DLDataset
 from trainer.progress import StageProgress, silent
 from trainer.thresholds.learning import fewer_folds, learning_factor
@@ -103,8 +105,9 @@ class _Judge:
 
         Maps are looked at where there are statistics to fill; without, there is no spot.
         """
-        view, size = self.features.preprocess_param.view, self.features.preprocess_param.input_size
-        inside = None if view is None else cells_inside(view, *size)
+        preprocess_param = self.features.preprocess_param
+        view = preprocess_param.view
+        inside = None if view is None or view.is_all else cells_inside(view, *preprocess_param.input_size)
         fitted = fit_detector(
             self.features,
             [image for image, fold in enumerate(self.folds) if fold in learnt],
@@ -117,14 +120,29 @@ class _Judge:
         found: list[float] = []
         spots: list[float] = []
         with torch.inference_mode():
-            for maps in distances(self.features, fitted.detector, judged, self.param.batch_size):
-                for result in PendingScores(maps, self.scale, self.param.score_rule, size, view).finish():
-                    found.append(self.scale.to_distance(result.anomaly_score))
-                    if pixels is not None:
-                        raw = self.scale.map_to_distances(result.anomaly_image)
-                        pixels.add(raw, inside)
-                        spots.append(highest_spot(raw, least_spot(*raw.shape), inside))
+            for result in _results(self.features, fitted.detector, judged, self.param, self.scale):
+                found.append(self.scale.to_distance(result.anomaly_score))
+                if pixels is not None:
+                    raw = self.scale.map_to_distances(result.anomaly_image)
+                    pixels.add(raw, inside)
+                    spots.append(highest_spot(raw, least_spot(*raw.shape), inside))
         return found, spots
+
+
+def _results(
+    features: TrainingFeatures, detector: Detector, images: Sequence[int], param: DLModelParam, scale: ScoreScale
+) -> Iterator[DLResult]:
+    """What a model of this detector says of training images, as it would if it were given their pictures."""
+    preprocess_param, rule = features.preprocess_param, param.score_rule
+    view = preprocess_param.view
+    if features.grids is None:
+        for maps in distances(features, detector, images, param.batch_size):
+            yield from scores_of_pictures(maps, scale, rule, preprocess_param.input_size, view).finish()
+        return
+    for image in images:
+        grid = features.grids[image]
+        tiles = torch.cat(list(distances(features, detector, [image], TILES_AT_ONCE)))
+        yield from scores_of_tiles([TiledDistances(grid, tiles)], scale, rule, view).finish()
 
 
 def train_and_score_folds(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import TracebackType
 from typing import Self
 
@@ -23,6 +25,7 @@ from inspector.anomaly.model.feature_network import FeatureNetwork
 from inspector.anomaly.model.golden import NUM_GOLDEN_IMAGES, golden_image
 from inspector.anomaly.model.param import DLModelParam
 from inspector.anomaly.preprocess.param import DLPreprocessParam
+from inspector.anomaly.preprocess.tiling import TileGrid
 from inspector.anomaly.types import DLSample, ImageGeometry
 from trainer.dataset.dataset import DLDatasetSample
 from trainer.dataset.files import read_samples
@@ -32,6 +35,7 @@ from trainer.training.augmentation import Augmentation
 from trainer.training.feature_store import DEFAULT_LIMIT_BYTES, FeatureStore
 from trainer.training.images import TrainingImages
 from trainer.training.network import batch_features, build_network, scale_images
+from trainer.training.tiles import inputs_of
 from trainer.training.train_param import DLTrainParam, check_train_param
 
 _OF_NETWORK = {"detector", "backbone", "weights", "levels", "grid_level", "feature_normalization", "embedding_dims"}
@@ -40,14 +44,15 @@ _OF_NETWORK = {"detector", "backbone", "weights", "levels", "grid_level", "featu
 OnRead = Callable[[DLDatasetSample, DLSample], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrainingFeatures:
     """What a detector is fitted on; a context manager, for the store.
 
     Attributes:
         network: Pictures to embeddings.
-        store: The embeddings: of each image that of itself, then those of its copies.
+        store: The embeddings: of each image that of itself, then those of its copies; of each of these one for each tile.
         copies: Of each image.
+        grids: Where the tiles of each image lie; None where images are not cut.
         geometry: Of the pictures.
         golden_images: A few of them, for the model to keep.
         digest: SHA-256 of all that decides the embeddings, hexadecimal.
@@ -57,6 +62,7 @@ class TrainingFeatures:
     network: FeatureNetwork
     store: FeatureStore
     copies: int
+    grids: tuple[TileGrid, ...] | None
     geometry: ImageGeometry
     golden_images: tuple[NDArray[np.uint8], ...]
     digest: str
@@ -72,7 +78,7 @@ class TrainingFeatures:
 
     def __len__(self) -> int:
         """Number of images, without copies."""
-        return len(self.store) // (1 + self.copies)
+        return len(self.store) // (1 + self.copies) if self.grids is None else len(self.grids)
 
     @property
     def preprocess_param(self) -> DLPreprocessParam:
@@ -101,12 +107,21 @@ class TrainingFeatures:
 
     def rows(self, images: Iterable[int]) -> list[int]:
         """Rows to learn from: those of the images and of their copies."""
-        step = 1 + self.copies
-        return [row for image in images for row in range(image * step, (image + 1) * step)]
+        return [row for image in images for row in range(self._first_row(image), self._first_row(image + 1))]
 
     def originals(self, images: Iterable[int]) -> list[int]:
         """Rows of the images themselves: nothing is ever judged on a copy."""
-        return [image * (1 + self.copies) for image in images]
+        first = {image: self._first_row(image) for image in images}
+        count = {image: 1 if self.grids is None else len(self.grids[image]) for image in images}
+        return [row for image in images for row in range(first[image], first[image] + count[image])]
+
+    def _first_row(self, image: int) -> int:
+        step = 1 + self.copies
+        return step * (image if self.grids is None else self._tiles_before[image])
+
+    @cached_property
+    def _tiles_before(self) -> tuple[int, ...]:
+        return tuple(itertools.accumulate(map(len, self.grids or ()), initial=0))
 
 
 def embed_training_images(
@@ -157,12 +172,15 @@ def embed_training_images(
         device=param.device,
     )
     copies = augmentation.copies if augmentation else 0
-    store = FeatureStore(len(images) * (1 + copies), limit_bytes=limit_bytes)
+    grids = images.grids
+    inputs = len(images) if grids is None else sum(map(len, grids))
+    store = FeatureStore(inputs * (1 + copies), limit_bytes=limit_bytes)
     done = 0
     try:
         for batch in images.batches(param.batch_size, is_picture_needed=is_picture_needed):
             for chunk in _chunks(batch, augmentation, train_param.seed, done, param.batch_size):
-                store.append(network.embedding(batch_features(network, chunk)).cpu())
+                for part in inputs_of(chunk, images.preprocess_param):
+                    store.append(network.embedding(batch_features(network, part)).cpu())
             golden.look_at(batch)
             if on_read is not None:
                 for known, sample in zip(images.samples[done : done + len(batch)], batch, strict=True):
@@ -174,7 +192,7 @@ def embed_training_images(
         raise
     digest = _digest(images, param, train_param)
     kept, seconds = golden.kept(), time.perf_counter() - started
-    return TrainingFeatures(network, store, copies, images.geometry, kept, digest, seconds)
+    return TrainingFeatures(network, store, copies, grids, images.geometry, kept, digest, seconds)
 
 
 class _GoldenImages:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from inspector.anomaly.choices import GeometryRule
+from inspector.anomaly.preprocess.cut import check_whole, grid_of
 from inspector.anomaly.preprocess.param import DLPreprocessParam
+from inspector.anomaly.preprocess.tiling import TileGrid
 from inspector.anomaly.types import DLSample, ImageGeometry
-from trainer.dataset.camera import check_geometries, typical_geometry
+from trainer.dataset.camera import check_geometries, check_sizes, typical_geometry
 from trainer.dataset.dataset import DLDataset, DLDatasetSample, trained_geometry
-from trainer.dataset.files import BATCH_SIZE, in_batches, read_ahead, read_picture
+from trainer.dataset.files import in_batches, pictures_at_once, read_ahead, read_picture
 from trainer.errors import DatasetError
 from trainer.prepare.preprocess import read_dl_samples
 from trainer.wording import some
@@ -46,6 +48,17 @@ class TrainingImages:
     def __len__(self) -> int:
         return len(self.items)
 
+    @property
+    def grids(self) -> tuple[TileGrid, ...] | None:
+        """Where the tiles of each image lie; None where images are not cut."""
+        param = self.preprocess_param
+        if param.tile is None:
+            return None
+        sizes = [(known.width, known.height) for known in self.samples] or [
+            (item.image.shape[1], item.image.shape[0]) for item in self.items if isinstance(item, DLSample)
+        ]
+        return tuple(grid_of(param, *size) for size in sizes)
+
     def with_read(self, indices: Sequence[int], *, is_picture_needed: bool = False) -> TrainingImages:
         """The same images, those at `indices` in memory: what is looked at twice is read once.
 
@@ -55,7 +68,8 @@ class TrainingImages:
             DatasetError: A file or a cached sample cannot be read.
         """
         items, kept_bytes = list(self.items), 0
-        with closing(self._read(indices, is_picture_needed=is_picture_needed)) as samples:
+        ahead = 2 * pictures_at_once(self.preprocess_param)
+        with closing(self._read(indices, is_picture_needed=is_picture_needed, ahead=ahead)) as samples:
             for index, sample in zip(indices, samples, strict=False):
                 kept_bytes += sample.image.nbytes if sample.preprocessed is None else sample.preprocessed.nbytes
                 if kept_bytes > KEPT_BYTES:
@@ -67,18 +81,17 @@ class TrainingImages:
         """Yield the samples in their order, at most `size` at once: from the cache where there is one.
 
         Args:
-            size: Samples in a batch.
+            size: Samples in a batch, where they are not cut into tiles.
             is_picture_needed: Read the files all the same.
 
         Raises:
             DatasetError: A file or a cached sample cannot be read.
         """
+        size = pictures_at_once(self.preprocess_param, size)
         with closing(self._read(range(len(self)), is_picture_needed=is_picture_needed, ahead=2 * size)) as every:
             yield from in_batches(every, size)
 
-    def _read(
-        self, indices: Sequence[int], *, is_picture_needed: bool, ahead: int = 2 * BATCH_SIZE
-    ) -> Generator[DLSample]:
+    def _read(self, indices: Sequence[int], *, is_picture_needed: bool, ahead: int) -> Generator[DLSample]:
         def read(index: int) -> DLSample:
             item = self.items[index]
             if isinstance(item, DLSample):
@@ -100,7 +113,8 @@ def dataset_images(dataset: DLDataset, preprocess_param: DLPreprocessParam) -> T
         preprocess_param: What the images go through.
 
     Raises:
-        DatasetError: The data set is not divided, or a nok image is to be learnt from.
+        DatasetError: The data set is not divided, a nok image is to be learnt from, or images of one camera that are cut into tiles
+            are not of one size.
         GeometryError: There is a domain, and images of any size and aspect.
     """
     chosen = dataset.train
@@ -117,6 +131,8 @@ def dataset_images(dataset: DLDataset, preprocess_param: DLPreprocessParam) -> T
     is_cached = dataset.preprocess_param == preprocess_param and all(s.dlsample_file_name for s in chosen)
     geometry = trained_geometry(chosen, dataset.geometry_rule)
     geometry.check_domain(preprocess_param.domain)
+    if preprocess_param.tile is not None:
+        check_sizes([(s.image_file_name, s.geometry) for s in dataset.samples], geometry)
     return TrainingImages(
         items=[dataset.image_path(sample) for sample in chosen],
         preprocess_param=preprocess_param,
@@ -133,8 +149,9 @@ def sample_images(
     """The samples themselves, preprocessed or not.
 
     Raises:
-        DatasetError: There is none, one is nok, they differ in channels, or in aspect where they are to be of one camera.
-        GeometryError: As `dataset_images`.
+        DatasetError: There is none, one is nok, they differ in channels, or in aspect (with tiles in size) where they are to be of
+            one camera; or one that is to be cut into tiles is preprocessed already.
+        GeometryError: As `dataset_images`, or a picture that is to be cut into tiles was reduced.
     """
     if not samples:
         raise DatasetError("there is no sample to learn from; give ok images")
@@ -146,12 +163,22 @@ def sample_images(
     geometry = typical_geometry(geometries, geometry_rule)
     check_geometries(zip(names, geometries, strict=True), geometry)
     geometry.check_domain(preprocess_param.domain)
+    if preprocess_param.tile is not None:
+        check_sizes(zip(names, geometries, strict=True), geometry)
+        _check_uncut(names, samples)
     return TrainingImages(
         items=list(samples),
         preprocess_param=preprocess_param,
         geometry=geometry,
         digest=_digest([_pixels(sample) for sample in samples]),
     )
+
+
+def _check_uncut(names: Sequence[str], samples: Sequence[DLSample]) -> None:
+    for name, sample in zip(names, samples, strict=True):
+        if sample.preprocessed is not None:
+            raise DatasetError(f"{name} is preprocessed already, and cannot be cut into tiles; give it as a picture")
+        check_whole(sample, name)
 
 
 def _name(sample: DLSample, index: int) -> str:

@@ -25,10 +25,13 @@ from inspector.anomaly.preprocess.samples import model_input
 from inspector.anomaly.types import DLSample, ImageGeometry
 from trainer.dataset.files import read_samples
 from trainer.errors import DatasetError
+from trainer.training.tiles import inputs_of
 
 SHORT_SIDE = 256
 SCALE_IMAGES = 32
 """Images that the levels' scales are measured on; two numbers need no more."""
+SCALE_TILES = 8
+"""Tiles of each of these, where they are cut."""
 
 
 def default_input_size(
@@ -91,7 +94,12 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     runtime = TorchRuntime(load_backbone(backbone, levels, weights), torch.device(device))
     network = FeatureNetwork(preprocess_param, runtime, Embedding(grid_level, torch.eye(1)))
     chosen = [paths[i] for i in scale_images(len(paths), seed)]
-    batches = (batch_features(network, batch) for batch in read_samples(chosen, preprocess_param))
+    inputs = (
+        part
+        for batch in read_samples(chosen, preprocess_param)
+        for part in inputs_of(batch, preprocess_param, most_tiles=SCALE_TILES)
+    )
+    batches = (batch_features(network, part) for part in inputs)
     param = EmbeddingParam(levels, grid_level, dims, seed, keep_fine, fine_dims, normalization)
     network.embedding = scaled_embedding(batches, runtime.backbone, preprocess_param.view, param)
     return network
@@ -193,7 +201,7 @@ def _projection(
 
 @torch.inference_mode()
 def batch_features(network: FeatureNetwork, batch: Sequence[DLSample]) -> list[Tensor]:
-    """The backbone's levels of samples, preprocessed or not, each (B, C, H', W') float32.
+    """The backbone's levels of samples or tiles of them, preprocessed or not, each (B, C, H', W') float32.
 
     Raises:
         ParameterError: A sample was preprocessed with other parameters than the network's.

@@ -16,17 +16,21 @@ from inspector.anomaly.preprocess.param import DLPreprocessParam
 
 
 class FeatureNetwork:
-    """Pictures to embeddings: the part of a model that is there before a detector is fitted."""
+    """Pictures to embeddings: the part of a model that is there before a detector is fitted.
+
+    Where the parameters cut pictures into tiles, its pictures are these tiles (`cut_image`).
+    """
 
     def __init__(self, preprocess_param: DLPreprocessParam, runtime: Runtime, embedding: Embedding) -> None:
         self.preprocess_param = preprocess_param
+        self._of_input = preprocess_param.of_input
         self.runtime = runtime
         self.embedding = embedding
 
     @torch.inference_mode()
     def features(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
         """Pictures as `preprocess_images` takes them -> the backbone's levels, each (B, C, H', W') float32."""
-        return self.runtime.features(preprocess_images(images, self.preprocess_param, self.runtime.device))
+        return self.runtime.features(preprocess_images(images, self._of_input, self.runtime.device))
 
     @torch.inference_mode()
     def embed(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:

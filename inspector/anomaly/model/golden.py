@@ -16,6 +16,7 @@ from torch import Tensor
 from inspector.anomaly.errors import AnomalyError, BundleError
 from inspector.anomaly.model.manifest import GoldenSample
 from inspector.anomaly.model.model import AnomalyModel
+from inspector.anomaly.preprocess.cut import centre_of_tiles, grid_of
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 
 NUM_GOLDEN_IMAGES: Final = 3
@@ -30,8 +31,13 @@ GOLDEN_TOLERANCE: Final = 1e-3
 def golden_image(image: NDArray[np.uint8], preprocess_param: DLPreprocessParam) -> NDArray[np.uint8]:
     """Return a copy of a picture, (H, W) or (H, W, 3) uint8, as small as it may be to test a model with.
 
-    Own preprocessing steps are promised the camera's full scale: with them it keeps its size.
+    Own preprocessing steps are promised the camera's full scale: with them it keeps its size. Of a picture that is cut into tiles
+    two of them are kept, in their scale; a domain lies in the whole picture alone.
     """
+    if preprocess_param.tile is not None:
+        is_whole = preprocess_param.preprocess_steps or preprocess_param.domain is not None
+        grid = grid_of(preprocess_param, image.shape[1], image.shape[0])
+        return image.copy() if is_whole else centre_of_tiles(image, *grid)
     factor = max(GOLDEN_SIDE, *preprocess_param.input_size) / max(image.shape[:2])
     if preprocess_param.preprocess_steps or factor >= 1:
         return image.copy()

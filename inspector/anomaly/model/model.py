@@ -20,8 +20,10 @@ from inspector.anomaly.domain.domain import ASPECT_TOLERANCE
 from inspector.anomaly.errors import GeometryError, ParameterError
 from inspector.anomaly.model.feature_network import FeatureNetwork
 from inspector.anomaly.model.param import DLModelParam, InitialModel
-from inspector.anomaly.model.pending import PendingScores
+from inspector.anomaly.model.pending import PendingScores, scores_of_pictures, scores_of_tiles
+from inspector.anomaly.model.stitch import TILES_AT_ONCE, tiled_distances
 from inspector.anomaly.network.runtime import TorchRuntime
+from inspector.anomaly.preprocess.cut import check_whole, grid_of
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.preprocess.samples import as_samples, model_input, name_of
 from inspector.anomaly.types import DLResult, DLSample, ImageGeometry, ScoreScale, Thresholds
@@ -125,16 +127,24 @@ class AnomalyModel:
         """(width, height) of the network's input. What `decode_image` takes is `preprocess_param.decode_target`."""
         return self.preprocess_param.input_size
 
+    @property
+    def inputs_per_picture(self) -> int:
+        """How many inputs of the network a picture of the typical size becomes: its tiles, or one."""
+        if self.preprocess_param.tile is None:
+            return 1
+        return len(grid_of(self.preprocess_param, self.geometry.width, self.geometry.height))
+
     def check_geometry(self, sample: DLSample) -> None:
         """Refuse a picture unlike those of the training. Thread safe.
 
         The aspect is what is compared, not the size: a camera that is switched to 2 x 2 binning is scored as before, with
         half the detail, and so is one whose pictures only became larger. Watch the scores of ok parts after such a change.
-        A model of the geometry `any` takes every size and aspect.
+        A model of the geometry `any` takes every size and aspect. Tiles show a picture in its own scale, so with them and
+        geometry one-camera the size has to be the same, too.
 
         Raises:
-            GeometryError: The aspect differs by more than 2 % (with geometry one-camera), or gray was trained and colour
-                came, or the reverse.
+            GeometryError: The aspect differs by more than 2 % (with geometry one-camera), with tiles also the size, or the
+                decoder reduced the picture; or gray was trained and colour came, or the reverse.
         """
         trained = self.geometry
         if sample.channels != trained.channels:
@@ -147,6 +157,14 @@ class AnomalyModel:
                 f"got {sample.original_width}x{sample.original_height}: the aspect differs by more than "
                 f"{ASPECT_TOLERANCE:.0%}"
             )
+        if self.preprocess_param.tile is not None:
+            check_whole(sample, "the picture")
+            if not trained.fits_size(sample.original_width, sample.original_height):
+                raise GeometryError(
+                    f"model {self.name} looks at tiles of {trained.width}x{trained.height} pictures, "
+                    f"got {sample.original_width}x{sample.original_height}, whose tiles show parts in another size; send pictures of "
+                    "the trained size, or train with --geometry any (geometry_rule='any')"
+                )
 
     def calibrate(self, thresholds: Thresholds | None, scale: ScoreScale | None = None) -> None:
         """Give the model thresholds, or none, and perhaps the scale that they belong to. Nobody else may use it meanwhile.
@@ -185,7 +203,10 @@ class AnomalyModel:
         Args:
             images: Each (H, W) gray or (H, W, 3) RGB uint8, of any size.
         """
-        return self._launch(self.network.embed(images))
+        if self.preprocess_param.tile is None:
+            return self._launch(self.network.embed(images))
+        tiled = tiled_distances(self.network, self.detector, images)
+        return scores_of_tiles(tiled, self.scale, self.rule, self.preprocess_param.view)
 
     @torch.inference_mode()
     def launch_preprocessed(self, batch: Tensor) -> PendingScores:
@@ -194,10 +215,16 @@ class AnomalyModel:
 
     def _launch(self, embedded: Tensor) -> PendingScores:
         distances = self.detector.distances(embedded)
-        return PendingScores(distances, self.scale, self.rule, self.input_size, self.preprocess_param.view)
+        return scores_of_pictures(distances, self.scale, self.rule, self.input_size, self.preprocess_param.view)
 
     def warm_up(self, batch_sizes: Iterable[int]) -> None:
         """Run batches of these sizes, so that the first real one is no slower than the next. Device threads only."""
+        if self.preprocess_param.tile is not None:
+            # Pictures of any number make full batches of tiles.
+            tile = self.preprocess_param.tile
+            for size in (1, TILES_AT_ONCE):
+                self.detector.distances(self.network.embed([np.zeros((tile.height, tile.width, 3), np.uint8)] * size))
+            return
         width, height = self.input_size
         image = np.zeros((height, width, 3), np.uint8)
         if self.preprocess_param.domain is not None or self.preprocess_param.preprocess_steps:

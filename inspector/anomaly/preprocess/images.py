@@ -49,10 +49,15 @@ def preprocess_images(
         (B, 3, image_height, image_width) float32 in channels-last memory format, on the device.
 
     Raises:
-        ParameterError: An array is not one of these shapes and types.
+        ParameterError: An array is not one of these shapes and types, or the parameters make several inputs of a picture.
         StepError: An own step is not installed, fails, or returns something else than a picture.
         GeometryError: A picture has not the aspect that the domain was drawn on.
     """
+    if preprocess_param.tile is not None:
+        raise ParameterError(
+            "with tiles a picture becomes several inputs, so there is none that it could be preprocessed to; give pictures as they "
+            "are to training and apply_dl_model"
+        )
     size = (preprocess_param.image_height, preprocess_param.image_width)
     view, constants = preprocess_param.view, _normalisation(preprocess_param, device)
     batch = torch.empty((len(images), COLOUR_CHANNELS, *size), device=device, memory_format=torch.channels_last)

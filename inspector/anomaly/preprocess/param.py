@@ -15,6 +15,7 @@ from inspector.anomaly.choices import DomainHandling, NormalizationType
 from inspector.anomaly.domain.domain import DomainView, ImageDomain
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.parameters import NAME_PATTERN, Parameters
+from inspector.anomaly.preprocess.tiling import TileParam, map_size
 from schemas.refusal import refusals
 
 OptionValue = bool | int | float | str
@@ -87,6 +88,10 @@ class DLPreprocessParam(Parameters):
     the bounding box of the domain. What lies outside the domain counts nowhere: it is painted over before the resize (with
     the mean values for `constant_values`, middle gray for `none`, else the mean of the domain in this picture), so that
     the score inside cannot depend on it, and the map is 0 there.
+
+    Tiles: with `tile` the picture is cut into overlapping tiles after the own steps, and each tile is resized and normalised as a
+    picture of its own. The decoder reduces nothing then; a domain must be a rectangle, with crop_domain. Stored only where it
+    is used, so that programs that know no tiles read every bundle that they can use, and refuse the others.
     """
 
     model_type: Literal["anomaly_detection"] = "anomaly_detection"
@@ -103,6 +108,7 @@ class DLPreprocessParam(Parameters):
     domain: ImageDomain | None = None
     preprocess_steps: tuple[PreprocessStep, ...] = ()
     decode_margin: float = Field(default=1.0, ge=1.0, le=8.0)
+    tile: TileParam | None = Field(default=None, exclude_if=lambda tile: tile is None)
 
     @field_validator("image_width", "image_height")
     @classmethod
@@ -139,6 +145,23 @@ class DLPreprocessParam(Parameters):
             raise ValueError(f"{self.domain_handling} needs a domain; give one, or choose full_domain")
         return self
 
+    @model_validator(mode="after")
+    def _tiles_fit(self) -> DLPreprocessParam:
+        tile = self.tile
+        if tile is None:
+            return self
+        if tile.width * self.image_height != tile.height * self.image_width:
+            raise ValueError(
+                f"tiles of {tile.width}x{tile.height} pixels would be distorted to the input of {self.image_width}x"
+                f"{self.image_height}; give both the same aspect"
+            )
+        if self.view is not None and not self.view.is_all:
+            raise ValueError(
+                "tiles are cut from whole pictures or from a rectangle of them; choose crop_domain with a domain that is a "
+                "rectangle, or leave out the domain or the tiles"
+            )
+        return self
+
     @property
     def normalization(self) -> Normalization:
         """Mean and deviation, which `constant_values` uses."""
@@ -160,7 +183,7 @@ class DLPreprocessParam(Parameters):
 
         A crop needs more of the picture than the input's size, so that the crop itself has it.
         """
-        if self.preprocess_steps:
+        if self.preprocess_steps or self.tile is not None:
             return None
         if self.domain is None or self.domain_handling != "crop_domain":
             return self.input_size
@@ -169,6 +192,20 @@ class DLPreprocessParam(Parameters):
             -int(-self.image_width * self.domain.image_width // (right - left)),
             -int(-self.image_height * self.domain.image_height // (bottom - top)),
         )
+
+    def map_size(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) of the map of a picture of this size: the input's, or with tiles the picture's own within bounds."""
+        if self.tile is None:
+            return self.input_size
+        return map_size(*((width, height) if self.view is None else self.view.box(width, height)[2:]))
+
+    @property
+    def of_input(self) -> DLPreprocessParam:
+        """What one input goes through: a tile, which has steps and domain behind it; without tiles the picture itself."""
+        if self.tile is None:
+            return self
+        behind = {"tile": None, "preprocess_steps": (), "domain": None, "domain_handling": "full_domain"}
+        return self.model_copy(update=behind)
 
     @property
     def digest(self) -> str:
@@ -272,6 +309,7 @@ def create_dl_preprocess_param_from_model(
     domain_handling: DomainHandling = "full_domain",
     domain: ImageDomain | None = None,
     preprocess_steps: tuple[PreprocessStep, ...] = (),
+    tile: TileParam | None = None,
 ) -> DLPreprocessParam:
     """Return parameters with all that a model asks for, as the procedure of that name does.
 
@@ -285,6 +323,7 @@ def create_dl_preprocess_param_from_model(
         domain_handling: See `DLPreprocessParam`.
         domain: With keep_domain and crop_domain.
         preprocess_steps: Own steps, in their order.
+        tile: For small defects in large pictures; None for whole pictures.
 
     Raises:
         ParameterError: The model is not one of anomaly detection, or a parameter contradicts another.
@@ -300,6 +339,7 @@ def create_dl_preprocess_param_from_model(
         domain_handling=domain_handling,
         domain=domain,
         preprocess_steps=preprocess_steps,
+        tile=tile,
     )
 
 

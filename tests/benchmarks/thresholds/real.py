@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from inspector.anomaly.choices import GeometryRule
 from inspector.anomaly.model.param import DLModelParam, InitialModel
-from inspector.anomaly.model.pending import PendingScores
+from inspector.anomaly.model.pending import scores_of_pictures
 from inspector.anomaly.types import ScoreScale
 from tests.benchmarks.accuracy.sets import DATA
 from trainer.dataset.dataset import DLDataset, trained_geometry
@@ -68,7 +68,7 @@ class Embedded:
         view, size = features.preprocess_param.view, features.preprocess_param.input_size
         with torch.inference_mode():
             for maps in distances(features, detector, images, self.param.batch_size):  # type: ignore[arg-type]
-                results = PendingScores(maps, scale, self.param.score_rule, size, view).finish()
+                results = scores_of_pictures(maps, scale, self.param.score_rule, size, view).finish()
                 found += [scale.to_distance(result.anomaly_score) for result in results]
         return np.asarray(found)
 

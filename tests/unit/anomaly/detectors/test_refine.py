@@ -38,7 +38,7 @@ def test_the_strongest_pixel_is_the_fine_one_inside_the_strongest_place() -> Non
     values[0, 5, 6, 1, 2] = 30.0  # and as strong where the coarse distance is low
     values[0, 2, 2, 0, 0] = 30.0
     found = refinement()(distances, fine)[0]
-    assert np.unravel_index(int(found.argmax()), found.shape) == (5 * RATIO + 1, 6 * RATIO + 2)
+    assert divmod(int(found.argmax()), found.shape[1]) == (5 * RATIO + 1, 6 * RATIO + 2)
     assert float(found[2 * RATIO, 2 * RATIO]) < float(found.max()) / 2
 
 
@@ -61,7 +61,7 @@ def test_what_lies_outside_the_domain_changes_nothing_inside() -> None:
     assert bool((found[:, ~counted] == 0).all())
     rule = ScoreRule()
     inside = rule.apply(found[:, counted]), rule.apply(coarse(2, seed=1)[:, ~outside])
-    np.testing.assert_allclose(*(scores.numpy() for scores in inside), rtol=1e-5)
+    torch.testing.assert_close(*inside, rtol=1e-5, atol=0)
 
 
 def test_nan_stays_nan_and_leaves_other_pictures_alone() -> None:
@@ -94,7 +94,7 @@ def test_a_fused_detector_of_a_finer_map_is_stored_and_ranks_as_without() -> Non
     )
     rule = ScoreRule()
     scores = rule.apply(found), rule.apply(plain.distances(new[..., :8]))
-    np.testing.assert_allclose(*(each.numpy() for each in scores), rtol=1e-5)
+    torch.testing.assert_close(*scores, rtol=1e-5, atol=0)
 
 
 def test_parts_that_do_not_fit_are_refused() -> None:

@@ -8,7 +8,7 @@ import torch
 
 from inspector.anomaly.domain.domain import DomainView
 from inspector.anomaly.domain.mask import cells_inside, pixels_inside
-from inspector.anomaly.model.pending import PendingScores
+from inspector.anomaly.model.pending import scores_of_pictures
 from inspector.anomaly.preprocess.images import preprocess_images
 from inspector.anomaly.types import DLResult, ScoreScale
 from inspector.anomaly.verdict.region import find_anomaly_region
@@ -18,7 +18,7 @@ from tests.domains import HEIGHT, RECTANGLE, TRIANGLE, WIDTH, Handling, a_param
 
 
 def pending(distances: torch.Tensor, view: DomainView | None, rule: ScoreRule) -> DLResult:
-    return PendingScores(distances, ScoreScale(s=1.0), rule, (96, 64), view).finish()[0]
+    return scores_of_pictures(distances, ScoreScale(s=1.0), rule, (96, 64), view).finish()[0]
 
 
 @pytest.mark.parametrize("outside", [0.0, 1e6, float("nan"), float("inf")])

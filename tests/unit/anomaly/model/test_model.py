@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.errors import GeometryError, ParameterError
 from inspector.anomaly.model.model import BATCH_TOLERANCE, AnomalyModel, apply_dl_model
-from inspector.anomaly.model.pending import PendingScores
+from inspector.anomaly.model.pending import PendingScores, scores_of_pictures
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images, preprocess_dl_samples
 from inspector.anomaly.types import DLResult, DLSample, ScoreScale
 from inspector.anomaly.verdict.score import ScoreRule
@@ -198,7 +198,7 @@ def test_a_picture_and_its_rescaled_copy_score_much_alike(model: AnomalyModel) -
 
 
 def pending(distances: torch.Tensor, *, s: float = 1.0, top_share: float = 0.01) -> list[DLResult]:
-    return PendingScores(distances, ScoreScale(s=s), ScoreRule(top_share=top_share), (64, 32)).finish()
+    return scores_of_pictures(distances, ScoreScale(s=s), ScoreRule(top_share=top_share), (64, 32)).finish()
 
 
 def test_the_map_is_the_interpolated_distances_brought_to_scale() -> None:

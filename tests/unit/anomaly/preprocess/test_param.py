@@ -295,7 +295,7 @@ def test_every_field_has_a_part_in_the_digest() -> None:
             assert digest not in seen, change
             seen.add(digest)
     fields = {key for changes in CHANGES.values() for change in changes for key in change}
-    assert fields | {"model_type"} == set(DLPreprocessParam.model_fields)
+    assert fields | {"model_type", "tile"} == set(DLPreprocessParam.model_fields)
 
 
 def test_the_decoders_version_has_a_part_in_the_digest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -120,6 +120,36 @@ print((memory("VmHWM") - before) / image.nbytes)
 """
 
 
+TILES = """
+import sys
+import numpy as np, torch
+from inspector.anomaly.preprocess.param import create_dl_preprocess_param
+from inspector.anomaly.preprocess.tiling import TileParam
+from inspector.anomaly.types import ImageGeometry
+from tests.models import looking_through, tiny_model
+
+def memory(name):
+    return next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith(name))
+
+torch.set_num_threads(1)
+width, height = 6000, 4000
+param = create_dl_preprocess_param(image_width=32, image_height=32, tile=TileParam(width=500, height=500, overlap=50))
+geometry = ImageGeometry(width=width, height=height, channels=3)
+model = looking_through(tiny_model(width=32, height=32, detector="patchcore"), param, geometry)
+image = np.full((height, width, 3), 7, np.uint8)
+model.warm_up([1])
+model.launch([image[:1000, :1000]]).finish()
+before = memory("VmRSS")
+model.launch([image]).finish()
+print((memory("VmHWM") - before) / image.nbytes)
+"""
+
+
+def test_tiles_of_a_picture_take_less_than_the_bound_counts() -> None:
+    done = subprocess.run([sys.executable, "-c", TILES], capture_output=True, text=True, check=True)
+    assert float(done.stdout) <= 1
+
+
 def test_preparing_a_picture_takes_no_more_than_the_bound_counts() -> None:
     done = subprocess.run([sys.executable, "-c", PREPARING], capture_output=True, text=True, check=True)
     factor = float(done.stdout)

@@ -12,6 +12,7 @@ from inspector.anomaly import types as anomaly_types
 from inspector.anomaly.domain.domain import ImageDomain
 from inspector.anomaly.preprocess.image import RawLayout
 from inspector.anomaly.preprocess.param import DLPreprocessParam, PreprocessStep
+from inspector.anomaly.preprocess.tiling import TileParam
 from inspector.anomaly.types import Thresholds
 from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget
 from inspector.inflight.frame import Frame
@@ -48,6 +49,18 @@ class Door:
     def admit_frame(self, camera_id: str = "a", **fields: Any) -> Frame:
         captured_at = fields.pop("captured_at", self.clock.wall_us())
         return self.admit(*record_of(camera_frame(camera_id, 1, captured_at, **fields)))
+
+
+def test_the_map_of_a_model_with_tiles_is_as_large_as_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    door = Door()
+    whole = door.admit_frame()
+    assert whole.map_bytes == 64 * 64 * 4
+    tile = TileParam(width=64, height=64)
+    tiled = DLPreprocessParam(image_width=64, image_height=64, tile=tile)
+    monkeypatch.setattr(FakeModel, "preprocess_param", tiled)
+    frame = door.admit_frame(image=png(width=96, height=80))
+    assert frame.map_bytes == 96 * 80 * 4
+    assert frame.decoding_bytes == 2 * 96 * 80 + frame.map_bytes
 
 
 def test_a_sound_frame_is_routed_and_its_bytes_are_counted() -> None:

@@ -45,6 +45,16 @@ def test_with_a_linger_a_batch_is_not_shared_out() -> None:
     assert len(batcher.pull(0.0, slots=2).batch) == 8
 
 
+@pytest.mark.parametrize(("inputs", "size"), [(1, 8), (3, 2), (8, 1), (336, 1)])
+@pytest.mark.parametrize("linger_s", [0.0, 60.0])
+def test_a_batch_is_counted_in_inputs_of_the_network(inputs: int, size: int, linger_s: float) -> None:
+    batcher: Batcher[Waiter] = Batcher(max_size=8, linger_s=linger_s, inputs=lambda _: inputs)
+    for number in range(8):
+        batcher.push(Waiter(camera=str(number)), 0.0)
+    assert batcher.due_s() == 0.0
+    assert len(batcher.pull(0.0).batch) == size
+
+
 def test_a_linger_waits_for_company_and_ends_in_time() -> None:
     batcher: Batcher[Waiter] = Batcher(max_size=8, linger_s=2.0)
     batcher.push(Waiter(), 1.0)

@@ -10,6 +10,7 @@ from inspector.anomaly.domain.domain import ImageDomain
 from inspector.anomaly.errors import BundleError, GeometryError, ParameterError
 from inspector.anomaly.preprocess.file import write_dl_preprocess_param
 from inspector.anomaly.preprocess.param import DLPreprocessParam
+from inspector.anomaly.preprocess.tiling import TileParam
 from inspector.anomaly.types import ImageGeometry
 from trainer.commands.arguments import initial_model, preprocessing, split_param, threshold_param, train_param
 from trainer.prepare.split import SplitParam
@@ -36,6 +37,33 @@ def test_the_input_has_the_aspect_of_what_the_model_sees(values: dict[str, Any],
     model = initial_model(given, GEOMETRY)
     assert (model.param.image_width, model.param.image_height) == size
     assert preprocessing(given, model, GEOMETRY).input_size == size
+
+
+@pytest.mark.parametrize(
+    ("values", "size", "tile"),
+    [
+        ({"tile": 128}, (128, 128), TileParam(width=128, height=128, overlap=32)),
+        (
+            {"tile": 500, "tile_overlap": 0, "width": 256, "height": 256},
+            (256, 256),
+            TileParam(width=500, height=500, overlap=0),
+        ),
+        ({"tile": 128, "domain": "0,0,400,100"}, (128, 128), TileParam(width=128, height=128)),
+    ],
+)
+def test_a_tile_is_the_input_unless_another_size_is_given(
+    values: dict[str, Any], size: tuple[int, int], tile: TileParam
+) -> None:
+    given = settings(**values)
+    param = preprocessing(given, initial_model(given, GEOMETRY), GEOMETRY)
+    assert (param.input_size, param.tile) == (size, tile)
+
+
+def test_tiles_of_a_domain_that_is_no_rectangle_are_refused() -> None:
+    for values in ({"domain": "0,0 400,0 0,300"}, {"domain": "0,0,400,100", "domain_handling": "keep_domain"}):
+        given = settings(tile=128, **values)
+        with pytest.raises(ParameterError, match="choose crop_domain with a domain that is a rectangle"):
+            preprocessing(given, initial_model(given, GEOMETRY), GEOMETRY)
 
 
 def test_everything_that_is_set_is_the_models() -> None:

@@ -334,6 +334,17 @@ def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatc
         ("--preprocess-param p --domain 1,2,3,4", ["--preprocess-param says --domain already"]),
         ("--score-rule best", ["--score-rule", "top-k:SHARE"]),
         ("--overwrite-cache", ["--overwrite-cache goes with --cache"]),
+        ("--tile 100", ["--tile must be a multiple of 32, got 100"]),
+        ("--tile 16", ["--tile", "32"]),
+        ("--tile 2048", ["got --tile 2048; give --width and --height too, to which each tile is reduced"]),
+        ("--tile 512 --width 256 --height 128", ["--tile cuts squares, so --width and --height must be equal"]),
+        ("--tile 256 --tile-overlap 129", ["--tile-overlap is at most half of --tile, 128 pixels here, got 129"]),
+        ("--tile-overlap 9", ["--tile-overlap goes with --tile"]),
+        (
+            "--tile 256 --cache c",
+            ["--cache keeps whole inputs and --tile makes many of each image; leave one of them out"],
+        ),
+        ("--preprocess-param p --tile 64", ["--preprocess-param says --tile already"]),
         ("--augment zoom=2", ["--augment", "'zoom=2' is no part"]),
         ("--threshold-method mine", ["--threshold-method", "halcon"]),
         (

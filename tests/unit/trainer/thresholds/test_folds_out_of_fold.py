@@ -9,7 +9,7 @@ import pytest
 
 from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.model.model import apply_dl_model
-from inspector.anomaly.model.pending import PendingScores
+from inspector.anomaly.model.pending import scores_of_pictures
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images
 from tests.models import nok_picture, ok_image
 from tests.trainings import (
@@ -48,7 +48,9 @@ def test_each_image_is_scored_by_a_detector_that_never_saw_it(detector: Detector
             fitted = fit_detector(features, others, model.param, train_param, progress=ignore)
             (maps,) = distances(features, fitted.detector, [index], 1)
             assert found.ok[index] == pytest.approx(float(rule.apply(maps)[0]), rel=1e-5)
-            large = PendingScores(maps, scale, rule, features.preprocess_param.input_size).finish()[0].anomaly_image
+            large = (
+                scores_of_pictures(maps, scale, rule, features.preprocess_param.input_size).finish()[0].anomaly_image
+            )
             strongest = highest_spot(scale.map_to_distances(large), least_spot(*large.shape))
             assert found.spots[index] == pytest.approx(strongest, rel=1e-4)
     assert found.pixels.n_images == 7

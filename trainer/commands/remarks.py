@@ -1,0 +1,63 @@
+"""What is to be said of the preprocessing that was chosen: warnings and notes, in sentences for the user."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from inspector.anomaly.model.param import DLModelParam
+from inspector.anomaly.preprocess.param import DLPreprocessParam
+from inspector.anomaly.types import ImageGeometry
+
+PIXELS_OF_DEFECT: Final = 6
+"""So many pixels of the input a defect has to be across, roughly, to be seen: smaller discs on pictures of screws are found no more
+often than ok pictures are rejected, by PaDiM and PatchCore, whatever their contrast; half of those of 12 pixels are found."""
+
+USUAL_REDUCTION: Final = 4
+"""Images that are reduced by no more than this get no note: a megapixel or two on the usual input."""
+
+
+def warnings_of_constants(preprocess_param: DLPreprocessParam, param: DLModelParam) -> tuple[str, ...]:
+    """Warn of constants that are not the backbone's; they are the user's own, and taken as they are."""
+    own, trained = preprocess_param.normalization, param.normalization
+    if preprocess_param.normalization_type != "constant_values" or own == trained:
+        return ()
+    warning = (
+        f"the preprocessing parameters normalise by mean {_listed(own.mean)} and deviation {_listed(own.deviation)}, as they "
+        f"say; {param.backbone} was trained with {_listed(trained.mean)} and {_listed(trained.deviation)}. Unless that is "
+        "meant, make the parameters anew by create_dl_preprocess_param_from_model"
+    )
+    return (warning,)
+
+
+def notes_of_reduction(preprocess_param: DLPreprocessParam, geometry: ImageGeometry) -> tuple[str, ...]:
+    """Say how small a defect the model can see where images are much larger than its input.
+
+    Args:
+        preprocess_param: Say what becomes of an image.
+        geometry: Of the typical image.
+    """
+    is_crop = preprocess_param.domain_handling == "crop_domain"
+    whole = geometry.cropped(preprocess_param.domain) if is_crop else geometry
+    seen = preprocess_param.tile or whole
+    width, height = preprocess_param.input_size
+    factor = max(seen.width / width, seen.height / height)
+    if factor <= USUAL_REDUCTION:
+        return ()
+    kind, mend = "the domain" if is_crop else "an image", "--width and --height, or cut the images into tiles (--tile)"
+    if preprocess_param.tile is not None:
+        kind, mend = "a tile", "--width and --height, or smaller tiles"
+    note = (
+        f"{kind} of {seen.width}x{seen.height} pixels is reduced by a factor of {factor:.2g} to the model's input of "
+        f"{width}x{height}, in which a defect of less than about {_rough(PIXELS_OF_DEFECT * factor)} pixels across can hardly "
+        f"be seen; for smaller defects fit with a larger {mend}"
+    )
+    return (note,)
+
+
+def _rough(pixels: float) -> int:
+    """Two digits: it is a rough figure."""
+    return int(float(f"{pixels:.2g}"))
+
+
+def _listed(values: tuple[float, ...]) -> str:
+    return "/".join(f"{value:g}" for value in values)
