@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tests.benchmarks.accuracy.cells import PEERS, SETS, peer_key
-from tests.benchmarks.accuracy.table import chosen_models, mean_of, measured_rows, number, values_of
+from tests.benchmarks.accuracy.table import MISSING, chosen_models, mean_of, measured_rows, number, values_of
 
 
 def peer_rows(store: Mapping[str, Any], peer: Mapping[str, Any]) -> list[str]:
-    """A row for each set: the figures of anomalib's models and of the default, then what their fits took, in seconds.
+    """A row for each set: the figures of anomalib's models and of the default; a dash where none was measured.
 
     Args:
         store: What `make bench-accuracy` measured.
@@ -22,10 +22,20 @@ def peer_rows(store: Mapping[str, Any], peer: Mapping[str, Any]) -> list[str]:
     variant = next(variant for variant in main if variant.name == default.chosen)
     rows = []
     for name in SETS:
-        runs = [peer["runs"][peer_key(name, model)] for model in PEERS]
-        figures = [_figures([run]) for run in runs] + [_figures(main[variant][name])]
-        seconds = [run["fit_seconds"] for run in runs] + values_of(timing[variant][name], "fit_seconds")
-        rows.append([name, *figures, " / ".join(number(second, 0) for second in seconds)])
+        runs = [peer["runs"].get(peer_key(name, model)) for model in PEERS]
+        figures = [_figures([run]) if run else MISSING for run in runs] + [_figures(main[variant][name])]
+        rows.append([name, *figures])
+    return ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def shipped_rows(store: Mapping[str, Any]) -> list[str]:
+    """A row for each set of what `tests.benchmarks.shipped` measured without options, seed 0."""
+    names = ("image_auroc", "ok_rejected", "recall", "share_of_best", "ok_outlined", "strongest_pixel_inside", "iou")
+    rows = []
+    for name in SETS:
+        run = store["runs"][f"{name} seed 0"]
+        figures = [number(run[figure], 3 if figure == "image_auroc" else 2) for figure in names]
+        rows.append([name, *figures, number(run["fit_command_seconds"], 0)])
     return ["| " + " | ".join(row) + " |" for row in rows]
 
 

@@ -13,7 +13,7 @@ from tests.benchmarks.accuracy.choice import BUDGETS, Choice, choose, merit
 Figures = Mapping[str, float | None]
 Rows = dict[Variant, dict[str, list[Figures]]]
 
-_MISSING = "-"
+MISSING = "-"
 _SHOWN = {
     "image_auroc": "image AUROC",
     "pixel_auroc": "pixel AUROC",
@@ -68,7 +68,7 @@ def mean_of(by_set: Mapping[str, list[Figures]], figure: str, sets: Iterable[str
 
 def _shown(values: list[float]) -> str:
     if not values:
-        return _MISSING
+        return MISSING
     spread = (max(values) - min(values)) / 2
     return f"{statistics.fmean(values):.3f}" + (f" ± {spread:.3f}" if len(values) > 1 else "")
 
@@ -81,7 +81,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def number(value: float | None, digits: int = 3) -> str:
     """As a table shows it."""
-    return _MISSING if value is None else f"{value:.{digits}f}"
+    return MISSING if value is None else f"{value:.{digits}f}"
 
 
 def _means(main: Rows, timing: Rows) -> str:
@@ -122,7 +122,7 @@ def _costs(timing: Rows) -> str:
     def shown(variant: Variant, name: str) -> str:
         found, own = timing[variant].get(name, []), beyond(variant, name)
         if own is None:
-            return _MISSING
+            return MISSING
         fit, speed = (values_of(found, key)[0] for key in ("fit_seconds", "frames_per_s"))
         other = beyond(variant.model_copy(update={"detector": "patchcore"}), name)
         share = "" if other is None else f" ({own / other:.2f})"

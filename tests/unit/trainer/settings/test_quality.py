@@ -88,6 +88,7 @@ def test_the_default_of_auto_is_the_default_quality() -> None:
         (("--max-num-epochs", "3"), "--max-num-epochs"),
         (("--preprocess-param", "file.json"), "--preprocess-param"),
         (("--feature-normalization", "vector"), "--feature-normalization"),
+        (("--tile", "256"), "--tile"),
     ],
 )
 def test_what_auto_chooses_cannot_be_given_too(options: tuple[str, ...], named: str) -> None:
