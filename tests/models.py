@@ -15,6 +15,7 @@ from torch import Tensor
 from inspector.anomaly.backbones import SIZE_STEP
 from inspector.anomaly.choices import BackboneName, DetectorName
 from inspector.anomaly.detectors.base import Detector
+from inspector.anomaly.detectors.fine import unfold_fine
 from inspector.anomaly.detectors.fused import fuse
 from inspector.anomaly.detectors.padim import fit_padim
 from inspector.anomaly.detectors.patchcore import fit_patchcore
@@ -34,6 +35,7 @@ Picture = NDArray[np.uint8]
 
 LEVELS = (3, 4)
 DIMS = 32
+FINE_DIMS = 8
 NUM_TRAIN = 16
 STUDENT_STEPS = 100
 NUM_PROBES = 8
@@ -119,16 +121,17 @@ def tiny_model(
         paths = [Path(folder) / f"{index}.png" for index in range(NUM_TRAIN)]
         for path in paths:
             path.write_bytes(ok_image(rng, width=width, height=height, channels=channels))
-        predicts = detector == "student"
+        predicts, is_refined = detector == "student", detector == "fused"
         network = build_network(
             paths,
             param,
             backbone=backbone,
             levels=LEVELS,
-            grid_level=int(predicts),
+            grid_level=int(predicts or is_refined),
             dims=DIMS,
             seed=seed,
             keep_fine=predicts,
+            fine_dims=FINE_DIMS if is_refined else 0,
             normalization=DEFAULT_FEATURE_NORMALIZATION[detector],
         )
         batches = read_samples(paths, param)
@@ -160,7 +163,13 @@ def _fitted(detector: DetectorName, embedded: Tensor, seed: int) -> Detector:
     if detector == "padim":
         return fit_padim(embedded)
     if detector == "fused":
-        return fuse(fit_padim(embedded[..., :DIMS]), fit_patchcore(embedded[..., DIMS:], coreset=200, seed=seed))
+        fine = unfold_fine(embedded[..., 2 * DIMS :], 2)
+        return fuse(
+            fit_padim(embedded[..., :DIMS]),
+            fit_patchcore(embedded[..., DIMS : 2 * DIMS], coreset=200, seed=seed),
+            fit_patchcore(fine, coreset=100, seed=seed),
+            torch.ones(fine.shape[1:3], dtype=torch.bool),
+        )
     student = build_student(DIMS, embedded.shape[-1] - DIMS, complexity=2, seed=seed)
     student.learn_statistics([embedded])
     optimiser = torch.optim.AdamW(student.parameters(), lr=5e-3)

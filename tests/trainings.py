@@ -20,7 +20,7 @@ from trainer.training.images import sample_images
 from trainer.training.train import DLTrainResult, train_dl_model
 from trainer.training.train_param import DLTrainParam, create_dl_train_param
 
-DETECTORS: tuple[DetectorName, ...] = ("padim", "patchcore", "student")
+DETECTORS: tuple[DetectorName, ...] = ("padim", "patchcore", "student", "fused")
 IMAGES = 14
 SIDE = 64
 PARAM = DLPreprocessParam(image_width=SIDE, image_height=SIDE)

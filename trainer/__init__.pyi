@@ -64,6 +64,15 @@ from trainer.prepare.split import SplitParam as SplitParam
 from trainer.prepare.split import split_dl_dataset as split_dl_dataset
 from trainer.progress import StageProgress as StageProgress
 from trainer.rates import Rate as Rate
+from trainer.selection.choose import choose_dl_model_param as choose_dl_model_param
+from trainer.selection.criterion import Gain as Gain
+from trainer.selection.criterion import SyntheticScores as SyntheticScores
+from trainer.selection.result import ModelSelection as ModelSelection
+from trainer.selection.result import ShownDefect as ShownDefect
+from trainer.selection.result import TriedModel as TriedModel
+from trainer.synthesis.defects import Defect as Defect
+from trainer.synthesis.defects import DefectKind as DefectKind
+from trainer.synthesis.defects import add_defect as add_defect
 from trainer.thresholds.compute import compute_dl_anomaly_thresholds as compute_dl_anomaly_thresholds
 from trainer.thresholds.estimate import AnomalyThresholds as AnomalyThresholds
 from trainer.thresholds.estimate import ThresholdParam as ThresholdParam

@@ -63,6 +63,15 @@ def prepare(dataset: DLDataset) -> tuple[InitialModel, DLDataset]:
     return model, dataset
 
 
+def choose(dataset: DLDataset, picture: Image) -> InitialModel:
+    candidates = [anomaly.DLModelParam(detector="fused"), anomaly.DLModelParam(detector="padim")]
+    found = assert_type(trainer.choose_dl_model_param(dataset, candidates, min_fps=20, seed=1), trainer.ModelSelection)
+    gains: list[trainer.Gain | None] = [tried.gain for tried in found.tried]
+    assert len(gains) == len(candidates)
+    assert_type(trainer.add_defect(picture, "scar", seed=0, index=0), trainer.Defect)
+    return InitialModel(found.param)
+
+
 def train(model: InitialModel, dataset: DLDataset, images: list[Image]) -> AnomalyModel:
     augmentation = trainer.Augmentation(flip_horizontal=True)
     param = assert_type(trainer.create_dl_train_param(model, seed=1, augmentation=augmentation), DLTrainParam)

@@ -6,7 +6,7 @@ from inspector.anomaly.choices import GeometryRule
 from inspector.anomaly.domain.domain import ImageDomain
 from inspector.anomaly.model.access import set_dl_model_param
 from inspector.anomaly.model.bundle import read_dl_model
-from inspector.anomaly.model.param import INITIAL_MODEL_NAMES, InitialModel
+from inspector.anomaly.model.param import INITIAL_MODEL_NAMES, DLModelParam, InitialModel
 from inspector.anomaly.preprocess.file import read_dl_preprocess_param
 from inspector.anomaly.preprocess.param import DLPreprocessParam, create_dl_preprocess_param_from_model
 from inspector.anomaly.preprocess.tiling import TileParam
@@ -19,6 +19,7 @@ from trainer.dataset.manifest import read_dl_dataset_manifest
 from trainer.dataset.read import read_dl_dataset_anomaly
 from trainer.prepare.split import CALIBRATION_PERCENT, SplitParam
 from trainer.progress import StageProgress
+from trainer.settings.candidates import CANDIDATES
 from trainer.settings.fit import FitSettings, PreprocessSettings
 from trainer.settings.source import SourceSettings
 from trainer.settings.syntax import parse_augmentation, parse_domain, parse_score_rule
@@ -116,7 +117,7 @@ def domain_of(settings: PreprocessSettings, geometry: ImageGeometry) -> ImageDom
 
 
 def initial_model(settings: FitSettings, geometry: ImageGeometry) -> InitialModel:
-    """The model to be trained, with all that was asked for set.
+    """The model to be trained, with all that was asked for set; of `--quality auto` the first candidate.
 
     Raises:
         BundleError: The device is not there.
@@ -132,9 +133,7 @@ def initial_model(settings: FitSettings, geometry: ImageGeometry) -> InitialMode
         names = ("image_width", "image_height", "image_num_channels", "image_range_min", "image_range_max")
         wanted |= {name: getattr(param, name) for name in names}
     else:
-        is_crop = settings.domain_handling in {None, "crop_domain"}
-        seen = geometry.cropped(domain_of(settings, geometry)) if is_crop else geometry
-        usual = default_input_size(seen, size_step=model.param.size_step)
+        usual = default_input_size(_seen(settings, geometry), size_step=model.param.size_step)
         width, height = (settings.tile, settings.tile) if settings.tile else usual
         wanted |= {"image_width": settings.width or width, "image_height": settings.height or height}
     wanted |= {name: getattr(settings, name) for name in ("complexity", "coreset", "feature_normalization")}
@@ -144,6 +143,34 @@ def initial_model(settings: FitSettings, geometry: ImageGeometry) -> InitialMode
         if value is not None:
             set_dl_model_param(model, name, value)
     return model
+
+
+def candidate_params(settings: FitSettings, geometry: ImageGeometry) -> list[DLModelParam]:
+    """The models that `--quality auto` chooses among, the default first, with all else that was asked for.
+
+    Raises:
+        ParameterError: The domain reaches outside the pictures.
+    """
+    seen, found = _seen(settings, geometry), []
+    further = {} if settings.score_rule is None else {"score_rule": score_rule(settings.score_rule)}
+    for choice in CANDIDATES:
+        width, height = default_input_size(seen, short_side=choice.short_side)
+        values = {
+            "detector": choice.detector,
+            "backbone": choice.backbone,
+            "feature_normalization": choice.feature_normalization,
+            "image_width": width,
+            "image_height": height,
+            "device": settings.device,
+        }
+        found.append(DLModelParam.model_validate(values | further))
+    return found
+
+
+def _seen(settings: PreprocessSettings, geometry: ImageGeometry) -> ImageGeometry:
+    """What the model sees of the typical picture: the domain's box, or all."""
+    is_crop = settings.domain_handling in {None, "crop_domain"}
+    return geometry.cropped(domain_of(settings, geometry)) if is_crop else geometry
 
 
 def score_rule(text: str) -> ScoreRule:

@@ -18,6 +18,7 @@ from trainer.evaluation.as_json import figures_as_json, halcon_as_json
 from trainer.progress import StageProgress
 from trainer.report.gallery import ScoredSample, above_rows, gallery, glance, suspect_rows
 from trainer.report.page import Report, render_report
+from trainer.report.selection import selection_section
 from trainer.settings.commands import FitSettings
 from trainer.thresholds.suspects import Suspect
 
@@ -77,6 +78,7 @@ def _records(settings: FitSettings, fitted: Fitted, outcome: FitOutcome) -> Reco
             "max_train": settings.max_train,
             "suspects": [asdict(image) for image in outcome.suspects],
             "dropped_suspects": [asdict(image) for image in outcome.dropped],
+            "selection": None if fitted.selection is None else fitted.selection.as_json(),
             "weights_sha256": weights_digest(param.backbone, param.weights),
             "versions": versions(),
         },
@@ -92,10 +94,11 @@ def _report(
     scores = evaluation.anomaly_scores if evaluation else ()
     tested = [ScoredSample(sample, score) for sample, score in zip(dataset.test, scores, strict=True)]
     is_curve = len(result.errors) > 1
+    param = fitted.untrained.param
     return Report(
         name=model.name,
         dataset=str(settings.source),
-        detector=f"{_TITLES[settings.model_choice.detector]} on {settings.model_choice.backbone}, {input_size_of(model)}",
+        detector=f"{_TITLES[param.detector]} on {param.backbone}, {input_size_of(model)}",
         created_at=f"{created_at:%Y-%m-%d %H:%M} UTC",
         n_train=len(dataset.train),
         calibration=fitted.calibration,
@@ -103,6 +106,7 @@ def _report(
         test_nok=evaluation.scores_of("nok") if evaluation else (),
         evaluation=evaluation,
         cost=fitted.cost,
+        selection=None if fitted.selection is None else selection_section(fitted.selection),
         rows=[
             *gallery(tested, _held_out(fitted), draw),
             *above_rows(_above(fitted), draw.unseen),

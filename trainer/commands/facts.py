@@ -27,7 +27,7 @@ def parameters_of(settings: FitSettings, fitted: Fitted) -> Facts:
     model, param, training = fitted.model, fitted.untrained.param, fitted.train_param
     preprocess = model.preprocess_param
     rows = [
-        ("detector", settings.model_choice.detector),
+        ("detector", param.detector),
         ("backbone", f"{param.backbone}, levels {', '.join(map(str, param.levels))}"),
         ("embedding", f"{model.network.embedding.part_dims} dimensions"),
         ("model input", input_size_of(model)),

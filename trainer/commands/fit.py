@@ -55,8 +55,8 @@ def _outcome(settings: FitSettings, fitted: Fitted, started: float) -> FitOutcom
         name=model.name,
         bundle=settings.out,
         report=settings.out / REPORT_NAME,
-        detector=settings.model_choice.detector,
-        backbone=settings.model_choice.backbone,
+        detector=fitted.untrained.param.detector,
+        backbone=fitted.untrained.param.backbone,
         image_width=model.input_size[0],
         image_height=model.input_size[1],
         seed=settings.seed,
@@ -65,6 +65,7 @@ def _outcome(settings: FitSettings, fitted: Fitted, started: float) -> FitOutcom
         calibration=fitted.calibration,
         evaluation=fitted.evaluation,
         cost=fitted.cost,
+        selection=fitted.selection,
         num_epochs=len(result.errors),
         best_epoch=result.best_epoch,
         best_error=result.best_error,
@@ -118,6 +119,8 @@ def _warnings(fitted: Fitted) -> tuple[str, ...]:
             f"{rejects.count} of {rejects.total} ok test images are rejected, more than the bound of "
             f"{calibration.false_reject_bound:.1%} allows by chance: they differ from the images it was learnt from"
         )
+    if fitted.selection is not None and fitted.selection.warning:
+        warnings.append(fitted.selection.warning)
     if fitted.cost is not None and fitted.cost.warning:
         warnings.append(fitted.cost.warning)
     return tuple(warnings)

@@ -10,6 +10,7 @@ from trainer.commands.suspects import NamedImage
 from trainer.evaluation.as_json import figures_as_json
 from trainer.evaluation.result import EvaluationResult
 from trainer.rates import Rate
+from trainer.selection.result import ModelSelection
 from trainer.thresholds.calibration import Calibration
 from trainer.thresholds.cost import ThresholdCost
 from trainer.wording import as_figure, as_percent, some
@@ -47,7 +48,9 @@ class FitOutcome:
     dropped: tuple[NamedImage, ...] = ()
     """Ok images that were left out, as `--drop-suspects` asks."""
     cost: ThresholdCost | None = None
-    """None where there are no defects."""
+    """None where there are no defects, real or synthetic."""
+    selection: ModelSelection | None = None
+    """How the model was chosen; None where the settings say which."""
 
     def as_json(self) -> dict[str, Any]:
         """The object that `trainer fit --json` prints; null where there are no test images to say."""
@@ -85,6 +88,7 @@ class FitOutcome:
             "report": str(self.report),
             "suspects": [asdict(image) for image in self.suspects],
             "dropped_suspects": [asdict(image) for image in self.dropped],
+            "selection": self.selection and self.selection.as_json(),
             "warnings": list(self.warnings),
             "notes": list(self.notes),
         }
@@ -101,6 +105,8 @@ class FitOutcome:
             ),
             ("false rejects", _promise(calibration, known)),
         ]
+        if self.selection is not None:
+            rows.insert(0, ("chosen", self.selection.sentence))
         if calibration.above:
             names = some(image.sample.image_file_name for image in calibration.above)
             rows.append(("ok above threshold", f"{len(calibration.above)} of these {len(calibration.scores)}: {names}"))

@@ -14,7 +14,9 @@ from inspector.anomaly.model.access import get_dl_model_param
 from inspector.anomaly.model.model import AnomalyModel, ModelIdentity
 from inspector.anomaly.model.param import InitialModel
 from inspector.anomaly.preprocess.file import write_dl_preprocess_param
+from inspector.anomaly.types import ImageGeometry
 from trainer.commands.arguments import (
+    candidate_params,
     initial_model,
     preprocessing,
     read_dataset,
@@ -24,6 +26,7 @@ from trainer.commands.arguments import (
 )
 from trainer.commands.remarks import notes_of_reduction
 from trainer.commands.suspects import suspects_among
+from trainer.commands.synthetic import scores_of_defects
 from trainer.dataset.dataset import DLDataset, trained_geometry
 from trainer.display.files import show_evaluation, show_training
 from trainer.errors import CalibrationError, SplitError
@@ -34,6 +37,8 @@ from trainer.prepare.preprocess import preprocess_dl_dataset
 from trainer.prepare.split import is_given, split_dl_dataset
 from trainer.progress import StageProgress
 from trainer.report.shown import KeptPictures, ShownImages
+from trainer.selection.choose import choose_dl_model_param
+from trainer.selection.result import ModelSelection
 from trainer.settings.fit import FitSettings
 from trainer.thresholds.calibration import Calibration, calibration_of
 from trainer.thresholds.compute import compute_dl_anomaly_thresholds
@@ -88,11 +93,12 @@ class Fitted:
         thresholds: As they were found.
         calibration: What there is to say of them.
         evaluation: On the test images; None where there are none.
-        cost: What the threshold finds and others would; None where there are no defects.
+        cost: What the threshold finds and others would; None where there are no defects, real or synthetic.
         shown: What the report shows of them.
         pictures: Of training images.
         suspects: Images among those that the thresholds come from that look unlike the others, most suspicious first.
         dropped: What was left out of the training, as was asked for.
+        selection: How the model was chosen; None where the settings say which.
     """
 
     dataset: DLDataset
@@ -107,6 +113,7 @@ class Fitted:
     pictures: KeptPictures
     suspects: tuple[Suspect, ...]
     dropped: tuple[Suspect, ...]
+    selection: ModelSelection | None
 
     @property
     def model(self) -> AnomalyModel:
@@ -130,7 +137,10 @@ def fit_model(settings: FitSettings, name: str, progress: StageProgress, course:
     dataset = _divided(settings, course, progress)
     geometry = trained_geometry(dataset.samples, dataset.geometry_rule)
     untrained = initial_model(settings, geometry)
-    _say_initial(settings, untrained, course.say)
+    selection = _selected(settings, dataset, geometry, course.say, progress)
+    if selection is not None:
+        untrained = InitialModel(selection.param)
+    _say_initial(untrained, course.say)
     param = preprocessing(settings, untrained, geometry)
     chosen = f"{param.normalization_type}, {param.domain_handling}"
     course.say("create_dl_preprocess_param_from_model", "; ".join([chosen, *notes_of_reduction(param, geometry)]))
@@ -173,7 +183,7 @@ def fit_model(settings: FitSettings, name: str, progress: StageProgress, course:
     if course.pictures is not None and epochs > 1:
         show_training(course.pictures, result.errors, best_epoch=result.best_epoch)
     calibration = calibration_of(dataset, model, found, wanted)
-    cost = threshold_cost(found, evaluation.scores_of("nok"), evaluation.scores_of("ok")) if evaluation else None
+    cost = _cost(dataset, found, evaluation, selection)
     suspects = suspects_among(dataset, found)
     if suspects:
         course.say("find_dl_dataset_suspects", some(suspect.sample.image_file_name for suspect in suspects))
@@ -190,7 +200,19 @@ def fit_model(settings: FitSettings, name: str, progress: StageProgress, course:
         pictures,
         suspects,
         dropped,
+        selection,
     )
+
+
+def _cost(
+    dataset: DLDataset, found: AnomalyThresholds, evaluation: EvaluationResult | None, selection: ModelSelection | None
+) -> ThresholdCost | None:
+    """What the threshold finds of the nok test images; without any, of the synthetic defects where some were made."""
+    if evaluation is not None and (nok := evaluation.scores_of("nok")):
+        return threshold_cost(found, nok, evaluation.scores_of("ok"))
+    if selection is None:
+        return None
+    return threshold_cost(found, scores_of_defects(dataset, found, selection), (), "synthetic")
 
 
 def _without_suspects(
@@ -240,8 +262,26 @@ def _divided(settings: FitSettings, course: Course, progress: StageProgress) -> 
     return dataset
 
 
-def _say_initial(settings: FitSettings, model: InitialModel, say: Say) -> None:
-    detector, backbone = settings.model_choice
+def _selected(
+    settings: FitSettings, dataset: DLDataset, geometry: ImageGeometry, say: Say, progress: StageProgress
+) -> ModelSelection | None:
+    """The model that `--quality auto` chooses; None where the settings say which."""
+    if not settings.is_auto:
+        return None
+    found = choose_dl_model_param(
+        dataset,
+        candidate_params(settings, geometry),
+        preprocessing=lambda model: preprocessing(settings, model, geometry),
+        min_fps=settings.min_fps,
+        seed=settings.seed,
+        progress=progress,
+    )
+    say("choose_dl_model_param", found.sentence)
+    return found
+
+
+def _say_initial(model: InitialModel, say: Say) -> None:
+    detector, backbone = model.param.detector, model.param.backbone
     say("read_dl_model", f"the initial model of detector {detector}: parameters, and nothing learnt yet")
     width, height, channels, low, high = (
         get_dl_model_param(model, f"image_{name}")

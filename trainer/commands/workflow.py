@@ -73,7 +73,7 @@ def _fit_settings(settings: WorkflowSettings) -> FitSettings:
         **given,
         out=folder / MODEL_FOLDER,
         cache=folder / DATA_FOLDER,
-        name=f"dl_anomaly_{settings.model_choice.detector}",
+        name=f"dl_anomaly_{'auto' if settings.is_auto else settings.model_choice.detector}",
     )
 
 

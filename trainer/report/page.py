@@ -22,6 +22,7 @@ from trainer.charts.rows import ScoreRow
 from trainer.display.picture import data_uri
 from trainer.evaluation.confusion import precision_shares, recall_shares
 from trainer.evaluation.result import EvaluationResult
+from trainer.report.selection import SelectionSection
 from trainer.thresholds.calibration import Calibration
 from trainer.thresholds.cost import ThresholdCost
 from trainer.wording import as_figure, as_percent, some
@@ -103,6 +104,8 @@ class Report:
     has_masks: bool = field(default=False)
     n_dropped: int = 0
     """Suspects that were left out."""
+    selection: SelectionSection | None = None
+    """How the model was chosen; None where it was not."""
 
     @property
     def histogram(self) -> Markup:

@@ -21,7 +21,15 @@ from inspector.anomaly.parameters import NAME_PATTERN
 from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE
 from inspector.anomaly.preprocess.tiling import LEAST_TILE
 from inspector.commandline.option import Argument
-from trainer.settings.quality import DEFAULT_QUALITY, QUALITIES, ModelChoice, Quality
+from trainer.settings.candidates import CANDIDATES, CHOSEN_BY_AUTO
+from trainer.settings.quality import (
+    DEFAULT_QUALITY,
+    QUALITIES,
+    WITHOUT_CHOICE,
+    ModelChoice,
+    Quality,
+    QualityChoice,
+)
 from trainer.settings.source import DEVICE_HELP, Group, SourceSettings, SplitSettings, option
 from trainer.settings.syntax import parse_augmentation, parse_domain, parse_score_rule
 from trainer.settings.thresholds import ThresholdSettings
@@ -45,9 +53,15 @@ class ChoiceSettings(Group):
 
     title: ClassVar[str] = "model"
 
-    quality: Quality = Field(
+    quality: QualityChoice = Field(
         DEFAULT_QUALITY,
-        description="detector and backbone: fast, balanced, or the largest network of these, not surely more accurate",
+        description="detector and backbone: fast, balanced, or the largest network of these, not surely more accurate; auto chooses"
+        " by synthetic defects in ok images",
+    )
+    min_fps: float | None = Field(
+        None,
+        gt=0,
+        description="with auto: frames a second that the model has to reach on one core of this machine",
     )
     detector: DetectorName | None = Field(
         None,
@@ -71,6 +85,7 @@ class ChoiceSettings(Group):
     def _is_consistent(self) -> Self:
         if self.detector is not None and "quality" in self.model_fields_set:
             raise ValueError("--quality chooses the detector; give it or --detector, not both")
+        self._refuse_for_auto()
         chosen = self.model_choice.detector
         for name, owners in _OWNERS.items():
             if getattr(self, name, None) is not None and chosen not in owners:
@@ -86,12 +101,37 @@ class ChoiceSettings(Group):
             )
         return self
 
+    def _refuse_for_auto(self) -> None:
+        """Refuse what contradicts `--quality auto`, or goes with nothing else."""
+        if not self.is_auto:
+            if self.min_fps is not None:
+                raise ValueError(
+                    "--min-fps goes with --quality auto, which chooses a model by it; leave one of them out"
+                )
+            return
+        given = [name for name in (*CHOSEN_BY_AUTO, *_OWNERS) if getattr(self, name, None) is not None]
+        if given:
+            raise ValueError(
+                f"--quality auto chooses the model, so {', '.join(map(option, given))} cannot be given too; leave it out, or give "
+                "another quality"
+            )
+
+    @property
+    def is_auto(self) -> bool:
+        """Whether the model is chosen for the images: asked for, or the default and nothing says what it would choose."""
+        if self.quality != "auto" or "quality" in self.model_fields_set:
+            return self.quality == "auto"
+        return all(getattr(self, name, None) is None for name in (*CHOSEN_BY_AUTO, *_OWNERS))
+
     @property
     def model_choice(self) -> ModelChoice:
-        """Detector and backbone: those given, else those of the quality."""
+        """Detector and backbone: those given, else those of the quality; of `auto` those of its first candidate."""
+        if self.is_auto:
+            return ModelChoice(CANDIDATES[0].detector, CANDIDATES[0].backbone)
         if self.detector is not None:
             return ModelChoice(self.detector, self.backbone or "efficientnet_lite0")
-        choice = QUALITIES[self.quality]
+        quality: Quality = WITHOUT_CHOICE if self.quality == "auto" else self.quality
+        choice = QUALITIES[quality]
         return ModelChoice(choice.detector, self.backbone or choice.backbone)
 
 

@@ -12,6 +12,10 @@ from typing import Final, Literal, NamedTuple
 from inspector.anomaly.choices import BackboneName, DetectorName
 
 Quality = Literal["fast", "balanced", "best"]
+"""The fixed choices."""
+
+QualityChoice = Literal["fast", "balanced", "best", "auto"]
+"""What may be asked for: a fixed choice, or one for the images at hand (`trainer.selection`)."""
 
 
 class ModelChoice(NamedTuple):
@@ -29,4 +33,6 @@ QUALITIES: Final[Mapping[Quality, ModelChoice]] = MappingProxyType(
     }
 )
 
-DEFAULT_QUALITY: Final[Quality] = "balanced"
+DEFAULT_QUALITY: Final[QualityChoice] = "balanced"
+WITHOUT_CHOICE: Final[Quality] = "balanced"
+"""What stands for `auto` where it is the default and another option says what it would choose."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,20 +24,24 @@ class ThresholdParam(OkOnlyParam):
         method: "ok_only" needs no nok image and states a false-reject bound. "halcon" gives HALCON's values, its
             off-by-one and its rounding included; "halcon_corrected" the same thresholds counted as verdicts are given.
         use_ok_samples_only: HALCON's methods give the highest ok score alone, whatever nok images there are.
-        segmentation: "classification" cuts the map at the image threshold; "halcon" at mean + 4 standard deviations
-            of the validation pixels. "auto" follows the method.
+        segmentation: "regions" cuts the map where as few ok images show a region as are rejected; "classification" at the image
+            threshold; "halcon" at mean + 4 standard deviations of the validation pixels. "auto" follows the method.
         image_split: Where the ok images come from. HALCON takes "test", which the evaluation then uses again: a leak,
             of which the result warns. "auto" is "test" with the method "halcon", "validation" with the others.
     """
 
     method: ThresholdMethod = "ok_only"
     use_ok_samples_only: bool = False
-    segmentation: Literal["auto", "classification", "halcon"] = "auto"
+    segmentation: Literal["auto", "regions", "classification", "halcon"] = "auto"
     image_split: Literal["auto", "validation", "test"] = "auto"
 
     def check_consistency(self) -> None:
         """Refuse what the method would pass over, as HALCON's promise no rate, and what `OkOnlyParam` refuses."""
         OkOnlyParam.check_consistency(self)
+        if self.segmentation == "regions" and self.method != "ok_only":
+            raise CalibrationError(
+                f"segmentation by regions follows the rate of ok_only, and the method {self.method} knows none; take another one"
+            )
         given = [name for name in OkOnlyParam.model_fields if name in self.model_fields_set]
         if given and self.method != "ok_only":
             raise CalibrationError(
@@ -142,7 +147,7 @@ def estimate_anomaly_thresholds(
     else:
         nok = scores.nok if param.is_nok_used else []
         found = halcon_image_thresholds(scores.ok, nok, is_parity=param.method == "halcon")
-    segmentation = halcon_segmentation_threshold(scores.pixels) if param.is_pixel_rule else found[-1]
+    segmentation = _segmentation(scores, param, found[-1])
     scale = _scale_of(found[-1]) if scale is None else scale
     image_thresholds = tuple(scale.to_score(distance) for distance in found)
     return AnomalyThresholds(
@@ -158,6 +163,21 @@ def estimate_anomaly_thresholds(
         warnings=tuple(warnings),
         fold_factor=scores.fold_factor,
     )
+
+
+def _segmentation(scores: CalibrationScores, param: ThresholdParam, classification: float) -> float:
+    """The distance at which maps are cut.
+
+    By regions it is laid like the one for images, from the strongest spot of each ok image instead of its score: an ok part then
+    shows a region as rarely as it is rejected. Where the spots are not known the images' own is taken.
+    """
+    if param.is_pixel_rule:
+        return halcon_segmentation_threshold(scores.pixels)
+    is_known = len(scores.spots) == len(scores.ok)
+    if param.method != "ok_only" or param.segmentation == "classification" or not is_known:
+        return classification
+    spots = [max(spot, sys.float_info.min) for spot in scores.spots]
+    return estimate_threshold(spots, param, groups=scores.groups or None, folds=scores.folds).distance
 
 
 def _scale_of(distance: float) -> ScoreScale:

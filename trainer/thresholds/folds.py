@@ -20,6 +20,7 @@ from trainer.dataset.dataset import DLDataset
 from trainer.progress import StageProgress, silent
 from trainer.thresholds.learning import fewer_folds, learning_factor
 from trainer.thresholds.scores import CalibrationScores, PixelStatistics
+from trainer.thresholds.spots import highest_spot, least_spot, tiles_seen
 from trainer.training.embed import OnRead, TrainingFeatures, embed_training_images
 from trainer.training.fit import distances, fit_detector
 from trainer.training.images import dataset_images
@@ -52,7 +53,7 @@ def out_of_fold_scores(
         checkpoint: student: folder; each fold has its own in there.
 
     Returns:
-        Raw scores of the ok images in their order, and their pixels.
+        Raw scores of the ok images in their order, their strongest spots, and their pixels.
 
     Raises:
         ParameterError: As `fit_detector`.
@@ -60,21 +61,27 @@ def out_of_fold_scores(
     """
     count, fewer = max(folds) + 1, fewer_folds(folds)
     judge = _Judge(features, folds, param, train_param, scale, progress, checkpoint, parts=count + bool(fewer))
-    scores, pixels = np.zeros(len(folds)), PixelStatistics()
+    scores, spots, pixels = np.zeros(len(folds)), np.zeros(len(folds)), PixelStatistics()
     for fold in range(count):
         held = [image for image, number in enumerate(folds) if number == fold]
-        scores[held] = judge.scores(fold, set(range(count)) - {fold}, held, pixels)
+        scores[held], spots[held] = judge.scores(fold, set(range(count)) - {fold}, held, pixels)
     factor = 1.0
     if fewer:
         judged = [image for image, number in enumerate(folds) if number >= fewer]
         factor = learning_factor(
             scores[judged],
-            judge.scores(count, range(fewer), judged),
+            judge.scores(count, range(fewer), judged)[0],
             of_folds=(len(folds) - np.bincount(folds))[[folds[image] for image in judged]],
             of_fewer=len(folds) - len(judged),
             of_all=len(folds),
         )
-    return CalibrationScores(ok=(factor * scores).tolist(), pixels=pixels, folds=count, fold_factor=factor)
+    return CalibrationScores(
+        ok=(factor * scores).tolist(),
+        spots=(factor * spots).tolist(),
+        pixels=pixels,
+        folds=count,
+        fold_factor=factor,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +100,11 @@ class _Judge:
 
     def scores(
         self, part: int, learnt: Container[int], judged: Sequence[int], pixels: PixelStatistics | None = None
-    ) -> list[float]:
-        """Raw scores of images by a detector of the folds `learnt`; their maps are counted where there are statistics to fill."""
+    ) -> tuple[list[float], list[float]]:
+        """Raw scores and strongest spots of images by a detector of the folds `learnt`.
+
+        Maps are looked at where there are statistics to fill; without, there is no spot.
+        """
         preprocess_param = self.features.preprocess_param
         view = preprocess_param.view
         inside = None if view is None or view.is_all else cells_inside(view, *preprocess_param.input_size)
@@ -108,12 +118,22 @@ class _Judge:
             checkpoint=None if self.checkpoint is None else self.checkpoint / f"fold-{part}",
         )
         found: list[float] = []
+        spots: list[float] = []
         with torch.inference_mode():
-            for result in _results(self.features, fitted.detector, judged, self.param, self.scale):
+            results = _results(self.features, fitted.detector, judged, self.param, self.scale)
+            for image, result in zip(judged, results, strict=True):
                 found.append(self.scale.to_distance(result.anomaly_score))
                 if pixels is not None:
-                    pixels.add(self.scale.map_to_distances(result.anomaly_image), inside)
-        return found
+                    raw = self.scale.map_to_distances(result.anomaly_image)
+                    pixels.add(raw, inside)
+                    spots.append(highest_spot(raw, least_spot(*raw.shape, tiles=self._tiles(image)), inside))
+        return found, spots
+
+    def _tiles(self, image: int) -> float:
+        if self.features.grids is None:
+            return 1.0
+        columns, rows = self.features.grids[image]
+        return tiles_seen(self.features.preprocess_param, columns.size, rows.size)
 
 
 def _results(

@@ -75,6 +75,8 @@ class CalibrationScores:
         ok: Of each ok image, finite and not negative (`ScoreScale.to_distance` of its anomaly_score).
         groups: Number of the group of each ok image, as many as of these; none where each was drawn by itself.
         nok: As `ok`, of nok images.
+        spots: Of each ok image, the highest distance that a connected spot of the least area reaches (`highest_spot`), in the order of
+            `ok`; none where nobody looked at the maps.
         pixels: Statistics of the maps, in distances too, where the segmentation threshold comes from them.
         n_test: How many of the scores are of test images.
         fold_factor: What scores of models of the other folds were multiplied by, so that they are those of a model of all images.
@@ -84,6 +86,7 @@ class CalibrationScores:
     ok: list[float] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
     nok: list[float] = field(default_factory=list)
+    spots: list[float] = field(default_factory=list)
     pixels: PixelStatistics = field(default_factory=PixelStatistics)
     n_test: int = 0
     folds: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from inspector.anomaly.detectors.fine import FINE_DIMS
 from inspector.anomaly.domain.score import domain_mask
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.bundle import DETECTORS
@@ -85,8 +87,14 @@ class TrainingFeatures:
 
     @property
     def deep_dims(self) -> int:
-        """Dimensions of the projected part of the embedding; behind it a student's fine features."""
+        """Dimensions of the part of the embedding that is projected to the grid; behind it the fine features, if any."""
         return self.network.embedding.projection.shape[1]
+
+    @property
+    def fine_ratio(self) -> int:
+        """How many times the grid's resolution the projected fine part has; 0 where there is none."""
+        fine = self.network.embedding.fine_projection
+        return 0 if fine is None else math.isqrt((self.store.shape[-1] - self.deep_dims) // fine.shape[1])
 
     @property
     def part_dims(self) -> int:
@@ -159,6 +167,7 @@ def embed_training_images(
         dims=param.embedding_dims,
         seed=train_param.seed,
         keep_fine=DETECTORS[param.detector].keeps_fine,
+        fine_dims=FINE_DIMS if DETECTORS[param.detector].projects_fine else 0,
         normalization=param.feature_normalization,
         device=param.device,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
@@ -14,9 +14,11 @@ from torch import Tensor
 
 from inspector.anomaly.detectors.base import Detector
 from inspector.anomaly.detectors.coreset import draw_candidates
+from inspector.anomaly.detectors.fine import unfold_fine
 from inspector.anomaly.detectors.fused import fuse
 from inspector.anomaly.detectors.padim import PaDiM, fit_padim
 from inspector.anomaly.detectors.patchcore import PatchCore, fit_patchcore
+from inspector.anomaly.detectors.refine import FINE_PATCHES
 from inspector.anomaly.detectors.student import Student
 from inspector.anomaly.detectors.student_network import build_student
 from inspector.anomaly.errors import ParameterError
@@ -88,7 +90,8 @@ def fit_detector(
         gaussians = _gaussians(features, rows, param, train_param.regularization_noise or 0.0)
         fitted = gaussians
         if param.detector == "fused":
-            fitted = fuse(gaussians, _bank(features, rows, param, train_param, progress, stage))
+            bank = _bank(features, rows, param, train_param, progress, stage)
+            fitted = fuse(gaussians, bank, *_fine_bank(features, rows, train_param))
     progress(stage, 1, 1)
     return FittedDetector(_moved(fitted, features.network.runtime.device))
 
@@ -103,11 +106,33 @@ def _bank(
 ) -> PatchCore:
     """Patches that cover those of the images."""
     return fit_patchcore(
-        _candidates(features, rows, train_param),
+        _candidates(
+            features,
+            rows,
+            train_param,
+            lambda batch: batch[..., features.deep_dims - features.part_dims : features.deep_dims],
+        ),
         coreset=param.coreset,
         seed=train_param.seed,
         progress=lambda done, total: progress(stage, done, total),
     )
+
+
+def _fine_bank(
+    features: TrainingFeatures, rows: Sequence[int], train_param: DLTrainParam
+) -> tuple[PatchCore, Tensor] | tuple[None, None]:
+    """Patches that cover those of the fine part, and which of its positions count; None where there is none."""
+    ratio = features.fine_ratio
+    if not ratio:
+        return None, None
+    candidates = _candidates(
+        features, rows, train_param, lambda batch: unfold_fine(batch[..., features.deep_dims :], ratio)
+    )
+    height, width, _ = features.store.shape
+    size = ratio * height, ratio * width
+    mask = features.mask(*size)
+    counted = torch.ones(size, dtype=torch.bool) if mask is None else mask
+    return fit_patchcore(candidates, coreset=FINE_PATCHES, seed=train_param.seed), counted
 
 
 def _gaussians(features: TrainingFeatures, rows: Sequence[int], param: DLModelParam, noise: float) -> PaDiM:
@@ -165,21 +190,32 @@ def distances(features: TrainingFeatures, detector: Detector, images: Sequence[i
         yield detector.distances(batch.to(features.network.runtime.device))
 
 
-def _candidates(features: TrainingFeatures, rows: Sequence[int], train_param: DLTrainParam) -> Tensor:
-    """(M, D): the patches that may enter the bank, out of those inside the domain; the last part of the projection."""
-    height, width, _ = features.store.shape
-    part = slice(features.deep_dims - features.part_dims, features.deep_dims)
+def _candidates(
+    features: TrainingFeatures,
+    rows: Sequence[int],
+    train_param: DLTrainParam,
+    patches: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """(M, D): the patches that may enter a bank, out of those inside the domain.
+
+    Args:
+        features: Of all images.
+        rows: Of the store.
+        train_param: Seed, and the share that is drawn.
+        patches: Those of a batch of the store, (B, h, w, ...) -> (B, h', w', D).
+    """
+    _, height, width, dims = patches(next(iter(features.store.batches(rows[:1], 1)))).shape
     mask = features.mask(height, width)
     inside = torch.arange(height * width) if mask is None else mask.flatten().nonzero()[:, 0]
     chosen = draw_candidates(len(rows) * len(inside), share=train_param.domain_ratio, seed=train_param.seed)
-    found = torch.empty((len(chosen), features.part_dims))
+    found = torch.empty((len(chosen), dims))
     start = 0
     for number, batch in enumerate(features.store.batches(rows, BATCH_SIZE)):
         first = number * BATCH_SIZE * len(inside)
         stop = int(torch.searchsorted(chosen, first + len(batch) * len(inside)))
         own = chosen[start:stop] - first
         places = own // len(inside) * (height * width) + inside[own % len(inside)]
-        found[start:stop] = batch.flatten(0, 2)[places, part]
+        found[start:stop] = patches(batch).flatten(0, 2)[places]
         start = stop
     return found
 

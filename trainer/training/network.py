@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,8 +13,11 @@ from torch import Tensor
 from inspector.anomaly.backbones import SIZE_STEP
 from inspector.anomaly.choices import BackboneName, FeatureNormalization
 from inspector.anomaly.detectors.base import Embedding, projected_levels, to_grid
+from inspector.anomaly.detectors.fine import finer_levels
+from inspector.anomaly.domain.domain import DomainView
 from inspector.anomaly.domain.score import domain_mask
 from inspector.anomaly.model.feature_network import FeatureNetwork
+from inspector.anomaly.network.base import Backbone
 from inspector.anomaly.network.runtime import TorchRuntime
 from inspector.anomaly.network.weights import load_backbone
 from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE, DLPreprocessParam
@@ -60,6 +64,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     dims: int,
     seed: int,
     keep_fine: bool = False,
+    fine_dims: int = 0,
     normalization: FeatureNormalization = "level",
     device: str = "cpu",
 ) -> FeatureNetwork:
@@ -78,6 +83,7 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         dims: Dimensions of the embedding; at least as many as the levels have channels means no reduction.
         seed: Decides the projection and which images are measured.
         keep_fine: Whether levels finer than the grid are kept beside the projection (`Detector.keeps_fine`).
+        fine_dims: Dimensions that they are projected to, where there are any (`Detector.projects_fine`); 0 leaves them out.
         normalization: Of the features before the projection (`Embedding`); with `both` there are `dims` of each.
         device: Where the network runs.
 
@@ -86,39 +92,110 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         WeightsError: The backbone's weights are missing or altered.
     """
     runtime = TorchRuntime(load_backbone(backbone, levels, weights), torch.device(device))
-    strides = [runtime.backbone.level_strides[level] for level in levels]
-    projected = levels[projected_levels(strides, grid_level, keep_fine=keep_fine)]
-    channels = [runtime.backbone.level_channels[level] for level in projected]
-    raw = Embedding(grid_level, torch.eye(sum(channels)), keep_fine=keep_fine)
-    network = FeatureNetwork(preprocess_param, runtime, raw)
+    network = FeatureNetwork(preprocess_param, runtime, Embedding(grid_level, torch.eye(1)))
     chosen = [paths[i] for i in scale_images(len(paths), seed)]
-    squares = torch.zeros(len(channels), dtype=torch.float64)
-    count = 0
-    inputs = (
-        part
+    batches = (
+        batch_features(network, inputs)
         for batch in read_samples(chosen, preprocess_param)
-        for part in inputs_of(batch, preprocess_param, most_tiles=SCALE_TILES)
+        for inputs in inputs_of(batch, preprocess_param, most_tiles=SCALE_TILES)
     )
-    for part in inputs:
-        features = batch_features(network, part)
-        grid = features[grid_level].shape[-2:]
-        mask = domain_mask(preprocess_param.view, grid[0], grid[1], device=runtime.device)
-        on_grid = [to_grid(level, grid).flatten(2).double() for level in raw.projected(features)]
-        inside = on_grid if mask is None else [level[..., mask.flatten()] for level in on_grid]
-        count += inside[0][:, 0].numel()
-        squares += torch.stack([level.square().sum() for level in inside]).cpu()
-    if not count:
-        raise DatasetError("there is no image to learn from")
-    scales = (squares / count).sqrt().clamp_min(1e-12)
-    generator = torch.Generator().manual_seed(seed)
-    dims = min(dims, sum(channels))
-    basis, _ = torch.linalg.qr(torch.randn(sum(channels), dims, generator=generator, dtype=torch.float64))
-    per_channel = torch.cat([(1 / scale).expand(n) for scale, n in zip(scales, channels, strict=True)])
-    # Directions have length 1 on every level: nothing to be scaled.
-    parts = {"level": [per_channel[:, None] * basis], "vector": [basis], "both": [basis, per_channel[:, None] * basis]}
-    projection = torch.cat(parts[normalization], dim=1).float().to(runtime.device)
-    network.embedding = Embedding(grid_level, projection, keep_fine=keep_fine, normalization=normalization)
+    param = EmbeddingParam(levels, grid_level, dims, seed, keep_fine, fine_dims, normalization)
+    network.embedding = scaled_embedding(batches, runtime.backbone, preprocess_param.view, param)
     return network
+
+
+class EmbeddingParam(NamedTuple):
+    """What an embedding is to be; each as for `build_network`."""
+
+    levels: tuple[int, ...]
+    grid_level: int
+    dims: int
+    seed: int
+    keep_fine: bool
+    fine_dims: int
+    normalization: FeatureNormalization
+
+
+def scaled_embedding(
+    batches: Iterable[Sequence[Tensor]], backbone: Backbone, view: DomainView | None, param: EmbeddingParam
+) -> Embedding:
+    """Measure the levels' scales on some training images, and draw the projections; see `build_network`.
+
+    Args:
+        batches: The backbone's levels of these images, those of `param` alone, each (B, C, H', W') float32.
+        backbone: Says the levels' strides and channels.
+        view: Which positions count; None where all do.
+        param: What it is to be.
+
+    Returns:
+        The embedding, on the device of the levels.
+
+    Raises:
+        DatasetError: There is no image.
+    """
+    levels, grid_level, dims, seed, keep_fine, fine_dims, normalization = param
+    strides = [backbone.level_strides[level] for level in levels]
+    fine = levels[finer_levels(strides, grid_level)] if fine_dims else ()
+    projected = levels[projected_levels(strides, grid_level, keep_fine=keep_fine or bool(fine))]
+    channels, fine_channels = ([backbone.level_channels[level] for level in part] for part in (projected, fine))
+    raw = Embedding(
+        grid_level,
+        torch.eye(sum(channels)),
+        keep_fine=keep_fine,
+        fine_projection=torch.eye(sum(fine_channels)) if fine else None,
+    )
+    scales, device = _scales(raw, view, batches)
+    generator = torch.Generator().manual_seed(seed)
+    basis, scaled = _projection(scales[: len(channels)], channels, dims, generator)
+    # Directions have length 1 on every level: nothing to be scaled.
+    parts = {"level": [scaled], "vector": [basis], "both": [basis, scaled]}[normalization]
+    fine_projection = _projection(scales[len(channels) :], fine_channels, fine_dims, generator)[1] if fine else None
+    return Embedding(
+        grid_level,
+        torch.cat(parts, dim=1).float(),
+        keep_fine=keep_fine,
+        normalization=normalization,
+        fine_projection=None if fine_projection is None else fine_projection.float(),
+    ).moved(device)
+
+
+def _scales(
+    raw: Embedding, view: DomainView | None, batches: Iterable[Sequence[Tensor]]
+) -> tuple[Tensor, torch.device]:
+    """The root mean square of the norms of each level's vectors inside the domain: (L,) float64, of the projected levels, then of the fine ones.
+
+    Returns:
+        These, on the CPU, and the device of the levels.
+
+    Raises:
+        DatasetError: There is no image.
+    """
+    squares, device = torch.zeros(0, dtype=torch.float64), torch.device("cpu")
+    counts = torch.zeros(0, dtype=torch.float64)
+    for features in batches:
+        grid, device = features[raw.grid_level].shape[-2:], features[0].device
+        placed = [*(to_grid(level, grid) for level in raw.projected(features)), *raw.finer(features)]
+        masks = [domain_mask(view, level.shape[-2], level.shape[-1], device=device) for level in placed]
+        inside = [
+            level.flatten(2).double() if mask is None else level.flatten(2).double()[..., mask.flatten()]
+            for level, mask in zip(placed, masks, strict=True)
+        ]
+        found = torch.stack([level.square().sum() for level in inside]).cpu()
+        numbers = torch.tensor([level[:, 0].numel() for level in inside], dtype=torch.float64)
+        squares, counts = (squares + found, counts + numbers) if len(counts) else (found, numbers)
+    if not len(counts):
+        raise DatasetError("there is no image to learn from")
+    return (squares / counts).sqrt().clamp_min(1e-12), device
+
+
+def _projection(
+    scales: Tensor, channels: Sequence[int], dims: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """A random orthonormal matrix (C, D) float64, D at most `dims`, and the same after a division of each level by its scale."""
+    count = sum(channels)
+    basis, _ = torch.linalg.qr(torch.randn(count, min(dims, count), generator=generator, dtype=torch.float64))
+    per_channel = torch.cat([(1 / scale).expand(n) for scale, n in zip(scales, channels, strict=True)])
+    return basis, per_channel[:, None] * basis
 
 
 @torch.inference_mode()

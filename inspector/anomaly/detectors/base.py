@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inspector.anomaly.choices import DetectorName, FeatureNormalization
+from inspector.anomaly.detectors.fine import FINER, fine_ratio, finer_levels, fold_fine, fold_kept, kept_ratio
 from inspector.anomaly.errors import ParameterError
 
 
@@ -19,6 +20,8 @@ class Detector(Protocol):
     kind: ClassVar[DetectorName]
     keeps_fine: ClassVar[bool]
     """Whether it needs the levels finer than the grid unprojected; see `Embedding`."""
+    projects_fine: ClassVar[bool]
+    """Whether it makes use of these levels where there are any, projected at their own resolution; see `Embedding`."""
 
     def distances(self, embedded: Tensor) -> Tensor:
         """(B, h, w, D) float32 -> (B, h, w) float32 or finer, at least 0; larger is less like the ok images.
@@ -38,8 +41,8 @@ class Detector(Protocol):
         ...
 
 
-FINER = 2
-"""Levels are kept, and predicted by the student, at this many times the grid's resolution."""
+FINE_PROJECTION = "fine_projection"
+"""The tensor's name in a bundle; one without it has no fine part."""
 
 
 class Embedding:
@@ -53,6 +56,9 @@ class Embedding:
     resolution, each square of pixels becoming channels, and the 2x2 of each of the grid's positions behind the projection.
     Levels of more than that resolution are not projected then.
 
+    With a `fine_projection` the levels finer than the grid are there a second time, too, but projected, at the resolution of the finest
+    (`fine.fold_fine`). What the grid's own projection is of is the same as with `keep_fine`.
+
     Args:
         grid_level: Which of the levels (an index into the features) gives the grid.
         projection: (C, D) float32, C the sum of the channels of the levels that are projected.
@@ -60,6 +66,7 @@ class Embedding:
         normalization: `vector` divides each level's vector at each position by its norm before the projection, so that its
             direction alone counts; `level` leaves it: the matrix holds the levels' scales. With `both` the first half of the
             matrix's columns is for vectors, the second for levels as they are.
+        fine_projection: (C', F) float32, C' the sum of the channels of the levels finer than the grid; None leaves them out.
     """
 
     def __init__(
@@ -69,6 +76,7 @@ class Embedding:
         *,
         keep_fine: bool = False,
         normalization: FeatureNormalization = "level",
+        fine_projection: Tensor | None = None,
     ) -> None:
         if projection.ndim != 2:  # noqa: PLR2004 - a matrix
             raise ParameterError(f"the projection is a (C, D) matrix, got {tuple(projection.shape)}")
@@ -76,6 +84,7 @@ class Embedding:
         self.projection = projection
         self.keep_fine = keep_fine
         self.normalization: FeatureNormalization = normalization
+        self.fine_projection = fine_projection
         if normalization == "both" and projection.shape[1] % 2:
             raise ParameterError(f"two projections have as many dimensions each, got {projection.shape[1]} in all")
 
@@ -84,16 +93,28 @@ class Embedding:
         """Dimensions of the projection of one normalisation."""
         return self.projection.shape[1] // (2 if self.normalization == "both" else 1)
 
-    def with_projection(self, projection: Tensor) -> Embedding:
-        """Return the same with another matrix."""
-        return Embedding(self.grid_level, projection, keep_fine=self.keep_fine, normalization=self.normalization)
+    def with_projection(self, projection: Tensor, fine_projection: Tensor | None = None) -> Embedding:
+        """Return the same with other matrices."""
+        return Embedding(
+            self.grid_level,
+            projection,
+            keep_fine=self.keep_fine,
+            normalization=self.normalization,
+            fine_projection=fine_projection,
+        )
 
     def moved(self, device: torch.device) -> Embedding:
         """Return the same on another device."""
-        return self.with_projection(self.projection.to(device))
+        fine = self.fine_projection
+        return self.with_projection(self.projection.to(device), None if fine is None else fine.to(device))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a bundle stores, on the CPU."""
+        fine = self.fine_projection
+        return {"projection": self.projection.cpu(), **({} if fine is None else {FINE_PROJECTION: fine.cpu()})}
 
     def __call__(self, features: Sequence[Tensor]) -> Tensor:
-        """Each (B, C', H', W') float32 -> (B, h, w, D) float32; with `keep_fine` (B, h, w, D + fine).
+        """Each (B, C', H', W') float32 -> (B, h, w, D) float32; with a fine part (B, h, w, D + fine).
 
         Raises:
             ParameterError: The levels have other channels than the projection, or a size that cannot be kept.
@@ -104,7 +125,10 @@ class Embedding:
         if sum(channels) != self.projection.shape[0]:
             raise ParameterError(f"{sum(channels)} channels do not fit the projection of {self.projection.shape[0]}")
         kept = features[: self.grid_level] if self.keep_fine else []
-        fine_dims = sum(level.shape[1] * _ratio(level, grid.shape[-2:]) ** 2 for level in kept)
+        fine = self.finer(features)
+        fine_dims = sum(level.shape[1] * kept_ratio(level, grid.shape[-2:]) ** 2 for level in kept)
+        if fine and self.fine_projection is not None:
+            fine_dims = fine_ratio(fine, grid.shape[-2:]) ** 2 * self.fine_projection.shape[1]
         dims = self.projection.shape[1]
         # Each part is written where it belongs: a copy of the whole would cost as much as the products.
         embedded = grid.new_empty((len(grid), *grid.shape[-2:], dims + fine_dims))
@@ -117,14 +141,35 @@ class Embedding:
                 projected, [rows[:, -part:] for rows in parts], embedded[..., dims - part : dims], is_direction=False
             )
         if kept:
-            _fold(kept, embedded[..., dims:])
+            fold_kept(kept, embedded[..., dims:])
+        if fine and self.fine_projection is not None:
+            fold_fine(fine, self.fine_projection, embedded[..., dims:])
         return embedded
 
     def projected(self, features: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Those of the levels that are projected."""
-        widths = [level.shape[-1] for level in features]
-        strides = [max(widths) // width for width in widths]
-        return features[projected_levels(strides, self.grid_level, keep_fine=self.keep_fine)]
+        """Those of the levels that are projected to the grid."""
+        is_fine_apart = self.keep_fine or self.fine_projection is not None
+        return features[projected_levels(_strides(features), self.grid_level, keep_fine=is_fine_apart)]
+
+    def finer(self, features: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Those of the levels that are projected at the resolution of the finest, and that their projection is of.
+
+        Raises:
+            ParameterError: They have other channels than it.
+        """
+        if self.fine_projection is None:
+            return ()
+        finer = features[finer_levels(_strides(features), self.grid_level)]
+        channels = sum(level.shape[1] for level in finer)
+        if channels != len(self.fine_projection):
+            raise ParameterError(f"{channels} channels do not fit the fine projection of {len(self.fine_projection)}")
+        return finer
+
+
+def _strides(features: Sequence[Tensor]) -> list[int]:
+    """Of levels, in units of the finest's."""
+    widths = [level.shape[-1] for level in features]
+    return [max(widths) // width for width in widths]
 
 
 def projected_levels(strides: Sequence[int], grid_level: int, *, keep_fine: bool) -> slice:
@@ -165,34 +210,6 @@ def _project(levels: Sequence[Tensor], projections: Sequence[Tensor], out: Tenso
         else:
             # Finest first, so the first of them is here.
             rows.addmm_(values.flatten(0, 2), projection, beta=1 if index else 0)
-
-
-def _fold(levels: Sequence[Tensor], out: Tensor) -> None:
-    """Write levels finer than a grid (B, C', r h, r w) into `out`, (B, h, w, 4 T): row and column of 2, then T values.
-
-    Those T are, level by level, row and column of r / 2, then C'.
-    """
-    batch, height, width, _ = out.shape
-    positions = torch.unflatten(out, -1, (FINER, FINER, -1))
-    start = 0
-    for level in levels:
-        channels, inner = level.shape[1], level.shape[-1] // width // FINER
-        target = torch.unflatten(positions[..., start : start + inner**2 * channels], -1, (inner, inner, channels))
-        pixels = level.permute(0, 2, 3, 1).reshape(batch, height, FINER, inner, width, FINER, inner, channels)
-        target.copy_(pixels.permute(0, 1, 4, 2, 5, 3, 6, 7))
-        start += inner**2 * channels
-
-
-def _ratio(level: Tensor, grid: Sequence[int]) -> int:
-    """How many times the grid's resolution a kept level has.
-
-    Raises:
-        ParameterError: Not an even number.
-    """
-    ratio = level.shape[-1] // grid[1]
-    if not ratio or ratio % FINER or level.shape[-2:] != (ratio * grid[0], ratio * grid[1]):
-        raise ParameterError(f"a level of {tuple(level.shape[-2:])} does not fold into a grid of {tuple(grid)}")
-    return ratio
 
 
 def checked(tensors: Mapping[str, Tensor], name: str, ndim: int) -> Tensor:

@@ -7,6 +7,9 @@ are averaged, so that a position must be far by both, or very far by one; neithe
 By default they see different things as well (`FeatureNormalization`, `both`): the Gaussians the directions of the features,
 which contrast and light hardly change, the memory the features as they are.
 
+Both see a grid of stride 16. Where the backbone has finer levels, a memory of their patches makes the map finer than that
+(`refine`), at the same score.
+
 Sources: `padim` and `patchcore`; that a product of the two ranks images better than either was measured on the development sets, each
 judged by the choice of the others (tests/benchmarks/results/accuracy.md).
 """
@@ -23,10 +26,14 @@ from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.detectors.base import checked
 from inspector.anomaly.detectors.padim import PaDiM
 from inspector.anomaly.detectors.patchcore import PatchCore
+from inspector.anomaly.detectors.refine import Refinement
 from inspector.anomaly.errors import ParameterError
 
 FLOOR_SHARE = 0.1
 """Of the spacing of the bank's patches: distances to the bank that are shorter say nothing, for a bank is a sample."""
+
+FINE_FLOOR_SHARE = 0.3
+"""The same of the fine bank, which is a sparser sample; a higher floor costs nothing (AUPRO 0.8811 without, 0.8816 with it, sketch)."""
 
 _LEAST_FLOOR = 1e-6
 _CHUNK_PATCHES = 1024
@@ -40,6 +47,7 @@ class Fused:
         bank: Filled with patches of their last `bank.dims`.
         floor: () float32, above 0: added in squares to the distance to the bank. Where a picture was learnt by heart that distance
             is 0 but for rounding, and a product with it would be rounding alone.
+        refinement: Makes the map finer; None leaves it on the grid.
 
     Raises:
         ParameterError: The floor is not above 0.
@@ -47,28 +55,34 @@ class Fused:
 
     kind: ClassVar[DetectorName] = "fused"
     keeps_fine: ClassVar[bool] = False
+    projects_fine: ClassVar[bool] = True
 
-    def __init__(self, gaussian: PaDiM, bank: PatchCore, floor: Tensor) -> None:
+    def __init__(self, gaussian: PaDiM, bank: PatchCore, floor: Tensor, refinement: Refinement | None = None) -> None:
         if not float(floor) > 0:
             raise ParameterError(f"the floor of the distances to the bank must be above 0, is {float(floor):g}")
         self._gaussian = gaussian
         self._bank = bank
         self._floor = floor
+        self._refinement = refinement
 
     @torch.inference_mode()
     def distances(self, embedded: Tensor) -> Tensor:
         """See `Detector.distances`; in the geometric mean of both units, which has no meaning of its own."""
-        gaussian, bank, dims = self._gaussian.dims, self._bank.dims, embedded.shape[-1]
-        if dims not in (gaussian + bank, max(gaussian, bank)):
+        gaussian, bank = self._gaussian.dims, self._bank.dims
+        fine = 0 if self._refinement is None else self._refinement.dims
+        deep = embedded[..., : embedded.shape[-1] - fine]
+        if deep.shape[-1] not in (gaussian + bank, max(gaussian, bank)):
             raise ParameterError(
-                f"Gaussians of {gaussian} and a bank of {bank} dimensions do not fit an embedding of {dims}"
+                f"Gaussians of {gaussian} and a bank of {bank} dimensions do not fit an embedding of {deep.shape[-1]}"
             )
-        nearest = torch.hypot(self._bank.distances(embedded[..., -bank:]), self._floor)
-        return (self._gaussian.distances(embedded[..., :gaussian]) * nearest).sqrt()
+        nearest = torch.hypot(self._bank.distances(deep[..., -bank:]), self._floor)
+        coarse = (self._gaussian.distances(deep[..., :gaussian]) * nearest).sqrt()
+        return coarse if self._refinement is None else self._refinement(coarse, embedded[..., -fine:])
 
     def tensors(self) -> dict[str, Tensor]:
         """See `Detector.tensors`."""
-        return {**self._gaussian.tensors(), **self._bank.tensors(), "floor": self._floor.cpu()}
+        fine = {} if self._refinement is None else self._refinement.tensors()
+        return {**self._gaussian.tensors(), **self._bank.tensors(), "floor": self._floor.cpu(), **fine}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], device: torch.device) -> Fused:
@@ -78,15 +92,35 @@ class Fused:
             ParameterError: A tensor is missing or not what it should be.
         """
         gaussian, bank = PaDiM.from_tensors(tensors, device), PatchCore.from_tensors(tensors, device)
-        return cls(gaussian, bank, checked(tensors, "floor", 0).to(device))
+        refinement = Refinement.from_tensors(tensors, (gaussian.grid[0], gaussian.grid[1]), device)
+        return cls(gaussian, bank, checked(tensors, "floor", 0).to(device), refinement)
 
 
-def fuse(gaussian: PaDiM, bank: PatchCore) -> Fused:
-    """Return the two as one detector; its floor is `FLOOR_SHARE` of the median distance from a patch of the bank to the next."""
+def fuse(gaussian: PaDiM, bank: PatchCore, fine: PatchCore | None = None, counted: Tensor | None = None) -> Fused:
+    """Return them as one detector; the floor of a bank is `FLOOR_SHARE` of the median distance from one of its patches to the next.
+
+    Args:
+        gaussian: Fitted on embeddings.
+        bank: Filled with patches of them.
+        fine: Filled with patches of their fine part, unfolded; None where there is none.
+        counted: (r h, r w) bool, True where positions of the fine part count; given with `fine`.
+
+    Raises:
+        ParameterError: They do not fit each other.
+    """
+    device, refinement = gaussian.device, None
+    if fine is not None and counted is not None:
+        ratio = counted.shape[1] // gaussian.grid[1]
+        refinement = Refinement(fine, _floor(fine, FINE_FLOOR_SHARE).to(device), counted.to(device), ratio)
+    return Fused(gaussian, bank, _floor(bank, FLOOR_SHARE).to(device), refinement)
+
+
+def _floor(bank: PatchCore, share: float) -> Tensor:
+    """() float32, above 0: what distances to a bank cannot tell from nothing."""
     patches = bank.tensors()["bank"]
     spacing = _nearest_others(patches).median() if len(patches) > 1 else torch.zeros(())
     least = _LEAST_FLOOR * patches.square().sum(1).mean().sqrt().clamp_min(_LEAST_FLOOR)
-    return Fused(gaussian, bank, (FLOOR_SHARE * spacing).clamp_min(least).to(gaussian.device))
+    return (share * spacing).clamp_min(least)
 
 
 def _nearest_others(patches: Tensor) -> Tensor:

@@ -40,6 +40,7 @@ class PaDiM:
 
     kind: ClassVar[DetectorName] = "padim"
     keeps_fine: ClassVar[bool] = False
+    projects_fine: ClassVar[bool] = False
 
     def __init__(self, mean: Tensor, whitening: Tensor) -> None:
         if whitening.shape != (*mean.shape, mean.shape[-1]):

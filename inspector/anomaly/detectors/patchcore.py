@@ -32,6 +32,7 @@ class PatchCore:
 
     kind: ClassVar[DetectorName] = "patchcore"
     keeps_fine: ClassVar[bool] = False
+    projects_fine: ClassVar[bool] = False
 
     def __init__(self, bank: Tensor) -> None:
         if len(bank) == 0:

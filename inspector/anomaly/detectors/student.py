@@ -24,7 +24,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from inspector.anomaly.choices import DetectorName
-from inspector.anomaly.detectors.base import FINER, checked
+from inspector.anomaly.detectors.base import checked
+from inspector.anomaly.detectors.fine import FINER
 from inspector.anomaly.detectors.padim import PaDiM
 from inspector.anomaly.detectors.student_network import StudentNetwork
 from inspector.anomaly.errors import ParameterError
@@ -53,6 +54,7 @@ class Student:
 
     kind: ClassVar[DetectorName] = "student"
     keeps_fine: ClassVar[bool] = True
+    projects_fine: ClassVar[bool] = False
 
     def __init__(self, network: StudentNetwork, gaussian: PaDiM, counted: Tensor | None = None) -> None:
         if gaussian.dims != network.deep_dims:

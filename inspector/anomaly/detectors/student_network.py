@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from inspector.anomaly.detectors.base import FINER
+from inspector.anomaly.detectors.fine import FINER
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.network.fused import FusedConv, has_fused_operations
 

@@ -26,7 +26,7 @@ from safetensors import torch as safetensors
 from torch import Tensor
 
 from inspector.anomaly.choices import DetectorName
-from inspector.anomaly.detectors.base import Detector, Embedding, checked
+from inspector.anomaly.detectors.base import FINE_PROJECTION, Detector, Embedding, checked
 from inspector.anomaly.detectors.fused import Fused
 from inspector.anomaly.detectors.padim import PaDiM
 from inspector.anomaly.detectors.patchcore import PatchCore
@@ -111,9 +111,7 @@ def write_dl_model(
     golden, samples = golden_samples(model, golden_images)
     files = {
         BACKBONE_FILE: safetensors.save(_contiguous(runtime.backbone.state_dict())),
-        DETECTOR_FILE: safetensors.save(
-            _contiguous({"projection": model.network.embedding.projection.cpu(), **model.detector.tensors()})
-        ),
+        DETECTOR_FILE: safetensors.save(_contiguous({**model.network.embedding.tensors(), **model.detector.tensors()})),
         GOLDEN_FILE: safetensors.save(golden),
     }
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
@@ -270,6 +268,7 @@ def _assemble(
         projection,
         keep_fine=DETECTORS[kind].keeps_fine,
         normalization=manifest.detector.feature_normalization,
+        fine_projection=checked(stored, FINE_PROJECTION, 2).to(device) if FINE_PROJECTION in stored else None,
     )
     network = FeatureNetwork(manifest.preprocess_param, TorchRuntime(backbone, device), embedding)
     detector = DETECTORS[kind].from_tensors(stored, device)

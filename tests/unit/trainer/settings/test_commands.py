@@ -13,7 +13,7 @@ from inspector.anomaly.preprocess.param import DLPreprocessParam
 from trainer.errors import SettingsError
 from trainer.prepare.split import SplitParam
 from trainer.settings.commands import ApplySettings, FitSettings, ShowSettings, WorkflowSettings, parse_settings
-from trainer.settings.quality import DEFAULT_QUALITY, QUALITIES
+from trainer.settings.quality import QUALITIES, WITHOUT_CHOICE
 from trainer.thresholds.estimate import ThresholdParam
 from trainer.thresholds.ok_only import OkOnlyParam
 
@@ -116,7 +116,7 @@ def test_show_and_workflow_have_the_sources_too() -> None:
 
 def test_the_workflow_takes_its_model_as_the_fit_does() -> None:
     for options, choice in (
-        ("", QUALITIES[DEFAULT_QUALITY]),
+        ("", QUALITIES[WITHOUT_CHOICE]),
         ("--quality fast", QUALITIES["fast"]),
         ("--detector patchcore", ("patchcore", "efficientnet_lite0")),
         ("--quality fast --backbone efficientnet_lite2", ("padim", "efficientnet_lite2")),
@@ -336,6 +336,7 @@ def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatc
         ("--overwrite-cache", ["--overwrite-cache goes with --cache"]),
         ("--tile 100", ["--tile must be a multiple of 32, got 100"]),
         ("--tile 16", ["--tile", "32"]),
+        ("--quality auto --tile 256", ["--quality auto chooses the model, so --tile cannot be given too"]),
         ("--tile 2048", ["got --tile 2048; give --width and --height too, to which each tile is reduced"]),
         ("--tile 512 --width 256 --height 128", ["--tile cuts squares, so --width and --height must be equal"]),
         ("--tile 256 --tile-overlap 129", ["--tile-overlap is at most half of --tile, 128 pixels here, got 129"]),

@@ -9,6 +9,7 @@ import pytest
 
 from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.model.model import apply_dl_model
+from inspector.anomaly.model.pending import scores_of_pictures
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images
 from tests.models import nok_picture, ok_image
 from tests.trainings import (
@@ -23,6 +24,7 @@ from trainer.dataset.folders import DatasetParam
 from trainer.dataset.read import read_dl_dataset_anomaly
 from trainer.prepare.split import split_dl_dataset
 from trainer.thresholds.folds import out_of_fold_scores, train_and_score_folds
+from trainer.thresholds.spots import highest_spot, least_spot
 from trainer.training.augmentation import Augmentation
 from trainer.training.fit import distances, fit_detector
 from trainer.training.train import train_dl_model_anomaly_dataset
@@ -46,6 +48,11 @@ def test_each_image_is_scored_by_a_detector_that_never_saw_it(detector: Detector
             fitted = fit_detector(features, others, model.param, train_param, progress=ignore)
             (maps,) = distances(features, fitted.detector, [index], 1)
             assert found.ok[index] == pytest.approx(float(rule.apply(maps)[0]), rel=1e-5)
+            large = (
+                scores_of_pictures(maps, scale, rule, features.preprocess_param.input_size).finish()[0].anomaly_image
+            )
+            strongest = highest_spot(scale.map_to_distances(large), least_spot(*large.shape))
+            assert found.spots[index] == pytest.approx(strongest, rel=1e-4)
     assert found.pixels.n_images == 7
     assert {stage.partition(": ")[0] for stage, _, _ in told} == {"calibrate"}
     assert told[-1][1] == told[-1][2]
@@ -87,6 +94,9 @@ def test_the_scores_of_enough_images_are_brought_to_the_level_of_a_model_of_all(
         (maps,) = distances(features, fitted.detector, [3], 1)
     assert 0.5 < found.fold_factor < 1
     assert found.ok[3] == pytest.approx(found.fold_factor * float(model.param.score_rule.apply(maps)[0]), rel=1e-5)
+    assert found.spots[3] == pytest.approx(
+        found.fold_factor * float(maps.amax()), rel=0.1
+    )  # of few pixels: near the highest
 
 
 def test_scores_of_folds_have_the_groups_of_their_images(tmp_path: Path) -> None:

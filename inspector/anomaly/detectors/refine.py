@@ -1,0 +1,130 @@
+"""From distances on a coarse grid to a finer map of the same score: the coarse say how unlike, a memory of fine patches says where.
+
+The map is the coarse distance, interpolated, times the root of the distance to the nearest fine patch: with a coarse distance that is
+itself the geometric mean of two, each of the three counts alike. Fine features alone rank pictures badly (they see a few pixels
+and know little of parts), so the map is brought back to the level of the coarse distances: the mean of the highest hundredth of
+its positions is theirs. So pictures are ranked as by the coarse ones alone, and the one map gives score, class and region.
+
+That was chosen on the development sets with masks, no one set deciding (AUPRO / share of found defects whose strongest pixel lies inside
+the mask, means over five sets, sketches that were not kept): coarse alone 0.871 / 0.39; times a bank of stride 8 0.879 / 0.53; brought back
+to the coarse level 0.883 / 0.53; of stride 4 0.882 / 0.58. Not better: Gaussians of fine features (0.867), the error of a linear prediction of
+fine features from coarse ones (0.86), halos divided out by the highest distance around (0.87), maps divided by those of unseen
+ok images (0.83), and maps that are shifted to where the backbone's padding puts its fields' centres (0.871: a drawn spot shows 2 pixels).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from inspector.anomaly.detectors.base import checked
+from inspector.anomaly.detectors.fine import unfold_fine
+from inspector.anomaly.detectors.patchcore import PatchCore
+from inspector.anomaly.errors import ParameterError
+
+FINE_PATCHES = 500
+"""Of the fine bank. Twice as many measure alike."""
+
+_LEVEL_SHARE = 0.01
+_LEAST = 1e-12
+_BANK, _FLOOR, _COUNTED = "fine.bank", "fine.floor", "fine.counted"
+
+
+class Refinement:
+    """A memory of fine ok patches.
+
+    Args:
+        bank: Of fine patches.
+        floor: () float32, above 0: added in squares to the distance to the bank, as a bank is a sample.
+        counted: (r h, r w) bool, True where positions of the fine map count.
+        ratio: r, how many times the grid's resolution the map has.
+
+    Raises:
+        ParameterError: The floor is not above 0, no position counts, or the mask is of no whole positions of a grid.
+    """
+
+    def __init__(self, bank: PatchCore, floor: Tensor, counted: Tensor, ratio: int) -> None:
+        if not float(floor) > 0:
+            raise ParameterError(f"the floor of the distances to the fine bank must be above 0, is {float(floor):g}")
+        if ratio < 1 or counted.shape[0] % ratio or counted.shape[1] % ratio or not bool(counted.any()):
+            raise ParameterError(f"a fine mask of {tuple(counted.shape)} that counts is needed for a ratio of {ratio}")
+        self._bank = bank
+        self._floor = floor
+        self._ratio = ratio
+        self._counted = counted
+        # A position of the grid counts where any part of it does.
+        cells = functional.max_pool2d(counted[None].float(), ratio)
+        self._cells = cells[0] > 0
+        self._share = self._wide(cells).clamp_min(_LEAST)
+
+    @property
+    def dims(self) -> int:
+        """Dimensions of the fine part of the embedding."""
+        return self._ratio**2 * self._bank.dims
+
+    def __call__(self, coarse: Tensor, folded: Tensor) -> Tensor:
+        """Return the map.
+
+        Args:
+            coarse: (B, h, w) float32, distances.
+            folded: (B, h, w, r r F) float32, the fine part of the embedding.
+
+        Returns:
+            (B, r h, r w) float32; 0 where nothing counts.
+
+        Raises:
+            ParameterError: The grid or the dimensions are others than those of the training.
+        """
+        if coarse.shape[1:] != self._cells.shape or folded.shape[-1] != self.dims:
+            raise ParameterError(
+                f"the fine bank has {self._ratio}x{self._ratio} patches of {self._bank.dims} dimensions on a grid of "
+                f"{tuple(self._cells.shape)}, got {folded.shape[-1]} on {tuple(coarse.shape[1:])}"
+            )
+        fine = torch.hypot(self._bank.distances(unfold_fine(folded, self._ratio)), self._floor)
+        # Filled, not multiplied: a distance that is not finite would spread.
+        inside = coarse.masked_fill(~self._cells, 0.0)
+        maps = (self._wide(inside) / self._share * fine.sqrt()).masked_fill(~self._counted, 0.0)
+        level = _top(inside, int(self._cells.sum())) / _top(maps, int(self._counted.sum())).clamp_min(_LEAST)
+        return maps * level[:, None, None]
+
+    def _wide(self, maps: Tensor) -> Tensor:
+        """(B, h, w) -> (B, r h, r w), interpolated bilinearly."""
+        return functional.interpolate(maps[:, None], scale_factor=self._ratio, mode="bilinear", align_corners=False)[
+            :, 0
+        ]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a bundle stores, on the CPU."""
+        bank = self._bank.tensors()["bank"]
+        return {_BANK: bank, _FLOOR: self._floor.cpu(), _COUNTED: self._counted.float().cpu()}
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: Mapping[str, Tensor], grid: tuple[int, int], device: torch.device
+    ) -> Refinement | None:
+        """Build from what a bundle stores; None where it stores none.
+
+        Args:
+            tensors: Of the detector.
+            grid: (h, w) of the coarse distances.
+            device: Where it is to run.
+
+        Raises:
+            ParameterError: A tensor is missing or not what it should be.
+        """
+        if _BANK not in tensors:
+            return None
+        counted = checked(tensors, _COUNTED, 2).to(device) > 0
+        ratio = counted.shape[1] // grid[1]
+        if counted.shape != (ratio * grid[0], ratio * grid[1]):
+            raise ParameterError(f"a fine mask of {tuple(counted.shape)} does not fit a grid of {grid}")
+        bank = PatchCore(checked(tensors, _BANK, 2).to(device))
+        return cls(bank, checked(tensors, _FLOOR, 0).to(device), counted, ratio)
+
+
+def _top(maps: Tensor, counted: int) -> Tensor:
+    """(B, h, w) -> (B,): the mean of the highest of so many positions that count; the others are 0."""
+    return maps.flatten(1).topk(max(1, round(_LEVEL_SHARE * counted)), dim=1).values.mean(1)

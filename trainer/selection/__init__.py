@@ -1,0 +1,1 @@
+"""Which model suits a data set, by synthetic defects in ok images that it has not learnt from."""
