@@ -42,6 +42,7 @@ CHOSEN_BY_AUTO: Final = (
     "width",
     "height",
     "tile",
+    "tile_overlap",
     "preprocess_param",
 )
 """Settings of a fit that say what `--quality auto` chooses."""

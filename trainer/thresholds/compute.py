@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from inspector.anomaly.domain.mask import cells_inside
 from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.preprocess.param import DLPreprocessParam
-from inspector.anomaly.types import DLResult, ImageGeometry, ScoreScale
+from inspector.anomaly.types import DLResult, ImageGeometry
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
 from trainer.dataset.files import read_samples
 from trainer.dataset.listing import SplitName
@@ -20,7 +20,7 @@ from trainer.errors import CalibrationError
 from trainer.progress import StageProgress
 from trainer.thresholds.estimate import AnomalyThresholds, ThresholdParam, estimate_anomaly_thresholds
 from trainer.thresholds.scores import CalibrationScores
-from trainer.thresholds.spots import MIN_AREA_SHARE, highest_spot, least_spot
+from trainer.thresholds.spots import highest_spot, least_spot, tiles_seen
 
 _MENDS: dict[SplitName, str] = {
     "validation": (
@@ -99,7 +99,7 @@ def compute_dl_anomaly_thresholds(
             for image, sample in zip(batch, chosen, strict=True):
                 image.image_file_name = sample.image_file_name
             for sample, result in zip(chosen, apply_dl_model(model, batch), strict=True):
-                _count(found, sample, result, param, model.scale, inside)
+                _count(found, sample, result, param, model, inside)
             done += len(batch)
             if progress is not None:
                 progress("thresholds", done, len(samples))
@@ -121,7 +121,8 @@ def least_area(preprocess_param: DLPreprocessParam, geometry: ImageGeometry) -> 
     """The smallest spot that counts where nobody asks for another, in pixels of the picture as taken."""
     is_crop = preprocess_param.domain_handling == "crop_domain"
     seen = geometry.cropped(preprocess_param.domain) if is_crop else geometry
-    return max(1, round(MIN_AREA_SHARE * seen.width * seen.height))
+    tiles = tiles_seen(preprocess_param, seen.width, seen.height)
+    return least_spot(seen.height, seen.width, tiles=tiles)
 
 
 def _least_picture(model: AnomalyModel, dataset: DLDataset) -> ImageGeometry:
@@ -169,15 +170,18 @@ def _count(
     sample: DLDatasetSample,
     result: DLResult,
     param: ThresholdParam,
-    scale: ScoreScale,
+    model: AnomalyModel,
     inside: NDArray[np.bool_] | None,
 ) -> None:
+    scale = model.scale
     if _is_scored(sample, param):
         raw_scores = found.ok if sample.image_label == "ok" else found.nok
         raw_scores.append(scale.to_distance(result.anomaly_score))
         found.n_test += sample.split == "test"
         if sample.image_label == "ok":
             raw = scale.map_to_distances(result.anomaly_image)
-            found.spots.append(highest_spot(raw, least_spot(*raw.shape), inside))
+            seen = result.box(sample.width, sample.height)
+            tiles = tiles_seen(model.preprocess_param, seen.width, seen.height)
+            found.spots.append(highest_spot(raw, least_spot(*raw.shape, tiles=tiles), inside))
     if _is_pixel_source(sample, param):
         found.pixels.add(scale.map_to_distances(result.anomaly_image), inside)

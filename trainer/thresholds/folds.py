@@ -20,7 +20,7 @@ from trainer.dataset.dataset import DLDataset
 from trainer.progress import StageProgress, silent
 from trainer.thresholds.learning import fewer_folds, learning_factor
 from trainer.thresholds.scores import CalibrationScores, PixelStatistics
-from trainer.thresholds.spots import highest_spot, least_spot
+from trainer.thresholds.spots import highest_spot, least_spot, tiles_seen
 from trainer.training.embed import OnRead, TrainingFeatures, embed_training_images
 from trainer.training.fit import distances, fit_detector
 from trainer.training.images import dataset_images
@@ -120,13 +120,20 @@ class _Judge:
         found: list[float] = []
         spots: list[float] = []
         with torch.inference_mode():
-            for result in _results(self.features, fitted.detector, judged, self.param, self.scale):
+            results = _results(self.features, fitted.detector, judged, self.param, self.scale)
+            for image, result in zip(judged, results, strict=True):
                 found.append(self.scale.to_distance(result.anomaly_score))
                 if pixels is not None:
                     raw = self.scale.map_to_distances(result.anomaly_image)
                     pixels.add(raw, inside)
-                    spots.append(highest_spot(raw, least_spot(*raw.shape), inside))
+                    spots.append(highest_spot(raw, least_spot(*raw.shape, tiles=self._tiles(image)), inside))
         return found, spots
+
+    def _tiles(self, image: int) -> float:
+        if self.features.grids is None:
+            return 1.0
+        columns, rows = self.features.grids[image]
+        return tiles_seen(self.features.preprocess_param, columns.size, rows.size)
 
 
 def _results(

@@ -8,15 +8,35 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.anomaly.preprocess.param import DLPreprocessParam
+
 MIN_AREA_SHARE: Final = 1e-4
 """Smaller spots than this share of what the model sees are left out of a region."""
 
 _CONNECTIVITY = 8
 
 
-def least_spot(height: int, width: int) -> int:
-    """The smallest spot that counts where nobody asks for another, in pixels of a map of this size."""
-    return max(1, round(MIN_AREA_SHARE * height * width))
+def least_spot(height: int, width: int, *, tiles: float = 1.0) -> int:
+    """The smallest spot that counts where nobody asks for another, in pixels of a map, or picture, of this size.
+
+    Args:
+        height: Of the map.
+        width: Of the map.
+        tiles: `tiles_seen`, of whose area it is a share: of a large picture it would be more than the defects that tiles are for.
+    """
+    return max(1, round(MIN_AREA_SHARE * height * width / tiles))
+
+
+def tiles_seen(preprocess_param: DLPreprocessParam, width: int, height: int) -> float:
+    """How many tiles what the model sees of a picture is as large as; 1 of a picture that is seen as a whole.
+
+    Args:
+        preprocess_param: Say whether it is cut.
+        width: Of what the model sees, in pixels of the picture.
+        height: The same.
+    """
+    tile = preprocess_param.tile
+    return 1.0 if tile is None else max(1.0, width * height / (tile.width * tile.height))
 
 
 def highest_spot(distances: NDArray[np.floating], area: int, domain: NDArray[np.bool_] | None = None) -> float:

@@ -94,12 +94,11 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
     runtime = TorchRuntime(load_backbone(backbone, levels, weights), torch.device(device))
     network = FeatureNetwork(preprocess_param, runtime, Embedding(grid_level, torch.eye(1)))
     chosen = [paths[i] for i in scale_images(len(paths), seed)]
-    inputs = (
-        part
+    batches = (
+        batch_features(network, inputs)
         for batch in read_samples(chosen, preprocess_param)
-        for part in inputs_of(batch, preprocess_param, most_tiles=SCALE_TILES)
+        for inputs in inputs_of(batch, preprocess_param, most_tiles=SCALE_TILES)
     )
-    batches = (batch_features(network, part) for part in inputs)
     param = EmbeddingParam(levels, grid_level, dims, seed, keep_fine, fine_dims, normalization)
     network.embedding = scaled_embedding(batches, runtime.backbone, preprocess_param.view, param)
     return network

@@ -336,6 +336,7 @@ def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatc
         ("--overwrite-cache", ["--overwrite-cache goes with --cache"]),
         ("--tile 100", ["--tile must be a multiple of 32, got 100"]),
         ("--tile 16", ["--tile", "32"]),
+        ("--quality auto --tile 256", ["--quality auto chooses the model, so --tile cannot be given too"]),
         ("--tile 2048", ["got --tile 2048; give --width and --height too, to which each tile is reduced"]),
         ("--tile 512 --width 256 --height 128", ["--tile cuts squares, so --width and --height must be equal"]),
         ("--tile 256 --tile-overlap 129", ["--tile-overlap is at most half of --tile, 128 pixels here, got 129"]),

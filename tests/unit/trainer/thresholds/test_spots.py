@@ -5,8 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspector.anomaly.preprocess.param import DLPreprocessParam
+from inspector.anomaly.preprocess.tiling import TileParam
+from inspector.anomaly.types import ImageGeometry
 from inspector.anomaly.verdict.region import find_anomaly_region
-from trainer.thresholds.spots import highest_spot, least_spot
+from trainer.thresholds.compute import least_area
+from trainer.thresholds.spots import highest_spot, least_spot, tiles_seen
 
 
 @given(seed=st.integers(0, 500), area=st.integers(1, 40))
@@ -39,3 +43,14 @@ def test_a_spot_larger_than_all_that_counts_is_all_of_it() -> None:
 @pytest.mark.parametrize(("size", "expected"), [((256, 256), 7), ((10, 10), 1)])
 def test_the_least_spot_is_a_share_of_the_map(size: tuple[int, int], expected: int) -> None:
     assert least_spot(*size) == expected
+
+
+def test_the_least_spot_of_tiles_is_a_share_of_one() -> None:
+    tile = TileParam(width=256, height=256)
+    tiled = DLPreprocessParam(image_width=256, image_height=256, tile=tile)
+    assert tiles_seen(tiled.of_input, 9504, 6336) == 1
+    assert tiles_seen(tiled, 100, 100) == 1
+    assert tiles_seen(tiled, 2560, 256) == 10
+    geometry = ImageGeometry(width=9504, height=6336, channels=3)
+    assert least_area(tiled.of_input, geometry) > 77**2, "more than a small defect has"
+    assert least_area(tiled, geometry) == least_spot(256, 256) == 7
