@@ -351,7 +351,7 @@ SHARED = Path(__file__).parents[4] / "shared" / "data"
     [
         (SHIPPED / "aws_alien", ("--quality", "fast")),
         (SHARED / "elpv_mono", ("--quality", "fast", "--max-train", "60")),
-        (SHARED / "elpv_mono", ("--max-train", "60", "--max-num-epochs", "10")),
+        (SHARED / "elpv_mono", ("--max-train", "60")),
     ],
     ids=["aws_alien fast", "elpv_mono fast", "elpv_mono default"],
 )
