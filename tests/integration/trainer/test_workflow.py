@@ -40,7 +40,9 @@ STEPS = (
 
 
 @pytest.mark.parametrize(
-    "options", [("--detector", "padim"), ("--max-num-epochs", "2")], ids=["padim", "the default, a student"]
+    "options",
+    [("--detector", "padim"), (), ("--detector", "student", "--max-num-epochs", "2")],
+    ids=["padim", "the default", "student"],
 )
 def test_the_workflow_says_each_step_in_the_chapters_order(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
@@ -55,7 +57,7 @@ def test_the_workflow_says_each_step_in_the_chapters_order(
     assert read_dl_model(out / "model").thresholds is not None
     drawn = {path.name for path in (out / "pictures").iterdir()}
     assert {"anomaly_both", "anomaly_image", "grid.png", "score_histogram.png"} <= drawn
-    assert ("training_error.png" in drawn) == ("padim" not in options)
+    assert ("training_error.png" in drawn) == ("student" in options)
 
 
 def sentence_of(step: str, said: str) -> str:
