@@ -29,7 +29,7 @@ QUALITIES: Final[Mapping[Quality, ModelChoice]] = MappingProxyType(
     {
         "fast": ModelChoice("padim", "efficientnet_lite0"),
         "balanced": ModelChoice("fused", "efficientnet_lite0"),
-        "best": ModelChoice("fused", "efficientnet_lite1"),
+        "best": ModelChoice("fused", "efficientnet_lite2"),
     }
 )
 

@@ -31,7 +31,7 @@ def markdown(store: Mapping[str, Any]) -> str:
         f"{machine.get('processor', 'unknown')}, {machine.get('cores', '?')} cores, "
         f"torch {store.get('software', {}).get('torch', '?')}. Mean over seeds ± half the range between them. The seed decides the "
         "projection, the bank or the student's first weights, and which images of elpv_mono are learnt from. AUPRO up to 30 % false "
-        "positives; aws_alien and elpv_mono have no masks."
+        "positives; aws_alien and the elpv sets have no masks."
     )
     parts = [
         "# Accuracy and cost of each detector and backbone",
