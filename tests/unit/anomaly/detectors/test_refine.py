@@ -61,7 +61,7 @@ def test_what_lies_outside_the_domain_changes_nothing_inside() -> None:
     assert bool((found[:, ~counted] == 0).all())
     rule = ScoreRule()
     inside = rule.apply(found[:, counted]), rule.apply(coarse(2, seed=1)[:, ~outside])
-    np.testing.assert_allclose(*(scores.numpy() for scores in inside), rtol=1e-5)
+    np.testing.assert_allclose(inside[0].numpy(), inside[1].numpy(), rtol=1e-5)
 
 
 def test_nan_stays_nan_and_leaves_other_pictures_alone() -> None:
@@ -94,7 +94,7 @@ def test_a_fused_detector_of_a_finer_map_is_stored_and_ranks_as_without() -> Non
     )
     rule = ScoreRule()
     scores = rule.apply(found), rule.apply(plain.distances(new[..., :8]))
-    np.testing.assert_allclose(*(each.numpy() for each in scores), rtol=1e-5)
+    np.testing.assert_allclose(scores[0].numpy(), scores[1].numpy(), rtol=1e-5)
 
 
 def test_parts_that_do_not_fit_are_refused() -> None:
