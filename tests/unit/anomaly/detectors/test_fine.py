@@ -10,8 +10,8 @@ from tests.distances import normal
 
 
 def test_finer_levels_are_those_before_the_grid_of_smaller_stride() -> None:
-    strides = (4, 8, 16, 16, 32)
-    assert [strides[finer_levels(strides, at)] for at in range(5)] == [(), (4,), (4, 8), (4, 8), (4, 8, 16, 16)]
+    strides = [4, 8, 16, 16, 32]
+    assert [strides[finer_levels(strides, at)] for at in range(5)] == [[], [4], [4, 8], [4, 8], [4, 8, 16, 16]]
     assert finer_levels((14, 14, 14), 1) == slice(0, 0), "a vision transformer has none"
 
 
