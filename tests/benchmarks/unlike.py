@@ -1,4 +1,4 @@
-"""Images unlike the five sets: gray textures of varying size, parts in any rotation or wrong as a whole, thousands of images.
+"""Images unlike the development sets: gray textures of varying size, parts in any rotation or wrong as a whole, thousands of images.
 
     python -m tests.benchmarks.unlike [--detector padim ...] [--kind textures ...] [--many 3000]
 
@@ -20,6 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.benchmarks.accuracy.cells import DETECTORS
 from tests.benchmarks.machine import describe_machine, describe_software
 
 Picture = NDArray[np.uint8]
@@ -142,7 +143,7 @@ def fit(images: Path, out: Path, detector: str) -> dict[str, Any]:
 def main() -> int:
     """Draw, fit, print."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.unlike", description=__doc__)
-    parser.add_argument("--detector", action="append", choices=["padim", "patchcore", "student"])
+    parser.add_argument("--detector", action="append", choices=DETECTORS)
     parser.add_argument("--kind", action="append", choices=list(DRAWINGS))
     parser.add_argument("--many", type=int, default=3000, help="training images of the kind `many`")
     arguments = parser.parse_args()
@@ -153,7 +154,7 @@ def main() -> int:
             draw_set(images, DRAWINGS[kind], train=arguments.many if kind == "many" else FEW, test=TEST)
             figures[kind] = {
                 detector: fit(images, Path(scratch) / f"{kind}-{detector}", detector)
-                for detector in arguments.detector or ["padim", "patchcore", "student"]
+                for detector in arguments.detector or DETECTORS
             }
     print(json.dumps({"figures": figures, "machine": describe_machine(), "software": describe_software()}, indent=1))
     return 0
