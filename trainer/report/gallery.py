@@ -69,11 +69,11 @@ def above_rows(above: Sequence[ScoredSample], draw: Draw, *, count: int = PICTUR
     """
     text = (
         "They are among the images that the threshold comes from: parts like these will be rejected. If that is wrong, add more "
-        "images like them. Scores are by models that had not seen them; the heat map is by the model that ships."
+        "images like them. Where they were learnt from, their scores are by models that had not seen them, and the heat map is by the model that ships."
     )
     if not above:
         return []
-    title = "Ok images to learn from that lie above the threshold"
+    title = "Ok images behind the threshold that lie above it"
     return [PictureRow(title, text + _how_many(len(above), count), [draw(scored) for scored in above[:count]])]
 
 

@@ -111,7 +111,11 @@ def _decide(tried: Sequence[TriedModel], min_fps: float | None) -> tuple[list[Tr
     allowed = [one for one in tried if one.scores is not None and not one.left_out]
     if not allowed or allowed[0].scores is None:
         cheapest = min(tried, key=lambda one: one.cost)
-        return list(tried), cheapest, f"no model reaches {min_fps:g} frames/s on one core here; this one is the fastest"
+        return (
+            list(tried),
+            cheapest,
+            f"no model reaches {min_fps:g} frames/s on one core here; this one is reckoned the fastest",
+        )
     default = allowed[0]
     judged = [
         one
@@ -121,7 +125,7 @@ def _decide(tried: Sequence[TriedModel], min_fps: float | None) -> tuple[list[Tr
     ]
     sure = [one for one in judged if one.gain is not None and one.gain.is_sure]
     chosen = max(sure, key=lambda one: one.gain.difference if one.gain else 0.0, default=default)
-    return judged, chosen, reason_for(chosen, default)
+    return judged, chosen, reason_for(chosen, default, tried[0])
 
 
 def _shown(images: TrialImages, preprocess_param: DLPreprocessParam) -> tuple[ShownDefect, ...]:

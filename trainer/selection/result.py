@@ -150,13 +150,24 @@ def model_name(param: DLModelParam) -> str:
     return f"{param.detector} ({param.feature_normalization}) on {param.backbone}, {param.image_width} x {param.image_height} px"
 
 
-def reason_for(chosen: TriedModel, default: TriedModel) -> str:
-    """Why a candidate was chosen that was tried, or the default kept."""
+def reason_for(chosen: TriedModel, default: TriedModel, first: TriedModel | None = None) -> str:
+    """Why a candidate was chosen that was tried, or the default kept.
+
+    Args:
+        chosen: By the rule.
+        default: The first candidate that may be chosen.
+        first: The default, where it may not be chosen itself.
+    """
     kept = "" if default.scores is None else as_figure(default.scores.auroc)
+    beside, before = "the default", ""
+    if first is not None and first.left_out:
+        beside, before = default.name, f"the default is left out ({first.left_out}); "
     if chosen.gain is None or chosen.scores is None:
-        return f"no other model parts synthetic defects from ok images surely better than the default (AUROC {kept})"
+        return (
+            f"{before}no other model parts synthetic defects from ok images surely better than {beside} (AUROC {kept})"
+        )
     by, error = chosen.gain.difference, chosen.gain.error
     return (
-        f"it parts synthetic defects from ok images better than the default: AUROC {as_figure(chosen.scores.auroc)} instead of {kept}, "
-        f"{by:.3f} more with a standard error of {error:.3f}"
+        f"{before}it parts synthetic defects from ok images better than {beside}: AUROC {as_figure(chosen.scores.auroc)} instead of "
+        f"{kept}, {by:.3f} more with a standard error of {error:.3f}"
     )

@@ -55,7 +55,7 @@ class ChoiceSettings(Group):
 
     quality: QualityChoice = Field(
         DEFAULT_QUALITY,
-        description="detector and backbone: fast, balanced, or the largest network of these, not surely more accurate; auto chooses"
+        description="detector and backbone: fast, balanced, or best: a larger network, slower, more accurate on most sets; auto chooses"
         " by synthetic defects in ok images",
     )
     min_fps: float | None = Field(
@@ -158,7 +158,7 @@ class ModelSettings(ChoiceSettings):
     )
     feature_normalization: FeatureNormalization | None = Field(
         None,
-        description="of the features: each level by its size, or each vector, so that contrast does not count (level; fused: both)",
+        description="of the features: level keeps contrast, vector leaves it out, for light that changes; both, for fused only, shows each of its parts one (level; fused: both)",
     )
     complexity: int | None = Field(None, ge=1, le=256, description="width of the student (10)")
     coreset: int | None = Field(
@@ -172,6 +172,15 @@ class ModelSettings(ChoiceSettings):
         if value is not None:
             parse_score_rule(value)
         return value
+
+    @model_validator(mode="after")
+    def _has_normalization(self) -> Self:
+        detector = self.model_choice.detector
+        if self.feature_normalization == "both" and detector != "fused":
+            raise ValueError(
+                f"--feature-normalization both is for fused, whose two parts see one each; give level or vector with {detector}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_whole_size(self) -> Self:
@@ -201,6 +210,12 @@ class ModelSettings(ChoiceSettings):
             raise ValueError(
                 f"a model input has at most {MAX_INPUT_SIZE} pixels a side, got --tile {tile}; give --width and --height too, to which "
                 "each tile is reduced"
+            )
+        domain = getattr(self, "domain", None)
+        is_box = domain is None or (len(domain.split(",")) == 4 and " " not in domain.strip())  # noqa: PLR2004 - x,y,width,height
+        if not is_box or getattr(self, "domain_handling", None) == "keep_domain":
+            raise ValueError(
+                "--tile cuts a rectangle: give --domain as x,y,width,height, and no --domain-handling keep_domain"
             )
         if getattr(self, "cache", None) is not None:
             raise ValueError("--cache keeps whole inputs and --tile makes many of each image; leave one of them out")

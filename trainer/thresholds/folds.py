@@ -78,7 +78,7 @@ def out_of_fold_scores(
     return CalibrationScores(
         ok=(factor * scores).tolist(),
         spots=(factor * spots).tolist(),
-        pixels=pixels,
+        pixels=pixels.scaled(factor),
         folds=count,
         fold_factor=factor,
     )

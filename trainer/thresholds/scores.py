@@ -51,6 +51,13 @@ class PixelStatistics:
         self._mean += shift * values.size / n
         self.n_pixels = n
 
+    def scaled(self, factor: float) -> PixelStatistics:
+        """Return the statistics of all values times a factor."""
+        found = PixelStatistics()
+        found.n_images, found.n_pixels = self.n_images, self.n_pixels
+        found._mean, found._squares = factor * self._mean, factor**2 * self._squares
+        return found
+
     @property
     def mean(self) -> float:
         """Mean of all pixels; 0 before there is one."""

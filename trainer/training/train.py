@@ -24,7 +24,14 @@ from trainer.training.fit import FittedDetector, distances, fit_detector
 from trainer.training.images import TrainingImages, dataset_images, sample_images
 from trainer.training.train_param import DLTrainParam
 
-_REQUIREMENTS = ("image_width", "image_height", "image_num_channels", "image_range_min", "image_range_max")
+_REQUIREMENTS = (
+    "image_width",
+    "image_height",
+    "image_num_channels",
+    "image_range_min",
+    "image_range_max",
+    "size_step",
+)
 
 
 @dataclass(frozen=True, slots=True)

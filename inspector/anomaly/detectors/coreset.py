@@ -103,7 +103,7 @@ def _round(points: Tensor, norms: Tensor, nearest: Tensor, threshold: float, mos
         chosen.append(latest)
         # |a - b|^2 = |a|^2 - 2ab + |b|^2 reads the points once instead of writing a difference of the same size.
         torch.addmv(norms, points, points[latest], alpha=-2, out=squares)
-        torch.minimum(nearest, squares.add_(norms[latest]), out=nearest)
+        torch.minimum(nearest, squares.add_(norms[latest]).clamp_min_(0), out=nearest)
         nearest[latest] = _CHOSEN
     return torch.tensor(chosen)
 
@@ -113,6 +113,6 @@ def _come_near(nearest: Tensor, points: Tensor, norms: Tensor, chosen: list[int]
     for start in range(0, len(chosen), _COLUMNS):
         part = chosen[start : start + _COLUMNS]
         squares = torch.addmm(norms[:, None] + norms[part], points, points[part].T, alpha=-2)
-        torch.minimum(nearest, squares.amin(1), out=nearest)
+        torch.minimum(nearest, squares.amin(1).clamp_min_(0), out=nearest)
     # Rounding must not bring a point that was chosen back.
     nearest[chosen] = _CHOSEN

@@ -1,6 +1,6 @@
 """A Gaussian for every position of the grid, and the Mahalanobis distance to it.
 
-Source: Defard et al., "PaDiM" (ICPR 2021). Differences, each measured on the five development sets:
+Source: Defard et al., "PaDiM" (ICPR 2021). Differences, each measured on the first five development sets:
 
 * A random orthonormal projection keeps every channel's share, where PaDiM draws channels at random.
 * The Gaussian of a position also learns from its neighbours (`neighbour_share` of the moments of a square of

@@ -101,9 +101,11 @@ def fit_patchcore(
         progress: Called now and then with the number of patches chosen and of all to choose.
 
     Raises:
-        ParameterError: No patch to choose from, or a bank of no patch.
+        ParameterError: No patch to choose from, a bank of no patch, or a patch that is not finite.
     """
     patches = embedded.flatten(0, -2)
     if len(patches) == 0 or coreset < 1:
         raise ParameterError(f"PatchCore needs 1 image and 1 patch or more, got {len(embedded)} and {coreset}")
+    if not bool(torch.isfinite(patches).all()):
+        raise ParameterError("the features of an ok image are not finite; look at the images and the weights")
     return PatchCore(patches[greedy_coreset(patches, coreset, seed=seed, progress=progress)])

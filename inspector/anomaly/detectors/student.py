@@ -3,7 +3,7 @@
 The frozen backbone is the teacher. The student sees its deep features (strides 8 to 32 on one grid, through a bottleneck of
 half the grid) and predicts its fine ones (stride 8, undiminished): reverse distillation, after Deng & Li, "Anomaly Detection via
 Reverse Distillation from One-Class Embedding" (CVPR 2022). Where a part is as it was, the prediction holds; at a defect the
-fine features are not those that the surroundings promise. What differs from that paper, each measured on the five development sets:
+fine features are not those that the surroundings promise. What differs from that paper, each measured on the first five development sets:
 
 * Only the fine features are predicted, scaled channel by channel, and the error is the plain mean square.
 * The distance is a geometric mean of PaDiM's distance of the deep features, sharpened (weight 3), and of the student's error

@@ -11,6 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias, overload
 
+from inspector.anomaly.detectors.refine import FINE_COUNTED
 from inspector.anomaly.detectors.student import COUNTED
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.model import AnomalyModel
@@ -33,6 +34,8 @@ ParamValue: TypeAlias = (
 )
 
 _FACTOR: Final = "standard_deviation_factor"
+_NOT_LEARNT: Final = (COUNTED, FINE_COUNTED)
+"""Tensors of a detector that say where, not what."""
 
 _THRESHOLDS: Final[Mapping[str, Literal["classification", "segmentation"]]] = MappingProxyType(
     {"anomaly_classification_threshold": "classification", "anomaly_segmentation_threshold": "segmentation"}
@@ -91,7 +94,7 @@ _OF_TRAINED: Final[Mapping[str, Callable[[AnomalyModel], ParamValue]]] = Mapping
         "anomaly_segmentation_threshold": lambda model: model.thresholds and model.thresholds.segmentation,
         "scale": lambda model: model.scale,
         "num_trainable_params": lambda model: sum(
-            tensor.numel() for name, tensor in model.detector.tensors().items() if name != COUNTED
+            tensor.numel() for name, tensor in model.detector.tensors().items() if name not in _NOT_LEARNT
         ),
     }
 )
@@ -101,7 +104,7 @@ _OF_TRAINED: Final[Mapping[str, Callable[[AnomalyModel], ParamValue]]] = Mapping
 def get_dl_model_param(
     model: InitialModel | AnomalyModel,
     name: Literal[
-        "grid_level", "feature_normalization", "embedding_dims", "image_width", "image_height", "image_num_channels", "batch_size",
+        "grid_level", "embedding_dims", "image_width", "image_height", "image_num_channels", "batch_size",
         "batch_size_multiplier", "num_trainable_params", "complexity", "neighbourhood", "coreset",
     ],
 ) -> int: ...  # fmt: skip
@@ -112,7 +115,7 @@ def get_dl_model_param(
 ) -> float: ...
 @overload
 def get_dl_model_param(
-    model: InitialModel | AnomalyModel, name: Literal["type", "detector", "backbone", "device"]
+    model: InitialModel | AnomalyModel, name: Literal["type", "detector", "backbone", "feature_normalization", "device"]
 ) -> str: ...
 @overload
 def get_dl_model_param(

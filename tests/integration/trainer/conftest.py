@@ -34,7 +34,7 @@ def fit(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fit
     def fitted(*options: object, source: tuple[object, ...] | None = None, small: bool = True) -> dict[str, Any]:
         origin = ("--images", images) if source is None else source
         size = SMALL if small else ()
-        # The default trains a student for every fold; what is tried here is the same with PaDiM.
+        # What is tried here is the same with PaDiM, which is faster than the default.
         model = () if {"--detector", "--quality"} & set(options) else ("--quality", "fast")
         arguments = ["fit", *origin, "--out", tmp_path / "out", *size, *model, "--json", "--overwrite", *options]
         status = run([str(argument) for argument in arguments])

@@ -74,6 +74,14 @@ def test_patchcore_refuses_what_it_cannot_learn_from(images: int, patches: int) 
         fit_patchcore(torch.zeros(images, 2, 2, 4), coreset=patches, seed=0)
 
 
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_features_that_are_not_finite_are_refused_before_a_choice(value: float) -> None:
+    patches = normal(30, 8)
+    patches[7, 3] = value
+    with pytest.raises(ParameterError, match="features of an ok image are not finite"):
+        fit_patchcore(patches, coreset=10, seed=0)
+
+
 @given(total=st.integers(1, 500), share=st.floats(0.001, 1), most=st.integers(1, 200))
 def test_candidates_are_a_share_of_the_patches_each_once(total: int, share: float, most: int) -> None:
     with pytest.MonkeyPatch.context() as patch:

@@ -141,10 +141,14 @@ def test_a_default_that_is_too_slow_gives_way(dataset: DLDataset, judged: Callab
     found = choose_dl_model_param(dataset, [DEFAULT, small], min_fps=20)
     assert found.param == small
     assert found.tried[0].left_out == "too slow: 10.0 frames/s where 20 are asked for"
+    assert found.reason.startswith(
+        "the default is left out (too slow: 10.0 frames/s where 20 are asked for); no other model"
+    )
+    assert "better than the default" not in found.reason
     assert found.warning is None
     found = choose_dl_model_param(dataset, [DEFAULT, small], min_fps=1000)
     assert found.param == small
-    assert found.reason == "no model reaches 1000 frames/s on one core here; this one is the fastest"
+    assert found.reason == "no model reaches 1000 frames/s on one core here; this one is reckoned the fastest"
     assert found.warning is not None
     assert found.warning.startswith(
         "no model that was considered reaches the 1000 frames/s of --min-fps on one core of this"

@@ -310,6 +310,11 @@ def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatc
         ("--name a/b", ["--name"]),
         ("--detector svm", ["--detector", "patchcore"]),
         ("--detector padim --coreset 9", ["--coreset is a setting of patchcore and fused"]),
+        (
+            "--detector padim --feature-normalization both",
+            ["--feature-normalization both is for fused", "vector with padim"],
+        ),
+        ("--tile 256 --domain-handling keep_domain --domain 1,2,30,40", ["--tile cuts a rectangle", "keep_domain"]),
         ("--seed x --coreset y", ["--seed", "--coreset"]),
         ("--manifest m.csv", ["give one of --images, --manifest and --archive, got --images and --manifest"]),
         ("--line l", ["--line can be given with --archive only"]),

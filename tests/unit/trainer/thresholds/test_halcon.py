@@ -194,3 +194,17 @@ def test_pixels_that_say_nothing_are_refused(n_images: int) -> None:
 def test_a_domain_of_another_size_is_refused() -> None:
     with pytest.raises(CalibrationError, match=r"domain is \(3, 2\), the anomaly image \(2, 2\)"):
         PixelStatistics().add(np.zeros((2, 2), np.float32), np.ones((3, 2), np.bool_))
+
+
+def test_scaled_statistics_are_those_of_the_scaled_pixels() -> None:
+    """Scores of folds are brought to the level of the model of all images; so are their pixels."""
+    images = np.random.default_rng(3).gamma(2.0, size=(3, 8, 9))
+    plain, scaled = PixelStatistics(), PixelStatistics()
+    for image in images:
+        plain.add(image)
+        scaled.add(0.9 * image)
+    found = plain.scaled(0.9)
+    assert (found.n_images, found.n_pixels) == (3, images.size)
+    assert found.mean == pytest.approx(scaled.mean)
+    assert found.deviation == pytest.approx(scaled.deviation)
+    assert plain.mean == pytest.approx(images.mean())
