@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from inspector.anomaly.domain.domain import ImageDomain
 from inspector.anomaly.errors import BundleError, GeometryError, ParameterError
@@ -59,11 +60,11 @@ def test_a_tile_is_the_input_unless_another_size_is_given(
     assert (param.input_size, param.tile) == (size, tile)
 
 
-def test_tiles_of_a_domain_that_is_no_rectangle_are_refused() -> None:
+def test_tiles_of_a_domain_that_is_no_rectangle_are_refused_before_an_image_is_read() -> None:
     for values in ({"domain": "0,0 400,0 0,300"}, {"domain": "0,0,400,100", "domain_handling": "keep_domain"}):
-        given = settings(tile=128, **values)
-        with pytest.raises(ParameterError, match="choose crop_domain with a domain that is a rectangle"):
-            preprocessing(given, initial_model(given, GEOMETRY), GEOMETRY)
+        with pytest.raises(ValidationError, match="--tile cuts a rectangle: give --domain as x,y,width,height"):
+            settings(tile=128, **values)
+    assert settings(tile=128, domain="0,0,400,100").tile == 128
 
 
 def test_everything_that_is_set_is_the_models() -> None:

@@ -310,10 +310,7 @@ def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatc
         ("--name a/b", ["--name"]),
         ("--detector svm", ["--detector", "patchcore"]),
         ("--detector padim --coreset 9", ["--coreset is a setting of patchcore and fused"]),
-        (
-            "--detector padim --feature-normalization both",
-            ["--feature-normalization both is for fused", "vector with padim"],
-        ),
+        ("--detector padim --feature-normalization both", ["--feature-normalization both is for fused"]),
         ("--tile 256 --domain-handling keep_domain --domain 1,2,30,40", ["--tile cuts a rectangle", "keep_domain"]),
         ("--seed x --coreset y", ["--seed", "--coreset"]),
         ("--manifest m.csv", ["give one of --images, --manifest and --archive, got --images and --manifest"]),
