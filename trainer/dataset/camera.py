@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import get_args
 
 from inspector.anomaly.choices import GeometryRule
@@ -61,11 +61,7 @@ def check_geometries(pictures: Iterable[tuple[str, ImageGeometry]], typical: Ima
             f"most ok images are {kind}, but these are not: {some(strangers)}; "
             f"convert or remove them, a model is fitted to {taken}"
         )
-    strangers = [
-        f"{name} ({picture.width}x{picture.height})"
-        for name, picture in pictures
-        if not typical.fits_aspect(picture.width, picture.height)
-    ]
+    strangers = _strangers(pictures, typical.fits_aspect)
     if strangers:
         raise DatasetError(
             f"the typical ok image has {typical.width}x{typical.height} pixels, the aspect of these differs by more "
@@ -84,17 +80,22 @@ def check_sizes(pictures: Iterable[tuple[str, ImageGeometry]], typical: ImageGeo
     Raises:
         DatasetError: Names the strangers and the mend.
     """
-    strangers = [
-        f"{name} ({picture.width}x{picture.height})"
-        for name, picture in pictures
-        if not typical.fits_size(picture.width, picture.height)
-    ]
+    strangers = _strangers(pictures, typical.fits_size)
     if strangers:
         raise DatasetError(
             f"the typical ok image has {typical.width}x{typical.height} pixels, these have another size: {some(strangers)}; tiles "
             "would show parts in different sizes: remove them, or fit with --geometry any (geometry_rule='any') where parts are "
             "of one scale in all images"
         )
+
+
+def _strangers(pictures: Iterable[tuple[str, ImageGeometry]], fits: Callable[[int, int], bool]) -> list[str]:
+    """Name and size of those whose width and height do not fit."""
+    return [
+        f"{name} ({picture.width}x{picture.height})"
+        for name, picture in pictures
+        if not fits(picture.width, picture.height)
+    ]
 
 
 def geometry_note(pictures: Iterable[ImageGeometry], typical: ImageGeometry) -> str | None:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inspector.anomaly.detectors.base import Detector
-from inspector.anomaly.domain.score import domain_score
 from inspector.anomaly.model.param import DLModelParam, InitialModel
 from trainer.dataset.files import BATCH_SIZE
 from trainer.progress import silent
@@ -22,7 +21,7 @@ from trainer.selection.criterion import SyntheticScores
 from trainer.selection.features import TrialFeatures
 from trainer.selection.pictures import TrialImages
 from trainer.training.embed import TrainingFeatures
-from trainer.training.fit import distances, fit_detector
+from trainer.training.fit import counted_positions, distances, fit_detector
 from trainer.training.train_param import create_dl_train_param
 
 _TIMED: Final = 5
@@ -78,10 +77,7 @@ def _frames_per_s(images: TrialImages, features: TrainingFeatures, detector: Det
 
 def _raw_scores(maps: Tensor, features: TrainingFeatures, param: DLModelParam) -> NDArray[np.float64]:
     """(B, h, w) -> (B,): the scores by the candidate's rule, of the positions that count."""
-    view, size = features.preprocess_param.view, (param.image_height, param.image_width)
-    domain = None if view is None else domain_score(view, (maps.shape[1], maps.shape[2]), size, maps.device)
-    counted = maps if domain is None else domain.positions(maps)
-    return np.asarray(param.score_rule.apply(counted).double().cpu().numpy())
+    return np.asarray(param.score_rule.apply(counted_positions(features, maps)).double().cpu().numpy())
 
 
 def _fastest(run: Callable[[], object]) -> float:

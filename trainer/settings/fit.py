@@ -31,7 +31,7 @@ from trainer.settings.quality import (
     QualityChoice,
 )
 from trainer.settings.source import DEVICE_HELP, Group, SourceSettings, SplitSettings, option
-from trainer.settings.syntax import parse_augmentation, parse_domain, parse_score_rule
+from trainer.settings.syntax import is_rectangle, parse_augmentation, parse_domain, parse_score_rule
 from trainer.settings.thresholds import ThresholdSettings
 
 Side = Annotated[int, Field(ge=1, le=MAX_INPUT_SIZE)]
@@ -212,8 +212,7 @@ class ModelSettings(ChoiceSettings):
                 "each tile is reduced"
             )
         domain = getattr(self, "domain", None)
-        is_box = domain is None or (len(domain.split(",")) == 4 and " " not in domain.strip())  # noqa: PLR2004 - x,y,width,height
-        if not is_box or getattr(self, "domain_handling", None) == "keep_domain":
+        if (domain is not None and not is_rectangle(domain)) or getattr(self, "domain_handling", None) == "keep_domain":
             raise ValueError(
                 "--tile cuts a rectangle: give --domain as x,y,width,height, and no --domain-handling keep_domain"
             )

@@ -28,13 +28,17 @@ def parse_domain(text: str) -> tuple[Polygon, ...]:
     Raises:
         ValueError: It is neither; says what it should be.
     """
-    numbers = text.split(",")
-    if len(numbers) == _RECTANGLE and " " not in text.strip() and ";" not in text:
-        x, y, width, height = (_number(part) for part in numbers)
+    if is_rectangle(text):
+        x, y, width, height = (_number(part) for part in text.split(","))
         if width <= 0 or height <= 0:
             raise ValueError("a rectangle is x,y,width,height with a positive width and height")
         return (((x, y), (x + width, y), (x + width, y + height), (x, y + height)),)
     return tuple(_polygon(part) for part in text.split(";"))
+
+
+def is_rectangle(text: str) -> bool:
+    """Whether a domain is written as `x,y,width,height`."""
+    return len(text.split(",")) == _RECTANGLE and " " not in text.strip() and ";" not in text
 
 
 def _polygon(part: str) -> Polygon:

@@ -21,6 +21,7 @@ from inspector.anomaly.detectors.patchcore import PatchCore, fit_patchcore
 from inspector.anomaly.detectors.refine import FINE_PATCHES
 from inspector.anomaly.detectors.student import Student
 from inspector.anomaly.detectors.student_network import build_student
+from inspector.anomaly.domain.score import domain_score
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.param import DLModelParam
 from trainer.progress import StageProgress
@@ -188,6 +189,13 @@ def distances(features: TrainingFeatures, detector: Detector, images: Sequence[i
     """
     for batch in features.store.batches(features.originals(images), size):
         yield detector.distances(batch.to(features.network.runtime.device))
+
+
+def counted_positions(features: TrainingFeatures, maps: Tensor) -> Tensor:
+    """(B, h, w) distances -> (B, P): those that count, which a score is taken from."""
+    view, (width, height) = features.preprocess_param.view, features.preprocess_param.input_size
+    domain = None if view is None else domain_score(view, (maps.shape[1], maps.shape[2]), (height, width), maps.device)
+    return maps.flatten(1) if domain is None else domain.positions(maps)
 
 
 def _candidates(

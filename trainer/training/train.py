@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 
 from inspector.anomaly.choices import GeometryRule
-from inspector.anomaly.domain.score import domain_score
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.model import AnomalyModel, ModelIdentity
 from inspector.anomaly.model.param import DLModelParam, InitialModel
@@ -20,7 +19,7 @@ from inspector.anomaly.types import DLSample, ScoreScale
 from trainer.dataset.dataset import DLDataset
 from trainer.progress import StageProgress, silent
 from trainer.training.embed import TrainingFeatures, embed_training_images
-from trainer.training.fit import FittedDetector, distances, fit_detector
+from trainer.training.fit import FittedDetector, counted_positions, distances, fit_detector
 from trainer.training.images import TrainingImages, dataset_images, sample_images
 from trainer.training.train_param import DLTrainParam
 
@@ -197,14 +196,9 @@ def train_on_features(
 @torch.inference_mode()
 def _own_distances(features: TrainingFeatures, fitted: FittedDetector, param: DLModelParam) -> tuple[float, float]:
     """Mean distance of the positions of the training images, and the highest raw score of one."""
-    height, width = param.image_height, param.image_width
-    view = features.preprocess_param.view
     total, count, highest = 0.0, 0, 0.0
     for maps in distances(features, fitted.detector, range(len(features)), param.batch_size):
-        domain = (
-            None if view is None else domain_score(view, (maps.shape[1], maps.shape[2]), (height, width), maps.device)
-        )
-        counted = maps.flatten(1) if domain is None else domain.positions(maps)
+        counted = counted_positions(features, maps)
         total, count = total + float(counted.double().sum()), count + counted.numel()
         highest = max(highest, float(param.score_rule.apply(counted).max()))
     return total / count, highest

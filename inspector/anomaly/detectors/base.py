@@ -93,20 +93,16 @@ class Embedding:
         """Dimensions of the projection of one normalisation."""
         return self.projection.shape[1] // (2 if self.normalization == "both" else 1)
 
-    def with_projection(self, projection: Tensor, fine_projection: Tensor | None = None) -> Embedding:
-        """Return the same with other matrices."""
-        return Embedding(
-            self.grid_level,
-            projection,
-            keep_fine=self.keep_fine,
-            normalization=self.normalization,
-            fine_projection=fine_projection,
-        )
-
     def moved(self, device: torch.device) -> Embedding:
         """Return the same on another device."""
         fine = self.fine_projection
-        return self.with_projection(self.projection.to(device), None if fine is None else fine.to(device))
+        return Embedding(
+            self.grid_level,
+            self.projection.to(device),
+            keep_fine=self.keep_fine,
+            normalization=self.normalization,
+            fine_projection=None if fine is None else fine.to(device),
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """What a bundle stores, on the CPU."""
@@ -188,7 +184,7 @@ def to_grid(level: Tensor, grid: Sequence[int]) -> Tensor:
     return functional.interpolate(level, size=list(grid), mode="bilinear", align_corners=False)
 
 
-def normalized(level: Tensor, grid: Sequence[int], *, is_direction: bool) -> Tensor:
+def _normalized(level: Tensor, grid: Sequence[int], *, is_direction: bool) -> Tensor:
     """(B, C, H', W') -> (B, C, h, w): averaged where it is finer than the grid, then brought to length 1 if the direction is asked for.
 
     A coarser level keeps its size.
@@ -203,7 +199,7 @@ def _project(levels: Sequence[Tensor], projections: Sequence[Tensor], out: Tenso
     grid = out.shape[1:3]
     rows = out.view(-1, out.shape[-1])
     for index, (level, projection) in enumerate(zip(levels, projections, strict=True)):
-        values = normalized(level, grid, is_direction=is_direction).permute(0, 2, 3, 1)
+        values = _normalized(level, grid, is_direction=is_direction).permute(0, 2, 3, 1)
         if level.shape[-1] < grid[1]:
             product = values @ projection
             out.add_(to_grid(product.permute(0, 3, 1, 2), grid).permute(0, 2, 3, 1))
