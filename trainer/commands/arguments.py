@@ -17,7 +17,7 @@ from trainer.dataset.dataset import DLDataset
 from trainer.dataset.folders import DatasetParam
 from trainer.dataset.manifest import read_dl_dataset_manifest
 from trainer.dataset.read import read_dl_dataset_anomaly
-from trainer.prepare.split import CALIBRATION_PERCENT, EARLY_HELD_OUT_MIN, HELD_OUT_MIN, SplitParam
+from trainer.prepare.split import CALIBRATION_PERCENT, HELD_OUT_MIN, PROOF_MIN, SplitParam
 from trainer.progress import StageProgress
 from trainer.settings.candidates import CANDIDATES
 from trainer.settings.fit import FitSettings, PreprocessSettings
@@ -65,14 +65,12 @@ def read_dataset(settings: SourceSettings, progress: StageProgress, geometry_rul
 def split_param(settings: FitSettings) -> SplitParam:
     """How the images are divided, besides the percentages; suspects are found among images that have folds.
 
-    A student's fit takes minutes and folds take six, and a bound that was asked for is proven by held-out images alone: for both
-    images are held out earlier.
+    A bound that is asked for is worth more proven, which takes held-out images: these are held out earlier then.
     """
-    is_early = settings.model_choice.detector == "student" or settings.max_false_rejects is not None
     return SplitParam(
         group_by=settings.group_by,
         time_window_minutes=settings.time_window_minutes,
-        held_out_min=EARLY_HELD_OUT_MIN if is_early else HELD_OUT_MIN,
+        held_out_min=HELD_OUT_MIN if settings.max_false_rejects is None else PROOF_MIN,
         max_train=settings.max_train,
         calibration_percent=0 if settings.drop_suspects else CALIBRATION_PERCENT,
     )

@@ -26,8 +26,8 @@ from trainer.prepare.units import LEAST_TO_FIT, Unit, deal_folds, find_units, ga
 
 HELD_OUT_MIN = 1000
 """From so many ok images (or groups) on, thresholds come from held-out images; below, from out-of-fold scores."""
-EARLY_HELD_OUT_MIN = 300
-"""The same where the fits of folds take long, as a student's epochs do, or where the bound is to be proven."""
+PROOF_MIN = 300
+"""The same where a bound is asked for: held-out images prove it, and 90 of them are enough for one of 5 %."""
 REST_MIN = 59
 """Held-out images (or groups) that can calibrate alone: 0.95 ** 59 < 0.05, a bound of 5 % at 95 % confidence."""
 FOLDS = 5
@@ -54,7 +54,7 @@ class SplitParam(StageParameters):
             and there are `held_out_min` images (or groups) or more. With 0 each is scored by a model of the other folds,
             however many there are.
         held_out_min: From so many images (or groups) on that share is held out; below, all are fitted on, and each is scored
-            by a model of the other folds. `trainer fit` takes 300 for a student and where a bound is asked for.
+            by a model of the other folds. `trainer fit` takes 300 where a bound is asked for.
         max_train: Most images to fit on; the remaining ones calibrate.
         folds: Number of folds where too few images calibrate alone.
         keep_validation: The images that the source puts into `validation` only calibrate. None: they do, where the

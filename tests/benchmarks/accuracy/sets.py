@@ -14,9 +14,9 @@ from inspector.anomaly.choices import GeometryRule
 from trainer.dataset.dataset import DLDataset
 from trainer.dataset.read import read_dl_dataset_anomaly
 from trainer.errors import DatasetError
-from trainer.prepare.split import EARLY_HELD_OUT_MIN, SplitParam, split_dl_dataset
+from trainer.prepare.split import SplitParam, split_dl_dataset
 
-DIVISION = SplitParam(held_out_min=EARLY_HELD_OUT_MIN)
+DIVISION = SplitParam(held_out_min=300)
 """Of sets of 300 images to learn from or more 70 % are learnt from: all figures were measured so, and stay comparable."""
 DATA = Path(__file__).parents[4] / "shared" / "data"
 TEST_EVERY = 5

@@ -12,7 +12,7 @@ from tests.splits import Row, dataset, division, ok_images, pixels, refusal, siz
 from trainer.dataset.dataset import DLDataset
 from trainer.dataset.listing import SplitName
 from trainer.errors import SplitError
-from trainer.prepare.split import EARLY_HELD_OUT_MIN, SplitParam, split_dl_dataset
+from trainer.prepare.split import PROOF_MIN, SplitParam, split_dl_dataset
 
 
 def test_few_images_all_train_and_every_fold_is_used() -> None:
@@ -31,7 +31,7 @@ def test_from_1000_images_on_some_are_held_out() -> None:
 
 
 def test_the_number_from_which_on_some_are_held_out_can_be_given() -> None:
-    param = SplitParam(held_out_min=EARLY_HELD_OUT_MIN)
+    param = SplitParam(held_out_min=PROOF_MIN)
     assert division(split_dl_dataset(dataset(ok_images(299)), param=param)).method == "out_of_fold"
     assert sizes(split_dl_dataset(dataset(ok_images(300)), param=param)) == (210, 90, 0)
 
