@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.shipped --out tests/benchmarks/results/shipped.json [--set mvtec_screw ...] [--seed 0] [--option=--quality=fast]
 
-For each set a model is fitted by the command, its bundle is loaded as the inspector does, and the set's own test images are judged. Goes
-on where it was cut off; prints one JSON object.
+For each set a model is fitted by the command, its bundle is loaded and the set's own test images are decoded and judged as the inspector
+does it. Goes on where it was cut off; prints one JSON object.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def judge(dataset: DLDataset, model: AnomalyModel) -> dict[str, float | None]:
     tested = [sample for sample in dataset.samples if sample.split == "test"]
     results: list[DLResult] = []
     for sample in tested:
-        picture = read_picture(dataset.image_path(sample))
+        picture = read_picture(dataset.image_path(sample), model.preprocess_param)
         results += threshold_dl_anomaly_results(model, [picture], apply_dl_model(model, picture))
     is_nok = np.array([sample.image_label == "nok" for sample in tested])
     scores = np.array([result.anomaly_score for result in results])

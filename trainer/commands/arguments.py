@@ -17,7 +17,7 @@ from trainer.dataset.dataset import DLDataset
 from trainer.dataset.folders import DatasetParam
 from trainer.dataset.manifest import read_dl_dataset_manifest
 from trainer.dataset.read import read_dl_dataset_anomaly
-from trainer.prepare.split import CALIBRATION_PERCENT, SplitParam
+from trainer.prepare.split import CALIBRATION_PERCENT, HELD_OUT_MIN, PROOF_MIN, SplitParam
 from trainer.progress import StageProgress
 from trainer.settings.candidates import CANDIDATES
 from trainer.settings.fit import FitSettings, PreprocessSettings
@@ -63,10 +63,14 @@ def read_dataset(settings: SourceSettings, progress: StageProgress, geometry_rul
 
 
 def split_param(settings: FitSettings) -> SplitParam:
-    """How the images are divided, besides the percentages; suspects are found among images that have folds."""
+    """How the images are divided, besides the percentages; suspects are found among images that have folds.
+
+    A bound that is asked for is worth more proven, which takes held-out images: these are held out earlier then.
+    """
     return SplitParam(
         group_by=settings.group_by,
         time_window_minutes=settings.time_window_minutes,
+        held_out_min=HELD_OUT_MIN if settings.max_false_rejects is None else PROOF_MIN,
         max_train=settings.max_train,
         calibration_percent=0 if settings.drop_suspects else CALIBRATION_PERCENT,
     )

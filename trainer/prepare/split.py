@@ -24,8 +24,10 @@ from trainer.parameters import StageParameters
 from trainer.prepare.sides import NO_VALIDATION, Sides, divide_by_percent, respect_given, without_copies
 from trainer.prepare.units import LEAST_TO_FIT, Unit, deal_folds, find_units, gather
 
-HELD_OUT_MIN = 300
+HELD_OUT_MIN = 1000
 """From so many ok images (or groups) on, thresholds come from held-out images; below, from out-of-fold scores."""
+PROOF_MIN = 300
+"""The same where a bound is asked for: held-out images prove it, and 90 of them are enough for one of 5 %."""
 REST_MIN = 59
 """Held-out images (or groups) that can calibrate alone: 0.95 ** 59 < 0.05, a bound of 5 % at 95 % confidence."""
 FOLDS = 5
@@ -49,8 +51,10 @@ class SplitParam(StageParameters):
             were captured in one window; `none`, copies of one picture only.
         time_window_minutes: Width of a time window; given with `time_window` only.
         calibration_percent: Share of the images to learn from that calibrates, where `validation_percent` is not given
-            and there are 300 images (or groups) or more. With 0 each is scored by a model of the other folds, however
-            many there are.
+            and there are `held_out_min` images (or groups) or more. With 0 each is scored by a model of the other folds,
+            however many there are.
+        held_out_min: From so many images (or groups) on that share is held out; below, all are fitted on, and each is scored
+            by a model of the other folds. `trainer fit` takes 300 where a bound is asked for.
         max_train: Most images to fit on; the remaining ones calibrate.
         folds: Number of folds where too few images calibrate alone.
         keep_validation: The images that the source puts into `validation` only calibrate. None: they do, where the
@@ -62,6 +66,7 @@ class SplitParam(StageParameters):
     group_by: GroupBy = "group"
     time_window_minutes: float | None = Field(default=None, ge=1e-3)
     calibration_percent: float = Field(default=CALIBRATION_PERCENT, ge=0, lt=_ALL)
+    held_out_min: int = Field(default=HELD_OUT_MIN, ge=REST_MIN)
     max_train: int | None = Field(default=None, ge=_LEAST_OF_FOLDS)
     folds: int = Field(default=FOLDS, ge=_LEAST_FOLDS)
     keep_validation: bool | None = None
@@ -89,8 +94,8 @@ def split_dl_dataset(
     from, those of `validation` only calibrate (see `SplitParam.keep_validation`). Else the percentages divide the ok
     images, copies counted once: the floor of each share, and the remainder dealt randomly by share (groups as near to
     it as they go). Without `validation_percent` the images that calibrate come out of those to learn from: 30 % where
-    there are 300 or more, otherwise every image by a model of the other folds. A validation split of fewer than 59
-    images calibrates together with such out-of-fold scores.
+    there are 1,000 or more (`SplitParam.held_out_min`), otherwise every image by a model of the other folds. A validation
+    split of fewer than 59 images calibrates together with such out-of-fold scores.
 
     Args:
         dataset: What `read_dl_dataset_anomaly` returned.
@@ -208,7 +213,7 @@ def _finish(
 def _hold_out(units: Sequence[Unit], param: SplitParam, *, is_held_given: bool) -> tuple[list[Unit], list[Unit]]:
     """Units to fit on, and those that calibrate: beyond the share to fit on, or beyond `max_train`."""
     total = sum(map(len, units))
-    is_large = len(units) >= HELD_OUT_MIN and not is_held_given
+    is_large = len(units) >= param.held_out_min and not is_held_given
     wanted = max(LEAST_TO_FIT, round(total * (1 - param.calibration_percent / 100))) if is_large else total
     fitted: list[Unit] = []
     rest: list[Unit] = []

@@ -94,7 +94,8 @@ class SplitSettings(Group):
     )
     validation_percent: Percent | None = Field(
         None,
-        description="share of the ok images that calibrate only (those to learn from calibrate, by folds or by 30 held out)",
+        description="share of the ok images that calibrate only (those to learn from calibrate, by folds; from 1000 on, or 300 with"
+        " --max-false-rejects, 30 of 100 are held out)",
     )
     overwrite_split: bool = Field(
         False, description="divide anew by the percentages what folders or manifest divide already; else that is kept"

@@ -14,7 +14,7 @@ from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.preprocess.tiling import TileParam
 from inspector.anomaly.types import ImageGeometry
 from trainer.commands.arguments import initial_model, preprocessing, split_param, threshold_param, train_param
-from trainer.prepare.split import SplitParam
+from trainer.prepare.split import HELD_OUT_MIN, PROOF_MIN, SplitParam
 from trainer.settings.commands import FitSettings
 
 GEOMETRY = ImageGeometry(width=800, height=600, channels=3)
@@ -112,3 +112,10 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_images_are_held_out_unless_suspects_are_to_be_found_among_them() -> None:
     assert split_param(settings()) == SplitParam()
     assert split_param(settings(drop_suspects=2)).calibration_percent == 0
+
+
+def test_images_are_held_out_earlier_where_a_bound_is_to_be_proven() -> None:
+    assert split_param(settings()).held_out_min == HELD_OUT_MIN
+    assert split_param(settings(quality="auto")).held_out_min == HELD_OUT_MIN
+    assert split_param(settings(detector="student")).held_out_min == HELD_OUT_MIN
+    assert split_param(settings(max_false_rejects=0.05)).held_out_min == PROOF_MIN

@@ -51,8 +51,8 @@ def test_what_was_left_out_is_noted_and_nothing_where_nothing_was() -> None:
 
 
 def test_images_that_no_other_model_scored_are_said_to_be_unknown() -> None:
-    (note,) = notes_of_suspects(divided(300), [])
-    assert "among the 90 held-out images alone: of the 210 that were learnt from nothing is known" in note
+    (note,) = notes_of_suspects(divided(1000), [])
+    assert "among the 300 held-out images alone: of the 700 that were learnt from nothing is known" in note
 
 
 def test_scores_are_on_the_scale_of_the_model_and_every_value_is_json() -> None:

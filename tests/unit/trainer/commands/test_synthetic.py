@@ -38,7 +38,7 @@ def test_distances_are_brought_to_those_of_the_same_images() -> None:
 
 
 def test_of_other_images_the_medians_are_compared() -> None:
-    param = SplitParam(calibration_percent=50)
+    param = SplitParam(calibration_percent=50, held_out_min=400)
     dataset = split_dl_dataset(dataset_of(ok_images(400, split=None), "all_ok"), param=param)
     assert not dataset.folds
     found = estimate_anomaly_thresholds(CalibrationScores(ok=[2.0 + i / 1000 for i in range(len(dataset.validation))]))

@@ -12,7 +12,7 @@ from tests.splits import Row, dataset, division, ok_images, pixels, refusal, siz
 from trainer.dataset.dataset import DLDataset
 from trainer.dataset.listing import SplitName
 from trainer.errors import SplitError
-from trainer.prepare.split import SplitParam, split_dl_dataset
+from trainer.prepare.split import PROOF_MIN, SplitParam, split_dl_dataset
 
 
 def test_few_images_all_train_and_every_fold_is_used() -> None:
@@ -22,12 +22,18 @@ def test_few_images_all_train_and_every_fold_is_used() -> None:
     assert division(split).warnings == ()
 
 
-def test_from_300_images_on_some_are_held_out() -> None:
-    assert division(split_dl_dataset(dataset(ok_images(299)))).method == "out_of_fold"
-    split = split_dl_dataset(dataset(ok_images(300)))
-    assert (division(split).method, len(split.train), len(split.validation), split.folds) == ("held_out", 210, 90, ())
+def test_from_1000_images_on_some_are_held_out() -> None:
+    assert division(split_dl_dataset(dataset(ok_images(999)))).method == "out_of_fold"
+    split = split_dl_dataset(dataset(ok_images(1000)))
+    assert (division(split).method, len(split.train), len(split.validation), split.folds) == ("held_out", 700, 300, ())
     assert {s.split for s in split.train} == {"train"}
     assert {s.split for s in split.validation} == {"validation"}
+
+
+def test_the_number_from_which_on_some_are_held_out_can_be_given() -> None:
+    param = SplitParam(held_out_min=PROOF_MIN)
+    assert division(split_dl_dataset(dataset(ok_images(299)), param=param)).method == "out_of_fold"
+    assert sizes(split_dl_dataset(dataset(ok_images(300)), param=param)) == (210, 90, 0)
 
 
 def test_max_train_leaves_the_rest_to_calibrate() -> None:
@@ -115,11 +121,11 @@ def test_copies_count_once() -> None:
 
 
 def test_copies_do_not_make_a_set_large() -> None:
-    assert division(split_dl_dataset(dataset(ok_images(200) * 2))).method == "out_of_fold"
+    assert division(split_dl_dataset(dataset(ok_images(600) * 2))).method == "out_of_fold"
 
 
 def test_seed_decides_and_repeats() -> None:
-    rows = ok_images(320)
+    rows = ok_images(1020)
     first, again, other = (split_dl_dataset(dataset(rows), seed=s) for s in (1, 1, 2))
     assert first == again
     assert set(pixels(first.train)) != set(pixels(other.train))
@@ -193,6 +199,7 @@ def test_arguments_out_of_range_are_named(arguments: dict[str, Any], words: str)
     [
         ({"max_train": 2}, "max_train"),
         ({"folds": 1}, "folds"),
+        ({"held_out_min": 58}, "held_out_min"),
         ({"calibration_percent": 100}, "calibration_percent"),
         ({"group_by": "part"}, "group_by"),
         ({"time_window_minutes": 5}, "time_window_minutes go together"),

@@ -93,6 +93,16 @@ def test_ok_images_of_a_nok_part_are_tested_on() -> None:
     assert any("2 ok images share a group with a nok image" in w for w in division(split).warnings)
 
 
+def test_groups_are_counted_where_images_come_in_groups() -> None:
+    def method(count: int) -> str:
+        rows: list[tuple[AnomalyClass, SplitName | None, str | None]] = [
+            ("ok", None, f"p{i % count}") for i in range(1200)
+        ]
+        return division(split_dl_dataset(grouped(rows))).method
+
+    assert (method(999), method(1000)) == ("out_of_fold", "held_out")
+
+
 def test_where_every_part_has_a_nok_image_nothing_is_left() -> None:
     rows: list[tuple[AnomalyClass, SplitName | None, str | None]] = [("ok", None, f"p{i}") for i in range(40)]
     rows += [("nok", None, f"p{i}") for i in range(40)]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.benchmarks.accuracy.sets import DIVISION
 from tests.splits import division, names
 from trainer.dataset.read import read_dl_dataset_anomaly
 from trainer.prepare.split import split_dl_dataset
@@ -26,11 +27,11 @@ SHARED = Path(__file__).parents[5] / "shared" / "data"
         pytest.param(SHARED / "mvtec_toothbrush", "39edd99a4a9886c6", id="mvtec_toothbrush"),
     ],
 )
-def test_the_default_division_of_known_sets_stays(folder: Path, digest: str) -> None:
+def test_the_division_of_known_sets_stays(folder: Path, digest: str) -> None:
     """Figures of the README and of the benchmarks were measured on these very divisions."""
     if not folder.is_dir():
         pytest.skip(f"{folder} is not here")
-    split = split_dl_dataset(read_dl_dataset_anomaly(folder), seed=0)
+    split = split_dl_dataset(read_dl_dataset_anomaly(folder), seed=0, param=DIVISION)
     folds = sorted((s.image_file_name, s.fold) for s in split.train)
     known = json.dumps([*names(split), folds, division(split).method])
     assert hashlib.sha256(known.encode()).hexdigest()[:16] == digest

@@ -17,13 +17,13 @@ def test_percentages_count_all_ok_images() -> None:
 
 
 def test_a_large_share_to_calibrate_leaves_two_images_to_fit_on() -> None:
-    split = split_dl_dataset(dataset(ok_images(300)), param=SplitParam(calibration_percent=99.9))
-    assert sizes(split) == (2, 298, 0)
+    split = split_dl_dataset(dataset(ok_images(1000)), param=SplitParam(calibration_percent=99.9))
+    assert sizes(split) == (2, 998, 0)
 
 
 def test_no_share_to_calibrate_means_folds_of_however_many_images() -> None:
-    split = split_dl_dataset(dataset(ok_images(300)), param=SplitParam(calibration_percent=0))
-    assert (sizes(split), split.num_folds, division(split).method) == ((300, 0, 0), 5, "out_of_fold")
+    split = split_dl_dataset(dataset(ok_images(1000)), param=SplitParam(calibration_percent=0))
+    assert (sizes(split), split.num_folds, division(split).method) == ((1000, 0, 0), 5, "out_of_fold")
 
 
 def test_the_remainder_is_dealt_randomly() -> None:

@@ -150,8 +150,8 @@ def test_too_few_left_for_a_model_of_a_fold_is_refused() -> None:
 
 
 def test_images_without_folds_are_refused_with_the_mend() -> None:
-    images = split_dl_dataset(dataset(ok_images(300)))
-    refusal = "no model of other folds scores them, as 90 validation images calibrate alone; divide with fewer than 59"
+    images = split_dl_dataset(dataset(ok_images(1000)))
+    refusal = "no model of other folds scores them, as 300 validation images calibrate alone; divide with fewer than 59"
     with pytest.raises(CalibrationError, match=refusal):
         find_dl_dataset_suspects(images, None)
     with pytest.raises(CalibrationError, match=refusal):
