@@ -6,7 +6,9 @@ Source: Defard et al., "PaDiM" (ICPR 2021). Differences, each measured on the fi
 * The Gaussian of a position also learns from its neighbours (`neighbour_share` of the moments of a square of
   positions), which forgives small shifts of the part and gives nine times the samples: with 30 images a covariance of 160 dimensions is otherwise so
   over-fitted that held-out ok images score like defects and the threshold misses half of them.
-* Regularisation is relative: a share of the mean variance, so it does not depend on the features' scale.
+* Regularisation is relative: a share of the mean variance, so it does not depend on the features' scale. A share of 0.05 ranked images
+  better than 0.3 on eight sets with 30, 100 and 400 ok images (mean image AUROC 0.886, 0.925, 0.950 instead of 0.880, 0.920, 0.942), and
+  0.02 differed from it by 0.004 at most (sketch). A covariance pooled over all positions as the target of the shrinkage was worse.
 """
 
 from __future__ import annotations
@@ -98,8 +100,8 @@ def fit_padim(
     embedded: Tensor | Iterable[Tensor],
     *,
     neighbourhood: int = 3,
-    neighbour_share: float = 0.3,
-    regularization: float = 0.3,
+    neighbour_share: float = 0.2,
+    regularization: float = 0.05,
     noise: float = 0.0,
     mask: Tensor | None = None,
 ) -> PaDiM:

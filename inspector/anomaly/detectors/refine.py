@@ -88,7 +88,7 @@ class Refinement:
                 f"the fine bank has {self._ratio}x{self._ratio} patches of {self._bank.dims} dimensions on a grid of "
                 f"{tuple(self._cells.shape)}, got {folded.shape[-1]} on {tuple(coarse.shape[1:])}"
             )
-        fine = torch.hypot(self._bank.distances(unfold_fine(folded, self._ratio)), self._floor)
+        fine = torch.hypot(self._bank.rough_distances(unfold_fine(folded, self._ratio)), self._floor)
         # Filled, not multiplied: a distance that is not finite would spread.
         inside = coarse.masked_fill(~self._cells, 0.0)
         maps = (self._wide(inside) / self._share * fine.sqrt()).masked_fill(~self._counted, 0.0)

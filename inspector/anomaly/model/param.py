@@ -50,9 +50,9 @@ DEFAULT_LEVELS: Final[Mapping[DetectorName, tuple[tuple[int, ...], int]]] = Mapp
 """`levels` and `grid_level` of each detector, on the grid of level 4; the student predicts level 3, fused refines its map by 2 and 3."""
 
 DEFAULT_DIMS: Final[Mapping[DetectorName, int]] = MappingProxyType(
-    {"padim": 160, "patchcore": 160, "student": 144, "fused": 128}
+    {"padim": 160, "patchcore": 160, "student": 144, "fused": 160}
 )
-"""`embedding_dims` of each detector; student and fused are as accurate with fewer, or nearly so, and faster."""
+"""`embedding_dims` of each detector; the student is as accurate with fewer, or nearly so, and faster."""
 
 DEFAULT_FEATURE_NORMALIZATION: Final[Mapping[DetectorName, FeatureNormalization]] = MappingProxyType(
     {"padim": "level", "patchcore": "level", "student": "level", "fused": "both"}
@@ -174,8 +174,8 @@ class DLModelParam(Parameters):
     complexity: int = Field(default=10, ge=1)
     score_rule: ScoreRule = ScoreRule()
     neighbourhood: int = Field(default=3, ge=1)
-    neighbour_share: float = Field(default=0.3, ge=0.0, le=1.0)
-    regularization: float = Field(default=0.3, gt=0.0)
+    neighbour_share: float = Field(default=0.2, ge=0.0, le=1.0)
+    regularization: float = Field(default=0.05, gt=0.0)
     coreset: int = Field(default=4000, ge=1)
     batch_size: int = Field(default=8, ge=1)
     batch_size_multiplier: int = Field(default=1, ge=1)

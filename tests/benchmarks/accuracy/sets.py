@@ -14,10 +14,8 @@ from inspector.anomaly.choices import GeometryRule
 from trainer.dataset.dataset import DLDataset
 from trainer.dataset.read import read_dl_dataset_anomaly
 from trainer.errors import DatasetError
-from trainer.prepare.split import SplitParam, split_dl_dataset
+from trainer.prepare.split import split_dl_dataset
 
-DIVISION = SplitParam(held_out_min=300)
-"""Of sets of 300 images to learn from or more 70 % are learnt from: all figures were measured so, and stay comparable."""
 DATA = Path(__file__).parents[4] / "shared" / "data"
 TEST_EVERY = 5
 """Every fifth ok cell of elpv_poly is tested."""
@@ -37,7 +35,7 @@ def divided(name: str, seed: int) -> DLDataset:
     """
     folder = _elpv_poly() if name == "elpv_poly" else DATA / name
     read = read_dl_dataset_anomaly(folder, geometry_rule=geometry_rule(name))
-    return split_dl_dataset(read, seed=seed, param=DIVISION)
+    return split_dl_dataset(read, seed=seed)
 
 
 @lru_cache(maxsize=1)

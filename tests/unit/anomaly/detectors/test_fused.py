@@ -50,7 +50,7 @@ def test_what_is_known_elsewhere_counts_for_less_than_what_is_known_nowhere() ->
     unknown[0, 1, 1] = levels[1, 1] + torch.tensor([1.0, -1.0]).repeat(4)  # as far off, another way
     found = [float(fused.distances(picture)[0, 1, 1]) for picture in (known, misplaced, unknown)]
     assert found == sorted(found)
-    assert found[1] > 1.5 * found[0]
+    assert found[1] > 1.3 * found[0]
     assert found[2] > 1.5 * found[1]
 
 
