@@ -151,4 +151,5 @@ def _principal_axes(centred: Tensor, most: int) -> Tensor | None:
     if centred.shape[1] <= most:
         return None
     products = centred.double().T @ centred.double()
-    return torch.linalg.eigh(products).eigenvectors[:, -most:].to(centred.dtype).contiguous()
+    vectors: Tensor = torch.linalg.eigh(products).eigenvectors
+    return vectors[:, -most:].to(centred.dtype).contiguous()
