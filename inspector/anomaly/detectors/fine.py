@@ -16,8 +16,8 @@ from inspector.anomaly.errors import ParameterError
 FINER = 2
 """Levels are kept, and predicted by the student, at this many times the grid's resolution."""
 
-FINE_DIMS = 24
-"""Dimensions of a fine position after the projection. 16 and 32 measure alike."""
+FINE_DIMS = 16
+"""Dimensions of a fine position after the projection. 24 and 32 measure alike (AUPRO 0.896 with 16, 0.895 with 24; four sets)."""
 
 
 def finer_levels(strides: Sequence[int], grid_level: int) -> slice:
