@@ -41,7 +41,7 @@ class ComponentMessage(StrictModel):
 
 
 class RegionMessage(StrictModel):
-    """The pixels at or above the segmentation threshold, at the size of the picture as taken.
+    """The pixels at or above the segmentation threshold but for halos of stronger ones, at the size of the picture as taken.
 
     `counts` is null exactly when `region_truncated` is true: the code was longer than 256 KiB. Area, number of
     components and the listed components are complete and correct even then. All components are listed if there are

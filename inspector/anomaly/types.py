@@ -135,7 +135,9 @@ class RegionComponent:
 
 @dataclass(frozen=True, slots=True)
 class AnomalyRegion:
-    """All pixels at or above the segmentation threshold, in original pixels (or in the map's own, where asked for).
+    """All pixels at or above the segmentation threshold but for halos of stronger ones (`verdict.halo`).
+
+    In original pixels, or in the map's own, where asked for.
 
     Attributes:
         width: Width of the picture.

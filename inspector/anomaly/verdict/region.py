@@ -1,4 +1,4 @@
-"""From the model's map to the defective pixels of the picture: upsample, threshold, connect, code.
+"""From the model's map to the defective pixels of the picture: upsample, threshold, connect, leave out halos, code.
 
 The definition is that of the full computation: bring the whole map to the picture's size, compare every pixel. What is
 computed is only the box that can hold such pixels, with the same result to the bit.
@@ -15,6 +15,7 @@ from inspector.anomaly.domain.domain import DomainView, PixelBox
 from inspector.anomaly.domain.mask import pixels_inside
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.types import AnomalyRegion, RegionComponent
+from inspector.anomaly.verdict.halo import halo_limits
 from inspector.anomaly.verdict.runs import Runs, find_runs, run_length_code
 from inspector.anomaly.verdict.upsample import axis_of, interpolate
 
@@ -33,6 +34,9 @@ def find_anomaly_region(
 ) -> AnomalyRegion | None:
     """Return the pixels of the picture at or above `threshold`, or None where there are none. Thread safe.
 
+    The halo of what is stronger is left out (`halo_limits`). That never leaves nothing: there is a region exactly where a component of
+    the least area reaches the threshold.
+
     Values that are not finite count as 1, so a broken map cannot hide a defect.
 
     Args:
@@ -40,7 +44,8 @@ def find_anomaly_region(
         width: Of the picture as taken, pixels.
         height: Of the picture as taken, pixels.
         threshold: Segmentation threshold; compared as float64.
-        min_area: 8-connected components of fewer pixels are left out, in pixels of the picture.
+        min_area: 8-connected components of fewer pixels at or above the threshold, halos included, are left out, in pixels of the
+            picture.
         view: `DLResult.view`: where the map lies in the picture, and which pixels count.
 
     Raises:
@@ -76,7 +81,17 @@ def find_anomaly_region(
         part = slice(origin[0], origin[0] + values.shape[0]), slice(origin[1], origin[1] + values.shape[1])
         np.copyto(values, np.float32(-np.inf), where=~inside[part])
     runs = find_runs(values, limit, origin)
-    return None if runs is None else _region(runs, (width, height), min_area)
+    runs = None if runs is None else _large_enough(runs, min_area)
+    if runs is None:
+        return None
+    limits = halo_limits(scores)
+    if limits.max() > limit:
+        # Those of the picture lie between those of the map, as its values do.
+        is_halo = values < interpolate(limits, columns.part(across), rows.part(down))
+        np.copyto(values, np.float32(-np.inf), where=is_halo | ~_inside(runs, values.shape, origin))
+        # A peak between the pixels of a small picture may leave none of them.
+        runs = find_runs(values, limit, origin) or runs
+    return _region(runs, (width, height))
 
 
 def _smallest_float32(threshold: float) -> np.float32:
@@ -88,15 +103,32 @@ def _smallest_float32(threshold: float) -> np.float32:
     return nearest if float(nearest) >= threshold else np.nextafter(nearest, np.float32(np.inf))
 
 
-def _region(runs: Runs, size: tuple[int, int], min_area: int) -> AnomalyRegion | None:
-    """Drop small components, list the largest, code all."""
-    count = int(runs.label.max()) + 1
-    area = np.zeros(count, np.int64)
+def _large_enough(runs: Runs, min_area: int) -> Runs | None:
+    """Return the runs of components of so many pixels; None where there is none."""
+    kept = _areas(runs) >= max(min_area, 1)  # label 0 is the background, which no run has
+    return runs.only(kept[runs.label]) if kept.any() else None
+
+
+def _areas(runs: Runs) -> NDArray[np.int64]:
+    """The pixels of each label."""
+    area = np.zeros(int(runs.label.max()) + 1, np.int64)
     np.add.at(area, runs.label, runs.stop - runs.start)
-    kept = area >= max(min_area, 1)  # label 0 is the background, which no run has
-    if not kept.any():
-        return None
-    runs = runs.only(kept[runs.label])
+    return area
+
+
+def _inside(runs: Runs, shape: tuple[int, int], origin: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the pixels of the runs in the transposed part of the picture that starts at `origin` (x, y)."""
+    steps = np.zeros((shape[0], shape[1] + 1), np.int8)
+    steps[runs.column - origin[0], runs.start - origin[1]] = 1
+    steps[runs.column - origin[0], runs.stop - origin[1]] = -1
+    inside: NDArray[np.bool_] = np.cumsum(steps[:, :-1], axis=1, dtype=np.int8) > 0
+    return inside
+
+
+def _region(runs: Runs, size: tuple[int, int]) -> AnomalyRegion:
+    """List the largest components, code all."""
+    area = _areas(runs)
+    count = len(area)
     left, top = np.full(count, size[0]), np.full(count, size[1])
     right, bottom = np.zeros(count, np.int64), np.zeros(count, np.int64)
     max_score = np.zeros(count, np.float32)
@@ -105,7 +137,7 @@ def _region(runs: Runs, size: tuple[int, int], min_area: int) -> AnomalyRegion |
     np.minimum.at(top, runs.label, runs.start)
     np.maximum.at(bottom, runs.label, runs.stop)
     np.maximum.at(max_score, runs.label, runs.max_score)
-    found = np.flatnonzero(kept)
+    found = np.flatnonzero(area)
     largest_first = found[np.lexsort((left[found], top[found], -area[found]))]
     components = tuple(
         RegionComponent(
@@ -121,7 +153,7 @@ def _region(runs: Runs, size: tuple[int, int], min_area: int) -> AnomalyRegion |
     return AnomalyRegion(
         width=size[0],
         height=size[1],
-        area=int(area[kept].sum()),
+        area=int(area.sum()),
         counts=run_length_code(runs, size),
         components=components,
         num_components=len(found),

@@ -77,7 +77,8 @@ def threshold_dl_anomaly_results(
     and its `anomaly_region` is None then.
 
     HALCON takes segmentation thresholds from 0 to 1 and classification thresholds from 0 on. Here both lie between 0 and 1,
-    exclusive, as the scores do: 0 would call every picture nok, and 1 none. HALCON's region is in the model's size.
+    exclusive, as the scores do: 0 would call every picture nok, and 1 none. HALCON's region is in the model's size, and has
+    the halos of strong defects that ours leaves out.
 
     Args:
         model_or_thresholds: Where the thresholds come from; None, or a model without any, where both are given here.

@@ -20,10 +20,15 @@ from deploy.demo.cameras import (
 from deploy.demo.show import MAX_FPS, frame_counts, steady_fps
 from deploy.local.base import Broker
 from inspector import cli
+from inspector.anomaly.domain.domain import ImageDomain
+from inspector.anomaly.domain.mask import pixels_inside
 from inspector.settings.commands import ReplayOptions, ResultsOptions, TopicsOptions
 from inspector.settings.file import load_settings
+from trainer.dataset.files import read_picture
 from trainer.settings.commands import ApplySettings, FitSettings, parse_settings
+from trainer.settings.syntax import parse_domain
 
+ALIENS, COOKIES = CAMERAS
 BROKER = Broker("Tansu (embedded)", "127.0.0.1:4711", supports_idempotence=False)
 
 
@@ -75,30 +80,42 @@ def test_the_commands_are_understood_by_those_who_take_them(config: Path) -> Non
     assert ResultsOptions.model_validate(results).config == TopicsOptions.model_validate(topics).config == config
 
 
-def test_the_trainer_understands_its_commands_and_fits_with_default_settings_but_for_the_quality(
-    tmp_path: Path,
-) -> None:
-    fit = parse_settings(fit_command(CAMERAS[0], tmp_path / "b")[1:])
-    assert fit == FitSettings(images=CAMERAS[0].images, out=tmp_path / "b", quality="fast", json_output=True)
+def test_the_trainer_understands_its_commands_and_fits_with_default_settings(tmp_path: Path) -> None:
+    fit = parse_settings(fit_command(ALIENS, tmp_path / "b")[1:])
+    assert fit == FitSettings(images=ALIENS.images, out=tmp_path / "b", json_output=True)
 
     apply = parse_settings(apply_command(CAMERAS[0], tmp_path / "b", tmp_path / "p")[1:])
     assert isinstance(apply, ApplySettings)
     assert (apply.images, apply.pictures) == ([CAMERAS[0].test_folder], tmp_path / "p")
 
 
+def test_the_cookies_have_a_domain_that_fits_their_pictures(tmp_path: Path) -> None:
+    fit = parse_settings(fit_command(COOKIES, tmp_path / "b")[1:])
+    assert isinstance(fit, FitSettings)
+    assert (fit.domain_handling, fit.false_rejects) == ("keep_domain", 0.2)
+    domain = ImageDomain.of_polygons(parse_domain(fit.domain or ""), image_width=384, image_height=512)
+    for path in COOKIES.test_images():
+        picture = read_picture(path)
+        domain.check_size(picture.original_width, picture.original_height)
+        mask = COOKIES.images / "ground_truth" / path.parent.name / f"{path.stem}_mask.png"
+        if mask.exists():
+            marked = read_picture(mask).image > 0
+            assert not (marked & ~pixels_inside(domain, 384, 512)).any(), f"the crack of {path.name} lies outside"
+
+
 def test_the_folder_says_what_a_part_is() -> None:
-    images = CAMERAS[0].test_images()
+    images = COOKIES.test_images()
     assert sum(map(is_ok, images)) == 14
     assert sum(not is_ok(image) for image in images) == 40
 
 
 @pytest.mark.parametrize(("frames", "cycles"), [(1, 1), (128, 1), (129, 2), (1_000, 8), (1_024, 8)])
 def test_cameras_show_whole_cycles_and_enough_frames(frames: int, cycles: int) -> None:
-    images = dict(zip(CAMERAS, (54, 74), strict=True))
+    images = dict(zip(CAMERAS, (74, 54), strict=True))
 
     counts = frame_counts(images, frames)
 
-    assert counts == {CAMERAS[0]: cycles * 54, CAMERAS[1]: cycles * 74}
+    assert counts == {ALIENS: cycles * 74, COOKIES: cycles * 54}
     assert sum(counts.values()) >= frames
 
 
