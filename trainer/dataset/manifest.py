@@ -4,7 +4,7 @@ One row for each image, one column for each fact. Columns that are not among the
 
 | column | or | what it holds |
 |---|---|---|
-| `path` | `image_file_name` | the image, JPEG or PNG; relative to the manifest's folder, or absolute |
+| `path` | `image_file_name` | the image, in any format that is read; relative to the manifest's folder, or absolute |
 | `image_label` | `anomaly_label` | `ok` or `nok`, in any case |
 | `anomaly_file_name` | | the image's mask, PNG; empty where it has none |
 | `group` | | images of an equal one never straddle a split; empty: the image stands alone |

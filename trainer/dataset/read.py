@@ -42,7 +42,7 @@ def read_dl_dataset_anomaly(
     `trainer.dataset.manifest` and `trainer.dataset.archive` read the same from a table and from the inspector's archive.
 
     Args:
-        image_dir: Folder of the images, JPEG or PNG, or several; names then count from the folder around them all.
+        image_dir: Folder of the images, in the formats of `trainer.formats.known`, or several; names then count from the folder around them all.
         anomaly_dir: Folder of the masks; `<image_dir>/ground_truth` where it exists, by default.
         all_ok: Label every image ok, whatever its folder is called.
         param: Lists, sub-folders, name rules and groups; see `DatasetParam`.

@@ -12,6 +12,7 @@ from typing import Final
 from inspector.anomaly.choices import GeometryRule
 from inspector.anomaly.preprocess.cut import check_whole, grid_of
 from inspector.anomaly.preprocess.param import DLPreprocessParam
+from inspector.anomaly.preprocess.samples import picture_seen
 from inspector.anomaly.preprocess.tiling import TileGrid
 from inspector.anomaly.types import DLSample, ImageGeometry
 from trainer.dataset.camera import check_geometries, check_sizes, typical_geometry
@@ -167,11 +168,18 @@ def sample_images(
         check_sizes(zip(names, geometries, strict=True), geometry)
         _check_uncut(names, samples)
     return TrainingImages(
-        items=list(samples),
+        items=[_as_decoded(sample, preprocess_param) for sample in samples],
         preprocess_param=preprocess_param,
         geometry=geometry,
         digest=_digest([_pixels(sample) for sample in samples]),
     )
+
+
+def _as_decoded(sample: DLSample, preprocess_param: DLPreprocessParam) -> DLSample:
+    """The sample, its picture halved as a file's would be."""
+    if not sample.image.size or sample.preprocessed is not None:
+        return sample
+    return replace(sample, image=picture_seen(sample, preprocess_param))
 
 
 def _check_uncut(names: Sequence[str], samples: Sequence[DLSample]) -> None:
