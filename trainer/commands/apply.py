@@ -34,6 +34,8 @@ class ImageVerdict:
     """The largest regions, in pixels of the image."""
     num_regions: int = 0
     picture: Path | None = None
+    is_orientation_ignored: bool = False
+    """Whether an EXIF flag asks for the picture to be turned, which the model does not."""
     error: str | None = None
 
 
@@ -117,6 +119,7 @@ def _verdict(scored: ScoredImage) -> ImageVerdict:
         anomaly_class=result.anomaly_class,
         boxes=region.components if region else (),
         num_regions=region.num_components if region else 0,
+        is_orientation_ignored=scored.is_orientation_ignored,
     )
 
 

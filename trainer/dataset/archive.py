@@ -108,7 +108,7 @@ def parse_archive_name(name: PurePosixPath) -> ArchivedImage | None:
     return image if archive_name(image) == name else None  # the day belongs to the time
 
 
-def read_dl_dataset_archive(
+def read_dl_dataset_archive(  # noqa: PLR0913 - all but the first three named
     root: Path | str,
     line_id: str,
     camera_id: str,
@@ -116,6 +116,8 @@ def read_dl_dataset_archive(
     captured_from: datetime | None = None,
     captured_to: datetime | None = None,
     geometry_rule: GeometryRule = "one-camera",
+    apply_exif: bool = False,
+    skip_unreadable: bool = False,
     progress: StageProgress | None = None,
 ) -> DLDataset:
     """Read one camera's images from the inspector's archive; the layout is in the module's docstring.
@@ -129,6 +131,8 @@ def read_dl_dataset_archive(
         captured_from: Earliest capture time, with its time zone; included.
         captured_to: Latest capture time, with its time zone; not included.
         geometry_rule: See `read_dl_dataset_anomaly`.
+        apply_exif: See `read_dl_dataset_anomaly`.
+        skip_unreadable: See `read_dl_dataset_anomaly`.
         progress: Told of each image, as stage "read images".
 
     Raises:
@@ -136,7 +140,7 @@ def read_dl_dataset_archive(
             an image is refused as by `read_dl_dataset_anomaly`.
     """
     listing = list_archive(Path(root), line_id, camera_id, captured_from, captured_to)
-    return load_listing(listing, progress, geometry_rule)
+    return load_listing(listing, progress, geometry_rule, apply_exif=apply_exif, skip_unreadable=skip_unreadable)
 
 
 def list_archive(

@@ -55,7 +55,9 @@ def read_picture_header(content: bytes, *, limits: ImageLimits) -> PictureHeader
         return jpeg2000.read_jpeg2000_header(content, limits)
     if pnm.MAGIC.match(content):
         return pnm.read_pnm_header(content, limits)
-    raise ImageError("unsupported", f"it is none: it starts with {content[:_RAW_START].hex(' ')}; save it as {READABLE}")
+    raise ImageError(
+        "unsupported", f"it is none: it starts with {content[:_RAW_START].hex(' ')}; save it as {READABLE}"
+    )
 
 
 def decode_file(

@@ -33,7 +33,9 @@ def read_jpeg2000_header(content: bytes, limits: ImageLimits) -> PictureHeader:
         raise ImageError("corrupt", "JPEG 2000 has a damaged codestream")
     if at + 4 + _SIZE_FIELDS.size > len(content):
         raise cut_short("JPEG 2000", len(content))
-    _, _, right, bottom, left, top, tile_width, tile_height, _, _, components = _SIZE_FIELDS.unpack_from(content, at + 4)
+    _, _, right, bottom, left, top, tile_width, tile_height, _, _, components = _SIZE_FIELDS.unpack_from(
+        content, at + 4
+    )
     width, height = right - left, bottom - top
     limits.check_size(width, height)
     if not tile_width or not tile_height or -(-right // tile_width) * -(-bottom // tile_height) > _MAX_TILES:

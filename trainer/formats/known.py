@@ -24,7 +24,22 @@ FORMAT_SUFFIXES: Final[Mapping[PictureFormat, tuple[str, ...]]] = MappingProxyTy
 IMAGE_SUFFIXES: Final = frozenset(suffix for suffixes in FORMAT_SUFFIXES.values() for suffix in suffixes)
 
 UNREAD_SUFFIXES: Final = frozenset(
-    {".gif", ".avif", ".heic", ".heif", ".hobj", ".dng", ".exr", ".hdr", ".pam", ".pfm", ".jpe", ".jfif", ".dib", ".jpx"}
+    {
+        ".gif",
+        ".avif",
+        ".heic",
+        ".heif",
+        ".hobj",
+        ".dng",
+        ".exr",
+        ".hdr",
+        ".pam",
+        ".pfm",
+        ".jpe",
+        ".jfif",
+        ".dib",
+        ".jpx",
+    }
 )
 """Of pictures that are not read: they are named, so that nobody believes them learnt."""
 

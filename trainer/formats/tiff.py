@@ -85,7 +85,9 @@ def _check_samples(page: _Page, samples: int, bits: set[int], colours: int) -> N
     if depth not in {1, 8, 16}:
         raise ImageError("unsupported", f"TIFF has {depth} bits a sample; save it with 8 or 16 bits")
     if colours not in _CHANNELS:
-        raise ImageError("unsupported", f"TIFF is {_COLOUR_NAMES.get(colours, f'of kind {colours}')}; save it as gray or RGB")
+        raise ImageError(
+            "unsupported", f"TIFF is {_COLOUR_NAMES.get(colours, f'of kind {colours}')}; save it as gray or RGB"
+        )
     if page.tags.get(_EXTRA):
         raise ImageError("unsupported", "TIFF has an alpha channel; save it without")
     if samples != (1 if colours == _PALETTE else _CHANNELS[colours]):
@@ -140,7 +142,9 @@ def _only_page(content: bytes) -> _Page:
             break
     if at or len(pages) > 1:
         more = " or more" if at else ""
-        raise ImageError("unsupported", f"TIFF has {len(pages)}{more} pages; save the one that counts as a file of its own")
+        raise ImageError(
+            "unsupported", f"TIFF has {len(pages)}{more} pages; save the one that counts as a file of its own"
+        )
     return pages[0]
 
 

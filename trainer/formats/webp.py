@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Final
 
 from inspector.anomaly.errors import ImageError
@@ -34,26 +35,31 @@ def read_webp_header(content: bytes, limits: ImageLimits) -> PictureHeader:
         raise cut_short("WebP", len(content))
     size: tuple[int, int] | None = None
     orientation: Orientation = UPRIGHT
-    at = _START
-    for _ in range(_MAX_CHUNKS):
-        if at + 8 > len(content):
-            break
-        kind, length = struct.unpack_from("<4sI", content, at)
-        chunk = content[at + 8 : at + 8 + min(length, 16)]
-        if at + 8 + length > len(content):
-            raise cut_short("WebP", len(content))
+    for kind, chunk in _chunks(content):
         if kind == b"VP8X" and chunk and chunk[0] & _ANIMATED:
             raise ImageError("unsupported", "WebP is animated; save the one frame that counts as a file of its own")
         if kind in {b"VP8 ", b"VP8L"} and size is None:
             size = _size(kind, chunk)
         if kind == b"EXIF":
-            exif = content[at + 8 : at + 8 + length]
-            orientation = orientation_of_exif(exif.removeprefix(b"Exif\0\0"))
-        at += 8 + length + length % 2
+            orientation = orientation_of_exif(chunk.removeprefix(b"Exif\0\0"))
     if size is None:
         raise ImageError("corrupt", "WebP has no picture")
     limits.check_size(*size)
     return PictureHeader("webp", *size, 3, 8, orientation)
+
+
+def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Kind and content of each chunk; of pixels only their first bytes."""
+    at = _START
+    for _ in range(_MAX_CHUNKS):
+        if at + 8 > len(content):
+            break
+        kind, length = struct.unpack_from("<4sI", content, at)
+        if at + 8 + length > len(content):
+            raise cut_short("WebP", len(content))
+        shown = length if kind == b"EXIF" else min(length, 16)
+        yield kind, content[at + 8 : at + 8 + shown]
+        at += 8 + length + length % 2
 
 
 def _size(kind: bytes, chunk: bytes) -> tuple[int, int]:

@@ -115,7 +115,7 @@ def dataset_images(dataset: DLDataset, preprocess_param: DLPreprocessParam) -> T
 
     Raises:
         DatasetError: The data set is not divided, a nok image is to be learnt from, or images of one camera that are cut into tiles
-            are not of one size.
+            are not of one size; or it was read with another `apply_exif` than the parameters have.
         GeometryError: There is a domain, and images of any size and aspect.
     """
     chosen = dataset.train
@@ -129,6 +129,7 @@ def dataset_images(dataset: DLDataset, preprocess_param: DLPreprocessParam) -> T
             f"{some(nok)} are nok and in the split train; anomaly detection learns from ok images alone: move them to "
             "test, or let split_dl_dataset do so with overwrite_split=True"
         )
+    dataset.check_orientation(preprocess_param)
     is_cached = dataset.preprocess_param == preprocess_param and all(s.dlsample_file_name for s in chosen)
     geometry = trained_geometry(chosen, dataset.geometry_rule)
     geometry.check_domain(preprocess_param.domain)

@@ -126,7 +126,7 @@ def decoded_bytes(header: ImageHeader, *, target: tuple[int, int] | None, margin
     return 2 * pixels
 
 
-def decode_image(  # noqa: PLR0913 - all but the bytes named
+def decode_image(
     data: bytes,
     *,
     encoding: ImageEncoding | None = None,

@@ -140,8 +140,10 @@ def model_input(
 
 
 def picture_seen(sample: DLSample, preprocess_param: DLPreprocessParam) -> NDArray[np.uint8]:
-    """The sample's picture as the decoder hands it to a model: halved as often as a file's would be, so that a whole picture in memory
-    has the score of its file. One that was decoded with these parameters stays as it is; the sample is not changed.
+    """The sample's picture as the decoder hands it to a model: halved as often as a file's would be.
+
+    So a whole picture in memory has the score of its file. One that was decoded with these parameters stays as it is; the sample is not
+    changed.
     """
     return reduced_picture(
         check_image(sample.image),
