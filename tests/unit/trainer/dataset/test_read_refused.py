@@ -14,8 +14,8 @@ def test_missing_folder(tmp_path: Path) -> None:
 
 def test_no_images(tmp_path: Path) -> None:
     assert "no image below" in refusal(tmp_path)
-    (tmp_path / "a.tiff").write_bytes(b"II*")
-    assert "convert a.tiff to PNG or JPEG" in refusal(tmp_path)
+    (tmp_path / "a.gif").write_bytes(b"GIF89a")
+    assert "save a.gif in one of these formats" in refusal(tmp_path)
 
 
 def test_no_ok_images_to_train_from(tmp_path: Path) -> None:

@@ -214,7 +214,10 @@ def test_altered_files_give_a_picture_of_their_size_or_an_error_of_ours(data: st
     assert sample.image.dtype == np.uint8
 
 
-@given(st.binary(max_size=300), st.sampled_from([b"BM", b"II*\0", b"MM\0*", b"RIFF", b"P5\n", b"P2 ", b"\xff\x4f\xff\x51", b""]))
+@given(
+    st.binary(max_size=300),
+    st.sampled_from([b"BM", b"II*\0", b"MM\0*", b"RIFF", b"P5\n", b"P2 ", b"\xff\x4f\xff\x51", b""]),
+)
 def test_noise_behind_a_format_s_first_bytes_is_refused_by_ours(tail: bytes, start: bytes) -> None:
     try:
         decode_file(start + tail, limits=ImageLimits(max_pixels=2_000_000))
