@@ -13,10 +13,11 @@ from typing import Any
 from inspector.anomaly.model.bundle import read_dl_model
 from inspector.anomaly.types import RegionComponent
 from inspector.anomaly.verdict.draw import draw_region_outlines, heat_map_overlay
-from trainer.dataset.files import IMAGE_SUFFIXES, whole_picture
+from trainer.dataset.files import whole_picture
 from trainer.display.picture import write_png
 from trainer.errors import DatasetError, OutputError
 from trainer.evaluation.scoring import ScoredImage, score_images
+from trainer.formats.known import IMAGE_SUFFIXES, READABLE
 from trainer.progress import StageProgress
 from trainer.settings.commands import ApplySettings
 
@@ -33,6 +34,8 @@ class ImageVerdict:
     """The largest regions, in pixels of the image."""
     num_regions: int = 0
     picture: Path | None = None
+    is_orientation_ignored: bool = False
+    """Whether an EXIF flag asks for the picture to be turned, which the model does not."""
     error: str | None = None
 
 
@@ -74,7 +77,7 @@ def find_paths(given: Sequence[Path]) -> list[Path]:
                 p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not _is_hidden(p, path)
             )
             if not inside:
-                raise DatasetError(f"no JPEG or PNG image in {path}")
+                raise DatasetError(f"no image in {path}; what is read is {READABLE}")
             found.update(dict.fromkeys(inside))
         elif path.exists():
             found[path] = None
@@ -116,6 +119,7 @@ def _verdict(scored: ScoredImage) -> ImageVerdict:
         anomaly_class=result.anomaly_class,
         boxes=region.components if region else (),
         num_regions=region.num_components if region else 0,
+        is_orientation_ignored=scored.is_orientation_ignored,
     )
 
 

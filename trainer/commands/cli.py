@@ -77,6 +77,7 @@ def _fit(settings: FitSettings) -> int:
 def _apply(settings: ApplySettings) -> int:
     from inspector.anomaly.errors import AnomalyError
     from trainer.commands.apply import run_apply, verdicts_as_json
+    from trainer.dataset.remarks import ignored_orientation_note
 
     try:
         with _progress_bar() as progress:
@@ -87,6 +88,8 @@ def _apply(settings: ApplySettings) -> int:
         print(json.dumps(verdicts_as_json(settings.bundle, verdicts)))
     else:
         _print_verdicts(verdicts)
+    if note := ignored_orientation_note([verdict.path for verdict in verdicts if verdict.is_orientation_ignored]):
+        print(f"trainer: note: {note}", file=sys.stderr)
     failed = [verdict for verdict in verdicts if verdict.error is not None]
     for verdict in failed:
         print(f"trainer: {verdict.path}: {verdict.error}", file=sys.stderr)

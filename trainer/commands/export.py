@@ -76,6 +76,7 @@ def _records(settings: FitSettings, fitted: Fitted, outcome: FitOutcome) -> Reco
             "dataset_digest": dataset.digest,
             "n_train": len(dataset.train),
             "max_train": settings.max_train,
+            "unreadable": list(dataset.unreadable),
             "suspects": [asdict(image) for image in outcome.suspects],
             "dropped_suspects": [asdict(image) for image in outcome.dropped],
             "selection": None if fitted.selection is None else fitted.selection.as_json(),

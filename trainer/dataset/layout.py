@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from inspector.anomaly.types import AnomalyClass
-from trainer.dataset.files import IMAGE_SUFFIXES
 from trainer.dataset.labels import defect_by_folders, doubt, is_nok_name, is_ok_name, label_by_folders
 from trainer.dataset.listing import LayoutName, SplitName
 from trainer.errors import DatasetError
+from trainer.formats.known import IMAGE_SUFFIXES, READABLE, UNREAD_SUFFIXES
 from trainer.wording import some
 
-_OTHER_IMAGE_SUFFIXES = frozenset({".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm", ".jp2", ".hobj"})
 _SPLIT_FOLDERS: dict[str, SplitName] = {
     "train": "train",
     "validation": "validation",
@@ -89,9 +88,9 @@ def find_images(image_dirs: Sequence[Path], *, all_ok: bool = False, sub_dirs: S
         inside = in_sub_dirs(image_dir, names, sub_dirs, "image_sub_dirs")
         by_root.setdefault(root, []).extend(prefix / name for name in inside)
     if not any(by_root.values()):
-        hint = f"; convert {some(others)} to PNG or JPEG" if others else "; give the folder that holds them"
+        hint = f"; save {some(others)} in one of these formats" if others else "; give the folder that holds them"
         where = f" (only {some(sub_dirs)} are looked in)" if sub_dirs else ""
-        raise DatasetError(f"no JPEG or PNG image below {some(image_dirs)}{where}{hint}")
+        raise DatasetError(f"no image below {some(image_dirs)}{where}; what is read is {READABLE}{hint}")
     notes = [f"{len(others)} images are of a format that is not read: {some(others)}"] if others else []
     layout = label_names({root: sorted(names) for root, names in by_root.items() if names}, all_ok=all_ok)
     return Layout(layout.kind, layout.files, (*notes, *layout.notes))
@@ -175,7 +174,7 @@ def in_sub_dirs(
 
 
 def find_pictures(root: Path) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
-    """Names of JPEG and PNG files, and of pictures in other formats, both sorted and relative to `root`."""
+    """Names of pictures in the formats that are read, and of others, both sorted and relative to `root`."""
     names: list[PurePosixPath] = []
     others: list[PurePosixPath] = []
     visited: set[str] = set()
@@ -194,7 +193,7 @@ def find_pictures(root: Path) -> tuple[list[PurePosixPath], list[PurePosixPath]]
                 continue
             if name.suffix.lower() in IMAGE_SUFFIXES:
                 names.append(name)
-            elif name.suffix.lower() in _OTHER_IMAGE_SUFFIXES:
+            elif name.suffix.lower() in UNREAD_SUFFIXES:
                 others.append(name)
     return sorted(names), sorted(others)
 
