@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from trainer.dataset.layout import LabelledFile, find_pictures, in_sub_dirs
+from trainer.dataset.labelling import LabelledFile
+from trainer.dataset.layout import find_pictures, in_sub_dirs
 from trainer.errors import DatasetError
 from trainer.wording import some
 

@@ -34,9 +34,9 @@ def read_dl_dataset_anomaly(
     """Read the images below one or several folders with their labels and masks.
 
     A folder with `train/` or `test/` is read as MVTec AD layout. Otherwise the name of the folder around an image
-    decides: `ok` or `good` in any case is ok, all else nok, and a name that leaves it in doubt (`good/monday`) is refused
-    (`trainer.dataset.labels`); images that lie directly in a lone `image_dir` are all ok, in one of several they are labelled by
-    its name. `trainer.dataset.masks` says which mask belongs to which image;
+    decides: `ok`, `good` or another word for it (`trainer.dataset.words`) is ok, all else nok, and a name that leaves it in doubt
+    (`good/monday`) is refused (`trainer.dataset.labels`); images that lie directly in a lone `image_dir` are all ok, unless its name or
+    theirs speak of nok, in one of several they are labelled by its name. `trainer.dataset.masks` says which mask belongs to which image;
     values above 0 are anomalous.
 
     `trainer.dataset.manifest` and `trainer.dataset.archive` read the same from a table and from the inspector's archive.
