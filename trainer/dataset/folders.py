@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from trainer.dataset.labelling import LabelledFile, Layout, label_names
 from trainer.dataset.labels import LabelRules
-from trainer.dataset.layout import MASK_FOLDER, find_images
+from trainer.dataset.layout import find_images, mask_folder
 from trainer.dataset.listing import ListedImage, Listing
 from trainer.dataset.masks import MaskRules, match_masks
 from trainer.dataset.patterns import LabelPattern
@@ -124,7 +124,7 @@ def list_folders(image_dirs: Sequence[Path], anomaly_dir: Path | None, param: Da
         files = tuple(file for file in files if file.label == "ok" or file.path in masks)
         if left_out := len(layout.files) - len(files):
             notes.append(f"{left_out} nok images without a mask are left out, as asked")
-    masks_base = anomaly_dir or (base / MASK_FOLDER if single else base)
+    masks_base = anomaly_dir or (mask_folder(base) if single else base)
     groups = _groups(files, base, param.group_pattern)
     images = [
         ListedImage(
@@ -170,8 +170,9 @@ def _masks(
         must_match=anomaly_dir is not None,
     )
     by_folder: dict[Path, list[LabelledFile]] = {}
+    folders = {file.root: anomaly_dir or mask_folder(file.root) for file in files}
     for file in files:
-        by_folder.setdefault(anomaly_dir or file.root / MASK_FOLDER, []).append(file)
+        by_folder.setdefault(folders[file.root], []).append(file)
     masks: dict[Path, Path] = {}
     notes: list[str] = []
     for folder, of_folder in by_folder.items():

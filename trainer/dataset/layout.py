@@ -19,6 +19,25 @@ _OTHER_IMAGE_SUFFIXES = frozenset({".bmp", ".tif", ".tiff", ".webp", ".gif", ".p
 MASK_FOLDER = "ground_truth"
 
 
+def is_mask_folder(name: str) -> bool:
+    """Whether a folder is called as that of the masks: `ground_truth`, `Ground_Truth`, `GroundTruth`, `ground-truth`."""
+    return name.casefold().replace("-", "").replace("_", "").replace(" ", "") == "groundtruth"
+
+
+def mask_folder(root: Path) -> Path:
+    """The folder of the masks of a folder of images, whatever its case; `ground_truth` where there is none.
+
+    Raises:
+        DatasetError: There are several.
+    """
+    found = (
+        sorted(path for path in root.iterdir() if is_mask_folder(path.name) and path.is_dir()) if root.is_dir() else []
+    )
+    if len(found) > 1:
+        raise DatasetError(f"{some(found)} may each hold the masks; keep one, or name it by --anomaly-dir")
+    return found[0] if found else root / MASK_FOLDER
+
+
 def find_images(
     image_dirs: Sequence[Path], *, all_ok: bool = False, sub_dirs: Sequence[str] = (), rules: LabelRules = BY_WORDS
 ) -> Layout:
@@ -101,7 +120,7 @@ def find_pictures(root: Path) -> tuple[list[PurePosixPath], list[PurePosixPath]]
     for folder, subfolders, files in os.walk(root, followlinks=True):
         real = os.path.realpath(folder)
         is_top = Path(folder) == root
-        hidden = [s for s in subfolders if s.startswith(".") or (is_top and s.lower() == MASK_FOLDER)]
+        hidden = [s for s in subfolders if s.startswith(".") or (is_top and is_mask_folder(s))]
         # A link to a folder above would never end; one that was seen already would double its images.
         subfolders[:] = [] if real in visited else sorted(set(subfolders) - set(hidden))
         if real in visited:

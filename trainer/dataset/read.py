@@ -14,9 +14,9 @@ from pathlib import Path
 from inspector.anomaly.choices import GeometryRule
 from trainer.dataset.camera import check_geometries, check_rule, geometry_note
 from trainer.dataset.dataset import DLDataset, DLDatasetSample, trained_geometry
-from trainer.dataset.files import read_mask_file
 from trainer.dataset.folders import DatasetParam, list_folders
 from trainer.dataset.listing import ListedImage, Listing
+from trainer.dataset.marks import inversion_note, read_marks
 from trainer.dataset.probe import Probe, dark_note, probe_images
 from trainer.errors import DatasetError
 from trainer.progress import StageProgress
@@ -114,11 +114,13 @@ def _sample(index: int, image: ListedImage, probe: Probe) -> DLDatasetSample:
 def _check_masks(dataset: DLDataset) -> list[str]:
     """Read every mask; returns remarks."""
     notes = []
+    shares: list[tuple[str, float]] = []
     for sample in dataset.samples:
         path = dataset.mask_path(sample)
         if path is None:
             continue
-        is_marked = bool(read_mask_file(path, (sample.height, sample.width)).any())
+        share = float(read_marks(path, (sample.height, sample.width)).mean())
+        is_marked = share > 0
         if sample.image_label == "ok" and is_marked:
             raise DatasetError(
                 f"mask {path} marks pixels of {sample.image_file_name}, which is labelled ok; correct the label or "
@@ -126,7 +128,9 @@ def _check_masks(dataset: DLDataset) -> list[str]:
             )
         if sample.image_label == "nok" and not is_marked:
             notes.append(f"mask {sample.anomaly_file_name} marks no pixel, although its image is nok")
-    return notes
+        if sample.image_label == "nok":
+            shares.append((sample.anomaly_file_name or "", share))
+    return [*notes, *filter(None, [inversion_note(shares)])]
 
 
 def _check_labels(samples: Iterable[DLDatasetSample]) -> None:
