@@ -34,6 +34,9 @@ class Probe:
     pixel_digest: str
     """BLAKE2b-128 of shape and decoded pixels, hexadecimal: equal for copies of one picture."""
 
+    is_blank: bool = False
+    """Every pixel has the same value: nothing can be seen."""
+
 
 def probe_images(paths: Sequence[Path], progress: StageProgress | None) -> list[Probe]:
     """Decode every image; all that fail are reported together, so that one pass mends them.
@@ -74,6 +77,7 @@ def _probe(path: Path) -> Probe | UnreadableImageError:
         channels=picture.channels,
         digest=hashlib.sha256(content).hexdigest(),
         pixel_digest=pixel_digest.hexdigest(),
+        is_blank=bool((pixels == pixels[0, 0]).all()),
     )
 
 

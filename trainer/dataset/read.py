@@ -20,6 +20,7 @@ from trainer.dataset.marks import inversion_note, read_marks
 from trainer.dataset.probe import Probe, dark_note, probe_images
 from trainer.errors import DatasetError
 from trainer.progress import StageProgress
+from trainer.wording import is_printable, some
 
 
 def read_dl_dataset_anomaly(
@@ -54,7 +55,7 @@ def read_dl_dataset_anomaly(
         DatasetError: A folder or a listed file missing; no image, no ok image; labels not determinable; masks asked for
             but none fits, several masks for an image, one for several images; unreadable image or mask, mask of
             another size, or marks on an ok image; images of different channels or aspect; one picture labelled both
-            ok and nok; an unknown parameter (from `DatasetParam`) or geometry rule. Names the files and the mend.
+            ok and nok; names that are not UTF-8 or hold control characters; an unknown parameter (from `DatasetParam`) or geometry rule. Names the files and the mend.
     """
     image_dirs = [Path(folder) for folder in ((image_dir,) if isinstance(image_dir, Path | str) else image_dir)]
     masks = None if anomaly_dir is None else Path(anomaly_dir)
@@ -72,11 +73,13 @@ def load_listing(
         DatasetError: As `read_dl_dataset_anomaly`.
     """
     check_rule(geometry_rule)
+    _check_names(listing)
     if not any(image.label == "ok" and image.split != "test" for image in listing.images):
         raise DatasetError(f"no ok image to train from in {listing.image_dir}; {listing.ok_mend}")
     paths = [listing.image_dir / image.name for image in listing.images]
     probes = probe_images(paths, progress)
     samples = tuple(_sample(i, *pair) for i, pair in enumerate(zip(listing.images, probes, strict=True)))
+    blank_notes = _check_blank(listing, probes)
     typical = trained_geometry(samples, geometry_rule)
     check_geometries([(s.image_file_name, s.geometry) for s in samples], typical)
     _check_labels(samples)
@@ -90,7 +93,35 @@ def load_listing(
         geometry_rule=geometry_rule,
     )
     remarks = (geometry_note([s.geometry for s in samples], typical), dark_note(paths[0]))
-    return replace(dataset, notes=(*listing.notes, *filter(None, remarks), *_check_masks(dataset)))
+    return replace(dataset, notes=(*listing.notes, *blank_notes, *filter(None, remarks), *_check_masks(dataset)))
+
+
+def _check_names(listing: Listing) -> None:
+    """Refuse names that report, JSON, CSV and terminal cannot all show: an hour of training would end in their error."""
+    files = [name for image in listing.images for name in (image.name, image.mask) if name is not None]
+    if odd := [name for name in dict.fromkeys([str(listing.image_dir), *files]) if not is_printable(name)]:
+        are = "1 name is" if len(odd) == 1 else f"{len(odd)} names are"
+        raise DatasetError(
+            f"{are} not UTF-8 or with control characters, and no report could show that: {some(odd)}; rename these files or folders "
+            "(convmv -r -f latin1 -t utf8 --notest FOLDER mends the names of old Windows disks)"
+        )
+
+
+def _check_blank(listing: Listing, probes: Sequence[Probe]) -> list[str]:
+    """Refuse a set of nothing but blank pictures; returns a remark where a few are."""
+    pairs = list(zip(listing.images, probes, strict=True))
+    learnable = [probe for image, probe in pairs if image.label == "ok" and image.split != "test"]
+    blank = [image.name for image, probe in pairs if probe.is_blank]
+    if blank and all(probe.is_blank for probe in learnable):
+        raise DatasetError(
+            f"each of the {len(learnable)} ok images to learn from is of one colour throughout ({some(blank)}), and nothing can be learnt from "
+            "these; look at camera, light and export (of 16 bits only the upper 8 are read), and give images that show the part"
+        )
+    if not blank:
+        return []
+    return [
+        f"{len(blank)} images are of one colour throughout, as from a covered or failed camera: {some(blank)}; remove them"
+    ]
 
 
 def _sample(index: int, image: ListedImage, probe: Probe) -> DLDatasetSample:
