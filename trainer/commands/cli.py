@@ -24,6 +24,7 @@ from rich.text import Text
 from inspector.anomaly.network.tuning import tune_process
 from trainer.errors import SettingsError, TrainerError
 from trainer.settings.commands import ApplySettings, FitSettings, ShowSettings, WorkflowSettings, parse_settings
+from trainer.wording import printable
 
 if TYPE_CHECKING:
     from trainer.commands.apply import ImageVerdict
@@ -92,7 +93,7 @@ def _apply(settings: ApplySettings) -> int:
         print(f"trainer: note: {note}", file=sys.stderr)
     failed = [verdict for verdict in verdicts if verdict.error is not None]
     for verdict in failed:
-        print(f"trainer: {verdict.path}: {verdict.error}", file=sys.stderr)
+        print(f"trainer: {printable(verdict.path)}: {printable(verdict.error)}", file=sys.stderr)
     return REFUSED if failed else 0
 
 
@@ -134,7 +135,7 @@ def _workflow(settings: WorkflowSettings) -> int:
 
 
 def _complain(message: object, status: int) -> int:
-    print(f"trainer: {message}", file=sys.stderr)
+    print(f"trainer: {printable(message)}", file=sys.stderr)
     return status
 
 
@@ -187,7 +188,7 @@ def _print_remarks(warnings: Iterable[str], notes: Iterable[str]) -> None:
 def _print_verdicts(verdicts: list[ImageVerdict]) -> None:
     table = Table(Column("image", overflow="fold"), "score", "threshold", "verdict", "regions (x, y, width, height)")
     for verdict in verdicts:
-        path = Text(str(verdict.path))  # as it is: brackets in a name are no markup
+        path = Text(printable(verdict.path))  # as it is: brackets in a name are no markup
         if verdict.error is not None:
             table.add_row(path, "", "", "[red]not scored[/red]", "")
             continue

@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
-from trainer.dataset.layout import MASK_FOLDER, LabelledFile, Layout, find_images, label_names
+from trainer.dataset.labelling import LabelledFile, Layout, label_names
+from trainer.dataset.labels import LabelRules
+from trainer.dataset.layout import find_images, mask_folder
 from trainer.dataset.listing import ListedImage, Listing
 from trainer.dataset.masks import MaskRules, match_masks
+from trainer.dataset.patterns import LabelPattern
 from trainer.errors import DatasetError
 from trainer.parameters import StageParameters
 from trainer.wording import some
@@ -32,6 +35,9 @@ class DatasetParam(StageParameters):
             count for the image measures, and for no pixel measure.
         group_pattern: Regular expression, searched in each image's name (with its folders, relative to the image
             folder, `/` between); what its first group captures is the image's group: `(kos[0-9]+)_Part`.
+        ok_folders: Names of folders whose images are ok, besides those that say so (`ok`, `good`, `pass`, `gut`).
+        label_pattern: Regular expression, searched in each image's name; what it captures is the label, instead of the folders':
+            `_(OK|NOK)`, or `(?P<ok>_A)|(?P<nok>_B)`. See `trainer.dataset.patterns`.
     """
 
     refusal: ClassVar[type[DatasetError]] = DatasetError
@@ -44,9 +50,11 @@ class DatasetParam(StageParameters):
     file_name_anomaly_only: str = ""
     ignore_unmatched_images: bool = False
     group_pattern: str | None = None
+    ok_folders: tuple[str, ...] = ()
+    label_pattern: str | None = None
 
     def check_consistency(self) -> None:
-        """Refuse lists of unequal length, names that leave the folder, and a pattern that captures nothing."""
+        """Refuse lists of unequal length, names that leave the folder, and patterns that capture nothing."""
         if self.image_list is not None:
             self._check_lists(self.image_list)
         elif self.anomaly_list is not None:
@@ -58,6 +66,13 @@ class DatasetParam(StageParameters):
                 raise DatasetError(f"group_pattern {self.group_pattern!r} is no regular expression: {error}") from error
             if not groups:
                 raise DatasetError(f"group_pattern {self.group_pattern!r} captures nothing; put the group's part in ()")
+        if self.ok_folders and self.label_pattern is not None:
+            raise DatasetError("ok_folders and label_pattern both say what is ok; leave one of them out")
+        for name in _label_rules(self).ok_folders:
+            if not name or "/" in name:
+                raise DatasetError(
+                    f"ok_folders counts names of folders, not paths, unlike {name!r}; give the last part alone"
+                )
 
     def _check_lists(self, image_list: tuple[str, ...]) -> None:
         if not image_list:
@@ -79,14 +94,24 @@ class DatasetParam(StageParameters):
                 raise DatasetError(f"{parameter} names {some(twice)} more than once; remove the repetition")
 
 
+def _label_rules(param: DatasetParam) -> LabelRules:
+    pattern = None if param.label_pattern is None else LabelPattern(param.label_pattern)
+    return LabelRules(tuple(name.rstrip("/") for name in param.ok_folders), pattern)
+
+
 def list_folders(image_dirs: Sequence[Path], anomaly_dir: Path | None, param: DatasetParam, *, all_ok: bool) -> Listing:
     """List the images of the folders.
 
     Raises:
         DatasetError: See `trainer.dataset.read.read_dl_dataset_anomaly`.
     """
+    if all_ok and (param.ok_folders or param.label_pattern is not None):
+        raise DatasetError(
+            "all_ok takes every image as ok, so ok_folders and label_pattern have no use; leave one of them out"
+        )
+    rules = _label_rules(param)
     if param.image_list is None:
-        layout = find_images(image_dirs, all_ok=all_ok, sub_dirs=param.image_sub_dirs)
+        layout = find_images(image_dirs, all_ok=all_ok, sub_dirs=param.image_sub_dirs, rules=rules)
     else:
         layout = _listed(image_dirs, param, all_ok=all_ok)
     single = len(image_dirs) == 1
@@ -98,7 +123,7 @@ def list_folders(image_dirs: Sequence[Path], anomaly_dir: Path | None, param: Da
         files = tuple(file for file in files if file.label == "ok" or file.path in masks)
         if left_out := len(layout.files) - len(files):
             notes.append(f"{left_out} nok images without a mask are left out, as asked")
-    masks_base = anomaly_dir or (base / MASK_FOLDER if single else base)
+    masks_base = anomaly_dir or (mask_folder(base) if single else base)
     groups = _groups(files, base, param.group_pattern)
     images = [
         ListedImage(
@@ -128,7 +153,7 @@ def _listed(image_dirs: Sequence[Path], param: DatasetParam, *, all_ok: bool) ->
     names = [PurePosixPath(name) for name in param.image_list or ()]
     if missing := [root / name for name in names if not (root / name).is_file()]:
         raise DatasetError(f"{some(missing)} of image_list is missing; correct the name or take it off the list")
-    return label_names({root: sorted(names)}, all_ok=all_ok)
+    return label_names({root: sorted(names)}, all_ok=all_ok, rules=_label_rules(param))
 
 
 def _masks(
@@ -144,8 +169,9 @@ def _masks(
         must_match=anomaly_dir is not None,
     )
     by_folder: dict[Path, list[LabelledFile]] = {}
+    folders = {file.root: anomaly_dir or mask_folder(file.root) for file in files}
     for file in files:
-        by_folder.setdefault(anomaly_dir or file.root / MASK_FOLDER, []).append(file)
+        by_folder.setdefault(folders[file.root], []).append(file)
     masks: dict[Path, Path] = {}
     notes: list[str] = []
     for folder, of_folder in by_folder.items():

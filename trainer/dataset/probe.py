@@ -40,6 +40,9 @@ class Probe:
     orientation: Orientation
     """EXIF's flag, whether it was applied or not."""
 
+    is_blank: bool = False
+    """Every pixel has the same value: nothing can be seen."""
+
 
 def probe_images(
     paths: Sequence[Path], progress: StageProgress | None, *, apply_exif: bool = False
@@ -84,6 +87,7 @@ def _probe(path: Path, *, apply_exif: bool) -> Probe | UnreadableImageError:
         format=header.format,
         num_bytes=len(content),
         orientation=header.orientation,
+        is_blank=bool((pixels == pixels[0, 0]).all()),
     )
 
 

@@ -14,13 +14,14 @@ from pathlib import Path
 from inspector.anomaly.choices import GeometryRule
 from trainer.dataset.camera import check_geometries, check_rule, geometry_note
 from trainer.dataset.dataset import DLDataset, DLDatasetSample, trained_geometry
-from trainer.dataset.files import read_mask_file
 from trainer.dataset.folders import DatasetParam, list_folders
 from trainer.dataset.listing import ListedImage, Listing
+from trainer.dataset.marks import inversion_note, read_marks
 from trainer.dataset.probe import Probe, dark_note, probe_images
 from trainer.dataset.remarks import lying_mend, notes_of_files, unreadable_error, unreadable_note
 from trainer.errors import DatasetError, UnreadableImageError
 from trainer.progress import StageProgress
+from trainer.wording import is_printable, some
 
 
 def read_dl_dataset_anomaly(  # noqa: PLR0913 - all but the first two named
@@ -37,9 +38,9 @@ def read_dl_dataset_anomaly(  # noqa: PLR0913 - all but the first two named
     """Read the images below one or several folders with their labels and masks.
 
     A folder with `train/` or `test/` is read as MVTec AD layout. Otherwise the name of the folder around an image
-    decides: `ok` or `good` in any case is ok, all else nok, and a name that leaves it in doubt (`good/monday`) is refused
-    (`trainer.dataset.labels`); images that lie directly in a lone `image_dir` are all ok, in one of several they are labelled by
-    its name. `trainer.dataset.masks` says which mask belongs to which image;
+    decides: `ok`, `good` or another word for it (`trainer.dataset.words`) is ok, all else nok, and a name that leaves it in doubt
+    (`good/monday`) is refused (`trainer.dataset.labels`); images that lie directly in a lone `image_dir` are all ok, unless its name or
+    theirs speak of nok, in one of several they are labelled by its name. `trainer.dataset.masks` says which mask belongs to which image;
     values above 0 are anomalous.
 
     `trainer.dataset.manifest` and `trainer.dataset.archive` read the same from a table and from the inspector's archive.
@@ -60,7 +61,7 @@ def read_dl_dataset_anomaly(  # noqa: PLR0913 - all but the first two named
         DatasetError: A folder or a listed file missing; no image, no ok image; labels not determinable; masks asked for
             but none fits, several masks for an image, one for several images; unreadable image or mask, mask of
             another size, or marks on an ok image; images of different channels or aspect; one picture labelled both
-            ok and nok; an unknown parameter (from `DatasetParam`) or geometry rule. Names the files and the mend.
+            ok and nok; names that are not UTF-8 or hold control characters; an unknown parameter (from `DatasetParam`) or geometry rule. Names the files and the mend.
     """
     image_dirs = [Path(folder) for folder in ((image_dir,) if isinstance(image_dir, Path | str) else image_dir)]
     masks = None if anomaly_dir is None else Path(anomaly_dir)
@@ -87,6 +88,7 @@ def load_listing(
         DatasetError: As `read_dl_dataset_anomaly`.
     """
     check_rule(geometry_rule)
+    _check_names(listing)
     _check_learnable(listing.images, listing)
     paths = [listing.image_dir / image.name for image in listing.images]
     outcomes = list(zip(listing.images, probe_images(paths, progress, apply_exif=apply_exif), strict=True))
@@ -100,6 +102,7 @@ def load_listing(
     )
     samples = tuple(_sample(i, *pair) for i, pair in enumerate(opened))
     named = [(image.name, probe) for image, probe in opened]
+    blank_notes = _check_blank(opened)
     typical = trained_geometry(samples, geometry_rule)
     try:
         check_geometries([(s.image_file_name, s.geometry) for s in samples], typical)
@@ -123,7 +126,34 @@ def load_listing(
         dark_note(dataset.image_path(samples[0])),
         *notes_of_files(named, apply_exif=apply_exif),
     )
-    return replace(dataset, notes=(*listing.notes, *filter(None, remarks), *_check_masks(dataset)))
+    return replace(dataset, notes=(*listing.notes, *blank_notes, *filter(None, remarks), *_check_masks(dataset)))
+
+
+def _check_names(listing: Listing) -> None:
+    """Refuse names that report, JSON, CSV and terminal cannot all show: an hour of training would end in their error."""
+    files = [name for image in listing.images for name in (image.name, image.mask) if name is not None]
+    if odd := [name for name in dict.fromkeys([str(listing.image_dir), *files]) if not is_printable(name)]:
+        are = "1 name is" if len(odd) == 1 else f"{len(odd)} names are"
+        raise DatasetError(
+            f"{are} not UTF-8 or with control characters, and no report could show that: {some(odd)}; rename these files or folders "
+            "(convmv -r -f latin1 -t utf8 --notest FOLDER mends the names of old Windows disks)"
+        )
+
+
+def _check_blank(pairs: Sequence[tuple[ListedImage, Probe]]) -> list[str]:
+    """Refuse a set of nothing but blank pictures; returns a remark where a few are."""
+    learnable = [probe for image, probe in pairs if image.label == "ok" and image.split != "test"]
+    blank = [image.name for image, probe in pairs if probe.is_blank]
+    if blank and all(probe.is_blank for probe in learnable):
+        raise DatasetError(
+            f"each of the {len(learnable)} ok images to learn from is of one colour throughout ({some(blank)}), and nothing can be learnt from "
+            "these; look at camera, light and export (of 16 bits only the upper 8 are read), and give images that show the part"
+        )
+    if not blank:
+        return []
+    return [
+        f"{len(blank)} images are of one colour throughout, as from a covered or failed camera: {some(blank)}; remove them"
+    ]
 
 
 def _check_learnable(images: Iterable[ListedImage], listing: Listing) -> None:
@@ -152,11 +182,13 @@ def _sample(index: int, image: ListedImage, probe: Probe) -> DLDatasetSample:
 def _check_masks(dataset: DLDataset) -> list[str]:
     """Read every mask; returns remarks."""
     notes = []
+    shares: list[tuple[str, float]] = []
     for sample in dataset.samples:
         path = dataset.mask_path(sample)
         if path is None:
             continue
-        is_marked = bool(read_mask_file(path, (sample.height, sample.width)).any())
+        share = float(read_marks(path, (sample.height, sample.width)).mean())
+        is_marked = share > 0
         if sample.image_label == "ok" and is_marked:
             raise DatasetError(
                 f"mask {path} marks pixels of {sample.image_file_name}, which is labelled ok; correct the label or "
@@ -164,7 +196,9 @@ def _check_masks(dataset: DLDataset) -> list[str]:
             )
         if sample.image_label == "nok" and not is_marked:
             notes.append(f"mask {sample.anomaly_file_name} marks no pixel, although its image is nok")
-    return notes
+        if sample.image_label == "nok":
+            shares.append((sample.anomaly_file_name or "", share))
+    return [*notes, *filter(None, [inversion_note(shares)])]
 
 
 def _check_labels(samples: Iterable[DLDatasetSample]) -> None:

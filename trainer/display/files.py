@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path, PurePath
+from typing import Final
 
 from trainer.display.evaluation import (
     EvaluationDisplayParam,
@@ -16,6 +18,10 @@ from trainer.display.tiles import ShownSample, TiledParam, dev_display_dl_data_t
 from trainer.errors import SettingsError
 from trainer.evaluation.result import EvaluationResult
 
+LONGEST_NAME: Final = 200
+"""Bytes of a picture's name; a file system takes 255, of which the suffix and a hidden name while it is written need some."""
+
+_DIGITS: Final = 8
 GRID_NAME = "grid.png"
 TRAINING_NAME = "training_error.png"
 
@@ -104,4 +110,13 @@ def _file_name(shown: ShownSample, index: int) -> str:
     if name is None:
         return f"image_{index:05}" if shown.sample.image_id is None else f"image_{shown.sample.image_id}"
     path = PurePath(name)
-    return str(PurePath(*(part for part in path.parts if part not in {"..", path.anchor})))
+    inside = PurePath(*(part for part in path.parts if part not in {"..", path.anchor}))
+    return str(inside.with_name(_short(inside.name)))
+
+
+def _short(name: str) -> str:
+    """The name, or where no file could be called so with what is added to it, its start and a digest of it."""
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGITS]
+    return f"{name.encode()[: LONGEST_NAME - _DIGITS - 1].decode(errors='ignore')}-{digest}"
