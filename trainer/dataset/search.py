@@ -78,13 +78,13 @@ def is_folder(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise unreadable_folder(path, error) from error
+        raise _unreadable(f"{path}", error) from error
 
 
-def unreadable_folder(folder: Path, error: OSError) -> DatasetError:
+def _unreadable(what: str, error: OSError) -> DatasetError:
     """What the file system says of a folder, and the mend."""
     return DatasetError(
-        f"the folder {folder} cannot be read ({error.strerror or error}); give yourself the right to read it, or move it out "
+        f"{what} cannot be read ({error.strerror or error}); give yourself the right to read it, or move it out "
         "of what you name"
     )
 
@@ -113,7 +113,7 @@ class _Search:
             if outer == "hidden":
                 self.found.left_out[name] = outer
                 return
-            raise unreadable_folder(folder, error) from error
+            raise _unreadable(f"the folder {folder}", error) from error
         for entry in entries:
             self._meet(entry, name / entry.name, outer)
 
