@@ -15,6 +15,13 @@ def some(names: Iterable[object], count: int = _NAMES_SHOWN) -> str:
     return ", ".join(listed[:count]) + (f" and {more} more" if more > 0 else "")
 
 
+def printable(text: str) -> str:
+    """The text with what no terminal can show (line ends, control characters, bytes that are no UTF-8) written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 _UNKNOWN = "\u2013"
 
 

@@ -233,7 +233,8 @@ def _divided(settings: FitSettings, course: Course, progress: StageProgress) -> 
     dataset = read_dataset(settings, progress, settings.geometry)
     counts = [sum(s.image_label == label for s in dataset.samples) for label in dataset.class_names]
     images = f"{counts[0]} ok and {counts[1]} nok images in {settings.source}"
-    course.say("read_dl_dataset_anomaly", "; ".join([images, *dataset.notes]))
+    seen = [] if dataset.tally is None else [dataset.tally.sentence]
+    course.say("read_dl_dataset_anomaly", "; ".join([images, *seen, *dataset.notes]))
     percents: Iterable[float | None] = (settings.training_percent, settings.validation_percent)
     is_kept = is_given(dataset, overwrite_split=settings.overwrite_split)
     if not is_kept:

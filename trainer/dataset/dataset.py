@@ -17,6 +17,7 @@ from inspector.anomaly.types import CLASS_IDS, AnomalyClass, AnomalyClassId, Ima
 from trainer.dataset.camera import typical_geometry
 from trainer.dataset.files import read_mask_file
 from trainer.dataset.listing import LayoutName, SplitName
+from trainer.dataset.tally import Tally
 
 CalibrationMethod = Literal["held_out", "out_of_fold"]
 
@@ -97,6 +98,8 @@ class DLDataset:
     dlsample_dir: Path | None = None
     geometry_rule: GeometryRule = "one-camera"
     """Whether the images share their aspect, or are of any size and aspect; a model that learns from them takes the same."""
+    tally: Tally | None = None
+    """Of the files that were seen when it was read: how many were taken, and which were left out and why."""
 
     @property
     def train(self) -> tuple[DLDatasetSample, ...]:

@@ -10,25 +10,23 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from inspector.anomaly.types import AnomalyClass
-from trainer.dataset.files import IMAGE_SUFFIXES
 from trainer.dataset.labels import defect_by_folders, doubt, is_nok_name, is_ok_name, label_by_folders
 from trainer.dataset.listing import LayoutName, SplitName
+from trainer.dataset.search import is_folder, search_folder
+from trainer.dataset.tally import LeftOut, Reason
 from trainer.errors import DatasetError
 from trainer.wording import some
 
-_OTHER_IMAGE_SUFFIXES = frozenset({".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm", ".jp2", ".hobj"})
 _SPLIT_FOLDERS: dict[str, SplitName] = {
     "train": "train",
     "validation": "validation",
     "val": "validation",
     "test": "test",
 }
-MASK_FOLDER = "ground_truth"
-
 _Place = tuple[PurePosixPath, tuple[str, ...], SplitName | None]
 """A file's name, the folders around it but for that of its split, and the split."""
 
@@ -63,6 +61,8 @@ class Layout:
     kind: LayoutName
     files: tuple[LabelledFile, ...]
     notes: tuple[str, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    """What else lies in the folders, and why it is not among the files."""
 
 
 def find_images(image_dirs: Sequence[Path], *, all_ok: bool = False, sub_dirs: Sequence[str] = ()) -> Layout:
@@ -77,24 +77,35 @@ def find_images(image_dirs: Sequence[Path], *, all_ok: bool = False, sub_dirs: S
         sub_dirs: Take only what lies in these sub-folders of the folders; all where empty.
 
     Raises:
-        DatasetError: No folder, one inside another, no image, or names that do not say which images are ok.
+        DatasetError: No folder, one inside another, one that cannot be read or has no image, or names that do not say which
+            images are ok.
     """
     _check_folders(image_dirs)
     by_root: dict[Path, list[PurePosixPath]] = {}
     others: list[PurePosixPath] = []
+    left_out: list[LeftOut] = []
+    is_single = len(image_dirs) == 1
     for image_dir in image_dirs:
-        names, strangers = find_pictures(image_dir)
-        others += strangers
-        root, prefix = _root_and_prefix(image_dir, names) if len(image_dirs) > 1 else (image_dir, PurePosixPath())
-        inside = in_sub_dirs(image_dir, names, sub_dirs, "image_sub_dirs")
+        found = search_folder(image_dir)
+        others += found.other_formats
+        root, prefix = (image_dir, PurePosixPath()) if is_single else _root_and_prefix(image_dir, found.taken)
+        inside = in_sub_dirs(image_dir, found.taken, sub_dirs, "image_sub_dirs")
+        reasons: dict[PurePosixPath, Reason] = dict(found.left_out)
+        reasons |= dict.fromkeys(set(found.taken) - set(inside), "outside the sub-folders that were asked for")
+        left_out += [LeftOut(str(n if is_single else image_dir / n), why) for n, why in sorted(reasons.items())]
+        if not inside:
+            hint = f"; convert {some(others)} to PNG or JPEG" if others else "; give the folder that holds them"
+            where = f" (only {some(sub_dirs)} are looked in)" if sub_dirs else ""
+            raise DatasetError(f"no JPEG or PNG image below {image_dir}{where}{hint}")
         by_root.setdefault(root, []).extend(prefix / name for name in inside)
-    if not any(by_root.values()):
-        hint = f"; convert {some(others)} to PNG or JPEG" if others else "; give the folder that holds them"
-        where = f" (only {some(sub_dirs)} are looked in)" if sub_dirs else ""
-        raise DatasetError(f"no JPEG or PNG image below {some(image_dirs)}{where}{hint}")
     notes = [f"{len(others)} images are of a format that is not read: {some(others)}"] if others else []
-    layout = label_names({root: sorted(names) for root, names in by_root.items() if names}, all_ok=all_ok)
-    return Layout(layout.kind, layout.files, (*notes, *layout.notes))
+    layout = label_names({root: sorted(names) for root, names in by_root.items()}, all_ok=all_ok)
+    taken = {file.path for file in layout.files}
+    strangers = [root / name for root, names in by_root.items() for name in names if root / name not in taken]
+    for path in strangers:
+        name = path.relative_to(image_dirs[0]) if is_single else path
+        left_out.append(LeftOut(str(name), "outside train/, validation/ and test/"))
+    return replace(layout, notes=(*notes, *layout.notes), left_out=tuple(left_out))
 
 
 def label_names(by_root: dict[Path, list[PurePosixPath]], *, all_ok: bool = False) -> Layout:
@@ -139,7 +150,7 @@ def _check_folders(image_dirs: Sequence[Path]) -> None:
     if not image_dirs:
         raise DatasetError("no folder of images was given; give one or several")
     for image_dir in image_dirs:
-        if not image_dir.is_dir():
+        if not is_folder(image_dir):
             what = "is a file" if image_dir.exists() else "does not exist"
             raise DatasetError(f"{image_dir} {what}; give the folder that holds the images")
     real = [image_dir.resolve() for image_dir in image_dirs]
@@ -176,27 +187,8 @@ def in_sub_dirs(
 
 def find_pictures(root: Path) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
     """Names of JPEG and PNG files, and of pictures in other formats, both sorted and relative to `root`."""
-    names: list[PurePosixPath] = []
-    others: list[PurePosixPath] = []
-    visited: set[str] = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        is_top = Path(folder) == root
-        hidden = [s for s in subfolders if s.startswith(".") or (is_top and s.lower() == MASK_FOLDER)]
-        # A link to a folder above would never end; one that was seen already would double its images.
-        subfolders[:] = [] if real in visited else sorted(set(subfolders) - set(hidden))
-        if real in visited:
-            continue
-        visited.add(real)
-        for file in files:
-            name = PurePosixPath(Path(folder, file).relative_to(root).as_posix())
-            if file.startswith("."):
-                continue
-            if name.suffix.lower() in IMAGE_SUFFIXES:
-                names.append(name)
-            elif name.suffix.lower() in _OTHER_IMAGE_SUFFIXES:
-                others.append(name)
-    return sorted(names), sorted(others)
+    found = search_folder(root)
+    return found.taken, found.other_formats
 
 
 def _label_mvtec(root: Path, names: Sequence[PurePosixPath]) -> tuple[list[LabelledFile], list[str]]:

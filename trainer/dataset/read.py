@@ -18,6 +18,7 @@ from trainer.dataset.files import read_mask_file
 from trainer.dataset.folders import DatasetParam, list_folders
 from trainer.dataset.listing import ListedImage, Listing
 from trainer.dataset.probe import Probe, dark_note, probe_images
+from trainer.dataset.tally import Tally
 from trainer.errors import DatasetError
 from trainer.progress import StageProgress
 
@@ -88,6 +89,7 @@ def load_listing(
         samples,
         listing.notes,
         geometry_rule=geometry_rule,
+        tally=listing.tally or Tally(len(samples)),
     )
     remarks = (geometry_note([s.geometry for s in samples], typical), dark_note(paths[0]))
     return replace(dataset, notes=(*listing.notes, *filter(None, remarks), *_check_masks(dataset)))

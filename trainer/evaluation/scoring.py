@@ -12,6 +12,7 @@ from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.types import DLResult, DLSample
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
 from trainer.dataset.files import BATCH_SIZE, in_batches, pictures_at_once, read_ahead, read_picture
+from trainer.dataset.tally import Reason
 from trainer.errors import UnreadableImageError
 
 
@@ -25,6 +26,8 @@ class ScoredImage:
     result: DLResult | None = None
     error: str | None = None
     """What is wrong with the file or the picture, in words that go on from its name."""
+    reason: Reason | None = None
+    """The same as the reason why it is left out."""
 
 
 def score_images(model: AnomalyModel, paths: Sequence[Path], *, batch_size: int = BATCH_SIZE) -> Generator[ScoredImage]:
@@ -41,9 +44,9 @@ def score_images(model: AnomalyModel, paths: Sequence[Path], *, batch_size: int 
             sample = read_picture(path, model.preprocess_param)
             model.check_geometry(sample)
         except UnreadableImageError as error:
-            return ScoredImage(path, error=error.why)
+            return ScoredImage(path, error=error.why, reason="unreadable")
         except AnomalyError as error:
-            return ScoredImage(path, error=f"does not fit: {error}")
+            return ScoredImage(path, error=f"does not fit: {error}", reason="does not fit the model")
         return ScoredImage(path, sample)
 
     size = pictures_at_once(model.preprocess_param, batch_size)

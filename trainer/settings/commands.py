@@ -31,8 +31,12 @@ WORKFLOW_TRAINING_PERCENT, WORKFLOW_VALIDATION_PERCENT = 60, 20
 class ApplySettings(BaseModel):
     """Score images with a bundle, without a broker.
 
-    Exit status: 0 every image was scored, 1 some could not be (each is named with
-    its reason) or the bundle could not be read, 2 wrong usage, 130 interrupted.
+    Each verdict is printed as soon as it is there, and at the end how many images were scored, rejected and left out, and why.
+    Hidden files, masks and what is no picture by its name are counted, and are no reason for another exit status.
+
+    Exit status: 0 every picture was scored, whatever the verdicts; 1 refused, or none could be scored (the message says why);
+    2 wrong usage; 3 some pictures were left out: unreadable, of a format that is not read, or unfit for the model;
+    130 interrupted; 141 whoever read the output has left.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -44,8 +48,18 @@ class ApplySettings(BaseModel):
     pictures: Path | None = Field(
         None, description="folder to write a PNG with heat map and outlines to, for each image"
     )
+    csv: Annotated[Path | None, Argument("FILE")] = Field(
+        None, description="table to write, with a row for each file that was seen"
+    )
+    threshold: float | None = Field(
+        None, gt=0, lt=1, description="call an image nok from this score on, instead of the bundle's threshold"
+    )
     device: str = Field("cpu", description=DEVICE_HELP)
-    json_output: bool = Field(False, validation_alias="json", description="print one JSON object instead of the table")
+    json_output: bool = Field(
+        False,
+        validation_alias="json",
+        description="print JSON lines instead of the table: one for each image, then a summary",
+    )
 
 
 class ShowSettings(SourceSettings):

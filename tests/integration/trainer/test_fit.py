@@ -215,7 +215,8 @@ def test_refusals_have_one_line_and_their_status(
 def apply(capsys: pytest.CaptureFixture[str], bundle: Path, *arguments: object) -> tuple[int, dict[str, Any], str]:
     status = run(["apply", str(bundle), *map(str, arguments), "--json"])
     captured = capsys.readouterr()
-    return status, json.loads(captured.out), captured.err
+    lines = [json.loads(line) for line in captured.out.splitlines()]
+    return status, {"images": [line for line in lines if line["event"] == "image"], **lines[-1]}, captured.err
 
 
 def test_apply_gives_the_scores_of_the_fit(images: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -259,7 +260,9 @@ def test_images_that_cannot_be_scored_are_named_and_the_others_scored(
     write(tmp_path / "gray.png", np.zeros((PART_SIDE, PART_SIDE), np.uint8))
     good = images / "test/good/000.png"
     status, said, complaint = apply(capsys, bundle, tmp_path, good)
-    assert status == 1
+    assert status == 3
+    assert (said["seen"], said["scored"]) == (4, 1)
+    assert {one["reason"]: one["count"] for one in said["left_out"]} == {"unreadable": 1, "does not fit the model": 2}
     by_name = {Path(v["image"]).name: v for v in said["images"]}
     assert by_name["000.png"]["anomaly_class"] == "ok"
     assert by_name["000.png"]["error"] is None
