@@ -102,6 +102,7 @@ class DLSample:
         original_width: Width in pixels as the camera took it.
         original_height: Height in pixels as the camera took it.
         channels: 1 or 3, as encoded.
+        orientation: EXIF's flag that the pixels were turned upright by; 1 where that was not asked for, or nothing to do.
         anomaly_ground_truth: (original_height, original_width) bool, True where anomalous; once preprocessed in the size
             of the network's input. None where unknown.
         preprocessed: (3, image_height, image_width) float32, the network's input; `preprocess_dl_samples` sets it.
@@ -119,6 +120,7 @@ class DLSample:
     anomaly_ground_truth: NDArray[np.bool_] | None = None
     preprocessed: Tensor | None = None
     preprocess_digest: str | None = None
+    orientation: int = 1
 
 
 @dataclass(frozen=True, slots=True)

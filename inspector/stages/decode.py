@@ -126,6 +126,7 @@ def decode_frame(message: CameraFrame, model: Model, limits: ImageLimits) -> Dec
             raw=raw,
             target=param.decode_target,
             margin=param.decode_margin,
+            apply_exif=param.apply_exif,
             limits=limits,
         )
         model.check_geometry(sample)

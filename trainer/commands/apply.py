@@ -19,6 +19,7 @@ from trainer.display.names import picture_names
 from trainer.display.picture import write_png
 from trainer.errors import DatasetError, OutputError
 from trainer.evaluation.scoring import ScoredImage, score_images
+from trainer.formats.known import READABLE
 from trainer.progress import StageProgress
 from trainer.settings.commands import ApplySettings
 
@@ -90,7 +91,7 @@ def find_images(given: Sequence[Path]) -> tuple[list[Path], list[LeftOut]]:
         if is_folder(path):
             inside = search_folder(path)
             if not inside.taken:
-                raise DatasetError(f"no JPEG or PNG image in {path}; give the folder that holds them")
+                raise DatasetError(f"no image in {path}; what is read is {READABLE}; give the folder that holds them")
             images = [path / name for name in inside.taken]
             others = [LeftOut(str(path / name), reason) for name, reason in inside.left_out.items()]
             left_out |= {os.path.abspath(one.name): one for one in others}  # noqa: PTH100 - links keep their names
@@ -133,6 +134,7 @@ def _verdict(scored: ScoredImage) -> ImageVerdict:
         anomaly_class=result.anomaly_class,
         boxes=region.components if region else (),
         num_regions=region.num_components if region else 0,
+        is_orientation_ignored=scored.is_orientation_ignored,
     )
 
 

@@ -28,19 +28,29 @@ from trainer.training.network import default_input_size
 from trainer.training.train_param import DLTrainParam, create_dl_train_param
 
 
-def read_dataset(settings: SourceSettings, progress: StageProgress, geometry_rule: GeometryRule) -> DLDataset:
+def read_dataset(
+    settings: SourceSettings, progress: StageProgress, geometry_rule: GeometryRule, *, apply_exif: bool
+) -> DLDataset:
     """Read the images of the source that was given.
 
     Args:
         settings: Say the source.
         progress: Told of each image.
         geometry_rule: Whether images of any size and aspect are taken.
+        apply_exif: Whether they are turned upright as their EXIF flag says.
 
     Raises:
         DatasetError: See `read_dl_dataset_anomaly`, `read_dl_dataset_manifest` and `read_dl_dataset_archive`.
     """
+    skip = settings.skip_unreadable
     if settings.manifest is not None:
-        return read_dl_dataset_manifest(settings.manifest, geometry_rule=geometry_rule, progress=progress)
+        return read_dl_dataset_manifest(
+            settings.manifest,
+            geometry_rule=geometry_rule,
+            apply_exif=apply_exif,
+            skip_unreadable=skip,
+            progress=progress,
+        )
     if settings.archive is not None:
         return read_dl_dataset_archive(
             settings.archive,
@@ -49,6 +59,8 @@ def read_dataset(settings: SourceSettings, progress: StageProgress, geometry_rul
             captured_from=settings.captured_from,
             captured_to=settings.captured_to,
             geometry_rule=geometry_rule,
+            apply_exif=apply_exif,
+            skip_unreadable=skip,
             progress=progress,
         )
     folders = settings.image_dirs
@@ -58,6 +70,8 @@ def read_dataset(settings: SourceSettings, progress: StageProgress, geometry_rul
         all_ok=settings.all_ok,
         param=DatasetParam(group_pattern=settings.group_pattern),
         geometry_rule=geometry_rule,
+        apply_exif=apply_exif,
+        skip_unreadable=skip,
         progress=progress,
     )
 
@@ -95,6 +109,7 @@ def preprocessing(settings: FitSettings, model: InitialModel, geometry: ImageGeo
         domain_handling=settings.domain_handling or ("crop_domain" if domain else "full_domain"),
         domain=domain,
         tile=_tile(settings),
+        apply_exif=settings.apply_exif,
     )
 
 

@@ -77,6 +77,7 @@ def _apply(settings: ApplySettings) -> int:
     from inspector.anomaly.errors import AnomalyError
     from trainer.commands.apply import plan_apply, run_apply
     from trainer.commands.verdict_output import VerdictOutput
+    from trainer.dataset.remarks import ignored_orientation_note
 
     console = Console()
     try:
@@ -95,6 +96,8 @@ def _apply(settings: ApplySettings) -> int:
         output.end()
     except (TrainerError, AnomalyError) as error:
         return _complain(error, REFUSED)
+    if note := ignored_orientation_note(output.ignored_orientation):
+        _complain(f"note: {note}", 0)
     for failed in output.failed:
         _complain(f"{printable(str(failed.path))}: {failed.error}", LEFT_OUT)
     if not output.tally.taken:

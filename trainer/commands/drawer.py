@@ -89,7 +89,9 @@ class Drawer:
         if image.result is None:
             raise DatasetError(f"image {path} {image.error}; it was readable before")
         # Kept pictures are small already; one that was decoded smaller still is read anew.
-        picture = read_picture(path).image if image.sample is None else image.sample.image
+        picture = (
+            read_picture(path, apply_exif=dataset.apply_exif).image if image.sample is None else image.sample.image
+        )
         return draw_picture(scored, picture, image.result, dataset.read_mask(scored.sample))
 
     def _scored(self, sample: DLDatasetSample, path: Path) -> ScoredImage:

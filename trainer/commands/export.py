@@ -88,6 +88,7 @@ def _records(settings: FitSettings, fitted: Fitted, outcome: FitOutcome) -> Reco
             "n_train": len(dataset.train),
             "files": _counts(outcome),
             "max_train": settings.max_train,
+            "unreadable": list(dataset.unreadable),
             "suspects": [asdict(image) for image in outcome.suspects],
             "dropped_suspects": [asdict(image) for image in outcome.dropped],
             "selection": None if fitted.selection is None else fitted.selection.as_json(),

@@ -38,6 +38,8 @@ def parameters_of(settings: FitSettings, fitted: Fitted) -> Facts:
         left, top, right, bottom = preprocess.domain.bounds
         box = f"x {left:g} to {right:g}, y {top:g} to {bottom:g}"
         rows.append(("domain", f"{preprocess.domain_handling}, {box}"))
+    if preprocess.apply_exif:
+        rows.append(("orientation", "turned upright as EXIF says"))
     if preprocess.normalization_type != "constant_values":
         rows.append(("normalization", preprocess.normalization_type))
     rows += _detector(fitted)
@@ -115,6 +117,7 @@ def provenance_of(settings: FitSettings, fitted: Fitted, outcome: FitOutcome) ->
         ("files", outcome.tally.sentence),
         ("images", f"{len(dataset.train)} fit, {len(dataset.validation)} held out, {len(dataset.test)} test"),
         *([("groups", f"{groups}, none of which is on two sides")] if groups and settings.group_by != "none" else []),
+        *([("unreadable, left out", "; ".join(dataset.unreadable))] if dataset.unreadable else []),
         ("weights SHA-256", weights_digest(fitted.untrained.param.backbone, fitted.untrained.param.weights)),
         ("time and memory", f"fit {outcome.fit_seconds:.1f} s, {outcome.peak_rss_mb:.0f} MB"),
         ("software", ", ".join(f"{name} {version}" for name, version in versions().items())),

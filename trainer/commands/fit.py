@@ -82,6 +82,7 @@ def _outcome(settings: FitSettings, fitted: Fitted, started: float) -> FitOutcom
         suspects=named_images(fitted.suspects, model.scale),
         dropped=named_images(fitted.dropped, model.scale),
         tally=dataset.tally or Tally(len(dataset.samples)),
+        unreadable=dataset.unreadable,
     )
 
 

@@ -48,6 +48,8 @@ class FitOutcome:
     """Ok images that look unlike the others."""
     dropped: tuple[NamedImage, ...] = ()
     """Ok images that were left out, as `--drop-suspects` asks."""
+    unreadable: tuple[str, ...] = ()
+    """Images that were left out since they cannot be read, as `--skip-unreadable` asks, each with its reason."""
     cost: ThresholdCost | None = None
     """None where there are no defects, real or synthetic."""
     selection: ModelSelection | None = None
@@ -89,6 +91,7 @@ class FitOutcome:
             "peak_rss_mb": round(self.peak_rss_mb, 1),
             "bundle": str(self.bundle),
             "report": str(self.report),
+            "unreadable": list(self.unreadable),
             "suspects": [asdict(image) for image in self.suspects],
             "dropped_suspects": [asdict(image) for image in self.dropped],
             "selection": self.selection and self.selection.as_json(),

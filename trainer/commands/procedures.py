@@ -230,7 +230,7 @@ def _without_suspects(
 
 def _divided(settings: FitSettings, course: Course, progress: StageProgress) -> DLDataset:
     """As the source divides it, its validation images included; else, or where that is asked for, by percentages."""
-    dataset = read_dataset(settings, progress, settings.geometry)
+    dataset = read_dataset(settings, progress, settings.geometry, apply_exif=settings.apply_exif)
     counts = [sum(s.image_label == label for s in dataset.samples) for label in dataset.class_names]
     images = f"{counts[0]} ok and {counts[1]} nok images in {settings.source}"
     seen = [] if dataset.tally is None else [dataset.tally.sentence]

@@ -64,7 +64,7 @@ def run_show(settings: ShowSettings, progress: StageProgress) -> Drawn:
     model = read_dl_model(settings.bundle, device=settings.device)
     if model.thresholds is None:
         raise UncalibratedError(f"model {model.name} has no thresholds to show verdicts by; calibrate it")
-    dataset = read_dataset(settings, progress, model.geometry.rule)
+    dataset = read_dataset(settings, progress, model.geometry.rule, apply_exif=model.preprocess_param.apply_exif)
     tested = [s for s in dataset.samples if s.split == "test"]
     samples = tested or list(dataset.samples)
     is_doubtful = not tested and any(s.image_label == "ok" for s in samples)

@@ -47,6 +47,8 @@ class ImageVerdict:
     """The largest regions, in pixels of the image."""
     num_regions: int = 0
     picture: Path | None = None
+    is_orientation_ignored: bool = False
+    """Whether an EXIF flag asks for the picture to be turned, which the model does not."""
     error: str | None = None
     reason: Reason | None = None
     """Why it was left out, where it was."""

@@ -52,6 +52,11 @@ class VerdictOutput:
         """Images that could not be scored."""
         return [verdict for verdict in self._verdicts if verdict.error is not None]
 
+    @property
+    def ignored_orientation(self) -> list[Path]:
+        """Images that an EXIF flag asks to be turned, which the model does not."""
+        return [verdict.path for verdict in self._verdicts if verdict.is_orientation_ignored]
+
     def show(self, verdict: ImageVerdict) -> None:
         """Print one; the first in text comes with a head.
 

@@ -114,4 +114,4 @@ def _some_of_each(samples: tuple[DLDatasetSample, ...]) -> list[DLDatasetSample]
 
 
 def _picture(dataset: DLDataset, sample: DLDatasetSample) -> NDArray[np.uint8]:
-    return read_picture(dataset.image_path(sample)).image
+    return read_picture(dataset.image_path(sample), apply_exif=dataset.apply_exif).image

@@ -2,11 +2,12 @@
 
 This docstring is the definition of the layout; `archive_name` and `parse_archive_name` keep it, for writer and reader.
 
-    <root>/<line_id>/<camera_id>/<YYYY-MM-DD>/<ok|nok>/<captured_at>_<seq>_<part_id>.<jpg|png>
+    <root>/<line_id>/<camera_id>/<YYYY-MM-DD>/<ok|nok>/<captured_at>_<seq>_<part_id>.<jpg|png|...>
 
 * `line_id`, `camera_id` and `part_id` are the frame's, 1 to 64 of `A-Z a-z 0-9 _ -` each.
 * `captured_at` is in µs since 1970-01-01 UTC, `seq` counts the camera's frames; decimal, without leading zeros.
 * The day is that of `captured_at` in UTC.
+* The suffix is one of a format that is read, in small letters: `trainer.formats.known`.
 * `ok` or `nok` is the label of the image. Who corrects a verdict moves the file to the other folder.
 * A mask lies beside its image, with `.mask.png` in place of the suffix; values above 0 are anomalous.
 * Hidden files (a leading dot) are no part of the archive: a writer may write there and rename.
@@ -18,7 +19,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
 from inspector.anomaly.choices import GeometryRule
 from inspector.anomaly.types import AnomalyClass
@@ -29,16 +30,16 @@ from trainer.dataset.read import load_listing
 from trainer.dataset.search import is_folder, search_folder
 from trainer.dataset.tally import LeftOut, Tally
 from trainer.errors import DatasetError
+from trainer.formats.known import IMAGE_SUFFIXES
 from trainer.progress import StageProgress
 from trainer.wording import some
 
-ArchiveSuffix = Literal["jpg", "png"]
-
+_SUFFIXES = tuple(sorted(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES))
 _ID = ID_PATTERN.removeprefix("^").removesuffix("$")
 _NUMBER = "0|[1-9][0-9]{0,15}"
 _NAME = re.compile(
     rf"(?P<line_id>{_ID})/(?P<camera_id>{_ID})/(?P<day>[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})/(?P<label>ok|nok)/"
-    rf"(?P<captured_at>{_NUMBER})_(?P<seq>{_NUMBER})_(?P<part_id>{_ID})\.(?P<suffix>jpg|png)"
+    rf"(?P<captured_at>{_NUMBER})_(?P<seq>{_NUMBER})_(?P<part_id>{_ID})\.(?P<suffix>{'|'.join(_SUFFIXES)})"
 )
 _MASK_SUFFIX = ".mask.png"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -58,7 +59,8 @@ class ArchivedImage:
     seq: int
     captured_at: int
     label: AnomalyClass
-    suffix: ArchiveSuffix = "jpg"
+    suffix: str = "jpg"
+    """Of a format that is read, without the dot."""
 
     def __post_init__(self) -> None:
         for field in ("line_id", "camera_id", "part_id"):
@@ -69,8 +71,8 @@ class ArchivedImage:
                 raise ValueError(f"{field} is {getattr(self, field)}; it lies between 0 and {largest}")
         if self.label not in get_args(AnomalyClass):
             raise ValueError(f"label is {self.label!r}; use ok or nok")
-        if self.suffix not in get_args(ArchiveSuffix):
-            raise ValueError(f"suffix is {self.suffix!r}; use jpg or png")
+        if self.suffix not in _SUFFIXES:
+            raise ValueError(f"suffix is {self.suffix!r}; use one of {', '.join(_SUFFIXES)}")
 
 
 def archive_name(image: ArchivedImage) -> PurePosixPath:
@@ -99,14 +101,14 @@ def parse_archive_name(name: PurePosixPath) -> ArchivedImage | None:
             seq=int(parts["seq"]),
             captured_at=int(parts["captured_at"]),
             label=cast("AnomalyClass", parts["label"]),
-            suffix=cast("ArchiveSuffix", parts["suffix"]),
+            suffix=parts["suffix"],
         )
     except ValueError:
         return None
     return image if archive_name(image) == name else None  # the day belongs to the time
 
 
-def read_dl_dataset_archive(
+def read_dl_dataset_archive(  # noqa: PLR0913 - all but the first three named
     root: Path | str,
     line_id: str,
     camera_id: str,
@@ -114,6 +116,8 @@ def read_dl_dataset_archive(
     captured_from: datetime | None = None,
     captured_to: datetime | None = None,
     geometry_rule: GeometryRule = "one-camera",
+    apply_exif: bool = False,
+    skip_unreadable: bool = False,
     progress: StageProgress | None = None,
 ) -> DLDataset:
     """Read one camera's images from the inspector's archive; the layout is in the module's docstring.
@@ -127,6 +131,8 @@ def read_dl_dataset_archive(
         captured_from: Earliest capture time, with its time zone; included.
         captured_to: Latest capture time, with its time zone; not included.
         geometry_rule: See `read_dl_dataset_anomaly`.
+        apply_exif: See `read_dl_dataset_anomaly`.
+        skip_unreadable: See `read_dl_dataset_anomaly`.
         progress: Told of each image, as stage "read images".
 
     Raises:
@@ -134,7 +140,7 @@ def read_dl_dataset_archive(
             an image is refused as by `read_dl_dataset_anomaly`.
     """
     listing = list_archive(Path(root), line_id, camera_id, captured_from, captured_to)
-    return load_listing(listing, progress, geometry_rule)
+    return load_listing(listing, progress, geometry_rule, apply_exif=apply_exif, skip_unreadable=skip_unreadable)
 
 
 def list_archive(
@@ -198,7 +204,7 @@ def _scan(
     if not found:
         raise DatasetError(
             f"no file below {camera_dir} is named as in the inspector's archive, "
-            f"<YYYY-MM-DD>/<ok|nok>/<captured_at>_<seq>_<part_id>.<jpg|png>"
+            f"<YYYY-MM-DD>/<ok|nok>/<captured_at>_<seq>_<part_id>.<jpg|png|...>"
             + (f", unlike {some(strangers)}" if strangers else "")
             + "; give the archive's root, or read the folder as one of images"
         )

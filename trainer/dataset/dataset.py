@@ -18,6 +18,7 @@ from trainer.dataset.camera import typical_geometry
 from trainer.dataset.files import read_mask_file
 from trainer.dataset.listing import LayoutName, SplitName
 from trainer.dataset.tally import Tally
+from trainer.errors import DatasetError
 
 CalibrationMethod = Literal["held_out", "out_of_fold"]
 
@@ -100,6 +101,10 @@ class DLDataset:
     """Whether the images share their aspect, or are of any size and aspect; a model that learns from them takes the same."""
     tally: Tally | None = None
     """Of the files that were seen when it was read: how many were taken, and which were left out and why."""
+    apply_exif: bool = False
+    """Whether images are turned upright as their EXIF flag says; masks, sizes and a model that learns from them go by that."""
+    unreadable: tuple[str, ...] = ()
+    """Files that could not be read and were left out, as asked for, each with its reason."""
 
     @property
     def train(self) -> tuple[DLDatasetSample, ...]:
@@ -126,6 +131,18 @@ class DLDataset:
     def num_folds(self) -> int:
         """How many folds there are; 0 where images are held out."""
         return max(self.folds, default=-1) + 1
+
+    def check_orientation(self, preprocess_param: DLPreprocessParam) -> None:
+        """Refuse parameters by which images would be turned otherwise than the data set was read.
+
+        Raises:
+            DatasetError: One applies EXIF flags, the other does not.
+        """
+        if preprocess_param.apply_exif != self.apply_exif:
+            raise DatasetError(
+                f"the data set was read with apply_exif={self.apply_exif}, the preprocessing parameters say "
+                f"apply_exif={preprocess_param.apply_exif}; make both alike (--apply-exif)"
+            )
 
     def of_split(self, name: SplitName) -> tuple[DLDatasetSample, ...]:
         """The samples of a split, in their order."""

@@ -11,16 +11,18 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from inspector.anomaly.errors import ImageError
 from inspector.anomaly.network.cores import usable_cores
-from inspector.anomaly.preprocess.image import ImageLimits, decode_image
+from inspector.anomaly.preprocess.image import ImageLimits
+from inspector.anomaly.preprocess.orientation import UPRIGHT
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import DLSample
 from trainer.errors import DatasetError, UnreadableImageError
+from trainer.formats.decode import DecodedFile, decode_file, decoded_values, read_picture_header
+from trainer.formats.known import FORMAT_NAMES, LOSSLESS
 
 Item = TypeVar("Item")
 Read = TypeVar("Read")
@@ -28,14 +30,16 @@ Read = TypeVar("Read")
 READ_LIMITS: Final = ImageLimits(max_bytes=256 * 1024 * 1024)
 """An archive may hold larger files than a frame may be; the pixels are limited alike."""
 
-IMAGE_SUFFIXES: Final = frozenset({".jpg", ".jpeg", ".png"})
-
 BATCH_SIZE: Final = 8
 """Pictures in a batch, where nothing else says."""
 
 
 def read_picture(
-    path: Path, preprocess_param: DLPreprocessParam | None = None, *, digest: str | None = None
+    path: Path,
+    preprocess_param: DLPreprocessParam | None = None,
+    *,
+    digest: str | None = None,
+    apply_exif: bool = False,
 ) -> DLSample:
     """Read and decode one picture file, by the decoder of the service. From any thread.
 
@@ -44,6 +48,7 @@ def read_picture(
         preprocess_param: Says how large the picture has to be: it is then reduced, as in the service.
             None decodes at full scale.
         digest: SHA-256 that the file must have, hexadecimal; None takes any.
+        apply_exif: Turn it upright as its EXIF flag says, where no parameters are given to say so.
 
     Raises:
         UnreadableImageError: The file cannot be read or decoded.
@@ -52,7 +57,7 @@ def read_picture(
     content = read_bytes(path)
     if digest is not None and hashlib.sha256(content).hexdigest() != digest:
         raise DatasetError(f"{path} was changed since the data set was read; read the data set again")
-    return decode_picture(path, content, preprocess_param)
+    return decode_picture(path, content, preprocess_param, apply_exif=apply_exif).sample
 
 
 def read_bytes(path: Path) -> bytes:
@@ -67,23 +72,31 @@ def read_bytes(path: Path) -> bytes:
         raise UnreadableImageError(path, f"cannot be read ({exc.strerror or exc})") from exc
 
 
-def decode_picture(path: Path, content: bytes, preprocess_param: DLPreprocessParam | None = None) -> DLSample:
+def decode_picture(
+    path: Path, content: bytes, preprocess_param: DLPreprocessParam | None = None, *, apply_exif: bool = False
+) -> DecodedFile:
     """Decode what was read from a file; see `read_picture`.
 
     Raises:
         UnreadableImageError: It is no picture that is accepted.
     """
-    target, margin = (
-        (None, 1.0) if preprocess_param is None else (preprocess_param.decode_target, preprocess_param.decode_margin)
-    )
+    param = preprocess_param
     try:
-        return decode_image(content, target=target, margin=margin, limits=READ_LIMITS)
+        if param is None:
+            return decode_file(content, apply_exif=apply_exif, limits=READ_LIMITS)
+        return decode_file(
+            content,
+            target=param.decode_target,
+            margin=param.decode_margin,
+            apply_exif=param.apply_exif,
+            limits=READ_LIMITS,
+        )
     except ImageError as exc:
-        raise UnreadableImageError(path, f"is not a readable JPEG or PNG image ({exc})") from exc
+        raise UnreadableImageError(path, f"is not a readable image ({exc})") from exc
 
 
 def whole_picture(path: Path, sample: DLSample) -> NDArray[np.uint8]:
-    """The picture in its own size: of the sample, or read again where that was reduced.
+    """The picture in its own size, upright where the sample is: of the sample, or read again where that was reduced.
 
     Returns:
         (H, W) gray or (H, W, 3) RGB uint8.
@@ -92,7 +105,7 @@ def whole_picture(path: Path, sample: DLSample) -> NDArray[np.uint8]:
         UnreadableImageError: The file cannot be read any more.
     """
     is_whole = sample.image.shape[:2] == (sample.original_height, sample.original_width)
-    return sample.image if is_whole else read_picture(path).image
+    return sample.image if is_whole else read_picture(path, apply_exif=sample.orientation != UPRIGHT).image
 
 
 def read_ahead(items: Iterable[Item], read: Callable[[Item], Read], *, ahead: int = 2 * BATCH_SIZE) -> Generator[Read]:
@@ -160,21 +173,23 @@ def read_mask_file(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """The pixels above 0 of a mask, (height, width) as in `shape`.
 
     Raises:
-        DatasetError: Not a readable PNG file, or of another size than the image.
+        DatasetError: Not readable, of a format that loses something, or of another size than the image.
     """
-    if path.suffix.lower() != ".png":
-        raise DatasetError(f"mask {path} is a JPEG, whose compression invents pixels above 0; save it as PNG")
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DatasetError(f"mask {path} cannot be read ({error.strerror}); replace or remove it") from error
-    mask = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_UNCHANGED) if content else None
-    if mask is None:
-        raise DatasetError(f"mask {path} is not a readable PNG image; replace or remove it")
+    try:
+        header = read_picture_header(content, limits=READ_LIMITS)
+        if header.format not in LOSSLESS:
+            kind = f"a {FORMAT_NAMES[header.format]}, whose compression invents pixels above 0"
+            raise DatasetError(f"mask {path} is {kind}; save it as PNG")
+        mask = decoded_values(content, header)
+    except ImageError as error:
+        raise DatasetError(f"mask {path} is not a readable image ({error}); replace or remove it") from error
     if mask.shape[:2] != shape:
         raise DatasetError(
             f"mask {path} has {mask.shape[1]}x{mask.shape[0]} pixels, its image {shape[1]}x{shape[0]}; "
             "draw the mask on the original image"
         )
-    values = mask.reshape(*shape, -1)[..., :3]  # an opacity channel is no mark
-    return np.asarray(values.max(axis=2) > 0)
+    return np.asarray(mask.reshape(*shape, -1).max(axis=2) > 0)  # an opacity channel is dropped: it is no mark

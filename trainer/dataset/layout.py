@@ -19,6 +19,7 @@ from trainer.dataset.listing import LayoutName, SplitName
 from trainer.dataset.search import is_folder, search_folder
 from trainer.dataset.tally import LeftOut, Reason
 from trainer.errors import DatasetError
+from trainer.formats.known import READABLE
 from trainer.wording import some
 
 _SPLIT_FOLDERS: dict[str, SplitName] = {
@@ -94,9 +95,9 @@ def find_images(image_dirs: Sequence[Path], *, all_ok: bool = False, sub_dirs: S
         reasons |= dict.fromkeys(set(found.taken) - set(inside), "outside the sub-folders that were asked for")
         left_out += [LeftOut(str(n if is_single else image_dir / n), why) for n, why in sorted(reasons.items())]
         if not inside:
-            hint = f"; convert {some(others)} to PNG or JPEG" if others else "; give the folder that holds them"
+            hint = f"; save {some(others)} in one of these formats" if others else "; give the folder that holds them"
             where = f" (only {some(sub_dirs)} are looked in)" if sub_dirs else ""
-            raise DatasetError(f"no JPEG or PNG image below {image_dir}{where}{hint}")
+            raise DatasetError(f"no image below {image_dir}{where}; what is read is {READABLE}{hint}")
         by_root.setdefault(root, []).extend(prefix / name for name in inside)
     notes = [f"{len(others)} images are of a format that is not read: {some(others)}"] if others else []
     layout = label_names({root: sorted(names) for root, names in by_root.items()}, all_ok=all_ok)
@@ -186,7 +187,7 @@ def in_sub_dirs(
 
 
 def find_pictures(root: Path) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
-    """Names of JPEG and PNG files, and of pictures in other formats, both sorted and relative to `root`."""
+    """Names of pictures in the formats that are read, and of others, both sorted and relative to `root`."""
     found = search_folder(root)
     return found.taken, found.other_formats
 

@@ -4,7 +4,7 @@ One row for each image, one column for each fact. Columns that are not among the
 
 | column | or | what it holds |
 |---|---|---|
-| `path` | `image_file_name` | the image, JPEG or PNG; relative to the manifest's folder, or absolute |
+| `path` | `image_file_name` | the image, in any format that is read; relative to the manifest's folder, or absolute |
 | `image_label` | `anomaly_label` | `ok` or `nok`, in any case |
 | `anomaly_file_name` | | the image's mask, PNG; empty where it has none |
 | `group` | | images of an equal one never straddle a split; empty: the image stands alone |
@@ -46,20 +46,28 @@ class _RowError(Exception):
 
 
 def read_dl_dataset_manifest(
-    manifest: Path | str, *, geometry_rule: GeometryRule = "one-camera", progress: StageProgress | None = None
+    manifest: Path | str,
+    *,
+    geometry_rule: GeometryRule = "one-camera",
+    apply_exif: bool = False,
+    skip_unreadable: bool = False,
+    progress: StageProgress | None = None,
 ) -> DLDataset:
     """Read the images that a manifest names; see the module's docstring for its columns.
 
     Args:
         manifest: A `.csv` or `.parquet` file; Parquet needs the extra `parquet` (pyarrow).
         geometry_rule: See `read_dl_dataset_anomaly`.
+        apply_exif: See `read_dl_dataset_anomaly`.
+        skip_unreadable: See `read_dl_dataset_anomaly`.
         progress: Told of each image, as stage "read images".
 
     Raises:
         DatasetError: The file is missing or no such table, a column is missing, a row is wrong (each is named with its
             line and the mend), or an image is refused as by `read_dl_dataset_anomaly`.
     """
-    return load_listing(list_manifest(Path(manifest)), progress, geometry_rule)
+    listing = list_manifest(Path(manifest))
+    return load_listing(listing, progress, geometry_rule, apply_exif=apply_exif, skip_unreadable=skip_unreadable)
 
 
 def list_manifest(manifest: Path) -> Listing:

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-import cv2
 import numpy as np
 
-from inspector.anomaly.preprocess.image_header import read_image_header
+from inspector.anomaly.errors import ImageError
+from inspector.anomaly.preprocess.orientation import Orientation
 from trainer.dataset.files import READ_LIMITS, decode_picture, read_ahead, read_bytes
-from trainer.errors import DatasetError, UnreadableImageError
+from trainer.errors import UnreadableImageError
+from trainer.formats.decode import decoded_values, read_picture_header
+from trainer.formats.known import PictureFormat
 from trainer.progress import StageProgress
-from trainer.wording import some
 
 _DEEP: Final = 16
 _DARK_BELOW: Final = 1 << 12
@@ -33,36 +34,42 @@ class Probe:
     """SHA-256 of the file, hexadecimal."""
     pixel_digest: str
     """BLAKE2b-128 of shape and decoded pixels, hexadecimal: equal for copies of one picture."""
+    format: PictureFormat
+    num_bytes: int
+    """Of the file."""
+    orientation: Orientation
+    """EXIF's flag, whether it was applied or not."""
 
 
-def probe_images(paths: Sequence[Path], progress: StageProgress | None) -> list[Probe]:
-    """Decode every image; all that fail are reported together, so that one pass mends them.
+def probe_images(
+    paths: Sequence[Path], progress: StageProgress | None, *, apply_exif: bool = False
+) -> list[Probe | UnreadableImageError]:
+    """Decode every image; what cannot be read is told apart, so that one pass finds all of it.
 
     Args:
         paths: The images.
         progress: Told of each image, as stage "read images", from the calling thread.
+        apply_exif: Turn each upright as its EXIF flag says.
 
-    Raises:
-        DatasetError: Files that cannot be read or are no JPEG or PNG image, each with the reason.
+    Returns:
+        What each holds, or why it cannot be read, in their order.
     """
-    found: list[Probe] = []
-    failures: list[str] = []
-    for done, outcome in enumerate(read_ahead(paths, _probe), start=1):
-        if isinstance(outcome, UnreadableImageError):
-            failures.append(f"{outcome.path} {outcome.why}")
-        else:
-            found.append(outcome)
+
+    def probe(path: Path) -> Probe | UnreadableImageError:
+        return _probe(path, apply_exif=apply_exif)
+
+    found: list[Probe | UnreadableImageError] = []
+    for outcome in read_ahead(paths, probe):
+        found.append(outcome)
         if progress is not None:
-            progress("read images", done, len(paths))
-    if failures:
-        raise DatasetError(f"{some(failures)}; replace or remove {'it' if len(failures) == 1 else 'them'}")
+            progress("read images", len(found), len(paths))
     return found
 
 
-def _probe(path: Path) -> Probe | UnreadableImageError:
+def _probe(path: Path, *, apply_exif: bool) -> Probe | UnreadableImageError:
     try:
         content = read_bytes(path)
-        picture = decode_picture(path, content)
+        picture, header = decode_picture(path, content, apply_exif=apply_exif)
     except UnreadableImageError as error:
         return error
     pixels = picture.image
@@ -74,6 +81,9 @@ def _probe(path: Path) -> Probe | UnreadableImageError:
         channels=picture.channels,
         digest=hashlib.sha256(content).hexdigest(),
         pixel_digest=pixel_digest.hexdigest(),
+        format=header.format,
+        num_bytes=len(content),
+        orientation=header.orientation,
     )
 
 
@@ -84,12 +94,13 @@ def dark_note(path: Path) -> str | None:
         UnreadableImageError: The file cannot be read any more.
     """
     content = read_bytes(path)
-    if read_image_header(content, limits=READ_LIMITS).bit_depth != _DEEP:
-        return None
-    picture = cv2.imdecode(np.frombuffer(content, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
-    if picture is None:
-        return None
-    highest = int(picture.reshape(*picture.shape[:2], -1)[..., :3].max())  # an opacity channel is no gray value
+    try:
+        header = read_picture_header(content, limits=READ_LIMITS)
+        if header.bit_depth != _DEEP:
+            return None
+        highest = int(decoded_values(content, header).max())
+    except ImageError as exc:
+        raise UnreadableImageError(path, f"is not a readable image ({exc})") from exc
     if highest >= _DARK_BELOW:
         return None
     return (

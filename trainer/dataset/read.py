@@ -18,18 +18,21 @@ from trainer.dataset.files import read_mask_file
 from trainer.dataset.folders import DatasetParam, list_folders
 from trainer.dataset.listing import ListedImage, Listing
 from trainer.dataset.probe import Probe, dark_note, probe_images
+from trainer.dataset.remarks import lying_mend, notes_of_files, unreadable_error, unreadable_note
 from trainer.dataset.tally import Tally
-from trainer.errors import DatasetError
+from trainer.errors import DatasetError, UnreadableImageError
 from trainer.progress import StageProgress
 
 
-def read_dl_dataset_anomaly(
+def read_dl_dataset_anomaly(  # noqa: PLR0913 - all but the first two named
     image_dir: Path | str | Sequence[Path | str],
     anomaly_dir: Path | str | None = None,
     *,
     all_ok: bool = False,
     param: DatasetParam | None = None,
     geometry_rule: GeometryRule = "one-camera",
+    apply_exif: bool = False,
+    skip_unreadable: bool = False,
     progress: StageProgress | None = None,
 ) -> DLDataset:
     """Read the images below one or several folders with their labels and masks.
@@ -43,12 +46,15 @@ def read_dl_dataset_anomaly(
     `trainer.dataset.manifest` and `trainer.dataset.archive` read the same from a table and from the inspector's archive.
 
     Args:
-        image_dir: Folder of the images, JPEG or PNG, or several; names then count from the folder around them all.
+        image_dir: Folder of the images, in the formats of `trainer.formats.known`, or several; names then count from the folder around them all.
         anomaly_dir: Folder of the masks; `<image_dir>/ground_truth` where it exists, by default.
         all_ok: Label every image ok, whatever its folder is called.
         param: Lists, sub-folders, name rules and groups; see `DatasetParam`.
         geometry_rule: `one-camera` refuses images whose aspect differs from that of the typical one; `any` takes images of
             any size and aspect, as parts are that were cropped to their own size, and a model that is trained on them does.
+        apply_exif: Turn images upright as their EXIF flag says; masks are drawn on the upright picture then. Flags are ignored by
+            default.
+        skip_unreadable: Leave out images that cannot be read; they are named in `notes`, with all reasons in `unreadable`.
         progress: Told of each image, as stage "read images".
 
     Raises:
@@ -60,12 +66,21 @@ def read_dl_dataset_anomaly(
     image_dirs = [Path(folder) for folder in ((image_dir,) if isinstance(image_dir, Path | str) else image_dir)]
     masks = None if anomaly_dir is None else Path(anomaly_dir)
     return load_listing(
-        list_folders(image_dirs, masks, param or DatasetParam(), all_ok=all_ok), progress, geometry_rule
+        list_folders(image_dirs, masks, param or DatasetParam(), all_ok=all_ok),
+        progress,
+        geometry_rule,
+        apply_exif=apply_exif,
+        skip_unreadable=skip_unreadable,
     )
 
 
 def load_listing(
-    listing: Listing, progress: StageProgress | None = None, geometry_rule: GeometryRule = "one-camera"
+    listing: Listing,
+    progress: StageProgress | None = None,
+    geometry_rule: GeometryRule = "one-camera",
+    *,
+    apply_exif: bool = False,
+    skip_unreadable: bool = False,
 ) -> DLDataset:
     """Open every image and mask of a listing, and refuse what cannot be one data set.
 
@@ -73,15 +88,26 @@ def load_listing(
         DatasetError: As `read_dl_dataset_anomaly`.
     """
     check_rule(geometry_rule)
-    if not any(image.label == "ok" and image.split != "test" for image in listing.images):
-        raise DatasetError(f"no ok image to train from in {listing.image_dir}; {listing.ok_mend}")
+    _check_learnable(listing.images, listing)
     paths = [listing.image_dir / image.name for image in listing.images]
-    probes = probe_images(paths, progress)
-    samples = tuple(_sample(i, *pair) for i, pair in enumerate(zip(listing.images, probes, strict=True)))
+    outcomes = list(zip(listing.images, probe_images(paths, progress, apply_exif=apply_exif), strict=True))
+    opened = [(image, found) for image, found in outcomes if isinstance(found, Probe)]
+    failures = [found for _, found in outcomes if isinstance(found, UnreadableImageError)]
+    if failures and not skip_unreadable:
+        raise unreadable_error(failures, len(paths))
+    _check_learnable([image for image, _ in opened], listing)
+    unreadable = tuple(
+        f"{image.name} {found.why}" for image, found in outcomes if isinstance(found, UnreadableImageError)
+    )
+    samples = tuple(_sample(i, *pair) for i, pair in enumerate(opened))
+    named = [(image.name, probe) for image, probe in opened]
     typical = trained_geometry(samples, geometry_rule)
-    check_geometries([(s.image_file_name, s.geometry) for s in samples], typical)
+    try:
+        check_geometries([(s.image_file_name, s.geometry) for s in samples], typical)
+    except DatasetError as error:
+        raise DatasetError(f"{error}{'' if apply_exif else lying_mend(named)}") from error
     _check_labels(samples)
-    has_masks = any(image.mask for image in listing.images)
+    has_masks = any(image.mask for image, _ in opened)
     dataset = DLDataset(
         listing.image_dir,
         listing.anomaly_dir if has_masks else None,
@@ -89,10 +115,27 @@ def load_listing(
         samples,
         listing.notes,
         geometry_rule=geometry_rule,
-        tally=listing.tally or Tally(len(samples)),
+        apply_exif=apply_exif,
+        unreadable=unreadable,
+        tally=_tally(listing, [i.name for i, f in outcomes if isinstance(f, UnreadableImageError)]),
     )
-    remarks = (geometry_note([s.geometry for s in samples], typical), dark_note(paths[0]))
+    remarks = (
+        unreadable_note(unreadable, len(paths)) if unreadable else None,
+        geometry_note([s.geometry for s in samples], typical),
+        dark_note(dataset.image_path(samples[0])),
+        *notes_of_files(named, apply_exif=apply_exif),
+    )
     return replace(dataset, notes=(*listing.notes, *filter(None, remarks), *_check_masks(dataset)))
+
+
+def _tally(listing: Listing, unreadable: Iterable[str]) -> Tally:
+    """Of what was listed, and then could not be read."""
+    return (listing.tally or Tally(len(listing.images))).moved(unreadable, "unreadable")
+
+
+def _check_learnable(images: Iterable[ListedImage], listing: Listing) -> None:
+    if not any(image.label == "ok" and image.split != "test" for image in images):
+        raise DatasetError(f"no ok image to train from in {listing.image_dir}; {listing.ok_mend}")
 
 
 def _sample(index: int, image: ListedImage, probe: Probe) -> DLDatasetSample:

@@ -9,15 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final, Literal
 
-from trainer.dataset.files import IMAGE_SUFFIXES
 from trainer.dataset.tally import Reason
 from trainer.errors import DatasetError
+from trainer.formats.known import IMAGE_SUFFIXES, UNREAD_SUFFIXES
 
 MASK_FOLDER: Final = "ground_truth"
-
-_OTHER_IMAGE_SUFFIXES: Final = frozenset(
-    {".bmp", ".tif", ".tiff", ".webp", ".gif", ".pgm", ".ppm", ".jp2", ".hobj", ".dng", ".raw", ".heic", ".avif"}
-)
 
 _Kind = Literal["folder", "file", "lost link", "other"]
 
@@ -41,7 +37,7 @@ def picture_reason(name: PurePosixPath) -> Reason | None:
     suffix = name.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         return None
-    return "of a format that is not read" if suffix in _OTHER_IMAGE_SUFFIXES else "not a picture by its name"
+    return "of a format that is not read" if suffix in UNREAD_SUFFIXES else "not a picture by its name"
 
 
 def search_folder(

@@ -61,12 +61,13 @@ def evaluate_dl_model(
 
     Raises:
         EvaluationError: No image fits the selection, an image is named twice or cannot be read any more.
-        DatasetError: A mask cannot be read any more.
+        DatasetError: A mask cannot be read any more, or images were turned otherwise than the model turns them.
         UncalibratedError: The model has no thresholds.
         ParameterError: It is not trained.
     """
     param = gen_param_eval or GenParamEval()
     model = trained_model(model)
+    dataset.check_orientation(model.preprocess_param)
     samples = select_samples(dataset, sample_select_method, values)
     if model.thresholds is None:
         raise UncalibratedError(f"model {model.name} has no thresholds to judge; calibrate it before it is evaluated")

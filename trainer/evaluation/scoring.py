@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inspector.anomaly.errors import AnomalyError
 from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
+from inspector.anomaly.preprocess.orientation import UPRIGHT
 from inspector.anomaly.types import DLResult, DLSample
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
-from trainer.dataset.files import BATCH_SIZE, in_batches, pictures_at_once, read_ahead, read_picture
+from trainer.dataset.files import BATCH_SIZE, decode_picture, in_batches, pictures_at_once, read_ahead, read_bytes
 from trainer.dataset.tally import Reason
 from trainer.errors import UnreadableImageError
 
@@ -28,6 +29,8 @@ class ScoredImage:
     """What is wrong with the file or the picture, in words that go on from its name."""
     reason: Reason | None = None
     """The same as the reason why it is left out."""
+    is_orientation_ignored: bool = False
+    """Whether an EXIF flag asks for the picture to be turned, and the model's parameters do not."""
 
 
 def score_images(model: AnomalyModel, paths: Sequence[Path], *, batch_size: int = BATCH_SIZE) -> Generator[ScoredImage]:
@@ -41,13 +44,14 @@ def score_images(model: AnomalyModel, paths: Sequence[Path], *, batch_size: int 
 
     def read(path: Path) -> ScoredImage:
         try:
-            sample = read_picture(path, model.preprocess_param)
+            sample, header = decode_picture(path, read_bytes(path), model.preprocess_param)
             model.check_geometry(sample)
         except UnreadableImageError as error:
             return ScoredImage(path, error=error.why, reason="unreadable")
         except AnomalyError as error:
             return ScoredImage(path, error=f"does not fit: {error}", reason="does not fit the model")
-        return ScoredImage(path, sample)
+        is_ignored = header.orientation != UPRIGHT and not model.preprocess_param.apply_exif
+        return ScoredImage(path, sample, is_orientation_ignored=is_ignored)
 
     size = pictures_at_once(model.preprocess_param, batch_size)
     with closing(read_ahead(paths, read, ahead=2 * size)) as images:
@@ -59,4 +63,4 @@ def score_images(model: AnomalyModel, paths: Sequence[Path], *, batch_size: int 
                     yield image
                 else:
                     result = threshold_dl_anomaly_results(model, image.sample, next(results))
-                    yield ScoredImage(image.path, image.sample, result)
+                    yield replace(image, result=result)

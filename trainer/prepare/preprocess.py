@@ -72,6 +72,7 @@ def preprocess_dl_dataset(
     """
     directory = Path(data_directory)
     check_preprocess_steps(preprocess_param)
+    dataset.check_orientation(preprocess_param)
     if preprocess_param.tile is not None:
         raise ParameterError(
             "tiles cannot be preprocessed to disk, where they would take up to twenty times the room of their pictures; leave the "

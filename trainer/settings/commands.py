@@ -16,6 +16,7 @@ from inspector.commandline.command import Command, parse_command
 from inspector.commandline.option import Argument
 from schemas.refusal import Place, refusals
 from trainer.errors import SettingsError
+from trainer.formats.known import READABLE
 from trainer.settings.fit import ChoiceSettings, FitSettings
 from trainer.settings.source import DEVICE_HELP, Percent, SourceSettings, SplitSettings
 from trainer.settings.thresholds import ThresholdSettings
@@ -43,7 +44,7 @@ class ApplySettings(BaseModel):
 
     bundle: Annotated[Path, Argument("BUNDLE", is_positional=True)] = Field(description="folder of the model bundle")
     images: Annotated[list[Path], Argument("IMAGE", is_positional=True)] = Field(
-        min_length=1, description="images, or folders of images"
+        min_length=1, description=f"images, or folders of images: {READABLE}"
     )
     pictures: Path | None = Field(
         None, description="folder to write a PNG with heat map and outlines to, for each image"

@@ -81,6 +81,11 @@ class ChoiceSettings(Group):
         description="refuse images of another aspect than the typical one, or take any, for parts cropped to their own size",
     )
 
+    apply_exif: bool = Field(
+        False,
+        description="turn images upright as their EXIF orientation says, which is ignored by default; the bundle makes apply, show and the service do the same",
+    )
+
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
         if self.detector is not None and "quality" in self.model_fields_set:

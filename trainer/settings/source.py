@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Final, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from trainer.choices import GroupBy
+from trainer.formats.known import READABLE
 
 Percent = Annotated[float, Field(ge=0, le=100)]
 
@@ -29,7 +30,7 @@ class SourceSettings(Group):
 
     images: tuple[Path, ...] | Path = Field(
         (),
-        description="folder of images: MVTec AD layout, folders named ok and otherwise, or nothing but ok images; repeat",
+        description=f"folder of {READABLE} images: MVTec AD layout, folders named ok and otherwise, or nothing but ok images; repeat",
     )
     anomaly_dir: Path | None = Field(None, description="folder of masks, unless it is IMAGES/ground_truth")
     all_ok: bool = Field(False, description="every image is ok, whatever its folder is called")
@@ -48,6 +49,8 @@ class SourceSettings(Group):
     captured_to: datetime | None = Field(
         None, validation_alias="to", description="latest capture time, with its zone; not included"
     )
+
+    skip_unreadable: bool = Field(False, description="leave out images that cannot be read, and name them")
 
     @field_validator("images", mode="before")
     @classmethod

@@ -12,6 +12,7 @@ from typing import Final
 from inspector.anomaly.choices import GeometryRule
 from inspector.anomaly.preprocess.cut import check_whole, grid_of
 from inspector.anomaly.preprocess.param import DLPreprocessParam
+from inspector.anomaly.preprocess.samples import picture_seen
 from inspector.anomaly.preprocess.tiling import TileGrid
 from inspector.anomaly.types import DLSample, ImageGeometry
 from trainer.dataset.camera import check_geometries, check_sizes, typical_geometry
@@ -114,7 +115,7 @@ def dataset_images(dataset: DLDataset, preprocess_param: DLPreprocessParam) -> T
 
     Raises:
         DatasetError: The data set is not divided, a nok image is to be learnt from, or images of one camera that are cut into tiles
-            are not of one size.
+            are not of one size; or it was read with another `apply_exif` than the parameters have.
         GeometryError: There is a domain, and images of any size and aspect.
     """
     chosen = dataset.train
@@ -128,6 +129,7 @@ def dataset_images(dataset: DLDataset, preprocess_param: DLPreprocessParam) -> T
             f"{some(nok)} are nok and in the split train; anomaly detection learns from ok images alone: move them to "
             "test, or let split_dl_dataset do so with overwrite_split=True"
         )
+    dataset.check_orientation(preprocess_param)
     is_cached = dataset.preprocess_param == preprocess_param and all(s.dlsample_file_name for s in chosen)
     geometry = trained_geometry(chosen, dataset.geometry_rule)
     geometry.check_domain(preprocess_param.domain)
@@ -167,11 +169,18 @@ def sample_images(
         check_sizes(zip(names, geometries, strict=True), geometry)
         _check_uncut(names, samples)
     return TrainingImages(
-        items=list(samples),
+        items=[_as_decoded(sample, preprocess_param) for sample in samples],
         preprocess_param=preprocess_param,
         geometry=geometry,
         digest=_digest([_pixels(sample) for sample in samples]),
     )
+
+
+def _as_decoded(sample: DLSample, preprocess_param: DLPreprocessParam) -> DLSample:
+    """The sample, its picture halved as a file's would be."""
+    if not sample.image.size or sample.preprocessed is not None:
+        return sample
+    return replace(sample, image=picture_seen(sample, preprocess_param))
 
 
 def _check_uncut(names: Sequence[str], samples: Sequence[DLSample]) -> None:

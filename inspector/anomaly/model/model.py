@@ -25,7 +25,7 @@ from inspector.anomaly.model.stitch import TILES_AT_ONCE, tiled_distances
 from inspector.anomaly.network.runtime import TorchRuntime
 from inspector.anomaly.preprocess.cut import check_whole, grid_of
 from inspector.anomaly.preprocess.param import DLPreprocessParam
-from inspector.anomaly.preprocess.samples import as_samples, model_input, name_of
+from inspector.anomaly.preprocess.samples import as_samples, model_input, name_of, picture_seen
 from inspector.anomaly.types import DLResult, DLSample, ImageGeometry, ScoreScale, Thresholds
 from inspector.anomaly.verdict.score import ScoreRule
 
@@ -262,7 +262,8 @@ def apply_dl_model(
         samples: One, or any number of them, also none.
         batch_size: Images computed at once; None for the model's `batch_size`.
 
-    A sample that `preprocess_dl_samples` has been through is taken as it is then, any other is preprocessed here.
+    A sample that `preprocess_dl_samples` has been through is taken as it is then, any other is preprocessed here. A whole picture is halved
+    as the decoder halves that of a file or frame, so an array has the score of its file.
 
     Returns:
         One result a sample, in their order, without a verdict (`threshold_dl_anomaly_results` adds it).
@@ -289,5 +290,5 @@ def apply_dl_model(
             batch = model_input(chunk, model.preprocess_param, model.network.runtime.device)
             results += model.launch_preprocessed(batch).finish()
         else:
-            results += model.launch([sample.image for sample in chunk]).finish()
+            results += model.launch([picture_seen(sample, model.preprocess_param) for sample in chunk]).finish()
     return results

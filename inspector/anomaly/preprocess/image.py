@@ -4,7 +4,7 @@ OpenCV decodes, once `image_header` has found nothing wrong with the bytes.
 
 What it does to pixels:
 
-* Orientation flags (EXIF) are ignored: the picture stays as the sensor read it.
+* Orientation flags (EXIF) are ignored: the picture stays as the sensor read it, unless `apply_exif` asks for it upright.
 * Colour comes out as RGB. Alpha and transparency are dropped, not blended. A palette becomes its colours.
 * 16 bits become 8 by taking the high byte; a 12-bit camera must therefore shift its values up. 1, 2 and 4-bit gray is
   spread to 0..255. Gamma and colour profiles are not applied.
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from inspector.anomaly.errors import ImageError, ParameterError
 from inspector.anomaly.preprocess.image_header import DEFAULT_LIMITS, ImageHeader, ImageLimits, read_image_header
+from inspector.anomaly.preprocess.orientation import UPRIGHT, exif_orientation, upright
 from inspector.anomaly.types import DLSample, ImageEncoding, PixelFormat
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "decode_image",
     "decoded_bytes",
     "read_image_header",
+    "reduced_picture",
     "reduction_factor",
 ]
 
@@ -131,6 +133,7 @@ def decode_image(
     raw: RawLayout | None = None,
     target: tuple[int, int] | None = None,
     margin: float = 1.0,
+    apply_exif: bool = False,
     limits: ImageLimits = DEFAULT_LIMITS,
 ) -> DLSample:
     """Decode one image. Thread safe, and releases the interpreter's lock while it decodes.
@@ -144,6 +147,8 @@ def decode_image(
         target: (width, height) that the model needs of the picture, `DLPreprocessParam.decode_target`: it is reduced to
             1/2, 1/4 or 1/8 where that leaves at least `margin` times as much. None leaves it at full scale.
         margin: See `target`; `DLPreprocessParam.decode_margin`.
+        apply_exif: Turn the picture upright as its orientation flag says, before it is reduced; `DLPreprocessParam.apply_exif`.
+            `original_width` and `original_height` are those of the upright picture. A raw image has no flag.
         limits: What is accepted.
 
     Returns:
@@ -159,7 +164,7 @@ def decode_image(
         raise ParameterError(f"an image is decoded from its bytes, got {data!r}; read the file first")
     if raw is not None or encoding == "raw":
         sample = _decode_raw(data, encoding, raw, limits)
-        sample.image = _reduced(sample.image, target, margin)
+        sample.image = reduced_picture(sample.image, target, margin=margin)
         if raw is not None and raw.pixel_format == "bgr8":
             sample.image = np.asarray(cv2.cvtColor(sample.image, cv2.COLOR_BGR2RGB), dtype=np.uint8)
         return sample
@@ -173,13 +178,35 @@ def decode_image(
         raise ImageError("corrupt", f"{header.encoding} of {header.width} x {header.height} pixels cannot be decoded")
     if image.shape != (size if channels == 1 else (*size, 3)) or image.dtype != np.uint8:
         raise ImageError("corrupt", f"image decodes to {image.shape}, but its header promises {size}")
-    reduced = _reduced(image, target, margin)
-    return DLSample(reduced, original_width=header.width, original_height=header.height, channels=channels)
-
-
-def _reduced(image: NDArray[np.uint8], target: tuple[int, int] | None, margin: float) -> NDArray[np.uint8]:
+    orientation = exif_orientation(data) if apply_exif else UPRIGHT
+    image = upright(image, orientation)
     height, width = image.shape[:2]
-    for _ in range(reduction_factor(width, height, target, margin=margin).bit_length() - 1):
+    reduced = reduced_picture(image, target, margin=margin)
+    return DLSample(reduced, original_width=width, original_height=height, channels=channels, orientation=orientation)
+
+
+def reduced_picture(
+    image: NDArray[np.uint8],
+    target: tuple[int, int] | None,
+    *,
+    margin: float = 1.0,
+    original_size: tuple[int, int] | None = None,
+) -> NDArray[np.uint8]:
+    """Halve a picture as often as `decode_image` would; what is reduced already is halved only as often as that leaves over.
+
+    Args:
+        image: (H, W) or (H, W, 3) uint8; never changed, and returned itself where there is nothing to do.
+        target: As for `decode_image`.
+        margin: As for `decode_image`.
+        original_size: (width, height) as the camera took it; that of the image by default. An image of neither this size nor
+            one that halving leads to was resized by somebody else, and is returned as it is.
+    """
+    height, width = image.shape[:2]
+    across, down = original_size or (width, height)
+    halvings = reduction_factor(across, down, target, margin=margin).bit_length() - 1
+    # -(-n >> k) is n halved k times, rounded up each time.
+    done = next((k for k in range(halvings + 1) if (-(-across >> k), -(-down >> k)) == (width, height)), halvings)
+    for _ in range(halvings - done):
         image = _halved(image)
     return image
 

@@ -109,6 +109,7 @@ class DLPreprocessParam(Parameters):
     preprocess_steps: tuple[PreprocessStep, ...] = ()
     decode_margin: float = Field(default=1.0, ge=1.0, le=8.0)
     tile: TileParam | None = Field(default=None, exclude_if=lambda tile: tile is None)
+    apply_exif: bool = Field(default=False, exclude_if=lambda is_applied: not is_applied)
 
     @field_validator("image_width", "image_height")
     @classmethod
@@ -310,6 +311,7 @@ def create_dl_preprocess_param_from_model(
     domain: ImageDomain | None = None,
     preprocess_steps: tuple[PreprocessStep, ...] = (),
     tile: TileParam | None = None,
+    apply_exif: bool = False,
 ) -> DLPreprocessParam:
     """Return parameters with all that a model asks for, as the procedure of that name does.
 
@@ -324,6 +326,7 @@ def create_dl_preprocess_param_from_model(
         domain: With keep_domain and crop_domain.
         preprocess_steps: Own steps, in their order.
         tile: For small defects in large pictures; None for whole pictures.
+        apply_exif: See `DLPreprocessParam`.
 
     Raises:
         ParameterError: The model is not one of anomaly detection, or a parameter contradicts another.
@@ -340,6 +343,7 @@ def create_dl_preprocess_param_from_model(
         domain=domain,
         preprocess_steps=preprocess_steps,
         tile=tile,
+        apply_exif=apply_exif,
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from inspector.anomaly.domain.mask import cells_inside
 from inspector.anomaly.errors import ParameterError
+from inspector.anomaly.preprocess.image import reduced_picture
 from inspector.anomaly.preprocess.images import check_image, preprocess_images
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import DLSample
@@ -75,7 +76,8 @@ def preprocess_dl_samples(
     """Preprocess samples in place, as the procedure of that name does: `preprocess_images`, and the ground truth alike.
 
     Sets `preprocessed` and `preprocess_digest`, and brings `anomaly_ground_truth` to the size of the network's input
-    (nearest neighbour; of the crop with crop_domain; False outside the domain). `image` stays as it is, so doing it again
+    (nearest neighbour; of the crop with crop_domain; False outside the domain). A whole picture is halved first as the decoder halves a
+    file's (`picture_seen`). `image` stays as it is, so doing it again
     is no harm. A sample that was read back from a cache with these parameters is taken as it is. No sample is changed
     where one is refused.
 
@@ -126,13 +128,29 @@ def model_input(
     """
     digest = preprocess_param.digest
     taken = [_taken(sample, digest, is_fresh=is_fresh) for sample in samples]
-    rest = [sample.image for sample, tensor in zip(samples, taken, strict=True) if tensor is None]
+    rest = [
+        picture_seen(sample, preprocess_param) for sample, tensor in zip(samples, taken, strict=True) if tensor is None
+    ]
     made = preprocess_images(rest, preprocess_param, device)
     if len(rest) == len(samples):
         return made
     parts = iter(made)
     stacked = torch.stack([next(parts) if tensor is None else tensor.to(device) for tensor in taken])
     return stacked.contiguous(memory_format=torch.channels_last)
+
+
+def picture_seen(sample: DLSample, preprocess_param: DLPreprocessParam) -> NDArray[np.uint8]:
+    """The sample's picture as the decoder hands it to a model: halved as often as a file's would be.
+
+    So a whole picture in memory has the score of its file. One that was decoded with these parameters stays as it is; the sample is not
+    changed.
+    """
+    return reduced_picture(
+        check_image(sample.image),
+        preprocess_param.decode_target,
+        margin=preprocess_param.decode_margin,
+        original_size=(sample.original_width, sample.original_height),
+    )
 
 
 def _taken(sample: DLSample, digest: str, *, is_fresh: bool) -> Tensor | None:

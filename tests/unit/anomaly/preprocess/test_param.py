@@ -254,6 +254,7 @@ CHANGES: dict[str, list[dict[str, Any]]] = {
         for handling in ("keep_domain", "crop_domain")
         for domain in (DOMAIN, ImageDomain.rectangle(8, 4, 40, 31, image_width=64, image_height=48))
     ],
+    "orientation": [{"apply_exif": True}],
     "steps": [
         {"preprocess_steps": steps}
         for steps in (
