@@ -68,7 +68,11 @@ def read_dataset(
         folders[0] if len(folders) == 1 else folders,
         settings.anomaly_dir,
         all_ok=settings.all_ok,
-        param=DatasetParam(group_pattern=settings.group_pattern),
+        param=DatasetParam(
+            group_pattern=settings.group_pattern,
+            ok_folders=settings.ok_folder,
+            label_pattern=settings.label_pattern,
+        ),
         geometry_rule=geometry_rule,
         apply_exif=apply_exif,
         skip_unreadable=skip,

@@ -192,7 +192,7 @@ def _scan(
     masks: set[PurePosixPath] = set()
     strangers: list[PurePosixPath] = []
     camera = PurePosixPath(camera_dir.relative_to(root).as_posix())
-    files = search_folder(camera_dir, mask_folder=None, judge=lambda _: None)
+    files = search_folder(camera_dir, has_masks=False, judge=lambda _: None)
     left_out = [LeftOut(str(name), reason) for name, reason in files.left_out.items()]
     for name in (camera / file for file in files.taken):
         if image := parse_archive_name(name):

@@ -15,8 +15,8 @@ from inspector.anomaly.choices import GeometryRule
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import CLASS_IDS, AnomalyClass, AnomalyClassId, ImageGeometry
 from trainer.dataset.camera import typical_geometry
-from trainer.dataset.files import read_mask_file
 from trainer.dataset.listing import LayoutName, SplitName
+from trainer.dataset.marks import read_marks
 from trainer.dataset.tally import Tally
 from trainer.errors import DatasetError
 
@@ -39,6 +39,7 @@ class DLDatasetSample:
     """BLAKE2b-128 of shape and decoded pixels, hexadecimal: equal for copies of one picture."""
     defect: str | None = None
     anomaly_file_name: str | None = None
+    """Its mask, or the folder of its masks where it has several."""
     split: SplitName | None = None
     """Given by the folder (MVTec AD layout) or a manifest until `split_dl_dataset` decides."""
     group: str | None = None
@@ -158,7 +159,7 @@ class DLDataset:
         return self.image_dir / sample.image_file_name
 
     def mask_path(self, sample: DLDatasetSample) -> Path | None:
-        """Where the sample's mask lies, if it has one."""
+        """Where the sample's mask lies, if it has one: a file, or a folder of several."""
         if sample.anomaly_file_name is None or self.anomaly_dir is None:
             return None
         return self.anomaly_dir / sample.anomaly_file_name
@@ -172,7 +173,7 @@ class DLDataset:
         if sample.image_label == "ok":
             return np.zeros((sample.height, sample.width), dtype=np.bool_)
         path = self.mask_path(sample)
-        return None if path is None else read_mask_file(path, (sample.height, sample.width))
+        return None if path is None else read_marks(path, (sample.height, sample.width))
 
     @property
     def digest(self) -> str:

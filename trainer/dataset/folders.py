@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
 
-from trainer.dataset.layout import LabelledFile, Layout, find_images, label_names
+from trainer.dataset.labelling import LabelledFile, Layout, label_names
+from trainer.dataset.labels import LabelRules
+from trainer.dataset.layout import find_images
 from trainer.dataset.listing import ListedImage, Listing
 from trainer.dataset.masks import MaskRules, match_masks
-from trainer.dataset.search import MASK_FOLDER
+from trainer.dataset.patterns import LabelPattern
+from trainer.dataset.search import mask_folder
 from trainer.dataset.tally import LeftOut, Tally
 from trainer.errors import DatasetError
 from trainer.parameters import StageParameters
@@ -34,6 +37,9 @@ class DatasetParam(StageParameters):
             count for the image measures, and for no pixel measure.
         group_pattern: Regular expression, searched in each image's name (with its folders, relative to the image
             folder, `/` between); what its first group captures is the image's group: `(kos[0-9]+)_Part`.
+        ok_folders: Names of folders whose images are ok, besides those that say so (`ok`, `good`, `pass`, `gut`).
+        label_pattern: Regular expression, searched in each image's name; what it captures is the label, instead of the folders':
+            `_(OK|NOK)`, or `(?P<ok>_A)|(?P<nok>_B)`. See `trainer.dataset.patterns`.
     """
 
     refusal: ClassVar[type[DatasetError]] = DatasetError
@@ -46,9 +52,17 @@ class DatasetParam(StageParameters):
     file_name_anomaly_only: str = ""
     ignore_unmatched_images: bool = False
     group_pattern: str | None = None
+    ok_folders: tuple[str, ...] = ()
+    label_pattern: str | None = None
+
+    @property
+    def label_rules(self) -> LabelRules:
+        """How labels are read."""
+        pattern = None if self.label_pattern is None else LabelPattern(self.label_pattern)
+        return LabelRules(tuple(name.rstrip("/") for name in self.ok_folders), pattern)
 
     def check_consistency(self) -> None:
-        """Refuse lists of unequal length, names that leave the folder, and a pattern that captures nothing."""
+        """Refuse lists of unequal length, names that leave the folder, and patterns that capture nothing."""
         if self.image_list is not None:
             self._check_lists(self.image_list)
         elif self.anomaly_list is not None:
@@ -60,6 +74,13 @@ class DatasetParam(StageParameters):
                 raise DatasetError(f"group_pattern {self.group_pattern!r} is no regular expression: {error}") from error
             if not groups:
                 raise DatasetError(f"group_pattern {self.group_pattern!r} captures nothing; put the group's part in ()")
+        if self.ok_folders and self.label_pattern is not None:
+            raise DatasetError("ok_folders and label_pattern both say what is ok; leave one of them out")
+        for name in self.label_rules.ok_folders:
+            if not name or "/" in name:
+                raise DatasetError(
+                    f"ok_folders counts names of folders, not paths, unlike {name!r}; give the last part alone"
+                )
 
     def _check_lists(self, image_list: tuple[str, ...]) -> None:
         if not image_list:
@@ -87,8 +108,13 @@ def list_folders(image_dirs: Sequence[Path], anomaly_dir: Path | None, param: Da
     Raises:
         DatasetError: See `trainer.dataset.read.read_dl_dataset_anomaly`.
     """
+    if all_ok and (param.ok_folders or param.label_pattern is not None):
+        raise DatasetError(
+            "all_ok takes every image as ok, so ok_folders and label_pattern have no use; leave one of them out"
+        )
+    rules = param.label_rules
     if param.image_list is None:
-        layout = find_images(image_dirs, all_ok=all_ok, sub_dirs=param.image_sub_dirs)
+        layout = find_images(image_dirs, all_ok=all_ok, sub_dirs=param.image_sub_dirs, rules=rules)
     else:
         layout = _listed(image_dirs, param, all_ok=all_ok)
     single = len(image_dirs) == 1
@@ -101,7 +127,7 @@ def list_folders(image_dirs: Sequence[Path], anomaly_dir: Path | None, param: Da
         if without := [file for file in layout.files if file not in files]:
             notes.append(f"{len(without)} nok images without a mask are left out, as asked")
             left_out += [LeftOut(_name(file.path, base), "nok without a mask") for file in without]
-    masks_base = anomaly_dir or (base / MASK_FOLDER if single else base)
+    masks_base = anomaly_dir or (mask_folder(base) if single else base)
     groups = _groups(files, base, param.group_pattern)
     images = [
         ListedImage(
@@ -139,7 +165,7 @@ def _listed(image_dirs: Sequence[Path], param: DatasetParam, *, all_ok: bool) ->
     names = [PurePosixPath(name) for name in param.image_list or ()]
     if missing := [root / name for name in names if not (root / name).is_file()]:
         raise DatasetError(f"{some(missing)} of image_list is missing; correct the name or take it off the list")
-    return label_names({root: sorted(names)}, all_ok=all_ok)
+    return label_names({root: sorted(names)}, all_ok=all_ok, rules=param.label_rules)
 
 
 def _masks(
@@ -155,8 +181,9 @@ def _masks(
         must_match=anomaly_dir is not None,
     )
     by_folder: dict[Path, list[LabelledFile]] = {}
+    folders = {file.root: anomaly_dir or mask_folder(file.root) for file in files}
     for file in files:
-        by_folder.setdefault(anomaly_dir or file.root / MASK_FOLDER, []).append(file)
+        by_folder.setdefault(folders[file.root], []).append(file)
     masks: dict[Path, Path] = {}
     notes: list[str] = []
     for folder, of_folder in by_folder.items():

@@ -1,44 +1,46 @@
-"""Read a data set from a table of its images, CSV or Parquet: what another system knows of them, as one file.
+r"""Read a data set from a table of its images, CSV or Parquet: what another system knows of them, as one file.
 
 One row for each image, one column for each fact. Columns that are not among these are left alone and named in a note.
 
 | column | or | what it holds |
 |---|---|---|
-| `path` | `image_file_name` | the image, in any format that is read; relative to the manifest's folder, or absolute |
-| `image_label` | `anomaly_label` | `ok` or `nok`, in any case |
-| `anomaly_file_name` | | the image's mask, PNG; empty where it has none |
+| `path` | `image_file_name` | the image, in any format that is read; relative to the manifest's folder, or absolute; with `/` or `\` between folders |
+| `image_label` | `anomaly_label` | `ok` or `nok`, or a word that means it (`good`, `bad`, `pass`, `schlecht`), in any case; 0 is ok and 1 is nok |
+| `anomaly_file_name` | | the image's mask, PNG, or a folder of its masks; empty where it has none |
 | `group` | | images of an equal one never straddle a split; empty: the image stands alone |
 | `split` | | `train`, `validation` or `test`, in any case, on every row; `split_dl_dataset` respects it |
 
-CSV is UTF-8 with a header, separated by commas (RFC 4180). All cells are text, in Parquet too, but that a group may be a
-whole number there.
+Case, spaces and dashes in the names of columns do not matter; usual ones such as `File`, `Label`, `mask` and `subset` are taken where none of
+these stands (`columns`). CSV has a header; comma, semicolon or tab, UTF-8 and Excel's UTF-16 are recognised (`table`). All cells but label and
+group are text, in Parquet too; a group may be a whole number there.
 """
 
 from __future__ import annotations
 
-import csv
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast, get_args
+from typing import Final, TypeVar
 
 from inspector.anomaly.choices import GeometryRule
 from inspector.anomaly.types import AnomalyClass
+from trainer.dataset.columns import NAMES, Columns, Fact, find_columns, is_digit, is_known, label_of, plain, split_of
 from trainer.dataset.dataset import DLDataset
 from trainer.dataset.listing import ListedImage, Listing, SplitName
 from trainer.dataset.read import load_listing
+from trainer.dataset.table import Cells, read_table
 from trainer.errors import DatasetError
 from trainer.progress import StageProgress
 from trainer.wording import some
 
-_PATH, _LABEL = ("path", "image_file_name"), ("image_label", "anomaly_label")
-_MASK, _GROUP, _SPLIT = ("anomaly_file_name",), ("group",), ("split",)
-_COLUMNS = frozenset({*_PATH, *_LABEL, *_MASK, *_GROUP, *_SPLIT})
-_BAD_ROWS_SHOWN = 5
+Value = TypeVar("Value", bound=str)
 
-Row = tuple[str, Mapping[str, object] | str]
-"""Where the row stands (`line 3`, `row 2`), and its cells by column, or why they cannot be told apart."""
+_BAD_ROWS_SHOWN = 5
+_SUFFIXES: Final = (".csv", ".tsv", ".txt", ".parquet")
+_WINDOWS: Final = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
 class _RowError(Exception):
@@ -78,17 +80,15 @@ def list_manifest(manifest: Path) -> Listing:
     """
     if not manifest.is_file():
         raise DatasetError(f"{manifest} is no file; give the manifest, a .csv or .parquet file")
-    readers = {".csv": _csv_rows, ".parquet": _parquet_rows}
-    if manifest.suffix.lower() not in readers:
+    if manifest.suffix.lower() not in _SUFFIXES:
         raise DatasetError(f"{manifest} is neither .csv nor .parquet; save the manifest as one of these")
-    columns, rows = readers[manifest.suffix.lower()](manifest)
-    _check_columns(manifest, columns)
+    names, rows = read_table(manifest, is_known)
+    reader = _Rows(manifest.parent, find_columns(manifest, names))
     images: list[ListedImage] = []
     failures: list[str] = []
-    seen: dict[Path, str] = {}
     for place, cells in rows:
         try:
-            images.append(_image(manifest.parent, place, cells, seen))
+            images.append(reader.image(place, cells))
         except _RowError as bad:
             failures.append(f"{place}: {bad}")
     failures = failures or _split_gaps(images)
@@ -98,105 +98,143 @@ def list_manifest(manifest: Path) -> Listing:
         raise DatasetError(f"{manifest}: {shown}")
     if not images:
         raise DatasetError(f"{manifest} has a header and no row; write a row for each image")
-    ignored = sorted(set(columns) - _COLUMNS)
+    ignored = reader.columns.unused
     notes = [f"columns of {manifest.name} that are not used: {some(ignored)}"] if ignored else []
+    notes += reader.notes(manifest.name)
     mend = f"label images ok in {manifest}, and not all of them for the test"
     return Listing(manifest.parent, manifest.parent, "manifest", tuple(images), tuple(notes), mend)
 
 
-def _check_columns(manifest: Path, columns: list[str]) -> None:
-    for names in (_PATH, _LABEL):
-        if not set(names) & set(columns):
-            raise DatasetError(
-                f"{manifest} has no column {' or '.join(names)}, only {some(map(repr, columns))}; add it, and separate "
-                "columns by commas where it is CSV"
+@dataclass
+class _Rows:
+    """Reads rows, and remembers what they named."""
+
+    folder: Path
+    columns: Columns
+    seen: dict[Path, str] = field(default_factory=dict)
+    digits: dict[str, AnomalyClass] = field(default_factory=dict)
+
+    def image(self, place: str, cells: Cells) -> ListedImage:
+        """The image of a row.
+
+        Raises:
+            _RowError: What is wrong, with the column and the mend.
+        """
+        if isinstance(cells, str):
+            raise _RowError(cells)
+        if (name := self._text(cells, "path")) is None:
+            raise _RowError(f"column {self._title('path')}: no path; name the image or delete the row")
+        label, split = self._label(cells), self._split(cells)
+        path = self._take(name, place, "path")
+        mask = self._text(cells, "mask")
+        return ListedImage(
+            name=self._relative(path),
+            label=label,
+            split=split,
+            mask=None if mask is None else self._relative(self._take(mask, place, "mask")),
+            group=self._text(cells, "group"),
+        )
+
+    def notes(self, manifest: str) -> list[str]:
+        """What was understood that the user should know."""
+        others = {
+            fact: self.columns.names[places[0]]
+            for fact, places in self.columns.of.items()
+            if len(places) == 1 and plain(self.columns.names[places[0]]) not in NAMES[fact]
+        }
+        notes = []
+        if others:
+            taken = ", ".join(f"{name!r} as the {fact}" for fact, name in others.items())
+            notes.append(f"columns of {manifest} are taken by their meaning: {taken}")
+        if self.digits:
+            read = " and ".join(f"{digit} as {label}" for digit, label in sorted(self.digits.items()))
+            notes.append(f"column {self._title('label')} of {manifest} holds digits: {read} is how they are taken")
+        return notes
+
+    def _title(self, fact: Fact) -> str:
+        """The name of the fact's column, as the user wrote it."""
+        places = self.columns.of[fact]
+        return self.columns.names[places[0]] if places else NAMES[fact][0]
+
+    def _label(self, cells: Mapping[int, object]) -> AnomalyClass:
+        found: dict[str, AnomalyClass] = {}
+        for at in self.columns.of["label"]:
+            value, column = cells.get(at), self.columns.names[at]
+            if _is_empty(value):
+                continue
+            label = label_of(column, value)
+            if label is None:
+                raise _RowError(
+                    f"column {column}: {str(value).strip()!r} is no known word for ok or nok; write ok or nok"
+                )
+            if is_digit(value):
+                self.digits[str(value).strip()] = label
+            found[column] = label
+        if not found:
+            raise _RowError(f"column {self._title('label')}: no label; write ok or nok")
+        return _agreed(found)
+
+    def _split(self, cells: Mapping[int, object]) -> SplitName | None:
+        text = self._text(cells, "split")
+        split = None if text is None else split_of(text)
+        if text is not None and split is None:
+            raise _RowError(
+                f"column {self._title('split')}: {text!r} is no split; write train, validation or test, or drop the column"
             )
-    if twice := sorted({name for name in _COLUMNS if columns.count(name) > 1}):
-        raise DatasetError(f"{manifest} has more than one column {some(twice)}; rename all but one")
+        return split
+
+    def _text(self, cells: Mapping[int, object], fact: Fact) -> str | None:
+        """The cell of the fact's column, under whichever of its names; None where it is empty."""
+        found: dict[str, str] = {}
+        for at in self.columns.of[fact]:
+            column, value = self.columns.names[at], cells.get(at)
+            if _is_empty(value):
+                continue  # an empty cell, as pandas writes it where a whole column is empty
+            value = _as_text(value) if fact == "group" else value
+            if not isinstance(value, str):
+                raise _RowError(f"column {column}: {value!r} is no text; write it as text")
+            if value.strip():
+                found[column] = value.strip()
+        return _agreed(found) if found else None
+
+    def _take(self, name: str, place: str, fact: Fact) -> Path:
+        """Enter a file that must exist and be named once, as an image or as a mask."""
+        head = f"column {self._title(fact)}"
+        path = self.folder / name
+        if "\\" in name and not path.exists():
+            path = self.folder / name.replace("\\", "/")
+        if not path.is_file() and not (fact == "mask" and path.is_dir()):
+            if _WINDOWS.match(name):
+                raise _RowError(
+                    f"{head}: {name} is a path of another machine; write it relative to the manifest's folder, {self.folder}"
+                )
+            raise _RowError(f"{head}: {path} is missing; correct the name, it counts from {self.folder}")
+        if other := self.seen.get(path.resolve()):
+            raise _RowError(f"{head}: {name} is named already, in {other}; each file may stand once")
+        self.seen[path.resolve()] = place
+        return path
+
+    def _relative(self, path: Path) -> str:
+        """The name as it is kept: without `./`, relative to the manifest's folder wherever it lies below it."""
+        path, normal = Path(os.path.normpath(path)), Path(os.path.normpath(self.folder))
+        return path.relative_to(normal).as_posix() if path.is_relative_to(normal) else str(path.absolute())
 
 
-def _csv_rows(manifest: Path) -> tuple[list[str], Iterator[Row]]:
-    try:
-        # utf-8-sig: spreadsheets put a byte order mark in front.
-        with manifest.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file, strict=True)
-            table = [(f"line {lines.line_num}", cells) for cells in lines if cells]
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{manifest} is not UTF-8 ({error.reason}); save it with that encoding") from error
-    except (csv.Error, OSError) as error:
-        raise DatasetError(f"{manifest} cannot be read as CSV ({error}); correct or export it again") from error
-    if not table:
-        raise DatasetError(f"{manifest} is empty; write a header and a row for each image")
-    columns = [name.strip() for name in table[0][1]]
-    return columns, ((place, _cells(columns, values)) for place, values in table[1:])
-
-
-def _cells(columns: list[str], values: list[str]) -> Mapping[str, object] | str:
-    if len(values) == len(columns):
-        return dict(zip(columns, values, strict=True))
-    # A comma within a name shifts all that follows, so nothing of the row can be trusted.
-    return f"{len(values)} cells for {len(columns)} columns; put cells that hold a comma into double quotes"
-
-
-def _parquet_rows(manifest: Path) -> tuple[list[str], Iterator[Row]]:
-    try:
-        import pyarrow as pa  # noqa: PLC0415 - an optional extra
-        from pyarrow import parquet  # noqa: PLC0415
-    except ImportError as error:
-        raise DatasetError(
-            f"reading {manifest} needs pyarrow; pip install 'line-inspector[parquet]', or save the manifest as CSV"
-        ) from error
-    try:
-        names = [str(name) for name in parquet.ParquetFile(manifest).schema_arrow.names]
-        table = parquet.read_table(manifest, columns=sorted(_COLUMNS & set(names)))
-    except (pa.ArrowException, OSError) as error:
-        raise DatasetError(f"{manifest} cannot be read as Parquet ({error}); export it again") from error
-    return names, ((f"row {i}", row) for i, row in enumerate(table.to_pylist(), start=1))
-
-
-def _image(folder: Path, place: str, cells: Mapping[str, object] | str, seen: dict[Path, str]) -> ListedImage:
-    if isinstance(cells, str):
-        raise _RowError(cells)
-    name = _text(cells, _PATH)
-    if name is None:
-        raise _RowError("no path; name the image or delete the row")
-    label = _text(cells, _LABEL, str.lower)
-    if label not in get_args(AnomalyClass):
-        raise _RowError(f"image_label is {label or 'empty'}; write ok or nok")
-    split = _text(cells, _SPLIT, str.lower)
-    if split is not None and split not in get_args(SplitName):
-        raise _RowError(f"split is {split}; write train, validation or test, or drop the column")
-    _take(folder, name, place, seen)
-    mask = _text(cells, _MASK)
-    if mask is not None:
-        _take(folder, mask, place, seen)
-    return ListedImage(
-        name=_relative(folder, name),
-        label=cast("AnomalyClass", label),
-        split=cast("SplitName | None", split),
-        mask=None if mask is None else _relative(folder, mask),
-        group=_text(cells, _GROUP),
-    )
-
-
-def _text(cells: Mapping[str, object], names: Iterable[str], key: Callable[[str], str] = str) -> str | None:
-    """The cell of the column, under whichever of its names; None where it is empty."""
-    found: dict[str, str] = {}
-    for name in names:
-        value = cells.get(name)
-        if isinstance(value, float) and math.isnan(value):
-            continue  # an empty cell, as pandas writes it where a whole column is empty
-        if names == _GROUP:
-            value = _as_text(value)
-        if value is not None and not isinstance(value, str):
-            raise _RowError(f"{name} is {value!r}; write it as text")
-        if value is not None and value.strip():
-            found[name] = key(value.strip())
+def _agreed(found: Mapping[str, Value]) -> Value:
     if len(set(found.values())) > 1:
         raise _RowError(
-            f"{' and '.join(f'{n} = {v}' for n, v in found.items())} contradict each other; keep one of them"
+            f"columns {' and '.join(f'{n} = {v}' for n, v in found.items())} contradict each other; keep one of them"
         )
-    return next(iter(found.values()), None)
+    return next(iter(found.values()))
+
+
+def _is_empty(value: object) -> bool:
+    """Whether a cell holds nothing; pandas writes NaN where a whole column is empty."""
+    return (
+        value is None
+        or (isinstance(value, float) and math.isnan(value))
+        or (isinstance(value, str) and not value.strip())
+    )
 
 
 def _as_text(value: object) -> object:
@@ -204,23 +242,6 @@ def _as_text(value: object) -> object:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() else value
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-def _take(folder: Path, name: str, place: str, seen: dict[Path, str]) -> None:
-    """Enter a file that must exist and be named once, as an image or as a mask."""
-    path = folder / name
-    if not path.is_file():
-        raise _RowError(f"{path} is missing; correct the name, it counts from {folder}")
-    if other := seen.get(path.resolve()):
-        raise _RowError(f"{name} is named already, in {other}; each file may stand once")
-    seen[path.resolve()] = place
-
-
-def _relative(folder: Path, name: str) -> str:
-    """The name as it is kept: without `./`, relative to the manifest's folder wherever it lies below it."""
-    path = Path(os.path.normpath(folder / name))
-    normal = Path(os.path.normpath(folder))
-    return path.relative_to(normal).as_posix() if path.is_relative_to(normal) else str(path.absolute())
 
 
 def _split_gaps(images: list[ListedImage]) -> list[str]:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from trainer.dataset.layout import LabelledFile, find_pictures, in_sub_dirs
+from trainer.dataset.labelling import LabelledFile
+from trainer.dataset.layout import find_pictures, in_sub_dirs
 from trainer.errors import DatasetError
+from trainer.formats.known import IMAGE_SUFFIXES
 from trainer.wording import some
 
 _MASK_SUFFIX = "_mask"
@@ -46,7 +48,9 @@ class _Matching:
         return _without(file.name.stem, self.rules.image_only)
 
     def mask_key(self, mask: PurePosixPath) -> str:
-        return _without(mask.stem, self.rules.anomaly_only)
+        # That of a folder is its whole name: it has no suffix.
+        is_file = mask.suffix.lower() in IMAGE_SUFFIXES
+        return _without(mask.stem if is_file else mask.name, self.rules.anomaly_only)
 
     def unmatched(self) -> list[LabelledFile]:
         return [file for file in self.files if file.path not in self.by_image]
@@ -87,6 +91,9 @@ def match_masks(
 
     The first rule that finds a mask decides; what one has taken is not there for the next.
 
+    Several masks of one image lie in a folder called as the image, in the folder of its defect (MVTec LOCO AD:
+    `logical_anomalies/000/000.png`, `001.png`); they are one mask then, the folder.
+
     1. The same sub-folder, the stem equal or with `_mask` behind it. The only rule where the user did not name the
        folder, since a wrong mask is worse than none.
     2. The same stem (or with `_mask`) in a sub-folder that is not another defect's.
@@ -116,7 +123,8 @@ def match_masks(
     masks = in_sub_dirs(anomaly_dir, masks, rules.sub_dirs, "anomaly_sub_dirs")
     _refuse_images(anomaly_dir, masks, files)
     notes = [f"{len(others)} masks are of a format that is not read: {some(others)}"] if others else []
-    matching = _Matching([file for file in files if file.label == "nok"], masks, rules)
+    nok = [file for file in files if file.label == "nok"]
+    matching = _Matching(nok, _united(nok, masks, rules), rules)
     matching.pair(_in_own_folder(matching))
     if rules.must_match:
         matching.pair(_elsewhere(matching, _is_same))
@@ -130,6 +138,12 @@ def match_masks(
     if unused := matching.free():
         notes.append(f"{len(unused)} masks belong to no nok image and are ignored: {some(unused)}")
     return matching.by_image, notes
+
+
+def _united(files: Sequence[LabelledFile], masks: Sequence[PurePosixPath], rules: MaskRules) -> list[PurePosixPath]:
+    """The masks, those in a folder that is called as an image replaced by their folder."""
+    places = {(*file.folders, _without(file.name.stem, rules.image_only)) for file in files}
+    return list(dict.fromkeys(mask.parent if mask.parts[:-1] in places else mask for mask in masks))
 
 
 def _refuse_images(anomaly_dir: Path, masks: Iterable[PurePosixPath], files: Iterable[LabelledFile]) -> None:

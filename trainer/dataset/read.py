@@ -14,9 +14,9 @@ from pathlib import Path
 from inspector.anomaly.choices import GeometryRule
 from trainer.dataset.camera import check_geometries, check_rule, geometry_note
 from trainer.dataset.dataset import DLDataset, DLDatasetSample, trained_geometry
-from trainer.dataset.files import read_mask_file
 from trainer.dataset.folders import DatasetParam, list_folders
 from trainer.dataset.listing import ListedImage, Listing
+from trainer.dataset.marks import inversion_note, read_marks
 from trainer.dataset.probe import Probe, dark_note, probe_images
 from trainer.dataset.remarks import lying_mend, notes_of_files, unreadable_error, unreadable_note
 from trainer.dataset.tally import Tally
@@ -38,9 +38,9 @@ def read_dl_dataset_anomaly(  # noqa: PLR0913 - all but the first two named
     """Read the images below one or several folders with their labels and masks.
 
     A folder with `train/` or `test/` is read as MVTec AD layout. Otherwise the name of the folder around an image
-    decides: `ok` or `good` in any case is ok, all else nok, and a name that leaves it in doubt (`good/monday`) is refused
-    (`trainer.dataset.labels`); images that lie directly in a lone `image_dir` are all ok, in one of several they are labelled by
-    its name. `trainer.dataset.masks` says which mask belongs to which image;
+    decides: `ok`, `good` or another word for it (`trainer.dataset.words`) is ok, all else nok, and a name that leaves it in doubt
+    (`good/monday`) is refused (`trainer.dataset.labels`); images that lie directly in a lone `image_dir` are all ok, unless its name or
+    theirs speak of nok, in one of several they are labelled by its name. `trainer.dataset.masks` says which mask belongs to which image;
     values above 0 are anomalous.
 
     `trainer.dataset.manifest` and `trainer.dataset.archive` read the same from a table and from the inspector's archive.
@@ -159,11 +159,13 @@ def _sample(index: int, image: ListedImage, probe: Probe) -> DLDatasetSample:
 def _check_masks(dataset: DLDataset) -> list[str]:
     """Read every mask; returns remarks."""
     notes = []
+    shares: list[tuple[str, float]] = []
     for sample in dataset.samples:
         path = dataset.mask_path(sample)
         if path is None:
             continue
-        is_marked = bool(read_mask_file(path, (sample.height, sample.width)).any())
+        share = float(read_marks(path, (sample.height, sample.width)).mean())
+        is_marked = share > 0
         if sample.image_label == "ok" and is_marked:
             raise DatasetError(
                 f"mask {path} marks pixels of {sample.image_file_name}, which is labelled ok; correct the label or "
@@ -171,7 +173,9 @@ def _check_masks(dataset: DLDataset) -> list[str]:
             )
         if sample.image_label == "nok" and not is_marked:
             notes.append(f"mask {sample.anomaly_file_name} marks no pixel, although its image is nok")
-    return notes
+        if sample.image_label == "nok":
+            shares.append((sample.anomaly_file_name or "", share))
+    return [*notes, *filter(None, [inversion_note(shares)])]
 
 
 def _check_labels(samples: Iterable[DLDatasetSample]) -> None:

@@ -12,6 +12,7 @@ from typing import Final, Literal
 from trainer.dataset.tally import Reason
 from trainer.errors import DatasetError
 from trainer.formats.known import IMAGE_SUFFIXES, UNREAD_SUFFIXES
+from trainer.wording import some
 
 MASK_FOLDER: Final = "ground_truth"
 
@@ -32,6 +33,25 @@ class Found:
         return [name for name, reason in self.left_out.items() if reason == "of a format that is not read"]
 
 
+def is_mask_folder(name: str) -> bool:
+    """Whether a folder is called as that of the masks: `ground_truth`, `Ground_Truth`, `GroundTruth`, `ground-truth`."""
+    return name.casefold().replace("-", "").replace("_", "").replace(" ", "") == "groundtruth"
+
+
+def mask_folder(root: Path) -> Path:
+    """The folder of the masks of a folder of images, whatever its case; `ground_truth` where there is none.
+
+    Raises:
+        DatasetError: There are several.
+    """
+    found = (
+        sorted(path for path in root.iterdir() if is_mask_folder(path.name) and path.is_dir()) if root.is_dir() else []
+    )
+    if len(found) > 1:
+        raise DatasetError(f"{some(found)} may each hold the masks; keep one, or name it by --anomaly-dir")
+    return found[0] if found else root / MASK_FOLDER
+
+
 def picture_reason(name: PurePosixPath) -> Reason | None:
     """Why a file of this name is not taken as a picture; None of one that is."""
     suffix = name.suffix.lower()
@@ -43,21 +63,21 @@ def picture_reason(name: PurePosixPath) -> Reason | None:
 def search_folder(
     root: Path,
     *,
-    mask_folder: str | None = MASK_FOLDER,
+    has_masks: bool = True,
     judge: Callable[[PurePosixPath], Reason | None] = picture_reason,
 ) -> Found:
     """Look at everything below a folder; links are followed, hidden files and masks left out.
 
     Args:
         root: The folder.
-        mask_folder: Name, in any case, of the folder directly below whose files are masks; None where there is none.
+        has_masks: Whether a folder directly below that is called as one of masks holds no pictures.
         judge: Says why a file is not taken, by its name; None takes it.
 
     Raises:
         DatasetError: It, or a folder below that is not hidden, cannot be read, or a link leads nowhere that may have led to
             a folder; named with the mend.
     """
-    search = _Search(root, mask_folder, judge)
+    search = _Search(root, judge, has_masks=has_masks)
     search.enter(PurePosixPath(), None)
     found = search.found
     return Found(sorted(found.taken), dict(sorted(found.left_out.items())))
@@ -86,9 +106,9 @@ def _unreadable(what: str, error: OSError) -> DatasetError:
 
 
 class _Search:
-    def __init__(self, root: Path, mask_folder: str | None, judge: Callable[[PurePosixPath], Reason | None]) -> None:
+    def __init__(self, root: Path, judge: Callable[[PurePosixPath], Reason | None], *, has_masks: bool) -> None:
         self._root = root
-        self._mask_folder = mask_folder
+        self._has_masks = has_masks
         self._judge = judge
         # A link to a folder above would never end; one that was read already would double its images.
         self._visited: set[str] = set()
@@ -118,7 +138,7 @@ class _Search:
         kind = _kind_of(entry)
         if entry.name.startswith("."):
             reason = reason or "hidden"
-        elif kind == "folder" and len(name.parts) == 1 and entry.name.lower() == self._mask_folder:
+        elif kind == "folder" and len(name.parts) == 1 and self._has_masks and is_mask_folder(entry.name):
             reason = reason or "in the folder of masks"
         if kind == "folder":
             self.enter(name, reason)

@@ -26,6 +26,7 @@ from inspector.anomaly.preprocess.steps import check_preprocess_steps
 from inspector.anomaly.types import DLSample
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
 from trainer.dataset.files import read_ahead, read_picture
+from trainer.dataset.marks import mask_files
 from trainer.errors import DatasetError, OutputError
 from trainer.prepare.sample_store import is_there, prepare_store, read_sample, write_sample
 from trainer.progress import StageProgress
@@ -134,7 +135,12 @@ def read_dl_samples(dataset: DLDataset, samples: Sequence[DLDatasetSample]) -> I
 
 def _plan(dataset: DLDataset, sample: DLDatasetSample, param: DLPreprocessParam) -> _Plan:
     mask = dataset.mask_path(sample)
-    parts = (param.digest, sample.digest, sample.image_label, "none" if mask is None else _file_digest(mask))
+    parts = (
+        param.digest,
+        sample.digest,
+        sample.image_label,
+        *(["none"] if mask is None else map(_file_digest, mask_files(mask))),
+    )
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()
     return _Plan(sample, f"{sample.image_id}_dlsample.safetensors", digest)
 

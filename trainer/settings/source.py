@@ -8,6 +8,7 @@ from typing import Annotated, ClassVar, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from inspector.commandline.option import Argument
 from trainer.choices import GroupBy
 from trainer.formats.known import READABLE
 
@@ -34,6 +35,14 @@ class SourceSettings(Group):
     )
     anomaly_dir: Path | None = Field(None, description="folder of masks, unless it is IMAGES/ground_truth")
     all_ok: bool = Field(False, description="every image is ok, whatever its folder is called")
+    ok_folder: Annotated[tuple[str, ...], Argument("NAME")] = Field(
+        (), description="name of a folder whose images are ok, besides ok, good, pass, gut and the like; repeat"
+    )
+    label_pattern: str | None = Field(
+        None,
+        description="labels stand in file names: regular expression whose () captures the word for ok or nok, such as '_(OK|NOK)';"
+        " other words: '(?P<ok>_A)|(?P<nok>_B)'",
+    )
     group_pattern: str | None = Field(
         None, description="regular expression; what its () captures of an image's name is the image's group"
     )
@@ -52,7 +61,7 @@ class SourceSettings(Group):
 
     skip_unreadable: bool = Field(False, description="leave out images that cannot be read, and name them")
 
-    @field_validator("images", mode="before")
+    @field_validator("images", "ok_folder", mode="before")
     @classmethod
     def _several(cls, value: object) -> object:
         return (value,) if isinstance(value, str | Path) else value
@@ -74,10 +83,13 @@ class SourceSettings(Group):
             got = " and ".join(f"--{name}" for name in given) or "none"
             raise ValueError(f"give one of --images, --manifest and --archive, got {got}")
         for names, owner in (
-            (("anomaly_dir", "all_ok", "group_pattern"), "images"),
+            (("anomaly_dir", "all_ok", "ok_folder", "label_pattern", "group_pattern"), "images"),
             (("line", "camera", "captured_from", "captured_to"), "archive"),
         ):
             _refuse([name for name in names if getattr(self, name) and owner not in given], f"--{owner}")
+        given = [option(name) for name in ("all_ok", "ok_folder", "label_pattern") if getattr(self, name)]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} each say what is ok; give one of them")
         if self.archive and not (self.line and self.camera):
             raise ValueError("--archive needs --line and --camera")
         for name in ("captured_from", "captured_to"):

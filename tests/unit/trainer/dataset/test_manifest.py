@@ -94,13 +94,13 @@ def test_absolute_paths_and_paths_elsewhere(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        (",ok,,,train", "line 3: no path; name the image or delete the row"),
-        ("b.png,good,,,train", "line 3: image_label is good; write ok or nok"),
-        ("b.png,,,,train", "line 3: image_label is empty; write ok or nok"),
-        ("sub/c.png,nok,,,holdout", "line 3: split is holdout; write train, validation or test"),
-        ("sub/x.png,nok,,,test", "line 3: {folder}/sub/x.png is missing; correct the name"),
-        ("sub/c.png,nok,masks/x.png,,test", "line 3: {folder}/masks/x.png is missing"),
-        ("./sub/../a.png,ok,,,train", "line 3: ./sub/../a.png is named already, in line 2"),
+        (",ok,,,train", "line 3: column path: no path; name the image or delete the row"),
+        ("b.png,crack,,,train", "line 3: column image_label: 'crack' is no known word for ok or nok; write ok or nok"),
+        ("b.png,,,,train", "line 3: column image_label: no label; write ok or nok"),
+        ("sub/c.png,nok,,,holdout", "line 3: column split: 'holdout' is no split; write train, validation or test"),
+        ("sub/x.png,nok,,,test", "line 3: column path: {folder}/sub/x.png is missing; correct the name"),
+        ("sub/c.png,nok,masks/x.png,,test", "line 3: column anomaly_file_name: {folder}/masks/x.png is missing"),
+        ("./sub/../a.png,ok,,,train", "line 3: column path: ./sub/../a.png is named already, in line 2"),
         ("b, left.png,ok,,,train", "line 3: 6 cells for 5 columns; put cells that hold a comma into double quotes"),
         ("sub/c.png,nok", "line 3: 2 cells for 5 columns"),
         ("sub/c.png,nok,,,", "sub/c.png have no split, others have; fill the column or drop it"),
@@ -118,21 +118,21 @@ def test_all_bad_rows_are_named_at_once(folder: Path) -> None:
 
 
 def test_lines_are_counted_as_an_editor_does(folder: Path) -> None:
-    assert "line 5: image_label is bad" in refusal(
-        folder, 'path,image_label,note\na.png,ok,"two\nlines"\n\nsub/c.png,bad,\n'
+    assert "line 5: column image_label: 'crack' is no" in refusal(
+        folder, 'path,image_label,note\na.png,ok,"two\nlines"\n\nsub/c.png,crack,\n'
     )
 
 
 def test_labels_that_contradict(folder: Path) -> None:
     message = refusal(folder, "path,image_label,anomaly_label\na.png,ok,nok\n")
-    assert "line 2: image_label = ok and anomaly_label = nok contradict each other; keep one" in message
+    assert "line 2: columns image_label = ok and anomaly_label = nok contradict each other; keep one" in message
     message = refusal(folder, "path,image_file_name,image_label\na.png,sub/c.png,ok\n")
     assert "contradict" in message
 
 
 def test_one_mask_for_two_images(folder: Path) -> None:
     message = refusal(folder, f"{HEAD}a.png,ok,,,\nsub/c.png,nok,masks/c.png,,\nsub/d.png,nok,masks/c.png,,\n")
-    assert "line 4: masks/c.png is named already, in line 3" in message
+    assert "line 4: column anomaly_file_name: masks/c.png is named already, in line 3" in message
 
 
 @pytest.mark.parametrize(
@@ -140,8 +140,8 @@ def test_one_mask_for_two_images(folder: Path) -> None:
     [
         ("", "is empty; write a header"),
         ("path,image_label\n", "has a header and no row"),
-        ("image_label\nok\n", "has no column path or image_file_name, only 'image_label'; add it"),
-        ("path;image_label\na.png;ok\n", "separate columns by commas"),
+        ("image_label\nok\n", "has no column path or image_file_name, only 'image_label'; add it or rename one to it"),
+        ("path|image_label\na.png|ok\n", "separate columns by commas, semicolons or tabs"),
         ("path\na.png\n", "has no column image_label or anomaly_label"),
         ("path,image_label,image_label\na.png,ok,nok\n", "more than one column image_label; rename"),
         ('path,image_label\n"a.png,ok\n', "cannot be read as CSV"),
@@ -171,6 +171,86 @@ def test_no_ok_image_to_learn_from(folder: Path) -> None:
 def test_a_mask_that_marks_an_ok_image(folder: Path) -> None:
     with pytest.raises(DatasetError, match=r"marks pixels of a\.png, which is labelled ok"):
         read(folder, f"{HEAD}a.png,ok,masks/c.png,,\n")
+
+
+# ------------------------------------------------------------------------------------------------------------- as written
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_delimiter_and_encoding_are_recognised(folder: Path, delimiter: str, encoding: str) -> None:
+    text = '"Path";"Image Label";"Note"\r\n"a.png";"ok";"ä; ""x"", y"\r\n"b, left.png";"OK";""\r\nsub/c.png;nok;\r\n'
+    quoted = text.replace('ä; ""x"", y', "ä").replace(";", delimiter) if delimiter != ";" else text
+    dataset = read(folder, quoted, encoding=encoding)
+    assert [row[:2] for row in rows_of(dataset)] == [("a.png", "ok"), ("b, left.png", "ok"), ("sub/c.png", "nok")]
+
+
+def test_excels_line_that_names_the_delimiter_is_taken(folder: Path) -> None:
+    dataset = read(folder, "sep=;\npath;image_label\na.png;ok\n")
+    assert rows_of(dataset)[0][:2] == ("a.png", "ok")
+    assert "line 3: column image_label" in refusal(folder, "sep=;\npath;image_label\na.png;crack\n"), "and is counted"
+
+
+@pytest.mark.parametrize(
+    ("column", "ok", "nok"),
+    [
+        ("label", "good", "bad"),
+        ("Label", "0", "1"),
+        ("VERDICT", "Pass", "FAIL"),
+        ("urteil", "gut", "n.i.O."),
+        ("class", "normal", "anomaly"),
+        ("is_ok", "1", "0"),
+        ("ok", "yes", "no"),
+        ("defect", "False", "True"),
+        ("anomaly_label", "合格", "不良"),
+    ],
+)
+def test_usual_words_for_columns_and_labels(folder: Path, column: str, ok: str, nok: str) -> None:
+    dataset = read(folder, f"File Name,{column}\na.png,{ok}\nsub/c.png,{nok}\n")
+    assert [row[:2] for row in rows_of(dataset)] == [("a.png", "ok"), ("sub/c.png", "nok")]
+    assert any("'File Name' as the path" in note for note in dataset.notes)
+    assert any("0 as " in note for note in dataset.notes) == (ok in "01"), "what digits mean is told"
+
+
+def test_usual_words_for_the_other_columns(folder: Path) -> None:
+    dataset = read(folder, "image,label,mask,subset\na.png,ok,,Training\nsub/c.png,nok,masks/c.png,testing\n")
+    assert rows_of(dataset) == [("a.png", "ok", None, None, "train"), ("sub/c.png", "nok", "masks/c.png", None, "test")]
+
+
+def test_a_usual_word_beside_the_columns_own_name_is_left_alone(folder: Path) -> None:
+    dataset = read(folder, "path,image_label,status\na.png,ok,done\n")
+    assert any("not used: status" in note for note in dataset.notes)
+
+
+def test_two_usual_words_for_one_column(folder: Path) -> None:
+    message = refusal(folder, "path,Label,result\na.png,ok,7\n")
+    assert (
+        "each of the columns 'Label' and 'result' may hold the label; rename the one that does to image_label"
+        in message
+    )
+
+
+def test_paths_of_windows(folder: Path) -> None:
+    dataset = read(folder, "path,image_label,anomaly_file_name\n.\\a.png,ok,\nsub\\c.png,nok,masks\\c.png\n")
+    assert [row[:3] for row in rows_of(dataset)] == [("a.png", "ok", None), ("sub/c.png", "nok", "masks/c.png")]
+    for name in ("C:\\data\\a.png", "C:/data/a.png", "\\\\server\\share\\a.png"):
+        message = refusal(folder, f"path,image_label\n{name},ok\n")
+        assert f"line 2: column path: {name} is a path of another machine; write it relative to" in message
+    assert f"column path: {folder}/sub/x.png is missing" in refusal(folder, "path,image_label\nsub\\x.png,ok\n")
+
+
+def test_a_name_that_holds_a_backslash_is_one(folder: Path) -> None:
+    picture(folder / "a\\b.png")
+    assert rows_of(read(folder, "path,image_label\na\\b.png,ok\n"))[0][0] == "a\\b.png"
+
+
+def test_a_folder_of_masks_is_one_mask(folder: Path) -> None:
+    mask(folder / "masks/d/000.png")
+    mask(folder / "masks/d/001.png")
+    dataset = read(folder, "path,image_label,mask\na.png,ok,\nsub/d.png,nok,masks/d\n")
+    found = dataset.read_mask(dataset.samples[1])
+    assert found is not None
+    assert found.sum() == 8
 
 
 # ------------------------------------------------------------------------------------------------------------- Parquet
@@ -224,21 +304,32 @@ def test_a_column_without_any_value_is_empty(folder: Path) -> None:
     found = read_dl_dataset_manifest(str(path)).samples
     assert [(s.anomaly_file_name, s.split, s.group) for s in found] == [(None, None, None)] * 2
     path = parquet(folder, columns | {"path": [*empty]})
-    with pytest.raises(DatasetError, match="row 1: no path"):
+    with pytest.raises(DatasetError, match="row 1: column path: no path"):
         read_dl_dataset_manifest(path)
 
 
 @pytest.mark.parametrize("group", [1.5, True, b"p1", float("inf")])
 def test_groups_that_are_neither_text_nor_whole_numbers_are_refused(folder: Path, group: object) -> None:
     path = parquet(folder, {"path": ["a.png"], "image_label": ["ok"], "group": [group]})
-    with pytest.raises(DatasetError, match=r"row 1: group is .*; write it as text"):
+    with pytest.raises(DatasetError, match=r"row 1: column group: .* is no text; write it as text"):
         read_dl_dataset_manifest(path)
 
 
 def test_parquet_rows_are_refused_by_number(folder: Path) -> None:
-    path = parquet(folder, {"path": ["a.png", "sub/c.png"], "image_label": [0, 1]})
-    with pytest.raises(DatasetError, match="row 1: image_label is 0; write it as text"):
+    path = parquet(folder, {"path": ["a.png", "sub/c.png"], "image_label": [0, 7]})
+    with pytest.raises(DatasetError, match="row 2: column image_label: '7' is no known word"):
         read_dl_dataset_manifest(path)
+
+
+def test_numbers_and_truths_are_labels_in_parquet(folder: Path) -> None:
+    for column, values in (
+        ("image_label", [0, 1]),
+        ("is_ok", [True, False]),
+        ("anomaly", [False, True]),
+        ("label", [0.0, 1.0]),
+    ):
+        path = parquet(folder, {"path": ["a.png", "sub/c.png"], column: [*values]})
+        assert [s.image_label for s in read_dl_dataset_manifest(path).samples] == ["ok", "nok"]
 
 
 def test_a_file_that_is_no_parquet(folder: Path) -> None:
