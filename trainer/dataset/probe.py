@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+import cv2
 import numpy as np
 
 from inspector.anomaly.errors import ImageError
@@ -19,6 +20,8 @@ from trainer.formats.known import PictureFormat
 from trainer.progress import StageProgress
 
 _DEEP: Final = 16
+_BLANK_BELOW: Final = 0.5
+"""Gray values: less than a camera's noise."""
 _DARK_BELOW: Final = 1 << 12
 """Values of a 12-bit camera that were not shifted up."""
 
@@ -39,6 +42,17 @@ class Probe:
     """Of the file."""
     orientation: Orientation
     """EXIF's flag, whether it was applied or not."""
+    bit_depth: int
+    """Of a value in the file."""
+    brightness: float
+    """Mean of all gray values, 0 to 255."""
+    contrast: float
+    """Standard deviation of the gray values, of the channel where it is largest."""
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether it is all of one colour, but for a few pixels."""
+        return self.contrast < _BLANK_BELOW
 
 
 def probe_images(
@@ -75,6 +89,7 @@ def _probe(path: Path, *, apply_exif: bool) -> Probe | UnreadableImageError:
     pixels = picture.image
     pixel_digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
     pixel_digest.update(np.ascontiguousarray(pixels).data)
+    means, deviations = cv2.meanStdDev(pixels)
     return Probe(
         width=picture.original_width,
         height=picture.original_height,
@@ -84,6 +99,9 @@ def _probe(path: Path, *, apply_exif: bool) -> Probe | UnreadableImageError:
         format=header.format,
         num_bytes=len(content),
         orientation=header.orientation,
+        bit_depth=header.bit_depth,
+        brightness=float(means.mean()),
+        contrast=float(deviations.max()),
     )
 
 

@@ -89,6 +89,11 @@ class Tally:
         files = f"{self.seen} {'file' if self.seen == 1 else 'files'} seen, {self.taken} taken"
         return f"{files}, {len(self.left_out)} left out: {self.reasons}" if self.left_out else files
 
+    def without(self, left_out: Iterable[LeftOut]) -> Tally:
+        """The tally after some of what was taken has been left out."""
+        more = tuple(left_out)
+        return replace(self, taken=self.taken - len(more), left_out=(*self.left_out, *more))
+
     def moved(self, names: Iterable[str], reason: Reason) -> Tally:
         """The tally after some of what was taken has been left out."""
         more = [LeftOut(name, reason) for name in names]
