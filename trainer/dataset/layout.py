@@ -94,7 +94,8 @@ def find_images(image_dirs: Sequence[Path], *, all_ok: bool = False, sub_dirs: S
         reasons |= dict.fromkeys(set(found.taken) - set(inside), "outside the sub-folders that were asked for")
         left_out += [LeftOut(str(n if is_single else image_dir / n), why) for n, why in sorted(reasons.items())]
         if not inside:
-            hint = f"; convert {some(others)} to PNG or JPEG" if others else "; give the folder that holds them"
+            strange = found.other_formats
+            hint = f"; convert {some(strange)} to PNG or JPEG" if strange else "; give the folder that holds them"
             where = f" (only {some(sub_dirs)} are looked in)" if sub_dirs else ""
             raise DatasetError(f"no JPEG or PNG image below {image_dir}{where}{hint}")
         by_root.setdefault(root, []).extend(prefix / name for name in inside)
