@@ -138,7 +138,9 @@ def test_the_program_lists_its_commands(capsys: pytest.CaptureFixture[str]) -> N
 def test_the_version_is_that_of_the_distribution(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert re.fullmatch(r"tool \d+\.\d+\S*\n|tool \(of a checkout that is not installed\)\n", shown(capsys, "--version"))
+    assert re.fullmatch(
+        r"tool \d+\.\d+\S*\n|tool \(of a checkout that is not installed\)\n", shown(capsys, "--version")
+    )
 
     def missing(name: str) -> str:
         raise importlib.metadata.PackageNotFoundError(name)
