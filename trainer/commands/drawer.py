@@ -67,7 +67,7 @@ class Drawer:
         drawn = []
         for index, (sample, kind) in enumerate(zip(samples, itertools.cycle(DEFECT_KINDS), strict=False)):
             path, model = self._fitted.dataset.image_path(sample), self._fitted.model
-            picture = read_picture(path, model.preprocess_param)
+            picture = self._fitted.pictures.get(sample) or read_picture(path, model.preprocess_param)
             domain = model.preprocess_param.domain
             height, width = picture.image.shape[:2]
             inside = None if domain is None else pixels_inside(domain, width, height)

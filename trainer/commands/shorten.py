@@ -37,8 +37,7 @@ def shorten(names: Sequence[str], width: int, ellipsis: str = "\u2026") -> dict[
 def _told_apart(group: Sequence[str], width: int, ellipsis: str) -> list[str]:
     """Each name with a piece of what is its own in the middle."""
     start = _common(group)
-    end = _common([name[::-1] for name in group])
-    marks = (_head(name[start : max(start + 1, len(name) - end)], width // 3) for name in group)
+    marks = (_head(name[start:], width // 3) for name in group)
     return [_cut(name, width, f"{ellipsis}{mark}{ellipsis}") for name, mark in zip(group, marks, strict=True)]
 
 

@@ -125,7 +125,7 @@ class _Table:
         self._names = [shown[name] for name in names]
 
     def head(self) -> Text:
-        return self._line(("image", "score", "verdict", "regions (x, y, width, height)"), "bold", "bold")
+        return self._line(("image", "score", "verdict", "regions (x, y, w, h)"), "bold", "bold")
 
     def row(self, verdict: ImageVerdict, place: int) -> Text:
         name = self._names[place]

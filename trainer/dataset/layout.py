@@ -51,7 +51,8 @@ def find_images(
         reasons |= dict.fromkeys(set(found.taken) - set(inside), "outside the sub-folders that were asked for")
         left_out += [LeftOut(str(n if is_single else image_dir / n), why) for n, why in sorted(reasons.items())]
         if not inside:
-            hint = f"; save {some(others)} in one of these formats" if others else "; give the folder that holds them"
+            strange = found.other_formats
+            hint = f"; save {some(strange)} in one of these formats" if strange else "; give the folder that holds them"
             where = f" (only {some(sub_dirs)} are looked in)" if sub_dirs else ""
             raise DatasetError(f"no image below {image_dir}{where}; what is read is {READABLE}{hint}")
         by_root.setdefault(root, []).extend(prefix / name for name in inside)
