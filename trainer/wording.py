@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections.abc import Iterable
 
 _NAMES_SHOWN = 5
 
 
 def some(names: Iterable[object], count: int = _NAMES_SHOWN) -> str:
-    """The first few names, and how many more there are: for messages."""
-    listed = [str(name) for name in names]
+    """The first few names, and how many more there are, in one line that can be shown anywhere: for messages."""
+    listed = [printable(name) for name in names]
     more = len(listed) - count
     return ", ".join(listed[:count]) + (f" and {more} more" if more > 0 else "")
 
 
-def printable(text: str) -> str:
-    """The text with what no terminal can show (line ends, control characters, bytes that are no UTF-8) written as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+_UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+"""Unicode's categories of control characters, halves of characters and ends of lines."""
+
+
+def printable(name: object) -> str:
+    r"""A name as one line of text: bytes that are no UTF-8 and control characters are written as `\xff`, `\n`."""
+    text = str(name)
+    return text if is_printable(text) else "".join(c if is_printable(c) else _escaped(c) for c in text)
+
+
+def is_printable(name: str) -> bool:
+    """Whether a name can be shown and stored as it is: it is UTF-8, in one line, and without control characters."""
+    return not any(unicodedata.category(character) in _UNPRINTABLE for character in name)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # noqa: PLR2004 - how Python keeps a byte of a file name that is no UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
 
 
 _UNKNOWN = "\u2013"

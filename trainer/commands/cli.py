@@ -99,7 +99,7 @@ def _apply(settings: ApplySettings) -> int:
     if note := ignored_orientation_note(output.ignored_orientation):
         _complain(f"note: {note}", 0)
     for failed in output.failed:
-        _complain(f"{printable(str(failed.path))}: {failed.error}", LEFT_OUT)
+        _complain(f"{failed.path}: {failed.error}", LEFT_OUT)
     if not output.tally.taken:
         return REFUSED
     return LEFT_OUT if output.tally.pictures_left_out else 0
@@ -144,7 +144,7 @@ def _workflow(settings: WorkflowSettings) -> int:
 
 
 def _complain(message: object, status: int) -> int:
-    print(f"trainer: {message}", file=sys.stderr)
+    print(f"trainer: {printable(message)}", file=sys.stderr)
     return status
 
 

@@ -20,8 +20,6 @@ from trainer.formats.known import PictureFormat
 from trainer.progress import StageProgress
 
 _DEEP: Final = 16
-_BLANK_BELOW: Final = 0.5
-"""Gray values: less than a camera's noise."""
 _DARK_BELOW: Final = 1 << 12
 """Values of a 12-bit camera that were not shifted up."""
 
@@ -42,17 +40,12 @@ class Probe:
     """Of the file."""
     orientation: Orientation
     """EXIF's flag, whether it was applied or not."""
-    bit_depth: int
+    bit_depth: int = 8
     """Of a value in the file."""
-    brightness: float
+    brightness: float = 0.0
     """Mean of all gray values, 0 to 255."""
-    contrast: float
-    """Standard deviation of the gray values, of the channel where it is largest."""
-
-    @property
-    def is_blank(self) -> bool:
-        """Whether it is all of one colour, but for a few pixels."""
-        return self.contrast < _BLANK_BELOW
+    is_blank: bool = False
+    """Every pixel has the same value: nothing can be seen."""
 
 
 def probe_images(
@@ -89,7 +82,6 @@ def _probe(path: Path, *, apply_exif: bool) -> Probe | UnreadableImageError:
     pixels = picture.image
     pixel_digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
     pixel_digest.update(np.ascontiguousarray(pixels).data)
-    means, deviations = cv2.meanStdDev(pixels)
     return Probe(
         width=picture.original_width,
         height=picture.original_height,
@@ -100,8 +92,8 @@ def _probe(path: Path, *, apply_exif: bool) -> Probe | UnreadableImageError:
         num_bytes=len(content),
         orientation=header.orientation,
         bit_depth=header.bit_depth,
-        brightness=float(means.mean()),
-        contrast=float(deviations.max()),
+        brightness=float(cv2.mean(pixels)[0] if pixels.ndim == 2 else np.mean(cv2.mean(pixels)[:3])),  # noqa: PLR2004 - (H, W)
+        is_blank=bool((pixels == pixels[0, 0]).all()),
     )
 
 

@@ -22,7 +22,7 @@ from trainer.dataset.remarks import lying_mend, notes_of_files, unreadable_error
 from trainer.dataset.tally import LeftOut, Tally
 from trainer.errors import DatasetError, UnreadableImageError
 from trainer.progress import StageProgress
-
+from trainer.wording import is_printable, some
 
 Refuse = Callable[[DatasetError], None]
 """Told why images are no data set to learn from."""
@@ -97,7 +97,7 @@ def read_dl_dataset_anomaly(  # noqa: PLR0913 - all but the first two named
         DatasetError: A folder or a listed file missing; no image, no ok image; labels not determinable; masks asked for
             but none fits, several masks for an image, one for several images; unreadable image or mask, mask of
             another size, or marks on an ok image; images of different channels or aspect; one picture labelled both
-            ok and nok; an unknown parameter (from `DatasetParam`) or geometry rule. Names the files and the mend.
+            ok and nok; names that are not UTF-8 or hold control characters; an unknown parameter (from `DatasetParam`) or geometry rule. Names the files and the mend.
     """
     image_dirs = [Path(folder) for folder in ((image_dir,) if isinstance(image_dir, Path | str) else image_dir)]
     masks = None if anomaly_dir is None else Path(anomaly_dir)
@@ -124,6 +124,7 @@ def load_listing(
         DatasetError: As `read_dl_dataset_anomaly`.
     """
     check_rule(geometry_rule)
+    check_names(listing)
     check_learnable(listing.images, listing)
     return assemble(
         open_listing(listing, progress, apply_exif=apply_exif), geometry_rule, skip_unreadable=skip_unreadable
@@ -159,7 +160,7 @@ def assemble(
             is looked at as well.
 
     Raises:
-        DatasetError: Whatever `refuse` raises; or no ok image that can be read, with which nothing can be said of the rest.
+        DatasetError: Whatever `refuse` raises; or no ok image that can be read, without which nothing can be said of the rest.
     """
     listing, apply_exif = opened.listing, opened.apply_exif
     if opened.failures and not skip_unreadable:
@@ -168,6 +169,7 @@ def assemble(
     unreadable = tuple(f"{image.name} {error.why}" for image, error in opened.failures)
     samples = tuple(_sample(i, *pair) for i, pair in enumerate(opened.images))
     named = [(image.name, probe) for image, probe in opened.images]
+    blank_notes = _check_blank(opened.images, refuse)
     typical = trained_geometry(samples, geometry_rule)
     try:
         check_geometries([(s.image_file_name, s.geometry) for s in samples], typical)
@@ -188,6 +190,7 @@ def assemble(
         tally=opened.tally,
     )
     remarks = (
+        *blank_notes,
         unreadable_note(unreadable, len(listing.images)) if unreadable and skip_unreadable else None,
         geometry_note([s.geometry for s in samples], typical),
         dark_note(dataset.image_path(samples[0])),
@@ -204,6 +207,41 @@ def check_learnable(images: Iterable[ListedImage], listing: Listing) -> None:
     """
     if not any(image.label == "ok" and image.split != "test" for image in images):
         raise DatasetError(f"no ok image to train from in {listing.image_dir}; {listing.ok_mend}")
+
+
+def check_names(listing: Listing) -> None:
+    """Refuse names that report, JSON, CSV and terminal cannot all show: an hour of training would end in their error.
+
+    Raises:
+        DatasetError: Names them and the mend.
+    """
+    files = [name for image in listing.images for name in (image.name, image.mask) if name is not None]
+    if odd := [name for name in dict.fromkeys([str(listing.image_dir), *files]) if not is_printable(name)]:
+        are = "1 name is" if len(odd) == 1 else f"{len(odd)} names are"
+        raise DatasetError(
+            f"{are} not UTF-8 or with control characters, and no report could show that: {some(odd)}; rename these files or folders "
+            "(convmv -r -f latin1 -t utf8 --notest FOLDER mends the names of old Windows disks)"
+        )
+
+
+def _check_blank(images: Sequence[tuple[ListedImage, Probe]], refuse: Refuse) -> list[str]:
+    """Refuse a set of nothing but blank pictures; returns a remark where a few are."""
+    learnable = [probe for image, probe in images if image.label == "ok" and image.split != "test"]
+    blank = [image.name for image, probe in images if probe.is_blank]
+    if blank and all(probe.is_blank for probe in learnable):
+        refuse(
+            DatasetError(
+                f"each of the {len(learnable)} ok images to learn from is of one colour throughout ({some(blank)}), and nothing can be "
+                "learnt from these; look at camera, light and export (of 16 bits only the upper 8 are read), and give images that show "
+                "the part"
+            )
+        )
+        return []
+    if not blank:
+        return []
+    return [
+        f"{len(blank)} images are of one colour throughout, as from a covered or failed camera: {some(blank)}; remove them"
+    ]
 
 
 def _sample(index: int, image: ListedImage, probe: Probe) -> DLDatasetSample:

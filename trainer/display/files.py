@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path, PurePath
+from typing import Final
 
 from trainer.display.evaluation import (
     EvaluationDisplayParam,
@@ -17,6 +19,10 @@ from trainer.display.tiles import ShownSample, TiledParam, dev_display_dl_data_t
 from trainer.errors import SettingsError
 from trainer.evaluation.result import EvaluationResult
 
+LONGEST_NAME: Final = 200
+"""Bytes of a picture's name; a file system takes 255, of which the suffix and a hidden name while it is written need some."""
+
+_DIGITS: Final = 8
 GRID_NAME = "grid.png"
 TRAINING_NAME = "training_error.png"
 
@@ -68,7 +74,7 @@ def sample_picture_names(images: Sequence[str]) -> list[PurePath]:
         twice = next(name for index, name in enumerate(images) if name in images[:index])
         raise SettingsError(f"two samples are called {twice}; give each its own image_file_name")
     paths = map(PurePath, images)
-    return picture_names([PurePath(*(p for p in path.parts if p not in {"..", path.anchor})) for path in paths])
+    return picture_names([_inside(path) for path in paths])
 
 
 def show_grid(
@@ -125,3 +131,17 @@ def _name_of(shown: ShownSample, index: int) -> str:
     if name is not None:
         return name
     return f"image_{index:05}" if shown.sample.image_id is None else f"image_{shown.sample.image_id}"
+
+
+def _inside(path: PurePath) -> PurePath:
+    """The path below a folder, wherever it leads, with a name that a file can have."""
+    inside = PurePath(*(part for part in path.parts if part not in {"..", path.anchor}))
+    return inside.with_name(_short(inside.name))
+
+
+def _short(name: str) -> str:
+    """The name, or where no file could be called so with what is added to it, its start and a digest of it."""
+    if len(name.encode()) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGITS]
+    return f"{name.encode()[: LONGEST_NAME - _DIGITS - 1].decode(errors='ignore')}-{digest}"

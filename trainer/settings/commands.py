@@ -18,8 +18,10 @@ from schemas.refusal import Place, refusals
 from trainer.errors import SettingsError
 from trainer.formats.known import READABLE
 from trainer.settings.fit import ChoiceSettings, FitSettings
-from trainer.settings.source import DEVICE_HELP, Percent, SourceSettings, SplitSettings
+from trainer.settings.rates import Percent
+from trainer.settings.source import DEVICE_HELP, SourceSettings, SplitSettings
 from trainer.settings.thresholds import ThresholdSettings
+from trainer.wording import is_printable, printable
 
 __all__ = ["ApplySettings", "CommandSettings", "FitSettings", "ShowSettings", "WorkflowSettings", "parse_settings"]
 
@@ -104,6 +106,10 @@ SETTINGS: Final[Mapping[str, type[CommandSettings]]] = MappingProxyType(
 """What each command is told."""
 
 
+_WRITTEN: Final = ("out", "pictures", "cache", "checkpoint", "bundle")
+"""Folders that reports and answers name."""
+
+
 def parse_settings(arguments: list[str]) -> CommandSettings:
     """Settings of the command that the arguments name.
 
@@ -123,7 +129,14 @@ def parse_settings(arguments: list[str]) -> CommandSettings:
         return variable(given.command, str(place[0])) if is_from_environment else given.spelt(place)
 
     try:
-        return settings.model_validate(environment | given.values)
+        checked = settings.model_validate(environment | given.values)
     except ValidationError as error:
         sentences = refusals(error, name=spelt, unknown=lambda _: "is no setting", echoes_input=True)
         raise SettingsError("; ".join(sentences)) from error
+    for name in _WRITTEN:
+        path = getattr(checked, name, None)
+        if path is not None and not is_printable(str(path)):
+            raise SettingsError(
+                f"{spelt((name,))}: the name {printable(path)} is not UTF-8 or holds control characters; give another folder"
+            )
+    return checked

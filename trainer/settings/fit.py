@@ -30,6 +30,7 @@ from trainer.settings.quality import (
     Quality,
     QualityChoice,
 )
+from trainer.settings.rates import Share
 from trainer.settings.source import DEVICE_HELP, Group, SourceSettings, SplitSettings, option
 from trainer.settings.syntax import is_rectangle, parse_augmentation, parse_domain, parse_score_rule
 from trainer.settings.thresholds import ThresholdSettings
@@ -281,7 +282,7 @@ class TrainSettings(Group):
 
     max_num_epochs: int | None = Field(None, ge=1, description="student: passes over the images (to about 3,000 shown)")
     error_threshold: float | None = Field(None, ge=0, le=1, description="student: error that ends the training (0.001)")
-    domain_ratio: float | None = Field(
+    domain_ratio: Share | None = Field(
         None, gt=0, le=1, description="student: share of positions in an epoch; patchcore: of patches considered (1)"
     )
     regularization_noise: float | None = Field(

@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from inspector.commandline.option import Argument
 from trainer.choices import GroupBy
 from trainer.formats.known import READABLE
-
-Percent = Annotated[float, Field(ge=0, le=100)]
+from trainer.settings.rates import Percent
 
 DEVICE_HELP: Final = "where the network runs: cpu, cuda, cuda:1"
 

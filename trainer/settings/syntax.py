@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from inspector.anomaly.choices import ScoreRuleKind
 from inspector.anomaly.domain.domain import Point, Polygon
 from schemas.refusal import refusals
+from trainer.settings.rates import read_share
 from trainer.training.augmentation import Augmentation
 
 _RECTANGLE: Final = 4
@@ -81,6 +82,11 @@ def parse_augmentation(text: str) -> Augmentation:
                 "rotation=DEGREES, brightness=SHARE and copies=N, with commas between"
             )
         values[field] = amount if equals else True
+    if "brightness" in values:
+        try:
+            values["brightness"] = read_share(values["brightness"])
+        except ValueError as error:
+            raise ValueError(f"brightness: {error}") from error
     try:
         return Augmentation.model_validate(values)
     except ValidationError as error:
@@ -100,14 +106,16 @@ def parse_score_rule(text: str) -> tuple[ScoreRuleKind, float | None]:
     if text == "max":
         return "maximum", None
     try:
-        value = float(amount)
+        value = read_share(amount) if name == "top-k" else float(amount)
     except ValueError:
+        value = math.nan
+    if not isinstance(value, float):
         value = math.nan
     if name == "top-k" and 0 < value <= 1:
         return "mean_of_top", value
     if name == "std" and 0 <= value < math.inf:
         return "standard_deviation", value
     raise ValueError(
-        "a score rule is max, top-k:SHARE with a share of the positions in (0, 1] such as top-k:0.01, or std:FACTOR with a "
+        "a score rule is max, top-k:SHARE with a share of the positions in (0, 1] such as top-k:0.01 or top-k:1%, or std:FACTOR with a "
         "factor of 0 or more such as std:3"
     )

@@ -7,6 +7,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from trainer.choices import ThresholdMethod, ThresholdRuleChoice
+from trainer.settings.rates import Share
 from trainer.settings.source import Group, option
 
 _OK_ONLY = ("false_rejects", "max_false_rejects", "confidence", "threshold_rule")
@@ -17,20 +18,20 @@ class ThresholdSettings(Group):
 
     title: ClassVar[str] = "thresholds"
 
-    false_rejects: float = Field(
+    false_rejects: Share = Field(
         0.05,
         gt=0,
         lt=1,
-        description="share of ok parts that is rejected on average; how sure that is, is stated beside it",
+        description="share of ok parts that is rejected on average, 0.05 or 5%; how sure that is, is stated beside it",
     )
-    max_false_rejects: float | None = Field(
+    max_false_rejects: Share | None = Field(
         None,
         gt=0,
         lt=1,
         description="instead: a share that is not exceeded, at --confidence; finds fewer defects; from 300 ok images on"
         " those held out prove it, with fewer it is an estimate",
     )
-    confidence: float = Field(0.95, gt=0, lt=1, description="of --max-false-rejects, or of the bound that is stated")
+    confidence: Share = Field(0.95, gt=0, lt=1, description="of --max-false-rejects, or of the bound that is stated")
     threshold_method: ThresholdMethod = Field(
         "ok_only", description="from ok images with a stated bound, or as HALCON does, who uses nok test images as well"
     )

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from tests.datasets import refusal
-from tests.pictures import mask, picture
+from tests.pictures import mask, picture, write
 from trainer.dataset.read import read_dl_dataset_anomaly
 
 
@@ -104,3 +106,22 @@ def test_masks_without_an_image_and_empty_masks_are_noted(mvtec: Path) -> None:
     notes = read_dl_dataset_anomaly(mvtec).notes
     assert any("099_mask.png" in note for note in notes)
     assert any("dent/000_mask.png marks no pixel" in note for note in notes)
+
+
+def test_a_set_of_one_colour_is_not_learnt_from(tmp_path: Path) -> None:
+    for i, value in enumerate((0, 0, 255)):
+        write(tmp_path / f"set/good/{i}.png", np.full((8, 12, 3), value, np.uint8))
+    picture(tmp_path / "set/crack/1.png")
+    message = refusal(tmp_path / "set")
+    assert (
+        "each of the 3 ok images to learn from is of one colour throughout (good/0.png, good/1.png, good/2.png)"
+        in message
+    )
+    assert "look at camera, light and export" in message
+
+
+def test_a_few_pictures_of_one_colour_are_noted(tmp_path: Path) -> None:
+    picture(tmp_path / "set/good/0.png")
+    write(tmp_path / "set/good/1.png", np.full((8, 12, 3), (9, 8, 7), np.uint8))
+    (note,) = [note for note in read_dl_dataset_anomaly(tmp_path / "set").notes if "colour" in note]
+    assert note.startswith("1 images are of one colour throughout, as from a covered or failed camera: good/1.png")
