@@ -39,7 +39,7 @@ from trainer.progress import StageProgress
 from trainer.report.shown import KeptPictures, ShownImages
 from trainer.selection.choose import choose_dl_model_param
 from trainer.selection.result import ModelSelection
-from trainer.settings.fit import FitSettings
+from trainer.settings.fit import FitSettings, LearningSettings
 from trainer.thresholds.calibration import Calibration, calibration_of
 from trainer.thresholds.compute import compute_dl_anomaly_thresholds
 from trainer.thresholds.cost import ThresholdCost, threshold_cost
@@ -242,14 +242,7 @@ def _divided(settings: FitSettings, course: Course, progress: StageProgress) -> 
             given if given is not None else usual for given, usual in zip(percents, course.percents, strict=True)
         )
     training, validation = percents
-    dataset = split_dl_dataset(
-        dataset,
-        training,
-        validation,
-        seed=settings.seed,
-        overwrite_split=settings.overwrite_split,
-        param=split_param(settings),
-    )
+    dataset = divided(settings, dataset, training, validation)
     if course.is_test_needed and not dataset.test:
         raise SplitError(
             f"no image of {settings.source} is left to evaluate on; pass --overwrite-split to divide anew what is divided "
@@ -261,6 +254,24 @@ def _divided(settings: FitSettings, course: Course, progress: StageProgress) -> 
     warnings = dataset.division.warnings if dataset.division else ()
     course.say("split_dl_dataset", "; ".join([f"{parts}, {by}", "all nok images are test images", *warnings]))
     return dataset
+
+
+def divided(
+    settings: LearningSettings, dataset: DLDataset, training: float | None, validation: float | None
+) -> DLDataset:
+    """The data set, divided as the settings say.
+
+    Raises:
+        SplitError: See `split_dl_dataset`.
+    """
+    return split_dl_dataset(
+        dataset,
+        training,
+        validation,
+        seed=settings.seed,
+        overwrite_split=settings.overwrite_split,
+        param=split_param(settings),
+    )
 
 
 def _selected(

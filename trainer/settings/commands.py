@@ -17,13 +17,22 @@ from inspector.commandline.option import Argument
 from schemas.refusal import Place, refusals
 from trainer.errors import SettingsError
 from trainer.formats.known import READABLE
+from trainer.settings.check import CheckSettings
 from trainer.settings.fit import ChoiceSettings, FitSettings
 from trainer.settings.rates import Percent
 from trainer.settings.source import DEVICE_HELP, SourceSettings, SplitSettings
 from trainer.settings.thresholds import ThresholdSettings
 from trainer.wording import is_printable, printable
 
-__all__ = ["ApplySettings", "CommandSettings", "FitSettings", "ShowSettings", "WorkflowSettings", "parse_settings"]
+__all__ = [
+    "ApplySettings",
+    "CheckSettings",
+    "CommandSettings",
+    "FitSettings",
+    "ShowSettings",
+    "WorkflowSettings",
+    "parse_settings",
+]
 
 ABOUT: Final = "Learn a camera's ok parts from images, and try the model that comes of it."
 
@@ -97,11 +106,17 @@ class WorkflowSettings(ThresholdSettings, ChoiceSettings, SplitSettings, SourceS
     device: str = Field("cpu", description=DEVICE_HELP)
 
 
-CommandSettings = FitSettings | ApplySettings | ShowSettings | WorkflowSettings
+CommandSettings = CheckSettings | FitSettings | ApplySettings | ShowSettings | WorkflowSettings
 
 
 SETTINGS: Final[Mapping[str, type[CommandSettings]]] = MappingProxyType(
-    {"fit": FitSettings, "apply": ApplySettings, "show": ShowSettings, "workflow": WorkflowSettings}
+    {
+        "check": CheckSettings,
+        "fit": FitSettings,
+        "apply": ApplySettings,
+        "show": ShowSettings,
+        "workflow": WorkflowSettings,
+    }
 )
 """What each command is told."""
 
