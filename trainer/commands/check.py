@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from inspector.anomaly.errors import AnomalyError
@@ -40,13 +38,14 @@ class _Found:
     def refuse(self, error: Exception) -> None:
         self.refusals[printable(error)] = None
 
-    @contextmanager
-    def collecting(self) -> Iterator[None]:
-        """Keep what refuses the fit here, and go on behind it."""
-        try:
-            yield
-        except (TrainerError, AnomalyError) as error:
-            self.refuse(error)
+    def __enter__(self) -> None:
+        """What refuses the fit inside is kept, and what stands behind goes on."""
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        if not isinstance(error, TrainerError | AnomalyError):
+            return False
+        self.refuse(error)
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +69,16 @@ def run_check(settings: CheckSettings, progress: StageProgress) -> Checked:
     result = CheckResult(str(settings.source))
     if listing is None:
         return Checked(_told(result, found, started), None, None)
-    with found.collecting():
+    with found:
         check_names(listing)
     if is_labelled:
-        with found.collecting():
+        with found:
             check_learnable(listing.images, listing)
     opened = open_listing(listing, progress, apply_exif=settings.apply_exif)
     facts = facts_of(opened, is_labelled=is_labelled)
     result = replace(result, tally=opened.tally, facts=facts, oddities=tuple(find_oddities(facts)))
     dataset = None
-    with found.collecting():
+    with found:
         dataset = assemble(opened, settings.geometry, skip_unreadable=settings.skip_unreadable, refuse=found.refuse)
         found.notes |= dict.fromkeys(dataset.notes)
     if dataset is None:
@@ -101,23 +100,24 @@ def _told(result: CheckResult, found: _Found, started: float) -> CheckResult:
 
 def _listing(settings: SourceSettings, found: _Found) -> tuple[Listing | None, bool]:
     """The images of the source, and whether their labels are known: files can be looked at without."""
-    with found.collecting():
+    with found:
         return list_source(settings), True
     if not settings.images or settings.all_ok:
         return None, False
     try:
-        return list_folders(settings.image_dirs, None, DatasetParam(), all_ok=True), False
+        unlabelled = list_folders(settings.image_dirs, None, DatasetParam(), all_ok=True)
     except DatasetError:
         return None, False  # the first reason says it already
+    return replace(unlabelled, notes=()), False
 
 
 def _divided(settings: CheckSettings, dataset: DLDataset, found: _Found) -> DLDataset | None:
     """The data set as a fit would divide it, and whatever else would keep the fit from starting."""
     division = None
-    with found.collecting():
+    with found:
         division = divided(settings, dataset, settings.training_percent, settings.validation_percent)
         found.warnings |= dict.fromkeys(division.division.warnings if division.division else ())
-    with found.collecting():
+    with found:
         available_device(settings.device)
         geometry = trained_geometry(dataset.samples, dataset.geometry_rule)
         model = initial_model(settings, geometry)
@@ -128,7 +128,7 @@ def _divided(settings: CheckSettings, dataset: DLDataset, found: _Found) -> DLDa
         if division is not None:
             dataset_images(division, param)
     if division is not None:
-        with found.collecting():
+        with found:
             samples_to_score(division, threshold_param(settings), is_enough=division.num_folds > 0)
             if settings.drop_suspects:
                 check_droppable(division, settings.drop_suspects)

@@ -23,6 +23,7 @@ from rich.text import Text
 
 from inspector.anomaly.network.tuning import tune_process
 from trainer.errors import SettingsError, TrainerError
+from trainer.settings.check import CheckSettings
 from trainer.settings.commands import ApplySettings, FitSettings, ShowSettings, WorkflowSettings, parse_settings
 from trainer.wording import printable
 
@@ -45,6 +46,8 @@ def run(arguments: list[str]) -> int:
     try:
         settings = parse_settings(arguments)
         tune_process()  # before either command imports torch
+        if isinstance(settings, CheckSettings):
+            return _check(settings)
         if isinstance(settings, FitSettings):
             return _fit(settings)
         if isinstance(settings, ShowSettings):
@@ -54,6 +57,28 @@ def run(arguments: list[str]) -> int:
         return _complain(error, WRONG_USAGE)
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
+
+
+def _check(settings: CheckSettings) -> int:
+    from trainer.commands.check import run_check
+    from trainer.commands.check_output import print_check
+    from trainer.commands.check_sheet import check_target, write_sheet
+
+    try:
+        check_target(settings)
+        with _progress_bar(is_shown=not settings.json_output) as progress:
+            checked = run_check(settings, progress)
+        if settings.out is not None:
+            write_sheet(settings.out, checked)
+    except TrainerError as error:
+        return _complain(error, REFUSED)
+    if settings.json_output:
+        print(json.dumps(checked.result.as_json()))
+    else:
+        print_check(checked.result, Console())
+        if settings.out is not None:
+            print(f"contact sheet: {settings.out}")
+    return REFUSED if checked.result.is_refused else 0
 
 
 def _fit(settings: FitSettings) -> int:
