@@ -166,7 +166,8 @@ def _below(fitted: Fitted) -> list[ScoredSample]:
     """The ok images judged by folds that lie below the threshold, but for suspects; held-out ones are shown anyway."""
     if fitted.calibration.method == "held_out":
         return []
-    elsewhere = {one.sample.image_id for one in (*fitted.suspects, *fitted.calibration.above)}
+    elsewhere = {suspect.sample.image_id for suspect in fitted.suspects}
+    elsewhere |= {image.sample.image_id for image in fitted.calibration.above}
     samples = calibration_samples(fitted.dataset)
     scored = [ScoredSample(s, score) for s, score in zip(samples, fitted.calibration.scores, strict=True)]
     return [one for one in scored if one.sample.image_id not in elsewhere]

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import csv
-import errno
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.folders import lock
 from tests.models import make_bundle, nok_picture, ok_picture
 from tests.pictures import write
 from trainer.commands.apply import find_images, plan_apply
 from trainer.commands.cli import run
-from trainer.dataset import search
 from trainer.errors import DatasetError, OutputError, SettingsError
 from trainer.settings.commands import ApplySettings, parse_settings
 
@@ -136,13 +135,7 @@ def test_an_image_that_is_named_is_scored_whatever_its_name_and_once(clean: Path
 def test_folders_that_cannot_be_read_are_refused(
     clean: Path, messy: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], bundle: Path
 ) -> None:
-    def scandir(folder: Path) -> Iterator[os.DirEntry[str]]:
-        if Path(folder).name == "nok":
-            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
-        return scan(folder)
-
-    scan = os.scandir
-    monkeypatch.setattr(search.os, "scandir", scandir)
+    lock(monkeypatch, lambda folder: folder == messy / "nok")
     for given in (messy, messy / "nok"):
         assert run(["apply", str(bundle), str(given)]) == 1
         captured = capsys.readouterr()
@@ -213,10 +206,10 @@ def test_every_command_has_a_line_of_help(capsys: pytest.CaptureFixture[str]) ->
 
 
 def python(
-    program: str, *arguments: object, stdout: int = subprocess.PIPE, **env: str
+    program: str, *arguments: object, stdout: int = subprocess.PIPE, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, check=False, env=os.environ | env)
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, check=False, env=os.environ | dict(env or {}))
 
 
 # One picture in a batch, and an interrupt, as a user would give it, once three are scored.
@@ -285,7 +278,7 @@ def test_names_that_no_ascii_terminal_can_show_are_escaped(bundle: Path, clean: 
     for name in ("Prüfling", "two\nlines", os.fsdecode(b"\xff")):
         shutil.copy(clean / "line/0.png", tmp_path / f"{name}.png")
     settings = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "COLUMNS": "40"}
-    ended = python(MAIN, "apply", bundle, tmp_path, "--csv", tmp_path / "t.csv", **settings)
+    ended = python(MAIN, "apply", bundle, tmp_path, "--csv", tmp_path / "t.csv", env=settings)
     assert ended.returncode == 0, ended.stderr
     shown = ended.stdout.decode("ascii")
     assert "Pr\\xfcfling.png" in shown

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import errno
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.folders import lock
 from tests.pictures import mask, picture
-from trainer.dataset import search
 from trainer.dataset.archive import list_archive
 from trainer.dataset.folders import DatasetParam, list_folders
 from trainer.dataset.read import read_dl_dataset_anomaly
@@ -97,14 +95,7 @@ def test_an_archive_accounts_for_its_files_too(tmp_path: Path) -> None:
 @pytest.fixture
 def locked(monkeypatch: pytest.MonkeyPatch) -> str:
     """Folders of this name cannot be read, whoever runs the tests."""
-
-    def scandir(folder: Path) -> Iterator[os.DirEntry[str]]:
-        if Path(folder).name == "locked":
-            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
-        return scan(folder)
-
-    scan = os.scandir
-    monkeypatch.setattr(search.os, "scandir", scandir)
+    lock(monkeypatch, lambda folder: folder.name == "locked")
     return "locked"
 
 
