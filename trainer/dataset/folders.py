@@ -55,12 +55,6 @@ class DatasetParam(StageParameters):
     ok_folders: tuple[str, ...] = ()
     label_pattern: str | None = None
 
-    @property
-    def label_rules(self) -> LabelRules:
-        """How labels are read."""
-        pattern = None if self.label_pattern is None else LabelPattern(self.label_pattern)
-        return LabelRules(tuple(name.rstrip("/") for name in self.ok_folders), pattern)
-
     def check_consistency(self) -> None:
         """Refuse lists of unequal length, names that leave the folder, and patterns that capture nothing."""
         if self.image_list is not None:
@@ -76,7 +70,7 @@ class DatasetParam(StageParameters):
                 raise DatasetError(f"group_pattern {self.group_pattern!r} captures nothing; put the group's part in ()")
         if self.ok_folders and self.label_pattern is not None:
             raise DatasetError("ok_folders and label_pattern both say what is ok; leave one of them out")
-        for name in self.label_rules.ok_folders:
+        for name in _label_rules(self).ok_folders:
             if not name or "/" in name:
                 raise DatasetError(
                     f"ok_folders counts names of folders, not paths, unlike {name!r}; give the last part alone"
@@ -102,6 +96,11 @@ class DatasetParam(StageParameters):
                 raise DatasetError(f"{parameter} names {some(twice)} more than once; remove the repetition")
 
 
+def _label_rules(param: DatasetParam) -> LabelRules:
+    pattern = None if param.label_pattern is None else LabelPattern(param.label_pattern)
+    return LabelRules(tuple(name.rstrip("/") for name in param.ok_folders), pattern)
+
+
 def list_folders(image_dirs: Sequence[Path], anomaly_dir: Path | None, param: DatasetParam, *, all_ok: bool) -> Listing:
     """List the images of the folders.
 
@@ -112,7 +111,7 @@ def list_folders(image_dirs: Sequence[Path], anomaly_dir: Path | None, param: Da
         raise DatasetError(
             "all_ok takes every image as ok, so ok_folders and label_pattern have no use; leave one of them out"
         )
-    rules = param.label_rules
+    rules = _label_rules(param)
     if param.image_list is None:
         layout = find_images(image_dirs, all_ok=all_ok, sub_dirs=param.image_sub_dirs, rules=rules)
     else:
@@ -165,7 +164,7 @@ def _listed(image_dirs: Sequence[Path], param: DatasetParam, *, all_ok: bool) ->
     names = [PurePosixPath(name) for name in param.image_list or ()]
     if missing := [root / name for name in names if not (root / name).is_file()]:
         raise DatasetError(f"{some(missing)} of image_list is missing; correct the name or take it off the list")
-    return label_names({root: sorted(names)}, all_ok=all_ok, rules=param.label_rules)
+    return label_names({root: sorted(names)}, all_ok=all_ok, rules=_label_rules(param))
 
 
 def _masks(

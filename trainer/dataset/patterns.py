@@ -88,7 +88,7 @@ class LabelPattern:
         pattern, found, start = self._pattern, set(), 0
         while match := pattern.search(name, start):
             start = match.start() + 1
-            groups = [group for group in _NAMED if group in pattern.groupindex] or [1]
+            groups: list[str | int] = [group for group in _NAMED if group in pattern.groupindex] or [1]
             for group in groups:
                 if match[group] and _is_whole(name, *match.span(group)):
                     found.add(str(group) if group in _NAMED else label_of_word(match[group]) or match[group])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_a_named_folder_inside_an_ok_one_is_no_doubt_any_more(tmp_path: Path) ->
         ({"ok_folders": ("pass",), "label_pattern": "(ok)"}, "ok_folders and label_pattern both say what is ok"),
     ],
 )
-def test_names_of_folders_that_are_refused(tmp_path: Path, param: dict[str, object], words: str) -> None:
+def test_names_of_folders_that_are_refused(tmp_path: Path, param: dict[str, Any], words: str) -> None:
     assert words in refused(pictures(tmp_path, "pass/a.png"), **param)
 
 

@@ -67,7 +67,7 @@ def test_ok_beside_other_words_is_in_doubt(name: str) -> None:
 
 @pytest.mark.parametrize("word", ["défaut", "dobrý", "良品", "불량", "não conforme"])
 def test_the_form_that_a_file_system_keeps_does_not_matter(word: str) -> None:
-    forms = [unicodedata.normalize(form, word.upper()) for form in ("NFC", "NFD")]  # type: ignore[arg-type]
+    forms = [unicodedata.normalize(form, word.upper()) for form in ("NFC", "NFD")]
     assert len({label_of_word(form) for form in forms}) == 1
     assert label_of_word(forms[0]) in {"ok", "nok"}
 

@@ -41,7 +41,7 @@ def test_every_share_takes_both_ways_of_writing(text: str, monkeypatch: pytest.M
 @pytest.mark.parametrize("text", ["60", "60%", "60 %", "60,0"])
 def test_percent_takes_its_sign_or_none(text: str) -> None:
     assert fit("--training-percent", text).training_percent == 60
-    assert parse_settings(["workflow", *FIT[1:], "--validation-percent", text])
+    assert fit("--validation-percent", text).validation_percent == 60
 
 
 def test_what_may_be_meant_otherwise_is_refused() -> None:

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from trainer.errors import SettingsError
+from trainer.settings.commands import ApplySettings, parse_settings
+
+
+@pytest.mark.parametrize("command", [["fit"], ["workflow"], ["show", "bundle"]])
+def test_what_says_the_labels_goes_with_every_command_that_reads_them(command: list[str]) -> None:
+    given = [*command, "--images", "a", "--out", "o"]
+    settings = parse_settings([*given, "--ok-folder", "pass", "--ok-folder", "0"])
+    assert not isinstance(settings, ApplySettings)
+    assert settings.ok_folder == ("pass", "0")
+    settings = parse_settings([*given, "--label-pattern", "_(OK|NOK)"])
+    assert not isinstance(settings, ApplySettings)
+    assert settings.label_pattern == "_(OK|NOK)"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (
+            ["--images", "a", "--all-ok", "--ok-folder", "b"],
+            "--all-ok and --ok-folder each say what is ok; give one of them",
+        ),
+        (["--images", "a", "--ok-folder", "b", "--label-pattern", "(ok)"], "--ok-folder and --label-pattern each say"),
+        (["--manifest", "m", "--ok-folder", "b"], "--ok-folder can be given with --images only"),
+        (["--manifest", "m", "--label-pattern", "(ok)"], "--label-pattern can be given with --images only"),
+    ],
+)
+def test_labels_are_said_once(options: list[str], words: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(words)):
+        parse_settings(["fit", "--out", "o", *options])
