@@ -180,7 +180,7 @@ def _alike(images: Iterable[SeenImage], key: Callable[[SeenImage], Hashable]) ->
 
 def _kind(probe: Probe) -> str:
     colour = "gray" if probe.channels == 1 else "colour"
-    return f"{FORMAT_NAMES[probe.format]}, {probe.bit_depth} bit, {colour}"
+    return f"{FORMAT_NAMES[probe.format]} ({probe.bit_depth} bit {colour})"
 
 
 def _names(images: Sequence[SeenImage]) -> list[str]:

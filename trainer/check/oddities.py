@@ -65,10 +65,12 @@ class Oddity:
 
     Attributes:
         sentence: What it is, with the first names and what to do.
+        short: The same of one image, for below its picture.
         names: All images that it is about.
     """
 
     sentence: str
+    short: str
     names: tuple[str, ...]
 
 
@@ -83,10 +85,10 @@ def find_oddities(facts: Facts) -> list[Oddity]:
     ]
 
 
-def _oddity(images: Sequence[SeenImage], sentence: str) -> Iterator[Oddity]:
+def _oddity(images: Sequence[SeenImage], short: str, sentence: str) -> Iterator[Oddity]:
     if images:
         names = tuple(image.name for image in images)
-        yield Oddity(f"{_count(len(names))} {sentence.format(names=some(names, 3))}", names)
+        yield Oddity(f"{_count(len(names))} {sentence.format(names=some(names, 3))}", short, names)
 
 
 def _count(number: int) -> str:
@@ -96,15 +98,21 @@ def _count(number: int) -> str:
 def _against_label(images: Sequence[SeenImage]) -> Iterator[Oddity]:
     ok = [i for i in images if i.label == "ok" and speaks_of_nok(PurePosixPath(i.name).stem)]
     nok = [i for i in images if i.label == "nok" and said_by(PurePosixPath(i.name).stem) == "ok"]
-    yield from _oddity(ok, "labelled ok, but named as if nok: {names}; look whether the label is right")
-    yield from _oddity(nok, "labelled nok, but named as if ok: {names}; look whether the label is right")
+    yield from _oddity(
+        ok, "ok, named as if nok", "labelled ok, but named as if nok: {names}; look whether the label is right"
+    )
+    yield from _oddity(
+        nok, "nok, named as if ok", "labelled nok, but named as if ok: {names}; look whether the label is right"
+    )
 
 
 def _made(images: Sequence[SeenImage]) -> Iterator[Oddity]:
     found = [image for image in images if _is_made(PurePosixPath(image.name).stem)]
     if len(found) <= _MANY * len(images):
         yield from _oddity(
-            found, "named like a mask, a result or a copy rather than a picture: {names}; move it out if it is one"
+            found,
+            "named like a mask or result",
+            "named like a mask, a result or a copy rather than a picture: {names}; move it out if it is one",
         )
 
 
@@ -117,7 +125,9 @@ def _suffixes(images: Sequence[SeenImage]) -> Iterator[Oddity]:
     wrong = [i for i in images if PurePosixPath(i.name).suffix.lower() not in FORMAT_SUFFIXES[i.probe.format]]
     kinds = " and ".join(sorted({FORMAT_NAMES[image.probe.format] for image in wrong}))
     yield from _oddity(
-        wrong, f"with another suffix than its contents ({kinds}): {{names}}; read by the contents, so nothing is lost"
+        wrong,
+        "suffix of another format",
+        f"with another suffix than its contents ({kinds}): {{names}}; read by the contents, so nothing is lost",
     )
 
 
@@ -126,7 +136,11 @@ def _cases(images: Sequence[SeenImage]) -> Iterator[Oddity]:
     for image in images:
         by_key[image.name.casefold()].append(image)
     alike = [image for group in by_key.values() if len(group) > 1 for image in group]
-    yield from _oddity(alike, "whose names differ in capitals alone: {names}; Windows and macOS keep one of them only")
+    yield from _oddity(
+        alike,
+        "differs in capitals alone",
+        "whose names differ in capitals alone: {names}; Windows and macOS keep one of them only",
+    )
 
 
 def _near(facts: Facts) -> Iterator[Oddity]:
@@ -142,6 +156,7 @@ def _near(facts: Facts) -> Iterator[Oddity]:
     ]
     yield from _oddity(
         odd,
+        f"not quite {width}x{height}",
         f"nearly of the usual {width}x{height}, but not quite: {{names}}; perhaps cropped or scaled by hand, which shifts "
         "the part in the picture",
     )

@@ -14,6 +14,19 @@ from trainer.wording import printable
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a fit would not start.
+
+    Attributes:
+        sentence: What the fit would say, with its mend.
+        summary: The same without what the table beside it names already.
+    """
+
+    sentence: str
+    summary: str
+
+
+@dataclass(frozen=True, slots=True)
 class CheckResult:
     """What a check came to.
 
@@ -34,7 +47,7 @@ class CheckResult:
     facts: Facts = field(default_factory=lambda: Facts(()))
     oddities: tuple[Oddity, ...] = ()
     dataset: DLDataset | None = None
-    refusals: tuple[str, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
@@ -56,7 +69,7 @@ class CheckResult:
         return {
             "source": printable(self.source),
             "would_fit": not self.is_refused,
-            "refusals": list(self.refusals),
+            "refusals": [one.sentence for one in self.refusals],
             "warnings": list(self.warnings),
             "notes": list(self.notes),
             "oddities": [

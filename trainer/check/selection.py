@@ -37,30 +37,30 @@ def sheet_groups(facts: Facts, oddities: Sequence[Oddity]) -> list[SheetGroup]:
         _group("Look at these", _to_look_at(facts, oddities)),
         _group("Copies of one picture", [Shown(i, _whose(i)) for one in facts.copies for i in one.images[:2]]),
         _group("Turned by EXIF", [Shown(i, f"EXIF orientation {int(i.probe.orientation)}") for i in facts.turned]),
-        _group("Darkest", [Shown(i, _light(i)) for i in facts.by_light[:_EXTREMES]]),
-        _group("Brightest", [Shown(i, _light(i)) for i in facts.by_light[::-1][:_EXTREMES]]),
+        _group("The darkest and the brightest", [Shown(i, _light(i)) for i in _extremes(facts)]),
     ]
     return [group for group in groups if group.pictures]
+
+
+def _extremes(facts: Facts) -> list[SeenImage]:
+    ordered = facts.by_light
+    return ordered if len(ordered) <= 2 * _EXTREMES else [*ordered[:_EXTREMES], *ordered[-_EXTREMES:]]
 
 
 def _labelled(facts: Facts, label: str | None) -> SheetGroup:
     images = [image for image in facts.images if image.label == label]
     head = {"ok": "ok", "nok": "nok", None: "Images whose label is not known"}[label]
     shown = evenly(sorted(images, key=lambda image: (image.defect or "", image.name)), IN_A_GROUP)
-    return _group(f"{head}: {len(shown)} of {len(images)}", [Shown(image, _whose(image)) for image in shown])
+    outlined = " (outlined: what the mask marks)" if any(image.mask for image in shown) else ""
+    return _group(f"{head}: {len(shown)} of {len(images)}{outlined}", [Shown(image, _whose(image)) for image in shown])
 
 
 def _to_look_at(facts: Facts, oddities: Sequence[Oddity]) -> list[Shown]:
     by_name = {image.name: image for image in facts.images}
     found = {image.name: Shown(image, "of one colour throughout") for image in facts.blank}
     for oddity in oddities:
-        found |= {name: Shown(by_name[name], _reason(oddity)) for name in oddity.names if name not in found}
+        found |= {name: Shown(by_name[name], oddity.short) for name in oddity.names if name not in found}
     return list(found.values())
-
-
-def _reason(oddity: Oddity) -> str:
-    """The beginning of what is said of it, without the count and the names."""
-    return oddity.sentence.partition(" ")[2].removeprefix("images ").removeprefix("image ").partition(":")[0]
 
 
 def _group(title: str, pictures: Sequence[Shown]) -> SheetGroup:

@@ -27,7 +27,7 @@ _TEXT: Final = 44
 """Pixels below a picture for its two lines."""
 
 Thumbnail = Callable[[Shown], NDArray[np.uint8]]
-"""Reads a picture, no larger than TILE, (H, W, 3) RGB uint8, with the outline of its mask where it has one."""
+"""Reads a picture, its longest side TILE, (H, W, 3) RGB uint8, with the outline of its mask where it has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +50,8 @@ def draw_sheet(result: CheckResult, groups: Sequence[SheetGroup], thumbnail: Thu
     strips.append(_head(verdict(result).split(":")[0], width, _NAME + 2, bold=False))
     for group in groups:
         strips.append(_head(group.title, width, _HEAD))
-        for start in range(0, len(group.pictures), _COLUMNS):
-            strips.append(_row(group.pictures[start : start + _COLUMNS], width, thumbnail))
+        starts = range(0, len(group.pictures), _COLUMNS)
+        strips += [_row(group.pictures[start : start + _COLUMNS], width, thumbnail) for start in starts]
     return np.vstack(strips)
 
 
@@ -93,17 +93,18 @@ def _head(text: str, width: int, size: int, *, bold: bool = True) -> NDArray[np.
 
 
 def _row(shown: Sequence[Shown], width: int, thumbnail: Thumbnail) -> NDArray[np.uint8]:
-    strip = np.full((TILE + _TEXT + _GAP, width, 3), PAPER, np.uint8)
-    for column, one in enumerate(shown):
+    pictures = [thumbnail(one) for one in shown]
+    base = max(picture.shape[0] for picture in pictures)
+    strip = np.full((base + _TEXT + _GAP, width, 3), PAPER, np.uint8)
+    for column, (one, picture) in enumerate(zip(shown, pictures, strict=True)):
         left = _GAP + column * (TILE + _GAP)
-        picture = thumbnail(one)
         height, across = picture.shape[:2]
-        top, at = TILE - height, left + (TILE - across) // 2  # on the base line
-        strip[top : top + height, at : at + across] = picture
-        strip[TILE : TILE + 3, left : left + TILE] = _colour(one)
+        top, at = base - height, left + (TILE - across) // 2
+        strip[top:base, at : at + across] = picture
+        strip[base : base + 3, left : left + TILE] = _colour(one)
         name = shorten(printable(one.image.name), TILE, size=_NAME)
-        draw_text(strip, name, (left, TILE + 19), size=_NAME, colour=INK)
-        draw_text(strip, shorten(one.caption, TILE, size=_CAPTION), (left, TILE + 37), size=_CAPTION, colour=SOFT)
+        draw_text(strip, name, (left, base + 19), size=_NAME, colour=INK)
+        draw_text(strip, shorten(one.caption, TILE, size=_CAPTION), (left, base + 37), size=_CAPTION, colour=SOFT)
     return strip
 
 

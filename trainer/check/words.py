@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from trainer.check.facts import Copies, Facts, SeenImage
 from trainer.check.result import CheckResult
+from trainer.dataset.tally import Reason, Tally
 from trainer.wording import printable, some
 
 _NAMES = 3
 _SIZES = 4
+_DETAILS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,8 @@ def lines(result: CheckResult) -> list[Line]:
     """The table, from the files to the division."""
     facts = result.facts
     found = [Line("files", _files(result))]
-    found += [
-        Line("", f"{len(names)} {reason}: {some(names, _NAMES)}") for reason, names in result.tally.by_reason.items()
-    ]
+    for reason, names in result.tally.by_reason.items():
+        found += _left_out(result.tally, reason, names)
     if not facts.images:
         return found
     found += [Line("labels", _labels(facts)), *_defects(facts), *_division(result), *_masks(facts)]
@@ -53,6 +54,17 @@ def _files(result: CheckResult) -> str:
     return f"{tally.seen} seen: {tally.taken} images to take, {left_out} left out" + (", which are" if left_out else "")
 
 
+def _left_out(tally: Tally, reason: Reason, names: Sequence[str]) -> list[Line]:
+    """One line for a reason; where each file has its own, a line for each."""
+    details = [f"{printable(o.name)} {o.detail}" for o in tally.left_out if o.reason == reason and o.detail is not None]
+    if not details:
+        return [Line("", f"{len(names)} {reason}: {some(names, _NAMES)}")]
+    more = len(details) - _DETAILS
+    shown = [Line("", f"  {printable(detail)}") for detail in details[:_DETAILS]]
+    rest = [Line("", f"  and {more} more, which --json names")] if more > 0 else []
+    return [Line("", f"{len(names)} {reason}:"), *shown, *rest]
+
+
 def _labels(facts: Facts) -> str:
     if all(image.label is None for image in facts.images):
         return "not known: see the reason below"
@@ -62,7 +74,7 @@ def _labels(facts: Facts) -> str:
 
 def _defects(facts: Facts) -> list[Line]:
     defects = [(printable(name), n) for name, n in facts.defects]
-    return [Line("defects", _counted(defects, "defects"))] if defects else []
+    return [Line("defects", _counted(defects, "defects"))] if len(defects) > 1 else []
 
 
 def _division(result: CheckResult) -> list[Line]:
@@ -80,7 +92,7 @@ def _division(result: CheckResult) -> list[Line]:
     tested = [f"{n} {label}" for (side, label), n in sorted(result.sides.items(), reverse=True) if side == "test"]
     unused = sum(n for (side, _), n in result.sides.items() if side == "not used")
     found = [
-        Line("would learn", f"from {n_train} ok images"),
+        Line("would learn", f"from {n_train} ok images{', once the reasons below are mended' * result.is_refused}"),
         Line("threshold", judged),
         Line("would test", f"on {' and '.join(tested)} images" if tested else "on nothing: there are no test images"),
     ]

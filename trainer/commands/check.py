@@ -9,7 +9,7 @@ from inspector.anomaly.errors import AnomalyError
 from inspector.anomaly.network.device import available_device
 from trainer.check.facts import facts_of
 from trainer.check.oddities import find_oddities
-from trainer.check.result import CheckResult
+from trainer.check.result import CheckResult, Refusal
 from trainer.commands.arguments import initial_model, list_source, preprocessing, threshold_param, train_param
 from trainer.commands.procedures import divided
 from trainer.commands.remarks import notes_of_reduction, warnings_of_constants
@@ -17,7 +17,7 @@ from trainer.dataset.dataset import DLDataset, trained_geometry
 from trainer.dataset.folders import DatasetParam, list_folders
 from trainer.dataset.listing import Listing
 from trainer.dataset.read import OpenedListing, assemble, check_learnable, check_names, open_listing
-from trainer.errors import DatasetError, TrainerError
+from trainer.errors import DatasetError, TrainerError, UnreadableImagesError
 from trainer.progress import StageProgress
 from trainer.settings.check import CheckSettings
 from trainer.settings.source import SourceSettings
@@ -31,12 +31,14 @@ from trainer.wording import printable
 class _Found:
     """What was said so far; a sentence that two steps say is kept once."""
 
-    refusals: dict[str, None] = field(default_factory=dict)
+    refusals: dict[str, Refusal] = field(default_factory=dict)
     warnings: dict[str, None] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
 
     def refuse(self, error: Exception) -> None:
-        self.refusals[printable(error)] = None
+        sentence = printable(error)
+        summary = printable(error.summary) if isinstance(error, UnreadableImagesError) else sentence
+        self.refusals[sentence] = Refusal(sentence, summary)
 
     def __enter__(self) -> None:
         """What refuses the fit inside is kept, and what stands behind goes on."""
@@ -91,7 +93,7 @@ def run_check(settings: CheckSettings, progress: StageProgress) -> Checked:
 def _told(result: CheckResult, found: _Found, started: float) -> CheckResult:
     return replace(
         result,
-        refusals=tuple(found.refusals),
+        refusals=tuple(found.refusals.values()),
         warnings=tuple(found.warnings),
         notes=tuple(map(printable, found.notes)),
         seconds=time.perf_counter() - started,

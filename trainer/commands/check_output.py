@@ -28,8 +28,8 @@ def print_check(result: CheckResult, console: Console) -> None:
     console.print()
     style = "red bold" if result.is_refused else "green bold"
     console.print(Text(verdict(result), style=style), highlight=False)
-    for number, sentence in enumerate(result.refusals, start=1):
-        console.print(_entry(f"{number:2}.", "red bold", sentence), highlight=False)
+    for number, refusal in enumerate(result.refusals, start=1):
+        console.print(_entry(f"{number:2}.", "red bold", refusal.summary), highlight=False)
 
 
 def _print_list(console: Console, title: str, style: str, sentences: Sequence[str]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,7 +21,7 @@ from trainer.errors import DatasetError, OutputError, TrainerError
 from trainer.settings.check import CheckSettings
 
 _MEND = "give another file to --out"
-_UNREAD = (np.indices((TILE // 2, TILE, 3)).sum(axis=0) // 6 % 2 * 40 + 190).astype(np.uint8)
+_UNREAD: Final[NDArray[np.uint8]] = (np.indices((TILE // 2, TILE, 3)).sum(axis=0) // 6 % 2 * 40 + 190).astype(np.uint8)
 """Stands for a picture that cannot be read any more."""
 
 
@@ -77,10 +79,20 @@ def _thumbnail(opened: OpenedListing, shown: Shown) -> NDArray[np.uint8]:
     except TrainerError:
         return _UNREAD
     shape = (picture.shape[0], picture.shape[1])
-    small = shrink(picture, TILE)
+    small = _fitted(picture)
     if image.mask is not None:
         try:
             return outline_mask(small, read_marks(listing.anomaly_dir / image.mask, shape))
         except DatasetError:
-            pass  # the check says what is wrong with it
-    return small if small.ndim == 3 else np.repeat(small[..., None], 3, axis=2)  # noqa: PLR2004 - (H, W, 3)
+            return small  # the check says what is wrong with it
+    return small
+
+
+def _fitted(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The picture with its longest side as long as a tile, (H, W, 3): reduced, or enlarged so that one sees it."""
+    factor = TILE / max(picture.shape[:2])
+    small = shrink(picture, TILE)
+    if factor > 1:
+        size = (max(1, round(picture.shape[1] * factor)), max(1, round(picture.shape[0] * factor)))
+        small = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+    return small if small.ndim == 3 else np.repeat(small[..., None], 3, axis=2).astype(np.uint8)  # noqa: PLR2004 - (H, W, 3)
