@@ -93,7 +93,7 @@ def _probe(path: Path, *, apply_exif: bool) -> Probe | UnreadableImageError:
         orientation=header.orientation,
         bit_depth=header.bit_depth,
         brightness=float(cv2.mean(pixels)[0] if pixels.ndim == 2 else np.mean(cv2.mean(pixels)[:3])),  # noqa: PLR2004 - (H, W)
-        is_blank=bool((pixels == pixels[0, 0]).all()),
+        is_blank=bool((pixels[0] == pixels[0, 0]).all() and (pixels == pixels[0, 0]).all()),  # most end with a row
     )
 
 
