@@ -36,7 +36,10 @@ def sheet_groups(facts: Facts, oddities: Sequence[Oddity]) -> list[SheetGroup]:
         *(_labelled(facts, label) for label in ("ok", "nok", None)),
         _group("Look at these", _to_look_at(facts, oddities)),
         _group("Copies of one picture", [Shown(i, _whose(i)) for one in facts.copies for i in one.images[:2]]),
-        _group("With an EXIF orientation, which is ignored without --apply-exif", [Shown(i, f"EXIF orientation {int(i.probe.orientation)}") for i in facts.turned]),
+        _group(
+            "With an EXIF orientation, which is ignored without --apply-exif",
+            [Shown(i, f"EXIF orientation {int(i.probe.orientation)}") for i in facts.turned],
+        ),
         _group("The darkest and the brightest", [Shown(i, _light(i)) for i in _extremes(facts)]),
     ]
     return [group for group in groups if group.pictures]
