@@ -96,7 +96,10 @@ def _division(result: CheckResult) -> list[Line]:
         Line("threshold", judged),
         Line("would test", f"on {' and '.join(tested)} images" if tested else "on nothing: there are no test images"),
     ]
-    return [*found, *([Line("not used", f"{unused} copies of images that are used")] if unused else [])]
+    return [
+        *found,
+        *([Line("not used", f"{unused} images: copies of others, or of a group that is tested on")] if unused else []),
+    ]
 
 
 def _masks(facts: Facts) -> list[Line]:

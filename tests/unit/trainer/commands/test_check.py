@@ -232,18 +232,20 @@ def test_copies_say_where_they_lie(line: Path, say: Say, capsys: pytest.CaptureF
     (line / "ok").rename(line / "good")
     shutil.copytree(line / "good", root / "train/good")
     shutil.copytree(line / "crack", root / "test/crack")
-    shutil.copytree(line / "good", root / "test/good")
+    picture(root / "test/good/9.png", size=SIZE)
+    shutil.copy(line / "good/0.png", root / "test/good/0.png")
     pixels = cv2.imread(str(line / "crack/1.png"))
     assert pixels is not None
-    write(root / "test/crack/as.bmp", pixels)
+    write(root / "test/crack/as.bmp", pixels.astype(np.uint8))
     _, found = say("--images", root, *FAST)
     same = {tuple(one["files"]): one["same_bytes"] for one in found["images"]["copies"]}
     assert same["test/good/0.png", "train/good/0.png"]
     assert not same["test/crack/1.png", "test/crack/as.bmp"]
-    run(["check", "--images", str(root)])
+    assert run(["check", "--images", str(root), *FAST]) == 0
     said = capsys.readouterr().out
     assert "test/good/0.png = train/good/0.png (in train and test)" in said
-    assert any("test" in warning for warning in found["warnings"])
+    assert any("1 training images are also test images" in warning for warning in found["warnings"])
+    assert "1 images: copies of others" in said
 
 
 def test_manifest_and_archive_are_checked_alike(line: Path, tmp_path: Path, say: Say) -> None:
