@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 Quality = str
 
-BUDGETS: dict[Quality, float] = {"fast": 1.0, "balanced": 2.0, "best": float("inf")}
+BUDGETS: dict[Quality, float] = {"fast": 1.0, "balanced": 1.5, "best": float("inf")}
 """Most time a frame, in units of the fastest model's, that each quality may take."""
 
 
