@@ -128,8 +128,8 @@ def test_flat_folder_of_ok_images_knows_nothing_about_nok_ones(
     page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     assert "not known" in page
     names = [image["image_file_name"] for image in said["above_threshold"]]
-    assert page.count("data:image") == 2 * len(names), (
-        "only those above the threshold, by their out-of-fold scores, are shown"
+    assert page.count("data:image") == 2 * (len(names) + 6 + 6), (
+        "those above the threshold, six below it, by their out-of-fold scores, and six with painted defects are shown"
     )
     assert all(name in page for name in names)
 
@@ -141,7 +141,7 @@ def test_max_train_leaves_images_to_calibrate(tmp_path: Path, capsys: pytest.Cap
     said = answer(capsys)
     assert (said["n_train"], said["n_calibration"], said["calibration_method"]) == (10, 60, "held_out")
     assert (said["false_reject_bound"], said["false_rejects_on_average"]) == (0.05, None)
-    assert (tmp_path / "out/report.html").read_text(encoding="utf-8").count("data:image/jpeg") == 12
+    assert (tmp_path / "out/report.html").read_text(encoding="utf-8").count("data:image/jpeg") == 2 * (6 + 6)
 
 
 def test_leaked_test_images_are_not_learnt_from(
