@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -37,6 +38,13 @@ def test_odd_names_work_end_to_end(tmp_path: Path, fit: Fit, capsys: pytest.Capt
     assert run(["apply", str(tmp_path / "out"), str(root), "--json"]) == 0
     found = {Path(image["image"]).stem for image in json.loads(capsys.readouterr().out)["images"]}
     assert set(ODD) <= found
+    for name in ("line\n\x1b[2Jbreak.png", "b\udce4r.png"):
+        write(root / "plain.png", part(7))
+        path = root / "ok" / name
+        with contextlib.suppress(OSError):  # a file system may take UTF-8 names alone
+            (root / "plain.png").rename(path)
+            assert run(["apply", str(tmp_path / "out"), str(path)]) == 0
+            assert "\x1b[2J" not in capsys.readouterr().out
 
 
 def test_a_name_that_is_not_utf_8_is_refused_before_anything_is_learnt(

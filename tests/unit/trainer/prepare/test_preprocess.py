@@ -382,23 +382,3 @@ def test_a_sample_that_was_not_preprocessed_is_not_written(tmp_path: Path) -> No
     with pytest.raises(OutputError, match=r"0_dlsample.safetensors cannot be written: its sample was not preprocessed"):
         write_sample(tmp_path / "0_dlsample.safetensors", "", DLSample(np.zeros((4, 4), np.uint8), 4, 4, 1))
     assert not list(tmp_path.iterdir())
-
-
-def test_several_masks_of_one_image_are_united_and_each_is_looked_at(images: Path, tmp_path: Path) -> None:
-    (old,) = sorted((images / "ground_truth").rglob("*.png"))
-    folder = old.parent / old.stem.removesuffix("_mask")
-    folder.mkdir()
-    old.rename(folder / "000.png")
-    pixels = cv2.imread(str(folder / "000.png"), cv2.IMREAD_GRAYSCALE)
-    assert pixels is not None
-    cv2.imwrite(str(folder / "001.png"), np.flipud(pixels))
-    dataset = read_dl_dataset_anomaly(images)
-    done = preprocess_dl_dataset(dataset, tmp_path / "cache", PARAM)
-    (known,) = [s for s in done.samples if s.anomaly_file_name]
-    (sample,) = read_dl_samples(done, [known])
-    truth = sample.anomaly_ground_truth
-    assert truth is not None
-    np.testing.assert_array_equal(truth, np.flipud(truth))
-    cv2.imwrite(str(folder / "001.png"), pixels)
-    with pytest.raises(DatasetError):
-        preprocess_dl_dataset(read_dl_dataset_anomaly(images), tmp_path / "cache", PARAM)
