@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -42,11 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; errors become a sentence on standard error."""
     try:
         given = parse_arguments(sys.argv[1:] if argv is None else argv)
-        status = _HANDLERS[given.command](given)
-        sys.stdout.flush()
-    except BrokenPipeError:  # `inspector results | head`: whoever read has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _HANDLERS[given.command](given)
     except (InspectorError, ModuleNotFoundError) as exc:
         error = _missing_extra(exc) if isinstance(exc, ModuleNotFoundError) else exc
         if error is None:
@@ -54,7 +49,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         for line in str(error).splitlines():
             print(f"inspector: {line}", file=sys.stderr)
         return EXIT_USAGE if isinstance(error, ConfigError | MissingExtraError) else EXIT_FAILED
-    return status
 
 
 def _missing_extra(exc: ModuleNotFoundError) -> MissingExtraError | None:

@@ -14,6 +14,8 @@ from trainer.dataset.listing import LayoutName as LayoutName
 from trainer.dataset.listing import SplitName as SplitName
 from trainer.dataset.manifest import read_dl_dataset_manifest as read_dl_dataset_manifest
 from trainer.dataset.read import read_dl_dataset_anomaly as read_dl_dataset_anomaly
+from trainer.dataset.tally import LeftOut as LeftOut
+from trainer.dataset.tally import Tally as Tally
 from trainer.display.evaluation import DisplayMode as DisplayMode
 from trainer.display.evaluation import EvaluationDisplayParam as EvaluationDisplayParam
 from trainer.display.evaluation import (

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import sys
 
+from inspector.commandline.output import run_with_output
+
 
 def main() -> None:
     """Run the command line; the process ends with its exit status."""
+    sys.exit(run_with_output("trainer", _run))
+
+
+def _run() -> int:
     try:
         from trainer.commands.cli import run
 
-        status = run(sys.argv[1:])
+        return run(sys.argv[1:])
     except ModuleNotFoundError as error:
         module = (error.name or "").partition(".")[0]
         if module in {"", "trainer", "inspector", "schemas"}:
             raise
         print(f"trainer: {module} is missing: pip install 'line-inspector[trainer]'", file=sys.stderr)
-        sys.exit(1)
-    sys.exit(status)
+        return 1
 
 
 if __name__ == "__main__":

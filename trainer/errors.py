@@ -4,6 +4,7 @@ TrainerError
  +-- SettingsError     a setting is unknown, out of range or contradicts another
  +-- DatasetError      the images on disk are not what was asked for; the message names the file and the mend
  |    +-- UnreadableImageError  an image file cannot be read or decoded
+ |    +-- UnreadableImagesError  images of a data set cannot be read or decoded: all of them at once
  +-- SplitError        the images cannot be divided as asked (too few, or percentages that make no sense)
  +-- CalibrationError  no threshold can be estimated from the scores there are
  +-- EvaluationError   a measure cannot be taken of what was given, or no image fits the selection
@@ -40,6 +41,18 @@ class UnreadableImageError(DatasetError):
         super().__init__(f"{path} {why}; replace or remove it")
         self.path = path
         self.why = why
+
+
+class UnreadableImagesError(DatasetError):
+    """Images of a data set cannot be read; the message names them, each with its reason.
+
+    Attributes:
+        summary: How many there are, and the mend, where the reader sees their names elsewhere.
+    """
+
+    def __init__(self, message: str, summary: str) -> None:
+        super().__init__(message)
+        self.summary = summary
 
 
 class SplitError(TrainerError):

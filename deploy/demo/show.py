@@ -184,8 +184,9 @@ class Show:
         with self._stage.step("draw"):
             for camera in self._cameras:
                 command = apply_command(camera, self._bundles / camera.model, self.pictures / camera.camera_id)
-                outcome = self._stage.output_of(f"draw-{camera.camera_id}", command)
-                scores |= {Path(image["image"]): image["anomaly_score"] for image in outcome["images"]}
+                for line in self._stage.outputs_of(f"draw-{camera.camera_id}", command):
+                    if line["event"] == "image":
+                        scores[Path(line["image"])] = line["anomaly_score"]
         return {image: score for image, score in scores.items() if score is not None}
 
 

@@ -69,7 +69,15 @@ class Stage:
         return Child(name, argv, self.logs, on_line=on_line, show_progress=show_progress)
 
     def output_of(self, name: str, command: list[str]) -> dict[str, Any]:
-        """Run a command that prints one JSON object, and return it; its progress is shown on a terminal.
+        """Run a command that ends with one JSON object, and return it; its progress is shown on a terminal.
+
+        Raises:
+            DemoError: It fails, or prints something else.
+        """
+        return self.outputs_of(name, command, only_last=True)[-1]
+
+    def outputs_of(self, name: str, command: list[str], *, only_last: bool = False) -> list[dict[str, Any]]:
+        """Run a command that prints JSON lines, and return their objects; one at least.
 
         Raises:
             DemoError: It fails, or prints something else.
@@ -79,12 +87,14 @@ class Stage:
         with self.start(name, command, on_line=lambda line, _: lines.append(line), show_progress=is_seen) as child:
             child.must_succeed()
         try:
-            output = json.loads(lines[-1])
-        except (IndexError, json.JSONDecodeError) as exc:
+            outputs = [json.loads(line) for line in (lines[-1:] if only_last else lines)]
+        except json.JSONDecodeError as exc:
             raise child.failure("printed no JSON") from exc
-        if not isinstance(output, dict):
+        if not outputs:
+            raise child.failure("printed no JSON")
+        if not all(isinstance(output, dict) for output in outputs):
             raise child.failure("printed no JSON object")
-        return output
+        return outputs
 
 
 def _relative(part: str) -> str:

@@ -106,6 +106,15 @@ def try_folder(path: Path) -> None:
         (temporary / "file").write_bytes(b"1")
 
 
+def is_empty_folder(path: Path) -> bool:
+    """Return whether there is a folder with nothing in it, which may be used as if it were not there.
+
+    Raises:
+        OSError: What is in it cannot be seen.
+    """
+    return path.is_dir() and not any(path.iterdir())
+
+
 def resolved(path: Path) -> Path:
     """Return the absolute path of what is written for `path`: where a symbolic link points to, not the link."""
     return Path(os.path.realpath(path))  # Path.resolve raises RuntimeError for links in a circle

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import importlib.metadata
 import inspect
 import shutil
 import textwrap
@@ -69,6 +70,9 @@ def parse_command(program: str, description: str, commands: Mapping[str, Command
         SystemExit: Wrong usage (2), or help was asked for (0); both are printed.
     """
     parser = argparse.ArgumentParser(prog=program, description=description, allow_abbrev=False)
+    parser.add_argument(
+        "--version", action="version", version=f"{program} {_version()}" if "--version" in arguments else ""
+    )
     choices = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     named = parser
     options: list[Option] = []
@@ -101,6 +105,13 @@ def parse_command(program: str, description: str, commands: Mapping[str, Command
     if unknown:
         named.error(_unknown(unknown, options))
     return Given(arguments[0], _tree(vars(given), options), options)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("line-inspector")
+    except importlib.metadata.PackageNotFoundError:
+        return "(of a checkout that is not installed)"
 
 
 def _tree(given: Mapping[str, object], options: Sequence[Option]) -> dict[str, Any]:

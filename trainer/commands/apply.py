@@ -4,90 +4,105 @@ from __future__ import annotations
 
 import math
 import os
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from inspector.anomaly.model.bundle import read_dl_model
-from inspector.anomaly.types import RegionComponent
 from inspector.anomaly.verdict.draw import draw_region_outlines, heat_map_overlay
+from trainer.commands.verdict import ImageVerdict, check_csv
 from trainer.dataset.files import whole_picture
+from trainer.dataset.search import is_folder, search_folder
+from trainer.dataset.tally import LeftOut
+from trainer.display.names import picture_names
 from trainer.display.picture import write_png
 from trainer.errors import DatasetError, OutputError
 from trainer.evaluation.scoring import ScoredImage, score_images
-from trainer.formats.known import IMAGE_SUFFIXES, READABLE
+from trainer.formats.known import READABLE
 from trainer.progress import StageProgress
 from trainer.settings.commands import ApplySettings
 
 
 @dataclass(frozen=True, slots=True)
-class ImageVerdict:
-    """What the model says of one file, or why it says nothing."""
+class ApplyPlan:
+    """What is to be scored, before any image is opened.
 
-    path: Path
-    anomaly_score: float = math.nan
-    threshold: float = math.nan
-    anomaly_class: str | None = None
-    boxes: tuple[RegionComponent, ...] = ()
-    """The largest regions, in pixels of the image."""
-    num_regions: int = 0
-    picture: Path | None = None
-    is_orientation_ignored: bool = False
-    """Whether an EXIF flag asks for the picture to be turned, which the model does not."""
-    error: str | None = None
+    Attributes:
+        settings: What was asked for.
+        paths: The images that are named, and those in the folders that are named; each once.
+        left_out: What else lies in the folders.
+        pictures: Where each image's picture goes; empty where none are asked for.
+    """
+
+    settings: ApplySettings
+    paths: list[Path]
+    left_out: list[LeftOut]
+    pictures: dict[Path, Path]
 
 
-def run_apply(settings: ApplySettings, progress: StageProgress) -> list[ImageVerdict]:
-    """Score every image of the command line, in its order.
+def plan_apply(settings: ApplySettings) -> ApplyPlan:
+    """Find the images, and refuse what cannot be done before the model is read.
 
-    An image that cannot be scored does not keep the others from being scored.
+    Raises:
+        DatasetError: A path does not exist, or a folder cannot be read or has no image.
+        OutputError: A picture or the table would replace an image, or the table cannot be written.
+    """
+    paths, left_out = find_images(settings.images)
+    if settings.csv is not None:
+        check_csv(settings.csv, paths)
+    pictures = {} if settings.pictures is None else picture_paths(settings.pictures, paths)
+    return ApplyPlan(settings, paths, left_out, pictures)
+
+
+def run_apply(plan: ApplyPlan, progress: StageProgress) -> Generator[ImageVerdict]:
+    """Score every image of a plan, in its order; each verdict is there as soon as its batch is scored.
+
+    An image that cannot be scored does not keep the others from being scored. Whoever stops early closes the generator.
 
     Raises:
         AnomalyError: The bundle cannot be read, or has no thresholds.
-        DatasetError: A path does not exist, or a folder has no image.
         OutputError: A picture cannot be written.
     """
-    paths = find_paths(settings.images)
-    pictures = {} if settings.pictures is None else picture_paths(settings.pictures, paths)
+    settings = plan.settings
     model = read_dl_model(settings.bundle, device=settings.device)
-    verdicts = []
-    for scored in score_images(model, paths):
-        verdict = _verdict(scored)
-        picture = pictures.get(scored.path)
-        if picture is not None and scored.result is not None:
-            write_picture(picture, scored)
-            verdict = replace(verdict, picture=picture)
-        verdicts.append(verdict)
-        progress("scoring", len(verdicts), len(paths))
-    return verdicts
+    if settings.threshold is not None and model.thresholds is not None:
+        model.thresholds = model.thresholds.model_copy(update={"classification": settings.threshold})
+    with closing(score_images(model, plan.paths)) as images:
+        for done, scored in enumerate(images, start=1):
+            verdict = _verdict(scored)
+            picture = plan.pictures.get(scored.path)
+            if picture is not None and scored.result is not None:
+                write_picture(picture, scored)
+                verdict = replace(verdict, picture=picture)
+            progress("scoring", done, len(plan.paths))
+            yield verdict
 
 
-def find_paths(given: Sequence[Path]) -> list[Path]:
-    """The images that are named, and those in the folders that are named; each once.
+def find_images(given: Sequence[Path]) -> tuple[list[Path], list[LeftOut]]:
+    """The images that are named, and those in the folders that are named, each once; and what else was seen.
 
     Raises:
-        DatasetError: A path does not exist, or a folder has no image.
+        DatasetError: A path does not exist, or a folder cannot be read or has no image.
     """
-    found: dict[Path, None] = {}
+    found: dict[str, Path] = {}
+    left_out: dict[str, LeftOut] = {}
     for path in given:
-        if path.is_dir():
-            inside = sorted(
-                p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not _is_hidden(p, path)
-            )
-            if not inside:
-                raise DatasetError(f"no image in {path}; what is read is {READABLE}")
-            found.update(dict.fromkeys(inside))
+        if is_folder(path):
+            inside = search_folder(path)
+            if not inside.taken:
+                raise DatasetError(f"no image in {path}; what is read is {READABLE}; give the folder that holds them")
+            images = [path / name for name in inside.taken]
+            others = [LeftOut(str(path / name), reason) for name, reason in inside.left_out.items()]
+            left_out |= {os.path.abspath(one.name): one for one in others}  # noqa: PTH100 - links keep their names
         elif path.exists():
-            found[path] = None
+            images = [path]
         else:
-            raise DatasetError(f"{path} does not exist")
-    return list(found)
-
-
-def _is_hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(root).parts)
+            raise DatasetError(f"{path} does not exist; correct the name")
+        for image in images:
+            found.setdefault(os.path.abspath(image), image)  # noqa: PTH100 - links keep their names
+    # What is named itself is scored, whatever a folder that is named as well would leave out.
+    return list(found.values()), [one for key, one in left_out.items() if key not in found]
 
 
 def picture_paths(folder: Path, paths: Sequence[Path]) -> dict[Path, Path]:
@@ -96,13 +111,13 @@ def picture_paths(folder: Path, paths: Sequence[Path]) -> dict[Path, Path]:
     Raises:
         OutputError: A picture would replace an image.
     """
-    resolved = {path: path.resolve() for path in paths}
-    base = os.path.commonpath([path.parent for path in resolved.values()])
-    plain = {path: folder / whole.relative_to(base).with_suffix(".png") for path, whole in resolved.items()}
-    uses = Counter(plain.values())
-    targets = {p: t if uses[t] == 1 else t.with_name(f"{p.name}.png") for p, t in plain.items()}
+    resolved = [path.resolve() for path in paths]
+    base = os.path.commonpath([path.parent for path in resolved])
+    names = picture_names([path.relative_to(base) for path in resolved])
+    targets = {path: folder / name for path, name in zip(paths, names, strict=True)}
+    images = set(resolved)
     for target in targets.values():
-        if target.resolve() in resolved.values():
+        if target.resolve() in images:
             raise OutputError(f"the picture {target} would replace an image; give another folder to --pictures")
     return targets
 
@@ -110,7 +125,7 @@ def picture_paths(folder: Path, paths: Sequence[Path]) -> dict[Path, Path]:
 def _verdict(scored: ScoredImage) -> ImageVerdict:
     result = scored.result
     if result is None:
-        return ImageVerdict(scored.path, error=scored.error)
+        return ImageVerdict(scored.path, error=scored.error, reason=scored.reason)
     region, threshold = result.anomaly_region, result.classification_threshold
     return ImageVerdict(
         path=scored.path,
@@ -137,24 +152,3 @@ def write_picture(target: Path, scored: ScoredImage) -> None:
     if result.anomaly_region is not None:
         picture = draw_region_outlines(picture, result.anomaly_region)
     write_png(target, picture)
-
-
-def verdicts_as_json(bundle: Path, verdicts: Sequence[ImageVerdict]) -> dict[str, Any]:
-    """What `trainer apply --json` prints; a value that is not finite becomes null."""
-    return {"bundle": str(bundle), "images": [_as_json(verdict) for verdict in verdicts]}
-
-
-def _as_json(verdict: ImageVerdict) -> dict[str, Any]:
-    return {
-        "image": str(verdict.path),
-        "anomaly_score": verdict.anomaly_score if math.isfinite(verdict.anomaly_score) else None,
-        "classification_threshold": verdict.threshold if math.isfinite(verdict.threshold) else None,
-        "anomaly_class": verdict.anomaly_class,
-        "regions": [
-            {"x": b.x, "y": b.y, "width": b.width, "height": b.height, "area": b.area, "max_score": b.max_score}
-            for b in verdict.boxes
-        ],
-        "num_regions": verdict.num_regions,
-        "picture": None if verdict.picture is None else str(verdict.picture),
-        "error": verdict.error,
-    }

@@ -12,15 +12,16 @@ from inspector.anomaly.preprocess.param import DLPreprocessParam, create_dl_prep
 from inspector.anomaly.preprocess.tiling import TileParam
 from inspector.anomaly.types import ImageGeometry
 from inspector.anomaly.verdict.score import ScoreRule
-from trainer.dataset.archive import read_dl_dataset_archive
+from trainer.dataset.archive import list_archive
 from trainer.dataset.dataset import DLDataset
-from trainer.dataset.folders import DatasetParam
-from trainer.dataset.manifest import read_dl_dataset_manifest
-from trainer.dataset.read import read_dl_dataset_anomaly
+from trainer.dataset.folders import DatasetParam, list_folders
+from trainer.dataset.listing import Listing
+from trainer.dataset.manifest import list_manifest
+from trainer.dataset.read import load_listing
 from trainer.prepare.split import CALIBRATION_PERCENT, HELD_OUT_MIN, PROOF_MIN, SplitParam
 from trainer.progress import StageProgress
 from trainer.settings.candidates import CANDIDATES
-from trainer.settings.fit import FitSettings, PreprocessSettings
+from trainer.settings.fit import LearningSettings, PreprocessSettings
 from trainer.settings.source import SourceSettings
 from trainer.settings.syntax import parse_augmentation, parse_domain, parse_score_rule
 from trainer.thresholds.estimate import ThresholdParam
@@ -42,45 +43,31 @@ def read_dataset(
     Raises:
         DatasetError: See `read_dl_dataset_anomaly`, `read_dl_dataset_manifest` and `read_dl_dataset_archive`.
     """
+    listing = list_source(settings)
     skip = settings.skip_unreadable
+    return load_listing(listing, progress, geometry_rule, apply_exif=apply_exif, skip_unreadable=skip)
+
+
+def list_source(settings: SourceSettings) -> Listing:
+    """List the images of the source that was given; none is opened.
+
+    Raises:
+        DatasetError: As `read_dataset`.
+    """
     if settings.manifest is not None:
-        return read_dl_dataset_manifest(
-            settings.manifest,
-            geometry_rule=geometry_rule,
-            apply_exif=apply_exif,
-            skip_unreadable=skip,
-            progress=progress,
-        )
+        return list_manifest(settings.manifest)
     if settings.archive is not None:
-        return read_dl_dataset_archive(
-            settings.archive,
-            settings.line or "",
-            settings.camera or "",
-            captured_from=settings.captured_from,
-            captured_to=settings.captured_to,
-            geometry_rule=geometry_rule,
-            apply_exif=apply_exif,
-            skip_unreadable=skip,
-            progress=progress,
-        )
-    folders = settings.image_dirs
-    return read_dl_dataset_anomaly(
-        folders[0] if len(folders) == 1 else folders,
-        settings.anomaly_dir,
-        all_ok=settings.all_ok,
-        param=DatasetParam(
-            group_pattern=settings.group_pattern,
-            ok_folders=settings.ok_folder,
-            label_pattern=settings.label_pattern,
-        ),
-        geometry_rule=geometry_rule,
-        apply_exif=apply_exif,
-        skip_unreadable=skip,
-        progress=progress,
+        times = settings.captured_from, settings.captured_to
+        return list_archive(settings.archive, settings.line or "", settings.camera or "", *times)
+    param = DatasetParam(
+        group_pattern=settings.group_pattern,
+        ok_folders=settings.ok_folder,
+        label_pattern=settings.label_pattern,
     )
+    return list_folders(settings.image_dirs, settings.anomaly_dir, param, all_ok=settings.all_ok)
 
 
-def split_param(settings: FitSettings) -> SplitParam:
+def split_param(settings: LearningSettings) -> SplitParam:
     """How the images are divided, besides the percentages; suspects are found among images that have folds.
 
     A bound that is asked for is worth more proven, which takes held-out images: these are held out earlier then.
@@ -94,7 +81,7 @@ def split_param(settings: FitSettings) -> SplitParam:
     )
 
 
-def preprocessing(settings: FitSettings, model: InitialModel, geometry: ImageGeometry) -> DLPreprocessParam:
+def preprocessing(settings: LearningSettings, model: InitialModel, geometry: ImageGeometry) -> DLPreprocessParam:
     """The preprocessing asked for; the model's size, channels and range must be set already.
 
     Raises:
@@ -117,7 +104,7 @@ def preprocessing(settings: FitSettings, model: InitialModel, geometry: ImageGeo
     )
 
 
-def _tile(settings: FitSettings) -> TileParam | None:
+def _tile(settings: LearningSettings) -> TileParam | None:
     side, overlap = settings.tile, settings.tile_overlap
     if side is None:
         return None
@@ -139,7 +126,7 @@ def domain_of(settings: PreprocessSettings, geometry: ImageGeometry) -> ImageDom
     )
 
 
-def initial_model(settings: FitSettings, geometry: ImageGeometry) -> InitialModel:
+def initial_model(settings: LearningSettings, geometry: ImageGeometry) -> InitialModel:
     """The model to be trained, with all that was asked for set; of `--quality auto` the first candidate.
 
     Raises:
@@ -168,7 +155,7 @@ def initial_model(settings: FitSettings, geometry: ImageGeometry) -> InitialMode
     return model
 
 
-def candidate_params(settings: FitSettings, geometry: ImageGeometry) -> list[DLModelParam]:
+def candidate_params(settings: LearningSettings, geometry: ImageGeometry) -> list[DLModelParam]:
     """The models that `--quality auto` chooses among, the default first, with all else that was asked for.
 
     Raises:
@@ -206,7 +193,7 @@ def score_rule(text: str) -> ScoreRule:
     )
 
 
-def train_param(settings: FitSettings, model: InitialModel) -> DLTrainParam:
+def train_param(settings: LearningSettings, model: InitialModel) -> DLTrainParam:
     """How it is trained.
 
     Raises:
@@ -223,7 +210,7 @@ def train_param(settings: FitSettings, model: InitialModel) -> DLTrainParam:
     )
 
 
-def threshold_param(settings: FitSettings) -> ThresholdParam:
+def threshold_param(settings: LearningSettings) -> ThresholdParam:
     """How the thresholds are found: never by ok test images, not even with HALCON's methods."""
     method = settings.threshold_method
     if method != "ok_only":  # whose settings the others have not

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -18,28 +18,27 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Column, Table
+from rich.table import Table
 from rich.text import Text
 
 from inspector.anomaly.network.tuning import tune_process
 from trainer.errors import SettingsError, TrainerError
+from trainer.settings.check import CheckSettings
 from trainer.settings.commands import ApplySettings, FitSettings, ShowSettings, WorkflowSettings, parse_settings
 from trainer.wording import printable
 
 if TYPE_CHECKING:
-    from trainer.commands.apply import ImageVerdict
     from trainer.commands.outcome import FitOutcome
     from trainer.progress import StageProgress
 
-REFUSED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
-_BOXES_SHOWN = 3
+REFUSED, WRONG_USAGE, LEFT_OUT, INTERRUPTED = 1, 2, 3, 130
 
 
 def run(arguments: list[str]) -> int:
     """Run a command.
 
     Returns:
-        Exit status: 0 done, 1 refused or an image could not be scored, 2 wrong usage, 130 interrupted.
+        Exit status: 0 done, 1 refused, 2 wrong usage, 3 pictures were left out of `apply`, 130 interrupted.
 
     Raises:
         SystemExit: Wrong usage, or help was asked for.
@@ -47,6 +46,8 @@ def run(arguments: list[str]) -> int:
     try:
         settings = parse_settings(arguments)
         tune_process()  # before either command imports torch
+        if isinstance(settings, CheckSettings):
+            return _check(settings)
         if isinstance(settings, FitSettings):
             return _fit(settings)
         if isinstance(settings, ShowSettings):
@@ -56,6 +57,28 @@ def run(arguments: list[str]) -> int:
         return _complain(error, WRONG_USAGE)
     except KeyboardInterrupt:
         return _complain("interrupted", INTERRUPTED)
+
+
+def _check(settings: CheckSettings) -> int:
+    from trainer.commands.check import run_check
+    from trainer.commands.check_output import print_check
+    from trainer.commands.check_sheet import check_target, write_sheet
+
+    try:
+        check_target(settings)
+        with _progress_bar(is_shown=not settings.json_output) as progress:
+            checked = run_check(settings, progress)
+        if settings.out is not None:
+            write_sheet(settings.out, checked)
+    except TrainerError as error:
+        return _complain(error, REFUSED)
+    if settings.json_output:
+        print(json.dumps(checked.result.as_json()))
+    else:
+        print_check(checked.result, Console())
+        if settings.out is not None:
+            print(f"contact sheet: {settings.out}")
+    return REFUSED if checked.result.is_refused else 0
 
 
 def _fit(settings: FitSettings) -> int:
@@ -77,24 +100,34 @@ def _fit(settings: FitSettings) -> int:
 
 def _apply(settings: ApplySettings) -> int:
     from inspector.anomaly.errors import AnomalyError
-    from trainer.commands.apply import run_apply, verdicts_as_json
+    from trainer.commands.apply import plan_apply, run_apply
+    from trainer.commands.verdict_output import VerdictOutput
     from trainer.dataset.remarks import ignored_orientation_note
 
+    console = Console()
     try:
-        with _progress_bar() as progress:
-            verdicts = run_apply(settings, progress)
+        plan = plan_apply(settings)
+        output = VerdictOutput(plan, console)
+        try:
+            with (
+                _progress_bar(console if console.is_terminal else None, is_shown=not settings.json_output) as progress,
+                closing(run_apply(plan, progress)) as verdicts,
+            ):
+                for verdict in verdicts:
+                    output.show(verdict)
+        except KeyboardInterrupt:
+            output.end(is_interrupted=True)
+            raise
+        output.end()
     except (TrainerError, AnomalyError) as error:
         return _complain(error, REFUSED)
-    if settings.json_output:
-        print(json.dumps(verdicts_as_json(settings.bundle, verdicts)))
-    else:
-        _print_verdicts(verdicts)
-    if note := ignored_orientation_note([verdict.path for verdict in verdicts if verdict.is_orientation_ignored]):
-        print(f"trainer: note: {note}", file=sys.stderr)
-    failed = [verdict for verdict in verdicts if verdict.error is not None]
-    for verdict in failed:
-        print(f"trainer: {printable(verdict.path)}: {printable(verdict.error)}", file=sys.stderr)
-    return REFUSED if failed else 0
+    if note := ignored_orientation_note(output.ignored_orientation):
+        _complain(f"note: {note}", 0)
+    for failed in output.failed:
+        _complain(f"{failed.path}: {failed.error}", LEFT_OUT)
+    if not output.tally.taken:
+        return REFUSED
+    return LEFT_OUT if output.tally.pictures_left_out else 0
 
 
 def _show(settings: ShowSettings) -> int:
@@ -107,6 +140,7 @@ def _show(settings: ShowSettings) -> int:
     except (TrainerError, AnomalyError) as error:
         return _complain(error, REFUSED)
     print(f"{len(drawn.files)} pictures in {settings.out}")
+    print(f"files: {drawn.tally.sentence}; {drawn.n_images} drawn")
     _print_remarks(drawn.warnings, drawn.notes)
     return 0
 
@@ -140,7 +174,7 @@ def _complain(message: object, status: int) -> int:
 
 
 @contextmanager
-def _progress_bar(shared: Console | None = None) -> Iterator[StageProgress]:
+def _progress_bar(shared: Console | None = None, *, is_shown: bool = True) -> Iterator[StageProgress]:
     """Bars on standard error; or on a console that others print to, where only what is running is shown."""
     columns = (
         TextColumn("{task.description:<22}", markup=False),
@@ -151,15 +185,19 @@ def _progress_bar(shared: Console | None = None) -> Iterator[StageProgress]:
         TimeRemainingColumn(),
     )
     console = Console(stderr=True) if shared is None else shared
-    with Progress(*columns, console=console, transient=shared is not None) as bar:
+    # What is printed meanwhile would go to the bar's console, which is standard error.
+    is_redirected = shared is not None
+    with Progress(
+        *columns, console=console, transient=is_redirected, redirect_stdout=is_redirected, disable=not is_shown
+    ) as bar:
         tasks: dict[str, TaskID] = {}
 
         def advance(stage: str, done: int, total: int) -> None:
             name = stage.partition(": ")[0]
             if name not in tasks:
                 tasks[name] = bar.add_task(stage, total=total)
-            is_shown = shared is None or done < total
-            bar.update(tasks[name], description=stage, completed=done, total=total, visible=is_shown)
+            is_left = shared is None or done < total
+            bar.update(tasks[name], description=stage, completed=done, total=total, visible=is_left)
 
         yield advance
 
@@ -183,23 +221,3 @@ def _print_remarks(warnings: Iterable[str], notes: Iterable[str]) -> None:
         console.print(warning, markup=False, highlight=False, soft_wrap=True)
     for note in notes:
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_verdicts(verdicts: list[ImageVerdict]) -> None:
-    table = Table(Column("image", overflow="fold"), "score", "threshold", "verdict", "regions (x, y, width, height)")
-    for verdict in verdicts:
-        path = Text(printable(verdict.path))  # as it is: brackets in a name are no markup
-        if verdict.error is not None:
-            table.add_row(path, "", "", "[red]not scored[/red]", "")
-            continue
-        boxes = [f"({box.x}, {box.y}, {box.width}, {box.height})" for box in verdict.boxes[:_BOXES_SHOWN]]
-        more = verdict.num_regions - len(boxes)
-        colour = "green" if verdict.anomaly_class == "ok" else "red"
-        table.add_row(
-            path,
-            f"{verdict.anomaly_score:.4f}",
-            f"{verdict.threshold:.4f}",
-            f"[{colour}]{verdict.anomaly_class}[/{colour}]",
-            " ".join(boxes) + (f" and {more} more" if more > 0 else ""),
-        )
-    Console().print(table)

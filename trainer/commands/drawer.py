@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from inspector.anomaly.domain.mask import pixels_inside
 from inspector.anomaly.model.model import apply_dl_model
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
 from trainer.commands.procedures import Fitted
@@ -16,6 +19,7 @@ from trainer.progress import StageProgress
 from trainer.report.gallery import ScoredSample, draw_picture
 from trainer.report.page import InspectedImage
 from trainer.report.shown import small
+from trainer.synthesis.defects import DEFECT_KINDS, add_defect
 
 
 class Drawer:
@@ -51,6 +55,33 @@ class Drawer:
     def as_suspect(self, scored: ScoredSample) -> InspectedImage:
         """The same, of an image whose label is in doubt."""
         return replace(self.unseen(scored), is_suspect=True)
+
+    def painted(self, samples: Sequence[DLDatasetSample], *, seed: int) -> list[InspectedImage]:
+        """Paint a defect into each of these ok images, another kind by turns, and draw what the model makes of it.
+
+        An image in which none can be painted, since it is too small, is left out.
+
+        Raises:
+            DatasetError: One cannot be read any more.
+        """
+        drawn = []
+        for index, (sample, kind) in enumerate(zip(samples, itertools.cycle(DEFECT_KINDS), strict=False)):
+            path, model = self._fitted.dataset.image_path(sample), self._fitted.model
+            picture = self._fitted.pictures.get(sample) or read_picture(path, model.preprocess_param)
+            domain = model.preprocess_param.domain
+            height, width = picture.image.shape[:2]
+            inside = None if domain is None else pixels_inside(domain, width, height)
+            try:
+                defect = add_defect(picture.image, kind, seed=seed, index=index, inside=inside)
+            except DatasetError:
+                continue
+            made = replace(picture, image=defect.picture)
+            (result,) = threshold_dl_anomaly_results(model, [made], apply_dl_model(model, made))
+            name = f"{sample.image_file_name}, {defect.kind}"
+            as_nok = replace(sample, image_label="nok", image_file_name=name)
+            drawn.append(draw_picture(ScoredSample(as_nok, result.anomaly_score), made.image, result, defect.mask))
+            self._progress("report", len(self._drawn) + len(drawn), len(self._drawn) + len(drawn))
+        return drawn
 
     def _draw(self, scored: ScoredSample) -> InspectedImage:
         dataset, path = self._fitted.dataset, self._fitted.dataset.image_path(scored.sample)

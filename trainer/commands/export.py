@@ -14,12 +14,23 @@ from trainer.commands.drawer import Drawer
 from trainer.commands.facts import input_size_of, parameters_of, provenance_of, versions
 from trainer.commands.outcome import FitOutcome
 from trainer.commands.procedures import Fitted
+from trainer.dataset.dataset import DLDatasetSample
 from trainer.evaluation.as_json import figures_as_json, halcon_as_json
 from trainer.progress import StageProgress
-from trainer.report.gallery import ScoredSample, above_rows, gallery, glance, suspect_rows
+from trainer.report.gallery import (
+    ScoredSample,
+    above_rows,
+    gallery,
+    glance,
+    painted_rows,
+    suspect_rows,
+    unseen_rows,
+)
 from trainer.report.page import Report, render_report
 from trainer.report.selection import selection_section
+from trainer.report.shown import PICTURES_IN_A_ROW, evenly_of_each_class
 from trainer.settings.commands import FitSettings
+from trainer.thresholds.calibration import calibration_samples
 from trainer.thresholds.suspects import Suspect
 
 REPORT_NAME = "report.html"
@@ -75,6 +86,7 @@ def _records(settings: FitSettings, fitted: Fitted, outcome: FitOutcome) -> Reco
             "stopped_early": result.stopped_early,
             "dataset_digest": dataset.digest,
             "n_train": len(dataset.train),
+            "files": _counts(outcome),
             "max_train": settings.max_train,
             "unreadable": list(dataset.unreadable),
             "suspects": [asdict(image) for image in outcome.suspects],
@@ -83,8 +95,15 @@ def _records(settings: FitSettings, fitted: Fitted, outcome: FitOutcome) -> Reco
             "weights_sha256": weights_digest(param.backbone, param.weights),
             "versions": versions(),
         },
-        metrics={key: value for key, value in outcome.as_json().items() if key not in {"bundle", "report"}},
+        metrics={key: value for key, value in outcome.as_json().items() if key not in {"bundle", "report", "files"}},
     )
+
+
+def _counts(outcome: FitOutcome) -> dict[str, object]:
+    """How many files were seen, taken and left out by each reason; their names may be too many for a record."""
+    tally = outcome.tally
+    left_out: dict[str, int] = {reason: len(names) for reason, names in tally.by_reason.items()}
+    return {"seen": tally.seen, "taken": tally.taken, "left_out": left_out}
 
 
 def _report(
@@ -94,6 +113,7 @@ def _report(
     draw = Drawer(fitted, progress)
     scores = evaluation.anomaly_scores if evaluation else ()
     tested = [ScoredSample(sample, score) for sample, score in zip(dataset.test, scores, strict=True)]
+    painted = [] if tested else draw.painted(_ok_to_paint(fitted), seed=settings.seed)
     is_curve = len(result.errors) > 1
     param = fitted.untrained.param
     return Report(
@@ -111,6 +131,8 @@ def _report(
         rows=[
             *gallery(tested, _held_out(fitted), draw),
             *above_rows(_above(fitted), draw.unseen),
+            *unseen_rows([] if tested else _below(fitted), draw.unseen),
+            *painted_rows(painted, has_seen=not fitted.dataset.validation),
             *suspect_rows(_scored(fitted, fitted.suspects), _scored(fitted, fitted.dropped), draw.as_suspect),
         ],
         grid=glance(tested, draw),
@@ -120,7 +142,7 @@ def _report(
         notes=outcome.notes,
         parameters=parameters_of(settings, fitted),
         provenance=provenance_of(settings, fitted, outcome),
-        has_masks=any(sample.anomaly_file_name for sample in dataset.test),
+        has_masks=bool(painted) or any(sample.anomaly_file_name for sample in dataset.test),
         n_dropped=len(fitted.dropped),
     )
 
@@ -138,6 +160,25 @@ def _above(fitted: Fitted) -> list[ScoredSample]:
     suspects = {suspect.sample.image_id for suspect in fitted.suspects}
     above = [ScoredSample(image.sample, image.anomaly_score) for image in fitted.calibration.above]
     return [scored for scored in above if scored.sample.image_id not in suspects]
+
+
+def _below(fitted: Fitted) -> list[ScoredSample]:
+    """The ok images judged by folds that lie below the threshold, but for suspects; held-out ones are shown anyway."""
+    if fitted.calibration.method == "held_out":
+        return []
+    elsewhere = {suspect.sample.image_id for suspect in fitted.suspects}
+    elsewhere |= {image.sample.image_id for image in fitted.calibration.above}
+    samples = calibration_samples(fitted.dataset)
+    scored = [ScoredSample(s, score) for s, score in zip(samples, fitted.calibration.scores, strict=True)]
+    return [one for one in scored if one.sample.image_id not in elsewhere]
+
+
+def _ok_to_paint(fitted: Fitted) -> list[DLDatasetSample]:
+    """A few ok images to paint defects into: held out where some are."""
+    suspects = {suspect.sample.image_id for suspect in fitted.suspects}
+    images = fitted.dataset.validation or fitted.dataset.train
+    clean = [one for one in images if one.image_label == "ok" and one.image_id not in suspects]
+    return evenly_of_each_class(clean, PICTURES_IN_A_ROW)
 
 
 def _scored(fitted: Fitted, suspects: Sequence[Suspect]) -> list[ScoredSample]:

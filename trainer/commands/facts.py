@@ -114,6 +114,7 @@ def provenance_of(settings: FitSettings, fitted: Fitted, outcome: FitOutcome) ->
     return [
         ("version", fitted.model.version),
         ("data set SHA-256", dataset.digest),
+        ("files", outcome.tally.sentence),
         ("images", f"{len(dataset.train)} fit, {len(dataset.validation)} held out, {len(dataset.test)} test"),
         *([("groups", f"{groups}, none of which is on two sides")] if groups and settings.group_by != "none" else []),
         *([("unreadable, left out", "; ".join(dataset.unreadable))] if dataset.unreadable else []),

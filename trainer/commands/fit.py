@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 
-from inspector.anomaly.files import resolved, try_folder
+from inspector.anomaly.files import is_empty_folder, resolved, try_folder
 from inspector.anomaly.model.bundle import check_replaceable
 from inspector.anomaly.network.device import available_device
 from inspector.anomaly.parameters import NAME_PATTERN
@@ -16,6 +16,7 @@ from trainer.commands.outcome import FitOutcome
 from trainer.commands.procedures import Course, Fitted, fit_model
 from trainer.commands.remarks import notes_of_reduction, warnings_of_constants
 from trainer.commands.suspects import named_images, notes_of_suspects, warning_of_suspects
+from trainer.dataset.tally import Tally
 from trainer.errors import OutputError
 from trainer.progress import StageProgress
 from trainer.settings.commands import FitSettings
@@ -80,6 +81,7 @@ def _outcome(settings: FitSettings, fitted: Fitted, started: float) -> FitOutcom
         ),
         suspects=named_images(fitted.suspects, model.scale),
         dropped=named_images(fitted.dropped, model.scale),
+        tally=dataset.tally or Tally(len(dataset.samples)),
         unreadable=dataset.unreadable,
     )
 
@@ -99,7 +101,7 @@ def _check_out(settings: FitSettings) -> None:
     """Refuse before an hour is spent; and never replace a folder that is not a bundle."""
     out = settings.out
     try:
-        if out.exists():
+        if out.exists() and not is_empty_folder(out):
             if not settings.overwrite:
                 raise OutputError(f"{out} exists already; give another folder to --out, or pass --overwrite")
             check_replaceable(out)

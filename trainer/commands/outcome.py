@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trainer.commands.suspects import NamedImage
+from trainer.dataset.tally import Tally
 from trainer.evaluation.as_json import figures_as_json
 from trainer.evaluation.result import EvaluationResult
 from trainer.rates import Rate
@@ -53,6 +54,8 @@ class FitOutcome:
     """None where there are no defects, real or synthetic."""
     selection: ModelSelection | None = None
     """How the model was chosen; None where the settings say which."""
+    tally: Tally = field(default_factory=Tally)
+    """Of the files that the source holds; a suspect that was dropped was taken first."""
 
     def as_json(self) -> dict[str, Any]:
         """The object that `trainer fit --json` prints; null where there are no test images to say."""
@@ -94,6 +97,7 @@ class FitOutcome:
             "selection": self.selection and self.selection.as_json(),
             "warnings": list(self.warnings),
             "notes": list(self.notes),
+            "files": self.tally.as_json(),
         }
 
     def summary(self) -> list[tuple[str, str]]:
@@ -108,6 +112,8 @@ class FitOutcome:
             ),
             ("false rejects", _promise(calibration, known)),
         ]
+        if self.tally.seen:
+            rows.insert(0, ("files", self.tally.sentence))
         if self.selection is not None:
             rows.insert(0, ("chosen", self.selection.sentence))
         if calibration.above:

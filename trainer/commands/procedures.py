@@ -39,7 +39,7 @@ from trainer.progress import StageProgress
 from trainer.report.shown import KeptPictures, ShownImages
 from trainer.selection.choose import choose_dl_model_param
 from trainer.selection.result import ModelSelection
-from trainer.settings.fit import FitSettings
+from trainer.settings.fit import FitSettings, LearningSettings
 from trainer.thresholds.calibration import Calibration, calibration_of
 from trainer.thresholds.compute import compute_dl_anomaly_thresholds
 from trainer.thresholds.cost import ThresholdCost, threshold_cost
@@ -233,7 +233,8 @@ def _divided(settings: FitSettings, course: Course, progress: StageProgress) -> 
     dataset = read_dataset(settings, progress, settings.geometry, apply_exif=settings.apply_exif)
     counts = [sum(s.image_label == label for s in dataset.samples) for label in dataset.class_names]
     images = f"{counts[0]} ok and {counts[1]} nok images in {settings.source}"
-    course.say("read_dl_dataset_anomaly", "; ".join([images, *dataset.notes]))
+    seen = [] if dataset.tally is None else [dataset.tally.sentence]
+    course.say("read_dl_dataset_anomaly", "; ".join([images, *seen, *dataset.notes]))
     percents: Iterable[float | None] = (settings.training_percent, settings.validation_percent)
     is_kept = is_given(dataset, overwrite_split=settings.overwrite_split)
     if not is_kept:
@@ -241,14 +242,7 @@ def _divided(settings: FitSettings, course: Course, progress: StageProgress) -> 
             given if given is not None else usual for given, usual in zip(percents, course.percents, strict=True)
         )
     training, validation = percents
-    dataset = split_dl_dataset(
-        dataset,
-        training,
-        validation,
-        seed=settings.seed,
-        overwrite_split=settings.overwrite_split,
-        param=split_param(settings),
-    )
+    dataset = divided(settings, dataset, training, validation)
     if course.is_test_needed and not dataset.test:
         raise SplitError(
             f"no image of {settings.source} is left to evaluate on; pass --overwrite-split to divide anew what is divided "
@@ -260,6 +254,24 @@ def _divided(settings: FitSettings, course: Course, progress: StageProgress) -> 
     warnings = dataset.division.warnings if dataset.division else ()
     course.say("split_dl_dataset", "; ".join([f"{parts}, {by}", "all nok images are test images", *warnings]))
     return dataset
+
+
+def divided(
+    settings: LearningSettings, dataset: DLDataset, training: float | None, validation: float | None
+) -> DLDataset:
+    """The data set, divided as the settings say.
+
+    Raises:
+        SplitError: See `split_dl_dataset`.
+    """
+    return split_dl_dataset(
+        dataset,
+        training,
+        validation,
+        seed=settings.seed,
+        overwrite_split=settings.overwrite_split,
+        param=split_param(settings),
+    )
 
 
 def _selected(

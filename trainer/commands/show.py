@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,10 +14,11 @@ from inspector.anomaly.types import DLSample
 from trainer.commands.arguments import read_dataset
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
 from trainer.dataset.files import whole_picture
-from trainer.display.files import show_evaluation, show_grid, show_samples, show_training
+from trainer.dataset.tally import Tally
+from trainer.display.files import sample_picture_names, show_evaluation, show_grid, show_samples, show_training
 from trainer.display.picture import shrink
 from trainer.display.tiles import ShownSample
-from trainer.errors import DatasetError, OutputError
+from trainer.errors import DatasetError
 from trainer.evaluation.result import evaluate_scores
 from trainer.evaluation.scoring import ScoredImage, score_images
 from trainer.progress import StageProgress
@@ -43,6 +43,10 @@ class Drawn:
     """Why the figures may be too good."""
     notes: tuple[str, ...]
     """What the reader of the images decided."""
+    tally: Tally
+    """Of the files that the source holds."""
+    n_images: int
+    """Of those taken, how many were drawn."""
 
 
 def run_show(settings: ShowSettings, progress: StageProgress) -> Drawn:
@@ -54,7 +58,7 @@ def run_show(settings: ShowSettings, progress: StageProgress) -> Drawn:
     Raises:
         AnomalyError: The bundle cannot be read, or has no thresholds.
         DatasetError: An image cannot be read or scored.
-        OutputError: A file cannot be written, or two images would be drawn to one.
+        OutputError: A file cannot be written.
     """
     manifest, _ = read_manifest(settings.bundle)
     model = read_dl_model(settings.bundle, device=settings.device)
@@ -65,13 +69,14 @@ def run_show(settings: ShowSettings, progress: StageProgress) -> Drawn:
     samples = tested or list(dataset.samples)
     is_doubtful = not tested and any(s.image_label == "ok" for s in samples)
     in_grid = {samples[i].image_id for i in np.linspace(0, len(samples) - 1, PICTURES_IN_GRID).round().astype(int)}
+    names = sample_picture_names([sample.image_file_name for sample in samples])
     written: list[Path] = []
     scores: list[float] = []
     grid: list[ShownSample] = []
     images = score_images(model, [dataset.image_path(sample) for sample in samples])
-    for sample, image in zip(samples, images, strict=True):
+    for sample, image, name in zip(samples, images, names, strict=True):
         shown = shown_sample(dataset, sample, image)
-        written += _new_files(written, show_samples(settings.out, [shown]))
+        written += show_samples(settings.out, [shown], names=[name])
         if sample.image_id in in_grid:
             grid.append(_small(shown))
         scores.append(image.result.anomaly_score if image.result else float("nan"))
@@ -82,7 +87,8 @@ def run_show(settings: ShowSettings, progress: StageProgress) -> Drawn:
     errors = [float(error) for error in manifest.training.get("errors", ())]
     if len(errors) > 1:
         written.append(show_training(settings.out, errors, best_epoch=manifest.training.get("best_epoch")))
-    return Drawn(written, (MAY_BE_LEARNT_FROM,) if is_doubtful else (), dataset.notes)
+    warnings = (MAY_BE_LEARNT_FROM,) if is_doubtful else ()
+    return Drawn(written, warnings, dataset.notes, dataset.tally or Tally(len(dataset.samples)), len(samples))
 
 
 def shown_sample(dataset: DLDataset, sample: DLDatasetSample, image: ScoredImage) -> ShownSample:
@@ -101,13 +107,6 @@ def shown_sample(dataset: DLDataset, sample: DLDatasetSample, image: ScoredImage
         image_label=sample.image_label,
     )
     return ShownSample(whole, image.result, dataset.read_mask(sample))
-
-
-def _new_files(written: Sequence[Path], files: Sequence[Path]) -> Sequence[Path]:
-    twice = set(written) & set(files)
-    if twice:
-        raise OutputError(f"two images would be drawn to {min(twice)}; show them one source at a time")
-    return files
 
 
 def _small(shown: ShownSample) -> ShownSample:

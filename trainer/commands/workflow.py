@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.anomaly.files import try_folder
+from inspector.anomaly.files import is_empty_folder, try_folder
 from inspector.anomaly.model.bundle import read_dl_model
 from inspector.anomaly.model.model import apply_dl_model
 from inspector.anomaly.network.device import available_device
@@ -47,7 +47,7 @@ def run_workflow(settings: WorkflowSettings, say: Say, progress: StageProgress) 
     available_device(settings.device)
     out = settings.out
     try:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if out.exists() and not is_empty_folder(out):
             raise OutputError(f"{out} exists already and is not an empty folder; give another to --out")
         out.mkdir(parents=True, exist_ok=True)
         try_folder(out / MODEL_FOLDER)

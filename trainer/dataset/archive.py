@@ -15,9 +15,7 @@ This docstring is the definition of the layout; `archive_name` and `parse_archiv
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -29,6 +27,8 @@ from schemas.base import ID_PATTERN, MAX_CAPTURED_AT, MAX_INTEGER
 from trainer.dataset.dataset import DLDataset
 from trainer.dataset.listing import ListedImage, Listing
 from trainer.dataset.read import load_listing
+from trainer.dataset.search import is_folder, search_folder
+from trainer.dataset.tally import LeftOut, Tally
 from trainer.errors import DatasetError
 from trainer.formats.known import IMAGE_SUFFIXES
 from trainer.progress import StageProgress
@@ -159,7 +159,7 @@ def list_archive(
     first, last = _microseconds(captured_from, "captured_from"), _microseconds(captured_to, "captured_to")
     if first is not None and last is not None and first >= last:
         raise DatasetError(f"captured_from {captured_from} is not before captured_to {captured_to}; exchange them")
-    found, masks, notes = _scan(root, camera_dir)
+    found, masks, left_out, notes = _scan(root, camera_dir)
     inside = {
         n: i for n, i in found.items() if (first or 0) <= i.captured_at and (last is None or i.captured_at < last)
     }
@@ -179,15 +179,22 @@ def list_archive(
         )
         for name, image in sorted(inside.items(), key=lambda item: (item[1].captured_at, item[0]))
     )
-    return Listing(camera_dir, camera_dir, "archive", images, tuple(notes), "widen the time window or label images ok")
+    left_out += [LeftOut(_below(name), "outside the time window") for name in sorted(found.keys() - inside.keys())]
+    mend, tally = "widen the time window or label images ok", Tally(len(images), tuple(left_out))
+    return Listing(camera_dir, camera_dir, "archive", images, tuple(notes), mend, tally)
 
 
-def _scan(root: Path, camera_dir: Path) -> tuple[dict[PurePosixPath, ArchivedImage], set[PurePosixPath], list[str]]:
-    """Images and masks by their names relative to the archive's root, and remarks about all else."""
+def _scan(
+    root: Path, camera_dir: Path
+) -> tuple[dict[PurePosixPath, ArchivedImage], set[PurePosixPath], list[LeftOut], list[str]]:
+    """Images and masks by their names relative to the archive's root, all other files, and remarks about these."""
     found: dict[PurePosixPath, ArchivedImage] = {}
     masks: set[PurePosixPath] = set()
     strangers: list[PurePosixPath] = []
-    for name in _files(root, camera_dir):
+    camera = PurePosixPath(camera_dir.relative_to(root).as_posix())
+    files = search_folder(camera_dir, has_masks=False, judge=lambda _: None)
+    left_out = [LeftOut(str(name), reason) for name, reason in files.left_out.items()]
+    for name in (camera / file for file in files.taken):
         if image := parse_archive_name(name):
             found[name] = image
         elif name.name.endswith(_MASK_SUFFIX):
@@ -204,9 +211,11 @@ def _scan(root: Path, camera_dir: Path) -> tuple[dict[PurePosixPath, ArchivedIma
     notes = []
     if strangers:
         notes.append(f"{len(strangers)} files are not named as in the archive and are ignored: {some(strangers)}")
+        left_out += [LeftOut(_below(name), "not named as in the archive") for name in strangers]
     if unowned := sorted(masks - {mask_name(name) for name in found}):
         notes.append(f"{len(unowned)} masks have no image and are ignored: {some(unowned)}")
-    return found, masks, notes
+    left_out += [LeftOut(_below(name), "a mask") for name in sorted(masks)]
+    return found, masks, left_out, notes
 
 
 def _camera_dir(root: Path, line_id: str, camera_id: str) -> Path:
@@ -214,20 +223,11 @@ def _camera_dir(root: Path, line_id: str, camera_id: str) -> Path:
         if not re.fullmatch(_ID, value):
             raise DatasetError(f"{name} is {value!r}; it has 1 to 64 of A-Z a-z 0-9 _ -")
     camera_dir = root / line_id / camera_id
-    if not camera_dir.is_dir():
+    if not is_folder(camera_dir):
         known = sorted(str(path.relative_to(root)) for path in root.glob("*/*") if path.is_dir())
         there = f"; there are {some(known)}" if known else "; give the archive's root"
         raise DatasetError(f"{camera_dir} does not exist{there}")
     return camera_dir
-
-
-def _files(root: Path, camera_dir: Path) -> Iterator[PurePosixPath]:
-    """Names relative to the archive's root, sorted within a folder; hidden ones left out."""
-    for folder, subfolders, files in os.walk(camera_dir):
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for file in sorted(files):
-            if not file.startswith("."):
-                yield PurePosixPath(Path(folder, file).relative_to(root).as_posix())
 
 
 def _below(name: PurePosixPath) -> str:

@@ -17,6 +17,7 @@ from inspector.anomaly.types import CLASS_IDS, AnomalyClass, AnomalyClassId, Ima
 from trainer.dataset.camera import typical_geometry
 from trainer.dataset.listing import LayoutName, SplitName
 from trainer.dataset.marks import read_marks
+from trainer.dataset.tally import Tally
 from trainer.errors import DatasetError
 
 CalibrationMethod = Literal["held_out", "out_of_fold"]
@@ -99,6 +100,8 @@ class DLDataset:
     dlsample_dir: Path | None = None
     geometry_rule: GeometryRule = "one-camera"
     """Whether the images share their aspect, or are of any size and aspect; a model that learns from them takes the same."""
+    tally: Tally | None = None
+    """Of the files that were seen when it was read: how many were taken, and which were left out and why."""
     apply_exif: bool = False
     """Whether images are turned upright as their EXIF flag says; masks, sizes and a model that learns from them go by that."""
     unreadable: tuple[str, ...] = ()

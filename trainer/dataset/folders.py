@@ -10,10 +10,12 @@ from typing import ClassVar
 
 from trainer.dataset.labelling import LabelledFile, Layout, label_names
 from trainer.dataset.labels import LabelRules
-from trainer.dataset.layout import find_images, mask_folder
+from trainer.dataset.layout import find_images
 from trainer.dataset.listing import ListedImage, Listing
 from trainer.dataset.masks import MaskRules, match_masks
 from trainer.dataset.patterns import LabelPattern
+from trainer.dataset.search import mask_folder
+from trainer.dataset.tally import LeftOut, Tally
 from trainer.errors import DatasetError
 from trainer.parameters import StageParameters
 from trainer.wording import some
@@ -118,11 +120,12 @@ def list_folders(image_dirs: Sequence[Path], anomaly_dir: Path | None, param: Da
     roots = sorted({file.root for file in layout.files})
     base = image_dirs[0] if single else Path(os.path.commonpath(roots))
     masks, notes = _masks(layout.files, anomaly_dir, param)
-    files = layout.files
+    files, left_out = layout.files, list(layout.left_out)
     if param.ignore_unmatched_images:
         files = tuple(file for file in files if file.label == "ok" or file.path in masks)
-        if left_out := len(layout.files) - len(files):
-            notes.append(f"{left_out} nok images without a mask are left out, as asked")
+        if without := [file for file in layout.files if file not in files]:
+            notes.append(f"{len(without)} nok images without a mask are left out, as asked")
+            left_out += [LeftOut(_name(file.path, base), "nok without a mask") for file in without]
     masks_base = anomaly_dir or (mask_folder(base) if single else base)
     groups = _groups(files, base, param.group_pattern)
     images = [
@@ -137,7 +140,15 @@ def list_folders(image_dirs: Sequence[Path], anomaly_dir: Path | None, param: Da
         for file in files
     ]
     where = roots[0] / "train" / "good" if layout.kind == "mvtec" else roots[0] / "good"
-    return Listing(base, masks_base, layout.kind, tuple(images), (*layout.notes, *notes), f"put ok images into {where}")
+    return Listing(
+        base,
+        masks_base,
+        layout.kind,
+        tuple(images),
+        (*layout.notes, *notes),
+        f"put ok images into {where}",
+        tally=Tally(len(images), tuple(left_out)),
+    )
 
 
 def _name(path: Path, base: Path) -> str:

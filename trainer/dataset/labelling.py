@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from inspector.anomaly.types import AnomalyClass
 from trainer.dataset.labels import BY_WORDS, LabelRules, defect_by_folders, doubt, has_letter, label_by_folders
 from trainer.dataset.listing import LayoutName, SplitName
+from trainer.dataset.tally import LeftOut
 from trainer.dataset.words import said_by, speaks_of_nok
 from trainer.errors import DatasetError
 from trainer.wording import some
@@ -61,6 +62,8 @@ class Layout:
     kind: LayoutName
     files: tuple[LabelledFile, ...]
     notes: tuple[str, ...]
+    left_out: tuple[LeftOut, ...] = ()
+    """What else lies in the folders, and why it is not among the files."""
 
 
 def label_names(

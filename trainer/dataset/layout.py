@@ -7,34 +7,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from trainer.dataset.labelling import SPLIT_FOLDERS, Layout, label_names
 from trainer.dataset.labels import BY_WORDS, LabelRules
+from trainer.dataset.search import is_folder, search_folder
+from trainer.dataset.tally import LeftOut, Reason
 from trainer.errors import DatasetError
-from trainer.formats.known import IMAGE_SUFFIXES, READABLE, UNREAD_SUFFIXES
+from trainer.formats.known import READABLE
 from trainer.wording import some
-
-MASK_FOLDER = "ground_truth"
-
-
-def is_mask_folder(name: str) -> bool:
-    """Whether a folder is called as that of the masks: `ground_truth`, `Ground_Truth`, `GroundTruth`, `ground-truth`."""
-    return name.casefold().replace("-", "").replace("_", "").replace(" ", "") == "groundtruth"
-
-
-def mask_folder(root: Path) -> Path:
-    """The folder of the masks of a folder of images, whatever its case; `ground_truth` where there is none.
-
-    Raises:
-        DatasetError: There are several.
-    """
-    found = (
-        sorted(path for path in root.iterdir() if is_mask_folder(path.name) and path.is_dir()) if root.is_dir() else []
-    )
-    if len(found) > 1:
-        raise DatasetError(f"{some(found)} may each hold the masks; keep one, or name it by --anomaly-dir")
-    return found[0] if found else root / MASK_FOLDER
 
 
 def find_images(
@@ -52,31 +34,43 @@ def find_images(
         rules: How labels are read.
 
     Raises:
-        DatasetError: No folder, one inside another, no image, or names that do not say which images are ok.
+        DatasetError: No folder, one inside another, one that cannot be read or has no image, or names that do not say which
+            images are ok.
     """
     _check_folders(image_dirs)
     by_root: dict[Path, list[PurePosixPath]] = {}
     others: list[PurePosixPath] = []
+    left_out: list[LeftOut] = []
+    is_single = len(image_dirs) == 1
     for image_dir in image_dirs:
-        names, strangers = find_pictures(image_dir)
-        others += strangers
-        root, prefix = _root_and_prefix(image_dir, names) if len(image_dirs) > 1 else (image_dir, PurePosixPath())
-        inside = in_sub_dirs(image_dir, names, sub_dirs, "image_sub_dirs")
+        found = search_folder(image_dir)
+        others += found.other_formats
+        root, prefix = (image_dir, PurePosixPath()) if is_single else _root_and_prefix(image_dir, found.taken)
+        inside = in_sub_dirs(image_dir, found.taken, sub_dirs, "image_sub_dirs")
+        reasons: dict[PurePosixPath, Reason] = dict(found.left_out)
+        reasons |= dict.fromkeys(set(found.taken) - set(inside), "outside the sub-folders that were asked for")
+        left_out += [LeftOut(str(n if is_single else image_dir / n), why) for n, why in sorted(reasons.items())]
+        if not inside:
+            strange = found.other_formats
+            hint = f"; save {some(strange)} in one of these formats" if strange else "; give the folder that holds them"
+            where = f" (only {some(sub_dirs)} are looked in)" if sub_dirs else ""
+            raise DatasetError(f"no image below {image_dir}{where}; what is read is {READABLE}{hint}")
         by_root.setdefault(root, []).extend(prefix / name for name in inside)
-    if not any(by_root.values()):
-        hint = f"; save {some(others)} in one of these formats" if others else "; give the folder that holds them"
-        where = f" (only {some(sub_dirs)} are looked in)" if sub_dirs else ""
-        raise DatasetError(f"no image below {some(image_dirs)}{where}; what is read is {READABLE}{hint}")
     notes = [f"{len(others)} images are of a format that is not read: {some(others)}"] if others else []
-    layout = label_names({root: sorted(names) for root, names in by_root.items() if names}, all_ok=all_ok, rules=rules)
-    return Layout(layout.kind, layout.files, (*notes, *layout.notes))
+    layout = label_names({root: sorted(names) for root, names in by_root.items()}, all_ok=all_ok, rules=rules)
+    taken = {file.path for file in layout.files}
+    strangers = [root / name for root, names in by_root.items() for name in names if root / name not in taken]
+    for path in strangers:
+        name = path.relative_to(image_dirs[0]) if is_single else path
+        left_out.append(LeftOut(str(name), "outside train/, validation/ and test/"))
+    return replace(layout, notes=(*notes, *layout.notes), left_out=tuple(left_out))
 
 
 def _check_folders(image_dirs: Sequence[Path]) -> None:
     if not image_dirs:
         raise DatasetError("no folder of images was given; give one or several")
     for image_dir in image_dirs:
-        if not image_dir.is_dir():
+        if not is_folder(image_dir):
             what = "is a file" if image_dir.exists() else "does not exist"
             raise DatasetError(f"{image_dir} {what}; give the folder that holds the images")
     real = [image_dir.resolve() for image_dir in image_dirs]
@@ -113,24 +107,5 @@ def in_sub_dirs(
 
 def find_pictures(root: Path) -> tuple[list[PurePosixPath], list[PurePosixPath]]:
     """Names of pictures in the formats that are read, and of others, both sorted and relative to `root`."""
-    names: list[PurePosixPath] = []
-    others: list[PurePosixPath] = []
-    visited: set[str] = set()
-    for folder, subfolders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        is_top = Path(folder) == root
-        hidden = [s for s in subfolders if s.startswith(".") or (is_top and is_mask_folder(s))]
-        # A link to a folder above would never end; one that was seen already would double its images.
-        subfolders[:] = [] if real in visited else sorted(set(subfolders) - set(hidden))
-        if real in visited:
-            continue
-        visited.add(real)
-        for file in files:
-            name = PurePosixPath(Path(folder, file).relative_to(root).as_posix())
-            if file.startswith("."):
-                continue
-            if name.suffix.lower() in IMAGE_SUFFIXES:
-                names.append(name)
-            elif name.suffix.lower() in UNREAD_SUFFIXES:
-                others.append(name)
-    return sorted(names), sorted(others)
+    found = search_folder(root)
+    return found.taken, found.other_formats

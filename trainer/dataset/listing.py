@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from inspector.anomaly.types import AnomalyClass
+from trainer.dataset.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,8 @@ class Listing:
     notes: tuple[str, ...]
     ok_mend: str
     """What to do where there is no ok image to learn from."""
+    tally: Tally | None = None
+    """Of the files that were seen; None where the source names its images one by one, and all are taken."""
 
 
 SplitName = Literal["train", "validation", "test"]

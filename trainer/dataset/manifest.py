@@ -6,7 +6,7 @@ One row for each image, one column for each fact. Columns that are not among the
 |---|---|---|
 | `path` | `image_file_name` | the image, in any format that is read; relative to the manifest's folder, or absolute; with `/` or `\` between folders |
 | `image_label` | `anomaly_label` | `ok` or `nok`, or a word that means it (`good`, `bad`, `pass`, `schlecht`), in any case; 0 is ok and 1 is nok |
-| `anomaly_file_name` | | the image's mask, or a folder of its masks; empty where it has none |
+| `anomaly_file_name` | | the image's mask, PNG, or a folder of its masks; empty where it has none |
 | `group` | | images of an equal one never straddle a split; empty: the image stands alone |
 | `split` | | `train`, `validation` or `test`, in any case, on every row; `split_dl_dataset` respects it |
 

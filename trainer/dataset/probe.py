@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+import cv2
 import numpy as np
 
 from inspector.anomaly.errors import ImageError
@@ -39,7 +40,10 @@ class Probe:
     """Of the file."""
     orientation: Orientation
     """EXIF's flag, whether it was applied or not."""
-
+    bit_depth: int = 8
+    """Of a value in the file."""
+    brightness: float = 0.0
+    """Mean of all gray values, 0 to 255."""
     is_blank: bool = False
     """Every pixel has the same value: nothing can be seen."""
 
@@ -87,7 +91,9 @@ def _probe(path: Path, *, apply_exif: bool) -> Probe | UnreadableImageError:
         format=header.format,
         num_bytes=len(content),
         orientation=header.orientation,
-        is_blank=bool((pixels == pixels[0, 0]).all()),
+        bit_depth=header.bit_depth,
+        brightness=float(cv2.mean(pixels)[0] if pixels.ndim == 2 else np.mean(cv2.mean(pixels)[:3])),  # noqa: PLR2004 - (H, W)
+        is_blank=bool((pixels[0] == pixels[0, 0]).all() and (pixels == pixels[0, 0]).all()),  # most end with a row
     )
 
 

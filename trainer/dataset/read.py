@@ -7,8 +7,8 @@ the digest of its pixels finds copies under another name or with other metadata.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inspector.anomaly.choices import GeometryRule
@@ -19,9 +19,45 @@ from trainer.dataset.listing import ListedImage, Listing
 from trainer.dataset.marks import inversion_note, read_marks
 from trainer.dataset.probe import Probe, dark_note, probe_images
 from trainer.dataset.remarks import lying_mend, notes_of_files, unreadable_error, unreadable_note
+from trainer.dataset.tally import LeftOut, Tally
 from trainer.errors import DatasetError, UnreadableImageError
 from trainer.progress import StageProgress
 from trainer.wording import is_printable, some
+
+Refuse = Callable[[DatasetError], None]
+"""Told why images are no data set to learn from."""
+
+
+def refuse_at_once(error: DatasetError) -> None:
+    """Stop at the first reason.
+
+    Raises:
+        DatasetError: It.
+    """
+    raise error
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedListing:
+    """A listing of which each image was decoded once.
+
+    Attributes:
+        listing: What its source says.
+        images: Those that can be read, with what each holds.
+        failures: The others, with the reason.
+        apply_exif: Whether they were turned upright as their EXIF flag says.
+    """
+
+    listing: Listing
+    images: tuple[tuple[ListedImage, Probe], ...]
+    failures: tuple[tuple[ListedImage, UnreadableImageError], ...]
+    apply_exif: bool
+
+    @property
+    def tally(self) -> Tally:
+        """Of all files: those that can be read are taken."""
+        listed = self.listing.tally or Tally(len(self.listing.images))
+        return listed.without([LeftOut(image.name, "unreadable", error.why) for image, error in self.failures])
 
 
 def read_dl_dataset_anomaly(  # noqa: PLR0913 - all but the first two named
@@ -88,28 +124,60 @@ def load_listing(
         DatasetError: As `read_dl_dataset_anomaly`.
     """
     check_rule(geometry_rule)
-    _check_names(listing)
-    _check_learnable(listing.images, listing)
+    check_names(listing)
+    check_learnable(listing.images, listing)
+    return assemble(
+        open_listing(listing, progress, apply_exif=apply_exif), geometry_rule, skip_unreadable=skip_unreadable
+    )
+
+
+def open_listing(listing: Listing, progress: StageProgress | None = None, *, apply_exif: bool = False) -> OpenedListing:
+    """Open every image of a listing; what cannot be read is kept apart."""
     paths = [listing.image_dir / image.name for image in listing.images]
     outcomes = list(zip(listing.images, probe_images(paths, progress, apply_exif=apply_exif), strict=True))
-    opened = [(image, found) for image, found in outcomes if isinstance(found, Probe)]
-    failures = [found for _, found in outcomes if isinstance(found, UnreadableImageError)]
-    if failures and not skip_unreadable:
-        raise unreadable_error(failures, len(paths))
-    _check_learnable([image for image, _ in opened], listing)
-    unreadable = tuple(
-        f"{image.name} {found.why}" for image, found in outcomes if isinstance(found, UnreadableImageError)
+    return OpenedListing(
+        listing,
+        tuple((image, found) for image, found in outcomes if isinstance(found, Probe)),
+        tuple((image, found) for image, found in outcomes if isinstance(found, UnreadableImageError)),
+        apply_exif=apply_exif,
     )
-    samples = tuple(_sample(i, *pair) for i, pair in enumerate(opened))
-    named = [(image.name, probe) for image, probe in opened]
-    blank_notes = _check_blank(opened)
+
+
+def assemble(
+    opened: OpenedListing,
+    geometry_rule: GeometryRule = "one-camera",
+    *,
+    skip_unreadable: bool = False,
+    refuse: Refuse = refuse_at_once,
+) -> DLDataset:
+    """Make a data set of what was opened.
+
+    Args:
+        opened: The images.
+        geometry_rule: See `read_dl_dataset_anomaly`.
+        skip_unreadable: See `read_dl_dataset_anomaly`.
+        refuse: Told of each reason why this is no data set to learn from; raises the first by default. Where it returns, the rest
+            is looked at as well.
+
+    Raises:
+        DatasetError: Whatever `refuse` raises; or no ok image that can be read, without which nothing can be said of the rest.
+    """
+    listing, apply_exif = opened.listing, opened.apply_exif
+    if opened.failures and not skip_unreadable:
+        refuse(unreadable_error([error for _, error in opened.failures], len(listing.images)))
+    check_learnable([image for image, _ in opened.images], listing)
+    unreadable = tuple(f"{image.name} {error.why}" for image, error in opened.failures)
+    samples = tuple(_sample(i, *pair) for i, pair in enumerate(opened.images))
+    named = [(image.name, probe) for image, probe in opened.images]
+    blank_notes = _check_blank(opened.images, refuse)
     typical = trained_geometry(samples, geometry_rule)
     try:
         check_geometries([(s.image_file_name, s.geometry) for s in samples], typical)
     except DatasetError as error:
-        raise DatasetError(f"{error}{'' if apply_exif else lying_mend(named)}") from error
-    _check_labels(samples)
-    has_masks = any(image.mask for image, _ in opened)
+        refuse(DatasetError(f"{error}{'' if apply_exif else lying_mend(named)}"))
+    for conflict in _label_conflicts(samples):
+        refuse(conflict)
+    has_masks = any(image.mask for image, _ in opened.images)
     dataset = DLDataset(
         listing.image_dir,
         listing.anomaly_dir if has_masks else None,
@@ -119,18 +187,34 @@ def load_listing(
         geometry_rule=geometry_rule,
         apply_exif=apply_exif,
         unreadable=unreadable,
+        tally=opened.tally,
     )
     remarks = (
-        unreadable_note(unreadable, len(paths)) if unreadable else None,
+        *blank_notes,
+        unreadable_note(unreadable, len(listing.images)) if unreadable and skip_unreadable else None,
         geometry_note([s.geometry for s in samples], typical),
         dark_note(dataset.image_path(samples[0])),
         *notes_of_files(named, apply_exif=apply_exif),
     )
-    return replace(dataset, notes=(*listing.notes, *blank_notes, *filter(None, remarks), *_check_masks(dataset)))
+    return replace(dataset, notes=(*listing.notes, *filter(None, remarks), *_check_masks(dataset, refuse)))
 
 
-def _check_names(listing: Listing) -> None:
-    """Refuse names that report, JSON, CSV and terminal cannot all show: an hour of training would end in their error."""
+def check_learnable(images: Iterable[ListedImage], listing: Listing) -> None:
+    """Refuse images none of which can be learnt from.
+
+    Raises:
+        DatasetError: Names the mend.
+    """
+    if not any(image.label == "ok" and image.split != "test" for image in images):
+        raise DatasetError(f"no ok image to train from in {listing.image_dir}; {listing.ok_mend}")
+
+
+def check_names(listing: Listing) -> None:
+    """Refuse names that report, JSON, CSV and terminal cannot all show: an hour of training would end in their error.
+
+    Raises:
+        DatasetError: Names them and the mend.
+    """
     files = [name for image in listing.images for name in (image.name, image.mask) if name is not None]
     if odd := [name for name in dict.fromkeys([str(listing.image_dir), *files]) if not is_printable(name)]:
         are = "1 name is" if len(odd) == 1 else f"{len(odd)} names are"
@@ -140,25 +224,24 @@ def _check_names(listing: Listing) -> None:
         )
 
 
-def _check_blank(pairs: Sequence[tuple[ListedImage, Probe]]) -> list[str]:
+def _check_blank(images: Sequence[tuple[ListedImage, Probe]], refuse: Refuse) -> list[str]:
     """Refuse a set of nothing but blank pictures; returns a remark where a few are."""
-    learnable = [probe for image, probe in pairs if image.label == "ok" and image.split != "test"]
-    blank = [image.name for image, probe in pairs if probe.is_blank]
+    learnable = [probe for image, probe in images if image.label == "ok" and image.split != "test"]
+    blank = [image.name for image, probe in images if probe.is_blank]
     if blank and all(probe.is_blank for probe in learnable):
-        raise DatasetError(
-            f"each of the {len(learnable)} ok images to learn from is of one colour throughout ({some(blank)}), and nothing can be learnt from "
-            "these; look at camera, light and export (of 16 bits only the upper 8 are read), and give images that show the part"
+        refuse(
+            DatasetError(
+                f"each of the {len(learnable)} ok images to learn from is of one colour throughout ({some(blank)}), and nothing can be "
+                "learnt from these; look at camera, light and export (of 16 bits only the upper 8 are read), and give images that show "
+                "the part"
+            )
         )
+        return []
     if not blank:
         return []
     return [
         f"{len(blank)} images are of one colour throughout, as from a covered or failed camera: {some(blank)}; remove them"
     ]
-
-
-def _check_learnable(images: Iterable[ListedImage], listing: Listing) -> None:
-    if not any(image.label == "ok" and image.split != "test" for image in images):
-        raise DatasetError(f"no ok image to train from in {listing.image_dir}; {listing.ok_mend}")
 
 
 def _sample(index: int, image: ListedImage, probe: Probe) -> DLDatasetSample:
@@ -179,7 +262,7 @@ def _sample(index: int, image: ListedImage, probe: Probe) -> DLDatasetSample:
     )
 
 
-def _check_masks(dataset: DLDataset) -> list[str]:
+def _check_masks(dataset: DLDataset, refuse: Refuse) -> list[str]:
     """Read every mask; returns remarks."""
     notes = []
     shares: list[tuple[str, float]] = []
@@ -187,12 +270,18 @@ def _check_masks(dataset: DLDataset) -> list[str]:
         path = dataset.mask_path(sample)
         if path is None:
             continue
-        share = float(read_marks(path, (sample.height, sample.width)).mean())
+        try:
+            share = float(read_marks(path, (sample.height, sample.width)).mean())
+        except DatasetError as error:
+            refuse(error)
+            continue
         is_marked = share > 0
         if sample.image_label == "ok" and is_marked:
-            raise DatasetError(
-                f"mask {path} marks pixels of {sample.image_file_name}, which is labelled ok; correct the label or "
-                "remove the mask"
+            refuse(
+                DatasetError(
+                    f"mask {path} marks pixels of {sample.image_file_name}, which is labelled ok; correct the label or "
+                    "remove the mask"
+                )
             )
         if sample.image_label == "nok" and not is_marked:
             notes.append(f"mask {sample.anomaly_file_name} marks no pixel, although its image is nok")
@@ -201,11 +290,12 @@ def _check_masks(dataset: DLDataset) -> list[str]:
     return [*notes, *filter(None, [inversion_note(shares)])]
 
 
-def _check_labels(samples: Iterable[DLDatasetSample]) -> None:
+def _label_conflicts(samples: Iterable[DLDatasetSample]) -> Iterator[DatasetError]:
     copies: defaultdict[str, list[DLDatasetSample]] = defaultdict(list)
     for sample in samples:
         copies[sample.pixel_digest].append(sample)
     for group in copies.values():
         if len({sample.image_label for sample in group}) > 1:
-            names = " and ".join(f"{s.image_file_name} ({s.image_label})" for s in group[:2])
-            raise DatasetError(f"{names} are the same picture; remove the one with the wrong label")
+            one_of_each = sorted({s.image_label: s for s in reversed(group)}.values(), key=lambda s: s.image_id)
+            names = " and ".join(f"{s.image_file_name} ({s.image_label})" for s in one_of_each)
+            yield DatasetError(f"{names} are the same picture; remove the one with the wrong label")

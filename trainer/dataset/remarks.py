@@ -9,7 +9,7 @@ from typing import Final
 from inspector.anomaly.preprocess.image_header import DEFAULT_LIMITS
 from inspector.anomaly.preprocess.orientation import LYING, UPRIGHT
 from trainer.dataset.probe import Probe
-from trainer.errors import DatasetError, UnreadableImageError
+from trainer.errors import UnreadableImageError, UnreadableImagesError
 from trainer.formats.known import FORMAT_NAMES
 from trainer.wording import some
 
@@ -27,17 +27,15 @@ Named = Sequence[tuple[str, Probe]]
 """Images by name."""
 
 
-def unreadable_error(failures: Sequence[UnreadableImageError], total: int) -> DatasetError:
+def unreadable_error(failures: Sequence[UnreadableImageError], total: int) -> UnreadableImagesError:
     """The refusal of all files that cannot be read, so that one pass mends them."""
     listed = some((f"{failure.path} {failure.why}" for failure in failures), NAMES_SHOWN)
+    count = f"{len(failures)} of {total} images cannot be read"
     if len(failures) == 1:
-        return DatasetError(
-            f"{listed}; replace or remove it, or leave it out with --skip-unreadable (skip_unreadable=True)"
-        )
-    return DatasetError(
-        f"{len(failures)} of {total} images cannot be read: {listed}; replace or remove them, or leave them out with "
-        "--skip-unreadable (skip_unreadable=True)"
-    )
+        mend = "replace or remove it, or leave it out with --skip-unreadable (skip_unreadable=True)"
+        return UnreadableImagesError(f"{listed}; {mend}", f"1 of {total} images cannot be read; {mend}")
+    mend = "replace or remove them, or leave them out with --skip-unreadable (skip_unreadable=True)"
+    return UnreadableImagesError(f"{count}: {listed}; {mend}", f"{count}; {mend}")
 
 
 def unreadable_note(left_out: Sequence[str], total: int) -> str:

@@ -12,6 +12,7 @@ from trainer.display.evaluation import (
     dev_display_anomaly_detection_evaluation,
     training_error_curve,
 )
+from trainer.display.names import picture_names
 from trainer.display.picture import write_png
 from trainer.display.sample import DisplayKey, DisplayParam, dev_display_dl_data
 from trainer.display.tiles import ShownSample, TiledParam, dev_display_dl_data_tiled
@@ -32,8 +33,17 @@ def show_samples(
     *,
     keys: Sequence[DisplayKey] = ("anomaly_both", "anomaly_image"),
     param: DisplayParam | None = None,
+    names: Sequence[PurePath] | None = None,
 ) -> list[Path]:
     """Write `<folder>/<key>/<image>.png` for each sample and key; the folders of an image's name are kept.
+
+    Args:
+        folder: Where to write.
+        samples: What to draw.
+        keys: What of it.
+        param: How.
+        names: Of the pictures below each key's folder, as `sample_picture_names` gives them for more samples than these; by
+            default of these alone.
 
     Returns:
         The files, sample by sample.
@@ -42,18 +52,29 @@ def show_samples(
         SettingsError: A sample lacks what a key shows, or two samples would be written to one file.
         OutputError: A file cannot be written.
     """
-    names = [_file_name(shown, index) for index, shown in enumerate(samples)]
-    if len(set(names)) < len(names):
-        twice = next(name for index, name in enumerate(names) if name in names[:index])
-        raise SettingsError(f"two samples are called {twice}; give each its own image_file_name")
+    if names is None:
+        names = sample_picture_names([_name_of(shown, index) for index, shown in enumerate(samples)])
     written = []
     for name, shown in zip(names, samples, strict=True):
         drawn = dev_display_dl_data(shown.sample, shown.result, shown.ground_truth, keys=keys, param=param)
         for key, picture in drawn.items():
-            target = Path(folder) / key / f"{name}.png"
+            target = Path(folder) / key / name
             write_png(target, picture)
             written.append(target)
     return written
+
+
+def sample_picture_names(images: Sequence[str]) -> list[PurePath]:
+    """Name the picture of each sample: never outside the folder, whatever the image's name says, and no two alike.
+
+    Raises:
+        SettingsError: Two samples are called the same.
+    """
+    if len(set(images)) < len(images):
+        twice = next(name for index, name in enumerate(images) if name in images[:index])
+        raise SettingsError(f"two samples are called {twice}; give each its own image_file_name")
+    paths = map(PurePath, images)
+    return picture_names([_inside(path) for path in paths])
 
 
 def show_grid(
@@ -104,14 +125,18 @@ def show_training(folder: Path | str, errors: Sequence[float], *, best_epoch: in
     return target
 
 
-def _file_name(shown: ShownSample, index: int) -> str:
-    """The image's name below the folder: never outside it, whatever the name says."""
+def _name_of(shown: ShownSample, index: int) -> str:
+    """The image's name, or what stands for it."""
     name = shown.sample.image_file_name
-    if name is None:
-        return f"image_{index:05}" if shown.sample.image_id is None else f"image_{shown.sample.image_id}"
-    path = PurePath(name)
+    if name is not None:
+        return name
+    return f"image_{index:05}" if shown.sample.image_id is None else f"image_{shown.sample.image_id}"
+
+
+def _inside(path: PurePath) -> PurePath:
+    """The path below a folder, wherever it leads, with a name that a file can have."""
     inside = PurePath(*(part for part in path.parts if part not in {"..", path.anchor}))
-    return str(inside.with_name(_short(inside.name)))
+    return inside.with_name(_short(inside.name))
 
 
 def _short(name: str) -> str:

@@ -13,6 +13,7 @@ from inspector.anomaly.preprocess.orientation import UPRIGHT
 from inspector.anomaly.types import DLResult, DLSample
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
 from trainer.dataset.files import BATCH_SIZE, decode_picture, in_batches, pictures_at_once, read_ahead, read_bytes
+from trainer.dataset.tally import Reason
 from trainer.errors import UnreadableImageError
 
 
@@ -26,6 +27,8 @@ class ScoredImage:
     result: DLResult | None = None
     error: str | None = None
     """What is wrong with the file or the picture, in words that go on from its name."""
+    reason: Reason | None = None
+    """The same as the reason why it is left out."""
     is_orientation_ignored: bool = False
     """Whether an EXIF flag asks for the picture to be turned, and the model's parameters do not."""
 
@@ -44,9 +47,9 @@ def score_images(model: AnomalyModel, paths: Sequence[Path], *, batch_size: int 
             sample, header = decode_picture(path, read_bytes(path), model.preprocess_param)
             model.check_geometry(sample)
         except UnreadableImageError as error:
-            return ScoredImage(path, error=error.why)
+            return ScoredImage(path, error=error.why, reason="unreadable")
         except AnomalyError as error:
-            return ScoredImage(path, error=f"does not fit: {error}")
+            return ScoredImage(path, error=f"does not fit: {error}", reason="does not fit the model")
         is_ignored = header.orientation != UPRIGHT and not model.preprocess_param.apply_exif
         return ScoredImage(path, sample, is_orientation_ignored=is_ignored)
 

@@ -59,6 +59,37 @@ def gallery(
     return [PictureRow(title, text, [draw(s) for s in chosen]) for title, text, chosen in rows if chosen]
 
 
+def unseen_rows(unseen: Sequence[ScoredSample], draw: Draw, *, count: int = PICTURES_IN_A_ROW) -> list[PictureRow]:
+    """Draw ok images that the thresholds come from, the highest score first; for a page that has no test images to show.
+
+    Args:
+        unseen: Scored by models that had not seen them; without those that other rows show.
+        draw: Makes the picture of a sample, with the score given.
+        count: Most pictures in a row.
+    """
+    text = (
+        "Of the ok images that the threshold comes from, those below it that come nearest to being rejected. Scores are by models that "
+        "had not seen them; the heat map is by the model that ships, which may have learnt from them."
+    )
+    chosen = _highest(unseen)[:count]
+    return [PictureRow("Ok images with the highest scores", text, [draw(one) for one in chosen])] if chosen else []
+
+
+def painted_rows(pictures: Sequence[InspectedImage], *, has_seen: bool) -> list[PictureRow]:
+    """Show synthetic defects, for a page that has no real ones.
+
+    Args:
+        pictures: Of ok images with a defect painted in, as the model that ships sees them.
+        has_seen: Whether that model has learnt from the images, before the defects were painted in.
+    """
+    known = " It has learnt from these images, as they were without." if has_seen else " It has not seen these images."
+    text = (
+        "There are no test images with real defects, so some were painted into ok images: this is what the model that ships makes of "
+        f"them.{known} They show where it looks, and are no measure of how many real defects it finds."
+    )
+    return [PictureRow("Synthetic defects", text, pictures)] if pictures else []
+
+
 def above_rows(above: Sequence[ScoredSample], draw: Draw, *, count: int = PICTURES_IN_A_ROW) -> list[PictureRow]:
     """Draw the ok images that laid the threshold and lie above it, the highest score first.
 

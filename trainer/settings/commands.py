@@ -17,13 +17,22 @@ from inspector.commandline.option import Argument
 from schemas.refusal import Place, refusals
 from trainer.errors import SettingsError
 from trainer.formats.known import READABLE
+from trainer.settings.check import CheckSettings
 from trainer.settings.fit import ChoiceSettings, FitSettings
 from trainer.settings.rates import Percent
 from trainer.settings.source import DEVICE_HELP, SourceSettings, SplitSettings
 from trainer.settings.thresholds import ThresholdSettings
 from trainer.wording import is_printable, printable
 
-__all__ = ["ApplySettings", "CommandSettings", "FitSettings", "ShowSettings", "WorkflowSettings", "parse_settings"]
+__all__ = [
+    "ApplySettings",
+    "CheckSettings",
+    "CommandSettings",
+    "FitSettings",
+    "ShowSettings",
+    "WorkflowSettings",
+    "parse_settings",
+]
 
 ABOUT: Final = "Learn a camera's ok parts from images, and try the model that comes of it."
 
@@ -34,8 +43,12 @@ WORKFLOW_TRAINING_PERCENT, WORKFLOW_VALIDATION_PERCENT = 60, 20
 class ApplySettings(BaseModel):
     """Score images with a bundle, without a broker.
 
-    Exit status: 0 every image was scored, 1 some could not be (each is named with
-    its reason) or the bundle could not be read, 2 wrong usage, 130 interrupted.
+    Each verdict is printed as soon as it is there, and at the end how many images were scored, rejected and left out, and why.
+    Hidden files, masks and what is no picture by its name are counted, and are no reason for another exit status.
+
+    Exit status: 0 every picture was scored, whatever the verdicts; 1 refused, or none could be scored (the message says why);
+    2 wrong usage; 3 some pictures were left out: unreadable, of a format that is not read, or unfit for the model;
+    130 interrupted; 141 whoever read the output has left.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -47,8 +60,18 @@ class ApplySettings(BaseModel):
     pictures: Path | None = Field(
         None, description="folder to write a PNG with heat map and outlines to, for each image"
     )
+    csv: Annotated[Path | None, Argument("FILE")] = Field(
+        None, description="table to write, with a row for each file that was seen"
+    )
+    threshold: float | None = Field(
+        None, gt=0, lt=1, description="call an image nok from this score on, instead of the bundle's threshold"
+    )
     device: str = Field("cpu", description=DEVICE_HELP)
-    json_output: bool = Field(False, validation_alias="json", description="print one JSON object instead of the table")
+    json_output: bool = Field(
+        False,
+        validation_alias="json",
+        description="print JSON lines instead of the table: one for each image, then a summary",
+    )
 
 
 class ShowSettings(SourceSettings):
@@ -83,11 +106,17 @@ class WorkflowSettings(ThresholdSettings, ChoiceSettings, SplitSettings, SourceS
     device: str = Field("cpu", description=DEVICE_HELP)
 
 
-CommandSettings = FitSettings | ApplySettings | ShowSettings | WorkflowSettings
+CommandSettings = CheckSettings | FitSettings | ApplySettings | ShowSettings | WorkflowSettings
 
 
 SETTINGS: Final[Mapping[str, type[CommandSettings]]] = MappingProxyType(
-    {"fit": FitSettings, "apply": ApplySettings, "show": ShowSettings, "workflow": WorkflowSettings}
+    {
+        "check": CheckSettings,
+        "fit": FitSettings,
+        "apply": ApplySettings,
+        "show": ShowSettings,
+        "workflow": WorkflowSettings,
+    }
 )
 """What each command is told."""
 

@@ -321,8 +321,7 @@ class OutputSettings(Group):
     json_output: bool = Field(False, validation_alias="json", description="print one JSON object instead of the table")
 
 
-class FitSettings(
-    OutputSettings,
+class LearningSettings(
     ThresholdSettings,
     TrainSettings,
     PreprocessSettings,
@@ -330,6 +329,10 @@ class FitSettings(
     SplitSettings,
     SourceSettings,
 ):
+    """All that decides what comes of a fit."""
+
+
+class FitSettings(OutputSettings, LearningSettings):
     """Fit a model on ok images, calibrate and judge it, write its bundle and report.
 
     Exit status: 0 done, 1 refused (the message says why), 2 wrong usage, 130 interrupted.

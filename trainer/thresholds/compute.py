@@ -82,7 +82,7 @@ def compute_dl_anomaly_thresholds(
         )
     if min_area is not None and min_area < 1:
         raise CalibrationError(f"min_area must be at least 1 pixel, got {min_area}")
-    samples = _select(dataset, param, is_enough=unseen is not None)
+    samples = samples_to_score(dataset, param, is_enough=unseen is not None)
     # A copy: what the caller gave stays as it was.
     found = (
         CalibrationScores()
@@ -136,8 +136,12 @@ def _least_picture(model: AnomalyModel, dataset: DLDataset) -> ImageGeometry:
     return min(learnt, key=lambda picture: picture.width * picture.height, default=model.geometry)
 
 
-def _select(dataset: DLDataset, param: ThresholdParam, *, is_enough: bool) -> list[DLDatasetSample]:
-    """The samples that take part, each once; no split needs any where there are scores enough without."""
+def samples_to_score(dataset: DLDataset, param: ThresholdParam, *, is_enough: bool) -> list[DLDatasetSample]:
+    """The samples that take part, each once; no split needs any where there are scores enough without.
+
+    Raises:
+        CalibrationError: A split lacks the images that it takes.
+    """
     samples = dataset.samples
     if all(sample.split is None for sample in samples):
         raise CalibrationError(f"the data set of {dataset.image_dir} is not divided; call split_dl_dataset first")

@@ -32,7 +32,7 @@ from inspector.anomaly.detectors.padim import PaDiM
 from inspector.anomaly.detectors.patchcore import PatchCore
 from inspector.anomaly.detectors.student import Student
 from inspector.anomaly.errors import AnomalyError, BundleError, ParameterError, StepError, WeightsError
-from inspector.anomaly.files import resolved, set_aside, write_folder
+from inspector.anomaly.files import is_empty_folder, resolved, set_aside, write_folder
 from inspector.anomaly.model import backbone_file
 from inspector.anomaly.model.backbone_file import BACKBONE_FILE, read_backbone_file, write_shared_backbone
 from inspector.anomaly.model.feature_network import FeatureNetwork
@@ -92,13 +92,13 @@ def write_dl_model(
 
     Raises:
         ParameterError: The model is not trained.
-        BundleError: There is something at `path` already, or something other than a bundle, it cannot be written, there is no golden image, `created_at` is
+        BundleError: There is something other than an empty folder at `path` already, or something other than a bundle, it cannot be written, there is no golden image, `created_at` is
             no time, an extra file has the name of a part, the model's name or another value is none that a manifest may
             have, or meta_data and records are too large.
     """
     path, model = Path(path), trained_model(model)
     made = _time(created_at)
-    if path.exists():
+    if path.exists() and not is_empty_folder(path):
         if not overwrite:
             raise BundleError(f"{path} exists already; choose another name or say that it may be overwritten")
         check_replaceable(path)

@@ -128,8 +128,8 @@ def test_flat_folder_of_ok_images_knows_nothing_about_nok_ones(
     page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     assert "not known" in page
     names = [image["image_file_name"] for image in said["above_threshold"]]
-    assert page.count("data:image") == 2 * len(names), (
-        "only those above the threshold, by their out-of-fold scores, are shown"
+    assert page.count("data:image") == 2 * (len(names) + 6 + 6), (
+        "those above the threshold, six below it, by their out-of-fold scores, and six with painted defects are shown"
     )
     assert all(name in page for name in names)
 
@@ -141,7 +141,7 @@ def test_max_train_leaves_images_to_calibrate(tmp_path: Path, capsys: pytest.Cap
     said = answer(capsys)
     assert (said["n_train"], said["n_calibration"], said["calibration_method"]) == (10, 60, "held_out")
     assert (said["false_reject_bound"], said["false_rejects_on_average"]) == (0.05, None)
-    assert (tmp_path / "out/report.html").read_text(encoding="utf-8").count("data:image/jpeg") == 12
+    assert (tmp_path / "out/report.html").read_text(encoding="utf-8").count("data:image/jpeg") == 2 * (6 + 6)
 
 
 def test_leaked_test_images_are_not_learnt_from(
@@ -215,7 +215,8 @@ def test_refusals_have_one_line_and_their_status(
 def apply(capsys: pytest.CaptureFixture[str], bundle: Path, *arguments: object) -> tuple[int, dict[str, Any], str]:
     status = run(["apply", str(bundle), *map(str, arguments), "--json"])
     captured = capsys.readouterr()
-    return status, json.loads(captured.out), captured.err
+    lines = [json.loads(line) for line in captured.out.splitlines()]
+    return status, {"images": [line for line in lines if line["event"] == "image"], **lines[-1]}, captured.err
 
 
 def test_apply_gives_the_scores_of_the_fit(images: Path, bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -259,7 +260,9 @@ def test_images_that_cannot_be_scored_are_named_and_the_others_scored(
     write(tmp_path / "gray.png", np.zeros((PART_SIDE, PART_SIDE), np.uint8))
     good = images / "test/good/000.png"
     status, said, complaint = apply(capsys, bundle, tmp_path, good)
-    assert status == 1
+    assert status == 3
+    assert (said["seen"], said["scored"]) == (4, 1)
+    assert {one["reason"]: one["count"] for one in said["left_out"]} == {"unreadable": 1, "does not fit the model": 2}
     by_name = {Path(v["image"]).name: v for v in said["images"]}
     assert by_name["000.png"]["anomaly_class"] == "ok"
     assert by_name["000.png"]["error"] is None

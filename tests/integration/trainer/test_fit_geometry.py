@@ -94,8 +94,9 @@ def test_apply_judges_pictures_of_any_size_in_their_own_pixels(
     write(tmp_path / "gray.png", np.zeros((90, 120), np.uint8))
     drawn = tmp_path / "drawn"
     arguments = [str(bundle), str(cropped / "stroke"), str(tmp_path / "gray.png"), "--pictures", str(drawn), "--json"]
-    assert run(["apply", *arguments]) == 1
-    said = {Path(verdict["image"]).name: verdict for verdict in json.loads(capsys.readouterr().out)["images"]}
+    assert run(["apply", *arguments]) == 3
+    *lines, _ = map(json.loads, capsys.readouterr().out.splitlines())
+    said = {Path(line["image"]).name: line for line in lines}
     assert "trained with 3 channel(s), the picture has 1" in said["gray.png"]["error"]
     for i in range(NOK):
         verdict, (width, height) = said[f"{i}.png"], cropped_size(100 + i)

@@ -48,7 +48,7 @@ def test_suspects_are_named_and_shown_and_nothing_is_dropped(fit: Fit, mixed: Pa
     page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     assert UNLIKE in page
     assert LEFT_OUT not in page
-    assert page.count("data:image/jpeg") == 4
+    assert page.count("data:image/jpeg") == 2 * (2 + 6 + 6), "the suspects, six others and six painted defects"
     assert page.count(">suspect</span>") == 2
     assert "to learn from as many ok images as possible" in page
     assert read_manifest(tmp_path / "out")[0].training["suspects"] == said["suspects"]

@@ -17,7 +17,7 @@ from inspector.stages.decode import decode_frame
 from tests.fits import Fit
 from tests.frames import camera_frame
 from tests.pictures import write
-from trainer.commands.apply import run_apply
+from trainer.commands.apply import plan_apply, run_apply
 from trainer.commands.cli import run
 from trainer.settings.commands import ApplySettings
 
@@ -78,7 +78,8 @@ def test_a_defect_of_eight_pixels_is_missed_whole_and_found_tile_by_tile(fit: Fi
     model = read_dl_model(tmp_path / "out")
     assert model.preprocess_param.tile == TileParam(width=256, height=256, overlap=64)
     paths = [tmp_path / f"images/spot/{i}.png" for i in range(NOK)]
-    verdicts = run_apply(ApplySettings(bundle=tmp_path / "out", images=paths), lambda *_: None)
+    plan = plan_apply(ApplySettings(bundle=tmp_path / "out", images=paths))
+    verdicts = list(run_apply(plan, lambda *_: None))
     for i, verdict in enumerate(verdicts):
         x, y = place(i, side, side)
         assert verdict.anomaly_class == "nok"

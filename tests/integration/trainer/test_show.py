@@ -23,7 +23,7 @@ def test_show_writes_samples_grid_evaluation_and_training(
     written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
     assert capsys.readouterr().out.splitlines()[0] == f"{len(written)} pictures in {out}"
     assert len([name for name in written if name.startswith("anomaly_both/")]) == OK + NOK
-    assert "anomaly_image/stroke/bad0.png.png" in written
+    assert "anomaly_image/stroke/bad0.png" in written
     for name in ("grid", "training_error", "score_histogram", "absolute_confusion_matrix", "pie_charts_recall"):
         assert f"{name}.png" in written
     assert all(cv2.imread(str(out / name)) is not None for name in written)

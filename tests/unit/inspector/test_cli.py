@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -203,7 +204,7 @@ def test_light_commands_load_neither_torch_nor_opencv(argv: list[str]) -> None:
     assert done.stderr == "[]\n"
 
 
-def test_a_reader_that_has_left_is_no_error() -> None:
+def test_a_reader_that_has_left_ends_it_without_a_word() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "inspector", "config", "--example"]
@@ -211,4 +212,4 @@ def test_a_reader_that_has_left_is_no_error() -> None:
         done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     finally:
         os.close(writing)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")

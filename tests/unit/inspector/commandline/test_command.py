@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -129,8 +131,22 @@ def test_a_place_is_spelt_as_it_is_typed() -> None:
 
 def test_the_program_lists_its_commands(capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, "--help")
-    assert text.startswith("usage: tool [-h] COMMAND ...\n\nA tool.\n")
+    assert text.startswith("usage: tool [-h] [--version] COMMAND ...\n\nA tool.\n")
     assert "    make      Make something, 100 % of it.\n    serve     Serve it.\n" in text
+
+
+def test_the_version_is_that_of_the_distribution(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert re.fullmatch(
+        r"tool \d+\.\d+\S*\n|tool \(of a checkout that is not installed\)\n", shown(capsys, "--version")
+    )
+
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert shown(capsys, "--version") == "tool (of a checkout that is not installed)\n"
 
 
 def test_help_has_one_line_of_usage_wrapped_paragraphs_and_a_section_for_each_group(

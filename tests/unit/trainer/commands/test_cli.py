@@ -28,8 +28,8 @@ def test_names_with_brackets_and_commas_are_listed_as_they_are(
 
     assert run(["apply", str(bundle), *names]) == 0
     listed = capsys.readouterr().out
-    assert all(f" {name} " in listed for name in names), listed
-    assert run(["apply", str(bundle), "bad[red].png", "z[/q].png"]) == 1
+    assert all(f"\n{name} " in listed for name in names), listed
+    assert run(["apply", str(bundle), "bad[red].png", "z[/q].png"]) == 3
     said = capsys.readouterr()
-    assert " bad[red].png " in said.out
+    assert "\nbad[red].png " in said.out
     assert "bad[red].png" in said.err

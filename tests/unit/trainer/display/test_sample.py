@@ -272,7 +272,7 @@ def test_grid_of_nothing_is_refused() -> None:
 def test_png_files_can_be_read_and_have_the_said_size(tmp_path: Path) -> None:
     written = show_samples(tmp_path, shown(2), keys=["image", "anomaly_both"], param=PLAIN)
     assert [str(path.relative_to(tmp_path)) for path in written] == [
-        "image/0.png.png", "anomaly_both/0.png.png", "image/1.png.png", "anomaly_both/1.png.png",
+        "image/0.png", "anomaly_both/0.png", "image/1.png", "anomaly_both/1.png",
     ]  # fmt: skip
     read = cv2.imread(str(written[0]))
     assert read is not None
@@ -290,7 +290,7 @@ def test_a_name_cannot_leave_the_folder(tmp_path: Path) -> None:
     samples = [ShownSample(wild), ShownSample(unnamed), ShownSample(replace(unnamed, image_id=7))]
     written = show_samples(tmp_path / "out", samples, keys=["image"], param=PLAIN)
     assert [str(path.relative_to(tmp_path / "out")) for path in written] == [
-        "image/etc/x.png.png", "image/image_00001.png", "image/image_7.png",
+        "image/etc/x.png", "image/image_00001.png", "image/image_7.png",
     ]  # fmt: skip
 
 

@@ -10,7 +10,16 @@ from inspector.anomaly.verdict.draw import REGION_COLOUR
 from inspector.anomaly.verdict.threshold import Thresholds, threshold_dl_anomaly_results
 from trainer.dataset.dataset import DLDatasetSample
 from trainer.display.picture import TRUTH_COLOUR
-from trainer.report.gallery import ScoredSample, above_rows, draw_picture, gallery, glance, suspect_rows
+from trainer.report.gallery import (
+    ScoredSample,
+    above_rows,
+    draw_picture,
+    gallery,
+    glance,
+    painted_rows,
+    suspect_rows,
+    unseen_rows,
+)
 from trainer.report.page import InspectedImage
 
 BLANK = np.zeros((4, 4, 3), np.uint8)
@@ -47,6 +56,16 @@ def test_held_out_images_stand_in_where_no_ok_image_is_tested() -> None:
     assert [[p.name for p in row.pictures] for row in rows] == [["h1", "h0"]]
     assert "ok validation images" in rows[0].text
     assert gallery([], [], blank) == []
+
+
+def test_without_test_images_there_are_unseen_ones_and_painted_defects() -> None:
+    (row,) = unseen_rows([scored(f"u{i}", "ok", i / 10) for i in range(4)], blank, count=2)
+    assert [picture.name for picture in row.pictures] == ["u3", "u2"]
+    assert unseen_rows([], blank) == []
+    defects = [blank(scored("a.png, scar", "nok", 0.7))]
+    assert "has learnt from these images" in painted_rows(defects, has_seen=True)[0].text
+    assert "has not seen these images" in painted_rows(defects, has_seen=False)[0].text
+    assert painted_rows([], has_seen=True) == []
 
 
 def test_suspects_and_what_was_left_out_have_a_row_each_in_the_order_given() -> None:

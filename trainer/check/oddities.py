@@ -1,0 +1,162 @@
+"""What looks odd among images though a fit would take it: names that speak against the label, results among pictures, sizes in a muddle."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+
+from trainer.check.facts import Facts, SeenImage
+from trainer.dataset.words import said_by, speaks_of_nok
+from trainer.formats.known import FORMAT_NAMES, FORMAT_SUFFIXES
+from trainer.wording import some
+
+_MADE_WORDS: Final = frozenset(
+    [
+        "mask",
+        "masks",
+        "maske",
+        "maske",
+        "masque",
+        "label",
+        "labels",
+        "labelled",
+        "annotated",
+        "annotation",
+        "annotations",
+        "overlay",
+        "heatmap",
+        "heat",
+        "result",
+        "results",
+        "thumb",
+        "thumbs",
+        "thumbnail",
+        "preview",
+        "screenshot",
+        "edited",
+        "bearbeitet",
+        "copy",
+        "kopie",
+        "copie",
+        "copia",
+        "gt",
+        "segmentation",
+        "prediction",
+    ]
+)
+"""Parts of names that are given to what was made of pictures rather than to pictures."""
+
+_NUMBERED_COPY: Final = re.compile(r"[ _]\(\d{1,2}\)$")
+_PARTS: Final = re.compile(r"[^\W\d_]+")
+_CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_NEAR: Final = 0.05
+"""Sizes that differ by less than this share of both sides are of one camera, and one of them was cropped or scaled."""
+_MANY: Final = 0.5
+"""Where more of the images than this share bear a word, it is how the line names its pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Oddity:
+    """Something to look at.
+
+    Attributes:
+        sentence: What it is, with the first names and what to do.
+        short: The same of one image, for below its picture.
+        names: All images that it is about.
+    """
+
+    sentence: str
+    short: str
+    names: tuple[str, ...]
+
+
+def find_oddities(facts: Facts) -> list[Oddity]:
+    """What looks odd, in no case a reason to refuse a fit."""
+    return [
+        *_against_label(facts.images),
+        *_made(facts.images),
+        *_suffixes(facts.images),
+        *_cases(facts.images),
+        *_near(facts),
+    ]
+
+
+def _oddity(images: Sequence[SeenImage], short: str, sentence: str) -> Iterator[Oddity]:
+    if images:
+        names = tuple(image.name for image in images)
+        yield Oddity(f"{_count(len(names))} {sentence.format(names=some(names, 3))}", short, names)
+
+
+def _count(number: int) -> str:
+    return "1 image" if number == 1 else f"{number} images"
+
+
+def _against_label(images: Sequence[SeenImage]) -> Iterator[Oddity]:
+    ok = [i for i in images if i.label == "ok" and speaks_of_nok(PurePosixPath(i.name).stem)]
+    nok = [i for i in images if i.label == "nok" and said_by(PurePosixPath(i.name).stem) == "ok"]
+    yield from _oddity(
+        ok, "ok, named as if nok", "labelled ok, but named as if nok: {names}; look whether the label is right"
+    )
+    yield from _oddity(
+        nok, "nok, named as if ok", "labelled nok, but named as if ok: {names}; look whether the label is right"
+    )
+
+
+def _made(images: Sequence[SeenImage]) -> Iterator[Oddity]:
+    found = [image for image in images if _is_made(PurePosixPath(image.name).stem)]
+    if len(found) <= _MANY * len(images):
+        yield from _oddity(
+            found,
+            "named like a mask or result",
+            "named like a mask, a result or a copy rather than a picture: {names}; move it out if it is one",
+        )
+
+
+def _is_made(stem: str) -> bool:
+    words = {part.casefold() for run in _PARTS.findall(stem) for part in (run, *_CAMEL.split(run))}
+    return bool(words & _MADE_WORDS) or _NUMBERED_COPY.search(stem) is not None
+
+
+def _suffixes(images: Sequence[SeenImage]) -> Iterator[Oddity]:
+    wrong = [i for i in images if PurePosixPath(i.name).suffix.lower() not in FORMAT_SUFFIXES[i.probe.format]]
+    kinds = " and ".join(sorted({FORMAT_NAMES[image.probe.format] for image in wrong}))
+    yield from _oddity(
+        wrong,
+        "suffix of another format",
+        f"with another suffix than its contents ({kinds}): {{names}}; read by the contents, so nothing is lost",
+    )
+
+
+def _cases(images: Sequence[SeenImage]) -> Iterator[Oddity]:
+    by_key: defaultdict[str, list[SeenImage]] = defaultdict(list)
+    for image in images:
+        by_key[image.name.casefold()].append(image)
+    alike = [image for group in by_key.values() if len(group) > 1 for image in group]
+    yield from _oddity(
+        alike,
+        "differs in capitals alone",
+        "whose names differ in capitals alone: {names}; Windows and macOS keep one of them only",
+    )
+
+
+def _near(facts: Facts) -> Iterator[Oddity]:
+    if not facts.images:
+        return
+    (width, height), _ = facts.sizes[0]
+    odd = [
+        image
+        for image in facts.images
+        if image.size != (width, height)
+        and abs(image.size[0] - width) <= _NEAR * width
+        and abs(image.size[1] - height) <= _NEAR * height
+    ]
+    yield from _oddity(
+        odd,
+        f"not quite {width}x{height}",
+        f"nearly of the usual {width}x{height}, but not quite: {{names}}; perhaps cropped or scaled by hand, which shifts "
+        "the part in the picture",
+    )
