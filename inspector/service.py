@@ -34,7 +34,7 @@ from inspector.inflight.budget import memory_bound_bytes
 from inspector.inflight.registry import Registry, load_routes
 from inspector.inflight.route import Model
 from inspector.loop.clock import Clock, SystemClock
-from inspector.loop.threads import decode_threads, device_threads
+from inspector.loop.threads import decode_threads, device_threads, encode_threads
 from inspector.loop.workers import Workers
 from inspector.observe.health import HEARTBEAT_S, Health, HealthServer
 from inspector.observe.metrics import Metrics
@@ -312,7 +312,7 @@ class Service:
         return memory_bound_bytes(
             self._settings,
             partitions=partitions,
-            workers=decode_threads(self._settings),
+            workers=encode_threads(self._settings),
             device_threads=device_threads(self._settings),
             domains=self._domains,
             fetch_bytes=FETCH_BYTES,

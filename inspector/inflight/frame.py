@@ -47,6 +47,8 @@ class Frame:
     """What its decoding takes at most, and its map of scores."""
     map_bytes: int = 0
     """That map alone, which is there in the end beside the picture."""
+    is_heavy: bool = False
+    """Whether decoding it takes so long that it must not keep all workers from the others."""
     refusal: Refusal | None = None
     sample: DLSample | None = None
     result: DLResult | None = None

@@ -79,6 +79,12 @@ class Metrics:
             buckets=LATENCY_BUCKETS_S,
             registry=registry,
         )
+        self._slow_decodings = Counter(
+            "inspector_slow_decodings",
+            "Frames that were decoded for longer than limits.slow_decoding_ms",
+            ["camera"],
+            registry=registry,
+        )
         self._batch = Histogram("inspector_batch_frames", "Frames in a batch", buckets=BATCH_BUCKETS, registry=registry)
         self._batch_retries = Counter(
             "inspector_batches_retried", "Batches that failed and were scored again frame by frame", registry=registry
@@ -132,6 +138,10 @@ class Metrics:
     def capture_to_result(self, camera: str, seconds: float) -> None:
         """A result was acknowledged so long after its frame's capture stamp; clocks that disagree count as zero."""
         self._latency.labels(self._camera(camera)).observe(max(0.0, seconds))
+
+    def slow_decoding(self, camera: str) -> None:
+        """A frame has been decoded for longer than it should."""
+        self._slow_decodings.labels(self._camera(camera)).inc()
 
     def batch(self, size: int) -> None:
         """A batch of so many frames went to the device."""

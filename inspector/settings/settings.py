@@ -48,6 +48,12 @@ class LimitSettings(Section):
         64_000_000,
         description="largest image, width x height; memory may grow by 24 bytes a pixel for each scoring thread",
     )
+    max_jpeg_scans: Positive = Field(
+        64, description="scans of one JPEG: each costs a pass over its pixels; encoders write 1, or 10 if progressive"
+    )
+    slow_decoding_ms: Positive = Field(
+        2_000, description="a frame that is decoded for longer is named in the log and counted"
+    )
     max_bytes_in_flight: Positive = Field(
         512 * MIB, description="encoded and decoded bytes of all frames inside; the log tells the memory that follows"
     )
@@ -130,7 +136,7 @@ class Settings(BaseSettings):
     http: HttpSettings = Field(default_factory=HttpSettings)
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")
     decode_threads: Annotated[int, Field(ge=0)] = Field(
-        0, description="threads that decode and encode; 0: one for each core"
+        0, description="threads that decode and encode, two at least; 0: one for each core"
     )
     device_threads: Annotated[int, Field(ge=0)] = Field(
         0, description="batches scored side by side on a CPU; 0: one for each core; a GPU has one thread"
