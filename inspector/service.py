@@ -17,7 +17,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -112,7 +112,8 @@ class Service:
         """Prepare; nothing connects or loads before `run`. Tests replace what touches the outside world."""
         self._settings = settings
         self._clock = SystemClock() if clock is None else clock
-        self._read_model = partial(_read_model, device=settings.device) if read_model is None else read_model
+        pinned = {settings.models[name]: digest for name, digest in settings.model_digests.items()}
+        self._read_model = read_model or partial(_read_model, device=settings.device, digests=pinned)
         self._consumer = consumer or KafkaConsumer(
             settings.kafka, settings.topics.frames_topic, max_partition_fetch_bytes=settings.partition_fetch_bytes
         )
@@ -195,6 +196,7 @@ class Service:
             settings.models,
             settings.cameras,
             self._read_model,
+            digests=settings.model_digests,
             default_budget_us=settings.deadline.default_budget_ms * 1000,
         )
         await self._on_each_thread(partial(_set_torch_threads, settings.torch_threads))
@@ -344,7 +346,7 @@ def _set_torch_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def _read_model(path: Path, *, device: str) -> Model:
+def _read_model(path: Path, *, device: str, digests: Mapping[Path, str]) -> Model:
     from inspector.anomaly.model.bundle import read_dl_model  # noqa: PLC0415 loads torch
 
-    return read_dl_model(path, device=device)
+    return read_dl_model(path, device=device, digest=digests.get(path))

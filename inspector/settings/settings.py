@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from typing_extensions import override
 
 from inspector.settings.kafka import KafkaSettings
-from inspector.settings.section import MIB, Identifier, Port, Positive, Section
+from inspector.settings.section import MIB, Digest, Identifier, Port, Positive, Section
 from inspector.settings.topics import TopicSettings
 
 ENV_PREFIX = "INSPECTOR_"
@@ -129,6 +129,10 @@ class Settings(BaseSettings):
     models: dict[Identifier, Path] = Field(
         default_factory=dict, description="name = folder of a bundle; relative to this file"
     )
+    model_digests: dict[Identifier, Digest] = Field(
+        default_factory=dict,
+        description="name = SHA-256 of the model's bundle.json, as the log and /metrics tell it; another bundle is refused",
+    )
     cameras: tuple[CameraSettings, ...] = Field((), description="one table for each camera")
     limits: LimitSettings = Field(default_factory=LimitSettings)
     batching: BatchingSettings = Field(default_factory=BatchingSettings)
@@ -169,6 +173,10 @@ class Settings(BaseSettings):
             raise ValueError(
                 "drain_timeout_s must be below kafka.rebalance_timeout_ms, or the group goes on without this process"
             )
+        for name in self.model_digests:
+            if name not in self.models:
+                known = ", ".join(sorted(self.models)) or "none"
+                raise ValueError(f"model_digests.{name}: [models] does not name such a model (it names {known})")
         seen: set[str] = set()
         for camera in self.cameras:
             if camera.key in seen:

@@ -147,8 +147,7 @@ def test_pictures_unlike_those_of_the_training_are_refused_before_they_cost_anyt
 
 
 def test_a_scan_bomb_is_refused_by_its_header() -> None:
-    fields = {"encoding": "jpeg", "image": scan_bomb(64, 64, scans=65)}
-    refusal = Door().admit_frame(**fields).refusal
+    refusal = Door().admit_frame(encoding="jpeg", image=scan_bomb(64, 64, scans=65)).refusal
     assert refusal is not None
     assert (refusal.status, refusal.reason) == ("undecodable", "too_large")
     assert "65 scans" in refusal.detail
