@@ -266,7 +266,8 @@ class Service:
             self.health.missing("partitions", "stopping")
             timeout_s = self._settings.drain_timeout_s
         else:
-            log.error("the service cannot go on: %s", failure, exc_info=failure)
+            # A sentence for the operator needs no stack.
+            log.error("the service cannot go on: %s", failure, exc_info=_unexpected(failure))
             self.health.fail(str(failure))
             timeout_s = min(CRASH_DRAIN_S, self._settings.drain_timeout_s)
         finished = await pipeline.source.stop(timeout_s)
@@ -338,6 +339,11 @@ class Service:
     def _crash(self, exc: BaseException) -> None:
         if not self._crashed.done():
             self._crashed.set_exception(exc)
+
+
+def _unexpected(failure: BaseException) -> BaseException | None:
+    """Return what is worth a stack trace: not what is made to be read."""
+    return None if isinstance(failure, InspectorError) else failure
 
 
 def _set_torch_threads(threads: int) -> None:
