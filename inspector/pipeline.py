@@ -120,6 +120,9 @@ class Pipeline:
         """Called by the source: each record becomes a frame with a place in its camera's order."""
         for record in records:
             frame = self._admission.admit(record, lease)
+            if frame.identity.captured_at is not None:
+                offset_us = self._clock.wall_us() - frame.identity.captured_at
+                self._metrics.clock_offset(frame.camera, offset_us / 1e6)
             self._frames.add(frame)
             self._sequence.open(frame.camera, frame)
             if frame.refusal is None:
@@ -146,7 +149,7 @@ class Pipeline:
         if isinstance(outcome, Refusal):
             self._refuse(frame, outcome, now_s)
         elif frame.live:
-            self._enter(frame, "queue", now_s)
+            self._enter(frame, "batch", now_s)
             self._batcher.push(frame, now_s)
         self._pump_later.soon()
 
@@ -227,6 +230,7 @@ class Pipeline:
         """Called by the sink just before it sends a verdict whose deadline has passed."""
         expired = self._encoder.refused(outgoing.frame, Refusal("expired", "late_before_send"))
         outgoing.status, outgoing.reason, outgoing.result = expired.status, expired.reason, expired.result
+        outgoing.anomaly_class, outgoing.anomaly_score = expired.anomaly_class, expired.anomaly_score
 
     def smaller(self, record: ProducedRecord) -> ProducedRecord | None:
         """Called by the sink for a record that the broker does not take."""
@@ -246,6 +250,7 @@ class Pipeline:
         self._frames.discard(frame)
         self._enter(frame, None, self._clock.monotonic_s())
         self._metrics.frame_finished(frame.camera, outgoing.status, outgoing.reason)
+        self._metrics.verdict(frame.camera, outgoing.anomaly_class, outgoing.anomaly_score)
         if outgoing.deadletter is not None:
             self._metrics.dead_letter(outgoing.reason)
         if frame.identity.captured_at is not None:

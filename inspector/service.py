@@ -15,14 +15,16 @@ import asyncio
 import contextlib
 import logging
 import os
+import platform
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from inspector.anomaly.network.tuning import tune_process
 from inspector.bus.connect import FETCH_BYTES
@@ -123,6 +125,9 @@ class Service:
         registry = CollectorRegistry()
         self.metrics = Metrics(registry, [camera.key for camera in settings.cameras])
         self.health = Health(hang_after_s=settings.http.hang_after_s, awaits=("models", "broker", "partitions"))
+        self.metrics.ready_when(lambda: not self.health.not_ready())
+        self.metrics.build(version=_version(), python=platform.python_version(), device=settings.device)
+        ProcessCollector(registry=registry)
         self._server = HealthServer(settings.http, self.health, registry)
         self._stop = asyncio.Event()
         self._crashed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -339,6 +344,13 @@ class Service:
     def _crash(self, exc: BaseException) -> None:
         if not self._crashed.done():
             self._crashed.set_exception(exc)
+
+
+def _version() -> str:
+    try:
+        return version("line-inspector")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "unknown"
 
 
 def _unexpected(failure: BaseException) -> BaseException | None:

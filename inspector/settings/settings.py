@@ -58,7 +58,10 @@ class LimitSettings(Section):
         512 * MIB, description="encoded and decoded bytes of all frames inside; the log tells the memory that follows"
     )
     max_frames_in_flight: Positive = Field(1024, description="frames of one partition between read and commit")
-    max_clock_skew_ms: Positive = Field(2_000, description="a frame stamped further in the future than this is refused")
+    max_clock_skew_ms: Positive = Field(
+        2_000,
+        description="a frame stamped further in the future is refused at once; nearer, unless judged after its stamp",
+    )
 
     @property
     def max_message_bytes(self) -> int:
