@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from inspector.anomaly.errors import GeometryError
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import DLResult, DLSample, Thresholds
-from inspector.bus.ports import ConsumedRecord, Partition, ProducedRecord, RebalanceListener, ResultProducer
+from inspector.bus.ports import ConsumedRecord, Fault, Partition, ProducedRecord, RebalanceListener, ResultProducer
 from inspector.errors import BusError, StaleCommitError
 
 
@@ -53,6 +53,7 @@ class FakeRecord:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
+    fault: Fault | None = None
 
 
 @dataclass
@@ -79,11 +80,12 @@ class FakeBroker:
         headers: Sequence[tuple[str, bytes | None]] = (),
         *,
         skip_offsets: int = 0,
+        fault: Fault | None = None,
     ) -> None:
         """Append a record, `skip_offsets` behind the one before it, as compaction and transactions leave it."""
         log = self.log(partition)
         offset = (log[-1].offset + 1 if log else 0) + skip_offsets
-        log.append(FakeRecord(*partition, offset, key, value, tuple(headers)))
+        log.append(FakeRecord(*partition, offset, key, value, tuple(headers), fault))
         self.appended.set()
 
     def records(self, topic: str) -> list[FakeRecord]:

@@ -22,6 +22,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
+from inspector.bus import records
 from inspector.errors import AccessError, BusError
 from inspector.settings.kafka import KafkaSettings
 
@@ -70,7 +71,11 @@ def admin_client(kafka: KafkaSettings) -> Any:  # noqa: ANN401 aiokafka ships no
 
 
 def consumer_client(kafka: KafkaSettings, *topics: str, **options: Any) -> Any:  # noqa: ANN401
-    """Return an unstarted aiokafka consumer of `topics`, for clients; `options` override the defaults."""
+    """Return an unstarted aiokafka consumer of `topics`, for clients; `options` override the defaults.
+
+    What it returns are `records.Record`s: one that cannot be read has a `fault`, and must be believed nothing.
+    """
+    records.install()
     defaults: dict[str, Any] = {
         "enable_auto_commit": False,
         "auto_offset_reset": kafka.auto_offset_reset,

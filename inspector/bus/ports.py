@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 Partition = tuple[str, int]
 """Topic and number."""
 
 RECORD_OVERHEAD_BYTES = 128
 """What a record takes in a batch apart from its key, value and headers, at most."""
+
+
+class Fault(NamedTuple):
+    """Why a record is not to be believed, though it has its place and is owed an answer."""
+
+    reason: Literal["malformed", "corrupt", "unsupported"]
+    detail: str
 
 
 class ConsumedRecord(Protocol):
@@ -27,6 +34,10 @@ class ConsumedRecord(Protocol):
     def value(self) -> bytes | None: ...  # noqa: D102
     @property
     def headers(self) -> Sequence[tuple[str, bytes | None]]: ...  # noqa: D102
+    @property
+    def fault(self) -> Fault | None:
+        """What is wrong with the record as such; then key, value and headers are what could be told of them."""
+        ...
 
 
 class ProducedRecord(NamedTuple):
