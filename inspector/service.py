@@ -184,6 +184,7 @@ class Service:
         self.health.there("broker")
         self._spawn(pipeline.source.run())
         self._spawn(pipeline.source.commit_forever(self._settings.commit_interval_ms / 1000))
+        self._spawn(pipeline.source.watch_forever())
         self._spawn(pipeline.sink.run())
         self._spawn(self._report_forever(pipeline))
         return pipeline
@@ -264,7 +265,9 @@ class Service:
             self.health.missing("partitions", "stopping")
             timeout_s = self._settings.drain_timeout_s
         else:
-            log.error("the service cannot go on: %s", failure, exc_info=failure)
+            # An error of ours is a sentence for the operator; any other is a fault of ours, and somebody wants to find it.
+            stack = None if isinstance(failure, InspectorError) else failure
+            log.error("the service cannot go on: %s", failure, exc_info=stack)
             self.health.fail(str(failure))
             timeout_s = min(CRASH_DRAIN_S, self._settings.drain_timeout_s)
         finished = await pipeline.source.stop(timeout_s)
@@ -299,7 +302,9 @@ class Service:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             pipeline.report()
-            if not pipeline.source.assigned:
+            not_ready = pipeline.source.not_ready
+            if not_ready is not None:
+                self.health.missing("partitions", not_ready)
                 continue
             self.health.there("partitions")
             if len(pipeline.source.leases) != partitions:

@@ -10,8 +10,10 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
+from aiokafka.admin import NewPartitions
 from aiokafka.errors import KafkaError
 
+from inspector.bus.admin import connect_admin
 from inspector.bus.connect import consumer_client, producer_client, start_client
 from inspector.bus.consumer import KafkaConsumer
 from inspector.bus.ports import FrameConsumer, ResultProducer
@@ -59,6 +61,14 @@ class BusUnderTest(ABC):
     @abstractmethod
     async def publish(self, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         """Append a record to the frames topic."""
+
+    @abstractmethod
+    async def grow(self, partitions: int) -> None:
+        """Give the frames topic so many partitions."""
+
+    @abstractmethod
+    async def delete_frames(self) -> None:
+        """Delete the frames topic."""
 
     @abstractmethod
     async def publish_nameless(self, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
@@ -124,6 +134,12 @@ class MemoryBus(BusUnderTest):
     async def publish(self, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         self.broker.append((self.topics.frames_topic, partition), key, value, headers)
 
+    async def grow(self, partitions: int) -> None:
+        self.broker.partitions[self.topics.frames_topic] = partitions
+
+    async def delete_frames(self) -> None:
+        self.broker.delete(self.topics.frames_topic)
+
     async def publish_nameless(self, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
         named = [*headers, (r"\xff\xfe", b"")]
         self.broker.append((self.topics.frames_topic, partition), key, value, named, fault=HEADER_NAME)
@@ -182,6 +198,14 @@ class KafkaBus(BusUnderTest):
                 for partition, key, value, headers in records
             ]
             await asyncio.gather(*sent)
+
+    async def grow(self, partitions: int) -> None:
+        async with connect_admin(self.kafka) as admin:
+            await admin._client.create_partitions({self.topics.frames_topic: NewPartitions(partitions)})
+
+    async def delete_frames(self) -> None:
+        async with connect_admin(self.kafka) as admin:
+            await admin._client.delete_topics([self.topics.frames_topic])
 
     async def publish_nameless(self, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
         async with started(lambda: producer_client(self.kafka, enable_idempotence=False)) as producer:

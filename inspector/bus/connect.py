@@ -31,6 +31,9 @@ FETCH_BYTES = 16 * 1024 * 1024
 
 HEARTBEAT_MS = 1000
 
+METADATA_MAX_AGE_MS = 5000
+"""How old what a client knows of topics may become; aiokafka's default of five minutes leaves new partitions unread as long."""
+
 REFUSALS = (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
@@ -47,6 +50,7 @@ def connection_arguments(kafka: KafkaSettings) -> dict[str, Any]:
         "client_id": kafka.client_id,
         "security_protocol": kafka.security_protocol,
         "request_timeout_ms": kafka.request_timeout_ms,
+        "metadata_max_age_ms": METADATA_MAX_AGE_MS,
     }
     if kafka.security_protocol in {"SSL", "SASL_SSL"}:
         context = ssl.create_default_context(cafile=_path(kafka.ssl_cafile))
@@ -79,6 +83,7 @@ def consumer_client(kafka: KafkaSettings, *topics: str, **options: Any) -> Any: 
     defaults: dict[str, Any] = {
         "enable_auto_commit": False,
         "auto_offset_reset": kafka.auto_offset_reset,
+        "isolation_level": kafka.isolation_level,
         "fetch_max_wait_ms": kafka.fetch_max_wait_ms,
         "fetch_max_bytes": FETCH_BYTES,
         "session_timeout_ms": kafka.session_timeout_ms,

@@ -45,6 +45,10 @@ class KafkaSettings(Section):
         "earliest", description="where a group without offsets begins"
     )
 
+    isolation_level: Literal["read_committed", "read_uncommitted"] = Field(
+        "read_committed", description="whether frames of a transaction that is open or was given up are left out"
+    )
+
     @model_validator(mode="after")
     def _credentials_are_whole(self) -> Self:
         if self.security_protocol.startswith("SASL") and (self.sasl_username is None or self.sasl_password is None):

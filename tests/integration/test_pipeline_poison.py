@@ -13,13 +13,14 @@ from deploy.local.base import BrokerStartError
 from deploy.local.broker import kafka_home
 from deploy.local.kafka import KafkaNode
 from inspector.bus.connect import producer_client
+from inspector.service import EXIT_FAILED
 from inspector.settings.kafka import KafkaSettings
 from inspector.settings.topics import TopicSettings
 from schemas import result_id_of_record
-from tests.buses import KafkaBus, started
+from tests.buses import KafkaBus, started, wait_until
 from tests.frames import camera_frame, record_of
-from tests.record_batches import ATTRIBUTES_AT, sealed
-from tests.stage import Stage, by_seq
+from tests.record_batches import ATTRIBUTES_AT, LAST_DELTA_AT, sealed
+from tests.stage import Stage, by_seq, metric
 
 
 async def test_a_header_name_that_is_not_utf8_is_answered_and_passed_also_by_the_next_process(stage: Stage) -> None:
@@ -135,3 +136,36 @@ async def test_a_batch_spoiled_on_the_brokers_disk_is_answered_and_stepped_over(
     assert await bus.committed(0) == 4
     (letter,) = await bus.deadletters()
     assert (letter.source.partition, letter.source.offset) == (0, 1)
+
+
+def hide_its_end(batch: bytearray) -> None:
+    struct.pack_into(">i", batch, LAST_DELTA_AT, 1 << 30)
+
+
+@pytest.mark.kafka
+async def test_a_partition_that_cannot_be_read_on_makes_the_process_unready_and_then_ends_it(
+    disk: Disk, topic_names: TopicSettings, unique_name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    bus = KafkaBus(disk.kafka.model_copy(update={"group_id": unique_name}), topic_names)
+    stage = Stage(bus)
+    await bus.make_topics(stage.settings())
+    for seq in range(3):
+        await stage.publish("a", seq)
+        await stage.publish("b", 10 + seq)
+    disk.spoil(topic_names.frames_topic, 0, 2, hide_its_end)
+    service, task = await stage.start()
+    await bus.wait_for_results(5)
+    await wait_until(lambda: service.health.not_ready() == [])
+    # Until a survey has seen it stand still; the other partition is read all the while.
+    stage.clock.advance(12)
+    await wait_until(lambda: any("none of them was read for 12 s" in why for why in service.health.not_ready()))
+    assert service.health.not_alive() == []
+    assert metric(service, "partition_stalled_seconds", partition="0") == 12
+    await stage.publish("b", 13)
+    await bus.wait_for_results(6)
+    stage.clock.advance(20)
+    assert await task == EXIT_FAILED
+    assert "partition 0 of" in caplog.text
+    assert "holds 1 records from offset 2 on" in caplog.text
+    assert await bus.committed(0) == 2
+    assert await bus.committed(1) == 4
