@@ -137,6 +137,7 @@ class FakeConsumer:
         self._shared_out = 0
         self.asked: list[Sequence[Partition]] = []
         self.stuck: set[Partition] = set()  # that are not read, without a word
+        self.surveys = 0
         self.blind = False  # whether the brokers do not tell what there is
 
     async def start(self, listener: RebalanceListener) -> None:
@@ -205,6 +206,7 @@ class FakeConsumer:
         return self._positions.get(partition)
 
     async def survey(self) -> Survey:
+        self.surveys += 1
         if self.blind:
             raise BusError("no broker answers")
         told = self._broker.partitions.get(self.topic, 0)

@@ -5,6 +5,7 @@ What is done here because aiokafka 0.14 would otherwise surprise: one assignor, 
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -33,6 +34,9 @@ HEARTBEAT_MS = 1000
 
 METADATA_MAX_AGE_MS = 5000
 """How old what a client knows of topics may become; aiokafka's default of five minutes leaves new partitions unread as long."""
+
+METADATA_PAUSE_S = 0.1
+"""Between two requests for metadata, as in Java's client. aiokafka asks without a pause as long as a topic is missing."""
 
 REFUSALS = (
     ClusterAuthorizationFailedError,
@@ -112,10 +116,27 @@ async def start_client(client: Any) -> None:  # noqa: ANN401
         KafkaError: No broker can be reached, or the one that answered names none.
     """
     inner = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001 no public way
+    pace_metadata(inner)
     await inner.bootstrap()
     if not inner.cluster.brokers():
         raise KafkaConnectionError("the bootstrap server answers, but no broker of its cluster is up yet")
     await client.start()
+
+
+def pace_metadata(client: Any) -> None:  # noqa: ANN401
+    """Let a client ask for metadata at most every `METADATA_PAUSE_S`."""
+    ask = client._metadata_update  # noqa: SLF001 there is no setting for it
+    loop = asyncio.get_running_loop()
+    next_s = loop.time()
+
+    async def ask_paced(cluster: Any, topics: Any) -> Any:  # noqa: ANN401
+        nonlocal next_s
+        begin_s = max(next_s, loop.time())
+        next_s = begin_s + METADATA_PAUSE_S
+        await asyncio.sleep(begin_s - loop.time())
+        return await ask(cluster, topics)
+
+    client._metadata_update = ask_paced  # noqa: SLF001
 
 
 @asynccontextmanager
