@@ -9,8 +9,9 @@ another one commits its partitions' beginnings and joins the group anew.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -23,6 +24,9 @@ from inspector.errors import BusError, StaleCommitError
 from inspector.settings.kafka import KafkaSettings
 
 log = logging.getLogger(__name__)
+
+ASSIGNMENT_TIMEOUT_S = 2.0
+"""For finding out which topic it is that was shared out; the group goes on without."""
 
 
 class KafkaConsumer:
@@ -144,8 +148,20 @@ class KafkaConsumer:
     def _known_partitions(self) -> int:
         return len(self._consumer.partitions_for_topic(self.topic) or ())
 
-    def _note_assignment(self) -> None:
+    async def _note_assignment(self, assigned: set[TopicPartition]) -> None:
+        """Begin at the beginning of a topic that was made again since this member last had a part of it."""
         self._shared_out = self._known_partitions()
+        try:
+            async with asyncio.timeout(ASSIGNMENT_TIMEOUT_S):
+                now = await find_incarnation(self._consumer._client, self.topic)  # noqa: SLF001
+                if now is None:
+                    return
+                if assigned and self._is_another(now):
+                    for partition, offset in (await self._consumer.beginning_offsets(assigned)).items():
+                        self._consumer.seek(partition, offset)
+                self._topic_id = now.topic_id
+        except (KafkaError, TimeoutError) as exc:
+            log.warning("which topic goes by the name %s will be found out later: %r", self.topic, exc)
 
     async def stop(self) -> None:
         """Leave the group and disconnect."""
@@ -156,13 +172,15 @@ class KafkaConsumer:
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """Hands aiokafka's callbacks on; what they raise would otherwise only be logged, so they must not raise."""
 
-    def __init__(self, listener: RebalanceListener, on_assigned: Callable[[], None]) -> None:
+    def __init__(
+        self, listener: RebalanceListener, on_assigned: Callable[[set[TopicPartition]], Awaitable[None]]
+    ) -> None:
         self._listener = listener
         self._on_assigned = on_assigned
 
     async def on_partitions_revoked(self, revoked: set[Partition]) -> None:
         await self._listener.on_revoked({(topic, partition) for topic, partition in revoked})
 
-    async def on_partitions_assigned(self, assigned: set[Partition]) -> None:
-        self._on_assigned()
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        await self._on_assigned(assigned)
         await self._listener.on_assigned({(topic, partition) for topic, partition in assigned})

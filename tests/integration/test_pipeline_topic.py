@@ -52,6 +52,31 @@ async def test_a_topic_that_was_deleted_and_made_again_is_read_from_its_beginnin
     assert await stage.bus.committed(0) == 10
 
 
+async def test_two_processes_share_what_was_added_and_what_was_made_again(stage: Stage) -> None:
+    settings = stage.settings()
+
+    def share() -> tuple[float, float]:
+        return metric(first, "assigned_partitions"), metric(second, "assigned_partitions")
+
+    async with stage.service(settings) as first, stage.service(settings) as second:
+        await wait_until(lambda: share() == (4, 4) and is_ready(first) and is_ready(second))
+        await stage.bus.grow(12)
+        await wait_until(lambda: share() == (6, 6) and is_ready(first) and is_ready(second))
+        for number in range(12):
+            await stage.bus.publish(number, *record_of(camera_frame("a", number, stage.clock.wall_us())))
+        await stage.bus.wait_for_results(12)
+        await stage.bus.delete_frames()
+        await stage.bus.make_topics(settings)
+        for number in range(8):
+            for seq in (20 + number, 40 + number):
+                await stage.bus.publish(number, *record_of(camera_frame("a", seq, stage.clock.wall_us())))
+        results = await stage.bus.wait_for_results(28)
+        assert set(by_seq(results)) == {*range(12), *range(20, 28), *range(40, 48)}
+        await wait_until(lambda: share() == (4, 4) and is_ready(first) and is_ready(second))
+        while [await stage.bus.committed(number) for number in range(8)] != [2] * 8:
+            await asyncio.sleep(0.05)
+
+
 @pytest.mark.kafka
 @pytest.mark.parametrize(
     ("isolation_level", "answered"), [("read_committed", {2, 3}), ("read_uncommitted", {1, 2, 3, 4})]
