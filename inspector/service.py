@@ -190,6 +190,7 @@ class Service:
         self.health.there("broker")
         self._spawn(pipeline.source.run())
         self._spawn(pipeline.source.commit_forever(self._settings.commit_interval_ms / 1000))
+        self._spawn(pipeline.source.watch_forever())
         self._spawn(pipeline.sink.run())
         self._spawn(self._report_forever(pipeline))
         return pipeline
@@ -307,7 +308,9 @@ class Service:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             pipeline.report()
-            if not pipeline.source.assigned:
+            not_ready = pipeline.source.not_ready
+            if not_ready is not None:
+                self.health.missing("partitions", not_ready)
                 continue
             self.health.there("partitions")
             if len(pipeline.source.leases) != partitions:

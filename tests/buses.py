@@ -10,18 +10,22 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
+from aiokafka.admin import NewPartitions
 from aiokafka.errors import KafkaError
 
+from inspector.bus.admin import connect_admin
 from inspector.bus.connect import consumer_client, producer_client, start_client
 from inspector.bus.consumer import KafkaConsumer
 from inspector.bus.ports import FrameConsumer, ResultProducer
 from inspector.bus.producer import KafkaProducer
+from inspector.bus.records import HEADER_NAME
 from inspector.clients.topics import apply_topics
 from inspector.settings.kafka import KafkaSettings
 from inspector.settings.settings import Settings
 from inspector.settings.topics import TopicSettings
 from schemas import DeadLetter, DLResultMessage, decode
 from tests.fakes import FakeBroker, FakeConsumer, FakeProducer
+from tests.record_batches import Changed, with_bytes
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -57,6 +61,18 @@ class BusUnderTest(ABC):
     @abstractmethod
     async def publish(self, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         """Append a record to the frames topic."""
+
+    @abstractmethod
+    async def grow(self, partitions: int) -> None:
+        """Give the frames topic so many partitions."""
+
+    @abstractmethod
+    async def delete_frames(self) -> None:
+        """Delete the frames topic."""
+
+    @abstractmethod
+    async def publish_nameless(self, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        """Append a record with one more header, whose name is not UTF-8."""
 
     @abstractmethod
     async def records(self, topic: str) -> list[Sent]:
@@ -118,6 +134,16 @@ class MemoryBus(BusUnderTest):
     async def publish(self, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         self.broker.append((self.topics.frames_topic, partition), key, value, headers)
 
+    async def grow(self, partitions: int) -> None:
+        self.broker.partitions[self.topics.frames_topic] = partitions
+
+    async def delete_frames(self) -> None:
+        self.broker.delete(self.topics.frames_topic)
+
+    async def publish_nameless(self, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        named = [*headers, (r"\xff\xfe", b"")]
+        self.broker.append((self.topics.frames_topic, partition), key, value, named, fault=HEADER_NAME)
+
     async def records(self, topic: str) -> list[Sent]:
         return [Sent(r.partition, r.offset, r.key, r.value or b"", r.headers) for r in self.broker.records(topic)]
 
@@ -172,6 +198,21 @@ class KafkaBus(BusUnderTest):
                 for partition, key, value, headers in records
             ]
             await asyncio.gather(*sent)
+
+    async def grow(self, partitions: int) -> None:
+        async with connect_admin(self.kafka) as admin:
+            await admin._client.create_partitions({self.topics.frames_topic: NewPartitions(partitions)})
+
+    async def delete_frames(self) -> None:
+        async with connect_admin(self.kafka) as admin:
+            await admin._client.delete_topics([self.topics.frames_topic])
+
+    async def publish_nameless(self, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        async with started(lambda: producer_client(self.kafka, enable_idempotence=False)) as producer:
+            batch = producer.create_batch()
+            batch.append(timestamp=None, key=key, value=value, headers=[*headers, ("nameless", b"")])
+            batch._builder = Changed(batch._builder, with_bytes(b"nameless", b"name\xff\xfe!!"))
+            await (await producer.send_batch(batch, self.topics.frames_topic, partition=partition))
 
     async def records(self, topic: str) -> list[Sent]:
         async with started(lambda: consumer_client(self.kafka, topic)) as consumer:

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from inspector.anomaly.errors import GeometryError
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import DLResult, DLSample, Thresholds
-from inspector.bus.ports import ConsumedRecord, Partition, ProducedRecord, RebalanceListener, ResultProducer
+from inspector.bus.ports import (
+    ConsumedRecord,
+    Fault,
+    Partition,
+    ProducedRecord,
+    RebalanceListener,
+    ResultProducer,
+    Survey,
+)
 from inspector.errors import BusError, StaleCommitError
 
 
@@ -53,6 +61,7 @@ class FakeRecord:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
+    fault: Fault | None = None
 
 
 @dataclass
@@ -66,6 +75,7 @@ class FakeBroker:
     members: list[FakeConsumer] = field(default_factory=list)
     appended: asyncio.Event = field(default_factory=asyncio.Event)
     rebalancing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    made: dict[str, int] = field(default_factory=dict)
 
     def log(self, partition: Partition) -> list[FakeRecord]:
         """Return the records of a partition."""
@@ -79,16 +89,25 @@ class FakeBroker:
         headers: Sequence[tuple[str, bytes | None]] = (),
         *,
         skip_offsets: int = 0,
+        fault: Fault | None = None,
     ) -> None:
         """Append a record, `skip_offsets` behind the one before it, as compaction and transactions leave it."""
         log = self.log(partition)
         offset = (log[-1].offset + 1 if log else 0) + skip_offsets
-        log.append(FakeRecord(*partition, offset, key, value, tuple(headers)))
+        log.append(FakeRecord(*partition, offset, key, value, tuple(headers), fault))
         self.appended.set()
 
     def records(self, topic: str) -> list[FakeRecord]:
         """Return all records of a topic, partition by partition."""
         return [record for number in range(self.partitions[topic]) for record in self.log((topic, number))]
+
+    def delete(self, topic: str) -> None:
+        """Delete a topic, and with it what was committed of it."""
+        del self.partitions[topic]
+        self.made[topic] = self.made.get(topic, 0) + 1
+        for kept in (self.logs, self.committed):
+            for partition in [partition for partition in kept if partition[0] == topic]:
+                del kept[partition]
 
     async def rebalance(self) -> None:
         """Revoke everything, then hand the partitions out in turn."""
@@ -98,7 +117,7 @@ class FakeBroker:
             for number, member in enumerate(members):
                 mine = [
                     (member.topic, partition)
-                    for partition in range(self.partitions[member.topic])
+                    for partition in range(self.partitions.get(member.topic, 0))
                     if partition % len(members) == number
                 ]
                 await member.assign(mine)
@@ -114,7 +133,12 @@ class FakeConsumer:
         self._chunk_bytes = chunk_bytes
         self._listener: RebalanceListener | None = None
         self._positions: dict[Partition, int] = {}
+        self._made = 0
+        self._shared_out = 0
         self.asked: list[Sequence[Partition]] = []
+        self.stuck: set[Partition] = set()  # that are not read, without a word
+        self.surveys = 0
+        self.blind = False  # whether the brokers do not tell what there is
 
     async def start(self, listener: RebalanceListener) -> None:
         self._listener = listener
@@ -126,6 +150,8 @@ class FakeConsumer:
             await self._listener.on_revoked(set(self._positions))
 
     async def assign(self, partitions: Iterable[Partition]) -> None:
+        self._made = self._broker.made.get(self.topic, 0)
+        self._shared_out = self._broker.partitions.get(self.topic, 0)
         self._positions = {partition: self._broker.committed.get(partition, 0) for partition in partitions}
         if self._listener is not None:
             await self._listener.on_assigned(set(self._positions))
@@ -149,7 +175,7 @@ class FakeConsumer:
     def _chunks(self, partitions: Sequence[Partition], max_records: int) -> dict[Partition, list[ConsumedRecord]]:
         chunks: dict[Partition, list[ConsumedRecord]] = {}
         for partition in partitions:
-            if partition not in self._positions:
+            if partition not in self._positions or partition in self.stuck:
                 continue
             size = 0
             for record in self._broker.log(partition):
@@ -165,6 +191,8 @@ class FakeConsumer:
         return chunks
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
+        if self.topic not in self._broker.partitions or self._made != self._broker.made.get(self.topic, 0):
+            raise StaleCommitError("could not commit: the topic is gone, or was made again")
         if not set(offsets) <= set(self._positions):
             raise StaleCommitError("could not commit: not assigned")
         self._broker.commits.append(dict(offsets))
@@ -173,6 +201,18 @@ class FakeConsumer:
     def end_offset(self, partition: Partition) -> int | None:
         log = self._broker.log(partition)
         return log[-1].offset + 1 if log else 0
+
+    def position(self, partition: Partition) -> int | None:
+        return self._positions.get(partition)
+
+    async def survey(self) -> Survey:
+        self.surveys += 1
+        if self.blind:
+            raise BusError("no broker answers")
+        told = self._broker.partitions.get(self.topic, 0)
+        if told != self._shared_out or self._made != self._broker.made.get(self.topic, 0):
+            await self._broker.rebalance()
+        return Survey(told, self._shared_out, {p: self.end_offset(p) or 0 for p in self._positions})
 
     async def stop(self) -> None:
         if self in self._broker.members:

@@ -5,6 +5,7 @@ What is done here because aiokafka 0.14 would otherwise surprise: one assignor, 
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
+from inspector.bus import records
 from inspector.errors import AccessError, BusError
 from inspector.settings.kafka import KafkaSettings
 
@@ -31,6 +33,12 @@ FETCH_BYTES = 16 * 1024 * 1024
 """What one answer of a broker holds at most, unless a single record is larger."""
 
 HEARTBEAT_MS = 1000
+
+METADATA_MAX_AGE_MS = 5000
+"""How old what a client knows of topics may become; aiokafka's default of five minutes leaves new partitions unread as long."""
+
+METADATA_PAUSE_S = 0.1
+"""Between two requests for metadata, as in Java's client. aiokafka asks without a pause as long as a topic is missing."""
 
 REFUSALS = (
     ClusterAuthorizationFailedError,
@@ -60,6 +68,7 @@ def connection_arguments(kafka: KafkaSettings) -> dict[str, Any]:
         "client_id": kafka.client_id,
         "security_protocol": kafka.security_protocol,
         "request_timeout_ms": kafka.request_timeout_ms,
+        "metadata_max_age_ms": METADATA_MAX_AGE_MS,
     }
     if kafka.security_protocol in {"SSL", "SASL_SSL"}:
         context = ssl.create_default_context(cafile=_path(kafka.ssl_cafile))
@@ -84,10 +93,15 @@ def admin_client(kafka: KafkaSettings) -> Any:  # noqa: ANN401 aiokafka ships no
 
 
 def consumer_client(kafka: KafkaSettings, *topics: str, **options: Any) -> Any:  # noqa: ANN401
-    """Return an unstarted aiokafka consumer of `topics`, for clients; `options` override the defaults."""
+    """Return an unstarted aiokafka consumer of `topics`, for clients; `options` override the defaults.
+
+    What it returns are `records.Record`s: one that cannot be read has a `fault`, and must be believed nothing.
+    """
+    records.install()
     defaults: dict[str, Any] = {
         "enable_auto_commit": False,
         "auto_offset_reset": kafka.auto_offset_reset,
+        "isolation_level": kafka.isolation_level,
         "fetch_max_wait_ms": kafka.fetch_max_wait_ms,
         "fetch_max_bytes": FETCH_BYTES,
         "session_timeout_ms": kafka.session_timeout_ms,
@@ -116,6 +130,7 @@ async def start_client(client: Any) -> None:  # noqa: ANN401
         KafkaError: No broker can be reached, or the one that answered names none.
     """
     inner = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001 no public way
+    pace_metadata(inner)
     try:
         await inner.bootstrap()
     except KafkaConnectionError:
@@ -143,6 +158,22 @@ async def _raise_refusal(inner: Any) -> None:  # noqa: ANN401
         except (KafkaError, OSError, TimeoutError):
             continue
         connection.close()
+
+
+def pace_metadata(client: Any) -> None:  # noqa: ANN401
+    """Let a client ask for metadata at most every `METADATA_PAUSE_S`."""
+    ask = client._metadata_update  # noqa: SLF001 there is no setting for it
+    loop = asyncio.get_running_loop()
+    next_s = loop.time()
+
+    async def ask_paced(cluster: Any, topics: Any) -> Any:  # noqa: ANN401
+        nonlocal next_s
+        begin_s = max(next_s, loop.time())
+        next_s = begin_s + METADATA_PAUSE_S
+        await asyncio.sleep(begin_s - loop.time())
+        return await ask(cluster, topics)
+
+    client._metadata_update = ask_paced  # noqa: SLF001
 
 
 @asynccontextmanager

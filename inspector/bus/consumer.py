@@ -1,20 +1,32 @@
 """Frames from Kafka: `FrameConsumer` on aiokafka.
 
 `getmany` is never given an empty list (it means all) nor cancelled, and commits name their offsets.
+
+A topic that was deleted and made again begins at offset 0, under the old name. What was read of the old one says nothing about
+it: a commit that came late would skip its first records. So every commit asks first which topic it is, and a member that finds
+another one commits its partitions' beginnings and joins the group anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
 
 from inspector.bus.connect import FETCH_BYTES, bus_errors, consumer_client, start_client
-from inspector.bus.ports import ConsumedRecord, Partition, RebalanceListener
+from inspector.bus.incarnation import NO_ID, Incarnation, find_incarnation
+from inspector.bus.ports import ConsumedRecord, Partition, RebalanceListener, Survey
 from inspector.errors import BusError, StaleCommitError
 from inspector.settings.kafka import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+ASSIGNMENT_TIMEOUT_S = 2.0
+"""For finding out which topic it is that was shared out; the group goes on without."""
 
 
 class KafkaConsumer:
@@ -23,13 +35,15 @@ class KafkaConsumer:
     def __init__(self, kafka: KafkaSettings, topic: str, *, max_partition_fetch_bytes: int) -> None:
         """Prepare to read `topic`; nothing connects before `start`."""
         self._kafka = kafka
-        self._topic = topic
+        self.topic = topic
         self._options = {
             "group_id": kafka.group_id,
             "max_partition_fetch_bytes": max_partition_fetch_bytes,
             "fetch_max_bytes": max(FETCH_BYTES, max_partition_fetch_bytes),
         }
         self._consumer: Any = None
+        self._topic_id = NO_ID
+        self._shared_out: int | None = None  # before the first assignment
 
     async def start(self, listener: RebalanceListener) -> None:
         """Connect and join the group."""
@@ -40,7 +54,7 @@ class KafkaConsumer:
             except KafkaError:
                 await consumer.stop()
                 raise
-        consumer.subscribe([self._topic], listener=_Listener(listener))
+        consumer.subscribe([self.topic], listener=_Listener(listener, self._note_assignment))
         self._consumer = consumer
 
     async def read(
@@ -54,7 +68,7 @@ class KafkaConsumer:
         if not partitions:
             raise ValueError("no partitions to read; for aiokafka an empty list means all of them")
         wanted = [TopicPartition(*partition) for partition in partitions]
-        async with bus_errors(f"read {self._topic}"):
+        async with bus_errors(f"read {self.topic}"):
             try:
                 records: Mapping[Partition, Sequence[ConsumedRecord]] = await self._consumer.getmany(
                     *wanted, timeout_ms=round(timeout_s * 1000), max_records=max_records
@@ -65,20 +79,89 @@ class KafkaConsumer:
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Commit these offsets, and no others."""
-        named = {TopicPartition(*partition): offset for partition, offset in offsets.items()}
         async with bus_errors("commit"):
-            try:
-                await self._consumer.commit(named)
-            except (CommitFailedError, IllegalStateError) as exc:
-                raise StaleCommitError(f"could not commit: the group has moved on: {exc}") from exc
+            if self._is_another(await find_incarnation(self._consumer._client, self.topic)):  # noqa: SLF001
+                raise StaleCommitError(f"could not commit: topic {self.topic} is gone, or was made again")
+            await self._commit({TopicPartition(*partition): offset for partition, offset in offsets.items()})
+
+    async def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        try:
+            await self._consumer.commit(offsets)
+        except (CommitFailedError, IllegalStateError) as exc:
+            raise StaleCommitError(f"could not commit: the group has moved on: {exc}") from exc
 
     def end_offset(self, partition: Partition) -> int | None:
-        """Return the high watermark of the last fetch."""
-        try:
-            offset: int | None = self._consumer.highwater(TopicPartition(*partition))
-        except (IllegalStateError, AssertionError):
+        """Return the high watermark of the last fetch, or where the first open transaction begins."""
+        state = self._state(partition)
+        if state is None or state.highwater is None:
             return None
-        return offset
+        stable = state.lso if self._kafka.isolation_level == "read_committed" else None
+        end: int = state.highwater if stable is None or stable < 0 else stable
+        return end
+
+    def position(self, partition: Partition) -> int | None:
+        """Return what is fetched next."""
+        state = self._state(partition)
+        position: int | None = state.position if state is not None and state.has_valid_position else None
+        return position
+
+    def _state(self, partition: Partition) -> Any:  # noqa: ANN401
+        """Return what aiokafka knows of a partition; None where it is not this member's."""
+        subscription = self._consumer._subscription.subscription  # noqa: SLF001 `position` would wait
+        assignment = None if subscription is None else subscription.assignment
+        return None if assignment is None else assignment.state_value(TopicPartition(*partition))
+
+    async def survey(self) -> Survey:
+        """Ask for the topic's id, its partitions and their ends."""
+        client = self._consumer._client  # noqa: SLF001 the public consumer knows neither ids nor when it last asked
+        async with bus_errors(f"look after {self.topic}"):
+            now = await find_incarnation(client, self.topic)
+            known = self._known_partitions()
+            if (now.partitions if now else 0) != known:
+                await client.force_metadata_update()
+            if now is not None and self._is_another(now):
+                await self._begin_anew()
+            if now is not None:
+                self._topic_id = now.topic_id
+                if self._shared_out is not None and self._shared_out != now.partitions == self._known_partitions():
+                    # aiokafka has only the group's leader do so, which may be slow to hear of it.
+                    self._consumer._coordinator.request_rejoin()  # noqa: SLF001
+            assigned = self._consumer.assignment() if now is not None else set()
+            ends = await self._consumer.end_offsets(assigned) if assigned else {}
+        return Survey(
+            now.partitions if now else 0,
+            self._shared_out or 0,
+            {(topic, number): end for (topic, number), end in ends.items()},
+        )
+
+    async def _begin_anew(self) -> None:
+        """Read a topic that was made again from its beginning, whatever was committed of the one before."""
+        assigned = self._consumer.assignment()
+        log.warning("topic %s was deleted and made again; it is read from its beginning", self.topic)
+        if assigned:
+            await self._commit(await self._consumer.beginning_offsets(assigned))
+        self._consumer._coordinator.request_rejoin()  # noqa: SLF001 there is no public way to join anew
+
+    def _is_another(self, now: Incarnation | None) -> bool:
+        return now is None or self._topic_id not in {NO_ID, now.topic_id}
+
+    def _known_partitions(self) -> int:
+        return len(self._consumer.partitions_for_topic(self.topic) or ())
+
+    async def _note_assignment(self, assigned: set[TopicPartition]) -> None:
+        """Begin at the beginning of a topic that was made again since this member last had a part of it."""
+        self._shared_out = self._known_partitions()
+        try:
+            async with asyncio.timeout(ASSIGNMENT_TIMEOUT_S):
+                now = await find_incarnation(self._consumer._client, self.topic)  # noqa: SLF001
+                if now is None:
+                    return
+                if assigned and self._is_another(now):
+                    for partition, offset in (await self._consumer.beginning_offsets(assigned)).items():
+                        self._consumer.seek(partition, offset)
+                self._topic_id = now.topic_id
+        except (KafkaError, TimeoutError) as exc:
+            log.warning("which topic goes by the name %s will be found out later: %r", self.topic, exc)
 
     async def stop(self) -> None:
         """Leave the group and disconnect."""
@@ -89,11 +172,15 @@ class KafkaConsumer:
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """Hands aiokafka's callbacks on; what they raise would otherwise only be logged, so they must not raise."""
 
-    def __init__(self, listener: RebalanceListener) -> None:
+    def __init__(
+        self, listener: RebalanceListener, on_assigned: Callable[[set[TopicPartition]], Awaitable[None]]
+    ) -> None:
         self._listener = listener
+        self._on_assigned = on_assigned
 
     async def on_partitions_revoked(self, revoked: set[Partition]) -> None:
         await self._listener.on_revoked({(topic, partition) for topic, partition in revoked})
 
-    async def on_partitions_assigned(self, assigned: set[Partition]) -> None:
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        await self._on_assigned(assigned)
         await self._listener.on_assigned({(topic, partition) for topic, partition in assigned})

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 Partition = tuple[str, int]
 """Topic and number."""
 
 RECORD_OVERHEAD_BYTES = 128
 """What a record takes in a batch apart from its key, value and headers, at most."""
+
+
+class Fault(NamedTuple):
+    """Why a record is not to be believed, though it has its place and is owed an answer."""
+
+    reason: Literal["malformed", "corrupt", "unsupported"]
+    detail: str
 
 
 class ConsumedRecord(Protocol):
@@ -27,6 +34,10 @@ class ConsumedRecord(Protocol):
     def value(self) -> bytes | None: ...  # noqa: D102
     @property
     def headers(self) -> Sequence[tuple[str, bytes | None]]: ...  # noqa: D102
+    @property
+    def fault(self) -> Fault | None:
+        """What is wrong with the record as such; then key, value and headers are what could be told of them."""
+        ...
 
 
 class ProducedRecord(NamedTuple):
@@ -44,6 +55,17 @@ class ProducedRecord(NamedTuple):
         return len(self.key) + len(self.value) + headers + RECORD_OVERHEAD_BYTES
 
 
+class Survey(NamedTuple):
+    """What the brokers say there is to read."""
+
+    partitions: int
+    """Of the topic; 0: there is none."""
+    shared_out: int
+    """How many this member knew when the group gave it its own; another number: others are read by nobody yet."""
+    ends: Mapping[Partition, int]
+    """The offset behind the last record that may be read, of each partition of this member."""
+
+
 class RebalanceListener(Protocol):
     """Told about every change of the assignment, on the event loop, while the consumer delivers nothing."""
 
@@ -58,6 +80,11 @@ class RebalanceListener(Protocol):
 
 class FrameConsumer(Protocol):
     """Reads one topic as a member of a group."""
+
+    @property
+    def topic(self) -> str:
+        """Its name."""
+        ...
 
     async def start(self, listener: RebalanceListener) -> None:
         """Connect and join the group; the first assignment comes later, through `listener`."""
@@ -80,13 +107,28 @@ class FrameConsumer(Protocol):
         """Commit these offsets; may be cancelled.
 
         Raises:
-            StaleCommitError: The group has rebalanced.
+            StaleCommitError: The group has rebalanced, or the topic is not the one that was read.
             BusError: They are not committed.
         """
         ...
 
     def end_offset(self, partition: Partition) -> int | None:
-        """Return the offset behind the partition's last record as of the last fetch."""
+        """Return the offset behind the last record that may be read, as of the last fetch."""
+        ...
+
+    def position(self, partition: Partition) -> int | None:
+        """Return the offset that is read next; None where that is not known yet."""
+        ...
+
+    async def survey(self) -> Survey:
+        """Ask the brokers what there is to read, and join the group anew where it is no longer what was shared out.
+
+        A topic that was deleted and made again is read from its beginning.
+
+        Raises:
+            AccessError: An operator must act.
+            BusError: They do not tell.
+        """
         ...
 
     async def stop(self) -> None:

@@ -116,6 +116,8 @@ async def _reached(consumer: Any, ends: dict[Any, int]) -> bool:  # noqa: ANN401
 
 def _verdict(record: Any, seen: _Seen) -> Verdict:  # noqa: ANN401
     place = (record.topic, record.partition, record.offset)
+    if record.fault is not None:
+        return Verdict(*place, message=None, error=record.fault.detail)
     try:
         message = decode(DLResultMessage, record.value or b"")
     except SchemaError as exc:

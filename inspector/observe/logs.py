@@ -8,13 +8,31 @@ from typing import TextIO
 
 import structlog
 from structlog.typing import Processor
+from typing_extensions import override
+
+from inspector.observe.repeats import Repeats
 
 # aiokafka tells of every fetch at info; what it repeats at warning is worth reading.
 QUIET = {"aiokafka": logging.WARNING, "asyncio": logging.WARNING}
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes a condition that lasts once, and then a count once a minute."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._repeats = Repeats()
+
+    @override
+    def handle(self, record: logging.LogRecord) -> bool:
+        told = self._repeats.told(record)
+        return told is not None and super().handle(told)
+
+
 def configure_logging(level: str, *, as_json: bool, stream: TextIO | None = None) -> None:
     """Send every log record of the process to `stream`, replacing what handled them before.
+
+    A warning or an error that repeats itself is written once, and then once a minute with the number of those left out.
 
     Args:
         level: debug, info, warning or error.
@@ -37,7 +55,7 @@ def configure_logging(level: str, *, as_json: bool, stream: TextIO | None = None
         last += [
             structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
         ]
-    handler = logging.StreamHandler(stream)
+    handler = _Handler(stream)
     handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last))
     root = logging.getLogger()
     root.handlers = [handler]

@@ -155,6 +155,15 @@ class Metrics:
             ["partition"],
             registry=registry,
         )
+        self._stalled = Gauge(
+            "inspector_partition_stalled_seconds",
+            "For how long records of a partition have been there and none was read",
+            ["partition"],
+            registry=registry,
+        )
+        self._read_errors = Counter(
+            "inspector_read_errors", "Reads that failed and were tried again", registry=registry
+        )
         self._assigned = Gauge("inspector_assigned_partitions", "Partitions that this process reads", registry=registry)
         self._rebalances = Counter("inspector_rebalances", "Assignments received from the group", registry=registry)
         self._commits = Counter("inspector_commits", "Offset commits, by outcome", ["outcome"], registry=registry)
@@ -258,11 +267,20 @@ class Metrics:
         """So many frames of a partition are still to be read."""
         self._lag.labels(str(partition)).set(max(0, frames))
 
+    def partition_stalled(self, partition: int, seconds: float) -> None:
+        """A partition has had records for so long, and none was read."""
+        self._stalled.labels(str(partition)).set(seconds)
+
+    def read_failed(self) -> None:
+        """A read failed and is tried again."""
+        self._read_errors.inc()
+
     def assigned(self, partitions: Collection[int]) -> None:
         """The group gave this process these partitions; the lag of all others is forgotten."""
         self._rebalances.inc()
         self._assigned.set(len(partitions))
         self._lag.clear()
+        self._stalled.clear()
 
     def commit(self, outcome: CommitOutcome) -> None:
         """Offsets were committed, refused as stale, or not taken by the broker."""

@@ -45,6 +45,10 @@ class KafkaSettings(Section):
         "earliest", description="where a group without offsets begins"
     )
 
+    isolation_level: Literal["read_committed", "read_uncommitted"] = Field(
+        "read_committed", description="whether frames of a transaction that is open or was given up are left out"
+    )
+
     @field_validator("bootstrap_servers")
     @classmethod
     def _have_ports(cls, servers: str) -> str:

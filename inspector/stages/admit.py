@@ -65,6 +65,8 @@ class Admission:
         now_s = self._clock.monotonic_s()
         value = record.value or b""
         message, refusal = self._parse(value)
+        if record.fault is not None:
+            refusal = Refusal("undecodable", record.fault.reason, record.fault.detail)
         identity = identity_from_headers(record.headers) if message is None else message.identity
         known = identity.line_id is not None and identity.camera_id is not None
         route = self._find_route(identity.line_id or "", identity.camera_id or "") if known else None
@@ -86,7 +88,7 @@ class Admission:
             route=route,
             refusal=refusal,
         )
-        if message is not None:
+        if message is not None and refusal is None:
             frame.refusal = self._check(frame, message, route)
         return frame
 

@@ -11,6 +11,7 @@ from typing import Protocol
 from inspector.bus.ports import ConsumedRecord, FrameConsumer, Partition
 from inspector.errors import AccessError, BusError, StaleCommitError
 from inspector.inflight.lease import Lease
+from inspector.inflight.watch import Watch
 from inspector.loop.clock import Clock
 from inspector.observe.metrics import Metrics
 
@@ -21,6 +22,8 @@ IDLE_TIMEOUT_S = 1.0
 RETRY_S = 0.2
 GIVE_UP_S = 30.0
 COMMIT_TIMEOUT_S = 5.0
+SURVEY_S = 2.0
+SURVEY_TIMEOUT_S = 5.0
 
 
 class Flow(Protocol):
@@ -76,6 +79,10 @@ class Source:
         self._drain_timeout_s = drain_timeout_s
         self._leases: dict[Partition, Lease] = {}
         self._epoch = 0
+        self._shared_out = False
+        self._watch = Watch(consumer.topic, clock.monotonic_s())
+        self._asked: set[Partition] = set()
+        self._asking: Sequence[Partition] = ()
         self._turn = 0
         self._read_to: dict[Partition, int] = {}
         self._stopping = False
@@ -84,8 +91,17 @@ class Source:
 
     @property
     def assigned(self) -> bool:
-        """Whether this process has joined the group; it may have got no partition."""
-        return self._epoch > 0
+        """Whether the group has shared out the partitions; this process may have got none."""
+        return self._shared_out
+
+    @property
+    def not_ready(self) -> str | None:
+        """Why this process does not read what it should, as a sentence; None: it does."""
+        if self._stopping:
+            return "stopping"
+        if not self._shared_out:
+            return "the group is sharing out the partitions"
+        return self._watch.not_ready(self._clock.monotonic_s())
 
     @property
     def leases(self) -> list[Lease]:
@@ -110,7 +126,8 @@ class Source:
         """
         failing_since_s: float | None = None
         while not self._stopping:
-            partitions = self._readable()
+            self._asking = partitions = self._readable()
+            self._asked.update(partitions)
             if not partitions:
                 failing_since_s = None  # nothing was asked, so nothing failed
                 await self._woken(IDLE_TIMEOUT_S)
@@ -120,6 +137,7 @@ class Source:
             except AccessError:
                 raise
             except BusError as exc:
+                self._metrics.read_failed()
                 now_s = self._clock.monotonic_s()
                 failing_since_s = now_s if failing_since_s is None else failing_since_s
                 if now_s - failing_since_s >= GIVE_UP_S:
@@ -141,6 +159,32 @@ class Source:
             await asyncio.sleep(interval_s)
             await self.commit(COMMIT_TIMEOUT_S)
             self._report_lag()
+
+    async def watch_forever(self) -> None:
+        """See to it that everything is read that should be, until cancelled.
+
+        Raises:
+            AccessError: The broker refuses the right to know.
+            BusError: A partition is not read though the brokers answer; a new process may do better.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(SURVEY_TIMEOUT_S):
+                    survey = await self._consumer.survey()
+            except AccessError:
+                raise
+            except (BusError, TimeoutError) as exc:
+                self._watch.unseen(str(exc) or "no answer")
+            else:
+                positions = {lease.partition: self._consumer.position(lease.partition) for lease in self.leases}
+                self._watch.seen(survey, positions, self._asked, self._clock.monotonic_s())
+                self._asked = set(self._asking)
+            for (_, number), seconds in self._watch.stalled_s().items():
+                self._metrics.partition_stalled(number, seconds)
+            failure = self._watch.failure()
+            if failure is not None:
+                raise BusError(failure)
+            await asyncio.sleep(SURVEY_S)
 
     async def commit(self, timeout_s: float) -> None:
         """Commit what all leases allow; a failure is counted and left to the next time."""
@@ -167,6 +211,8 @@ class Source:
     async def on_assigned(self, partitions: set[Partition]) -> None:
         """Open a lease for each partition of the new assignment."""
         self._epoch += 1
+        self._shared_out = True
+        self._watch.begin()
         if not self._stopping:
             self._leases = {partition: Lease(partition, self._epoch, cap=self._cap) for partition in sorted(partitions)}
         self._metrics.assigned([number for _, number in partitions])
@@ -176,6 +222,7 @@ class Source:
     async def on_revoked(self, partitions: set[Partition]) -> None:
         """Finish what was begun, commit, and give the partitions back. Never raises."""
         log.info("giving back %d partitions", len(partitions))
+        self._shared_out = False
         try:
             await self._release(self._drain_timeout_s)
         except Exception:
@@ -246,6 +293,6 @@ class Source:
 
     def _report_lag(self) -> None:
         for lease in self.leases:
-            end = self._consumer.end_offset(lease.partition)
-            if end is not None and lease.next_offset is not None:
-                self._metrics.consumer_lag(lease.partition[1], end - lease.next_offset)
+            end, position = self._consumer.end_offset(lease.partition), self._consumer.position(lease.partition)
+            if end is not None and position is not None:
+                self._metrics.consumer_lag(lease.partition[1], end - position)

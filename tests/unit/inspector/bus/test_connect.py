@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
@@ -12,8 +14,9 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from inspector.bus.connect import bus_errors
+from inspector.bus.connect import METADATA_PAUSE_S, bus_errors, pace_metadata
 from inspector.errors import AccessError, BusError
+from tests.virtual_time import run_virtually
 
 
 @pytest.mark.parametrize(
@@ -44,3 +47,28 @@ async def test_faults_of_ours_stay_what_they_are() -> None:
     with pytest.raises(ZeroDivisionError):
         async with bus_errors("commit"):
             raise ZeroDivisionError
+
+
+class Client:
+    """Notes when it asked for metadata."""
+
+    def __init__(self) -> None:
+        self.asked_s: list[float] = []
+
+    async def _metadata_update(self, cluster: object, topics: object) -> object:
+        self.asked_s.append(asyncio.get_running_loop().time())
+        return cluster, topics
+
+
+def test_a_client_asks_for_metadata_at_once_and_then_with_a_pause() -> None:
+    async def ask() -> None:
+        client = Client()
+        pace_metadata(client)
+        for number in range(5):
+            assert await client._metadata_update("cluster", number) == ("cluster", number)
+        assert client.asked_s == pytest.approx([number * METADATA_PAUSE_S for number in range(5)])
+        await asyncio.sleep(10)
+        await client._metadata_update("cluster", 5)
+        assert client.asked_s[-1] == pytest.approx(10 + 4 * METADATA_PAUSE_S)
+
+    run_virtually(ask())

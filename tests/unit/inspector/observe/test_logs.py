@@ -68,3 +68,18 @@ def test_configuring_again_replaces_what_was_there() -> None:
     logging.getLogger("x").info("once")
     assert first.getvalue() == ""
     assert len(second.getvalue().splitlines()) == 1
+
+
+def test_a_warning_that_repeats_itself_is_one_line_also_from_aiokafka() -> None:
+    stream = io.StringIO()
+    configure_logging("info", as_json=True, stream=stream)
+    for number in range(1000):
+        logging.getLogger("aiokafka.cluster").error("Topic %s not found in cluster metadata", "frames")
+        logging.getLogger("inspector.stages.source").warning("partition %d: no answer", number)
+        logging.getLogger("inspector").info("not a warning")
+    written = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [record["message"] for record in written if record["level"] != "info"] == [
+        "Topic frames not found in cluster metadata",
+        "partition 0: no answer",
+    ]
+    assert len(written) == 1002

@@ -14,6 +14,7 @@ from inspector.anomaly.preprocess.image import RawLayout
 from inspector.anomaly.preprocess.param import DLPreprocessParam, PreprocessStep
 from inspector.anomaly.preprocess.tiling import TileParam
 from inspector.anomaly.types import DLSample, Thresholds
+from inspector.bus.ports import Fault
 from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget
 from inspector.inflight.frame import Frame
 from inspector.inflight.lease import Lease
@@ -55,8 +56,8 @@ class Door:
             clock=self.clock,
         )
 
-    def admit(self, key: bytes | None, value: bytes | None, headers: Any = ()) -> Frame:
-        record = FakeRecord("frames", 5, 7, key, value, headers)
+    def admit(self, key: bytes | None, value: bytes | None, headers: Any = (), *, fault: Fault | None = None) -> Frame:
+        record = FakeRecord("frames", 5, 7, key, value, headers, fault)
         return self.admission.admit(record, Lease(("frames", 5), 1, cap=10))
 
     def admit_frame(self, camera_id: str = "a", **fields: Any) -> Frame:
@@ -74,6 +75,17 @@ def test_the_map_of_a_model_with_tiles_is_as_large_as_the_picture(monkeypatch: p
     frame = door.admit_frame(image=png(width=96, height=80))
     assert frame.map_bytes == 96 * 80 * 4
     assert frame.decoding_bytes == 2 * 96 * 80 + frame.map_bytes
+
+
+def test_a_record_with_a_fault_is_answered_under_its_name_and_its_picture_is_not_looked_at() -> None:
+    door = Door()
+    key, value, headers = record_of(camera_frame("a", 1, door.clock.wall_us()))
+    frame = door.admit(key, value, headers, fault=Fault("corrupt", "the checksum differs"))
+    assert frame.refusal == ("undecodable", "corrupt", "the checksum differs")
+    assert (frame.camera, frame.identity.seq) == ("line/a", 1)
+    frame = door.admit(key, b"garbage", headers, fault=Fault("malformed", "a name"))
+    assert frame.refusal == ("undecodable", "malformed", "a name")
+    assert (frame.camera, frame.identity.seq) == ("line/a", 1)
 
 
 def test_a_sound_frame_is_routed_and_its_bytes_are_counted() -> None:

@@ -1,0 +1,272 @@
+"""Records out of what a broker answered, whatever is in it: no record stops the reading of those behind it.
+
+aiokafka's fetcher raises at the first record batch that it cannot read, never moves beyond it, and loses what it had taken out
+of other partitions in the same call. `install` puts this reader in the place of its own. A record that cannot be read comes out
+with a `fault`, and with as much of itself as can be told; the offsets of a record batch of which nothing can be told come out as
+empty records. So each is answered, and passed.
+
+Tried with aiokafka 0.14, to which `pyproject.toml` holds: `tests/integration/test_bus_poison.py` fails where a later one differs.
+"""
+
+from __future__ import annotations
+
+import logging
+import struct
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import aiokafka.consumer.fetcher as aiokafka_fetcher
+from aiokafka.errors import UnsupportedCodecError
+from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
+from aiokafka.record.legacy_records import LegacyRecordBatch
+from aiokafka.record.util import decode_varint
+
+from inspector.bus.ports import Fault
+
+log = logging.getLogger(__name__)
+
+_LENGTH = struct.Struct(">qi")  # base offset, length of what follows
+_MAGIC_AT = 16
+_V2 = 2
+_LEAST_BYTES = {0: 26, 1: 34, _V2: 61}
+"""Of a record batch, by its magic number."""
+
+CHECKSUM = Fault("corrupt", "the checksum of its record batch does not match")
+HEADER_NAME = Fault("malformed", "the name of one of its Kafka headers is not UTF-8")
+STRUCTURE = Fault("corrupt", "it is not built as a Kafka record is")
+
+
+class Record(NamedTuple):
+    """`ConsumedRecord` of Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes | None], ...]
+    fault: Fault | None = None
+
+
+def install() -> None:
+    """Let every consumer of this process read with this module; a second call changes nothing."""
+    aiokafka_fetcher.MemoryRecords = Batches
+    aiokafka_fetcher.PartitionRecords = Records
+
+
+class Batches:
+    """The record batches of one partition in one answer, as bytes; stands in for aiokafka's `MemoryRecords`."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = memoryview(data)
+        self._at = 0
+
+    def size_in_bytes(self) -> int:
+        """Return 0: asked only where there is no whole batch, which aiokafka would take for one that is too large, and skip."""
+        return 0
+
+    def has_next(self) -> bool:
+        """Whether another whole batch is there; a piece of one at the end is asked for again."""
+        return self._end() is not None
+
+    def next(self) -> memoryview:
+        """Return the next batch."""
+        end = self._end()
+        if end is None:
+            raise StopIteration
+        data, self._at = self._data[self._at : end], end
+        return data
+
+    def next_base_offset(self) -> int | None:
+        """Return the first offset of the batch that `next` would return."""
+        if self._end() is None:
+            return None
+        base_offset: int = _LENGTH.unpack_from(self._data, self._at)[0]
+        return base_offset
+
+    def _end(self) -> int | None:
+        if len(self._data) - self._at < min(_LEAST_BYTES.values()):
+            return None
+        _, length = _LENGTH.unpack_from(self._data, self._at)
+        end: int = self._at + _LENGTH.size + length
+        least = _LEAST_BYTES.get(self._data[self._at + _MAGIC_AT], _LEAST_BYTES[_V2])
+        return end if self._at + least <= end <= len(self._data) else None
+
+
+class Records(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka ships no types
+    """The records of one partition in one answer; never raises. Stands in for aiokafka's `PartitionRecords`."""
+
+    _records: Batches
+
+    def _unpack_records(self) -> Iterator[Record]:
+        while self._records.has_next():
+            data = self._records.next()
+            is_old = data[_MAGIC_AT] < _V2
+            batch = LegacyRecordBatch(data, data[_MAGIC_AT]) if is_old else DefaultRecordBatch(data)
+            fault: Fault | None = CHECKSUM
+            if batch.validate_crc():
+                try:
+                    if not self._is_passed_over(batch):
+                        yield from self._readable(batch)
+                    self.next_fetch_offset = batch.next_offset
+                    continue
+                except Exception as exc:  # noqa: BLE001 whatever a codec or a parser raises
+                    fault = _fault_of(exc)
+            elif batch.is_control_batch:
+                # Perhaps the end of a transaction that was given up: what follows is rather read than lost.
+                self._aborted_producers.discard(batch.producer_id)
+            last = None if is_old else _last_offset(data, fault, self._records.next_base_offset())
+            if last is None:
+                log.error(
+                    "%s: the record batch at offset %d cannot be read, nor can its end be told: %s",
+                    self._tp,
+                    self.next_fetch_offset,
+                    STRUCTURE.detail if fault is None else fault.detail,
+                )
+                return  # the position stays, and whoever watches it sees that
+            yield from self._salvaged(data, fault, last)
+
+    def _is_passed_over(self, batch: Any) -> bool:  # noqa: ANN401
+        """Whether nobody is to see this batch: a marker, or one of a transaction that was given up."""
+        if self._isolation_level == aiokafka_fetcher.READ_COMMITTED and batch.producer_id is not None:
+            self._consume_aborted_up_to(batch.base_offset)
+            if batch.is_control_batch and self._contains_abort_marker(batch):
+                self._aborted_producers.discard(batch.producer_id)
+            if batch.is_transactional and batch.producer_id in self._aborted_producers:
+                return True
+        return bool(batch.is_control_batch)
+
+    def _readable(self, batch: Any) -> Iterator[Record]:  # noqa: ANN401
+        for record in batch:
+            if record.offset >= self.next_fetch_offset:  # below: a part of the batch was taken before
+                self.next_fetch_offset = record.offset + 1
+                yield Record(
+                    self._tp.topic,
+                    self._tp.partition,
+                    record.offset,
+                    record.timestamp,
+                    record.key,
+                    record.value,
+                    tuple(record.headers),
+                )
+
+    def _salvaged(self, data: memoryview, fault: Fault | None, last: int) -> Iterator[Record]:
+        """Yield a record for every offset of a batch up to `last`; with `fault` none of them is to be trusted."""
+        log.warning("%s: a record batch holds what cannot be read; it is answered and passed over", self._tp)
+        topic, partition = self._tp
+        for record in _walk(data, topic, partition, fault):
+            if self.next_fetch_offset <= record.offset <= last:
+                self.next_fetch_offset = record.offset + 1
+                yield record
+        while self.next_fetch_offset <= last:
+            self.next_fetch_offset += 1
+            yield Record(topic, partition, self.next_fetch_offset - 1, -1, None, None, (), fault or STRUCTURE)
+        self.next_fetch_offset = max(self.next_fetch_offset, last + 1)
+
+
+def _fault_of(exc: Exception) -> Fault | None:
+    """Return what is wrong with all of a batch; None: perhaps one record alone."""
+    if isinstance(exc, UnsupportedCodecError):
+        return Fault("unsupported", f"its record batch is compressed as this reader cannot: {exc}")
+    return None
+
+
+def _last_offset(data: memoryview, fault: Fault | None, following: int | None) -> int | None:
+    """Return the last offset of a batch; None where that cannot be told.
+
+    Its own word counts where the checksum says so, or where it names as many records as offsets: no frames topic is compacted.
+    Otherwise the batch ends where the next one begins.
+    """
+    header = _DefaultRecordBatchPy.HEADER_STRUCT.unpack_from(data)
+    base, delta, count = header[0], header[6], header[12]
+    if fault is not CHECKSUM or (0 <= delta == count - 1 and (following is None or base + delta < following)):
+        last: int = base + delta
+        return last
+    return None if following is None else following - 1
+
+
+def _walk(data: memoryview, topic: str, partition: int, fault: Fault | None) -> Iterator[Record]:
+    """Yield the records of a batch as far as they can be told apart, each with what is wrong with it."""
+    batch = _DefaultRecordBatchPy(data)
+    try:
+        batch._maybe_uncompress()  # noqa: SLF001 the one place that knows Kafka's framing of each codec
+    except Exception:  # noqa: BLE001 a codec raises what it likes
+        return
+    buffer, at = batch._buffer, batch._pos  # noqa: SLF001
+    offset = batch.base_offset - 1
+    for _ in range(batch._num_records):  # noqa: SLF001
+        try:
+            length, at = decode_varint(buffer, at)
+        except (ValueError, IndexError):
+            return
+        end = at + length
+        if not at < end <= len(buffer):
+            return
+        reader = _RecordReader(buffer, at, end)
+        reader.read()
+        at = end
+        told = None if reader.offset_delta is None else batch.base_offset + reader.offset_delta
+        offset = told if told is not None and told > offset and fault is None else offset + 1
+        yield Record(
+            topic,
+            partition,
+            offset,
+            batch.first_timestamp,
+            reader.key,
+            reader.value,
+            tuple(reader.headers),
+            fault or reader.fault,
+        )
+
+
+class _RecordReader:
+    """Reads one record between two places of a buffer, as far as it goes."""
+
+    def __init__(self, buffer: bytearray, at: int, end: int) -> None:
+        self._buffer = buffer
+        self._at = at
+        self._end = end
+        self.offset_delta: int | None = None
+        self.key: bytes | None = None
+        self.value: bytes | None = None
+        self.headers: list[tuple[str, bytes | None]] = []
+        self.fault: Fault | None = None
+
+    def read(self) -> None:
+        """Fill in what is there; `fault` tells what is not."""
+        try:
+            self._at += 1  # attributes, of which Kafka has none yet
+            self._number()  # timestamp
+            self.offset_delta = self._number()
+            self.key = self._bytes()
+            self.value = self._bytes()
+            for _ in range(self._number()):
+                name, value = self._bytes() or b"", self._bytes()
+                self.headers.append((self._text(name), value))
+        except (ValueError, IndexError):
+            self.fault = STRUCTURE
+        if self._at != self._end:
+            self.fault = STRUCTURE
+
+    def _text(self, name: bytes) -> str:
+        try:
+            return name.decode()
+        except UnicodeDecodeError:
+            self.fault = HEADER_NAME
+            return name.decode(errors="backslashreplace")
+
+    def _number(self) -> int:
+        number, self._at = decode_varint(self._buffer, self._at)
+        if self._at > self._end:
+            raise ValueError("beyond the record's end")
+        return int(number)
+
+    def _bytes(self) -> bytes | None:
+        size = self._number()
+        if size < 0:
+            return None
+        begin, self._at = self._at, self._at + size
+        if self._at > self._end:
+            raise ValueError("beyond the record's end")
+        return bytes(self._buffer[begin : self._at])

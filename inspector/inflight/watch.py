@@ -1,0 +1,101 @@
+"""Whether this process reads what it should, judged by what the brokers say there is to read. Pure; event loop only."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from inspector.bus.ports import Partition, Survey
+
+UNSEEN_AFTER_S = 10.0
+"""Without an answer of the brokers for so long, nobody knows whether everything is read."""
+
+STALLED_AFTER_S = 10.0
+"""A partition whose records are not read for so long makes the process unready."""
+
+GIVE_UP_AFTER_S = 30.0
+"""After so long the process ends: whatever holds this consumer up, a new one may not have it."""
+
+
+@dataclass(slots=True)
+class _Progress:
+    position: int | None
+    since_s: float
+    still_s: float = 0.0
+    waiting: int = 0
+
+
+class Watch:
+    """Compares what there is with what is read. A partition stands still only while it is asked for and the brokers answer."""
+
+    def __init__(self, topic: str, now_s: float) -> None:
+        """Watch over `topic`, of which nothing is known yet."""
+        self._topic = topic
+        self._survey: Survey | None = None
+        self._seen_s = now_s
+        self._trouble = ""
+        self._partitions: dict[Partition, _Progress] = {}
+
+    def begin(self) -> None:
+        """Forget how long partitions have stood still: they were shared out anew."""
+        self._partitions.clear()
+
+    def seen(
+        self, survey: Survey, positions: Mapping[Partition, int | None], asked: Collection[Partition], now_s: float
+    ) -> None:
+        """Take note of a survey.
+
+        Args:
+            survey: what the brokers say.
+            positions: the next offset to be read of each partition of this process; None: not known yet.
+            asked: those that were to be read since the survey before; the others may stand still.
+            now_s: monotonic seconds.
+        """
+        self._survey, self._seen_s = survey, now_s
+        self._partitions = {p: done for p, done in self._partitions.items() if p in positions}
+        for partition, position in positions.items():
+            done = self._partitions.setdefault(partition, _Progress(position, now_s))
+            done.waiting = max(0, survey.ends.get(partition, 0) - (position or 0))
+            if done.position != position or done.waiting == 0 or partition not in asked:
+                done.position, done.since_s = position, now_s
+            done.still_s = now_s - done.since_s
+
+    def unseen(self, trouble: str) -> None:
+        """Take note of a survey that failed: who reads nothing while the brokers are away does not stand still."""
+        self._trouble = trouble
+        self._partitions.clear()
+
+    def stalled_s(self) -> dict[Partition, float]:
+        """Return for how long each partition has had records and not been read."""
+        return {partition: done.still_s for partition, done in self._partitions.items()}
+
+    def not_ready(self, now_s: float) -> str | None:
+        """Return why this process does not read what it should, as a sentence; None: it does."""
+        survey = self._survey
+        if now_s - self._seen_s >= UNSEEN_AFTER_S:
+            return f"the brokers have not told for {now_s - self._seen_s:.0f} s what there is to read: {self._trouble}"
+        if survey is None:
+            return "the brokers have not told yet what there is to read"
+        if survey.partitions == 0:
+            return f"topic {self._topic} does not exist"
+        if survey.partitions != survey.shared_out:
+            return (
+                f"topic {self._topic} has {survey.partitions} partitions; when the group shared them out there were "
+                f"{survey.shared_out}"
+            )
+        return self._stalled(STALLED_AFTER_S)
+
+    def failure(self) -> str | None:
+        """Return why this process should end, as a sentence; None: it should not."""
+        stalled = self._stalled(GIVE_UP_AFTER_S)
+        return None if stalled is None else f"{stalled}, though the brokers answer; a new process may do better"
+
+    def _stalled(self, after_s: float) -> str | None:
+        for (topic, number), done in sorted(self._partitions.items()):
+            if done.still_s >= after_s:
+                at = "its first offset" if done.position is None else f"offset {done.position}"
+                return (
+                    f"partition {number} of {topic} holds {done.waiting} records from {at} on, and none of them was "
+                    f"read for {done.still_s:.0f} s"
+                )
+        return None
