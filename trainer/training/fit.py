@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +144,8 @@ def _gaussians(features: TrainingFeatures, rows: Sequence[int], param: DLModelPa
         (batch[..., : features.part_dims] for batch in features.store.batches(rows, BATCH_SIZE)),
         neighbourhood=param.neighbourhood,
         neighbour_share=param.neighbour_share,
-        regularization=param.regularization,
+        # Of all images, also for a fold: its model is to be like the one that ships.
+        regularization=param.regularization / math.sqrt(len(features)),
         noise=noise,
         mask=features.mask(height, width),
     )

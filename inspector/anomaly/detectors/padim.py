@@ -6,10 +6,11 @@ Source: Defard et al., "PaDiM" (ICPR 2021). Differences, each measured on the fi
 * The Gaussian of a position also learns from its neighbours (`neighbour_share` of the moments of a square of
   positions), which forgives small shifts of the part and gives nine times the samples: with 30 images a covariance of 160 dimensions is otherwise so
   over-fitted that held-out ok images score like defects and the threshold misses half of them.
-* Regularisation is a share of the mean variance, so it does not depend on the features' scale, and falls with the number of images n, as
-  c / sqrt(n): what is known better needs less of it. On eight sets with 30, 100 and 400 ok images small shares ranked images better (mean
-  image AUROC 0.886, 0.925, 0.950 with 0.05, 0.880, 0.920, 0.942 with 0.3), but with 30 to 50 images they blur the map (AUPRO 0.77 and 0.81 on
-  one, 0.82 and 0.86 on another). A covariance pooled over all positions as the target of the shrinkage was worse (sketches).
+* Regularisation is relative: a share of the mean variance, so it does not depend on the features' scale. The trainer lets it fall
+  with the number of images n, as c / sqrt(n): what is known better needs less of it. On eight sets with 30, 100 and 400 ok images small
+  shares ranked images better (mean image AUROC 0.886, 0.925, 0.950 with 0.05, 0.880, 0.920, 0.942 with 0.3), but with 30 to 50 images they
+  blur the map (AUPRO 0.77 and 0.81 on one, 0.82 and 0.86 on another). A covariance pooled over all positions as the target of the
+  shrinkage was worse (sketches).
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ def fit_padim(
     *,
     neighbourhood: int = 3,
     neighbour_share: float = 0.2,
-    regularization: float = 1.0,
+    regularization: float = 0.1,
     noise: float = 0.0,
     mask: Tensor | None = None,
 ) -> PaDiM:
@@ -112,7 +113,7 @@ def fit_padim(
         embedded: (N, h, w, D) float32, the embeddings of N ok images, N at least 2; or batches of them.
         neighbourhood: Side of the square of positions that a Gaussian learns from; odd.
         neighbour_share: Weight of that square's mean, against the position's own moments; 0 to 1.
-        regularization: c; c / sqrt(N) is the share of the mean variance that is added to every variance.
+        regularization: Share of the mean variance that is added to every variance.
         noise: Its square is added to every variance, too: what Gaussian noise of this standard deviation on the features
             would do in the limit of many draws. In the features' own units.
         mask: (h, w) bool, True where positions count; the others lend their neighbours nothing. None counts all.
@@ -139,7 +140,7 @@ def fit_padim(
     variance = (variances if mask is None else variances[mask.flatten()]).mean().double() * correction
     if not float(variance) > 0:
         raise ParameterError(_NO_VARIATION)
-    added = regularization / moments.count**0.5 * variance + noise**2
+    added = regularization * variance + noise**2
     whitening = means.new_empty((len(means), dims, dims))
     for start in range(0, len(means), _CHUNK_POSITIONS):
         part = slice(start, start + _CHUNK_POSITIONS)

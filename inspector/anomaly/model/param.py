@@ -146,7 +146,7 @@ class DLModelParam(Parameters):
         score_rule: How a map becomes the image's score.
         neighbourhood: padim, fused: side of the square of positions that a Gaussian learns from; odd.
         neighbour_share: padim, fused: weight of that square against the position itself.
-        regularization: padim, fused: divided by the root of the number of images, the share of the mean variance added to every variance.
+        regularization: padim, fused: divided by the root of the number of training images, the share of the mean variance added to every variance.
         coreset: patchcore, fused: patches in the memory bank.
         batch_size: Images that `apply_dl_model` computes at once.
         batch_size_multiplier: Without effect, as HALCON's chapter says of anomaly detection.

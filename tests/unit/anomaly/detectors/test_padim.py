@@ -22,9 +22,7 @@ def mahalanobis(training: Tensor, embedded: Tensor, regularization: float) -> ND
     distances = np.empty(maps.shape[:3])
     for y in range(height):
         for x in range(width):
-            inverse = np.linalg.inv(
-                covariances[y, x] + regularization / np.sqrt(len(training)) * variance * np.eye(dims)
-            )
+            inverse = np.linalg.inv(covariances[y, x] + regularization * variance * np.eye(dims))
             for image in range(len(maps)):
                 difference = maps[image, y, x] - images[:, y, x].mean(0)
                 distances[image, y, x] = np.sqrt(difference @ inverse @ difference)

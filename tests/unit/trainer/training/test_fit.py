@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -34,10 +36,11 @@ def test_padim_gets_the_models_parameters_and_the_noise() -> None:
     with features_of(model, train_param, samples()) as features:
         fitted = fit_detector(features, range(IMAGES), model.param, train_param, progress=ignore)
         everything = features.store.read(range(IMAGES))
-    expected = fit_padim(everything, neighbourhood=1, regularization=0.2, noise=0.3)
+    share = 0.2 / math.sqrt(IMAGES)
+    expected = fit_padim(everything, neighbourhood=1, regularization=share, noise=0.3)
     assert isinstance(fitted.detector, PaDiM)
     torch.testing.assert_close(fitted.detector.distances(everything), expected.distances(everything))
-    without = fit_padim(everything, neighbourhood=1, regularization=0.2)
+    without = fit_padim(everything, neighbourhood=1, regularization=share)
     assert float(expected.distances(everything).mean()) < float(without.distances(everything).mean())
 
 
