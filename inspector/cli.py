@@ -116,6 +116,10 @@ def _run(given: Given) -> int:
         raise ConfigError(
             "no [[cameras]] are set, so every frame would be refused; `inspector config --example` shows them"
         )
+    from inspector.checks.machine import machine_faults
+
+    if faults := machine_faults(settings):
+        raise ConfigError("\n".join(faults))
     from inspector.observe.logs import configure_logging
     from inspector.service import run
 
@@ -126,20 +130,37 @@ def _run(given: Given) -> int:
 def _config(given: Given) -> int:
     from inspector.settings.commands import ConfigOptions
 
-    file = _checked(ConfigOptions, given).check
+    options = _checked(ConfigOptions, given)
+    file = options.check
     if file is None:
         from inspector.settings.example import example_toml
 
         print(example_toml(), end="")
         return 0
-    from inspector.settings.file import load_settings, missing_bundles
+    from inspector.checks.machine import bundle_faults, machine_faults
+    from inspector.settings.file import load_settings
 
     settings = load_settings(file)
-    faults = missing_bundles(settings)
+    faults = [*bundle_faults(settings), *machine_faults(settings)]
+    if options.connect:
+        import asyncio
+
+        from inspector.checks.broker import broker_faults
+
+        # aiokafka's lines say less than the sentences that follow.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        faults += asyncio.run(broker_faults(settings))
     if faults:
         raise ConfigError("\n".join(f"{file}: {fault}" for fault in faults))
-    print(f"{file}: {len(settings.cameras)} cameras, {len(settings.models)} models, all well")
+    there = " and ".join(
+        _counted(len(found), noun) for found, noun in ((settings.cameras, "camera"), (settings.models, "model"))
+    )
+    print(f"{file}: {there}, all well" + ("" if settings.cameras else "; `inspector run` wants a camera"))
     return 0
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _replay(given: Given) -> int:

@@ -8,11 +8,11 @@ the event loop, but for the jobs that `Workers` and `Engine` run on their thread
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from inspector.anomaly.preprocess.image import ImageLimits
 from inspector.anomaly.types import DLSample
 from inspector.bus.ports import ConsumedRecord, FrameConsumer, ProducedRecord, ResultProducer
 from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget, headroom_chunks, largest_decoding_bytes
@@ -25,7 +25,7 @@ from inspector.loop.threads import decode_threads, device_threads
 from inspector.loop.workers import Workers
 from inspector.observe.metrics import Metrics, Stage
 from inspector.settings.settings import Settings
-from inspector.stages.admit import Admission
+from inspector.stages.admit import Admission, image_limits
 from inspector.stages.batch import Batcher
 from inspector.stages.decode import DecodeStage
 from inspector.stages.encode import Encoder
@@ -33,6 +33,8 @@ from inspector.stages.score import Engine, Outcome
 from inspector.stages.sequence import Sequencer
 from inspector.stages.sink import Sink
 from inspector.stages.source import Source
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Pipeline:
         self._scoring = 0
         self._draining = False
         self._pump_later = Pump(self._pump, parts.on_crash)
+        self._slow_decoding_s = limits.slow_decoding_ms / 1000
 
         self.budget = Budget(limits.max_bytes_in_flight)
         self.source = Source(
@@ -84,9 +87,12 @@ class Pipeline:
         )
         self._decoder = DecodeStage(
             ahead=max(2, device_threads(settings)) * batching.max_batch_size + decode_threads(settings),
-            limits=ImageLimits(max_bytes=limits.max_frame_bytes, max_pixels=limits.max_pixels),
+            workers=decode_threads(settings),
+            heavy_bytes=largest_decoding_bytes(settings),
+            limits=image_limits(limits),
             submit=parts.workers.submit,
             on_decoded=self._decoded,
+            clock=parts.clock,
         )
         self._batcher: Batcher[Frame] = Batcher(
             max_size=batching.max_batch_size,
@@ -114,6 +120,9 @@ class Pipeline:
         """Called by the source: each record becomes a frame with a place in its camera's order."""
         for record in records:
             frame = self._admission.admit(record, lease)
+            if frame.identity.captured_at is not None:
+                offset_us = self._clock.wall_us() - frame.identity.captured_at
+                self._metrics.clock_offset(frame.camera, offset_us / 1e6)
             self._frames.add(frame)
             self._sequence.open(frame.camera, frame)
             if frame.refusal is None:
@@ -140,7 +149,7 @@ class Pipeline:
         if isinstance(outcome, Refusal):
             self._refuse(frame, outcome, now_s)
         elif frame.live:
-            self._enter(frame, "queue", now_s)
+            self._enter(frame, "batch", now_s)
             self._batcher.push(frame, now_s)
         self._pump_later.soon()
 
@@ -221,6 +230,7 @@ class Pipeline:
         """Called by the sink just before it sends a verdict whose deadline has passed."""
         expired = self._encoder.refused(outgoing.frame, Refusal("expired", "late_before_send"))
         outgoing.status, outgoing.reason, outgoing.result = expired.status, expired.reason, expired.result
+        outgoing.anomaly_class, outgoing.anomaly_score = expired.anomaly_class, expired.anomaly_score
 
     def smaller(self, record: ProducedRecord) -> ProducedRecord | None:
         """Called by the sink for a record that the broker does not take."""
@@ -240,6 +250,7 @@ class Pipeline:
         self._frames.discard(frame)
         self._enter(frame, None, self._clock.monotonic_s())
         self._metrics.frame_finished(frame.camera, outgoing.status, outgoing.reason)
+        self._metrics.verdict(frame.camera, outgoing.anomaly_class, outgoing.anomaly_score)
         if outgoing.deadletter is not None:
             self._metrics.dead_letter(outgoing.reason)
         if frame.identity.captured_at is not None:
@@ -296,7 +307,17 @@ class Pipeline:
             self._metrics.stage_seconds(before, frame.enter(stage, now_s))
 
     def report(self) -> None:
-        """Set the gauges; to be called a few times a second."""
+        """Set the gauges, and tell of frames that are decoded for too long; to be called a few times a second."""
+        for frame, seconds in self._decoder.slow(self._clock.monotonic_s(), self._slow_decoding_s):
+            self._metrics.slow_decoding(frame.camera)
+            log.warning(
+                "a frame of %s (%s) has been decoded for %.1f s: %d bytes that take %d to decode",
+                frame.camera,
+                f"{frame.source.topic}/{frame.source.partition}, offset {frame.source.offset}",
+                seconds,
+                len(frame.value or b""),
+                frame.decoding_bytes,
+            )
         self._metrics.queue_depth("decode", len(self._decoder))
         self._metrics.queue_depth("batch", len(self._batcher))
         self._metrics.queue_depth("score", self._scoring)

@@ -15,14 +15,16 @@ import asyncio
 import contextlib
 import logging
 import os
+import platform
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
 from functools import partial
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 
 from inspector.anomaly.network.tuning import tune_process
 from inspector.bus.connect import FETCH_BYTES
@@ -34,7 +36,7 @@ from inspector.inflight.budget import memory_bound_bytes
 from inspector.inflight.registry import Registry, load_routes
 from inspector.inflight.route import Model
 from inspector.loop.clock import Clock, SystemClock
-from inspector.loop.threads import decode_threads, device_threads
+from inspector.loop.threads import decode_threads, device_threads, encode_threads
 from inspector.loop.workers import Workers
 from inspector.observe.health import HEARTBEAT_S, Health, HealthServer
 from inspector.observe.metrics import Metrics
@@ -112,7 +114,8 @@ class Service:
         """Prepare; nothing connects or loads before `run`. Tests replace what touches the outside world."""
         self._settings = settings
         self._clock = SystemClock() if clock is None else clock
-        self._read_model = partial(_read_model, device=settings.device) if read_model is None else read_model
+        pinned = {settings.models[name]: digest for name, digest in settings.model_digests.items()}
+        self._read_model = read_model or partial(_read_model, device=settings.device, digests=pinned)
         self._consumer = consumer or KafkaConsumer(
             settings.kafka, settings.topics.frames_topic, max_partition_fetch_bytes=settings.partition_fetch_bytes
         )
@@ -122,6 +125,9 @@ class Service:
         registry = CollectorRegistry()
         self.metrics = Metrics(registry, [camera.key for camera in settings.cameras])
         self.health = Health(hang_after_s=settings.http.hang_after_s, awaits=("models", "broker", "partitions"))
+        self.metrics.ready_when(lambda: not self.health.not_ready())
+        self.metrics.build(version=_version(), python=platform.python_version(), device=settings.device)
+        ProcessCollector(registry=registry)
         self._server = HealthServer(settings.http, self.health, registry)
         self._stop = asyncio.Event()
         self._crashed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -195,6 +201,7 @@ class Service:
             settings.models,
             settings.cameras,
             self._read_model,
+            digests=settings.model_digests,
             default_budget_us=settings.deadline.default_budget_ms * 1000,
         )
         await self._on_each_thread(partial(_set_torch_threads, settings.torch_threads))
@@ -264,7 +271,8 @@ class Service:
             self.health.missing("partitions", "stopping")
             timeout_s = self._settings.drain_timeout_s
         else:
-            log.error("the service cannot go on: %s", failure, exc_info=failure)
+            # A sentence for the operator needs no stack.
+            log.error("the service cannot go on: %s", failure, exc_info=_unexpected(failure))
             self.health.fail(str(failure))
             timeout_s = min(CRASH_DRAIN_S, self._settings.drain_timeout_s)
         finished = await pipeline.source.stop(timeout_s)
@@ -312,7 +320,7 @@ class Service:
         return memory_bound_bytes(
             self._settings,
             partitions=partitions,
-            workers=decode_threads(self._settings),
+            workers=encode_threads(self._settings),
             device_threads=device_threads(self._settings),
             domains=self._domains,
             fetch_bytes=FETCH_BYTES,
@@ -338,13 +346,25 @@ class Service:
             self._crashed.set_exception(exc)
 
 
+def _version() -> str:
+    try:
+        return version("line-inspector")
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "unknown"
+
+
+def _unexpected(failure: BaseException) -> BaseException | None:
+    """Return what is worth a stack trace: not what is made to be read."""
+    return None if isinstance(failure, InspectorError) else failure
+
+
 def _set_torch_threads(threads: int) -> None:
     import torch  # noqa: PLC0415 only where a model runs
 
     torch.set_num_threads(threads)
 
 
-def _read_model(path: Path, *, device: str) -> Model:
+def _read_model(path: Path, *, device: str, digests: Mapping[Path, str]) -> Model:
     from inspector.anomaly.model.bundle import read_dl_model  # noqa: PLC0415 loads torch
 
-    return read_dl_model(path, device=device)
+    return read_dl_model(path, device=device, digest=digests.get(path))

@@ -18,7 +18,7 @@ from inspector.anomaly.model.bundle import (
     GOLDEN_FILE,
     write_dl_model,
 )
-from inspector.anomaly.model.manifest import MANIFEST_NAME
+from inspector.anomaly.model.manifest import DIGEST_KEY, MANIFEST_NAME, document_digest
 from inspector.anomaly.model.model import AnomalyModel
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images
 from inspector.anomaly.types import DLSample
@@ -39,9 +39,10 @@ def write(path: Path, model: AnomalyModel, **options: Any) -> None:
 
 
 def change_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change what a manifest says, and its own digest with it: what is left is that it must make sense."""
     document = json.loads((folder / MANIFEST_NAME).read_bytes())
     change(document)
-    (folder / MANIFEST_NAME).write_text(json.dumps(document))
+    (folder / MANIFEST_NAME).write_text(json.dumps({**document, DIGEST_KEY: document_digest(document)}))
 
 
 def change_tensors(folder: Path, name: str, change: Callable[[dict[str, torch.Tensor]], object]) -> None:

@@ -64,4 +64,14 @@ def jpeg_claiming(width: int, height: int, *, components: int = 3, marker: int =
     return data[:at] + bytes([0xFF, marker]) + struct.pack(">H", len(frame) + 2) + frame + data[at + 2 + length :]
 
 
+def scan_bomb(width: int, height: int, *, scans: int, channels: int = 1) -> bytes:
+    """A progressive JPEG of so many scans: the last one, of a dozen bytes, over and over. Decoders take it."""
+    data = encoded(
+        np.full((height, width) if channels == 1 else (height, width, 3), 128, np.uint8), ".jpg", *PROGRESSIVE
+    )
+    there = data.count(b"\xff\xda")
+    last = data.rindex(b"\xff\xda")
+    return data[:-2] + data[last:-2] * (scans - there) + data[-2:]
+
+
 PALETTE = chunk(b"PLTE", bytes([10, 20, 30, 40, 50, 60, 70, 80, 90]))

@@ -14,6 +14,9 @@ from typing import Any
 from aiokafka.admin import NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    GroupCoordinatorNotAvailableError,
+    IncompatibleBrokerVersion,
     KafkaError,
     TopicAlreadyExistsError,
     UnknownTopicOrPartitionError,
@@ -21,6 +24,7 @@ from aiokafka.errors import (
 )
 
 from inspector.bus.connect import REFUSALS, admin_client, bus_errors, start_client
+from inspector.bus.rights import GroupRightsRequest, Right, TopicRights, TopicRightsRequest, rights_of, topic_rights
 from inspector.errors import AccessError, BusError, TopicError
 from inspector.settings.kafka import KafkaSettings
 
@@ -65,6 +69,11 @@ class BusAdmin:
         async with bus_errors(f"describe topic {name}"):
             # Asked by name, a broker that makes topics on demand would make this one: ask for all.
             if name not in await self._client.list_topics():
+                if (await self.rights([name]))[name].state == "forbidden":
+                    raise AccessError(
+                        f"this client lacks the right Describe on topic {name}, or there is no such topic; grant Describe, "
+                        "and Read or Write"
+                    )
                 return None
             (described,) = await self._client.describe_topics([name])
         error = for_code(described["error_code"])
@@ -74,6 +83,48 @@ class BusAdmin:
         partitions = described["partitions"]
         replication = min((len(partition["replicas"]) for partition in partitions), default=0)
         return TopicState(len(partitions), replication, await self._config(name))
+
+    async def rights(self, names: Sequence[str]) -> dict[str, TopicRights]:
+        """Return what is known of topics, and which rights this client has on each; makes none of them.
+
+        A broker that cannot be asked this (the embedded one) tells of topics alone.
+        """
+        async with bus_errors("ask for the rights on the topics"):
+            try:
+                response = await self._client._send_request(TopicRightsRequest(list(names)))  # noqa: SLF001 no public way
+            except (NotImplementedError, IncompatibleBrokerVersion):
+                listed = set(await self._client.list_topics())
+                return {name: TopicRights("there" if name in listed else "missing") for name in names}
+        return topic_rights(response)
+
+    async def group_rights(self, group: str) -> frozenset[Right] | None:
+        """Return the rights on a consumer group; None where the broker does not tell."""
+        async with bus_errors(f"ask for the rights on group {group}"):
+            try:
+                coordinator = await self._coordinator(group)
+                response = await self._client._send_request_to_node(coordinator, GroupRightsRequest(group))  # noqa: SLF001
+            except GroupAuthorizationFailedError:
+                return frozenset()
+            except (NotImplementedError, IncompatibleBrokerVersion):
+                return None
+        ((code, *_, operations),) = response.groups
+        if for_code(code) is GroupAuthorizationFailedError:
+            return frozenset()
+        return None if code else rights_of(operations)
+
+    async def _coordinator(self, group: str) -> int:
+        """Return the group's broker; a cluster that never had a group first makes the topic of their offsets."""
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + PROPAGATION_S
+        while True:
+            try:
+                node: int = await self._client.find_coordinator(group)
+            except GroupCoordinatorNotAvailableError:
+                if loop.time() > deadline_s:
+                    raise
+                await asyncio.sleep(0.1)
+            else:
+                return node
 
     async def create(self, topics: Sequence[TopicSpec]) -> set[str]:
         """Create topics; return the names of those made, without those that were there already.

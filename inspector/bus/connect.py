@@ -12,6 +12,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.conn import create_conn
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
@@ -20,6 +21,7 @@ from aiokafka.errors import (
     KafkaError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
+    UnsupportedSaslMechanismError,
 )
 
 from inspector.errors import AccessError, BusError
@@ -35,8 +37,20 @@ REFUSALS = (
     GroupAuthorizationFailedError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
+    UnsupportedSaslMechanismError,
+    ssl.SSLCertVerificationError,
 )
 """What trying again does not mend: an operator must act."""
+
+_MENDS: dict[type[Exception], str] = {
+    ClusterAuthorizationFailedError: "who writes needs Write on the topics of results and dead letters, before Kafka 3.0 "
+    "IdempotentWrite on the cluster too (or kafka.idempotent = false); who makes topics needs Create",
+    GroupAuthorizationFailedError: "grant Read on the group of kafka.group_id",
+    SaslAuthenticationFailed: "mend kafka.sasl_username, kafka.sasl_password or kafka.sasl_mechanism",
+    TopicAuthorizationFailedError: "grant Describe, and Read on the frames topic or Write on those of results and dead letters",
+    UnsupportedSaslMechanismError: "set kafka.sasl_mechanism to one that the brokers offer",
+    ssl.SSLCertVerificationError: "mend kafka.ssl_cafile, or the host names in kafka.bootstrap_servers",
+}
 
 
 def connection_arguments(kafka: KafkaSettings) -> dict[str, Any]:
@@ -102,10 +116,33 @@ async def start_client(client: Any) -> None:  # noqa: ANN401
         KafkaError: No broker can be reached, or the one that answered names none.
     """
     inner = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001 no public way
-    await inner.bootstrap()
+    try:
+        await inner.bootstrap()
+    except KafkaConnectionError:
+        await _raise_refusal(inner)
+        raise
     if not inner.cluster.brokers():
         raise KafkaConnectionError("the bootstrap server answers, but no broker of its cluster is up yet")
     await client.start()
+
+
+async def _raise_refusal(inner: Any) -> None:  # noqa: ANN401
+    """Raise why a broker refuses this client, where one does: aiokafka logs it, and says that it cannot connect.
+
+    Raises:
+        KafkaError: One of `REFUSALS`, or a certificate that does not fit.
+    """
+    shared = ("client_id", "request_timeout_ms", "ssl_context", "security_protocol")
+    sasl = ("sasl_mechanism", "sasl_plain_username", "sasl_plain_password")
+    arguments = {name: getattr(inner, f"_{name}") for name in (*shared, *sasl)}
+    for host, port, _ in inner.hosts:
+        try:
+            connection = await create_conn(host, port, **arguments)
+        except REFUSALS:
+            raise
+        except (KafkaError, OSError, TimeoutError):
+            continue
+        connection.close()
 
 
 @asynccontextmanager
@@ -118,6 +155,7 @@ async def bus_errors(action: str) -> AsyncIterator[None]:
     """
     try:
         yield
-    except (KafkaError, TimeoutError) as exc:
+    except (KafkaError, TimeoutError, ssl.SSLCertVerificationError) as exc:
         kind = AccessError if isinstance(exc, REFUSALS) else BusError
-        raise kind(f"could not {action}: {type(exc).__name__}: {exc}") from exc
+        mend = next((f"; {mend}" for refusal, mend in _MENDS.items() if isinstance(exc, refusal)), "")
+        raise kind(f"could not {action}: {type(exc).__name__}: {exc}{mend}") from exc

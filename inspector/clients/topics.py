@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from inspector.bus.admin import BusAdmin, TopicSpec, TopicState, connect_admin
 from inspector.errors import TopicError
+from inspector.settings.commands import AUTO_REPLICATION
 from inspector.settings.section import MIB
 from inspector.settings.settings import MESSAGE_OVERHEAD_BYTES, Settings
 
@@ -72,20 +74,29 @@ def wanted_topics(settings: Settings, *, replication: int = 3, min_insync: int |
     ]
 
 
-async def apply_topics(settings: Settings, *, replication: int = 3, min_insync: int | None = None) -> list[TopicReport]:
+async def apply_topics(
+    settings: Settings, *, replication: int | Literal["auto"] = 3, min_insync: int | None = None
+) -> list[TopicReport]:
     """Create what is missing; say what differs. A second call changes nothing.
+
+    Args:
+        settings: names, partitions and message sizes.
+        replication: copies of each partition; auto: as many as there are brokers, `AUTO_REPLICATION` at most.
+        min_insync: copies that must have a record before it is acknowledged; default: all but one, at least one.
 
     Raises:
         BusError: No broker answers, or not as it should.
         TopicError: There are too few brokers, or one refuses to make a topic.
     """
-    wanted = wanted_topics(settings, replication=replication, min_insync=min_insync)
     async with connect_admin(settings.kafka) as admin:
-        states = [(spec, await admin.topic(spec.name)) for spec in wanted]
         num_brokers = await admin.num_brokers()
-        if num_brokers < replication and any(state is None for _, state in states):
+        copies = max(1, min(AUTO_REPLICATION, num_brokers)) if replication == "auto" else replication
+        insync = None if min_insync is None else min(min_insync, copies)
+        wanted = wanted_topics(settings, replication=copies, min_insync=insync)
+        states = [(spec, await admin.topic(spec.name)) for spec in wanted]
+        if num_brokers < copies and any(state is None for _, state in states):
             raise TopicError(
-                f"{replication} copies need as many brokers, and there are {num_brokers}; for a trial: --replication {num_brokers}"
+                f"{copies} copies need as many brokers, and there are {num_brokers}; for a trial: --replication {num_brokers} (or auto)"
             )
         return [await _apply(admin, spec, state) for spec, state in states]
 

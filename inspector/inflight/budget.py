@@ -119,7 +119,7 @@ def memory_bound_bytes(
     Args:
         settings: whose limits hold.
         partitions: assigned to this process.
-        workers: threads that decode and encode.
+        workers: threads that encode, besides decoding or not.
         device_threads: threads that score.
         domains: regions of interest that the models have, each with masks of its own.
         fetch_bytes: the largest answer of a broker.

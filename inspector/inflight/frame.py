@@ -10,7 +10,7 @@ from inspector.bus.ports import ProducedRecord
 from inspector.inflight.budget import Reservation
 from inspector.inflight.lease import Lease
 from inspector.inflight.route import Model, Route
-from inspector.observe.metrics import Stage
+from inspector.observe.metrics import AnomalyClass, Stage
 from schemas import CameraFrame, Identity, Reason, RecordSource, Status
 
 
@@ -47,6 +47,8 @@ class Frame:
     """What its decoding takes at most, and its map of scores."""
     map_bytes: int = 0
     """That map alone, which is there in the end beside the picture."""
+    is_heavy: bool = False
+    """Whether decoding it takes so long that it must not keep all workers from the others."""
     refusal: Refusal | None = None
     sample: DLSample | None = None
     result: DLResult | None = None
@@ -87,6 +89,9 @@ class Outgoing:
     result: ProducedRecord
     deadletter: ProducedRecord | None = None
     unacknowledged: int = 1
+    anomaly_class: AnomalyClass = "nok"
+    anomaly_score: float | None = None
+    """None where the frame was not inspected, or its verdict came too late."""
 
     @property
     def size_bytes(self) -> int:

@@ -46,14 +46,22 @@ def load_routes(
     cameras: Sequence[CameraSettings],
     read: Callable[[Path], Model],
     *,
+    digests: Mapping[str, str],
     default_budget_us: int,
 ) -> Registry:
     """Load and verify every model that a camera names. On a device thread; takes seconds.
 
+    Args:
+        models: the bundle of each model.
+        cameras: which model judges which of them.
+        read: loads and verifies a bundle.
+        digests: those that models must have, where the settings say so.
+        default_budget_us: for cameras that name none.
+
     Raises:
-        ModelError: A bundle is missing, damaged, fails its golden samples, or has no thresholds.
+        ModelError: A bundle is missing, damaged, not the one of its digest, fails its golden samples, or has no thresholds.
     """
-    loaded = {name: _load(name, models[name], read) for name in {camera.model for camera in cameras}}
+    loaded = {name: _load(name, models[name], read, digests.get(name)) for name in {camera.model for camera in cameras}}
     routes = {}
     for camera in cameras:
         model = loaded[camera.model]
@@ -67,11 +75,15 @@ def load_routes(
     return Registry(routes)
 
 
-def _load(name: str, path: Path, read: Callable[[Path], Model]) -> Model:
+def _load(name: str, path: Path, read: Callable[[Path], Model], digest: str | None) -> Model:
     try:
         model = read(path)
     except (BundleError, OSError) as exc:
         raise ModelError(f"model {name!r} from {path} cannot be used: {exc}") from exc
+    if digest is not None and model.digest != digest:
+        raise ModelError(
+            f"model {name!r} from {path} is not the one of model_digests.{name}: its digest is {model.digest}, not {digest}"
+        )
     if model.thresholds is None:
         raise ModelError(f"model {name!r} from {path} has no thresholds; calibrate it with `trainer fit`")
     return model

@@ -54,9 +54,14 @@ class TurnQueues(Generic[F]):
                 expired.append(self._pop(camera))
         return expired
 
-    def most_urgent(self) -> F | None:
-        """Return the head with the earliest deadline without removing it."""
-        return min((queue[0] for queue in self._queues.values()), key=lambda frame: frame.deadline_s, default=None)
+    def most_urgent(self, allowed: Callable[[F], bool] = lambda _frame: True) -> F | None:
+        """Return the head with the earliest deadline without removing it, of those that are `allowed`."""
+        heads = (queue[0] for queue in self._queues.values() if allowed(queue[0]))
+        return min(heads, key=lambda frame: frame.deadline_s, default=None)
+
+    def take_head(self, frame: F) -> None:
+        """Remove a frame that `most_urgent` has just returned."""
+        self._pop(frame.camera)
 
     def take(self, limit: int, now_s: float) -> tuple[list[F], list[F]]:
         """Remove up to `limit` frames of one model, and every head that expired meanwhile.

@@ -14,5 +14,10 @@ def device_threads(settings: Settings) -> int:
 
 
 def decode_threads(settings: Settings) -> int:
-    """Return how many threads decode and encode."""
-    return settings.decode_threads or usable_cores()
+    """Return how many threads decode, and encode beside: two at least, so that a slow picture leaves one to the others."""
+    return max(2, settings.decode_threads or usable_cores())
+
+
+def encode_threads(settings: Settings) -> int:
+    """Return how many threads may be encoding: those that decode, and the one that `Workers` keeps for it."""
+    return decode_threads(settings) + 1

@@ -1,4 +1,7 @@
-"""Threads for what would hold up the event loop: decoding and encoding. Encoding goes first, it is nearer to the end."""
+"""Threads for what would hold up the event loop: decoding and encoding. Encoding goes first, it is nearer to the end.
+
+One more thread than was asked for does urgent jobs alone, so that these never wait behind long ones that were begun before.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ class Workers:
     """A fixed number of threads and two queues, without a future or a task for each job."""
 
     def __init__(self, threads: int, post: Post, on_crash: Callable[[BaseException], None]) -> None:
-        """Prepare `threads` threads.
+        """Prepare `threads` threads for jobs of both kinds, and one for urgent jobs.
 
         Args:
             threads: at least 1.
@@ -27,10 +30,13 @@ class Workers:
         self._on_crash = on_crash
         self._urgent: deque[Callable[[], Callable[[], None]]] = deque()
         self._plain: deque[Callable[[], Callable[[], None]]] = deque()
-        self._ready = threading.Condition()
+        lock = threading.Lock()
+        self._ready = threading.Condition(lock)
+        self._ready_urgent = threading.Condition(lock)  # of the thread that takes no other jobs
         self._stopping = False
         self._threads = [
-            threading.Thread(target=self._run, name=f"worker-{number}", daemon=True) for number in range(threads)
+            threading.Thread(target=self._run, args=(number < threads,), name=f"worker-{number}", daemon=True)
+            for number in range(threads + 1)
         ]
 
     def start(self) -> None:
@@ -50,18 +56,21 @@ class Workers:
         with self._ready:
             (self._urgent if urgent else self._plain).append(work)
             self._ready.notify()
+            if urgent:
+                self._ready_urgent.notify()
 
     def stop(self, timeout_s: float) -> None:
         """Let running jobs end, drop the others; wait up to `timeout_s` for each thread, and then leave it to its fate."""
         with self._ready:
             self._stopping = True
             self._ready.notify_all()
+            self._ready_urgent.notify_all()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(timeout_s)
 
-    def _run(self) -> None:
-        while (work := self._next()) is not None:
+    def _run(self, takes_plain: bool) -> None:  # noqa: FBT001 one of ours calls it
+        while (work := self._next(takes_plain)) is not None:
             try:
                 done = work()
             except BaseException as exc:  # noqa: BLE001 a thread that dies silently would stall the service
@@ -69,12 +78,12 @@ class Workers:
                 return
             self._post(done)
 
-    def _next(self) -> Callable[[], Callable[[], None]] | None:
+    def _next(self, takes_plain: bool) -> Callable[[], Callable[[], None]] | None:  # noqa: FBT001
         with self._ready:
             while not self._stopping:
                 if self._urgent:
                     return self._urgent.popleft()
-                if self._plain:
+                if takes_plain and self._plain:
                     return self._plain.popleft()
-                self._ready.wait()
+                (self._ready if takes_plain else self._ready_urgent).wait()
             return None

@@ -1,21 +1,28 @@
 """Prometheus metrics of the service: every series in one place, with a verb for each thing that happens.
 
 Labels are bounded: cameras are those of the configuration (all others share `other`), the rest are closed sets of words.
+Every counter is there from the start, at zero: the first event would else be none for whoever asks for a rate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Literal
+from collections.abc import Callable, Collection
+from typing import Literal, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
-Stage = Literal["decode", "queue", "score", "encode", "sequence", "send"]
+from schemas.result import REASONS
+
+Stage = Literal["queue", "decode", "batch", "score", "encode", "sequence", "send"]
+"""Where a frame is: it waits for a worker (queue), is decoded, waits for the device (batch), and so on."""
 Queue = Literal["decode", "batch", "score", "encode", "sequence", "send"]
 CommitOutcome = Literal["ok", "stale", "failed"]
 Output = Literal["result", "deadletter"]
+AnomalyClass = Literal["ok", "nok"]
 
 OTHER_CAMERA = "other"
+LETTERED = ("undecodable", "no_model", "failed")
+"""Statuses whose frames get a dead letter."""
 
 # 0.5 ms to 10 s: a small image decodes in about a millisecond; what takes ten seconds is broken.
 STAGE_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -40,6 +47,29 @@ LATENCY_BUCKETS_S = (
     30.0,
     60.0,
 )
+# Twenty steps: thresholds lie near 0.5, and a drift shows long before it reaches them.
+SCORE_BUCKETS = tuple(step / 20 for step in range(1, 20))
+# Below zero a camera's clock is ahead of ours; above lies what a frame takes to arrive.
+OFFSET_BUCKETS_S = (
+    -10.0,
+    -2.0,
+    -1.0,
+    -0.5,
+    -0.2,
+    -0.1,
+    -0.05,
+    -0.02,
+    -0.01,
+    -0.005,
+    0.0,
+    0.01,
+    0.05,
+    0.1,
+    0.5,
+    2.0,
+    10.0,
+    60.0,
+)
 BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -62,6 +92,28 @@ class Metrics:
             ["camera", "status", "reason"],
             registry=registry,
         )
+        self._verdicts = Counter(
+            "inspector_verdicts",
+            "Verdicts by their class; what was not inspected is nok",
+            ["camera", "anomaly_class"],
+            registry=registry,
+        )
+        self._scores = Histogram(
+            "inspector_anomaly_score_ratio",
+            "Anomaly scores of inspected frames, 0 to 1",
+            ["camera"],
+            buckets=SCORE_BUCKETS,
+            registry=registry,
+        )
+        self._offset = Histogram(
+            "inspector_clock_offset_seconds",
+            "Our clock when a frame was read minus its capture stamp; below zero the camera's clock is ahead",
+            ["camera"],
+            buckets=OFFSET_BUCKETS_S,
+            registry=registry,
+        )
+        self._ready = Gauge("inspector_ready", "1 while /readyz says so, else 0", registry=registry)
+        self._build = Info("inspector_build", "What runs here", registry=registry)
         self._redelivered = Counter(
             "inspector_frames_redelivered", "Frames read again after a restart or rebalance", registry=registry
         )
@@ -77,6 +129,12 @@ class Metrics:
             "From the capture stamp to the broker's acknowledgement of the result; spans two hosts' clocks",
             ["camera"],
             buckets=LATENCY_BUCKETS_S,
+            registry=registry,
+        )
+        self._slow_decodings = Counter(
+            "inspector_slow_decodings",
+            "Frames that were decoded for longer than limits.slow_decoding_ms",
+            ["camera"],
             registry=registry,
         )
         self._batch = Histogram("inspector_batch_frames", "Frames in a batch", buckets=BATCH_BUCKETS, registry=registry)
@@ -113,6 +171,25 @@ class Metrics:
             ["camera", "model", "version", "digest"],
             registry=registry,
         )
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        for camera in (*self._cameras, OTHER_CAMERA):
+            for status, reasons in REASONS.items():
+                for reason in reasons:
+                    self._frames.labels(camera, status, reason)
+            for anomaly_class in get_args(AnomalyClass):
+                self._verdicts.labels(camera, anomaly_class)
+            for family in (self._slow_decodings, self._scores, self._offset, self._latency):
+                family.labels(camera)
+        for stage in get_args(Stage):
+            self._stage.labels(stage)
+        for outcome in get_args(CommitOutcome):
+            self._commits.labels(outcome)
+        for output in get_args(Output):
+            self._send_retries.labels(output)
+        for reason in {reason for status, reasons in REASONS.items() if status in LETTERED for reason in reasons}:
+            self._deadletters.labels(reason)
 
     def _camera(self, camera: str) -> str:
         return camera if camera in self._cameras else OTHER_CAMERA
@@ -120,6 +197,24 @@ class Metrics:
     def frame_finished(self, camera: str, status: str, reason: str = "none") -> None:
         """A frame's result was acknowledged. `status` and `reason` are the closed sets of `DLResultMessage`."""
         self._frames.labels(self._camera(camera), status, reason).inc()
+
+    def verdict(self, camera: str, anomaly_class: AnomalyClass, score: float | None) -> None:
+        """A verdict was acknowledged; `score` is None where the frame was not inspected."""
+        self._verdicts.labels(self._camera(camera), anomaly_class).inc()
+        if score is not None:
+            self._scores.labels(self._camera(camera)).observe(score)
+
+    def clock_offset(self, camera: str, seconds: float) -> None:
+        """A frame was read so long after its capture stamp; negative: before it."""
+        self._offset.labels(self._camera(camera)).observe(seconds)
+
+    def ready_when(self, ready: Callable[[], bool]) -> None:
+        """Ask `ready` at each scrape. It is called on the thread that answers."""
+        self._ready.set_function(lambda: float(ready()))
+
+    def build(self, **facts: str) -> None:
+        """Say what runs here: the version, the device."""
+        self._build.info(facts)
 
     def duplicate_delivery(self) -> None:
         """A frame was read that this process, or another, had read before."""
@@ -132,6 +227,10 @@ class Metrics:
     def capture_to_result(self, camera: str, seconds: float) -> None:
         """A result was acknowledged so long after its frame's capture stamp; clocks that disagree count as zero."""
         self._latency.labels(self._camera(camera)).observe(max(0.0, seconds))
+
+    def slow_decoding(self, camera: str) -> None:
+        """A frame has been decoded for longer than it should."""
+        self._slow_decodings.labels(self._camera(camera)).inc()
 
     def batch(self, size: int) -> None:
         """A batch of so many frames went to the device."""

@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from inspector.commandline.option import Argument
 
+AUTO_REPLICATION = 3
+"""Copies that `--replication auto` makes where there are brokers enough."""
+
 Ids = tuple[str, str]
 """Of a line and of a camera on it."""
 
@@ -73,13 +76,16 @@ class ConfigOptions(CommandOptions):
 
     example: bool = Field(False, description="print a valid file with every setting and its default")
     check: Annotated[Path | None, Argument("FILE")] = Field(
-        None, description="say what is wrong with this file and the environment"
+        None, description="say what is wrong with this file, the environment and what they name on this machine"
     )
+    connect: bool = Field(False, description="with --check: try broker, credentials, topics and rights, too")
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         if self.example == (self.check is not None):
             raise ValueError("give one of --example and --check FILE")
+        if self.connect and self.check is None:
+            raise ValueError("--connect goes with --check FILE")
         return self
 
 
@@ -148,7 +154,9 @@ class TopicsOptions(ClientOptions):
     action: Annotated[Literal["apply"], Argument("apply", is_positional=True)] = Field(
         description="the one thing that can be done with topics"
     )
-    replication: int = Field(3, description="copies of each partition")
+    replication: Annotated[int | Literal["auto"], Argument("N|auto")] = Field(
+        3, description="copies of each partition; auto: as many as there are brokers, 3 at most"
+    )
     min_insync: int | None = Field(
         None, description="copies that must have a record before it counts (default: one less)"
     )
@@ -156,6 +164,7 @@ class TopicsOptions(ClientOptions):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         insync = self.min_insync
-        if self.replication < 1 or (insync is not None and not 1 <= insync <= self.replication):
+        copies = AUTO_REPLICATION if self.replication == "auto" else self.replication
+        if copies < 1 or (insync is not None and not 1 <= insync <= copies):
             raise ValueError("--replication must be at least 1, and --min-insync between 1 and --replication")
         return self

@@ -16,6 +16,7 @@ _HEAD = """\
 # underscores for each dot: INSPECTOR_KAFKA__BOOTSTRAP_SERVERS. `inspector config --check FILE` tells what is wrong.
 """
 
+_CUT = "# Examples: give your own models and cameras, without the # in front."
 # Examples, where there can be no defaults: two cameras, one of them with everything set.
 _MODELS = {"cookie": "bundles/cookie"}
 _CAMERAS: tuple[dict[str, object], ...] = (
@@ -32,7 +33,7 @@ _CAMERAS: tuple[dict[str, object], ...] = (
 
 
 def example_toml() -> str:
-    """Return a valid settings file: every default written out, one model and two cameras."""
+    """Return a valid settings file: every default written out, and one model and two cameras as comments."""
     defaults = Settings()
     values = {name: getattr(defaults, name) for name in Settings.model_fields}
     lines = [_HEAD]
@@ -42,12 +43,12 @@ def example_toml() -> str:
     for name, section in values.items():
         if isinstance(section, BaseModel):
             lines += ["", f"[{name}]", *_table(section)]
-    lines += ["", f"# {Settings.model_fields['models'].description}", "[models]"]
-    lines += [f"{name} = {_toml(path)}" for name, path in _MODELS.items()]
+    lines += ["", _CUT, "", f"# {Settings.model_fields['models'].description}", "#[models]"]
+    lines += [f"#{name} = {_toml(path)}" for name, path in _MODELS.items()]
     for camera in _CAMERAS:
-        lines += ["", "[[cameras]]"]
+        lines += ["", "#[[cameras]]"]
         for name, field in CameraSettings.model_fields.items():
-            lines += _setting(name, field, camera.get(name))
+            lines += [line if line[:1] == "#" else f"#{line}" for line in _setting(name, field, camera.get(name))]
     return "\n".join(lines) + "\n"
 
 

@@ -63,15 +63,6 @@ def _origin(location: Place, origins: Iterable[tuple[str, Mapping[str, Any]]]) -
     return ""
 
 
-def missing_bundles(settings: Settings) -> list[str]:
-    """Return a sentence for each model whose folder holds no bundle; what is in a bundle, only loading it can tell."""
-    return [
-        f"models.{name}: {path} holds no bundle.json; `trainer fit` makes such a folder"
-        for name, path in settings.models.items()
-        if not (path / "bundle.json").is_file()
-    ]
-
-
 def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
     """Lay `over` upon `base`: tables are merged, everything else (lists too) is replaced."""
     for key, value in over.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from inspector.settings.section import MIB, Positive, Section
 
@@ -44,6 +44,15 @@ class KafkaSettings(Section):
     auto_offset_reset: Literal["earliest", "latest", "none"] = Field(
         "earliest", description="where a group without offsets begins"
     )
+
+    @field_validator("bootstrap_servers")
+    @classmethod
+    def _have_ports(cls, servers: str) -> str:
+        for server in servers.split(","):
+            host, colon, port = server.strip().rpartition(":")
+            if not colon or not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+                raise ValueError(f"{server.strip()!r} is no host:port; brokers mostly listen on port 9092")
+        return servers
 
     @model_validator(mode="after")
     def _credentials_are_whole(self) -> Self:

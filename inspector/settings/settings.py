@@ -10,7 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from typing_extensions import override
 
 from inspector.settings.kafka import KafkaSettings
-from inspector.settings.section import MIB, Identifier, Port, Positive, Section
+from inspector.settings.section import MIB, Digest, Identifier, Port, Positive, Section
 from inspector.settings.topics import TopicSettings
 
 ENV_PREFIX = "INSPECTOR_"
@@ -48,11 +48,20 @@ class LimitSettings(Section):
         64_000_000,
         description="largest image, width x height; memory may grow by 24 bytes a pixel for each scoring thread",
     )
+    max_jpeg_scans: Positive = Field(
+        64, description="scans of one JPEG: each costs a pass over its pixels; encoders write 1, or 10 if progressive"
+    )
+    slow_decoding_ms: Positive = Field(
+        2_000, description="a frame that is decoded for longer is named in the log and counted"
+    )
     max_bytes_in_flight: Positive = Field(
         512 * MIB, description="encoded and decoded bytes of all frames inside; the log tells the memory that follows"
     )
     max_frames_in_flight: Positive = Field(1024, description="frames of one partition between read and commit")
-    max_clock_skew_ms: Positive = Field(2_000, description="a frame stamped further in the future than this is refused")
+    max_clock_skew_ms: Positive = Field(
+        2_000,
+        description="a frame stamped further in the future is refused at once; nearer, unless judged after its stamp",
+    )
 
     @property
     def max_message_bytes(self) -> int:
@@ -123,6 +132,10 @@ class Settings(BaseSettings):
     models: dict[Identifier, Path] = Field(
         default_factory=dict, description="name = folder of a bundle; relative to this file"
     )
+    model_digests: dict[Identifier, Digest] = Field(
+        default_factory=dict,
+        description="name = SHA-256 of the model's bundle.json, as the log and /metrics tell it; another bundle is refused",
+    )
     cameras: tuple[CameraSettings, ...] = Field((), description="one table for each camera")
     limits: LimitSettings = Field(default_factory=LimitSettings)
     batching: BatchingSettings = Field(default_factory=BatchingSettings)
@@ -130,7 +143,7 @@ class Settings(BaseSettings):
     http: HttpSettings = Field(default_factory=HttpSettings)
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")
     decode_threads: Annotated[int, Field(ge=0)] = Field(
-        0, description="threads that decode and encode; 0: one for each core"
+        0, description="threads that decode and encode, two at least; 0: one for each core"
     )
     device_threads: Annotated[int, Field(ge=0)] = Field(
         0, description="batches scored side by side on a CPU; 0: one for each core; a GPU has one thread"
@@ -163,6 +176,10 @@ class Settings(BaseSettings):
             raise ValueError(
                 "drain_timeout_s must be below kafka.rebalance_timeout_ms, or the group goes on without this process"
             )
+        for name in self.model_digests:
+            if name not in self.models:
+                known = ", ".join(sorted(self.models)) or "none"
+                raise ValueError(f"model_digests.{name}: [models] does not name such a model (it names {known})")
         seen: set[str] = set()
         for camera in self.cameras:
             if camera.key in seen:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from inspector.anomaly.errors import ImageError
+import numpy as np
+
+from inspector.anomaly.errors import GeometryError, ImageError
 from inspector.anomaly.preprocess.image import (
     ImageHeader,
     ImageLimits,
     RawLayout,
     decoded_bytes,
+    decoding_passes,
     read_image_header,
 )
+from inspector.anomaly.types import DLSample
 from inspector.bus.ports import ConsumedRecord
 from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget
 from inspector.inflight.frame import Frame, Refusal
@@ -23,6 +27,15 @@ from schemas import CameraFrame, Identity, RecordSource, SchemaError, decode, id
 from schemas.base import MAX_INTEGER
 
 FLOAT32_BYTES = 4
+HEAVY_PIXELS = 16_000_000
+"""From so many pixels on, times the passes over them, a picture is heavy: it takes a core for a tenth of a second to half of one."""
+
+_NO_PIXELS = np.empty((0, 0), np.uint8)
+
+
+def image_limits(limits: LimitSettings) -> ImageLimits:
+    """Return the decoder's limits."""
+    return ImageLimits(max_bytes=limits.max_frame_bytes, max_pixels=limits.max_pixels, max_scans=limits.max_jpeg_scans)
 
 
 class Admission:
@@ -40,7 +53,7 @@ class Admission:
     ) -> None:
         """Check against `limits`; a picture that takes more than `largest_decoding_bytes` to decode is too large."""
         self._limits = limits
-        self._image_limits = ImageLimits(max_bytes=limits.max_frame_bytes, max_pixels=limits.max_pixels)
+        self._image_limits = image_limits(limits)
         self._default_budget_us = default_budget_us
         self._largest_decoding_bytes = largest_decoding_bytes
         self._find_route = find_route
@@ -101,8 +114,19 @@ class Admission:
             return Refusal("expired", "captured_in_future", f"captured {ahead_us / 1e6:.3f} s in the future")
         try:
             header = self._header(message)
+            route.model.check_geometry(
+                DLSample(
+                    _NO_PIXELS,
+                    original_width=header.width,
+                    original_height=header.height,
+                    channels=1 if header.channels == 1 else 3,
+                )
+            )
         except ImageError as exc:
             return Refusal("undecodable", exc.reason, str(exc))
+        except GeometryError as exc:
+            return Refusal("failed", "geometry", str(exc))
+        frame.is_heavy = header.width * header.height * decoding_passes(header) >= HEAVY_PIXELS
         param = route.model.preprocess_param
         pixels = decoded_bytes(header, target=param.decode_target, margin=param.decode_margin)
         width, height = param.map_size(header.width, header.height)

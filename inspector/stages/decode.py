@@ -1,10 +1,15 @@
-"""Bytes to pixels on worker threads: most urgent first, within the byte budget, not further ahead than is useful."""
+"""Bytes to pixels on worker threads: most urgent first, within the byte budget, not further ahead than is useful.
+
+A heavy picture (`Frame.is_heavy`) waits while as many are decoded as leaves one worker and half of the budget to the others.
+A thread cannot be ended while it decodes; so what is admitted is bounded (`ImageLimits`), and what takes long is told of.
+"""
 
 from __future__ import annotations
 
 import functools
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from inspector.anomaly.errors import GeometryError, ImageError
@@ -14,6 +19,7 @@ from inspector.inflight.budget import FRAME_OVERHEAD_BYTES
 from inspector.inflight.frame import Frame, Refusal
 from inspector.inflight.route import Model
 from inspector.inflight.turns import TurnQueues
+from inspector.loop.clock import Clock
 from schemas import CameraFrame
 
 log = logging.getLogger(__name__)
@@ -36,26 +42,50 @@ class Started(NamedTuple):
     """Their deadline has passed."""
 
 
+@dataclass(slots=True, eq=False)
+class _Decoding:
+    """A frame that a worker has, or that lies in the workers' queue."""
+
+    frame: Frame
+    begun_s: float | None = None
+    """When a worker began; the worker's only word in this."""
+    is_named: bool = False
+
+
 class DecodeStage:
     """Frames that wait for decoding, and those that are being decoded. Event loop only."""
 
     def __init__(
-        self, *, ahead: int, limits: ImageLimits, submit: Submit, on_decoded: Callable[[Frame, Decoded], None]
+        self,
+        *,
+        ahead: int,
+        workers: int,
+        heavy_bytes: int,
+        limits: ImageLimits,
+        submit: Submit,
+        on_decoded: Callable[[Frame, Decoded], None],
+        clock: Clock,
     ) -> None:
         """Decode with `submit`.
 
         Args:
             ahead: frames that may be decoded and not yet scored; more would only grow old in memory.
+            workers: threads that decode; heavy frames leave one of them to the others, where there are two.
+            heavy_bytes: what all heavy frames that are being decoded may take together, unless it is one alone.
             limits: what is accepted.
             submit: the worker threads.
             on_decoded: gets each frame back, with its picture or the reason why there is none.
+            clock: tells how long a decoding takes.
         """
         self._ahead = ahead
         self._limits = limits
         self._submit = submit
         self._on_decoded = on_decoded
+        self._clock = clock
+        self._max_heavy = max(1, workers - 1)
+        self._heavy_bytes = heavy_bytes
         self._waiting: TurnQueues[Frame] = TurnQueues()
-        self._running = 0
+        self._running: set[_Decoding] = set()
 
     def __len__(self) -> int:
         """Return the number of frames that wait."""
@@ -78,23 +108,46 @@ class DecodeStage:
             now_s: the monotonic time.
         """
         started = Started([], self._waiting.drop_expired(now_s))
-        while self._running + decoded < self._ahead:
-            frame = self._waiting.most_urgent()
-            if frame is None or not self._reserve(frame, alone=self._running + decoded + scoring == 0):
+        while len(self._running) + decoded < self._ahead:
+            frame = self._waiting.most_urgent(self._may_begin)
+            if frame is None or not self._reserve(frame, alone=len(self._running) + decoded + scoring == 0):
                 break
-            _, expired = self._waiting.take(1, now_s)  # takes this frame, and those late ones that stood behind it
-            started.late.extend(expired)
+            self._waiting.take_head(frame)
+            started.late.extend(self._waiting.drop_expired(now_s))  # those that stood behind it
             started.frames.append(frame)
             self._submit_decoding(frame)
         return started
+
+    def slow(self, now_s: float, limit_s: float) -> list[tuple[Frame, float]]:
+        """Return the frames that a worker has been decoding for longer than `limit_s`, and for how long; each once."""
+        found = [
+            (decoding, now_s - decoding.begun_s)
+            for decoding in self._running
+            if decoding.begun_s is not None and not decoding.is_named and now_s - decoding.begun_s > limit_s
+        ]
+        for decoding, _ in found:
+            decoding.is_named = True
+        return [(decoding.frame, seconds) for decoding, seconds in found]
+
+    def _may_begin(self, frame: Frame) -> bool:
+        if not frame.is_heavy:
+            return True
+        heavy = [decoding.frame.decoding_bytes for decoding in self._running if decoding.frame.is_heavy]
+        fits = sum(heavy) + frame.decoding_bytes <= self._heavy_bytes
+        return not heavy or (len(heavy) < self._max_heavy and fits)
 
     def _submit_decoding(self, frame: Frame) -> None:
         message, route = frame.message, frame.route
         if message is None or route is None:
             raise ValueError("a frame without message or route cannot be decoded")
-        self._running += 1
-        job = functools.partial(decode_frame, message, route.model, self._limits)
-        self._submit(job, functools.partial(self._done, frame))
+        decoding = _Decoding(frame)
+        self._running.add(decoding)
+
+        def job() -> Decoded:
+            decoding.begun_s = self._clock.monotonic_s()
+            return decode_frame(message, route.model, self._limits)
+
+        self._submit(job, functools.partial(self._done, decoding))
 
     def _reserve(self, frame: Frame, *, alone: bool) -> bool:
         """Reserve what decoding takes; beyond the limit where there is nothing else in flight that could make room."""
@@ -103,8 +156,9 @@ class DecodeStage:
             return True
         return frame.reservation.grow(frame.decoding_bytes)
 
-    def _done(self, frame: Frame, outcome: Decoded) -> None:
-        self._running -= 1
+    def _done(self, decoding: _Decoding, outcome: Decoded) -> None:
+        frame = decoding.frame
+        self._running.discard(decoding)
         if frame.live and isinstance(outcome, DLSample):
             frame.sample = outcome
             frame.message = None  # the encoded image is of no more use

@@ -115,15 +115,29 @@ class Encoder:
             raise ValueError("a frame without route, sample or result reached the encoder")
         if not math.isfinite(result.anomaly_score):
             return self.refused(frame, Refusal("failed", "non_finite", f"the score is {result.anomaly_score}"))
+        produced_at = self._clock.wall_us()
+        if frame.identity.captured_at is not None and produced_at < frame.identity.captured_at:
+            # Our clock is behind the camera's, or the camera's ahead: how old the picture is, nobody knows.
+            behind_s = (frame.identity.captured_at - produced_at) / 1e6
+            return self.refused(
+                frame, Refusal("expired", "captured_in_future", f"judged {behind_s:.3f} s before its capture")
+            )
         if route.model.thresholds is None:
             raise UncalibratedError(f"model {route.model.name} has no thresholds")
         threshold_dl_anomaly_results(
             route.model.thresholds, sample, result, classification_threshold=route.classification_threshold
         )
-        message = self._message(frame, result)
-        return Outgoing(frame, "inspected", "none", self._result(frame, message))
+        message = self._message(frame, result, produced_at)
+        return Outgoing(
+            frame,
+            "inspected",
+            "none",
+            self._result(frame, message),
+            anomaly_class=message.anomaly_class,
+            anomaly_score=message.anomaly_score,
+        )
 
-    def _message(self, frame: Frame, result: DLResult) -> DLResultMessage:
+    def _message(self, frame: Frame, result: DLResult, produced_at: int) -> DLResultMessage:
         if result.anomaly_class is None or result.anomaly_class_id is None:
             raise ValueError("the verdict has no class")
         identity = frame.identity
@@ -140,7 +154,7 @@ class Encoder:
             classification_threshold=result.classification_threshold,
             segmentation_threshold=result.segmentation_threshold,
             deadline_at=frame.deadline_at,
-            produced_at=self._clock.wall_us(),
+            produced_at=produced_at,
             model=None if frame.route is None else frame.route.reference,
             stage_seconds=frame.stage_seconds,
             is_simulated=frame.is_simulated,

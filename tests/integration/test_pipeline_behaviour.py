@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 import zlib
 from typing import Any
 
@@ -28,7 +29,7 @@ async def test_every_frame_gets_its_verdict_in_the_order_of_its_camera(stage: St
             assert result.anomaly_class_id == result.seq % 2
             assert result.model is not None
             assert (result.model.name, result.model.digest) == ("brightness", "ab" * 32)
-            assert {"queue", "decode", "score"} <= set(result.stage_seconds)
+            assert {"queue", "decode", "batch", "score"} <= set(result.stage_seconds)
             assert result.is_simulated == (result.seq == 3)
             assert result.source.partition == CAMERAS.index(result.camera_id or "")
         pipeline = service.pipeline
@@ -184,6 +185,12 @@ async def test_health_and_metrics_tell_what_happened(stage: Stage) -> None:
         assert value("inspector_frames_total", camera="line/a", status="inspected", reason="none") == 1
         assert value("inspector_frames_total", camera="other", status="no_model", reason="unknown_camera") == 1
         assert value("inspector_deadletters_total", reason="unknown_camera") == 1
+        assert value("inspector_verdicts_total", camera="line/a", anomaly_class="ok") == 1
+        assert value("inspector_verdicts_total", camera="other", anomaly_class="nok") == 1
+        assert value("inspector_anomaly_score_ratio_count", camera="line/a") == 1
+        assert value("inspector_clock_offset_seconds_count", camera="line/a") == 1
+        assert value("inspector_ready") == 1
+        assert value("process_resident_memory_bytes") or sys.platform != "linux"
         assert value("inspector_batch_frames_count") == 1
         assert value("inspector_capture_to_result_seconds_count", camera="line/a") == 1
         await wait_until(lambda: value("inspector_consumer_lag_frames", partition="0") == 0)

@@ -62,6 +62,8 @@ async def test_a_verdict_that_is_late_when_it_is_sent_says_so_and_is_nok(stage: 
 
 
 async def test_a_stamp_from_the_future_is_not_fresh(stage: Stage) -> None:
+    """Too far ahead it is refused at once; within the skew it counts once our clock has passed it."""
+    stage.model.on_launch = lambda _size: stage.clock.advance(1.0)
     await stage.publish("a", 1, captured_at=stage.clock.wall_us() + 3_000_000)
     await stage.publish("a", 2, captured_at=stage.clock.wall_us() + 1_000_000)
     async with stage.service():
@@ -78,3 +80,15 @@ async def test_a_step_of_the_wall_clock_expires_nothing_that_is_in_flight(stage:
     assert result.status == "inspected"
     assert result.deadline_at is not None
     assert result.produced_at > result.deadline_at, "the clock was not stepped"
+
+
+async def test_a_verdict_before_its_pictures_capture_is_never_fresh(stage: Stage) -> None:
+    """Within the skew that is let in: our clock is behind, so nobody knows how old the picture is."""
+    await stage.publish("a", 1, captured_at=stage.clock.wall_us() + 1_400_000)
+    await stage.publish("a", 2, captured_at=stage.clock.wall_us())
+    async with stage.service() as service:
+        results = by_seq(await stage.bus.wait_for_results(2))
+        offsets = metric(service, "clock_offset_seconds_bucket", camera="line/a", le="-1.0")
+    assert (results[1].status, results[1].reason, results[1].anomaly_class_id) == ("expired", "captured_in_future", 1)
+    assert (results[2].status, results[2].anomaly_class_id) == ("inspected", 0)
+    assert offsets == 1

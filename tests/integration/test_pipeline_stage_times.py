@@ -24,24 +24,24 @@ def frames(service: Service, stage: str) -> float:
 
 async def test_time_in_a_queue_counts_for_those_that_expire_there(stage: Stage) -> None:
     _, gate = stage.hold_device()
-    settings = stage.settings(device_threads=1, decode_threads=1, batching={"max_batch_size": 1})
+    settings = stage.settings(device_threads=1, decode_threads=2, batching={"max_batch_size": 1})
     async with stage.service(settings) as service:
         for seq in range(10):
             await stage.publish("a", seq)
         await wait_until(lambda: metric(service, "in_flight_frames") == 10)
         # One at the device, as many decoded ahead as may be, the others still encoded.
-        await wait_until(lambda: metric(service, "queue_frames", stage="batch") == 3)
-        assert metric(service, "queue_frames", stage="decode") == 6
+        await wait_until(lambda: metric(service, "queue_frames", stage="batch") == 4)
+        assert metric(service, "queue_frames", stage="decode") == 5
         stage.clock.advance(5)
         gate.set()
         results = by_seq(await stage.bus.wait_for_results(10))
         await wait_until(lambda: frames(service, "send") == 10)
         reasons = [results[seq].reason for seq in range(10)]
-        assert reasons == ["late_before_send", *["late_before_score"] * 3, *["late_before_decode"] * 6]
-        assert spent_s(service, "queue") == 9 * 5
-        assert frames(service, "queue") == 10 + 4, "those that were decoded waited twice"
+        assert reasons == ["late_before_send", *["late_before_score"] * 4, *["late_before_decode"] * 5]
+        assert (spent_s(service, "queue"), frames(service, "queue")) == (5 * 5, 10), "each waits once for a worker"
+        assert (spent_s(service, "batch"), frames(service, "batch")) == (4 * 5, 5), "and, once decoded, for the device"
         assert (spent_s(service, "score"), frames(service, "score")) == (5, 1)
-        assert (spent_s(service, "decode"), frames(service, "decode")) == (0, 4)
+        assert (spent_s(service, "decode"), frames(service, "decode")) == (0, 5)
         assert frames(service, "encode") == frames(service, "sequence") == 10
         assert results[9].stage_seconds == {"queue": 5.0}
 
@@ -50,8 +50,9 @@ async def test_time_in_decode_counts_for_those_that_it_refuses(stage: Stage) -> 
     class Slow(FakeModel):
         @override
         def check_geometry(self, sample: DLSample) -> None:
-            stage.clock.advance(0.25)
-            raise GeometryError("slow to say no")
+            if sample.image.size:  # asked before decoding, too
+                stage.clock.advance(0.25)
+                raise GeometryError("slow to say no")
 
     stage.model = Slow(stage.model.thresholds)
     await stage.publish("a", 1)
@@ -74,18 +75,18 @@ async def test_a_record_that_cannot_be_read_waited_in_no_queue(stage: Stage) -> 
 
 async def test_time_of_those_that_are_given_up_counts_once(stage: Stage) -> None:
     scoring, gate = stage.hold_device()
-    settings = stage.settings(device_threads=1, decode_threads=1, batching={"max_batch_size": 1}, drain_timeout_s=0.2)
+    settings = stage.settings(device_threads=1, decode_threads=2, batching={"max_batch_size": 1}, drain_timeout_s=0.2)
     for seq in range(6):
         await stage.publish("a", seq)
     service, task = await stage.start(settings)
     await asyncio.to_thread(scoring.wait, 60)
-    await wait_until(lambda: metric(service, "queue_frames", stage="batch") == 3)
-    assert metric(service, "queue_frames", stage="decode") == 2
+    await wait_until(lambda: metric(service, "queue_frames", stage="batch") == 4)
+    assert metric(service, "queue_frames", stage="decode") == 1
     stage.clock.advance(0.5)
     service.stop()
     await wait_until(lambda: spent_s(service, "score") == 0.5)
-    assert spent_s(service, "queue") == 5 * 0.5
+    assert (spent_s(service, "queue"), spent_s(service, "batch")) == (0.5, 4 * 0.5)
     gate.set()
     await task
     assert (frames(service, "score"), spent_s(service, "score")) == (1, 0.5)
-    assert frames(service, "queue") == 6 + 4
+    assert (frames(service, "queue"), frames(service, "batch")) == (6, 5)

@@ -173,22 +173,24 @@ def check_replaceable(path: Path) -> None:
 
 
 @overload
-def read_dl_model(source: Path, *, device: str = "cpu") -> AnomalyModel: ...
+def read_dl_model(source: Path, *, device: str = "cpu", digest: str | None = None) -> AnomalyModel: ...
 @overload
 def read_dl_model(source: InitialModelName, *, device: str = "cpu") -> InitialModel: ...
 @overload
-def read_dl_model(source: str, *, device: str = "cpu") -> AnomalyModel | InitialModel: ...
-def read_dl_model(source: Path | str, *, device: str = "cpu") -> AnomalyModel | InitialModel:
+def read_dl_model(source: str, *, device: str = "cpu", digest: str | None = None) -> AnomalyModel | InitialModel: ...
+def read_dl_model(source: Path | str, *, device: str = "cpu", digest: str | None = None) -> AnomalyModel | InitialModel:
     """Load a bundle, verify every file and score its golden samples; or make an initial model, to be trained.
 
     Args:
         source: A bundle's folder; or the name of an initial model, as a string (`INITIAL_MODELS`), which a folder of
             that name does not hide: give that as a `Path`.
         device: `cpu`, `cuda` or `cuda:N`.
+        digest: SHA-256 that a bundle's `bundle.json` must have, which names the digests of all else: no other model is read. A
+            bundle of an older program, whose manifest has no digest of its own, is read with it alone.
 
     Raises:
         BundleError: It is neither a folder nor the name of an initial model; a file is missing or altered, the manifest
-            is of another version, the tensors do not fit it, the device is not there, an own preprocessing step is not
+            is of another version, altered or not that of `digest`, the tensors do not fit it, the device is not there, an own preprocessing step is not
             installed in its version, there is no golden sample, or one does not score as recorded.
     """
     try:
@@ -203,12 +205,12 @@ def read_dl_model(source: Path | str, *, device: str = "cpu") -> AnomalyModel | 
             f"{source!r} is neither a model bundle nor an initial model; give a bundle's folder, or one of "
             f"{', '.join(INITIAL_MODELS)}"
         )
-    return _read_bundle(path, target)
+    return _read_bundle(path, target, digest)
 
 
-def _read_bundle(path: Path, device: torch.device) -> AnomalyModel:
+def _read_bundle(path: Path, device: torch.device, pinned: str | None) -> AnomalyModel:
     try:
-        manifest, digest = read_manifest(path)
+        manifest, digest = read_manifest(path, digest=pinned)
     except BundleError as exc:
         left = set_aside(path)
         if left is not None and isinstance(exc.__cause__, FileNotFoundError):

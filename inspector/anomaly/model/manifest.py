@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -19,6 +20,9 @@ from schemas.refusal import refusals
 
 FORMAT_VERSION: Literal[2] = 2
 MANIFEST_NAME = "bundle.json"
+
+DIGEST_KEY = "manifest_sha256"
+"""Under this key `bundle.json` names its own digest: SHA-256 of all else that it says, as canonical JSON."""
 
 _MAX_MANIFEST_BYTES = 4 * 2**20
 
@@ -91,7 +95,8 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     Raises:
         BundleError: It would be too large to be read.
     """
-    content = json.dumps(manifest.model_dump(mode="json"), indent=2, allow_nan=False).encode()
+    document = manifest.model_dump(mode="json")
+    content = json.dumps({**document, DIGEST_KEY: document_digest(document)}, indent=2, allow_nan=False).encode()
     if len(content) > _MAX_MANIFEST_BYTES:
         raise BundleError(
             f"the manifest of model {manifest.name} would have {len(content)} bytes, at most {_MAX_MANIFEST_BYTES} are "
@@ -100,11 +105,23 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     return content
 
 
-def read_manifest(path: Path | str) -> tuple[Manifest, str]:
+def document_digest(document: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a manifest's JSON without its `DIGEST_KEY`: keys sorted, no space between, ASCII alone."""
+    content = {key: value for key, value in document.items() if key != DIGEST_KEY}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def read_manifest(path: Path | str, *, digest: str | None = None) -> tuple[Manifest, str]:
     """Read the manifest alone: (manifest, SHA-256 of its bytes). Loads no weights.
 
+    Args:
+        path: The bundle's folder.
+        digest: SHA-256 that the bytes of `bundle.json` must have: nobody can then put another model in its place. With it a
+            manifest of an older program is read, too, which names no digest of its own.
+
     Raises:
-        BundleError: It is missing, malformed or of another format version.
+        BundleError: It is missing, malformed, altered, of another format version, or not the one of `digest`.
     """
     path = Path(path)
     content = read_bundle_file(path, MANIFEST_NAME)
@@ -112,21 +129,41 @@ def read_manifest(path: Path | str) -> tuple[Manifest, str]:
         raise BundleError(
             f"{path / MANIFEST_NAME} has {len(content)} bytes; a manifest has at most {_MAX_MANIFEST_BYTES}"
         )
+    found = hashlib.sha256(content).hexdigest()
     try:
         document = json.loads(content)
+        contents = document_digest(document) if isinstance(document, dict) else ""
     except (ValueError, RecursionError) as exc:
         raise BundleError(f"{path / MANIFEST_NAME} is not JSON: {exc}") from exc
     version = document.get("format_version") if isinstance(document, dict) else None
-    if version != FORMAT_VERSION:
+    if isinstance(document, dict) and version == FORMAT_VERSION:
+        _check_digests(path / MANIFEST_NAME, document.pop(DIGEST_KEY, None), contents, found, digest)
+    else:
         raise BundleError(
             f"{path / MANIFEST_NAME} has format version {version!r}, this program reads {FORMAT_VERSION}; "
             "train the model anew or use the program that wrote it"
         )
     try:
-        manifest = Manifest.model_validate_json(content)
+        manifest = Manifest.model_validate_json(json.dumps(document))
     except ValidationError as exc:
         raise BundleError(f"{path / MANIFEST_NAME}: {refusals(exc)[0]}") from exc
-    return manifest, hashlib.sha256(content).hexdigest()
+    return manifest, found
+
+
+def _check_digests(path: Path, named: object, contents: str, found: str, pinned: str | None) -> None:
+    """Compare the digest that was asked for with that of the bytes, and the one that the manifest names with its contents'."""
+    if pinned is not None and pinned != found:
+        raise BundleError(f"{path} is not the one that was asked for: its SHA-256 is {found}, not {pinned}")
+    if named is None and pinned is None:
+        raise BundleError(
+            f"{path} has no {DIGEST_KEY}, so an older program wrote it, or somebody changed it; train the model anew, or, if "
+            f"you trust it as it is, ask for its SHA-256, {found} (in the inspector's settings under [model_digests])"
+        )
+    if named is not None and named != contents:
+        raise BundleError(
+            f"{path} was altered: its contents have SHA-256 {contents}, it says {named}; "
+            "copy the bundle again, or train the model anew"
+        )
 
 
 def read_bundle_file(folder: Path, name: str) -> bytes:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from inspector.anomaly.errors import ImageError, ParameterError
 from inspector.anomaly.preprocess.image_header import DEFAULT_LIMITS, ImageHeader, ImageLimits, read_image_header
 from inspector.anomaly.preprocess.orientation import UPRIGHT, exif_orientation, upright
+from inspector.anomaly.preprocess.png_pixels import check_png_pixels
 from inspector.anomaly.types import DLSample, ImageEncoding, PixelFormat
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "RawLayout",
     "decode_image",
     "decoded_bytes",
+    "decoding_passes",
     "read_image_header",
     "reduced_picture",
     "reduction_factor",
@@ -126,6 +128,14 @@ def decoded_bytes(header: ImageHeader, *, target: tuple[int, int] | None, margin
     return 2 * pixels
 
 
+def decoding_passes(header: ImageHeader) -> int:
+    """Return roughly how many times the work of reading a baseline JPEG of that size it takes to decode this one.
+
+    A scan costs 5 to 15 % of a baseline JPEG where it adds nothing, and up to half of one where it is full of bits.
+    """
+    return 1 + header.scans // 4 + (header.bit_depth > 8)  # noqa: PLR2004 - bits
+
+
 def decode_image(
     data: bytes,
     *,
@@ -171,6 +181,8 @@ def decode_image(
     header = read_image_header(data, limits=limits)
     if encoding is not None and header.encoding != encoding:
         raise ImageError("corrupt", f"image is said to be {encoding}, but is {header.encoding}")
+    if header.encoding == "png":
+        check_png_pixels(data)
     channels: Literal[1, 3] = 1 if header.channels == 1 else 3
     size = (header.height, header.width)
     image = _imdecode(data, _READ_MODE[channels] | _IGNORE_ORIENTATION)

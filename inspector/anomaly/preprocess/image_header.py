@@ -38,14 +38,22 @@ _SOF_REFUSED: Final = {*range(0xC3, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _SOS: Final = 0xDA
 _STANDALONE: Final = {0x01, *range(0xD0, 0xD9)}
 _JPEG_BLOCK: Final = 8
+_JPEG_SCAN: Final = b"\xff\xda"
+
+_PNG_COMPRESSED: Final = {b"zTXt", b"iTXt", b"iCCP"}
+_LARGEST_METADATA_BYTES: Final = 8_000_000
+"""What libpng inflates of one such chunk at most."""
+_MAX_METADATA_BYTES: Final = 64_000_000
+"""Most that a PNG's metadata may inflate to: eight chunks of any size, and as many small ones as there may be."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What is accepted: encoded bytes, and width x height of the decoded picture."""
+    """What is accepted: encoded bytes, width x height of the decoded picture, and how often a JPEG may go over its pixels."""
 
     max_bytes: int = 8 * 1024 * 1024
     max_pixels: int = 64_000_000
+    max_scans: int = 64
 
     def check_bytes(self, num_bytes: int) -> None:
         """Raise `ImageError` (too_large) where the encoded image is too long."""
@@ -60,6 +68,14 @@ class ImageLimits:
             raise ImageError(
                 "too_large",
                 f"image of {width} x {height} pixels is over the limit of {self.max_pixels} pixels, {MAX_SIDE} a side",
+            )
+
+    def check_scans(self, scans: int) -> None:
+        """Raise `ImageError` (too_large) where a JPEG has too many scans: each is a pass over all its pixels, in a dozen bytes."""
+        if scans > self.max_scans:
+            raise ImageError(
+                "too_large",
+                f"JPEG of {scans} scans is over the limit of {self.max_scans} scans; encoders write 10 or so into a progressive one",
             )
 
 
@@ -77,6 +93,7 @@ class ImageHeader:
         channels: 1 or 3 of the decoded picture: a palette counts as 3, alpha is not counted.
         bit_depth: Bits of a sample as encoded.
         is_multi_scan: A progressive JPEG, or one in several scans: the decoder holds all its coefficients at once.
+        scans: How often a decoder goes over the picture's coefficients at most; 1 of all that is not `is_multi_scan`.
     """
 
     encoding: ImageEncoding
@@ -85,15 +102,17 @@ class ImageHeader:
     channels: int
     bit_depth: int
     is_multi_scan: bool = False
+    scans: int = 1
 
 
 def read_image_header(data: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> ImageHeader:
     """Return what a JPEG or PNG says of itself, having checked that it may be decoded and is not cut short.
 
-    Reads the header and the last 64 KiB of a JPEG, and the heads of a PNG's chunks: never all the data. Thread safe.
+    Reads the header and the last 64 KiB of a JPEG, and the heads of a PNG's chunks; a JPEG in several scans is searched for
+    them to its end. Thread safe.
 
     Raises:
-        ImageError: empty; too_large; unsupported (another format, CMYK, 12-bit or lossless JPEG, animated PNG);
+        ImageError: empty; too_large (in bytes, pixels, scans or compressed metadata); unsupported (another format, CMYK, 12-bit or lossless JPEG, animated PNG);
             truncated (the end is missing, or there are too few bytes for that many pixels); corrupt.
     """
     if not data:
@@ -129,6 +148,7 @@ def _read_png_header(data: bytes, limits: ImageLimits) -> ImageHeader:
 def _walk_png_chunks(data: bytes, position: int) -> None:
     """Check that all chunks lie within the data, up to the last: OpenCV allocates whatever length a chunk claims."""
     has_pixels = False
+    metadata_bytes = 0
     for _ in range(_MAX_CHUNKS):
         if position + 12 > len(data):
             raise ImageError("truncated", f"PNG ends early, after {len(data)} bytes")
@@ -141,6 +161,12 @@ def _walk_png_chunks(data: bytes, position: int) -> None:
             return
         if kind == b"acTL":
             raise ImageError("unsupported", "PNG is animated; send one frame")
+        if kind in _PNG_COMPRESSED:
+            metadata_bytes += min(_DEFLATE_RATIO * length, _LARGEST_METADATA_BYTES)
+            if metadata_bytes > _MAX_METADATA_BYTES:
+                raise ImageError(
+                    "too_large", "PNG has too much compressed metadata (zTXt, iTXt, iCCP); send it without"
+                )
         has_pixels = has_pixels or kind == b"IDAT"
         position += 12 + length
     raise ImageError("corrupt", f"PNG has more than {_MAX_CHUNKS} chunks")
@@ -157,7 +183,9 @@ def _read_jpeg_header(data: bytes, limits: ImageLimits) -> ImageHeader:
         if marker == _SOS:
             if frame is None:
                 raise ImageError("corrupt", "JPEG has no frame header before its pixels")
-            return _jpeg_with_pixels(data, position, length, frame)
+            header = _jpeg_with_pixels(data, position, length, frame)
+            limits.check_scans(header.scans)
+            return header
         if marker in _SOF_ACCEPTED or marker in _SOF_REFUSED:
             if frame is not None:
                 raise ImageError("corrupt", "JPEG has two frame headers")
@@ -220,4 +248,7 @@ def _jpeg_with_pixels(data: bytes, position: int, length: int, frame: tuple[int,
     if end_at < 0 or 8 * (end_at - pixels_at) < blocks:
         raise ImageError("truncated", f"JPEG of {width} x {height} pixels ends early, after {len(data)} bytes")
     is_multi_scan = _SOF_ACCEPTED[marker] == "progressive" or data[position + 2] < components
-    return ImageHeader("jpeg", width, height, components, 8, is_multi_scan)
+    # Within entropy-coded data 0xFF is never followed by a marker's byte, so this counts every scan; where a table happens to
+    # hold the two bytes it counts one too many. A decoder refuses a second scan of the others.
+    scans = 1 + data.count(_JPEG_SCAN, pixels_at) if is_multi_scan else 1
+    return ImageHeader("jpeg", width, height, components, 8, is_multi_scan, scans)

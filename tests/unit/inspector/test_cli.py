@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from inspector import cli
 from inspector.errors import BusError
 from inspector.settings.commands import ReplayOptions, camera_ids
 from inspector.settings.settings import Settings
+from tests.models import make_bundle
 
 CAMERAS = '[models]\nm = "m"\n[[cameras]]\nline_id = "L"\ncamera_id = "C"\nmodel = "m"\n'
 
@@ -74,18 +76,52 @@ def test_run_names_a_wrong_option(file: Path, capsys: pytest.CaptureFixture[str]
     assert "--kafka.grp" in capsys.readouterr().err
 
 
-def test_config_example_passes_its_own_check_but_for_the_bundle(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_config_example_passes_its_own_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["config", "--example"]) == 0
     file = tmp_path / "example.toml"
     file.write_text(capsys.readouterr().out)
-    assert "models.cookie" in refusal(capsys, "config", "--check", str(file))
-    bundle = tmp_path / "bundles" / "cookie"
-    bundle.mkdir(parents=True)
-    (bundle / "bundle.json").write_text("{}")
     assert cli.main(["config", "--check", str(file)]) == 0
-    assert "2 cameras, 1 models, all well" in capsys.readouterr().out
+    assert "0 cameras and 0 models, all well; `inspector run` wants a camera" in capsys.readouterr().out
+
+
+def test_config_check_reads_bundles_and_counts_what_there_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "inspector.toml"
+    file.write_text('[models]\nm = "there"\n[[cameras]]\nline_id = "l"\ncamera_id = "c"\nmodel = "m"\n')
+    assert "models.m" in refusal(capsys, "config", "--check", str(file))
+    shutil.copytree(make_bundle(tmp_path / "made"), tmp_path / "there")
+    assert cli.main(["config", "--check", str(file)]) == 0
+    assert "1 camera and 1 model, all well" in capsys.readouterr().out
+    (tmp_path / "there" / "bundle.json").write_text("{}")
+    assert "models.m: " in refusal(capsys, "config", "--check", str(file))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[http]\nhost = "203.0.113.7"\n', "http.host: '203.0.113.7' is no address of this machine"),
+        ("device_threads = 1000\n", "device_threads: 1000 threads are too many for"),
+        ('[kafka]\nssl_cafile = "none.pem"\nsecurity_protocol = "SSL"\n', "kafka.ssl_cafile: there is no file"),
+        ('[kafka]\nbootstrap_servers = "broker"\n', "'broker' is no host:port"),
+    ],
+)
+def test_what_the_machine_lacks_is_refused_by_check_and_by_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
+    file = tmp_path / "inspector.toml"
+    cameras = '[models]\nm = "m"\n[[cameras]]\nline_id = "l"\ncamera_id = "c"\nmodel = "m"\n'
+    file.write_text(text + cameras)
+    assert message in refusal(capsys, "config", "--check", str(file))
+    assert message in refusal(capsys, "run", "--config", str(file))
+
+
+def test_config_check_can_ask_the_broker_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "inspector.toml"
+    file.write_text('device_threads = 1000\n[kafka]\nbootstrap_servers = "127.0.0.1:1"\n')
+    lines = refusal(capsys, "config", "--check", str(file), "--connect").splitlines()
+    assert [line.split(": ")[2] for line in lines] == ["device_threads", "kafka"]
+    assert "127.0.0.1:1" in lines[1]
 
 
 def test_config_check_tells_every_fault_on_a_line_of_its_own(
@@ -112,7 +148,9 @@ def test_config_check_tells_every_fault_on_a_line_of_its_own(
         (["topics", "apply", "--replication", "0"], "--replication must be at least 1"),
         (["topics", "apply", "--replication", "2", "--min-insync", "3"], "--min-insync between 1 and"),
         (["topics", "destroy"], "apply: input should be 'apply', got 'destroy'"),
+        (["topics", "apply", "--replication", "many"], "--replication"),
         (["config"], "give one of --example and --check FILE"),
+        (["config", "--example", "--connect"], "--connect goes with --check FILE"),
         (["config", "--example", "--check", "f"], "give one of --example and --check FILE"),
         (["replay", "{dir}", "--camera", "L/C", "--rate", "fast"], "--rate: input should be a valid number"),
         (["results", "--camera", "C"], "'C' is no camera"),

@@ -20,7 +20,7 @@ from inspector.anomaly.model.bundle import (
     read_dl_model,
     write_dl_model,
 )
-from inspector.anomaly.model.manifest import MANIFEST_NAME, Records, read_manifest
+from inspector.anomaly.model.manifest import DIGEST_KEY, MANIFEST_NAME, Records, read_manifest
 from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.model.param import DLModelParam, InitialModel
 from inspector.anomaly.preprocess.param import DLPreprocessParam, create_dl_preprocess_param_from_model
@@ -113,14 +113,22 @@ def test_every_score_rule_survives(rule: ScoreRule, tmp_path: Path) -> None:
 
 
 def test_a_bundle_of_the_first_release_is_read(copy: Path, model: AnomalyModel) -> None:
-    """Its manifest knows one score rule and has neither meta_data nor the detector's parameters."""
+    """Its manifest knows one score rule and has neither meta_data nor the detector's parameters, nor its own digest."""
 
     def as_it_was(document: dict[str, Any]) -> None:
         del document["meta_data"], document["detector"]["fitted_with"]
         document["detector"]["rule"] = {"kind": "mean_of_top", "top_share": 0.02}
 
     change_manifest(copy, as_it_was)
-    again = read_dl_model(copy)
+    document = json.loads((copy / MANIFEST_NAME).read_bytes())
+    del document[DIGEST_KEY]
+    (copy / MANIFEST_NAME).write_text(json.dumps(document))
+    digest = hashlib.sha256((copy / MANIFEST_NAME).read_bytes()).hexdigest()
+    with pytest.raises(
+        BundleError, match=f"has no manifest_sha256, so an older program wrote it, .* its SHA-256, {digest}"
+    ):
+        read_dl_model(copy)
+    again = read_dl_model(copy, digest=digest)
     assert again.rule == model.rule
     assert again.meta_data == {}
     assert again.fitted_with == {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from tests.fakes import FakeModel
 THRESHOLDS = Thresholds(classification=0.5, segmentation=0.5)
 
 
-def load(read: Any, *cameras: CameraSettings) -> Registry:
+def load(read: Any, *cameras: CameraSettings, digests: Mapping[str, str] | None = None) -> Registry:
     models = {"m": Path("/bundles/m"), "n": Path("/bundles/n"), "unused": Path("/bundles/unused")}
-    return load_routes(models, cameras, read, default_budget_us=1_000_000)
+    return load_routes(models, cameras, read, digests=digests or {}, default_budget_us=1_000_000)
 
 
 def camera(camera_id: str, model: str = "m", **fields: Any) -> CameraSettings:
@@ -75,6 +76,15 @@ def test_a_bundle_that_cannot_be_trusted_is_refused_with_its_name_and_place(erro
 
     with pytest.raises(ModelError, match=r"'m' from /bundles/m .*(altered|no bundle)"):
         load(reader, camera("a"))
+
+
+def test_another_model_than_the_one_of_the_digest_in_the_settings_is_refused() -> None:
+    model = FakeModel(THRESHOLDS)
+    assert load(lambda _path: model, camera("a"), digests={"m": model.digest}).routes
+    with pytest.raises(
+        ModelError, match=rf"'m' from /bundles/m is not the one of model_digests.m: .* {model.digest}, not 00"
+    ):
+        load(lambda _path: model, camera("a"), digests={"m": "00" * 32})
 
 
 def test_a_model_without_thresholds_is_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import queue
 import threading
 from collections.abc import Callable
@@ -12,16 +13,22 @@ from inspector.loop.workers import Workers
 def test_urgent_jobs_go_first_and_each_kind_keeps_its_order() -> None:
     posted: queue.Queue[Callable[[], None]] = queue.Queue()
     workers = Workers(1, posted.put, lambda exc: None)
-    done: list[str] = []
+    begun: list[str] = []
+    together = threading.Barrier(2, timeout=30)  # both threads have an urgent job before either ends
+
+    def urgent(name: str) -> None:
+        begun.append(name)
+        together.wait()
+
     for name in ("p1", "p2"):
-        workers.submit(name.lower, done.append)
+        workers.submit(functools.partial(begun.append, name), lambda _outcome: None)
     for name in ("u1", "u2"):
-        workers.submit(name.lower, done.append, urgent=True)
+        workers.submit(functools.partial(urgent, name), lambda _outcome: None, urgent=True)
     workers.start()
     for _ in range(4):
-        posted.get(timeout=30)()
+        posted.get(timeout=30)
     workers.stop(30)
-    assert done == ["u1", "u2", "p1", "p2"]
+    assert (sorted(begun[:2]), begun[2:]) == (["u1", "u2"], ["p1", "p2"])
 
 
 def test_jobs_run_at_the_same_time_on_as_many_threads_as_asked() -> None:
@@ -61,3 +68,32 @@ def test_a_stop_drops_what_was_not_begun() -> None:
     workers.start()
     workers.stop(30)
     assert posted.empty()
+
+
+def test_an_urgent_job_never_waits_behind_plain_ones() -> None:
+    """A refusal is answered while every thread that decodes is busy."""
+    posted: queue.Queue[Callable[[], None]] = queue.Queue()
+    workers = Workers(2, posted.put, lambda exc: None)
+    workers.start()
+    busy, release = threading.Semaphore(0), threading.Event()
+    done: list[object] = []
+
+    def decode() -> str:
+        busy.release()
+        return "decoded" if release.wait(30) else "hung"
+
+    for _ in range(3):
+        workers.submit(decode, done.append)
+    for _ in range(2):
+        assert busy.acquire(timeout=30)
+    for _ in range(5):
+        workers.submit(lambda: "refused", done.append, urgent=True)
+    for _ in range(5):
+        posted.get(timeout=30)()
+    assert done == ["refused"] * 5
+    assert not busy.acquire(blocking=False), "the thread for urgent jobs takes no other"
+    release.set()
+    for _ in range(3):
+        posted.get(timeout=30)()
+    workers.stop(30)
+    assert done[5:] == ["decoded"] * 3

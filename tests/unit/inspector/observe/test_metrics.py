@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -35,13 +36,54 @@ def test_cameras_that_are_not_configured_share_one_series(metrics: Metrics) -> N
     name = "inspector_frames_total"
     assert value(metrics, name, camera=OTHER_CAMERA, status="no_model", reason="unknown_camera") == 100
     assert value(metrics, "inspector_capture_to_result_seconds_count", camera=OTHER_CAMERA) == 100
+    metrics.verdict("L9/C0", "nok", 0.5)
+    metrics.clock_offset("L9/C0", 0.5)
+    metrics.slow_decoding("L9/C0")
     cameras = {
         sample.labels["camera"]
         for family in metrics.registry.collect()
         for sample in family.samples
         if "camera" in sample.labels
     }
-    assert cameras == {OTHER_CAMERA}
+    assert cameras == {"L1/C1", "L1/C2", OTHER_CAMERA}
+
+
+def test_counters_are_there_before_anything_happens(metrics: Metrics) -> None:
+    """A rate over a series that begins with its first event does not see that event."""
+    for name, labels in {
+        "inspector_frames_total": {"camera": "L1/C1", "status": "expired", "reason": "late_before_send"},
+        "inspector_verdicts_total": {"camera": OTHER_CAMERA, "anomaly_class": "nok"},
+        "inspector_anomaly_score_ratio_count": {"camera": "L1/C2"},
+        "inspector_clock_offset_seconds_bucket": {"camera": "L1/C2", "le": "0.0"},
+        "inspector_slow_decodings_total": {"camera": "L1/C1"},
+        "inspector_stage_seconds_count": {"stage": "batch"},
+        "inspector_commits_total": {"outcome": "failed"},
+        "inspector_sends_retried_total": {"output": "deadletter"},
+        "inspector_deadletters_total": {"reason": "geometry"},
+        "inspector_batches_retried_total": {},
+    }.items():
+        assert value(metrics, name, **labels) == 0, name
+    before = {sample.name + str(sample.labels) for family in metrics.registry.collect() for sample in family.samples}
+    metrics.frame_finished("L1/C1", "failed", "device")
+    metrics.verdict("L1/C1", "nok", None)
+    metrics.verdict("L1/C2", "ok", 0.2)
+    metrics.clock_offset("L1/C1", -1.5)
+    metrics.commit("stale")
+    after = {sample.name + str(sample.labels) for family in metrics.registry.collect() for sample in family.samples}
+    assert after == before
+
+
+def test_how_ready_it_is_is_asked_at_each_scrape(metrics: Metrics) -> None:
+    ready = [False]
+    metrics.ready_when(lambda: ready[0])
+    assert value(metrics, "inspector_ready") == 0
+    ready[0] = True
+    assert value(metrics, "inspector_ready") == 1
+
+
+def test_what_runs_here_is_told(metrics: Metrics) -> None:
+    metrics.build(version="1.2", device="cpu")
+    assert value(metrics, "inspector_build_info", version="1.2", device="cpu") == 1
 
 
 def test_a_new_model_takes_the_place_of_the_old_one(metrics: Metrics) -> None:
@@ -84,6 +126,20 @@ def test_lag_is_forgotten_with_the_assignment(metrics: Metrics) -> None:
             0.3,
         ),
         (lambda m: m.capture_to_result("L1/C1", -5), "inspector_capture_to_result_seconds_sum", {"camera": "L1/C1"}, 0),
+        (
+            lambda m: m.verdict("L1/C1", "ok", 0.3),
+            "inspector_verdicts_total",
+            {"camera": "L1/C1", "anomaly_class": "ok"},
+            1,
+        ),
+        (lambda m: m.verdict("L1/C1", "nok", 0.9), "inspector_anomaly_score_ratio_sum", {"camera": "L1/C1"}, 0.9),
+        (lambda m: m.verdict("L1/C1", "nok", None), "inspector_anomaly_score_ratio_count", {"camera": "L1/C1"}, 0),
+        (
+            lambda m: m.clock_offset("L1/C1", -1.5),
+            "inspector_clock_offset_seconds_bucket",
+            {"camera": "L1/C1", "le": "-1.0"},
+            1,
+        ),
         (lambda m: m.batch(8), "inspector_batch_frames_sum", {}, 8),
         (lambda m: m.batch(8), "inspector_batch_frames_bucket", {"le": "4.0"}, 0),
         (lambda m: m.batch_retried(), "inspector_batches_retried_total", {}, 1),
@@ -113,7 +169,11 @@ def test_two_services_in_one_process_do_not_share_metrics(metrics: Metrics) -> N
 
 
 def test_every_name_says_its_unit(metrics: Metrics) -> None:
-    units = ("seconds", "bytes", "frames", "total", "partitions", "in_use")
+    units = ("seconds", "bytes", "frames", "total", "partitions", "in_use", "ratio", "ready", "build")
     for family in metrics.registry.collect():
         assert family.name.startswith("inspector_")
         assert family.type == "counter" or family.name.endswith(units), family.name
+        assert family.documentation, family.name
+        # What `promtool check metrics` finds fault with.
+        assert not re.search("_(counter|gauge|histogram|summary|milliseconds|ms|count|sum|bucket|info)$", family.name)
+        assert re.fullmatch("[a-z_]+", family.name)

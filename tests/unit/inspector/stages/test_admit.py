@@ -13,20 +13,33 @@ from inspector.anomaly.domain.domain import ImageDomain
 from inspector.anomaly.preprocess.image import RawLayout
 from inspector.anomaly.preprocess.param import DLPreprocessParam, PreprocessStep
 from inspector.anomaly.preprocess.tiling import TileParam
-from inspector.anomaly.types import Thresholds
+from inspector.anomaly.types import DLSample, Thresholds
 from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget
 from inspector.inflight.frame import Frame
 from inspector.inflight.lease import Lease
 from inspector.inflight.route import Route
 from inspector.settings.settings import LimitSettings
+from inspector.stages import admit
 from inspector.stages.admit import Admission
 from schemas import MAX_BUDGET_US, MAX_CAPTURED_AT, MAX_INTEGER, ImageEncoding, ModelReference, PixelFormat, RawFormat
+from tests.encoded import scan_bomb
 from tests.fakes import FakeClock, FakeModel, FakeRecord
 from tests.frames import camera_frame, png, record_of
 
 LIMITS = LimitSettings(max_frame_bytes=50_000, max_pixels=10_000, max_clock_skew_ms=500)
-MODEL = FakeModel(Thresholds(classification=0.5, segmentation=0.5))
-ROUTE = Route("line/a", MODEL, ModelReference(name="m", version="1", digest="0" * 64), None, 2_000_000)
+THRESHOLDS = Thresholds(classification=0.5, segmentation=0.5)
+REFERENCE = ModelReference(name="m", version="1", digest="0" * 64)
+
+
+class AnyPicture(FakeModel):
+    """A model that was trained with pictures of any size."""
+
+    def check_geometry(self, sample: DLSample) -> None:
+        assert sample.channels in (1, 3)
+
+
+ROUTE = Route("line/a", AnyPicture(THRESHOLDS), REFERENCE, None, 2_000_000)
+STRICT = Route("line/strict", FakeModel(THRESHOLDS), REFERENCE, None, 2_000_000)
 
 
 class Door:
@@ -37,7 +50,7 @@ class Door:
             LIMITS,
             default_budget_us=default_budget_us,
             largest_decoding_bytes=largest_decoding_bytes,
-            find_route=lambda line, camera: ROUTE if (line, camera) == ("line", "a") else None,
+            find_route=lambda line, camera: {"a": ROUTE, "strict": STRICT}.get(camera) if line == "line" else None,
             budget=self.budget,
             clock=self.clock,
         )
@@ -67,7 +80,7 @@ def test_a_sound_frame_is_routed_and_its_bytes_are_counted() -> None:
     door = Door()
     frame = door.admit_frame()
     assert frame.refusal is None
-    assert (frame.camera, frame.route, frame.model) == ("line/a", ROUTE, MODEL)
+    assert (frame.camera, frame.route, frame.model) == ("line/a", ROUTE, ROUTE.model)
     assert frame.message is not None
     assert frame.value is not None
     assert door.budget.used_bytes == FRAME_OVERHEAD_BYTES + len(frame.value) + len(frame.message.image)
@@ -121,6 +134,35 @@ def test_a_picture_that_could_never_be_decoded_within_the_budget_is_refused_at_o
     assert refusal is not None
     assert refusal.reason == "too_large"
     assert "max_bytes_in_flight" in refusal.detail
+
+
+def test_pictures_unlike_those_of_the_training_are_refused_before_they_cost_anything() -> None:
+    """The header is enough; a bomb of the wrong size never reaches a decoder."""
+    door = Door()
+    refusal = door.admit_frame("strict", image=png(width=96)).refusal
+    assert refusal is not None
+    assert (refusal.status, refusal.reason) == ("failed", "geometry")
+    assert refusal.detail == "96 x 64 is not square and gray"
+    assert door.admit_frame("strict", image=png()).refusal is None
+
+
+def test_a_scan_bomb_is_refused_by_its_header() -> None:
+    refusal = Door().admit_frame(encoding="jpeg", image=scan_bomb(64, 64, scans=65)).refusal
+    assert refusal is not None
+    assert (refusal.status, refusal.reason) == ("undecodable", "too_large")
+    assert "65 scans" in refusal.detail
+    assert Door().admit_frame(encoding="jpeg", image=scan_bomb(64, 64, scans=64)).refusal is None
+
+
+def test_what_takes_long_to_decode_is_heavy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By pixels and by passes over them."""
+    monkeypatch.setattr(admit, "HEAVY_PIXELS", 64 * 64 * 17)
+    door = Door()
+    assert not door.admit_frame(encoding="jpeg", image=scan_bomb(64, 64, scans=63)).is_heavy
+    assert door.admit_frame(encoding="jpeg", image=scan_bomb(64, 64, scans=64)).is_heavy
+    assert not door.admit_frame().is_heavy
+    monkeypatch.setattr(admit, "HEAVY_PIXELS", 64 * 64)
+    assert door.admit_frame().is_heavy
 
 
 def test_what_is_counted_is_what_the_model_needs_decoded(monkeypatch: pytest.MonkeyPatch) -> None:

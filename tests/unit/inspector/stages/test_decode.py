@@ -17,7 +17,7 @@ from inspector.inflight.lease import Lease
 from inspector.inflight.route import Route
 from inspector.stages.decode import Decoded, DecodeStage, decode_frame
 from schemas import ModelReference, RecordSource, encode
-from tests.fakes import FakeModel
+from tests.fakes import FakeClock, FakeModel
 from tests.frames import camera_frame, png
 from tests.models import looking_through, nok_image, tiny_model
 from tests.picture_files import flagged, noise
@@ -99,8 +99,17 @@ def test_an_error_that_nobody_thought_of_stays_with_its_frame(
     assert "unexpectedly" in caplog.text
 
 
-def waiting(budget: Budget, *, image: bytes, decoding_bytes: int, map_bytes: int = 100) -> Frame:
-    message = camera_frame("a", 1, 1, image=image)
+def waiting(
+    budget: Budget,
+    *,
+    image: bytes,
+    decoding_bytes: int,
+    map_bytes: int = 100,
+    camera: str = "a",
+    is_heavy: bool = False,
+    deadline_s: float = 100.0,
+) -> Frame:
+    message = camera_frame(camera, 1, 1, image=image)
     value = encode(message)
     return Frame(
         lease=Lease(("frames", 0), 1, cap=10),
@@ -108,28 +117,33 @@ def waiting(budget: Budget, *, image: bytes, decoding_bytes: int, map_bytes: int
         key=None,
         value=value,
         identity=message.identity,
-        camera="line/a",
+        camera=f"line/{camera}",
         deadline_at=None,
-        deadline_s=100.0,
+        deadline_s=deadline_s,
         reservation=budget.hold(FRAME_OVERHEAD_BYTES + len(value) + len(message.image)),
         message=message,
         route=Route("line/a", MODEL, ModelReference(name="m", version="1", digest="0" * 64), None, 1),
         decoding_bytes=decoding_bytes,
         map_bytes=map_bytes,
+        is_heavy=is_heavy,
     )
 
 
 class Bench:
     """A stage whose worker does its jobs when the test says so."""
 
-    def __init__(self, *, ahead: int = 10) -> None:
+    def __init__(self, *, ahead: int = 10, workers: int = 2) -> None:
+        self.clock = FakeClock()
         self.jobs: list[tuple[Callable[[], Decoded], Callable[[Decoded], None]]] = []
         self.decoded: list[Frame] = []
         self.stage = DecodeStage(
             ahead=ahead,
+            workers=workers,
+            heavy_bytes=1000,
             limits=ImageLimits(max_bytes=100_000, max_pixels=10_000),
             submit=lambda job, done: self.jobs.append((job, done)),
             on_decoded=lambda frame, _outcome: self.decoded.append(frame),
+            clock=self.clock,
         )
 
     def work(self) -> None:
@@ -199,3 +213,60 @@ def test_a_frame_is_turned_upright_where_its_model_was_trained_so() -> None:
         np.testing.assert_array_equal(ignored.image, upright)
         expected = {1: upright, 3: np.rot90(upright, 2), 6: np.rot90(upright, -1)}[orientation]
         np.testing.assert_array_equal(turned.image, expected)
+
+
+def test_heavy_pictures_leave_a_worker_to_the_others() -> None:
+    """However urgent they are: a light frame of another camera begins while they are decoded, and one of its own waits."""
+    bench, budget = Bench(workers=3), Budget(1 << 20)
+    heavy = [
+        waiting(budget, image=png(), decoding_bytes=1, camera=f"h{number}", is_heavy=True, deadline_s=10.0)
+        for number in range(4)
+    ]
+    behind = waiting(budget, image=png(), decoding_bytes=1, camera="h3", deadline_s=10.0)
+    light = [waiting(budget, image=png(), decoding_bytes=1, camera="light", deadline_s=20.0) for _ in range(3)]
+    for frame in (*heavy, behind, *light):
+        bench.stage.push(frame)
+    assert bench.stage.start(decoded=0, scoring=0, now_s=0.0).frames == [*heavy[:2], *light]
+    job, done = bench.jobs.pop(0)
+    done(job())
+    assert bench.stage.start(decoded=0, scoring=0, now_s=0.0).frames == [heavy[2]]
+    bench.work()
+    assert bench.stage.start(decoded=0, scoring=0, now_s=0.0).frames == [heavy[3], behind]
+
+
+def test_one_heavy_picture_is_decoded_at_a_time_where_there_is_one_worker() -> None:
+    bench, budget = Bench(workers=1), Budget(1 << 20)
+    for camera in "ab":
+        bench.stage.push(waiting(budget, image=png(), decoding_bytes=1, camera=camera, is_heavy=True))
+    assert len(bench.stage.start(decoded=0, scoring=0, now_s=0.0).frames) == 1
+
+
+@pytest.mark.parametrize(("decoding_bytes", "begin"), [((600, 400, 1), 2), ((600, 401, 1), 1), ((5000, 1, 1), 1)])
+def test_heavy_pictures_leave_bytes_to_the_others(decoding_bytes: tuple[int, ...], begin: int) -> None:
+    """Together they take what one may take alone."""
+    bench, budget = Bench(workers=9), Budget(1 << 20)
+    for number, size in enumerate(decoding_bytes):
+        deadline_s = 10.0 + number
+        frame = waiting(
+            budget, image=png(), decoding_bytes=size, camera=str(number), is_heavy=True, deadline_s=deadline_s
+        )
+        bench.stage.push(frame)
+    started = bench.stage.start(decoded=0, scoring=0, now_s=0.0).frames
+    assert [frame.decoding_bytes for frame in started if frame.decoding_bytes > 1] == list(decoding_bytes[:begin])
+
+
+def test_a_frame_that_is_decoded_for_long_is_told_of_once() -> None:
+    """Counted from when a worker began: the queue before the workers is no fault of the frame's."""
+    bench, budget = Bench(), Budget(1 << 20)
+    frame = waiting(budget, image=png(), decoding_bytes=1)
+    bench.stage.push(frame)
+    bench.stage.start(decoded=0, scoring=0, now_s=0.0)
+    assert bench.stage.slow(1e9, 2.0) == [], "no worker has begun"
+    job, done = bench.jobs.pop()
+    outcome = job()  # begun, as far as the stage knows
+    begun_s = bench.clock.monotonic_s()
+    assert bench.stage.slow(begun_s + 2.0, 2.0) == []
+    assert bench.stage.slow(begun_s + 3.0, 2.0) == [(frame, 3.0)]
+    assert bench.stage.slow(begun_s + 4.0, 2.0) == []
+    done(outcome)
+    assert bench.stage.slow(begun_s + 5.0, 2.0) == []

@@ -1,0 +1,1 @@
+"""What `inspector config --check` tries before a line depends on it."""

@@ -1,0 +1,120 @@
+"""Whether this machine has what the settings name: bundles, certificates, addresses, the device, cores. Loads what it tries.
+
+Every fault is a sentence that begins with the setting's name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+from inspector.anomaly.network.cores import usable_cores
+from inspector.settings.kafka import KafkaSettings
+from inspector.settings.settings import Settings
+
+THREADS_PER_CORE = 4
+"""More threads than this for each core only wait for each other."""
+_MOST_THREADS = 64
+"""So many are let pass on any machine: settings are written on one and used on another."""
+
+
+def machine_faults(settings: Settings) -> list[str]:
+    """Return a sentence for each thing that is not here, or not as it must be; without the bundles' contents."""
+    return [*_certificates(settings.kafka), *_address(settings), *_device(settings), *_threads(settings)]
+
+
+def bundle_faults(settings: Settings) -> list[str]:
+    """Return a sentence for each model whose bundle is missing, damaged or not the one of its digest.
+
+    Reads manifests and no weights; only loading tells whether these are whole and score as they did.
+    """
+    return [fault for name, path in settings.models.items() for fault in _bundle(name, path, settings.model_digests)]
+
+
+def _bundle(name: str, path: Path, digests: dict[str, str]) -> Iterator[str]:
+    manifest = path / "bundle.json"
+    if not manifest.is_file():
+        yield f"models.{name}: {path} holds no bundle.json; `trainer fit` makes such a folder"
+        return
+    try:
+        from inspector.anomaly.errors import BundleError  # noqa: PLC0415 the clients' install lacks what it needs
+        from inspector.anomaly.model.manifest import read_manifest  # noqa: PLC0415
+    except ModuleNotFoundError:
+        found = hashlib.sha256(manifest.read_bytes()).hexdigest()
+        if digests.get(name, found) != found:
+            yield f"model_digests.{name}: {manifest} has SHA-256 {found}, not {digests[name]}"
+        return
+    try:
+        read, _ = read_manifest(path, digest=digests.get(name))
+    except BundleError as exc:
+        yield f"models.{name}: {exc}"
+        return
+    if read.thresholds is None:
+        yield f"models.{name}: {path} has no thresholds; calibrate it with `trainer fit`"
+
+
+def _certificates(kafka: KafkaSettings) -> Iterator[str]:
+    named = {
+        f"kafka.{key}": path
+        for key in ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
+        if (path := getattr(kafka, key)) is not None
+    }
+    missing = {name: path for name, path in named.items() if not path.is_file()}
+    yield from (f"{name}: there is no file {path}; give a PEM file" for name, path in missing.items())
+    if "kafka.ssl_cafile" in named.keys() - missing.keys():
+        try:
+            ssl.create_default_context(cafile=str(kafka.ssl_cafile))
+        except (OSError, ssl.SSLError) as exc:
+            yield f"kafka.ssl_cafile: {kafka.ssl_cafile} holds no certificate in PEM that can be read: {exc}"
+    pair = {"kafka.ssl_certfile", "kafka.ssl_keyfile"}
+    if pair <= named.keys() - missing.keys():
+        try:
+            ssl.create_default_context().load_cert_chain(str(kafka.ssl_certfile), str(kafka.ssl_keyfile))
+        except (OSError, ssl.SSLError) as exc:
+            yield (
+                f"kafka.ssl_certfile, kafka.ssl_keyfile: {kafka.ssl_certfile} and {kafka.ssl_keyfile} are no certificate "
+                f"and its key in PEM: {exc}"
+            )
+
+
+def _address(settings: Settings) -> Iterator[str]:
+    host = settings.http.host
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as exc:
+        yield f"http.host: {host!r} is no address: {exc}; give one of this machine, such as 127.0.0.1"
+        return
+    family, kind, protocol, _, address = found[0]
+    with contextlib.closing(socket.socket(family, kind, protocol)) as probe:
+        try:
+            probe.bind(address)
+        except OSError as exc:
+            yield f"http.host: {host!r} is no address of this machine: {exc}; give one, such as 127.0.0.1"
+
+
+def _device(settings: Settings) -> Iterator[str]:
+    if not settings.on_gpu:
+        return
+    try:
+        from inspector.anomaly.errors import ParameterError  # noqa: PLC0415 as above
+        from inspector.anomaly.network.device import available_device  # noqa: PLC0415
+    except ModuleNotFoundError as exc:
+        yield f"device: {settings.device} cannot be tried, since {exc.name} is not installed"
+        return
+    try:
+        available_device(settings.device)
+    except ParameterError as exc:
+        yield f"device: {exc}"
+
+
+def _threads(settings: Settings) -> Iterator[str]:
+    cores = usable_cores()
+    most = max(_MOST_THREADS, THREADS_PER_CORE * cores)
+    for name in ("decode_threads", "device_threads", "torch_threads"):
+        number = getattr(settings, name)
+        if number > most:
+            yield f"{name}: {number} threads are too many for {cores} cores; give {most} at most, or leave it out"

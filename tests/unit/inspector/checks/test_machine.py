@@ -1,0 +1,117 @@
+"""What `config --check` tries on this machine: each fault is a sentence that begins with the setting's name."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from inspector.anomaly.model.manifest import DIGEST_KEY, MANIFEST_NAME, document_digest, read_manifest
+from inspector.checks import machine
+from inspector.checks.machine import bundle_faults, machine_faults
+from inspector.settings.settings import Settings
+from tests.models import make_bundle
+
+
+def faults(**values: Any) -> list[str]:
+    return machine_faults(Settings.model_validate(values))
+
+
+def secure(**files: Path) -> dict[str, Any]:
+    return {"kafka": {"security_protocol": "SSL", **{name: str(path) for name, path in files.items()}}}
+
+
+def test_nothing_is_wrong_with_the_defaults() -> None:
+    assert faults() == []
+    assert faults(http={"host": "0.0.0.0"}) == []  # noqa: S104 nothing listens
+    assert faults(http={"host": "localhost"}) == []
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl here to make a certificate")
+    certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    command += ["-subj", "/CN=test", "-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(command, check=True, capture_output=True)
+    return certificate, key
+
+
+def test_files_of_the_connection_that_are_not_there_are_each_named(tmp_path: Path) -> None:
+    gone = tmp_path / "gone.pem"
+    assert faults(**secure(ssl_cafile=gone, ssl_certfile=gone, ssl_keyfile=gone)) == [
+        f"kafka.{name}: there is no file {gone}; give a PEM file"
+        for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
+    ]
+
+
+def test_files_of_the_connection_that_are_no_certificates_are_named(tmp_path: Path, pair: tuple[Path, Path]) -> None:
+    certificate, key = pair
+    text = tmp_path / "text.pem"
+    text.write_text("no certificate")
+    assert faults(**secure(ssl_cafile=certificate, ssl_certfile=certificate, ssl_keyfile=key)) == []
+    (fault,) = faults(**secure(ssl_cafile=text))
+    assert fault.startswith(f"kafka.ssl_cafile: {text} holds no certificate in PEM")
+    (fault,) = faults(**secure(ssl_certfile=certificate, ssl_keyfile=certificate))
+    assert fault.startswith(
+        f"kafka.ssl_certfile, kafka.ssl_keyfile: {certificate} and {certificate} are no certificate and its key"
+    )
+
+
+@pytest.mark.parametrize("host", ["no such host", "203.0.113.7", "x" * 300])
+def test_a_host_that_nobody_can_listen_on_is_named(host: str) -> None:
+    (fault,) = faults(http={"host": host})
+    assert fault.startswith(f"http.host: {host!r} is no address")
+    assert "such as 127.0.0.1" in fault
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
+def test_a_device_that_is_not_there_is_named() -> None:
+    assert faults(device="cuda:3") == [
+        "device: device 'cuda:3' was asked for, but torch finds no CUDA device; use device cpu"
+    ]
+
+
+@pytest.mark.parametrize("name", ["decode_threads", "device_threads", "torch_threads"])
+def test_a_thousand_threads_are_too_many(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "usable_cores", lambda: 2)
+    assert faults(**{name: 1000}) == [
+        f"{name}: 1000 threads are too many for 2 cores; give 64 at most, or leave it out"
+    ]
+    assert faults(**{name: 64}) == []
+    monkeypatch.setattr(machine, "usable_cores", lambda: 250)
+    assert faults(**{name: 1000}) == []
+
+
+def test_bundles_that_are_not_there_are_named(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    settings = Settings(models={"empty": tmp_path / "empty", "missing": tmp_path / "missing"})
+    assert bundle_faults(settings) == [
+        f"models.{name}: {tmp_path / name} holds no bundle.json; `trainer fit` makes such a folder"
+        for name in ("empty", "missing")
+    ]
+
+
+def test_bundles_that_were_altered_or_are_not_those_of_their_digests_are_named(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    digest = read_manifest(bundle)[1]
+    settings = Settings(models={"m": bundle}, model_digests={"m": digest})
+    assert bundle_faults(settings) == []
+    manifest = bundle / MANIFEST_NAME
+    document = json.loads(manifest.read_bytes())
+    manifest.write_text(json.dumps({**document, "version": "2"}))
+    (fault,) = bundle_faults(Settings(models={"m": bundle}))
+    assert fault.startswith(f"models.m: {manifest} was altered")
+    (fault,) = bundle_faults(settings)
+    assert fault.startswith(f"models.m: {manifest} is not the one that was asked for")
+    document["thresholds"] = None
+    manifest.write_text(json.dumps({**document, DIGEST_KEY: document_digest(document)}))
+    assert bundle_faults(Settings(models={"m": bundle})) == [
+        f"models.m: {bundle} has no thresholds; calibrate it with `trainer fit`"
+    ]
