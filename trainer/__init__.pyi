@@ -41,6 +41,7 @@ from trainer.errors import SettingsError as SettingsError
 from trainer.errors import SplitError as SplitError
 from trainer.errors import TrainerError as TrainerError
 from trainer.errors import UnreadableImageError as UnreadableImageError
+from trainer.errors import UnreadableImagesError as UnreadableImagesError
 from trainer.evaluation.as_json import figures_as_json as figures_as_json
 from trainer.evaluation.as_json import halcon_as_json as halcon_as_json
 from trainer.evaluation.confusion import ConfusionMatrix as ConfusionMatrix

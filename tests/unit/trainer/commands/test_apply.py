@@ -143,7 +143,7 @@ def test_folders_that_cannot_be_read_are_refused(
         assert f"the folder {messy / 'nok'} cannot be read (Permission denied); give yourself the right" in captured.err
     monkeypatch.undo()
     (messy / "empty").mkdir()
-    with pytest.raises(DatasetError, match="no JPEG or PNG image in"):
+    with pytest.raises(DatasetError, match="no image in"):
         find_images([clean, messy / "empty"])
 
 
@@ -283,5 +283,5 @@ def test_names_that_no_ascii_terminal_can_show_are_escaped(bundle: Path, clean: 
     shown = ended.stdout.decode("ascii")
     assert "Pr\\xfcfling.png" in shown
     assert "two\\nlines.png" in shown
-    assert "\\udcff.png" in shown
+    assert "\\xff.png" in shown
     assert "3 scored" in shown
