@@ -18,6 +18,7 @@ from inspector.bus.ports import ConsumedRecord, FrameConsumer, ProducedRecord, R
 from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget, headroom_chunks, largest_decoding_bytes
 from inspector.inflight.frame import Frame, Outgoing, Refusal
 from inspector.inflight.lease import Lease
+from inspector.inflight.pace import Pace
 from inspector.inflight.registry import Registry
 from inspector.loop.clock import Clock
 from inspector.loop.pump import Pump
@@ -100,6 +101,7 @@ class Pipeline:
             clock=parts.clock,
         )
         self._sequence: Sequencer[Frame, Outgoing] = Sequencer()
+        self._decode_pace = Pace()
         self.sink = Sink(parts.producer, self, parts.clock)
 
     def _pump(self) -> None:
@@ -127,16 +129,23 @@ class Pipeline:
 
     def _decode(self) -> None:
         now_s = self._clock.monotonic_s()
-        started = self._decoder.start(decoded=len(self._batcher), scoring=self._scoring, now_s=now_s)
+        started = self._decoder.start(
+            decoded=len(self._batcher), scoring=self._scoring, now_s=now_s, needed_s=self._needed_s
+        )
         for frame in started.late:
             self._refuse(frame, Refusal("expired", "late_before_decode"), now_s)
         for frame in started.frames:
             self._enter(frame, "decode", now_s)
 
+    def _needed_s(self, frame: Frame) -> float:
+        """Return the seconds that a frame still needs before its decoding; none while the device would wait for it."""
+        return self._decode_pace.expected_s(1) + self._batcher.wait_s(frame) if self._batcher.full(frame) else 0.0
+
     # decode ─► batch
 
     def _decoded(self, frame: Frame, outcome: DLSample | Refusal) -> None:
         now_s = self._clock.monotonic_s()
+        self._decode_pace.observe(1, now_s - frame.entered_s)
         if isinstance(outcome, Refusal):
             self._refuse(frame, outcome, now_s)
         elif frame.live:
@@ -175,7 +184,7 @@ class Pipeline:
     def _scored(self, batch: list[Frame], begun_s: float, outcomes: list[Outcome]) -> None:
         now_s = self._clock.monotonic_s()
         self._scoring -= len(batch)
-        self._batcher.observe(batch[0].model, now_s - begun_s)
+        self._batcher.observe(batch[0].model, len(batch), now_s - begun_s)
         for frame, outcome in zip(batch, outcomes, strict=True):
             self._enter(frame, "encode", now_s)
             if isinstance(outcome, Refusal):
@@ -206,6 +215,8 @@ class Pipeline:
         for outgoing in outgoings:
             frame = outgoing.frame
             if frame.live:
+                if outgoing.status == "inspected":
+                    self._batcher.observe_after(now_s - frame.entered_s)
                 self._enter(frame, "sequence", now_s)
                 frame.value = frame.message = frame.sample = frame.result = None
                 frame.reservation.shrink_to(FRAME_OVERHEAD_BYTES + outgoing.size_bytes)

@@ -1,4 +1,4 @@
-"""Bytes to pixels on worker threads: most urgent first, within the byte budget, not further ahead than is useful."""
+"""Bytes to pixels on worker threads: cameras in turn, within the byte budget, not further ahead than is useful."""
 
 from __future__ import annotations
 
@@ -33,14 +33,20 @@ class Started(NamedTuple):
     frames: list[Frame]
     """They are being decoded."""
     late: list[Frame]
-    """Their deadline has passed."""
+    """Their deadline has passed, or cannot be met."""
 
 
 class DecodeStage:
     """Frames that wait for decoding, and those that are being decoded. Event loop only."""
 
     def __init__(
-        self, *, ahead: int, limits: ImageLimits, submit: Submit, on_decoded: Callable[[Frame, Decoded], None]
+        self,
+        *,
+        ahead: int,
+        limits: ImageLimits,
+        submit: Submit,
+        on_decoded: Callable[[Frame, Decoded], None],
+        weight: Callable[[Frame], float] = lambda _frame: 1.0,
     ) -> None:
         """Decode with `submit`.
 
@@ -49,12 +55,13 @@ class DecodeStage:
             limits: what is accepted.
             submit: the worker threads.
             on_decoded: gets each frame back, with its picture or the reason why there is none.
+            weight: of its camera, see `TurnQueues`.
         """
         self._ahead = ahead
         self._limits = limits
         self._submit = submit
         self._on_decoded = on_decoded
-        self._waiting: TurnQueues[Frame] = TurnQueues()
+        self._waiting: TurnQueues[Frame] = TurnQueues(weight)
         self._running = 0
 
     def __len__(self) -> int:
@@ -69,20 +76,23 @@ class DecodeStage:
         """Remove and return waiting frames."""
         return self._waiting.remove(unwanted)
 
-    def start(self, *, decoded: int, scoring: int, now_s: float) -> Started:
-        """Start what may be started, and drop the frames that expired.
+    def start(
+        self, *, decoded: int, scoring: int, now_s: float, needed_s: Callable[[Frame], float] = lambda _frame: 0.0
+    ) -> Started:
+        """Start what may be started, and drop the frames that cannot be in time.
 
         Args:
             decoded: frames that are decoded and wait for the device.
             scoring: frames that the device has.
             now_s: the monotonic time.
+            needed_s: the seconds until a frame's verdict is sent, if its decoding begins now.
         """
-        started = Started([], self._waiting.drop_expired(now_s))
+        started = Started([], self._waiting.drop_expired(now_s, needed_s))
         while self._running + decoded < self._ahead:
-            frame = self._waiting.most_urgent()
+            frame = self._waiting.next()
             if frame is None or not self._reserve(frame, alone=self._running + decoded + scoring == 0):
                 break
-            _, expired = self._waiting.take(1, now_s)  # takes this frame, and those late ones that stood behind it
+            _, expired = self._waiting.take(1, now_s, needed_s)  # takes this frame, and those late ones that stood behind it
             started.late.extend(expired)
             started.frames.append(frame)
             self._submit_decoding(frame)
