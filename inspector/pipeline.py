@@ -15,7 +15,7 @@ from functools import partial
 from inspector.anomaly.preprocess.image import ImageLimits
 from inspector.anomaly.types import DLSample
 from inspector.bus.ports import ConsumedRecord, FrameConsumer, ProducedRecord, ResultProducer
-from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget, headroom_chunks, largest_decoding_bytes
+from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget, largest_decoding_bytes, partitions_to_read
 from inspector.inflight.frame import Frame, Outgoing, Refusal
 from inspector.inflight.lease import Lease
 from inspector.inflight.pace import Pace
@@ -34,6 +34,9 @@ from inspector.stages.score import Engine, Outcome
 from inspector.stages.sequence import Sequencer
 from inspector.stages.sink import Sink
 from inspector.stages.source import Source
+
+FRESH = 0.9
+"""A frame that has more of its time left than this is decoded, whatever is expected of the device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class Pipeline:
             parts.consumer,
             self,
             cap=limits.max_frames_in_flight,
-            headroom=lambda: headroom_chunks(settings, self.budget),
+            choose=partial(partitions_to_read, settings, self.budget),
             clock=parts.clock,
             metrics=parts.metrics,
             drain_timeout_s=settings.drain_timeout_s,
@@ -83,16 +86,21 @@ class Pipeline:
             budget=self.budget,
             clock=parts.clock,
         )
+        self._batcher: Batcher[Frame] = Batcher(
+            max_size=batching.max_batch_size,
+            linger_s=batching.linger_s,
+            inputs=lambda frame: 1 if frame.model is None else frame.model.inputs_per_picture,
+            slots=parts.engine.free_slots,
+            weight=lambda frame: frame.weight,
+            freshest=lambda frame: frame.freshest_first,
+        )
         self._decoder = DecodeStage(
             ahead=max(2, device_threads(settings)) * batching.max_batch_size + decode_threads(settings),
             limits=ImageLimits(max_bytes=limits.max_frame_bytes, max_pixels=limits.max_pixels),
             submit=parts.workers.submit,
             on_decoded=self._decoded,
-        )
-        self._batcher: Batcher[Frame] = Batcher(
-            max_size=batching.max_batch_size,
-            linger_s=batching.linger_s,
-            inputs=lambda frame: 1 if frame.model is None else frame.model.inputs_per_picture,
+            cost=self._batcher.cost,
+            freshest=lambda frame: frame.freshest_first,
         )
         self._encoder = Encoder(
             settings.topics,
@@ -134,12 +142,20 @@ class Pipeline:
         )
         for frame in started.late:
             self._refuse(frame, Refusal("expired", "late_before_decode"), now_s)
+        for frame in started.superseded:
+            self._refuse(frame, Refusal("expired", "superseded"), now_s)
         for frame in started.frames:
             self._enter(frame, "decode", now_s)
 
     def _needed_s(self, frame: Frame) -> float:
-        """Return the seconds that a frame still needs before its decoding; none while the device would wait for it."""
-        return self._decode_pace.expected_s(1) + self._batcher.wait_s(frame) if self._batcher.full(frame) else 0.0
+        """Return the seconds that a frame still needs before its decoding; none while the device would wait for it.
+
+        Less than the time that it had when it came: estimates err, and a fresh frame always has its chance.
+        """
+        if not self._batcher.full(frame):
+            return 0.0
+        needed_s = self._decode_pace.expected_s(1) + self._batcher.wait_s(frame)
+        return min(needed_s, FRESH * max(0.0, frame.deadline_s - frame.entered_s))
 
     # decode ─► batch
 
@@ -162,6 +178,8 @@ class Pipeline:
             pull = self._batcher.pull(now_s, slots=self._engine.shares, linger=not self._draining)
             for frame in pull.expired:
                 self._refuse(frame, Refusal("expired", "late_before_score"), now_s)
+            for frame in pull.superseded:
+                self._refuse(frame, Refusal("expired", "superseded"), now_s)
             if not pull.batch:
                 due_s = self._batcher.due_s()
                 self._pump_later.after(None if due_s is None else due_s - now_s)

@@ -27,10 +27,11 @@ Status = Literal["inspected", "expired", "undecodable", "no_model", "failed"]
 Reason = Literal[
     "none",
     # expired
-    "late_before_decode",
-    "late_before_score",
+    "late_before_decode",  # the deadline has passed or cannot be met
+    "late_before_score",  # likewise
     "late_before_send",
     "captured_in_future",
+    "superseded",  # by a newer frame of its camera
     # undecodable: the message
     "malformed",
     "wrong_version",
@@ -57,7 +58,9 @@ Reason = Literal[
 
 REASONS: dict[Status, frozenset[Reason]] = {
     "inspected": frozenset({"none"}),
-    "expired": frozenset({"late_before_decode", "late_before_score", "late_before_send", "captured_in_future"}),
+    "expired": frozenset(
+        {"late_before_decode", "late_before_score", "late_before_send", "captured_in_future", "superseded"}
+    ),
     "undecodable": frozenset(
         {
             "malformed",

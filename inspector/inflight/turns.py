@@ -1,15 +1,15 @@
 """Frames that wait for a stage, picked with cameras in turn, most urgent first; never reordered within a camera. Pure.
 
 The turns are those of start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996): each camera's next frame has a tag, which grows
-by 1 / weight with every frame of it that is taken. The lowest tag is next, of equal ones the most urgent. So cameras that send no more
+by the cost of every frame of it that is taken. The lowest tag is next, of equal ones the most urgent. So cameras that take no more
 than their share never wait for one that floods, and while nobody waits long all is as by deadline.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Hashable, Iterator
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 
 class Waiting(Protocol):
@@ -34,33 +34,46 @@ class Waiting(Protocol):
 F = TypeVar("F", bound=Waiting)
 
 
-def _nothing(_frame: object) -> float:
-    return 0.0
+class Taken(NamedTuple, Generic[F]):
+    """What one call of `TurnQueues.take` removed; together with what still waits, nothing is lost."""
 
-
-def _one(_frame: object) -> float:
-    return 1.0
+    frames: list[F]
+    """All of one model, each with time enough."""
+    late: list[F]
+    """Their deadline cannot be met."""
+    superseded: list[F]
+    """Older than the frame of their camera that was taken."""
 
 
 class TurnQueues(Generic[F]):
     """One queue for each camera. Event loop only."""
 
-    def __init__(self, weight: Callable[[F], float] = _one) -> None:
+    def __init__(
+        self, cost: Callable[[F], float] = lambda _frame: 1.0, freshest: Callable[[F], bool] = lambda _frame: False
+    ) -> None:
         """Start empty; a camera's queue exists while it holds frames.
 
         Args:
-            weight: above 0: how many frames of its camera are taken while one of a camera of weight 1 is.
+            cost: above 0: what a frame takes of its camera's share. Cameras that wait all along have the same cost taken of each.
+            freshest: whether its camera's newest frame is taken when it has its turn (the one with the latest deadline), and those
+                before it are superseded.
         """
         self._queues: dict[Hashable, deque[F]] = {}
         self._size = 0
-        self._weight = weight
+        self._cost = cost
+        self._freshest = freshest
         self._tags: dict[Hashable, float] = {}
         """Of the cameras that wait, and of those that had more than their share of the present round."""
         self._round = 0.0
+        """The tag of the frame that had its turn last; who comes begins here, and so before all that have waited."""
 
     def __len__(self) -> int:
         """Return the number of frames that wait."""
         return self._size
+
+    def __iter__(self) -> Iterator[F]:
+        """All frames that wait, in each camera's order."""
+        return (frame for queue in self._queues.values() for frame in queue)
 
     def push(self, frame: F) -> None:
         """Append a frame to its camera's queue."""
@@ -70,11 +83,7 @@ class TurnQueues(Generic[F]):
         self._queues[frame.camera].append(frame)
         self._size += 1
 
-    def __iter__(self) -> Iterator[F]:
-        """All frames that wait, in each camera's order."""
-        return (frame for queue in self._queues.values() for frame in queue)
-
-    def drop_expired(self, now_s: float, needed_s: Callable[[F], float] = _nothing) -> list[F]:
+    def drop_expired(self, now_s: float, needed_s: Callable[[F], float] = lambda _frame: 0.0) -> list[F]:
         """Remove and return the frames at the heads whose deadline cannot be met, in each camera's order.
 
         Args:
@@ -93,50 +102,58 @@ class TurnQueues(Generic[F]):
         return min((queue[0] for queue in self._queues.values()), key=lambda frame: frame.deadline_s, default=None)
 
     def next(self) -> F | None:
-        """Return the head whose turn it is without removing it."""
-        return self._first(queue[0] for queue in self._queues.values())
+        """Return the frame whose turn it is without removing it."""
+        return self._first(list(self._queues))
 
     def take(
-        self, limit: int, now_s: float, needed_s: Callable[[F], float] = _nothing
-    ) -> tuple[list[F], list[F]]:
+        self,
+        limit: int,
+        now_s: float,
+        needed_s: Callable[[F], float] = lambda _frame: 0.0,
+        *,
+        model: object | None = None,
+    ) -> Taken[F]:
         """Remove up to `limit` frames of one model, and every head whose deadline cannot be met.
 
-        The head whose turn it is decides the model. Then the cameras whose heads have that model give frames in turn, so that a
-        camera with a long queue cannot fill a batch while others wait.
+        Cameras whose frames have that model give them in turn, so that one with a long queue cannot fill a batch while others wait.
 
         Args:
             limit: how many at most.
             now_s: the monotonic time.
             needed_s: the seconds that a frame still needs, see `drop_expired`.
-
-        Returns:
-            The frames taken (all of one model, each with time enough) and the frames that are too late.
+            model: the one; by default that of the frame whose turn it is when the late ones are gone.
         """
-        expired = self.drop_expired(now_s, needed_s)
+        taken: Taken[F] = Taken([], self.drop_expired(now_s, needed_s), [])
         first = self.next()
-        taken: list[F] = []
-        while first is not None and len(taken) < limit:
-            head = self._first(queue[0] for queue in self._queues.values() if queue[0].model == first.model)
-            if head is None:
+        if first is None:
+            return taken
+        self._round = max(self._round, self._tags[first.camera])
+        model = first.model if model is None else model
+        while len(taken.frames) < limit:
+            cameras = [camera for camera, queue in self._queues.items() if self._candidate(queue).model == model]
+            frame = self._first(cameras)
+            if frame is None:
                 break
-            self._round = max(self._round, self._tags[head.camera])
-            self._tags[head.camera] += 1.0 / self._weight(head)
-            taken.append(self._pop(head.camera))
-            expired += self.drop_expired(now_s, needed_s)
-        return taken, expired
+            self._tags[frame.camera] += self._cost(frame)
+            taken.superseded.extend(self._supersede(frame))
+            self._pop(frame.camera)
+            taken.frames.append(frame)
+            taken.late.extend(self.drop_expired(now_s, needed_s))
+        return taken
 
     def count(self, model: object) -> int:
         """Return how many waiting frames have `model`."""
         return sum(frame.model == model for frame in self)
 
-    def waiting_of(self, camera: Hashable) -> int:
-        """Return how many frames of a camera wait."""
-        return len(self._queues.get(camera, ()))
-
-    @property
-    def cameras(self) -> int:
-        """How many cameras wait."""
-        return len(self._queues)
+    def ahead_of(self, frame: F) -> int:
+        """Return how many of the frames that wait would be taken before this one, if it were pushed now."""
+        mine = len(self._queues.get(frame.camera, ()))
+        tag = max(self._round, self._tags.get(frame.camera, 0.0)) + mine * self._cost(frame)
+        others = 0
+        for camera, queue in self._queues.items():
+            if camera != frame.camera and self._tags[camera] <= tag:
+                others += min(len(queue), 1 + int((tag - self._tags[camera]) / self._cost(queue[0])))
+        return mine + others
 
     def remove(self, unwanted: Callable[[F], bool]) -> list[F]:
         """Remove and return every frame for which `unwanted` is true."""
@@ -152,8 +169,23 @@ class TurnQueues(Generic[F]):
         self._forget()
         return removed
 
-    def _first(self, heads: Iterable[F]) -> F | None:
-        return min(heads, key=lambda head: (self._tags[head.camera], head.deadline_s), default=None)
+    def _first(self, cameras: list[Hashable]) -> F | None:
+        candidates = (self._candidate(self._queues[camera]) for camera in cameras)
+        return min(candidates, key=lambda frame: (self._tags[frame.camera], frame.deadline_s), default=None)
+
+    def _candidate(self, queue: deque[F]) -> F:
+        """Return the frame of a queue that is taken when its camera has its turn."""
+        return max(queue, key=lambda frame: frame.deadline_s) if self._freshest(queue[0]) else queue[0]
+
+    def _supersede(self, frame: F) -> list[F]:
+        """Remove and return all frames of its camera but this one, where only the newest counts."""
+        queue = self._queues[frame.camera]
+        if not self._freshest(frame) or len(queue) == 1:
+            return []
+        older = [other for other in queue if other is not frame]
+        self._queues[frame.camera] = deque([frame])
+        self._size -= len(older)
+        return older
 
     def _forget(self) -> None:
         """Drop the tags that say nothing any more: a camera that comes back starts in the present round anyway."""

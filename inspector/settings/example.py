@@ -47,7 +47,7 @@ def example_toml() -> str:
     for camera in _CAMERAS:
         lines += ["", "[[cameras]]"]
         for name, field in CameraSettings.model_fields.items():
-            lines += _setting(name, field, camera.get(name))
+            lines += _setting(name, field, camera.get(name, field.get_default()))
     return "\n".join(lines) + "\n"
 
 

@@ -34,6 +34,8 @@ class Started(NamedTuple):
     """They are being decoded."""
     late: list[Frame]
     """Their deadline has passed, or cannot be met."""
+    superseded: list[Frame]
+    """Older than one of their camera that is being decoded, where only the newest counts."""
 
 
 class DecodeStage:
@@ -46,7 +48,8 @@ class DecodeStage:
         limits: ImageLimits,
         submit: Submit,
         on_decoded: Callable[[Frame, Decoded], None],
-        weight: Callable[[Frame], float] = lambda _frame: 1.0,
+        cost: Callable[[Frame], float] = lambda _frame: 1.0,
+        freshest: Callable[[Frame], bool] = lambda _frame: False,
     ) -> None:
         """Decode with `submit`.
 
@@ -55,13 +58,14 @@ class DecodeStage:
             limits: what is accepted.
             submit: the worker threads.
             on_decoded: gets each frame back, with its picture or the reason why there is none.
-            weight: of its camera, see `TurnQueues`.
+            cost: what a frame takes of its camera's share, see `TurnQueues`.
+            freshest: whether only the newest frame of its camera counts.
         """
         self._ahead = ahead
         self._limits = limits
         self._submit = submit
         self._on_decoded = on_decoded
-        self._waiting: TurnQueues[Frame] = TurnQueues(weight)
+        self._waiting: TurnQueues[Frame] = TurnQueues(cost, freshest)
         self._running = 0
 
     def __len__(self) -> int:
@@ -87,14 +91,17 @@ class DecodeStage:
             now_s: the monotonic time.
             needed_s: the seconds until a frame's verdict is sent, if its decoding begins now.
         """
-        started = Started([], self._waiting.drop_expired(now_s, needed_s))
+        started = Started([], self._waiting.drop_expired(now_s, needed_s), [])
         while self._running + decoded < self._ahead:
             frame = self._waiting.next()
             if frame is None or not self._reserve(frame, alone=self._running + decoded + scoring == 0):
                 break
-            _, expired = self._waiting.take(1, now_s, needed_s)  # takes this frame, and those late ones that stood behind it
-            started.late.extend(expired)
-            started.frames.append(frame)
+            taken = self._waiting.take(
+                1, now_s, needed_s
+            )  # this frame, those that it supersedes, and late ones behind it
+            started.frames.extend(taken.frames)
+            started.late.extend(taken.late)
+            started.superseded.extend(taken.superseded)
             self._submit_decoding(frame)
         return started
 
