@@ -203,6 +203,8 @@ class Pipeline:
         now_s = self._clock.monotonic_s()
         self._scoring -= len(batch)
         self._batcher.observe(batch[0].model, len(batch), now_s - begun_s)
+        for camera, frame in {frame.camera: frame for frame in batch}.items():
+            self._metrics.capacity(camera, self._batcher.capacity_per_s(frame))
         for frame, outcome in zip(batch, outcomes, strict=True):
             self._enter(frame, "encode", now_s)
             if isinstance(outcome, Refusal):

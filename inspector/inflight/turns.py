@@ -175,7 +175,9 @@ class TurnQueues(Generic[F]):
 
     def _candidate(self, queue: deque[F]) -> F:
         """Return the frame of a queue that is taken when its camera has its turn."""
-        return max(queue, key=lambda frame: frame.deadline_s) if self._freshest(queue[0]) else queue[0]
+        if not self._freshest(queue[0]):
+            return queue[0]
+        return max(reversed(queue), key=lambda frame: frame.deadline_s)  # of equal ones the last
 
     def _supersede(self, frame: F) -> list[F]:
         """Remove and return all frames of its camera but this one, where only the newest counts."""

@@ -110,10 +110,10 @@ class Batcher(Generic[F]):
         """Return what a frame takes of its camera's share: seconds of the device by the camera's weight."""
         return max(UNKNOWN_S, self._each_s(frame)) / self._weight(frame)
 
-    def capacity_per_s(self, frame: F) -> float | None:
-        """Return how many frames like this one the engine would score in a second, if there were no others; None when nothing is known."""
+    def capacity_per_s(self, frame: F) -> float:
+        """Return how many frames like this one the engine would score in a second, if there were no others; infinite when nothing is known."""
         each_s = self._each_s(frame)
-        return self._slots / each_s if each_s > 0 else None
+        return self._slots / each_s if each_s > 0 else math.inf
 
     def _each_s(self, frame: F) -> float:
         """Return a frame's part of the seconds of a full batch of its model; 0 before the first batch."""

@@ -220,6 +220,13 @@ def test_of_a_camera_that_wants_the_freshest_the_newest_is_taken_and_the_older_a
     assert len(queues) == 2
 
 
+def test_of_frames_that_are_due_together_the_last_is_the_newest() -> None:
+    queues: TurnQueues[Waiter] = TurnQueues(freshest=lambda _frame: True)
+    for number in range(3):
+        queues.push(Waiter("a", "m", 5.0, number))
+    assert [frame.number for frame in queues.take(2, 0.0).frames] == [2]
+
+
 @given(waiters, st.integers(1, 8), st.integers(0, 20))
 def test_where_the_freshest_count_nothing_is_lost_either(frames: list[Waiter], limit: int, now: int) -> None:
     queues: TurnQueues[Waiter] = TurnQueues(freshest=lambda frame: frame.camera in "ab")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -309,7 +310,7 @@ def test_cost_and_capacity_follow_the_pace() -> None:
     assert batcher.cost(Waiter("b")) == pytest.approx(0.01, rel=0.01)
     assert batcher.cost(Waiter("a")) == pytest.approx(0.0025, rel=0.01)
     unknown = Waiter("b", "unknown")
-    assert batcher.capacity_per_s(unknown) is None
+    assert batcher.capacity_per_s(unknown) == math.inf
     assert 0 < batcher.cost(unknown) < 1e-3
 
 
