@@ -103,7 +103,13 @@ class DLResultMessage(FrameAnswer):
     """
 
     status: Status
-    reason: Annotated[Reason, Field(description="none exactly when inspected")]
+    reason: Annotated[
+        Reason,
+        Field(
+            description="none exactly when inspected; late_before_decode and late_before_score: the deadline had passed or could not be "
+            "met any more; superseded: a newer frame of its camera waited, and the camera wants only the newest"
+        ),
+    ]
     anomaly_score: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     anomaly_class: AnomalyClass
     anomaly_class_id: Annotated[Literal[0, 1], Field(description="0 is ok, 1 is nok")]

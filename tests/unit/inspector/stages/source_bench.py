@@ -52,6 +52,7 @@ class Bench:
         self.read: list[tuple[Lease, ConsumedRecord]] = []
         self.room = room
         self.looks_without_room = 0
+        self.have_more: set[int] = set()
         self.on_read: Callable[[], None] = lambda: None
         self.on_closing: Callable[[Sequence[Lease]], None] = self.give_up
         self.forgotten: list[Lease] = []
@@ -66,8 +67,9 @@ class Bench:
         )
         self.task: asyncio.Task[None] | None = None
 
-    def choose(self, partitions: Sequence[Partition], _has_more: Callable[[Partition], bool]) -> list[Partition]:
+    def choose(self, partitions: Sequence[Partition], has_more: Callable[[Partition], bool]) -> list[Partition]:
         self.looks_without_room += self.room == 0
+        self.have_more = {number for topic, number in partitions if has_more((topic, number))}
         return list(partitions)[: self.room]
 
     def give_up(self, _leases: Sequence[Lease]) -> None:
