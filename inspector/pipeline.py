@@ -138,7 +138,11 @@ class Pipeline:
     def _decode(self) -> None:
         now_s = self._clock.monotonic_s()
         started = self._decoder.start(
-            decoded=len(self._batcher), scoring=self._scoring, now_s=now_s, needed_s=self._needed_s
+            decoded=len(self._batcher),
+            scoring=self._scoring,
+            now_s=now_s,
+            needed_s=self._needed_s,
+            has_decoded=self._batcher.has,
         )
         for frame in started.late:
             self._refuse(frame, Refusal("expired", "late_before_decode"), now_s)

@@ -145,6 +145,10 @@ class TurnQueues(Generic[F]):
         """Return how many waiting frames have `model`."""
         return sum(frame.model == model for frame in self)
 
+    def has(self, camera: Hashable) -> bool:
+        """Return whether frames of a camera wait."""
+        return camera in self._queues
+
     def ahead_of(self, frame: F) -> int:
         """Return how many of the frames that wait would be taken before this one, if it were pushed now."""
         mine = len(self._queues.get(frame.camera, ()))

@@ -93,6 +93,10 @@ class Batcher(Generic[F]):
         pace = self._paces.get(model)
         return 0.0 if pace is None else pace.expected_s(size) + self._after.expected_s(1)
 
+    def has(self, camera: str) -> bool:
+        """Return whether frames of a camera wait."""
+        return self._waiting.has(camera)
+
     def full(self, frame: F) -> bool:
         """Return whether a whole batch waits already, so that the device has enough to do."""
         return len(self._waiting) >= self._most(frame)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -66,7 +67,7 @@ class DecodeStage:
         self._submit = submit
         self._on_decoded = on_decoded
         self._waiting: TurnQueues[Frame] = TurnQueues(cost, freshest)
-        self._running = 0
+        self._running: Counter[str] = Counter()  # by camera
 
     def __len__(self) -> int:
         """Return the number of frames that wait."""
@@ -81,7 +82,13 @@ class DecodeStage:
         return self._waiting.remove(unwanted)
 
     def start(
-        self, *, decoded: int, scoring: int, now_s: float, needed_s: Callable[[Frame], float] = lambda _frame: 0.0
+        self,
+        *,
+        decoded: int,
+        scoring: int,
+        now_s: float,
+        needed_s: Callable[[Frame], float] = lambda _frame: 0.0,
+        has_decoded: Callable[[str], bool] = lambda _camera: True,
     ) -> Started:
         """Start what may be started, and drop the frames that cannot be in time.
 
@@ -90,11 +97,15 @@ class DecodeStage:
             scoring: frames that the device has.
             now_s: the monotonic time.
             needed_s: the seconds until a frame's verdict is sent, if its decoding begins now.
+            has_decoded: whether a camera has frames among the decoded ones; one that has not gets one decoded even if others have
+                taken all places, or it would miss the next batch.
         """
         started = Started([], self._waiting.drop_expired(now_s, needed_s), [])
-        while self._running + decoded < self._ahead:
-            frame = self._waiting.next()
-            if frame is None or not self._reserve(frame, alone=self._running + decoded + scoring == 0):
+        while (frame := self._waiting.next()) is not None:
+            ahead = self._running.total() + decoded
+            if ahead >= self._ahead and (self._running[frame.camera] or has_decoded(frame.camera)):
+                break
+            if not self._reserve(frame, alone=ahead + scoring == 0):
                 break
             taken = self._waiting.take(
                 1, now_s, needed_s
@@ -109,7 +120,7 @@ class DecodeStage:
         message, route = frame.message, frame.route
         if message is None or route is None:
             raise ValueError("a frame without message or route cannot be decoded")
-        self._running += 1
+        self._running[frame.camera] += 1
         job = functools.partial(decode_frame, message, route.model, self._limits)
         self._submit(job, functools.partial(self._done, frame))
 
@@ -121,7 +132,9 @@ class DecodeStage:
         return frame.reservation.grow(frame.decoding_bytes)
 
     def _done(self, frame: Frame, outcome: Decoded) -> None:
-        self._running -= 1
+        self._running[frame.camera] -= 1
+        if not self._running[frame.camera]:
+            del self._running[frame.camera]
         if frame.live and isinstance(outcome, DLSample):
             frame.sample = outcome
             frame.message = None  # the encoded image is of no more use

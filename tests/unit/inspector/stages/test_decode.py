@@ -98,7 +98,15 @@ def test_an_error_that_nobody_thought_of_stays_with_its_frame(
     assert "unexpectedly" in caplog.text
 
 
-def waiting(budget: Budget, *, image: bytes, decoding_bytes: int, map_bytes: int = 100) -> Frame:
+def waiting(
+    budget: Budget,
+    *,
+    image: bytes,
+    decoding_bytes: int,
+    map_bytes: int = 100,
+    camera: str = "line/a",
+    due_s: float = 100.0,
+) -> Frame:
     message = camera_frame("a", 1, 1, image=image)
     value = encode(message)
     return Frame(
@@ -107,9 +115,9 @@ def waiting(budget: Budget, *, image: bytes, decoding_bytes: int, map_bytes: int
         key=None,
         value=value,
         identity=message.identity,
-        camera="line/a",
+        camera=camera,
         deadline_at=None,
-        deadline_s=100.0,
+        deadline_s=due_s,
         reservation=budget.hold(FRAME_OVERHEAD_BYTES + len(value) + len(message.image)),
         message=message,
         route=Route("line/a", MODEL, ModelReference(name="m", version="1", digest="0" * 64), None, 1),
@@ -121,7 +129,7 @@ def waiting(budget: Budget, *, image: bytes, decoding_bytes: int, map_bytes: int
 class Bench:
     """A stage whose worker does its jobs when the test says so."""
 
-    def __init__(self, *, ahead: int = 10) -> None:
+    def __init__(self, *, ahead: int = 10, freshest: bool = False) -> None:
         self.jobs: list[tuple[Callable[[], Decoded], Callable[[Decoded], None]]] = []
         self.decoded: list[Frame] = []
         self.stage = DecodeStage(
@@ -129,6 +137,7 @@ class Bench:
             limits=ImageLimits(max_bytes=100_000, max_pixels=10_000),
             submit=lambda job, done: self.jobs.append((job, done)),
             on_decoded=lambda frame, _outcome: self.decoded.append(frame),
+            freshest=lambda _frame: freshest,
         )
 
     def work(self) -> None:
@@ -183,3 +192,38 @@ def test_no_more_is_decoded_ahead_than_is_of_use() -> None:
     bench.work()
     assert len(bench.stage.start(decoded=3, scoring=5, now_s=0.0).frames) == 0
     assert len(bench.stage.start(decoded=2, scoring=5, now_s=0.0).frames) == 1
+
+
+def test_a_camera_without_a_decoded_frame_has_a_place_however_many_others_have_taken() -> None:
+    bench, budget = Bench(ahead=2), Budget(1 << 20)
+    for _ in range(4):
+        bench.stage.push(waiting(budget, image=png(), decoding_bytes=1))
+    assert len(bench.stage.start(decoded=0, scoring=8, now_s=0.0).frames) == 2
+    other = [waiting(budget, image=png(), decoding_bytes=1, camera="line/b") for _ in range(2)]
+    for frame in other:
+        bench.stage.push(frame)
+    started = bench.stage.start(decoded=0, scoring=8, now_s=0.0, has_decoded=lambda _camera: False)
+    assert started.frames == other[:1]
+    bench.work()
+    decoded = {frame.camera for frame in bench.decoded}
+    assert bench.stage.start(decoded=3, scoring=8, now_s=0.0, has_decoded=decoded.__contains__).frames == []
+
+
+def test_what_cannot_be_in_time_is_given_up_instead_of_decoded() -> None:
+    bench, budget = Bench(), Budget(1 << 20)
+    frames = [waiting(budget, image=png(), decoding_bytes=1, due_s=due_s) for due_s in (1.0, 3.0, 2.0, 9.0)]
+    for frame in frames:
+        bench.stage.push(frame)
+    started = bench.stage.start(decoded=0, scoring=0, now_s=0.0, needed_s=lambda _frame: 2.0)
+    assert started.late == [frames[0], frames[2]], "also the one that stood behind a fresh one"
+    assert started.frames == [frames[1], frames[3]]
+    assert len(bench.stage) == 0
+
+
+def test_only_the_newest_frame_of_a_camera_is_decoded_where_that_is_wanted() -> None:
+    bench, budget = Bench(freshest=True), Budget(1 << 20)
+    frames = [waiting(budget, image=png(), decoding_bytes=1, due_s=10.0 + number) for number in range(3)]
+    for frame in frames:
+        bench.stage.push(frame)
+    started = bench.stage.start(decoded=0, scoring=0, now_s=0.0)
+    assert (started.frames, started.superseded, started.late) == (frames[2:], frames[:2], [])
