@@ -32,26 +32,32 @@ class Device:
     def __init__(self, stage: Stage, *, each_s: float = EACH_S, fixed_s: float = 0.0) -> None:
         self.free = threading.Event()
         self.free.set()
-        self.loop = asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         self.service: Service | None = None
 
         def work(size: int) -> None:
             self.free.wait(60)
-            for _ in range(3):  # what is decoded makes room for more to be decoded
-                self.let_workers_finish()
+            asyncio.run_coroutine_threadsafe(self.others_finish(), loop).result(60)
             stage.clock.advance(fixed_s + each_s * size)
 
         self.models = [stage.model, *stage.other_models.values()]
         for model in self.models:
             model.on_launch = work
 
-    def let_workers_finish(self) -> None:
-        """Wait until the one worker has done all that it has, and the loop knows."""
+    async def others_finish(self) -> None:
+        """Wait until the one worker has done all that it has, and what is ready has been sent."""
         assert self.service is not None
-        done = threading.Event()
-        submit = partial(self.service.pipeline._workers.submit, lambda: None, lambda _: done.set())
-        self.loop.call_soon_threadsafe(submit)
-        assert done.wait(60)
+        pipeline = self.service.pipeline
+        assert pipeline is not None
+        for _ in range(3):  # what is decoded makes room for more to be decoded
+            done = asyncio.Event()
+            pipeline._workers.submit(done.is_set, partial(self._tell, done))
+            await done.wait()
+        await wait_until(lambda: not len(pipeline.sink))
+
+    @staticmethod
+    def _tell(done: asyncio.Event, _outcome: object) -> None:
+        done.set()
 
     @property
     def scored(self) -> int:
