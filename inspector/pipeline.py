@@ -15,9 +15,10 @@ from functools import partial
 
 from inspector.anomaly.types import DLSample
 from inspector.bus.ports import ConsumedRecord, FrameConsumer, ProducedRecord, ResultProducer
-from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget, headroom_chunks, largest_decoding_bytes
+from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget, largest_decoding_bytes, partitions_to_read
 from inspector.inflight.frame import Frame, Outgoing, Refusal
 from inspector.inflight.lease import Lease
+from inspector.inflight.pace import Pace
 from inspector.inflight.registry import Registry
 from inspector.loop.clock import Clock
 from inspector.loop.pump import Pump
@@ -35,6 +36,9 @@ from inspector.stages.sink import Sink
 from inspector.stages.source import Source
 
 log = logging.getLogger(__name__)
+
+FRESH = 0.9
+"""A frame that has more of its time left than this is decoded, whatever is expected of the device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +76,7 @@ class Pipeline:
             parts.consumer,
             self,
             cap=limits.max_frames_in_flight,
-            headroom=lambda: headroom_chunks(settings, self.budget),
+            choose=partial(partitions_to_read, settings, self.budget),
             clock=parts.clock,
             metrics=parts.metrics,
             drain_timeout_s=settings.drain_timeout_s,
@@ -85,6 +89,14 @@ class Pipeline:
             budget=self.budget,
             clock=parts.clock,
         )
+        self._batcher: Batcher[Frame] = Batcher(
+            max_size=batching.max_batch_size,
+            linger_s=batching.linger_s,
+            inputs=lambda frame: 1 if frame.model is None else frame.model.inputs_per_picture,
+            slots=parts.engine.free_slots,
+            weight=lambda frame: frame.weight,
+            freshest=lambda frame: frame.freshest_first,
+        )
         self._decoder = DecodeStage(
             ahead=max(2, device_threads(settings)) * batching.max_batch_size + decode_threads(settings),
             workers=decode_threads(settings),
@@ -93,11 +105,8 @@ class Pipeline:
             submit=parts.workers.submit,
             on_decoded=self._decoded,
             clock=parts.clock,
-        )
-        self._batcher: Batcher[Frame] = Batcher(
-            max_size=batching.max_batch_size,
-            linger_s=batching.linger_s,
-            inputs=lambda frame: 1 if frame.model is None else frame.model.inputs_per_picture,
+            cost=self._batcher.cost,
+            freshest=lambda frame: frame.freshest_first,
         )
         self._encoder = Encoder(
             settings.topics,
@@ -106,6 +115,7 @@ class Pipeline:
             clock=parts.clock,
         )
         self._sequence: Sequencer[Frame, Outgoing] = Sequencer()
+        self._decode_pace = Pace()
         self.sink = Sink(parts.producer, self, parts.clock)
 
     def _pump(self) -> None:
@@ -136,16 +146,35 @@ class Pipeline:
 
     def _decode(self) -> None:
         now_s = self._clock.monotonic_s()
-        started = self._decoder.start(decoded=len(self._batcher), scoring=self._scoring, now_s=now_s)
+        started = self._decoder.start(
+            decoded=len(self._batcher),
+            scoring=self._scoring,
+            now_s=now_s,
+            needed_s=self._needed_s,
+            has_decoded=self._batcher.has,
+        )
         for frame in started.late:
             self._refuse(frame, Refusal("expired", "late_before_decode"), now_s)
+        for frame in started.superseded:
+            self._refuse(frame, Refusal("expired", "superseded"), now_s)
         for frame in started.frames:
             self._enter(frame, "decode", now_s)
+
+    def _needed_s(self, frame: Frame) -> float:
+        """Return the seconds that a frame still needs before its decoding; none while the device would wait for it.
+
+        Less than the time that it had when it came: estimates err, and a fresh frame always has its chance.
+        """
+        if not self._batcher.full(frame):
+            return 0.0
+        needed_s = self._decode_pace.expected_s(1) + self._batcher.wait_s(frame)
+        return min(needed_s, FRESH * max(0.0, frame.deadline_s - frame.entered_s))
 
     # decode ─► batch
 
     def _decoded(self, frame: Frame, outcome: DLSample | Refusal) -> None:
         now_s = self._clock.monotonic_s()
+        self._decode_pace.observe(1, now_s - frame.entered_s)
         if isinstance(outcome, Refusal):
             self._refuse(frame, outcome, now_s)
         elif frame.live:
@@ -162,6 +191,8 @@ class Pipeline:
             pull = self._batcher.pull(now_s, slots=self._engine.shares, linger=not self._draining)
             for frame in pull.expired:
                 self._refuse(frame, Refusal("expired", "late_before_score"), now_s)
+            for frame in pull.superseded:
+                self._refuse(frame, Refusal("expired", "superseded"), now_s)
             if not pull.batch:
                 due_s = self._batcher.due_s()
                 self._pump_later.after(None if due_s is None else due_s - now_s)
@@ -184,7 +215,9 @@ class Pipeline:
     def _scored(self, batch: list[Frame], begun_s: float, outcomes: list[Outcome]) -> None:
         now_s = self._clock.monotonic_s()
         self._scoring -= len(batch)
-        self._batcher.observe(batch[0].model, now_s - begun_s)
+        self._batcher.observe(batch[0].model, len(batch), now_s - begun_s)
+        for camera, frame in {frame.camera: frame for frame in batch}.items():
+            self._metrics.capacity(camera, self._batcher.capacity_per_s(frame))
         for frame, outcome in zip(batch, outcomes, strict=True):
             self._enter(frame, "encode", now_s)
             if isinstance(outcome, Refusal):
@@ -215,6 +248,8 @@ class Pipeline:
         for outgoing in outgoings:
             frame = outgoing.frame
             if frame.live:
+                if outgoing.status == "inspected":
+                    self._batcher.observe_after(now_s - frame.entered_s)
                 self._enter(frame, "sequence", now_s)
                 frame.value = frame.message = frame.sample = frame.result = None
                 frame.reservation.shrink_to(FRAME_OVERHEAD_BYTES + outgoing.size_bytes)

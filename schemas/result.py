@@ -27,10 +27,11 @@ Status = Literal["inspected", "expired", "undecodable", "no_model", "failed"]
 Reason = Literal[
     "none",
     # expired
-    "late_before_decode",
-    "late_before_score",
+    "late_before_decode",  # the deadline has passed or cannot be met
+    "late_before_score",  # likewise
     "late_before_send",
     "captured_in_future",
+    "superseded",  # by a newer frame of its camera
     # undecodable: the message
     "malformed",
     "wrong_version",
@@ -57,7 +58,9 @@ Reason = Literal[
 
 REASONS: dict[Status, frozenset[Reason]] = {
     "inspected": frozenset({"none"}),
-    "expired": frozenset({"late_before_decode", "late_before_score", "late_before_send", "captured_in_future"}),
+    "expired": frozenset(
+        {"late_before_decode", "late_before_score", "late_before_send", "captured_in_future", "superseded"}
+    ),
     "undecodable": frozenset(
         {
             "malformed",
@@ -100,7 +103,13 @@ class DLResultMessage(FrameAnswer):
     """
 
     status: Status
-    reason: Annotated[Reason, Field(description="none exactly when inspected")]
+    reason: Annotated[
+        Reason,
+        Field(
+            description="none exactly when inspected; late_before_decode and late_before_score: the deadline had passed or could not be "
+            "met any more; superseded: a newer frame of its camera waited, and the camera wants only the newest"
+        ),
+    ]
     anomaly_score: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     anomaly_class: AnomalyClass
     anomaly_class_id: Annotated[Literal[0, 1], Field(description="0 is ok, 1 is nok")]

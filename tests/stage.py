@@ -44,6 +44,8 @@ class Stage:
         self.bus = bus
         self.clock = FakeClock()
         self.model = FakeModel(Thresholds(classification=0.5, segmentation=0.5))
+        self.other_models: dict[Path, FakeModel] = {}
+        """By the path that the settings give; all others have `model`."""
         self.sent = 0
 
     def hold_device(self) -> Held:
@@ -114,7 +116,7 @@ class Stage:
         settings = settings or self.settings()
         service = Service(
             settings,
-            read_model=lambda _path: self.model,
+            read_model=lambda path: self.other_models.get(path, self.model),
             producer=producer or self.bus.producer(settings),
             consumer=consumer or self.bus.consumer(settings),
             clock=clock or self.clock,

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
+
 from inspector.anomaly.domain.cache import KEPT_PIXELS, KEPT_SIZES
 from inspector.settings.section import MIB
 from inspector.settings.settings import Settings
+
+K = TypeVar("K", bound=Hashable)
 
 PREPARING_FACTOR = 8
 """How often a decoded picture a CPU thread holds while it prepares it: in float32, and as much again between the two passes
@@ -25,55 +31,70 @@ class Budget:
         self.limit_bytes = limit_bytes
         self.used_bytes = 0
         self.peak_bytes = 0
+        self._used_by: Counter[Hashable] = Counter()
 
     @property
     def free_bytes(self) -> int:
         """What may still be reserved; never negative."""
         return max(0, self.limit_bytes - self.used_bytes)
 
-    def hold(self, size_bytes: int) -> Reservation:
-        """Account for bytes that exist already, even beyond the limit: the reader asked for headroom beforehand."""
-        return Reservation(self, self._add(size_bytes))
+    def used_by(self, owner: Hashable) -> int:
+        """Return what `owner` has reserved."""
+        return self._used_by[owner]
 
-    def _add(self, size_bytes: int) -> int:
+    def hold(self, size_bytes: int, owner: Hashable = None) -> Reservation:
+        """Account for bytes that exist already, even beyond the limit: the reader asked for headroom beforehand.
+
+        Args:
+            size_bytes: how many.
+            owner: the partition that they came from.
+        """
+        return Reservation(self, self._add(size_bytes, owner), owner)
+
+    def _add(self, size_bytes: int, owner: Hashable) -> int:
         if size_bytes < 0:
             msg = f"cannot reserve {size_bytes} bytes"
             raise ValueError(msg)
         self.used_bytes += size_bytes
+        self._used_by[owner] += size_bytes
         self.peak_bytes = max(self.peak_bytes, self.used_bytes)
         return size_bytes
 
-    def _release(self, size_bytes: int) -> None:
+    def _release(self, size_bytes: int, owner: Hashable) -> None:
         self.used_bytes -= size_bytes
+        self._used_by[owner] -= size_bytes
+        if not self._used_by[owner]:
+            del self._used_by[owner]
 
 
 class Reservation:
     """One frame's share of the budget; it grows only within the limit, shrinks freely, and is given back once."""
 
-    __slots__ = ("_budget", "size_bytes")
+    __slots__ = ("_budget", "_owner", "size_bytes")
 
-    def __init__(self, budget: Budget, size_bytes: int) -> None:
+    def __init__(self, budget: Budget, size_bytes: int, owner: Hashable) -> None:
         """Made by `Budget.hold`."""
         self._budget = budget
+        self._owner = owner
         self.size_bytes = size_bytes
 
     def grow(self, extra_bytes: int) -> bool:
         """Add `extra_bytes` if they are free; return whether they were."""
         if extra_bytes > self._budget.free_bytes:
             return False
-        self.size_bytes += self._budget._add(extra_bytes)  # noqa: SLF001 the two classes are one module's
+        self.size_bytes += self._budget._add(extra_bytes, self._owner)  # noqa: SLF001 the two classes are one module's
         return True
 
     def force(self, extra_bytes: int) -> None:
         """Add `extra_bytes` whether they are free or not, where waiting for them would be waiting for ever."""
-        self.size_bytes += self._budget._add(extra_bytes)  # noqa: SLF001
+        self.size_bytes += self._budget._add(extra_bytes, self._owner)  # noqa: SLF001
 
     def shrink_to(self, size_bytes: int) -> None:
         """Give back what exceeds `size_bytes`; never grows."""
         surplus = self.size_bytes - max(0, size_bytes)
         if surplus > 0:
             self.size_bytes -= surplus
-            self._budget._release(surplus)  # noqa: SLF001
+            self._budget._release(surplus, self._owner)  # noqa: SLF001
 
     def release(self) -> None:
         """Give everything back; a second call does nothing."""
@@ -100,8 +121,43 @@ def largest_decoding_bytes(settings: Settings) -> int:
 
 def headroom_chunks(settings: Settings, budget: Budget) -> int:
     """Return how many partitions may be read now; at least one when nothing is in flight."""
-    room = (budget.limit_bytes - largest_decoding_bytes(settings) - budget.used_bytes) // chunk_bytes(settings)
+    room = (_readable_bytes(settings) - budget.used_bytes) // chunk_bytes(settings)
     return max(room, 1 if budget.used_bytes == 0 else 0)
+
+
+def partitions_to_read(
+    settings: Settings, budget: Budget, partitions: Sequence[K], has_more: Callable[[K], bool]
+) -> list[K]:
+    """Return the partitions to read now: as many as there is room for, those that have little in flight first.
+
+    A partition that has its equal share in flight leaves a chunk for each that has not, up to half of all there are: so however much one
+    brings, what comes in another is read at once.
+
+    Args:
+        settings: whose limits hold.
+        budget: what is in flight.
+        partitions: that may be read; of those that have as much in flight, the first go first.
+        has_more: whether a partition is known to have something to read; those that are not come last.
+    """
+    room, chunk = headroom_chunks(settings, budget), chunk_bytes(settings)
+    share = max(chunk, _readable_bytes(settings) // max(1, len(partitions)))
+    light = {partition for partition in partitions if budget.used_by(partition) + chunk <= share}
+    kept = min(len(light), _readable_bytes(settings) // chunk // 2)
+    chosen: list[K] = []
+    for partition in sorted(partitions, key=lambda partition: (not has_more(partition), budget.used_by(partition))):
+        if partition in light:
+            kept -= 1
+        elif room <= max(0, kept):
+            continue
+        if room > 0:
+            chosen.append(partition)
+            room -= 1
+    return chosen
+
+
+def _readable_bytes(settings: Settings) -> int:
+    """Return what the reader may fill."""
+    return settings.limits.max_bytes_in_flight - largest_decoding_bytes(settings)
 
 
 def memory_bound_bytes(

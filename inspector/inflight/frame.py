@@ -64,6 +64,16 @@ class Frame:
         return None if self.route is None else self.route.model
 
     @property
+    def weight(self) -> float:
+        """Of its camera, see `Route`."""
+        return 1.0 if self.route is None else self.route.weight
+
+    @property
+    def freshest_first(self) -> bool:
+        """Whether newer frames of its camera supersede it while it waits."""
+        return self.route is not None and self.route.freshest_first
+
+    @property
     def live(self) -> bool:
         """Whether it is still worth any work."""
         return not self.lease.ended

@@ -71,6 +71,8 @@ def load_routes(
             reference=ModelReference(name=model.name, version=model.version, digest=model.digest),
             classification_threshold=camera.classification_threshold,
             budget_us=default_budget_us if camera.budget_ms is None else camera.budget_ms * 1000,
+            weight=camera.weight,
+            freshest_first=camera.policy == "freshest_first",
         )
     return Registry(routes)
 

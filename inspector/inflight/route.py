@@ -60,3 +60,7 @@ class Route:
     reference: ModelReference
     classification_threshold: float | None
     budget_us: int
+    weight: float = 1.0
+    """Seconds of the device that the camera gets while one of weight 1 gets one, when both want more than there is."""
+    freshest_first: bool = False
+    """Whether only the newest of the frames that wait counts when the camera has its turn."""

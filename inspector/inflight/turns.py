@@ -1,10 +1,15 @@
-"""Frames that wait for a stage, picked most urgent first with cameras in turn; never reordered within a camera. Pure."""
+"""Frames that wait for a stage, picked with cameras in turn, most urgent first; never reordered within a camera. Pure.
+
+The turns are those of start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996): each camera's next frame has a tag, which grows
+by the cost of every frame of it that is taken. The lowest tag is next, of equal ones the most urgent. So cameras that take no more
+than their share never wait for one that floods, and while nobody waits long all is as by deadline.
+"""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Hashable, Iterator
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 
 class Waiting(Protocol):
@@ -29,64 +34,134 @@ class Waiting(Protocol):
 F = TypeVar("F", bound=Waiting)
 
 
+class Taken(NamedTuple, Generic[F]):
+    """What one call of `TurnQueues.take` removed; together with what still waits, nothing is lost."""
+
+    frames: list[F]
+    """All of one model, each with time enough."""
+    late: list[F]
+    """Their deadline cannot be met."""
+    superseded: list[F]
+    """Older than the frame of their camera that was taken."""
+
+
 class TurnQueues(Generic[F]):
     """One queue for each camera. Event loop only."""
 
-    def __init__(self) -> None:
-        """Start empty; a camera's queue exists while it holds frames."""
+    def __init__(
+        self, cost: Callable[[F], float] = lambda _frame: 1.0, freshest: Callable[[F], bool] = lambda _frame: False
+    ) -> None:
+        """Start empty; a camera's queue exists while it holds frames.
+
+        Args:
+            cost: above 0: what a frame takes of its camera's share. Cameras that wait all along have the same cost taken of each.
+            freshest: whether its camera's newest frame is taken when it has its turn (the one with the latest deadline), and those
+                before it are superseded.
+        """
         self._queues: dict[Hashable, deque[F]] = {}
         self._size = 0
+        self._cost = cost
+        self._freshest = freshest
+        self._tags: dict[Hashable, float] = {}
+        """Of the cameras that wait, and of those that had more than their share of the present round."""
+        self._round = 0.0
+        """The tag of the frame that had its turn last; who comes begins here, and so before all that have waited."""
 
     def __len__(self) -> int:
         """Return the number of frames that wait."""
         return self._size
 
+    def __iter__(self) -> Iterator[F]:
+        """All frames that wait, in each camera's order."""
+        return (frame for queue in self._queues.values() for frame in queue)
+
     def push(self, frame: F) -> None:
         """Append a frame to its camera's queue."""
-        self._queues.setdefault(frame.camera, deque()).append(frame)
+        if frame.camera not in self._queues:
+            self._queues[frame.camera] = deque()
+            self._tags[frame.camera] = max(self._round, self._tags.get(frame.camera, 0.0))
+        self._queues[frame.camera].append(frame)
         self._size += 1
 
-    def drop_expired(self, now_s: float) -> list[F]:
-        """Remove and return the frames at the heads whose deadline has passed, in each camera's order."""
+    def drop_expired(self, now_s: float, needed_s: Callable[[F], float] = lambda _frame: 0.0) -> list[F]:
+        """Remove and return the frames at the heads whose deadline cannot be met, in each camera's order.
+
+        Args:
+            now_s: the monotonic time.
+            needed_s: the seconds that a frame still needs; by default none, so that its deadline must have passed.
+        """
         expired: list[F] = []
         for camera in list(self._queues):
-            while (head := self._head(camera)) is not None and head.deadline_s <= now_s:
+            while (head := self._head(camera)) is not None and head.deadline_s <= now_s + needed_s(head):
                 expired.append(self._pop(camera))
+        self._forget()
         return expired
 
-    def most_urgent(self, allowed: Callable[[F], bool] = lambda _frame: True) -> F | None:
-        """Return the head with the earliest deadline without removing it, of those that are `allowed`."""
-        heads = (queue[0] for queue in self._queues.values() if allowed(queue[0]))
-        return min(heads, key=lambda frame: frame.deadline_s, default=None)
+    def most_urgent(self) -> F | None:
+        """Return the head with the earliest deadline without removing it."""
+        return min((queue[0] for queue in self._queues.values()), key=lambda frame: frame.deadline_s, default=None)
 
-    def take_head(self, frame: F) -> None:
-        """Remove a frame that `most_urgent` has just returned."""
-        self._pop(frame.camera)
+    def next(self, allowed: Callable[[F], bool] = lambda _frame: True) -> F | None:
+        """Return the frame whose turn it is without removing it; cameras whose next frame is not `allowed` have none."""
+        return self._first([camera for camera, queue in self._queues.items() if allowed(self._candidate(queue))])
 
-    def take(self, limit: int, now_s: float) -> tuple[list[F], list[F]]:
-        """Remove up to `limit` frames of one model, and every head that expired meanwhile.
+    def take(
+        self,
+        limit: int,
+        now_s: float,
+        needed_s: Callable[[F], float] = lambda _frame: 0.0,
+        *,
+        model: object | None = None,
+        allowed: Callable[[F], bool] = lambda _frame: True,
+    ) -> Taken[F]:
+        """Remove up to `limit` frames of one model, and every head whose deadline cannot be met.
 
-        The most urgent head decides the model. Then, in rounds, each camera whose head has that model gives one frame,
-        most urgent first, so that a camera with a long queue cannot fill a batch while others wait.
+        Cameras whose frames have that model give them in turn, so that one with a long queue cannot fill a batch while others wait.
 
-        Returns:
-            The frames taken (all of one model, none expired) and the frames that expired.
+        Args:
+            limit: how many at most.
+            now_s: the monotonic time.
+            needed_s: the seconds that a frame still needs, see `drop_expired`.
+            model: the one; by default that of the frame whose turn it is when the late ones are gone.
+            allowed: see `next`.
         """
-        expired = self.drop_expired(now_s)
-        first = self.most_urgent()
-        taken: list[F] = []
-        while first is not None and len(taken) < limit:
-            heads = [queue[0] for queue in self._queues.values() if queue[0].model == first.model]
-            if not heads:
+        taken: Taken[F] = Taken([], self.drop_expired(now_s, needed_s), [])
+        first = self.next(allowed)
+        if first is None:
+            return taken
+        self._round = max(self._round, self._tags[first.camera])
+        model = first.model if model is None else model
+        while len(taken.frames) < limit:
+            candidates = {camera: self._candidate(queue) for camera, queue in self._queues.items()}
+            frame = self._first(
+                [camera for camera, head in candidates.items() if head.model == model and allowed(head)]
+            )
+            if frame is None:
                 break
-            heads.sort(key=lambda frame: frame.deadline_s)
-            taken += [self._pop(head.camera) for head in heads[: limit - len(taken)]]
-            expired += self.drop_expired(now_s)
-        return taken, expired
+            self._tags[frame.camera] += self._cost(frame)
+            taken.superseded.extend(self._supersede(frame))
+            self._pop(frame.camera)
+            taken.frames.append(frame)
+            taken.late.extend(self.drop_expired(now_s, needed_s))
+        return taken
 
     def count(self, model: object) -> int:
         """Return how many waiting frames have `model`."""
-        return sum(frame.model == model for queue in self._queues.values() for frame in queue)
+        return sum(frame.model == model for frame in self)
+
+    def has(self, camera: Hashable) -> bool:
+        """Return whether frames of a camera wait."""
+        return camera in self._queues
+
+    def ahead_of(self, frame: F) -> int:
+        """Return how many of the frames that wait would be taken before this one, if it were pushed now."""
+        mine = len(self._queues.get(frame.camera, ()))
+        tag = max(self._round, self._tags.get(frame.camera, 0.0)) + mine * self._cost(frame)
+        others = 0
+        for camera, queue in self._queues.items():
+            if camera != frame.camera and self._tags[camera] <= tag:
+                others += min(len(queue), 1 + int((tag - self._tags[camera]) / self._cost(queue[0])))
+        return mine + others
 
     def remove(self, unwanted: Callable[[F], bool]) -> list[F]:
         """Remove and return every frame for which `unwanted` is true."""
@@ -99,7 +174,38 @@ class TurnQueues(Generic[F]):
                 if not kept:
                     del self._queues[camera]
         self._size -= len(removed)
+        self._forget()
         return removed
+
+    def _first(self, cameras: list[Hashable]) -> F | None:
+        candidates = (self._candidate(self._queues[camera]) for camera in cameras)
+        return min(candidates, key=lambda frame: (self._tags[frame.camera], frame.deadline_s), default=None)
+
+    def _candidate(self, queue: deque[F]) -> F:
+        """Return the frame of a queue that is taken when its camera has its turn."""
+        if not self._freshest(queue[0]):
+            return queue[0]
+        return max(reversed(queue), key=lambda frame: frame.deadline_s)  # of equal ones the last
+
+    def _supersede(self, frame: F) -> list[F]:
+        """Remove and return all frames of its camera but this one, where only the newest counts."""
+        queue = self._queues[frame.camera]
+        if not self._freshest(frame) or len(queue) == 1:
+            return []
+        older = [other for other in queue if other is not frame]
+        self._queues[frame.camera] = deque([frame])
+        self._size -= len(older)
+        return older
+
+    def _forget(self) -> None:
+        """Drop the tags that say nothing any more: a camera that comes back starts in the present round anyway."""
+        if not self._queues:
+            self._tags.clear()
+            self._round = 0.0
+        elif len(self._tags) > len(self._queues):
+            gone = [camera for camera, tag in self._tags.items() if camera not in self._queues and tag <= self._round]
+            for camera in gone:
+                del self._tags[camera]
 
     def _head(self, camera: Hashable) -> F | None:
         queue = self._queues.get(camera)

@@ -142,6 +142,12 @@ class Metrics:
             "inspector_batches_retried", "Batches that failed and were scored again frame by frame", registry=registry
         )
         self._queue = Gauge("inspector_queue_frames", "Frames waiting before a stage", ["stage"], registry=registry)
+        self._capacity = Gauge(
+            "inspector_capacity_frames_per_second",
+            "Frames of a camera that the device would score in a second if there were no others, by the pace of its batches",
+            ["camera"],
+            registry=registry,
+        )
         self._bytes = Gauge(
             "inspector_in_flight_bytes", "Encoded and decoded bytes reserved by frames", registry=registry
         )
@@ -248,6 +254,10 @@ class Metrics:
     def batch_retried(self) -> None:
         """A batch failed and its frames are scored one by one."""
         self._batch_retries.inc()
+
+    def capacity(self, camera: str, frames_per_s: float) -> None:
+        """The device would score so many frames of a camera in a second; known after its model's first batch."""
+        self._capacity.labels(self._camera(camera)).set(frames_per_s)
 
     def queue_depth(self, stage: Queue, frames: int) -> None:
         """So many frames wait before a stage."""

@@ -48,7 +48,8 @@ def example_toml() -> str:
     for camera in _CAMERAS:
         lines += ["", "#[[cameras]]"]
         for name, field in CameraSettings.model_fields.items():
-            lines += [line if line[:1] == "#" else f"#{line}" for line in _setting(name, field, camera.get(name))]
+            value = camera.get(name, field.get_default())
+            lines += [line if line[:1] == "#" else f"#{line}" for line in _setting(name, field, value)]
     return "\n".join(lines) + "\n"
 
 

@@ -33,6 +33,17 @@ class CameraSettings(Section):
     budget_ms: Positive | None = Field(
         None, description="verdict due so long after capture; default: [deadline] default_budget_ms"
     )
+    weight: float = Field(
+        1.0,
+        ge=0.001,
+        le=1000,
+        description="share of the capacity under overload: a camera of weight 2 gets twice the time of the device that one of 1 gets",
+    )
+    policy: Literal["inspect_all", "freshest_first"] = Field(
+        "inspect_all",
+        description="inspect_all: every frame that can be in time is inspected; freshest_first: of the frames that wait only the "
+        "newest, the older ones are answered as expired, reason superseded",
+    )
 
     @property
     def key(self) -> str:

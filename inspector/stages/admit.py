@@ -81,7 +81,9 @@ class Admission:
             deadline_at=deadline_at,
             deadline_s=now_s if deadline_at is None else monotonic_deadline_s(self._clock, deadline_at),
             # The record's value, and the image that the parser copied out of it.
-            reservation=self._budget.hold(FRAME_OVERHEAD_BYTES + len(value) + (len(message.image) if message else 0)),
+            reservation=self._budget.hold(
+                FRAME_OVERHEAD_BYTES + len(value) + (len(message.image) if message else 0), lease.partition
+            ),
             entered_s=now_s,
             is_simulated=message is not None and message.is_simulated,
             message=message,

@@ -1,4 +1,8 @@
-"""When a batch closes and who is in it. Pure: the time is an argument."""
+"""When a batch closes, who is in it and who is given up. Pure: the time is an argument.
+
+Under overload the head of every queue is a frame that has hardly any time left. To score it is to score in vain, and so are all after
+it: what was learnt of the pace of each model (`Pace`) tells which frames cannot be in time any more, and they are answered instead.
+"""
 
 from __future__ import annotations
 
@@ -7,35 +11,51 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from inspector.inflight.pace import Pace
 from inspector.inflight.turns import TurnQueues, Waiting
 
 F = TypeVar("F", bound=Waiting)
 
-EWMA_WEIGHT = 0.2
+UNKNOWN_S = 1e-6
+"""What a frame costs of its camera's share while nothing is known of its model: hardly anything, so that this is soon known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pull(Generic[F]):
-    """What one pull gave: a batch (of one model, maybe empty) and the frames whose deadline had passed."""
+    """What one pull gave: a batch (of one model, maybe empty) and the frames whose deadline has passed or cannot be met."""
 
     batch: list[F]
     expired: list[F]
+    superseded: list[F]
+    """Older than one of their camera in the batch, where only the newest counts."""
 
 
 class Batcher(Generic[F]):
     """Collects decoded frames; a batch closes when the engine asks for one. Event loop only.
 
     With a linger, an incomplete batch waits for company until the linger is over, but never beyond the earliest
-    deadline less the time that the model is expected to take.
+    deadline less the time that a full batch is expected to take.
     """
 
-    def __init__(self, *, max_size: int, linger_s: float = 0.0, inputs: Callable[[F], int] = lambda _frame: 1) -> None:
+    def __init__(
+        self,
+        *,
+        max_size: int,
+        linger_s: float = 0.0,
+        inputs: Callable[[F], int] = lambda _frame: 1,
+        slots: int = 1,
+        weight: Callable[[F], float] = lambda _frame: 1.0,
+        freshest: Callable[[F], bool] = lambda _frame: False,
+    ) -> None:
         """Make batches.
 
         Args:
             max_size: how many inputs of a network one has at most, or those of a single frame.
             linger_s: how long an incomplete batch waits for company.
             inputs: how many a frame becomes; more than one where its model cuts pictures into tiles.
+            slots: how many batches the engine computes side by side when it is busy.
+            weight: above 0: the seconds of the device that a frame's camera gets while one of weight 1 gets one, when both want more.
+            freshest: whether only the newest frame of its camera counts, see `TurnQueues`.
         """
         if max_size < 1 or linger_s < 0:
             msg = f"max_size must be at least 1 and linger_s at least 0, not {max_size} and {linger_s}"
@@ -43,8 +63,11 @@ class Batcher(Generic[F]):
         self._max_size = max_size
         self._linger_s = linger_s
         self._inputs = inputs
-        self._waiting: TurnQueues[F] = TurnQueues()
-        self._service_s: dict[object, float] = {}
+        self._slots = slots
+        self._weight = weight
+        self._waiting: TurnQueues[F] = TurnQueues(self.cost, freshest)
+        self._paces: dict[object, Pace] = {}
+        self._after = Pace()
         self._waiting_since_s: float | None = None
 
     def __len__(self) -> int:
@@ -57,14 +80,49 @@ class Batcher(Generic[F]):
             self._waiting_since_s = now_s
         self._waiting.push(frame)
 
-    def observe(self, model: object, service_s: float) -> None:
-        """Learn how long a batch of `model` took, as an exponentially weighted mean."""
-        known = self._service_s.get(model, service_s)
-        self._service_s[model] = known + EWMA_WEIGHT * (service_s - known)
+    def observe(self, model: object, size: int, service_s: float) -> None:
+        """Learn how long a batch of `size` frames of `model` took."""
+        self._paces.setdefault(model, Pace()).observe(size, service_s)
 
-    def estimated_service_s(self, model: object) -> float:
-        """Return the expected seconds of a batch of `model`; 0 before the first."""
-        return self._service_s.get(model, 0.0)
+    def observe_after(self, seconds: float) -> None:
+        """Learn how long a frame took from its score to its turn to be sent."""
+        self._after.observe(1, seconds)
+
+    def needed_s(self, model: object, size: int) -> float:
+        """Return the seconds that a batch of `size` frames of `model` is expected to take until its verdicts are sent; 0 before the first."""
+        pace = self._paces.get(model)
+        return 0.0 if pace is None else pace.expected_s(size) + self._after.expected_s(1)
+
+    def has(self, camera: str) -> bool:
+        """Return whether frames of a camera wait."""
+        return self._waiting.has(camera)
+
+    def full(self, frame: F) -> bool:
+        """Return whether a whole batch waits already, so that the device has enough to do."""
+        return len(self._waiting) >= self._most(frame)
+
+    def wait_s(self, frame: F) -> float:
+        """Return the seconds until the verdict of a frame that is still to be decoded is sent, as things are.
+
+        Those are a batch that runs, its own, and before that those that wait and have their turn before it.
+        """
+        most = self._most(frame)
+        batches = self._waiting.ahead_of(frame) / most / self._slots
+        return (2 + batches) * self.needed_s(frame.model, most)
+
+    def cost(self, frame: F) -> float:
+        """Return what a frame takes of its camera's share: seconds of the device by the camera's weight."""
+        return max(UNKNOWN_S, self._each_s(frame)) / self._weight(frame)
+
+    def capacity_per_s(self, frame: F) -> float:
+        """Return how many frames like this one the engine would score in a second, if there were no others; infinite when nothing is known."""
+        each_s = self._each_s(frame)
+        return self._slots / each_s if each_s > 0 else math.inf
+
+    def _each_s(self, frame: F) -> float:
+        """Return a frame's part of the seconds of a full batch of its model; 0 before the first batch."""
+        pace, most = self._paces.get(frame.model), self._most(frame)
+        return 0.0 if pace is None else pace.mean_s(most) / most
 
     def due_s(self) -> float | None:
         """Return the time at which the next batch should close; None when nothing waits.
@@ -76,7 +134,7 @@ class Batcher(Generic[F]):
             return None
         if self._linger_s == 0 or self._waiting.count(first.model) >= self._most(first):
             return self._waiting_since_s
-        latest_s = first.deadline_s - self.estimated_service_s(first.model)
+        latest_s = first.deadline_s - self.needed_s(first.model, self._most(first))
         return min(self._waiting_since_s + self._linger_s, latest_s)
 
     def pull(self, now_s: float, *, slots: int = 1, linger: bool = True) -> Pull[F]:
@@ -92,13 +150,36 @@ class Batcher(Generic[F]):
         due_s = self.due_s()
         if due_s is None or (linger and due_s > now_s):
             self._restart(now_s, keep=due_s is not None)
-            return Pull([], expired)
-        first = self._waiting.most_urgent()
-        most = self._max_size if first is None else self._most(first)
-        share = most if self._linger_s else math.ceil(len(self._waiting) / slots)
-        batch, more_expired = self._waiting.take(min(most, share), now_s)
+            return Pull([], expired, [])
+        # Whatever is expected, of each model the frame with most time is kept to be tried: a wrong estimate would never heal.
+        tried = {frame.model: frame for frame in sorted(self._waiting, key=lambda frame: frame.deadline_s)}
+        expired += self._waiting.drop_expired(
+            now_s, lambda frame: 0.0 if frame is tried[frame.model] else self.needed_s(frame.model, 1)
+        )
+        first = self._waiting.next()
+        if first is None:
+            raise ValueError("the frames that are to be tried were dropped")
+        size = self._size(first.model, self._share(first, slots), now_s)
+        needed_s = self.needed_s(first.model, size)
+        taken = self._waiting.take(
+            size,
+            now_s,
+            lambda frame: needed_s if frame.model == first.model and frame is not tried[frame.model] else 0.0,
+            model=first.model,
+        )
         self._restart(now_s, keep=False)
-        return Pull(batch, expired + more_expired)
+        return Pull(taken.frames, expired + taken.late, taken.superseded)
+
+    def _share(self, frame: F, slots: int) -> int:
+        """Return how many frames of this one's model go into a batch: a whole one, or an idle slot's share of what waits."""
+        most = self._most(frame)
+        return most if self._linger_s else min(most, math.ceil(len(self._waiting) / slots))
+
+    def _size(self, model: object, limit: int, now_s: float) -> int:
+        """Return the largest size up to `limit` of a batch that as many frames of `model` would be in time in; at least 1."""
+        left_s = sorted((frame.deadline_s - now_s for frame in self._waiting if frame.model == model), reverse=True)
+        sizes = range(min(limit, len(left_s)), 1, -1)
+        return next((size for size in sizes if left_s[size - 1] > self.needed_s(model, size)), 1)
 
     def _most(self, frame: F) -> int:
         """Return how many frames a batch of this one's model may have."""

@@ -1,4 +1,4 @@
-"""Bytes to pixels on worker threads: most urgent first, within the byte budget, not further ahead than is useful.
+"""Bytes to pixels on worker threads: cameras in turn, within the byte budget, not further ahead than is useful.
 
 A heavy picture (`Frame.is_heavy`) waits while as many are decoded as leaves one worker and half of the budget to the others.
 A thread cannot be ended while it decodes; so what is admitted is bounded (`ImageLimits`), and what takes long is told of.
@@ -39,7 +39,9 @@ class Started(NamedTuple):
     frames: list[Frame]
     """They are being decoded."""
     late: list[Frame]
-    """Their deadline has passed."""
+    """Their deadline has passed, or cannot be met."""
+    superseded: list[Frame]
+    """Older than one of their camera that is being decoded, where only the newest counts."""
 
 
 @dataclass(slots=True, eq=False)
@@ -55,7 +57,7 @@ class _Decoding:
 class DecodeStage:
     """Frames that wait for decoding, and those that are being decoded. Event loop only."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all named
         self,
         *,
         ahead: int,
@@ -65,6 +67,8 @@ class DecodeStage:
         submit: Submit,
         on_decoded: Callable[[Frame, Decoded], None],
         clock: Clock,
+        cost: Callable[[Frame], float] = lambda _frame: 1.0,
+        freshest: Callable[[Frame], bool] = lambda _frame: False,
     ) -> None:
         """Decode with `submit`.
 
@@ -76,6 +80,8 @@ class DecodeStage:
             submit: the worker threads.
             on_decoded: gets each frame back, with its picture or the reason why there is none.
             clock: tells how long a decoding takes.
+            cost: what a frame takes of its camera's share, see `TurnQueues`.
+            freshest: whether only the newest frame of its camera counts.
         """
         self._ahead = ahead
         self._limits = limits
@@ -84,7 +90,7 @@ class DecodeStage:
         self._clock = clock
         self._max_heavy = max(1, workers - 1)
         self._heavy_bytes = heavy_bytes
-        self._waiting: TurnQueues[Frame] = TurnQueues()
+        self._waiting: TurnQueues[Frame] = TurnQueues(cost, freshest)
         self._running: set[_Decoding] = set()
 
     def __len__(self) -> int:
@@ -99,22 +105,37 @@ class DecodeStage:
         """Remove and return waiting frames."""
         return self._waiting.remove(unwanted)
 
-    def start(self, *, decoded: int, scoring: int, now_s: float) -> Started:
-        """Start what may be started, and drop the frames that expired.
+    def start(
+        self,
+        *,
+        decoded: int,
+        scoring: int,
+        now_s: float,
+        needed_s: Callable[[Frame], float] = lambda _frame: 0.0,
+        has_decoded: Callable[[str], bool] = lambda _camera: True,
+    ) -> Started:
+        """Start what may be started, and drop the frames that cannot be in time.
 
         Args:
             decoded: frames that are decoded and wait for the device.
             scoring: frames that the device has.
             now_s: the monotonic time.
+            needed_s: the seconds until a frame's verdict is sent, if its decoding begins now.
+            has_decoded: whether a camera has frames among the decoded ones; one that has not gets one decoded even if others have
+                taken all places, or it would miss the next batch.
         """
-        started = Started([], self._waiting.drop_expired(now_s))
-        while len(self._running) + decoded < self._ahead:
-            frame = self._waiting.most_urgent(self._may_begin)
-            if frame is None or not self._reserve(frame, alone=len(self._running) + decoded + scoring == 0):
+        started = Started([], self._waiting.drop_expired(now_s, needed_s), [])
+        while (frame := self._waiting.next(self._may_begin)) is not None:
+            ahead = len(self._running) + decoded
+            if ahead >= self._ahead and (self._is_decoding(frame.camera) or has_decoded(frame.camera)):
                 break
-            self._waiting.take_head(frame)
-            started.late.extend(self._waiting.drop_expired(now_s))  # those that stood behind it
-            started.frames.append(frame)
+            if not self._reserve(frame, alone=ahead + scoring == 0):
+                break
+            # This frame, those that it supersedes, and late ones behind it.
+            taken = self._waiting.take(1, now_s, needed_s, allowed=self._may_begin)
+            started.frames.extend(taken.frames)
+            started.late.extend(taken.late)
+            started.superseded.extend(taken.superseded)
             self._submit_decoding(frame)
         return started
 
@@ -128,6 +149,9 @@ class DecodeStage:
         for decoding, _ in found:
             decoding.is_named = True
         return [(decoding.frame, seconds) for decoding, seconds in found]
+
+    def _is_decoding(self, camera: str) -> bool:
+        return any(decoding.frame.camera == camera for decoding in self._running)
 
     def _may_begin(self, frame: Frame) -> bool:
         if not frame.is_heavy:

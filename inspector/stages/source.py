@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from inspector.bus.ports import ConsumedRecord, FrameConsumer, Partition
@@ -54,7 +54,7 @@ class Source:
         flow: Flow,
         *,
         cap: int,
-        headroom: Callable[[], int],
+        choose: Callable[[Sequence[Partition], Callable[[Partition], bool]], list[Partition]],
         clock: Clock,
         metrics: Metrics,
         drain_timeout_s: float,
@@ -65,7 +65,7 @@ class Source:
             consumer: started by `start`.
             flow: gets the records, and calls `wake` after each acknowledgement.
             cap: offsets that a partition may have between its mark and the last one read.
-            headroom: how many partitions may be read now without exceeding the byte budget.
+            choose: of partitions and whether they have more to read, those that may be read now without exceeding the byte budget.
             clock: tells how long reading has been failing.
             metrics: told about assignments, commits and lag.
             drain_timeout_s: for finishing and committing together, when partitions are revoked.
@@ -73,7 +73,7 @@ class Source:
         self._consumer = consumer
         self._flow = flow
         self._cap = cap
-        self._headroom = headroom
+        self._choose = choose
         self._clock = clock
         self._metrics = metrics
         self._drain_timeout_s = drain_timeout_s
@@ -85,6 +85,8 @@ class Source:
         self._asking: Sequence[Partition] = ()
         self._turn = 0
         self._read_to: dict[Partition, int] = {}
+        self._empty_at: dict[Partition, int | None] = {}
+        """The end of each partition when a read last brought nothing of it; of compacted ones no offset tells that there is no more."""
         self._stopping = False
         self._wake = asyncio.Event()
         self._committing = asyncio.Lock()
@@ -146,6 +148,7 @@ class Source:
                 await asyncio.sleep(RETRY_S)
                 continue
             failing_since_s = None
+            self._note_empty(partitions, chunks)
             # They belong to the leases of this moment (see `FrameConsumer.read`), not to those before the read, which may
             # have waited through a rebalance, nor to those that a rebalance brings while the chunks are taken in turn.
             held = [(self._leases.get(partition), records) for partition, records in chunks.items()]
@@ -213,6 +216,7 @@ class Source:
         self._epoch += 1
         self._shared_out = True
         self._watch.begin()
+        self._empty_at.clear()
         if not self._stopping:
             self._leases = {partition: Lease(partition, self._epoch, cap=self._cap) for partition in sorted(partitions)}
         self._metrics.assigned([number for _, number in partitions])
@@ -265,12 +269,20 @@ class Source:
     def _readable(self) -> list[Partition]:
         """Return the partitions to read now: below their cap, as many as the byte budget has room for, in turn."""
         partitions = [partition for partition, lease in self._leases.items() if lease.readable]
-        room = self._headroom() if partitions else 0
-        if room < len(partitions):
-            self._turn += 1
-            start = self._turn % len(partitions)
-            partitions = (partitions[start:] + partitions[:start])[:room]
-        return partitions
+        if not partitions:
+            return []
+        self._turn += 1
+        start = self._turn % len(partitions)
+        return self._choose(partitions[start:] + partitions[:start], self._has_more)
+
+    def _has_more(self, partition: Partition) -> bool:
+        """Return whether there is something to read in a partition, as far as is known."""
+        end, next_offset = self._consumer.end_offset(partition), self._leases[partition].next_offset
+        return end is not None and end != next_offset and end != self._empty_at.get(partition)
+
+    def _note_empty(self, asked: Sequence[Partition], chunks: Mapping[Partition, Sequence[ConsumedRecord]]) -> None:
+        if sum(map(len, chunks.values())) < self._cap:  # else there was no place for theirs
+            self._empty_at |= {p: self._consumer.end_offset(p) for p in asked if p not in chunks}
 
     async def _woken(self, timeout_s: float) -> None:
         """Wait for the next `wake`, up to `timeout_s`."""

@@ -36,7 +36,12 @@ def test_cameras_share_models_which_are_read_once_and_warmed_up() -> None:
         read.append(path)
         return FakeModel(THRESHOLDS)
 
-    registry = load(reader, camera("a"), camera("b", budget_ms=50, classification_threshold=0.7), camera("c", "n"))
+    registry = load(
+        reader,
+        camera("a"),
+        camera("b", budget_ms=50, classification_threshold=0.7, weight=2.5, policy="freshest_first"),
+        camera("c", "n"),
+    )
     assert sorted(read) == [Path("/bundles/m"), Path("/bundles/n")]
     a, b, c = (registry.route("line", name) for name in "abc")
     assert a is not None
@@ -50,6 +55,8 @@ def test_cameras_share_models_which_are_read_once_and_warmed_up() -> None:
     assert a.model.warmed == [1, 8]
     assert (a.budget_us, b.budget_us) == (1_000_000, 50_000)
     assert (a.classification_threshold, b.classification_threshold) == (None, 0.7)
+    assert (a.weight, a.freshest_first) == (1.0, False)
+    assert (b.weight, b.freshest_first) == (2.5, True)
     assert a.reference.digest == a.model.digest
     assert registry.route("line", "stranger") is None
     assert registry.route("", "") is None

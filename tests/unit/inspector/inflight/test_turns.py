@@ -1,8 +1,9 @@
-"""The turns: most urgent first, cameras in turn, never reordered within a camera, nothing lost."""
+"""The turns: cameras in turn, most urgent first, never reordered within a camera, nothing lost."""
 
 from __future__ import annotations
 
 import weakref
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +42,8 @@ def test_a_take_is_of_one_model_keeps_each_cameras_order_and_loses_nothing(
     queues = filled(frames)
     seen: list[Waiter] = []
     while len(queues):
-        taken, expired = queues.take(limit, now)
+        taken, expired, superseded = queues.take(limit, now)
+        assert superseded == []
         assert taken or expired
         assert len(taken) <= limit
         assert len({frame.model for frame in taken}) <= 1
@@ -62,7 +64,7 @@ def test_a_take_is_of_one_model_keeps_each_cameras_order_and_loses_nothing(
 def test_the_most_urgent_head_is_always_taken(frames: list[Waiter], limit: int) -> None:
     queues = filled(frames)
     first = queues.most_urgent()
-    taken, _ = queues.take(limit, -1.0)
+    taken = queues.take(limit, -1.0).frames
     assert (first is None) == (not frames)
     if first is not None:
         assert taken[0].deadline_s == first.deadline_s
@@ -71,14 +73,14 @@ def test_the_most_urgent_head_is_always_taken(frames: list[Waiter], limit: int) 
 def test_a_flood_of_one_camera_leaves_every_other_camera_its_turn() -> None:
     flood = [Waiter("a", "m", 1.0, n) for n in range(50)]
     others = [Waiter(camera, "m", 9.0, 50 + n) for n, camera in enumerate("bcd")]
-    taken, _ = filled(flood + others).take(8, 0.0)
+    taken = filled(flood + others).take(8, 0.0).frames
     assert {frame.camera for frame in taken} == set("abcd")
     assert sum(frame.camera == "a" for frame in taken) == 5
 
 
 def test_cameras_of_the_same_urgency_are_not_favoured_beyond_one_frame() -> None:
     frames = [Waiter(camera, "m", 5.0, n) for n, camera in enumerate("aaaabbbbcccc")]
-    taken, _ = filled(frames).take(7, 0.0)
+    taken = filled(frames).take(7, 0.0).frames
     shares = sorted(sum(frame.camera == camera for frame in taken) for camera in "abc")
     assert shares == [2, 2, 3]
 
@@ -87,8 +89,175 @@ def test_removing_keeps_the_rest_in_order() -> None:
     queues = filled([Waiter("a", "m", 5.0, n) for n in range(6)])
     assert [frame.number for frame in queues.remove(lambda frame: frame.number % 2 == 0)] == [0, 2, 4]
     assert len(queues) == 3
-    assert [frame.number for frame in queues.take(9, 0.0)[0]] == [1, 3, 5]
+    assert [frame.number for frame in queues.take(9, 0.0).frames] == [1, 3, 5]
     assert queues.most_urgent() is None
+
+
+class Flood:
+    """Cameras that always have frames waiting, and one that sends now and then."""
+
+    def __init__(self, models: dict[str, str], cost: Callable[[Waiter], float] = lambda _frame: 1.0) -> None:
+        self.models = models
+        self.queues: TurnQueues[Waiter] = TurnQueues(cost)
+        self.number = 0
+
+    def send(self, camera: str, deadline_s: float | None = None) -> None:
+        self.number += 1
+        due_s = 10.0 + self.number if deadline_s is None else deadline_s
+        self.queues.push(Waiter(camera, self.models[camera], due_s, self.number))
+
+    def fill(self, cameras: str, least: int = 10) -> None:
+        for camera in cameras:
+            for _ in range(least - sum(frame.camera == camera for frame in self.queues)):
+                self.send(camera)
+
+    def take(self, limit: int) -> list[str]:
+        return [frame.camera for frame in self.queues.take(limit, 0.0).frames]
+
+
+@given(
+    weights=st.lists(st.sampled_from([0.25, 0.5, 1.0, 2.0, 3.0]), min_size=2, max_size=4),
+    own_models=st.booleans(),
+    limit=st.integers(1, 8),
+)
+def test_cameras_that_always_wait_share_by_weight(weights: list[float], *, own_models: bool, limit: int) -> None:
+    cameras = "abcd"[: len(weights)]
+    weight = dict(zip(cameras, weights, strict=True))
+    flood = Flood({camera: camera if own_models else "m" for camera in cameras}, lambda frame: 1 / weight[frame.camera])
+    counts: Counter[str] = Counter()
+    for _ in range(60):
+        flood.fill(cameras)
+        counts.update(flood.take(limit))
+    served = [counts[camera] / weight[camera] for camera in cameras]
+    assert max(served) - min(served) <= (limit + 1) / min(weights), "apart by more than a batch"
+
+
+def test_a_camera_whose_frames_cost_more_has_fewer_of_them() -> None:
+    flood = Flood({"a": "slow", "b": "fast"}, lambda frame: 0.5 if frame.camera == "a" else 0.1)
+    counts: Counter[str] = Counter()
+    for _ in range(120):
+        flood.fill("ab")
+        counts.update(flood.take(1))
+    assert (counts["a"], counts["b"]) == (20, 100)
+
+
+@given(
+    others=st.integers(1, 4),
+    own_models=st.booleans(),
+    limit=st.integers(1, 8),
+    before=st.integers(1, 9),
+    weight=st.sampled_from([0.01, 0.5, 1.0]),
+    urgent=st.booleans(),
+)
+def test_a_camera_that_comes_back_waits_a_round_at_most_whoever_floods(
+    *, others: int, own_models: bool, limit: int, before: int, weight: float, urgent: bool
+) -> None:
+    """Also where those that flood have little weight, so that their tags are far ahead, or frames that are more urgent."""
+    cameras = "abcd"[:others]
+    models = {camera: camera if own_models else "m" for camera in cameras} | {"z": "m"}
+    flood = Flood(models, lambda frame: 1.0 if frame.camera == "z" else 1 / weight)
+    for _ in range(3):  # it sends, pauses, and sends again
+        for _ in range(before):
+            flood.fill(cameras)
+            flood.take(limit)
+        flood.fill(cameras)
+        flood.send("z", 1.0 if urgent else 1e6)
+        served = [flood.take(limit) for _ in range(others + 1)]
+        assert any("z" in batch for batch in served), "each of the others is once before it at most"
+
+
+def test_a_pause_earns_no_credit() -> None:
+    """A camera that was silent has its share from now on, not what it left to others."""
+    flood = Flood({"a": "m", "b": "m"})
+    for _ in range(50):
+        flood.fill("a")
+        flood.take(1)
+    flood.fill("ab", 100)
+    counts = Counter(camera for _ in range(20) for camera in flood.take(1))
+    assert counts["a"] in {9, 10}
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 3)), min_size=1, max_size=60))
+def test_nobody_starves_while_queues_empty_and_refill(rounds: list[tuple[str, int]]) -> None:
+    flood = Flood(dict.fromkeys("abcdz", "m"))
+    flood.send("z")
+    waited = 0
+    for camera, count in rounds:
+        for _ in range(count):
+            flood.send(camera)
+        served = flood.take(1)
+        waited = 0 if served == ["z"] else waited + 1
+        if served == ["z"]:
+            flood.send("z")
+        assert waited <= 2 * len("abcd"), "each once for the round before, and once for this one"
+
+
+@given(st.integers(1, 8), st.integers(1, 100))
+def test_cameras_that_are_gone_are_forgotten_when_their_round_is_over(limit: int, others: int) -> None:
+    flood = Flood(dict.fromkeys("a", "m") | {str(number): "m" for number in range(others)})
+    for number in range(others):
+        flood.fill("a")
+        flood.send(str(number))
+        flood.take(limit)
+    for _ in range(others + 2):
+        flood.fill("a", 20)
+        flood.take(limit)
+    assert set(flood.queues._tags) == {"a"}
+
+
+def test_of_a_camera_that_wants_the_freshest_the_newest_is_taken_and_the_older_are_superseded() -> None:
+    queues: TurnQueues[Waiter] = TurnQueues(freshest=lambda frame: frame.camera == "a")
+    for number in range(3):
+        queues.push(Waiter("a", "m", 5.0 + number, number))
+        queues.push(Waiter("b", "m", 5.5 + number, 10 + number))
+    first = queues.next()
+    assert first is not None
+    taken = queues.take(2, 0.0)
+    assert [frame.number for frame in taken.frames] == [10, 2], "the older ones of a make it no more urgent"
+    assert [frame.number for frame in taken.superseded] == [0, 1]
+    assert first == taken.frames[0]
+    assert [frame.number for frame in queues] == [11, 12]
+    assert len(queues) == 2
+
+
+def test_of_frames_that_are_due_together_the_last_is_the_newest() -> None:
+    queues: TurnQueues[Waiter] = TurnQueues(freshest=lambda _frame: True)
+    for number in range(3):
+        queues.push(Waiter("a", "m", 5.0, number))
+    assert [frame.number for frame in queues.take(2, 0.0).frames] == [2]
+
+
+@given(waiters, st.integers(1, 8), st.integers(0, 20))
+def test_where_the_freshest_count_nothing_is_lost_either(frames: list[Waiter], limit: int, now: int) -> None:
+    queues: TurnQueues[Waiter] = TurnQueues(freshest=lambda frame: frame.camera in "ab")
+    for frame in frames:
+        queues.push(frame)
+    seen: list[Waiter] = []
+    while len(queues):
+        taken = queues.take(limit, now)
+        for group in taken:
+            for camera in "abcd":
+                numbers = [frame.number for frame in group if frame.camera == camera]
+                assert numbers == sorted(numbers)
+        for camera in "ab":
+            assert sum(frame.camera == camera for frame in taken.frames) <= 1
+        assert all(frame.camera in "ab" for frame in taken.superseded)
+        assert all(frame.deadline_s > now for frame in taken.frames)
+        seen += [frame for group in taken for frame in group]
+    assert sorted(frame.number for frame in seen) == [frame.number for frame in frames]
+
+
+@given(waiters, st.sampled_from("abcd"))
+def test_how_many_are_ahead_is_how_many_are_taken_before(frames: list[Waiter], camera: str) -> None:
+    queues = filled([Waiter(frame.camera, "m", frame.deadline_s, frame.number) for frame in frames])
+    queues.take(3, -1.0)
+    last = Waiter(camera, "m", 99.0, 99)
+    ahead = queues.ahead_of(last)
+    queues.push(last)
+    taken: list[Waiter] = []
+    while not taken or taken[-1] is not last:
+        taken += queues.take(1, -1.0).frames
+    assert len(taken) - 1 == ahead
 
 
 @dataclass(frozen=True, eq=False)

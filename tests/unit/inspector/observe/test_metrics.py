@@ -143,6 +143,7 @@ def test_lag_is_forgotten_with_the_assignment(metrics: Metrics) -> None:
         (lambda m: m.batch(8), "inspector_batch_frames_sum", {}, 8),
         (lambda m: m.batch(8), "inspector_batch_frames_bucket", {"le": "4.0"}, 0),
         (lambda m: m.batch_retried(), "inspector_batches_retried_total", {}, 1),
+        (lambda m: m.capacity("L1/C1", 50.0), "inspector_capacity_frames_per_second", {"camera": "L1/C1"}, 50),
         (lambda m: m.queue_depth("batch", 5), "inspector_queue_frames", {"stage": "batch"}, 5),
         (lambda m: m.bytes_in_flight(10, 20), "inspector_in_flight_bytes", {}, 10),
         (lambda m: m.bytes_in_flight(10, 20), "inspector_in_flight_limit_bytes", {}, 20),
@@ -169,7 +170,18 @@ def test_two_services_in_one_process_do_not_share_metrics(metrics: Metrics) -> N
 
 
 def test_every_name_says_its_unit(metrics: Metrics) -> None:
-    units = ("seconds", "bytes", "frames", "total", "partitions", "in_use", "ratio", "ready", "build")
+    units = (
+        "seconds",
+        "bytes",
+        "frames",
+        "total",
+        "partitions",
+        "in_use",
+        "ratio",
+        "ready",
+        "build",
+        "frames_per_second",
+    )
     for family in metrics.registry.collect():
         assert family.name.startswith("inspector_")
         assert family.type == "counter" or family.name.endswith(units), family.name

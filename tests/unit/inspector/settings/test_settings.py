@@ -55,6 +55,8 @@ def test_settings_are_frozen() -> None:
         ({"cameras": [CAMERA | {"classification_threshold": 1.0}]}, "classification_threshold"),
         ({"cameras": [CAMERA | {"classification_threshold": float("nan")}]}, "classification_threshold"),
         ({"cameras": [CAMERA | {"budget_ms": 0}]}, "budget_ms"),
+        ({"cameras": [CAMERA | {"weight": 0}]}, "weight"),
+        ({"cameras": [CAMERA | {"policy": "newest"}]}, "'inspect_all' or 'freshest_first'"),
         ({"kafka": {"max_partition_fetch_bytes": 0}}, "max_partition_fetch_bytes"),
         ({"kafka": {"security_protocol": "SASL_SSL"}}, "SASL_SSL needs sasl_username and sasl_password"),
         ({"kafka": {"ssl_certfile": "/c.pem"}}, "ssl_certfile and ssl_keyfile go together"),

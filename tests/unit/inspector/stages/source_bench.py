@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from prometheus_client import CollectorRegistry
 
-from inspector.bus.ports import ConsumedRecord
+from inspector.bus.ports import ConsumedRecord, Partition
 from inspector.inflight.lease import Lease
 from inspector.observe.metrics import Metrics
 from inspector.stages.source import Source
@@ -52,6 +52,7 @@ class Bench:
         self.read: list[tuple[Lease, ConsumedRecord]] = []
         self.room = room
         self.looks_without_room = 0
+        self.have_more: set[int] = set()
         self.on_read: Callable[[], None] = lambda: None
         self.on_closing: Callable[[Sequence[Lease]], None] = self.give_up
         self.forgotten: list[Lease] = []
@@ -59,16 +60,17 @@ class Bench:
             self.consumer,
             Flow(self),
             cap=cap,
-            headroom=self.headroom,
+            choose=self.choose,
             clock=self.clock,
             metrics=Metrics(self.registry),
             drain_timeout_s=drain_timeout_s,
         )
         self.task: asyncio.Task[None] | None = None
 
-    def headroom(self) -> int:
+    def choose(self, partitions: Sequence[Partition], has_more: Callable[[Partition], bool]) -> list[Partition]:
         self.looks_without_room += self.room == 0
-        return self.room
+        self.have_more = {number for topic, number in partitions if has_more((topic, number))}
+        return list(partitions)[: self.room]
 
     def give_up(self, _leases: Sequence[Lease]) -> None:
         """Abandon what is in flight, as the pipeline does with what no stage has begun."""

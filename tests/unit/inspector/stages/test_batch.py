@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from inspector.stages.batch import Batcher
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=True)
 class Waiter:
     camera: str = "a"
     model: str = "m"
@@ -88,7 +90,7 @@ def test_the_linger_ends_no_later_than_the_deadline_less_the_service_time(
     linger_s: float, deadline_s: float, service_s: float, steps: list[float]
 ) -> None:
     batcher: Batcher[Waiter] = Batcher(max_size=8, linger_s=linger_s)
-    batcher.observe("m", service_s)
+    batcher.observe("m", 1, service_s)
     batcher.push(Waiter(deadline_s=deadline_s), 0.0)
     for now_s in steps:
         pull = batcher.pull(now_s)
@@ -128,15 +130,188 @@ def test_a_frame_that_is_found_late_while_a_batch_is_taken_is_handed_on_too() ->
     assert len(batcher) == 0
 
 
-def test_the_estimate_follows_what_is_observed_and_models_have_their_own() -> None:
+def test_what_is_needed_follows_what_is_observed_and_models_have_their_own() -> None:
     batcher: Batcher[Waiter] = Batcher(max_size=8)
-    assert batcher.estimated_service_s("m") == 0.0
-    batcher.observe("m", 1.0)
-    assert batcher.estimated_service_s("m") == 1.0
+    assert batcher.needed_s("m", 1) == 0.0
+    batcher.observe("m", 1, 1.0)
+    assert batcher.needed_s("m", 1) == 1.0
+    assert batcher.needed_s("m", 4) == 4.0
     for _ in range(100):
-        batcher.observe("m", 2.0)
-    assert batcher.estimated_service_s("m") == pytest.approx(2.0, abs=1e-3)
-    assert batcher.estimated_service_s("n") == 0.0
+        batcher.observe("m", 1, 2.0)
+    batcher.observe_after(0.5)
+    assert batcher.needed_s("m", 1) == pytest.approx(2.5, abs=1e-2)
+    assert batcher.needed_s("n", 1) == 0.0
+
+
+def learnt(*, max_size: int = 8, each_s: float = 0.1, fixed_s: float = 0.0, **options: Any) -> Batcher[Waiter]:
+    """A batcher that knows how long batches of its models take."""
+    batcher: Batcher[Waiter] = Batcher(max_size=max_size, **options)
+    for size in (1, 2, 4, 8) * 20:
+        for model in "mn":
+            batcher.observe(model, size, fixed_s + each_s * size)
+    return batcher
+
+
+def test_what_cannot_be_in_time_is_given_up_and_the_rest_is_scored() -> None:
+    batcher = learnt()
+    late = [Waiter("a", deadline_s=0.05), Waiter("b", deadline_s=0.09)]
+    soon = [Waiter("a", deadline_s=5.0), Waiter("c", deadline_s=5.0)]
+    for frame in late + soon:
+        batcher.push(frame, 0.0)
+    pull = batcher.pull(0.0)
+    assert pull.expired == late
+    assert pull.batch == soon
+
+
+@pytest.mark.parametrize("expected_s", [10.0, 1000.0])
+def test_one_frame_is_always_tried_so_that_a_wrong_estimate_heals(expected_s: float) -> None:
+    batcher: Batcher[Waiter] = Batcher(max_size=8)
+    for _ in range(20):
+        batcher.observe("m", 1, expected_s)
+    given_up, rounds = 1, 0
+    while given_up:
+        for camera in "abcd":
+            batcher.push(Waiter(camera, deadline_s=1.0), 0.0)
+        pull = batcher.pull(0.0)
+        assert len(pull.batch) >= 1
+        given_up = len(pull.expired)
+        batcher.observe("m", len(pull.batch), 0.02 * len(pull.batch))
+        rounds += 1
+    assert rounds <= 100
+
+
+def test_a_wrong_estimate_of_one_model_heals_while_another_floods() -> None:
+    batcher = learnt()
+    for _ in range(200):
+        batcher.observe("n", 1, 2.0)
+    scored: list[str] = []
+    for _ in range(40):
+        for _ in range(8):
+            batcher.push(Waiter("a", "m", deadline_s=2.0), 0.0)
+        batcher.push(Waiter("b", "n", deadline_s=1.0), 0.0)
+        pull = batcher.pull(0.0)
+        scored += [frame.model for frame in pull.batch]
+        if pull.batch[0].model == "n":
+            batcher.observe("n", 1, 0.1)
+    assert scored.count("n") >= 20
+
+
+def test_a_batch_is_as_small_as_time_demands_on_a_cpu() -> None:
+    """Of eight frames that have half a second four are in time together, and then the others are not any more."""
+    batcher = learnt(each_s=0.1)
+    for camera in "abcdefgh":
+        batcher.push(Waiter(camera, deadline_s=0.5), 0.0)
+    pull = batcher.pull(0.0)
+    assert 4 <= len(pull.batch) <= 5
+    assert pull.expired == []
+    assert batcher.pull(0.45).expired, "what is left cannot be in time"
+
+
+def test_a_batch_is_as_large_as_it_may_be_on_a_gpu() -> None:
+    batcher = learnt(each_s=0.001, fixed_s=0.2)
+    late = Waiter("h", deadline_s=0.1)
+    for camera in "abcdefg":
+        batcher.push(Waiter(camera, deadline_s=0.5), 0.0)
+    batcher.push(late, 0.0)
+    pull = batcher.pull(0.0)
+    assert (len(pull.batch), pull.expired) == (7, [late])
+
+
+def test_another_models_frames_do_not_make_a_batch_look_full() -> None:
+    """Two frames of m have time for a batch of two, though eight frames wait."""
+    batcher = learnt(each_s=0.1)
+    for camera in "ab":
+        batcher.push(Waiter(camera, "m", deadline_s=0.35), 0.0)
+    for camera in "cdefgh":
+        batcher.push(Waiter(camera, "n", deadline_s=5.0), 0.0)
+    pull = batcher.pull(0.0)
+    assert [frame.camera for frame in pull.batch] == ["a", "b"]
+    assert pull.expired == []
+
+
+def test_the_frames_of_one_model_are_as_many_as_it_may_have_whoever_is_given_up() -> None:
+    """All frames of the one whose turn it was are late; the other cuts its pictures into tiles and has fewer of them in a batch."""
+    batcher = learnt(each_s=0.1, inputs=lambda frame: 8 if frame.model == "n" else 1)
+    for _ in range(4):
+        batcher.push(Waiter("a", "m", deadline_s=0.05), 0.0)
+        batcher.push(Waiter("b", "n", deadline_s=5.0), 0.0)
+    sizes = [(pull.batch[0].model, len(pull.batch)) for _ in range(5) if (pull := batcher.pull(0.0)).batch]
+    assert sorted(sizes) == [("m", 1), *[("n", 1)] * 4]
+
+
+@given(
+    frames=st.lists(
+        st.tuples(st.sampled_from("abc"), st.sampled_from("mn"), st.floats(0.01, 3)), min_size=1, max_size=25
+    ),
+    each_s=st.floats(0, 0.5),
+    fixed_s=st.floats(0, 0.5),
+    slots=st.integers(1, 3),
+)
+def test_whatever_is_expected_the_device_never_idles_and_nothing_is_lost(
+    frames: list[tuple[str, str, float]], each_s: float, fixed_s: float, slots: int
+) -> None:
+    batcher = learnt(each_s=each_s, fixed_s=fixed_s)
+    waiting = [Waiter(f"{camera}{model}", model, deadline_s) for camera, model, deadline_s in frames]
+    for frame in waiting:
+        batcher.push(frame, 0.0)
+    seen: list[Waiter] = []
+    while len(batcher):
+        pull = batcher.pull(0.0, slots=slots)
+        assert 1 <= len(pull.batch) <= 8
+        assert len({frame.model for frame in pull.batch}) == 1
+        seen += pull.batch + pull.expired
+    assert sorted(seen, key=repr) == sorted(waiting, key=repr)
+
+
+@given(cameras=st.integers(1, 8), each_s=st.floats(0.001, 0.1), slots=st.integers(1, 4))
+def test_without_contention_nothing_is_given_up(cameras: int, each_s: float, slots: int) -> None:
+    """Each camera sends a frame now and then, all of them in time for one batch."""
+    batcher = learnt(each_s=each_s)
+    for number in range(20):
+        for camera in range(cameras):
+            batcher.push(Waiter(str(camera), deadline_s=number + 0.1 + each_s * 8 * 1.5), float(number))
+        while len(batcher):
+            pull = batcher.pull(float(number), slots=slots)
+            assert pull.expired == []
+
+
+def test_only_the_newest_frame_of_a_camera_is_scored_where_that_is_wanted() -> None:
+    batcher: Batcher[Waiter] = Batcher(max_size=8, freshest=lambda frame: frame.camera == "a")
+    for number in range(3):
+        batcher.push(Waiter("a", deadline_s=10.0 + number), 0.0)
+        batcher.push(Waiter("b", deadline_s=10.0 + number), 0.0)
+    pull = batcher.pull(0.0)
+    assert sorted((frame.camera, frame.deadline_s) for frame in pull.batch) == [
+        ("a", 12.0),
+        ("b", 10.0),
+        ("b", 11.0),
+        ("b", 12.0),
+    ]
+    assert [frame.deadline_s for frame in pull.superseded] == [10.0, 11.0]
+    assert len(batcher) == 0
+
+
+def test_the_wait_of_a_frame_counts_those_before_it_and_the_slots() -> None:
+    batcher, wide = learnt(), learnt(slots=4)
+    for each in (batcher, wide):
+        for _ in range(16):
+            each.push(Waiter("a"), 0.0)
+        assert each.full(Waiter("b"))
+    assert batcher.wait_s(Waiter("a")) == pytest.approx(4 * 0.8, rel=0.05), "two batches before, one that runs, its own"
+    assert batcher.wait_s(Waiter("b")) == pytest.approx((2 + 1 / 8) * 0.8, rel=0.05), (
+        "one frame of a has its turn before"
+    )
+    assert wide.wait_s(Waiter("a")) == pytest.approx(2.5 * 0.8, rel=0.05)
+
+
+def test_cost_and_capacity_follow_the_pace() -> None:
+    batcher = learnt(each_s=0.01, slots=2, weight=lambda frame: 4.0 if frame.camera == "a" else 1.0)
+    assert batcher.capacity_per_s(Waiter()) == pytest.approx(200, rel=0.01)
+    assert batcher.cost(Waiter("b")) == pytest.approx(0.01, rel=0.01)
+    assert batcher.cost(Waiter("a")) == pytest.approx(0.0025, rel=0.01)
+    unknown = Waiter("b", "unknown")
+    assert batcher.capacity_per_s(unknown) == math.inf
+    assert 0 < batcher.cost(unknown) < 1e-3
 
 
 def test_removed_frames_are_gone() -> None:

@@ -132,7 +132,7 @@ def waiting(
 class Bench:
     """A stage whose worker does its jobs when the test says so."""
 
-    def __init__(self, *, ahead: int = 10, workers: int = 2) -> None:
+    def __init__(self, *, ahead: int = 10, workers: int = 2, freshest: bool = False) -> None:
         self.clock = FakeClock()
         self.jobs: list[tuple[Callable[[], Decoded], Callable[[Decoded], None]]] = []
         self.decoded: list[Frame] = []
@@ -144,6 +144,7 @@ class Bench:
             submit=lambda job, done: self.jobs.append((job, done)),
             on_decoded=lambda frame, _outcome: self.decoded.append(frame),
             clock=self.clock,
+            freshest=lambda _frame: freshest,
         )
 
     def work(self) -> None:
@@ -270,3 +271,40 @@ def test_a_frame_that_is_decoded_for_long_is_told_of_once() -> None:
     assert bench.stage.slow(begun_s + 4.0, 2.0) == []
     done(outcome)
     assert bench.stage.slow(begun_s + 5.0, 2.0) == []
+
+
+def test_a_camera_without_a_decoded_frame_has_a_place_however_many_others_have_taken() -> None:
+    bench, budget = Bench(ahead=2), Budget(1 << 20)
+    for _ in range(4):
+        bench.stage.push(waiting(budget, image=png(), decoding_bytes=1))
+    assert len(bench.stage.start(decoded=0, scoring=8, now_s=0.0).frames) == 2
+    other = [waiting(budget, image=png(), decoding_bytes=1, camera="b") for _ in range(2)]
+    for frame in other:
+        bench.stage.push(frame)
+    started = bench.stage.start(decoded=0, scoring=8, now_s=0.0, has_decoded=lambda _camera: False)
+    assert started.frames == other[:1]
+    bench.work()
+    decoded = {frame.camera for frame in bench.decoded}
+    assert bench.stage.start(decoded=3, scoring=8, now_s=0.0, has_decoded=decoded.__contains__).frames == []
+
+
+def test_what_cannot_be_in_time_is_given_up_instead_of_decoded() -> None:
+    bench, budget = Bench(), Budget(1 << 20)
+    frames = [
+        waiting(budget, image=png(), decoding_bytes=1, deadline_s=deadline_s) for deadline_s in (1.0, 3.0, 2.0, 9.0)
+    ]
+    for frame in frames:
+        bench.stage.push(frame)
+    started = bench.stage.start(decoded=0, scoring=0, now_s=0.0, needed_s=lambda _frame: 2.0)
+    assert started.late == [frames[0], frames[2]], "also the one that stood behind a fresh one"
+    assert started.frames == [frames[1], frames[3]]
+    assert len(bench.stage) == 0
+
+
+def test_only_the_newest_frame_of_a_camera_is_decoded_where_that_is_wanted() -> None:
+    bench, budget = Bench(freshest=True), Budget(1 << 20)
+    frames = [waiting(budget, image=png(), decoding_bytes=1, deadline_s=10.0 + number) for number in range(3)]
+    for frame in frames:
+        bench.stage.push(frame)
+    started = bench.stage.start(decoded=0, scoring=0, now_s=0.0)
+    assert (started.frames, started.superseded, started.late) == (frames[2:], frames[:2], [])

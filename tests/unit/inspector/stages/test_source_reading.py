@@ -132,3 +132,23 @@ async def test_the_lag_is_what_is_left_to_read() -> None:
     committing.cancel()
     await asyncio.gather(committing, return_exceptions=True)
     await bench.stop()
+
+
+async def test_what_has_more_to_read_is_known_from_the_ends_of_partitions_and_of_reads() -> None:
+    """Also of a partition whose last offsets hold no record, as compaction and transactions leave it."""
+    bench = Bench(cap=1000)
+    bench.publish(1, 3)
+    await bench.start()
+    await bench.until_read(3)
+    await bench.until(lambda: bench.have_more == set())
+    bench.room = 0
+    await bench.until(lambda: bench.looks_without_room)
+    bench.publish(1, 1)
+    bench.publish(2, 1)
+    bench.source.wake()
+    await bench.until(lambda: bench.have_more == {1, 2})
+    bench.room = 100
+    bench.source.wake()
+    await bench.until_read(5)
+    await bench.until(lambda: bench.have_more == set())
+    await bench.stop()
