@@ -15,6 +15,7 @@ from inspector.anomaly.preprocess.image import (
     decoding_passes,
     read_image_header,
 )
+from inspector.anomaly.preprocess.orientation import LYING, exif_orientation
 from inspector.anomaly.types import DLSample
 from inspector.bus.ports import ConsumedRecord
 from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget
@@ -116,13 +117,17 @@ class Admission:
         ahead_us = message.captured_at - self._clock.wall_us()
         if ahead_us > self._limits.max_clock_skew_ms * 1000:
             return Refusal("expired", "captured_in_future", f"captured {ahead_us / 1e6:.3f} s in the future")
+        param = route.model.preprocess_param
         try:
             header = self._header(message)
+            width, height = header.width, header.height
+            if param.apply_exif and message.raw is None and exif_orientation(message.image) in LYING:
+                width, height = height, width
             route.model.check_geometry(
                 DLSample(
                     _NO_PIXELS,
-                    original_width=header.width,
-                    original_height=header.height,
+                    original_width=width,
+                    original_height=height,
                     channels=1 if header.channels == 1 else 3,
                 )
             )
@@ -131,10 +136,9 @@ class Admission:
         except GeometryError as exc:
             return Refusal("failed", "geometry", str(exc))
         frame.is_heavy = header.width * header.height * decoding_passes(header) >= HEAVY_PIXELS
-        param = route.model.preprocess_param
         pixels = decoded_bytes(header, target=param.decode_target, margin=param.decode_margin)
-        width, height = param.map_size(header.width, header.height)
-        frame.map_bytes = width * height * FLOAT32_BYTES
+        map_width, map_height = param.map_size(width, height)
+        frame.map_bytes = map_width * map_height * FLOAT32_BYTES
         frame.decoding_bytes = pixels + frame.map_bytes
         if frame.decoding_bytes > self._largest_decoding_bytes:
             return Refusal(

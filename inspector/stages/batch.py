@@ -129,13 +129,10 @@ class Batcher(Generic[F]):
 
         A time in the past means at once. A batch that is full is due at once.
         """
-        first = self._waiting.most_urgent()
-        if first is None or self._waiting_since_s is None:
+        if not self._waiting:
             return None
-        if self._linger_s == 0 or self._waiting.count(first.model) >= self._most(first):
-            return self._waiting_since_s
-        latest_s = first.deadline_s - self.needed_s(first.model, self._most(first))
-        return min(self._waiting_since_s + self._linger_s, latest_s)
+        lingers_to_s = self._lingers_to_s()
+        return self._waiting_since_s if lingers_to_s is None or self._whole() is not None else lingers_to_s
 
     def pull(self, now_s: float, *, slots: int = 1, linger: bool = True) -> Pull[F]:
         """Close a batch if one is due (or `linger` is off), and drop the frames that expired.
@@ -156,7 +153,10 @@ class Batcher(Generic[F]):
         expired += self._waiting.drop_expired(
             now_s, lambda frame: 0.0 if frame is tried[frame.model] else self.needed_s(frame.model, 1)
         )
+        lingers_to_s = self._lingers_to_s()
         first = self._waiting.next()
+        if linger and lingers_to_s is not None and now_s < lingers_to_s:
+            first = self._whole() or first  # the others still wait for company
         if first is None:
             raise ValueError("the frames that are to be tried were dropped")
         size = self._size(first.model, self._share(first, slots), now_s)
@@ -169,6 +169,18 @@ class Batcher(Generic[F]):
         )
         self._restart(now_s, keep=False)
         return Pull(taken.frames, expired + taken.late, taken.superseded)
+
+    def _lingers_to_s(self) -> float | None:
+        """Return how long an incomplete batch waits for company; None without a linger, or when nothing waits."""
+        urgent = self._waiting.most_urgent()
+        if urgent is None or self._waiting_since_s is None or self._linger_s == 0:
+            return None
+        latest_s = urgent.deadline_s - self.needed_s(urgent.model, self._most(urgent))
+        return min(self._waiting_since_s + self._linger_s, latest_s)
+
+    def _whole(self) -> F | None:
+        """Return a frame of a model of which a whole batch waits."""
+        return next((frame for frame in self._waiting if self._waiting.count(frame.model) >= self._most(frame)), None)
 
     def _share(self, frame: F, slots: int) -> int:
         """Return how many frames of this one's model go into a batch: a whole one, or an idle slot's share of what waits."""

@@ -125,14 +125,17 @@ class DecodeStage:
                 taken all places, or it would miss the next batch.
         """
         started = Started([], self._waiting.drop_expired(now_s, needed_s), [])
-        while (frame := self._waiting.next(self._may_begin)) is not None:
-            ahead = len(self._running) + decoded
-            if ahead >= self._ahead and (self._is_decoding(frame.camera) or has_decoded(frame.camera)):
-                break
-            if not self._reserve(frame, alone=ahead + scoring == 0):
+
+        def has_place(frame: Frame) -> bool:
+            is_full = len(self._running) + decoded >= self._ahead
+            is_served = is_full and (self._is_decoding(frame.camera) or has_decoded(frame.camera))
+            return not is_served and self._may_begin(frame)
+
+        while (frame := self._waiting.next(has_place)) is not None:
+            if not self._reserve(frame, alone=len(self._running) + decoded + scoring == 0):
                 break
             # This frame, those that it supersedes, and late ones behind it.
-            taken = self._waiting.take(1, now_s, needed_s, allowed=self._may_begin)
+            taken = self._waiting.take(1, now_s, needed_s, allowed=has_place)
             started.frames.extend(taken.frames)
             started.late.extend(taken.late)
             started.superseded.extend(taken.superseded)

@@ -112,16 +112,19 @@ class _Search:
         self._judge = judge
         # A link to a folder above would never end; one that was read already would double its images.
         self._visited: set[str] = set()
+        # Nothing is taken of a hidden folder, so a link in it must not keep what it leads to from being read.
+        self._visited_unread: set[str] = set()
         self.found = Found()
 
     def enter(self, name: PurePosixPath, outer: Reason | None) -> None:
         """Look at everything in a folder; `outer` is why nothing of it is taken, where that is so."""
         folder = self._root / name
         real = os.path.realpath(folder)
-        if real in self._visited:
+        visited = self._visited if outer is None else self._visited_unread
+        if real in visited:
             self.found.left_out[name] = "a link to a folder that was read already"
             return
-        self._visited.add(real)
+        visited.add(real)
         try:
             with os.scandir(folder) as scanned:
                 entries = sorted(scanned, key=lambda entry: entry.name)

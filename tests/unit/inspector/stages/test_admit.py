@@ -26,6 +26,7 @@ from schemas import MAX_BUDGET_US, MAX_CAPTURED_AT, MAX_INTEGER, ImageEncoding, 
 from tests.encoded import scan_bomb
 from tests.fakes import FakeClock, FakeModel, FakeRecord
 from tests.frames import camera_frame, png, record_of
+from tests.picture_files import flagged, noise
 
 LIMITS = LimitSettings(max_frame_bytes=50_000, max_pixels=10_000, max_clock_skew_ms=500)
 THRESHOLDS = Thresholds(classification=0.5, segmentation=0.5)
@@ -75,6 +76,19 @@ def test_the_map_of_a_model_with_tiles_is_as_large_as_the_picture(monkeypatch: p
     frame = door.admit_frame(image=png(width=96, height=80))
     assert frame.map_bytes == 96 * 80 * 4
     assert frame.decoding_bytes == 2 * 96 * 80 + frame.map_bytes
+
+
+def test_a_picture_that_its_model_turns_upright_is_admitted_as_it_will_stand(monkeypatch: pytest.MonkeyPatch) -> None:
+    upright = DLPreprocessParam(image_width=64, image_height=64, apply_exif=True)
+    seen: list[tuple[int, int]] = []
+    monkeypatch.setattr(FakeModel, "preprocess_param", upright)
+    monkeypatch.setattr(
+        AnyPicture, "check_geometry", lambda _, sample: seen.append((sample.original_width, sample.original_height))
+    )
+    for orientation in (1, 3, 6):
+        image = flagged(noise(48, 96, 1), "PNG", orientation)
+        assert Door().admit_frame(image=image).refusal is None
+    assert seen == [(96, 48), (96, 48), (48, 96)]
 
 
 def test_a_record_with_a_fault_is_answered_under_its_name_and_its_picture_is_not_looked_at() -> None:

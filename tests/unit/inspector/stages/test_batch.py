@@ -80,6 +80,18 @@ def test_frames_of_another_model_do_not_fill_a_batch() -> None:
     assert batcher.pull(1.0).batch == []
 
 
+def test_a_whole_batch_does_not_wait_behind_a_model_that_lingers() -> None:
+    batcher: Batcher[Waiter] = Batcher(max_size=2, linger_s=1.0)
+    batcher.push(Waiter("a", "m"), 0.0)
+    assert batcher.pull(0.0, linger=False).batch, "so camera b has its turn first"
+    batcher.push(Waiter("b", "n"), 0.0)
+    for _ in range(2):
+        batcher.push(Waiter("a", "m"), 0.0)
+    assert [frame.model for frame in batcher.pull(0.5).batch] == ["m", "m"]
+    assert batcher.pull(1.4).batch == []
+    assert [frame.model for frame in batcher.pull(1.5).batch] == ["n"]
+
+
 @given(
     linger_s=st.floats(0.01, 50),
     deadline_s=st.floats(1, 200),

@@ -124,6 +124,13 @@ def test_a_link_that_may_have_led_to_a_folder_is_refused(messy: Path) -> None:
         search_folder(messy)
 
 
+def test_a_link_in_a_hidden_folder_hides_nothing(messy: Path) -> None:
+    before = search_folder(messy).taken
+    (messy / ".snapshot").mkdir()
+    (messy / ".snapshot/current").symlink_to("../good")
+    assert search_folder(messy).taken == before
+
+
 def test_a_link_to_a_picture_that_is_gone_is_taken_and_found_unreadable(messy: Path) -> None:
     (messy / "good/gone.png").symlink_to("nowhere.png")
     assert any(name.name == "gone.png" for name in search_folder(messy).taken)
