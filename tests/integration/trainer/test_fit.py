@@ -266,7 +266,7 @@ def test_images_that_cannot_be_scored_are_named_and_the_others_scored(
     by_name = {Path(v["image"]).name: v for v in said["images"]}
     assert by_name["000.png"]["anomaly_class"] == "ok"
     assert by_name["000.png"]["error"] is None
-    for name, reason in (("bad.png", "neither JPEG nor PNG"), ("wide.png", "aspect"), ("gray.png", "channel")):
+    for name, reason in (("bad.png", "is not a readable image"), ("wide.png", "aspect"), ("gray.png", "channel")):
         assert reason in by_name[name]["error"]
         assert by_name[name]["anomaly_class"] is None
         assert f"{name}: " in complaint

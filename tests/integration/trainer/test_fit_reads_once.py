@@ -43,7 +43,7 @@ def test_each_image_is_decoded_twice_at_most_and_each_test_image_scored_once(
         scored.update(image.tobytes() for image in images)
         return launch(model, images)
 
-    monkeypatch.setattr(files, "decode_image", decode)
+    monkeypatch.setattr("trainer.formats.decode.decode_image", decode)
     monkeypatch.setattr(AnomalyModel, "launch", count_and_launch)
     assert run(["fit", "--quality", "fast", "--images", str(IMAGES), "--out", str(tmp_path / "out")]) == 0
     monkeypatch.undo()
