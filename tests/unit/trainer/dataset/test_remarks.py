@@ -89,7 +89,7 @@ def test_unreadable_images_are_left_out_where_that_is_asked_for(source: tuple[Pa
     assert len(dataset.unreadable) == 2
     assert any(named(3, ".bmp") in one and "file is empty" in one for one in dataset.unreadable)
     (note,) = [note for note in dataset.notes if "left out" in note]
-    assert note.startswith("2 of 5: images that cannot be read are left out, as asked: ")
+    assert note.startswith("2 of 5 images cannot be read and are left out, as asked: ")
     assert named(4, ".png") in note
 
 
@@ -124,7 +124,7 @@ def test_flags_are_applied_where_that_is_asked_for(source: tuple[Path, Read]) ->
     (root / named(0, ".png")).write_bytes(saved(upright, "PNG"))
     # 6 is shown turned by a quarter clockwise, so it is stored turned the other way.
     (root / named(1, ".tif")).write_bytes(flagged(np.ascontiguousarray(np.rot90(upright)), "TIFF", 6))
-    with pytest.raises(DatasetError, match=r"1 images lie on a side by their EXIF orientation .* --apply-exif"):
+    with pytest.raises(DatasetError, match=r"1 image lies on a side by its EXIF orientation .* --apply-exif"):
         read()
     dataset = read(apply_exif=True)
     assert dataset.apply_exif
