@@ -151,7 +151,7 @@ def test_pictures_that_the_service_would_refuse_are_noted_with_the_setting() -> 
     notes = notes_of_files([("a.png", PROBE), ("b.png", large), ("c.png", vast)], apply_exif=False)
     assert len(notes) == 2
     assert notes[0].startswith(
-        "1 of 3 images have more than 8 MiB, up to 15.0 MiB (b.png): with its usual settings the service"
+        "1 of 3 images has more than 8 MiB, up to 15.0 MiB (b.png): with its usual settings the service"
     )
     assert f"raise its limits.max_frame_bytes to {15 * 2**20} or more" in notes[0]
     assert notes[1].startswith("decoding c.png takes 366.2 MiB")
