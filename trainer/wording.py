@@ -16,6 +16,16 @@ def some(names: Iterable[object], count: int = _NAMES_SHOWN) -> str:
     return ", ".join(listed[:count]) + (f" and {more} more" if more > 0 else "")
 
 
+def counted(number: int, noun: str = "image") -> str:
+    """So many of a thing: 1 image, 2 images."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def agreed(number: int, one: str, several: str) -> str:
+    """The verb, or whatever else differs, that goes with so many."""
+    return one if number == 1 else several
+
+
 _UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode's categories of control characters, halves of characters and ends of lines."""
 

@@ -61,6 +61,13 @@ _MENDS: dict[type[Exception], str] = {
 }
 
 
+NO_BROKER = "no broker answers there; start it or correct kafka.bootstrap_servers"
+
+
+class NoBrokerError(KafkaConnectionError):  # type: ignore[misc] # aiokafka ships no types
+    """No broker answers at any of the addresses; what aiokafka says of it is in no words for an operator."""
+
+
 def connection_arguments(kafka: KafkaSettings) -> dict[str, Any]:
     """Return the keyword arguments that every aiokafka client shares: servers, security, name."""
     arguments: dict[str, Any] = {
@@ -127,15 +134,16 @@ async def start_client(client: Any) -> None:  # noqa: ANN401
     watches. So the bootstrap comes first, by itself; the second one in `start` finds a cluster.
 
     Raises:
-        KafkaError: No broker can be reached, or the one that answered names none.
+        NoBrokerError: None can be reached.
+        KafkaError: The one that answered refuses this client, or names no broker.
     """
     inner = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001 no public way
     pace_metadata(inner)
     try:
         await inner.bootstrap()
-    except KafkaConnectionError:
+    except KafkaConnectionError as exc:
         await _raise_refusal(inner)
-        raise
+        raise NoBrokerError(*exc.args) from exc
     if not inner.cluster.brokers():
         raise KafkaConnectionError("the bootstrap server answers, but no broker of its cluster is up yet")
     await client.start()
@@ -189,4 +197,5 @@ async def bus_errors(action: str) -> AsyncIterator[None]:
     except (KafkaError, TimeoutError, ssl.SSLCertVerificationError) as exc:
         kind = AccessError if isinstance(exc, REFUSALS) else BusError
         mend = next((f"; {mend}" for refusal, mend in _MENDS.items() if isinstance(exc, refusal)), "")
-        raise kind(f"could not {action}: {type(exc).__name__}: {exc}{mend}") from exc
+        what = NO_BROKER if isinstance(exc, NoBrokerError) else f"{type(exc).__name__}: {exc}"
+        raise kind(f"could not {action}: {what}{mend}") from exc

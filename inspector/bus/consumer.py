@@ -48,7 +48,7 @@ class KafkaConsumer:
     async def start(self, listener: RebalanceListener) -> None:
         """Connect and join the group."""
         consumer = consumer_client(self._kafka, **self._options)
-        async with bus_errors("connect to the brokers"):
+        async with bus_errors(f"connect to {self._kafka.bootstrap_servers}"):
             try:
                 await start_client(consumer)
             except KafkaError:

@@ -51,7 +51,7 @@ class KafkaProducer:
 
     async def start(self) -> None:
         """Connect."""
-        async with bus_errors("connect to the brokers"):
+        async with bus_errors(f"connect to {self._kafka.bootstrap_servers}"):
             self._producer = await self._connected()
 
     async def partition_for(self, topic: str, key: bytes) -> int:

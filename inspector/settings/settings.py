@@ -71,7 +71,8 @@ class LimitSettings(Section):
     max_frames_in_flight: Positive = Field(1024, description="frames of one partition between read and commit")
     max_clock_skew_ms: Positive = Field(
         2_000,
-        description="a frame stamped further in the future is refused at once; nearer, unless judged after its stamp",
+        description="a frame stamped further in the future is refused at once; one stamped less far is refused only if its"
+        " verdict is ready before that time",
     )
 
     @property

@@ -105,11 +105,11 @@ class Listener:
 async def test_brokers_that_are_away_are_named_and_leave_nothing_open() -> None:
     nowhere = KafkaSettings(bootstrap_servers="127.0.0.1:9")
     producer = KafkaProducer(nowhere, max_record_bytes=1000)
-    with pytest.raises(BusError, match="connect to the brokers"):
+    with pytest.raises(BusError, match=r"could not connect to 127\.0\.0\.1:9: no broker answers there; start it"):
         await producer.start()
     await producer.stop()
     consumer = KafkaConsumer(nowhere, "frames", max_partition_fetch_bytes=1000)
-    with pytest.raises(BusError, match="connect to the brokers"):
+    with pytest.raises(BusError, match=r"could not connect to 127\.0\.0\.1:9: no broker answers there; start it"):
         await consumer.start(Listener())
     await consumer.stop()
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from trainer.charts.canvas import DASHED, LARGE, NORMAL, finite, name, write_above
 from trainer.charts.palette import CALIBRATION, INK, LINE, NOK, OK, PAPER, SOFT
+from trainer.wording import counted
 
 ScoreKind = Literal["calibration", "ok", "nok"]
 
@@ -79,7 +80,7 @@ def _draw_row(axes: Axes, row: ScoreRow, edges: NDArray[np.float64], base: float
     middles = edges[filled] + width / 2
     bars = axes.bar(middles, counts[filled] / tallest, _BAR * width, base, color=_COLOURS[row.kind])
     for bar, index in zip(bars, filled, strict=True):
-        images = "1 image" if counts[index] == 1 else f"{counts[index]} images"
+        images = counted(counts[index])
         name(bar, f"bar {row.kind}", f"{edges[index]:.4g} to {edges[index + 1]:.4g}: {images}")
     return tallest
 

@@ -10,15 +10,14 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from trainer.check.facts import Facts, SeenImage
-from trainer.dataset.words import said_by, speaks_of_nok
+from trainer.dataset.words import CAMEL, said_by, speaks_of_nok
 from trainer.formats.known import FORMAT_NAMES, FORMAT_SUFFIXES
-from trainer.wording import some
+from trainer.wording import counted, some
 
 _MADE_WORDS: Final = frozenset(
     [
         "mask",
         "masks",
-        "maske",
         "maske",
         "masque",
         "label",
@@ -52,7 +51,6 @@ _MADE_WORDS: Final = frozenset(
 
 _NUMBERED_COPY: Final = re.compile(r"[ _]\(\d{1,2}\)$")
 _PARTS: Final = re.compile(r"[^\W\d_]+")
-_CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 _NEAR: Final = 0.05
 """Sizes that differ by less than this share of both sides are of one camera, and one of them was cropped or scaled."""
 _MANY: Final = 0.5
@@ -88,11 +86,7 @@ def find_oddities(facts: Facts) -> list[Oddity]:
 def _oddity(images: Sequence[SeenImage], short: str, sentence: str) -> Iterator[Oddity]:
     if images:
         names = tuple(image.name for image in images)
-        yield Oddity(f"{_count(len(names))} {sentence.format(names=some(names, 3))}", short, names)
-
-
-def _count(number: int) -> str:
-    return "1 image" if number == 1 else f"{number} images"
+        yield Oddity(f"{counted(len(names))} {sentence.format(names=some(names, 3))}", short, names)
 
 
 def _against_label(images: Sequence[SeenImage]) -> Iterator[Oddity]:
@@ -117,7 +111,7 @@ def _made(images: Sequence[SeenImage]) -> Iterator[Oddity]:
 
 
 def _is_made(stem: str) -> bool:
-    words = {part.casefold() for run in _PARTS.findall(stem) for part in (run, *_CAMEL.split(run))}
+    words = {part.casefold() for run in _PARTS.findall(stem) for part in (run, *CAMEL.split(run))}
     return bool(words & _MADE_WORDS) or _NUMBERED_COPY.search(stem) is not None
 
 

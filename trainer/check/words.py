@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from trainer.check.facts import Copies, Facts, SeenImage
 from trainer.check.result import CheckResult
 from trainer.dataset.tally import Reason, Tally
-from trainer.wording import printable, some
+from trainer.wording import counted, printable, some
 
 _NAMES = 3
 _SIZES = 4
@@ -29,8 +29,8 @@ def verdict(result: CheckResult) -> str:
     if count:
         return f"A fit would be refused, for {'1 reason' if count == 1 else f'{count} reasons'}:"
     looks = len(result.warnings) + len(result.oddities)
-    more = f" Before that, look at {'1 point' if looks == 1 else f'{looks} points'} below." if looks else ""
-    return f"A fit would start.{more}"
+    points = f"the {counted(looks, 'point')} marked warning or look"
+    return f"A fit would start.{f' Before that, look at {points}.' if looks else ''}"
 
 
 def lines(result: CheckResult) -> list[Line]:
@@ -51,7 +51,9 @@ def lines(result: CheckResult) -> list[Line]:
 def _files(result: CheckResult) -> str:
     tally = result.tally
     left_out = len(tally.left_out)
-    return f"{tally.seen} seen: {tally.taken} images to take, {left_out} left out" + (", which are" if left_out else "")
+    return f"{tally.seen} seen: {counted(tally.taken)} to take, {left_out} left out" + (
+        ", which are" if left_out else ""
+    )
 
 
 def _left_out(tally: Tally, reason: Reason, names: Sequence[str]) -> list[Line]:
@@ -98,7 +100,11 @@ def _division(result: CheckResult) -> list[Line]:
     ]
     return [
         *found,
-        *([Line("not used", f"{unused} images: copies of others, or of a group that is tested on")] if unused else []),
+        *(
+            [Line("not used", f"{counted(unused)}: copies of others, or of a group that is tested on")]
+            if unused
+            else []
+        ),
     ]
 
 

@@ -13,12 +13,12 @@ from trainer.dataset.labels import LabelRules
 from trainer.dataset.layout import find_images
 from trainer.dataset.listing import ListedImage, Listing
 from trainer.dataset.masks import MaskRules, match_masks
-from trainer.dataset.patterns import LabelPattern
+from trainer.dataset.patterns import LabelPattern, check_group_pattern
 from trainer.dataset.search import mask_folder
 from trainer.dataset.tally import LeftOut, Tally
 from trainer.errors import DatasetError
 from trainer.parameters import StageParameters
-from trainer.wording import some
+from trainer.wording import agreed, counted, some
 
 
 class DatasetParam(StageParameters):
@@ -62,12 +62,7 @@ class DatasetParam(StageParameters):
         elif self.anomaly_list is not None:
             raise DatasetError("anomaly_list goes with image_list; give both or neither")
         if self.group_pattern is not None:
-            try:
-                groups = re.compile(self.group_pattern).groups
-            except re.error as error:
-                raise DatasetError(f"group_pattern {self.group_pattern!r} is no regular expression: {error}") from error
-            if not groups:
-                raise DatasetError(f"group_pattern {self.group_pattern!r} captures nothing; put the group's part in ()")
+            check_group_pattern(self.group_pattern)
         if self.ok_folders and self.label_pattern is not None:
             raise DatasetError("ok_folders and label_pattern both say what is ok; leave one of them out")
         for name in _label_rules(self).ok_folders:
@@ -124,7 +119,9 @@ def list_folders(image_dirs: Sequence[Path], anomaly_dir: Path | None, param: Da
     if param.ignore_unmatched_images:
         files = tuple(file for file in files if file.label == "ok" or file.path in masks)
         if without := [file for file in layout.files if file not in files]:
-            notes.append(f"{len(without)} nok images without a mask are left out, as asked")
+            notes.append(
+                f"{counted(len(without), 'nok image')} without a mask {agreed(len(without), 'is', 'are')} left out, as asked"
+            )
             left_out += [LeftOut(_name(file.path, base), "nok without a mask") for file in without]
     masks_base = anomaly_dir or (mask_folder(base) if single else base)
     groups = _groups(files, base, param.group_pattern)

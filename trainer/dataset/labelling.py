@@ -18,7 +18,7 @@ from trainer.dataset.listing import LayoutName, SplitName
 from trainer.dataset.tally import LeftOut
 from trainer.dataset.words import said_by, speaks_of_nok
 from trainer.errors import DatasetError
-from trainer.wording import some
+from trainer.wording import agreed, counted, some
 
 SPLIT_FOLDERS: dict[str, SplitName] = {
     "train": "train",
@@ -76,7 +76,10 @@ def label_names(
     """
     if all_ok:
         files = [LabelledFile(root, n, "ok", None, n.parts[:-1]) for root, names in by_root.items() for n in names]
-        note = f"all {len(files)} images are taken as ok, whatever their folder is called, as asked"
+        all_images = (
+            f"{'all ' if len(files) > 1 else ''}{counted(len(files))} {agreed(len(files), 'is', 'are')} taken as ok"
+        )
+        note = f"{all_images}, whatever {agreed(len(files), 'its', 'their')} folder is called, as asked"
         return Layout("all_ok", tuple(files), (note,))
     _check_ok_folders(by_root, rules)
     # A lone test/ is of this layout too: its ok images are never what a model is fitted on.
@@ -153,6 +156,11 @@ def _names_a_split(name: PurePosixPath) -> bool:
     return len(name.parts) > 1 and name.parts[0].lower() in {"train", "test"}
 
 
+def _ignored(strangers: Sequence[PurePosixPath]) -> str:
+    are = agreed(len(strangers), "is", "are")
+    return f"{counted(len(strangers))} outside train/, validation/ and test/ {are} ignored: {some(strangers)}"
+
+
 def _label_names(root: Path, names: Sequence[PurePosixPath], rules: LabelRules) -> tuple[list[LabelledFile], list[str]]:
     """By the pattern; folders still say the split."""
     if rules.pattern is None:
@@ -167,12 +175,13 @@ def _label_names(root: Path, names: Sequence[PurePosixPath], rules: LabelRules) 
     notes = []
     for label in ("ok", "nok"):
         found = [file.name for file in files if file.label == label]
+        are = agreed(len(found), "is", "are")
         notes.append(
-            f"{len(found)} images in {root} are {label} by label_pattern {rules.pattern.text!r}"
+            f"{counted(len(found))} in {root} {are} {label} by label_pattern {rules.pattern.text!r}"
             + (f": {some(found, 3)}" if found else "")
         )
     if strangers := [name for name in names if name not in splits or (is_mvtec and splits[name] is None)]:
-        notes.append(f"{len(strangers)} images outside train/, validation/ and test/ are ignored: {some(strangers)}")
+        notes.append(_ignored(strangers))
     return files, notes
 
 
@@ -195,9 +204,11 @@ def _label_mvtec(root: Path, names: Sequence[PurePosixPath], rules: LabelRules) 
         else:
             direct.append(LabelledFile(root, name, "ok", split, (), rules))
     flat = Counter(file.name.parts[0] for file in direct)
-    notes = [f"{count} images directly in {top}/ are taken as ok" for top, count in flat.items()]
+    notes = [
+        f"{counted(count)} directly in {top}/ {agreed(count, 'is', 'are')} taken as ok" for top, count in flat.items()
+    ]
     if strangers:
-        notes.append(f"{len(strangers)} images outside train/, validation/ and test/ are ignored: {some(strangers)}")
+        notes.append(_ignored(strangers))
     files = sorted([*direct, *_labelled(root, nested, rules)], key=lambda file: file.name)
     return files, [*notes, *_nested(files, rules)]
 
@@ -221,7 +232,9 @@ def _label_folders(
         around = (own_name if rules.is_ok(own_name) else "ok",)
         files = _labelled(root, [(name, name.parts[:-1], None) for name in names], rules, around)
         ok = sum(file.label == "ok" for file in files)
-        return files, [f"{'all ' if ok == len(files) else ''}{ok} images in {root} are taken as ok"]
+        return files, [
+            f"{'all ' if ok == len(files) > 1 else ''}{counted(ok)} in {root} {agreed(ok, 'is', 'are')} taken as ok"
+        ]
     if direct:
         raise DatasetError(
             f"{root} holds images both directly ({some(direct)}) and in folders, which does not say which are ok; "
@@ -265,7 +278,7 @@ def _nested(files: Iterable[LabelledFile], rules: LabelRules) -> list[str]:
     """HALCON looks at the parent folder only; `good/2024-05-01` counts as ok here, and the user is told."""
     parents = Counter(file.name.parent for file in files if file.label == "ok" and file.folders)
     return [
-        f"{count} images in {parent}/ are taken as ok: its name says nothing, and a folder around it is named ok or good"
+        f"{counted(count)} in {parent}/ {agreed(count, 'is', 'are')} taken as ok: its name says nothing, and a folder around it is named ok or good"
         for parent, count in sorted(parents.items())
         if not rules.is_ok(parent.name)
     ]

@@ -16,7 +16,7 @@ from trainer.dataset.search import is_folder, search_folder
 from trainer.dataset.tally import LeftOut, Reason
 from trainer.errors import DatasetError
 from trainer.formats.known import READABLE
-from trainer.wording import some
+from trainer.wording import agreed, counted, some
 
 
 def find_images(
@@ -56,7 +56,11 @@ def find_images(
             where = f" (only {some(sub_dirs)} are looked in)" if sub_dirs else ""
             raise DatasetError(f"no image below {image_dir}{where}; what is read is {READABLE}{hint}")
         by_root.setdefault(root, []).extend(prefix / name for name in inside)
-    notes = [f"{len(others)} images are of a format that is not read: {some(others)}"] if others else []
+    notes = (
+        [f"{counted(len(others))} {agreed(len(others), 'is', 'are')} of a format that is not read: {some(others)}"]
+        if others
+        else []
+    )
     layout = label_names({root: sorted(names) for root, names in by_root.items()}, all_ok=all_ok, rules=rules)
     taken = {file.path for file in layout.files}
     strangers = [root / name for root, names in by_root.items() for name in names if root / name not in taken]

@@ -29,12 +29,12 @@ def read_marks(mask: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """The pixels that any file of the mask marks with a value above 0, (height, width) as in `shape`.
 
     Raises:
-        DatasetError: A file cannot be read, is no PNG, or of another size than the image; or there is none any more.
+        DatasetError: A file cannot be read, is no mask, or of another size than the image; or there is none any more.
     """
     files = mask_files(mask)
     if not files:
         raise DatasetError(
-            f"mask {mask} is a folder without a PNG file; put the masks of its image into it, or remove it"
+            f"mask {mask} is a folder without a picture; put the masks of its image into it, or remove it"
         )
     marked = read_mask_file(files[0], shape)
     for file in files[1:]:

@@ -10,7 +10,7 @@ from trainer.dataset.labelling import LabelledFile
 from trainer.dataset.layout import find_pictures, in_sub_dirs
 from trainer.errors import DatasetError
 from trainer.formats.known import IMAGE_SUFFIXES
-from trainer.wording import some
+from trainer.wording import agreed, counted, some
 
 _MASK_SUFFIX = "_mask"
 
@@ -122,7 +122,13 @@ def match_masks(
     masks, others = find_pictures(anomaly_dir)
     masks = in_sub_dirs(anomaly_dir, masks, rules.sub_dirs, "anomaly_sub_dirs")
     _refuse_images(anomaly_dir, masks, files)
-    notes = [f"{len(others)} masks are of a format that is not read: {some(others)}"] if others else []
+    notes = (
+        [
+            f"{counted(len(others), 'mask')} {agreed(len(others), 'is', 'are')} of a format that is not read: {some(others)}"
+        ]
+        if others
+        else []
+    )
     nok = [file for file in files if file.label == "nok"]
     matching = _Matching(nok, _united(nok, masks, rules), rules)
     matching.pair(_in_own_folder(matching))
@@ -136,7 +142,8 @@ def match_masks(
             "file_name_anomaly_only"
         )
     if unused := matching.free():
-        notes.append(f"{len(unused)} masks belong to no nok image and are ignored: {some(unused)}")
+        belong = agreed(len(unused), "belongs to no nok image and is", "belong to no nok image and are")
+        notes.append(f"{counted(len(unused), 'mask')} {belong} ignored: {some(unused)}")
     return matching.by_image, notes
 
 

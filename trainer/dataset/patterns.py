@@ -33,7 +33,7 @@ class LabelPattern:
         try:
             pattern = self._pattern
         except re.error as error:
-            raise DatasetError(f"label_pattern {self.text!r} is no regular expression: {error}") from error
+            raise DatasetError(f"label_pattern {self.text!r} is no regular expression: {error}; correct it") from error
         if not pattern.groups:
             raise DatasetError(
                 f"label_pattern {self.text!r} captures nothing; put the words of the label into (), such as '_(OK|NOK)'"
@@ -114,6 +114,20 @@ class LabelPattern:
                 f"{head} finds no label in {len(silent)} names: {some(silent)}; widen it, or move these images away (only whole "
                 "words are found)"
             )
+
+
+def check_group_pattern(text: str) -> None:
+    """Refuse a pattern of groups that cannot be one.
+
+    Raises:
+        DatasetError: It is no regular expression, or captures nothing.
+    """
+    try:
+        groups = re.compile(text).groups
+    except re.error as error:
+        raise DatasetError(f"group_pattern {text!r} is no regular expression: {error}; correct it") from error
+    if not groups:
+        raise DatasetError(f"group_pattern {text!r} captures nothing; put the group's part in ()")
 
 
 def _is_whole(name: str, start: int, end: int) -> bool:

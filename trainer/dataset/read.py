@@ -22,7 +22,7 @@ from trainer.dataset.remarks import lying_mend, notes_of_files, unreadable_error
 from trainer.dataset.tally import LeftOut, Tally
 from trainer.errors import DatasetError, UnreadableImageError
 from trainer.progress import StageProgress
-from trainer.wording import is_printable, some
+from trainer.wording import agreed, counted, is_printable, some
 
 Refuse = Callable[[DatasetError], None]
 """Told why images are no data set to learn from."""
@@ -217,9 +217,9 @@ def check_names(listing: Listing) -> None:
     """
     files = [name for image in listing.images for name in (image.name, image.mask) if name is not None]
     if odd := [name for name in dict.fromkeys([str(listing.image_dir), *files]) if not is_printable(name)]:
-        are = "1 name is" if len(odd) == 1 else f"{len(odd)} names are"
+        are = agreed(len(odd), "is not UTF-8 or holds control characters", "are not UTF-8 or hold control characters")
         raise DatasetError(
-            f"{are} not UTF-8 or with control characters, and no report could show that: {some(odd)}; rename these files or folders "
+            f"{counted(len(odd), 'name')} {are}, which no report can show: {some(odd)}; rename these files or folders "
             "(convmv -r -f latin1 -t utf8 --notest FOLDER mends the names of old Windows disks)"
         )
 
@@ -240,7 +240,7 @@ def _check_blank(images: Sequence[tuple[ListedImage, Probe]], refuse: Refuse) ->
     if not blank:
         return []
     return [
-        f"{len(blank)} images are of one colour throughout, as from a covered or failed camera: {some(blank)}; remove them"
+        f"{counted(len(blank))} {agreed(len(blank), 'is', 'are')} of one colour throughout, as from a covered or failed camera: {some(blank)}; remove them"
     ]
 
 

@@ -11,7 +11,7 @@ from inspector.anomaly.preprocess.orientation import LYING, UPRIGHT
 from trainer.dataset.probe import Probe
 from trainer.errors import UnreadableImageError, UnreadableImagesError
 from trainer.formats.known import FORMAT_NAMES
-from trainer.wording import some
+from trainer.wording import agreed, counted, some
 
 NAMES_SHOWN: Final = 20
 """Of unreadable files: enough to mend most folders in one go."""
@@ -30,18 +30,19 @@ Named = Sequence[tuple[str, Probe]]
 def unreadable_error(failures: Sequence[UnreadableImageError], total: int) -> UnreadableImagesError:
     """The refusal of all files that cannot be read, so that one pass mends them."""
     listed = some((f"{failure.path} {failure.why}" for failure in failures), NAMES_SHOWN)
-    count = f"{len(failures)} of {total} images cannot be read"
+    count = f"{len(failures)} of {counted(total)} cannot be read"
     if len(failures) == 1:
         mend = "replace or remove it, or leave it out with --skip-unreadable (skip_unreadable=True)"
-        return UnreadableImagesError(f"{listed}; {mend}", f"1 of {total} images cannot be read; {mend}")
+        return UnreadableImagesError(f"{listed}; {mend}", f"{count}; {mend}")
     mend = "replace or remove them, or leave them out with --skip-unreadable (skip_unreadable=True)"
     return UnreadableImagesError(f"{count}: {listed}; {mend}", f"{count}; {mend}")
 
 
 def unreadable_note(left_out: Sequence[str], total: int) -> str:
     """What was left out, as was asked for; each with its reason."""
-    kind = "image that cannot be read is" if len(left_out) == 1 else "images that cannot be read are"
-    return f"{len(left_out)} of {total}: {kind} left out, as asked: {some(left_out, NAMES_SHOWN)}"
+    are = agreed(len(left_out), "is", "are")
+    images = counted(total)
+    return f"{len(left_out)} of {images} cannot be read and {are} left out, as asked: {some(left_out, NAMES_SHOWN)}"
 
 
 def notes_of_files(images: Named, *, apply_exif: bool) -> list[str]:
@@ -55,14 +56,16 @@ def orientation_note(images: Named, *, apply_exif: bool) -> str | None:
     flagged = [name for name, probe in images if probe.orientation != UPRIGHT]
     if not flagged:
         return None
-    count = f"{len(flagged)} of {len(images)} images have an EXIF orientation other than upright ({some(flagged)})"
+    have, they_are = agreed(len(flagged), "has", "have"), agreed(len(flagged), "it is", "they are")
+    read = agreed(len(flagged), "the sensor read it", "the sensor read them")
+    count = f"{len(flagged)} of {counted(len(images))} {have} an EXIF orientation other than upright ({some(flagged)})"
     if apply_exif:
         return (
-            f"{count}: they are turned upright, as asked. The service does the same with JPEG and PNG frames of this model; raw "
+            f"{count}: {they_are} turned upright, as asked. The service does the same with JPEG and PNG frames of this model; raw "
             "frames have no such flag, and must come upright"
         )
     return (
-        f"{count}, which is ignored: they are learnt and judged as the sensor read them, as in the service; to turn them upright "
+        f"{count}, which is ignored: {they_are} learnt and judged as {read}, as in the service; to have images turned upright, "
         "fit with --apply-exif (apply_exif=True)"
     )
 
@@ -72,7 +75,11 @@ def lying_mend(images: Named) -> str:
     lying = [name for name, probe in images if probe.orientation in LYING]
     if not lying:
         return ""
-    return f"; {len(lying)} images lie on a side by their EXIF orientation ({some(lying)}): --apply-exif (apply_exif=True) turns them"
+    lie = agreed(len(lying), "lies on a side by its", "lie on a side by their")
+    them = agreed(len(lying), "it", "them")
+    return (
+        f"; {counted(len(lying))} {lie} EXIF orientation ({some(lying)}): --apply-exif (apply_exif=True) turns {them}"
+    )
 
 
 def ignored_orientation_note(names: Sequence[object]) -> str | None:
@@ -80,8 +87,8 @@ def ignored_orientation_note(names: Sequence[object]) -> str | None:
     if not names:
         return None
     return (
-        f"{len(names)} images have an EXIF orientation other than upright, which this model ignores: {some(names)}; where they should be "
-        "turned upright, fit with --apply-exif"
+        f"{counted(len(names))} {agreed(len(names), 'has', 'have')} an EXIF orientation other than upright, which this model ignores: "
+        f"{some(names)}; where they should be turned upright, fit with --apply-exif"
     )
 
 
@@ -91,7 +98,7 @@ def _format_note(images: Named) -> str | None:
         return None
     kinds = " and ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
     return (
-        f"{kinds} of {len(images)} images: the service takes frames as JPEG, PNG or raw pixels; the same pixels have the same score in "
+        f"{kinds} of {counted(len(images))}: the service takes frames as JPEG, PNG or raw pixels; the same pixels have the same score in "
         "each, so send these as PNG or raw"
     )
 
@@ -102,7 +109,7 @@ def _limit_notes(images: Named) -> Iterable[str]:
     if large:
         name, most = max(large, key=lambda image: image[1])
         yield (
-            f"{len(large)} of {len(images)} images have more than {DEFAULT_LIMITS.max_bytes // _MIB} MiB, up to {_mib(most)} "
+            f"{len(large)} of {counted(len(images))} {agreed(len(large), 'has', 'have')} more than {DEFAULT_LIMITS.max_bytes // _MIB} MiB, up to {_mib(most)} "
             f"({name}): with its usual settings the service refuses frames of that size; raise its limits.max_frame_bytes to "
             f"{most} or more"
         )
@@ -111,7 +118,7 @@ def _limit_notes(images: Named) -> Iterable[str]:
         name, most = max(vast, key=lambda image: image[1])
         yield (
             f"decoding {name} takes {_mib(most)}: with its usual settings the service refuses frames that take more than "
-            f"{LARGEST_DECODING_BYTES // _MIB} MiB, {len(vast)} of {len(images)} images here; raise its limits.max_bytes_in_flight to "
+            f"{LARGEST_DECODING_BYTES // _MIB} MiB, {len(vast)} of {counted(len(images))} here; raise its limits.max_bytes_in_flight to "
             f"{2 * most} or more"
         )
 

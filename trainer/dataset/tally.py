@@ -16,7 +16,6 @@ Reason = Literal[
     "in the folder of masks",
     "a mask",
     "a link to a folder that was read already",
-    "named more than once",
     "outside train/, validation/ and test/",
     "outside the sub-folders that were asked for",
     "outside the time window",
@@ -95,9 +94,8 @@ class Tally:
         return replace(self, taken=self.taken - len(more), left_out=(*self.left_out, *more))
 
     def moved(self, names: Iterable[str], reason: Reason) -> Tally:
-        """The tally after some of what was taken has been left out."""
-        more = [LeftOut(name, reason) for name in names]
-        return replace(self, taken=self.taken - len(more), left_out=(*self.left_out, *more))
+        """The tally after some of what was taken has been left out, all for one reason."""
+        return self.without(LeftOut(name, reason) for name in names)
 
     def as_json(self) -> dict[str, Any]:
         """The object that `--json` prints."""

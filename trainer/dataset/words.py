@@ -65,7 +65,8 @@ _PHRASES: Final = (
     (re.compile(r"\bin[ _-]ordnung\b", re.IGNORECASE), " io "),
     (re.compile(r"\b(defect|fault|error)s?[ _-]free\b", re.IGNORECASE), " ok "),
 )
-_CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+CAMEL: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
+"""Where a small letter meets a capital."""
 
 Word = Literal["ok", "nok", "other"]
 Said = Literal["ok", "nok", "doubt"]
@@ -151,7 +152,7 @@ def _parted(letters: str) -> Iterator[str]:
     if comparable(letters) in _vocabulary():
         yield comparable(letters)
         return
-    pieces = _CAMEL.split(letters)
+    pieces = CAMEL.split(letters)
     for before, piece in zip(["", *pieces], pieces, strict=False):
         may_be_nok = before.endswith("n") and piece in {"OK", "IO"}
         yield "nok" if may_be_nok else comparable(piece)

@@ -39,7 +39,8 @@ class FindingsSettings(Group):
 class CheckSettings(FindingsSettings, LearningSettings):
     """Look at images before a fit: what it would take, hold out and leave out, what it would refuse, and what looks odd.
 
-    Nothing is learnt, so it takes seconds. All options of fit are taken, so that fit may be tried by the word check in its place.
+    Nothing is learnt, so it takes seconds. It takes the options of fit but --name; --out is the contact sheet. What it says is
+    of the images: whether --weights, --cache and --checkpoint can be used is not tried.
 
     Exit status: 0 a fit would start, 1 it would be refused (each reason is named with its mend), 2 wrong usage,
     130 interrupted.

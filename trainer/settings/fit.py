@@ -164,7 +164,8 @@ class ModelSettings(ChoiceSettings):
     )
     feature_normalization: FeatureNormalization | None = Field(
         None,
-        description="of the features: level keeps contrast, vector leaves it out, for light that changes; both, for fused only, shows each of its parts one (level; fused: both)",
+        description="of the features: level keeps contrast; vector leaves it out, for light that changes; both, for fused only, gives one to each"
+        " of its two parts (level; fused: both)",
     )
     complexity: int | None = Field(None, ge=1, le=256, description="width of the student (10)")
     coreset: int | None = Field(
@@ -294,7 +295,7 @@ class TrainSettings(Group):
     drop_suspects: int = Field(
         0,
         ge=0,
-        description="leave out this many ok images, those least like the others; look at what a fit names first (0)",
+        description="leave out this many ok images, those least like the others; look at what a fit names first",
     )
     checkpoint: Path | None = Field(None, description="student: folder to go on from after an interruption")
     seed: int = Field(0, ge=0, lt=2**31, description="decides every random choice")

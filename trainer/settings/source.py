@@ -6,10 +6,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from inspector.commandline.option import Argument
 from trainer.choices import GroupBy
+from trainer.dataset.patterns import LabelPattern, check_group_pattern
+from trainer.errors import DatasetError
 from trainer.formats.known import READABLE
 from trainer.settings.rates import Percent
 
@@ -64,6 +66,17 @@ class SourceSettings(Group):
     @classmethod
     def _several(cls, value: object) -> object:
         return (value,) if isinstance(value, str | Path) else value
+
+    @field_validator("label_pattern", "group_pattern")
+    @classmethod
+    def _is_pattern(cls, value: str | None, info: ValidationInfo) -> str | None:
+        check = LabelPattern if info.field_name == "label_pattern" else check_group_pattern
+        try:
+            if value is not None:
+                check(value)
+        except DatasetError as error:
+            raise ValueError(str(error).removeprefix(f"{info.field_name} {value!r} ")) from error
+        return value
 
     @property
     def image_dirs(self) -> tuple[Path, ...]:

@@ -157,7 +157,8 @@ def _check_digests(path: Path, named: object, contents: str, found: str, pinned:
     if named is None and pinned is None:
         raise BundleError(
             f"{path} has no {DIGEST_KEY}, so an older program wrote it, or somebody changed it; train the model anew, or, if "
-            f"you trust it as it is, ask for its SHA-256, {found} (in the inspector's settings under [model_digests])"
+            f'you trust it as it is, give its digest: [model_digests] NAME = "{found}" in the inspector\'s settings, '
+            "read_dl_model(digest=...) in Python; trainer apply and trainer show read only bundles made anew"
         )
     if named is not None and named != contents:
         raise BundleError(

@@ -91,7 +91,7 @@ def test_unreadable_files_are_left_out_with_a_list_in_report_json_and_bundle(fit
     document = fit("--skip-unreadable", source=("--images", root))
     assert [entry.split()[0] for entry in document["unreadable"]] == ["cut.tif", "none.bmp"]
     assert document["n_train"] == 20
-    assert any(note.startswith("2 of 22: images that cannot be read are left out") for note in document["notes"])
+    assert any(note.startswith("2 of 22 images cannot be read and are left out") for note in document["notes"])
     assert read_manifest(tmp_path / "out")[0].training["unreadable"] == document["unreadable"]
     report = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     assert "cut.tif is not a readable image" in report

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import Environment
 
-from trainer.wording import is_printable, printable, some
+from trainer.wording import agreed, counted, is_printable, printable, some
 
 NAMES = st.binary(min_size=1, max_size=80).map(os.fsdecode) | st.text(min_size=1) | st.sampled_from(
     ["a\nb.png", "a\tb", 'a"b', "-x", ".x", "x" * 255, "😀.png", "\u202eabc.png", "<b>x</b>", "=cmd|' /C calc'!A0", "e\u0301", "\udcff.png"]
@@ -54,3 +54,12 @@ def test_what_is_printable_comes_back_from_json_csv_and_the_page(name: str) -> N
 def test_escapes(name: str, shown: str) -> None:
     assert printable(name) == shown
     assert some([name]) == shown
+
+
+def test_one_is_not_called_several() -> None:
+    assert [f"{counted(n)} {agreed(n, 'is', 'are')} left out" for n in (0, 1, 2)] == [
+        "0 images are left out",
+        "1 image is left out",
+        "2 images are left out",
+    ]
+    assert counted(1, "mask") == "1 mask"

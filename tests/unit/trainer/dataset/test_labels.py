@@ -43,7 +43,7 @@ def test_dates_and_numbers_inside_an_ok_folder_are_ok_and_noted(tmp_path: Path) 
         "good/2024-05-01/a.png": ("ok", None, None),
         "good/2024-05-02/17/a.png": ("ok", None, None),
     }
-    assert any("1 images in good/2024-05-02/17/ are taken as ok" in note for note in dataset.notes)
+    assert any("1 image in good/2024-05-02/17/ is taken as ok" in note for note in dataset.notes)
     assert {s.image_label for s in read_dl_dataset_anomaly(tmp_path / "good").samples} == {"ok"}
 
 

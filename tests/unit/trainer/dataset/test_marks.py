@@ -57,7 +57,7 @@ def test_one_of_several_masks_is_refused_as_a_single_one_is(loco: Path) -> None:
 def test_a_folder_that_was_emptied(tmp_path: Path) -> None:
     (tmp_path / "000").mkdir()
     assert mask_files(tmp_path / "000") == []
-    with pytest.raises(DatasetError, match="is a folder without a PNG file"):
+    with pytest.raises(DatasetError, match="is a folder without a picture"):
         read_marks(tmp_path / "000", (8, 12))
 
 

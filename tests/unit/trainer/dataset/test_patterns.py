@@ -79,7 +79,7 @@ def test_names_label_a_folder_and_the_note_says_how_many(tmp_path: Path) -> None
         "part3_NOK.png": ("nok", None, None),
     }
     assert any("2 images in" in note and "are ok by label_pattern" in note for note in dataset.notes)
-    assert any("1 images in" in note and "are nok by label_pattern" in note for note in dataset.notes)
+    assert any("1 image in" in note and "is nok by label_pattern" in note for note in dataset.notes)
 
 
 def test_folders_still_say_the_split(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_folders_still_say_the_split(tmp_path: Path) -> None:
         "test/monday/b_OK.png": ("ok", "test", None),
         "test/c_NOK.png": ("nok", "test", None),
     }
-    assert any("1 images outside train/" in note for note in dataset.notes)
+    assert any("1 image outside train/" in note for note in dataset.notes)
 
 
 def test_a_pattern_that_makes_nothing_ok(tmp_path: Path) -> None:

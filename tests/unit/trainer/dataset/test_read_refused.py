@@ -124,4 +124,4 @@ def test_a_few_pictures_of_one_colour_are_noted(tmp_path: Path) -> None:
     picture(tmp_path / "set/good/0.png")
     write(tmp_path / "set/good/1.png", np.full((8, 12, 3), (9, 8, 7), np.uint8))
     (note,) = [note for note in read_dl_dataset_anomaly(tmp_path / "set").notes if "colour" in note]
-    assert note.startswith("1 images are of one colour throughout, as from a covered or failed camera: good/1.png")
+    assert note.startswith("1 image is of one colour throughout, as from a covered or failed camera: good/1.png")

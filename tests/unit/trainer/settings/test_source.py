@@ -28,6 +28,8 @@ def test_what_says_the_labels_goes_with_every_command_that_reads_them(command: l
         ),
         (["--images", "a", "--ok-folder", "b", "--label-pattern", "(ok)"], "--ok-folder and --label-pattern each say"),
         (["--manifest", "m", "--ok-folder", "b"], "--ok-folder can be given with --images only"),
+        (["--images", "a", "--label-pattern", "("], "--label-pattern: is no regular expression: "),
+        (["--images", "a", "--group-pattern", "part"], "--group-pattern: captures nothing; put the group's part in ()"),
         (["--manifest", "m", "--label-pattern", "(ok)"], "--label-pattern can be given with --images only"),
     ],
 )
