@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from inspector.anomaly.types import AnomalyClass
+from inspector.anomaly.choices import AnomalyClass
 from trainer.dataset.dataset import Division, DLDataset, DLDatasetSample
 from trainer.dataset.listing import LayoutName, SplitName
 from trainer.errors import SplitError

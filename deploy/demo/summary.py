@@ -13,8 +13,8 @@ from typing import Any
 from deploy.demo.account import Account, Received
 from deploy.demo.cameras import BUDGET_MS, DemoCamera, is_ok
 from deploy.local.base import Broker
+from inspector.anomaly.choices import AnomalyClass
 from inspector.anomaly.network.cores import usable_cores
-from inspector.anomaly.types import AnomalyClass
 from trainer.evaluation.image_measures import auroc, image_scores
 
 MIN_AUROC = 0.98

@@ -1,6 +1,7 @@
 # The public names of inspector.anomaly: type checkers read this, and `__init__.py` finds each name where this says (lazy.py).
 
 from inspector.anomaly.backbones import Normalization as Normalization
+from inspector.anomaly.choices import AnomalyClass as AnomalyClass
 from inspector.anomaly.choices import BackboneName as BackboneName
 from inspector.anomaly.choices import DetectorName as DetectorName
 from inspector.anomaly.choices import DomainHandling as DomainHandling
@@ -56,7 +57,6 @@ from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images as g
 from inspector.anomaly.preprocess.samples import preprocess_dl_samples as preprocess_dl_samples
 from inspector.anomaly.preprocess.steps import register_preprocess_step as register_preprocess_step
 from inspector.anomaly.preprocess.tiling import TileParam as TileParam
-from inspector.anomaly.types import AnomalyClass as AnomalyClass
 from inspector.anomaly.types import AnomalyClassId as AnomalyClassId
 from inspector.anomaly.types import AnomalyRegion as AnomalyRegion
 from inspector.anomaly.types import DLResult as DLResult

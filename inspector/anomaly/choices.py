@@ -7,6 +7,8 @@ from typing import Annotated, Final, Literal, TypeAlias, get_args
 
 from pydantic import AfterValidator
 
+AnomalyClass = Literal["ok", "nok"]
+
 DetectorName = Literal["padim", "patchcore", "student", "fused"]
 
 FeatureNormalization = Literal["level", "vector", "both"]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from inspector.anomaly.choices import GeometryRule
+from inspector.anomaly.choices import AnomalyClass, GeometryRule
 from inspector.anomaly.domain.domain import ASPECT_TOLERANCE, DomainView, ImageDomain, PixelBox
 from inspector.anomaly.errors import GeometryError
 from inspector.anomaly.parameters import Parameters
@@ -21,7 +21,6 @@ from inspector.anomaly.parameters import Parameters
 if TYPE_CHECKING:
     from torch import Tensor
 
-AnomalyClass = Literal["ok", "nok"]
 AnomalyClassId = Literal[0, 1]
 ImageEncoding = Literal["jpeg", "png", "raw"]
 PixelFormat = Literal["mono8", "mono16", "rgb8", "bgr8"]

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from inspector.anomaly.types import AnomalyClass
+from inspector.anomaly.choices import AnomalyClass
 from trainer.charts.canvas import DASHED, LARGE, SMALL, dress, finite, name, strip, write_above
 from trainer.charts.palette import INK, LINE, NOK, OK, SOFT
 from trainer.evaluation.confusion import ScoreHistogram, curve_between

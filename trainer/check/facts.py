@@ -7,8 +7,8 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from inspector.anomaly.choices import AnomalyClass
 from inspector.anomaly.preprocess.orientation import UPRIGHT
-from inspector.anomaly.types import AnomalyClass
 from trainer.dataset.listing import SplitName
 from trainer.dataset.probe import Probe
 from trainer.dataset.read import OpenedListing

@@ -21,8 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import cast, get_args
 
-from inspector.anomaly.choices import GeometryRule
-from inspector.anomaly.types import AnomalyClass
+from inspector.anomaly.choices import AnomalyClass, GeometryRule
 from schemas.base import ID_PATTERN, MAX_CAPTURED_AT, MAX_INTEGER
 from trainer.dataset.dataset import DLDataset
 from trainer.dataset.listing import ListedImage, Listing

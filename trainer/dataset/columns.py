@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from inspector.anomaly.types import AnomalyClass
+from inspector.anomaly.choices import AnomalyClass
 from trainer.dataset.listing import SplitName
 from trainer.dataset.words import label_of_word
 from trainer.errors import DatasetError

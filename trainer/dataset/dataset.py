@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.anomaly.choices import GeometryRule
+from inspector.anomaly.choices import AnomalyClass, GeometryRule
 from inspector.anomaly.preprocess.param import DLPreprocessParam
-from inspector.anomaly.types import CLASS_IDS, AnomalyClass, AnomalyClassId, ImageGeometry
+from inspector.anomaly.types import CLASS_IDS, AnomalyClassId, ImageGeometry
 from trainer.dataset.camera import typical_geometry
 from trainer.dataset.listing import LayoutName, SplitName
 from trainer.dataset.marks import read_marks

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from inspector.anomaly.types import AnomalyClass
+from inspector.anomaly.choices import AnomalyClass
 from trainer.dataset.labels import BY_WORDS, LabelRules, defect_by_folders, doubt, has_letter, label_by_folders
 from trainer.dataset.listing import LayoutName, SplitName
 from trainer.dataset.tally import LeftOut

@@ -25,8 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
-from inspector.anomaly.choices import GeometryRule
-from inspector.anomaly.types import AnomalyClass
+from inspector.anomaly.choices import AnomalyClass, GeometryRule
 from trainer.dataset.columns import NAMES, Columns, Fact, find_columns, is_digit, is_known, label_of, plain, split_of
 from trainer.dataset.dataset import DLDataset
 from trainer.dataset.listing import ListedImage, Listing, SplitName

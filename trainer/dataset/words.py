@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Final, Literal
 
-from inspector.anomaly.types import AnomalyClass
+from inspector.anomaly.choices import AnomalyClass
 
 _OK_WORDS: Final = """
 ok okay good pass passed normal accept accepted intact undamaged flawless faultless nodefect nodefects nondefective

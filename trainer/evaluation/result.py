@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from inspector.anomaly.types import AnomalyClass
+from inspector.anomaly.choices import AnomalyClass
 from trainer.errors import EvaluationError
 from trainer.evaluation.confusion import (
     ConfusionMatrix,

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from inspector.anomaly.types import AnomalyClass
+from inspector.anomaly.choices import AnomalyClass
 from trainer.charts.inline import pie_charts, score_curves, score_histogram, training_curve
 from trainer.charts.rows import ScoreRow
 from trainer.display.picture import data_uri

@@ -8,7 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from inspector.anomaly.types import AnomalyClass, DLSample
+from inspector.anomaly.choices import AnomalyClass
+from inspector.anomaly.types import DLSample
 from trainer.dataset.dataset import DLDatasetSample
 from trainer.display.picture import PICTURE_SIDE, shrink
 from trainer.evaluation.scoring import ScoredImage

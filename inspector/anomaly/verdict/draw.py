@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.anomaly.choices import AnomalyClass
 from inspector.anomaly.domain.domain import DomainView
 from inspector.anomaly.errors import ParameterError
-from inspector.anomaly.types import AnomalyClass, AnomalyRegion
+from inspector.anomaly.types import AnomalyRegion
 from inspector.anomaly.verdict.runs import decode_region
 from inspector.anomaly.verdict.upsample import resize_anomaly_image
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from inspector.anomaly.types import AnomalyClass
+from inspector.anomaly.choices import AnomalyClass
 from trainer.check.facts import Facts, SeenImage
 from trainer.check.oddities import find_oddities
 from trainer.dataset.probe import Probe

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from inspector.anomaly.types import AnomalyClass
+from inspector.anomaly.choices import AnomalyClass
 from trainer.commands.outcome import FitOutcome
 from trainer.dataset.dataset import DLDatasetSample
 from trainer.evaluation.result import evaluate_scores

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from inspector.anomaly.types import AnomalyClass
+from inspector.anomaly.choices import AnomalyClass
 from trainer.charts.palette import INK, NOK, OK, as_rgb
 from trainer.display.evaluation import (
     DISPLAY_MODES,

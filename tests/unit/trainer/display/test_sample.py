@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from inspector.anomaly.choices import AnomalyClass
 from inspector.anomaly.domain.domain import DomainView, ImageDomain
 from inspector.anomaly.domain.mask import pixels_inside
-from inspector.anomaly.types import AnomalyClass, DLResult, DLSample, Thresholds
+from inspector.anomaly.types import DLResult, DLSample, Thresholds
 from inspector.anomaly.verdict.draw import NOK_COLOUR, OK_COLOUR
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
 from trainer.display.files import show_grid, show_samples, show_training

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from inspector.anomaly.types import AnomalyClass
+from inspector.anomaly.choices import AnomalyClass
 from trainer.errors import EvaluationError
 from trainer.evaluation.as_json import figures_as_json, halcon_as_json
 from trainer.evaluation.param import ALL_MEASURES, WITHOUT_THRESHOLD, GenParamEval

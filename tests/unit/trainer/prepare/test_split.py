@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.anomaly.types import AnomalyClass
+from inspector.anomaly.choices import AnomalyClass
 from tests.splits import Row, dataset, division, ok_images, pixels, refusal, sizes
 from trainer.dataset.dataset import DLDataset
 from trainer.dataset.listing import SplitName

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.anomaly.types import AnomalyClass
+from inspector.anomaly.choices import AnomalyClass
 from tests.splits import division, names, sides_of, sizes
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
 from trainer.dataset.listing import SplitName

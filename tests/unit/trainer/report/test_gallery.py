@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from inspector.anomaly.types import AnomalyClass, DLResult, DLSample
+from inspector.anomaly.choices import AnomalyClass
+from inspector.anomaly.types import DLResult, DLSample
 from inspector.anomaly.verdict.draw import REGION_COLOUR
 from inspector.anomaly.verdict.threshold import Thresholds, threshold_dl_anomaly_results
 from trainer.dataset.dataset import DLDatasetSample

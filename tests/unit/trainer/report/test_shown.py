@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.anomaly.types import AnomalyClass, DLResult, DLSample
+from inspector.anomaly.choices import AnomalyClass
+from inspector.anomaly.types import DLResult, DLSample
 from trainer.dataset.dataset import DLDatasetSample
 from trainer.display.picture import PICTURE_SIDE
 from trainer.evaluation.scoring import ScoredImage
