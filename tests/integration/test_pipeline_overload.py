@@ -10,7 +10,6 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,19 +44,15 @@ class Device:
             model.on_launch = work
 
     async def others_finish(self) -> None:
-        """Wait until the one worker has done all that it has, and what is ready has been sent."""
+        """Wait until the workers have done all that they have, and what is ready has been sent."""
         assert self.service is not None
         pipeline = self.service.pipeline
         assert pipeline is not None
-        for _ in range(3):  # what is decoded makes room for more to be decoded
-            done = asyncio.Event()
-            pipeline._workers.submit(done.is_set, partial(self._tell, done))
-            await done.wait()
-        await wait_until(lambda: not len(pipeline.sink))
-
-    @staticmethod
-    def _tell(done: asyncio.Event, _outcome: object) -> None:
-        done.set()
+        calm = 0
+        while calm < 3:  # what is decoded makes room for more to be decoded
+            is_busy = any(frame.stage in {"decode", "encode", "send"} for frame in pipeline._frames)
+            calm = 0 if is_busy else calm + 1
+            await asyncio.sleep(0.001)
 
     @property
     def scored(self) -> int:
