@@ -26,7 +26,9 @@ async def test_time_in_a_queue_counts_for_those_that_expire_there(stage: Stage) 
     _, gate = stage.hold_device()
     settings = stage.settings(device_threads=1, decode_threads=2, batching={"max_batch_size": 1})
     async with stage.service(settings) as service:
-        for seq in range(10):
+        await stage.publish("a", 0)
+        await wait_until(lambda: metric(service, "queue_frames", stage="score") == 1)
+        for seq in range(1, 10):
             await stage.publish("a", seq)
         await wait_until(lambda: metric(service, "in_flight_frames") == 10)
         # One at the device, as many decoded ahead as may be, the others still encoded.
