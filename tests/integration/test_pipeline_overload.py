@@ -122,7 +122,9 @@ async def test_a_flood_is_answered_and_the_device_scores_what_is_in_time(
     # The first wave finds a device of which nothing is known, and any may begin with a batch of one frame.
     whole = 3 if fixed_s else 2
     assert in_time.total() >= 0.9 * (waves - 1) * capacity * (whole - 1) / whole
-    assert device.scored - in_time.total() <= 8 + 2 * waves, "the first batches, and those that are tried"
+    # A GPU that scores whole batches only loses a whole one where an estimate errs.
+    in_vain = 8 * waves if fixed_s else 8 + 2 * waves
+    assert device.scored - in_time.total() <= in_vain, "the first batches, and those that are tried"
     assert in_time["b"] >= 2 * (waves - 1), "the camera within its share is in time"
     reasons = {result.reason for result in results}
     assert reasons <= {"none", "late_before_decode", "late_before_score", "late_before_send"}
