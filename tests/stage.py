@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from inspector.anomaly.types import Thresholds
 from inspector.bus.ports import FrameConsumer, Partition, ResultProducer
+from inspector.inflight.route import Model
 from inspector.loop.clock import Clock
 from inspector.service import EXIT_CLEAN, Service
 from inspector.settings.settings import Settings
@@ -92,9 +93,12 @@ class Stage:
         producer: ResultProducer | None = None,
         consumer: FrameConsumer | None = None,
         clock: Clock | None = None,
+        read_model: Callable[[Path], Model] | None = None,
     ) -> AsyncIterator[Service]:
         """Run the service for the duration of the block, then stop it and expect a clean end."""
-        service, task = await self.start(settings, producer=producer, consumer=consumer, clock=clock)
+        service, task = await self.start(
+            settings, producer=producer, consumer=consumer, clock=clock, read_model=read_model
+        )
         try:
             yield service
         except BaseException:
@@ -111,12 +115,13 @@ class Stage:
         producer: ResultProducer | None = None,
         consumer: FrameConsumer | None = None,
         clock: Clock | None = None,
+        read_model: Callable[[Path], Model] | None = None,
     ) -> tuple[Service, asyncio.Task[int]]:
         """Start the service; return it and the task that ends with its exit status."""
         settings = settings or self.settings()
         service = Service(
             settings,
-            read_model=lambda path: self.other_models.get(path, self.model),
+            read_model=read_model or (lambda path: self.other_models.get(path, self.model)),
             producer=producer or self.bus.producer(settings),
             consumer=consumer or self.bus.consumer(settings),
             clock=clock or self.clock,

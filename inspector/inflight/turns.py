@@ -90,10 +90,7 @@ class TurnQueues(Generic[F]):
             now_s: the monotonic time.
             needed_s: the seconds that a frame still needs; by default none, so that its deadline must have passed.
         """
-        expired: list[F] = []
-        for camera in list(self._queues):
-            while (head := self._head(camera)) is not None and head.deadline_s <= now_s + needed_s(head):
-                expired.append(self._pop(camera))
+        expired = [frame for camera in list(self._queues) for frame in self._drop_heads(camera, now_s, needed_s)]
         self._forget()
         return expired
 
@@ -142,7 +139,8 @@ class TurnQueues(Generic[F]):
             taken.superseded.extend(self._supersede(frame))
             self._pop(frame.camera)
             taken.frames.append(frame)
-            taken.late.extend(self.drop_expired(now_s, needed_s))
+            taken.late.extend(self._drop_heads(frame.camera, now_s, needed_s))  # the other heads were looked at
+        self._forget()
         return taken
 
     def count(self, model: object) -> int:
@@ -196,6 +194,13 @@ class TurnQueues(Generic[F]):
         self._queues[frame.camera] = deque([frame])
         self._size -= len(older)
         return older
+
+    def _drop_heads(self, camera: Hashable, now_s: float, needed_s: Callable[[F], float]) -> list[F]:
+        """Do for one camera what `drop_expired` does for all."""
+        expired: list[F] = []
+        while (head := self._head(camera)) is not None and head.deadline_s <= now_s + needed_s(head):
+            expired.append(self._pop(camera))
+        return expired
 
     def _forget(self) -> None:
         """Drop the tags that say nothing any more: a camera that comes back starts in the present round anyway."""

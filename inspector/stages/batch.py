@@ -7,6 +7,7 @@ it: what was learnt of the pace of each model (`Pace`) tells which frames cannot
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -180,7 +181,8 @@ class Batcher(Generic[F]):
 
     def _whole(self) -> F | None:
         """Return a frame of a model of which a whole batch waits."""
-        return next((frame for frame in self._waiting if self._waiting.count(frame.model) >= self._most(frame)), None)
+        counts = Counter(frame.model for frame in self._waiting)
+        return next((frame for frame in self._waiting if counts[frame.model] >= self._most(frame)), None)
 
     def _share(self, frame: F, slots: int) -> int:
         """Return how many frames of this one's model go into a batch: a whole one, or an idle slot's share of what waits."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from inspector.anomaly.model.bundle import read_dl_model, write_dl_model
-from inspector.service import EXIT_CLEAN, Service
 from tests.models import looking_through, nok_image, ok_image, ok_picture, tiny_model
 from tests.stage import Stage
 
@@ -36,17 +34,8 @@ async def test_a_model_for_any_picture_scores_what_one_of_a_camera_refuses(stage
         for camera in ("a", "b"):
             await stage.publish(camera, 2 * seq, image=ok_image(rng, width=width, height=height, channels=1))
             await stage.publish(camera, 2 * seq + 1, image=nok_image(rng, width=width, height=height, channels=1))
-    service = Service(
-        settings,
-        read_model=read_dl_model,
-        producer=stage.bus.producer(settings),
-        consumer=stage.bus.consumer(settings),
-        clock=stage.clock,
-    )
-    task = asyncio.create_task(service.run())
-    results = await stage.bus.wait_for_results(4 * len(SIZES))
-    service.stop()
-    assert await task == EXIT_CLEAN
+    async with stage.service(settings, read_model=read_dl_model):
+        results = await stage.bus.wait_for_results(4 * len(SIZES))
     found = {(result.camera_id, result.seq): result for result in results}
     for seq, (width, height) in enumerate(SIZES):
         defect = found["a", 2 * seq + 1]

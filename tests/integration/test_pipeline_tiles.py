@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,6 @@ from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images
 from inspector.anomaly.preprocess.tiling import TileParam
 from inspector.anomaly.types import ImageGeometry
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
-from inspector.service import EXIT_CLEAN, Service
 from tests.models import encoded, looking_through, ok_picture, tiny_model
 from tests.stage import Stage
 
@@ -40,17 +38,8 @@ async def test_a_line_scan_frame_is_scored_as_by_the_trainer(stage: Stage, tmp_p
         models={"tiled": tmp_path / "tiled"},
         cameras=[{"line_id": "line", "camera_id": "a", "model": "tiled", "partition": 0, "budget_ms": 60_000}],
     )
-    service = Service(
-        settings,
-        read_model=read_dl_model,
-        producer=stage.bus.producer(settings),
-        consumer=stage.bus.consumer(settings),
-        clock=stage.clock,
-    )
-    task = asyncio.create_task(service.run())
-    results = {result.seq: result for result in await stage.bus.wait_for_results(4)}
-    service.stop()
-    assert await task == EXIT_CLEAN
+    async with stage.service(settings, read_model=read_dl_model):
+        results = {result.seq: result for result in await stage.bus.wait_for_results(4)}
     samples = gen_dl_samples_from_images(pictures)
     expected = threshold_dl_anomaly_results(model, samples, apply_dl_model(model, samples))
     for seq, wanted in enumerate(expected):

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from trainer.wording import printable, some
+from trainer.wording import counted, some
 
 Reason = Literal[
     "hidden",
@@ -76,16 +76,13 @@ class Tally:
     @property
     def reasons(self) -> str:
         """What was left out and why, in words; nothing where all were taken."""
-        parts = [
-            f"{len(names)} {reason} ({some(map(printable, names), _NAMES_SHOWN)})"
-            for reason, names in self.by_reason.items()
-        ]
+        parts = [f"{len(names)} {reason} ({some(names, _NAMES_SHOWN)})" for reason, names in self.by_reason.items()]
         return ", ".join(parts)
 
     @property
     def sentence(self) -> str:
         """The whole, in words."""
-        files = f"{self.seen} {'file' if self.seen == 1 else 'files'} seen, {self.taken} taken"
+        files = f"{counted(self.seen, 'file')} seen, {self.taken} taken"
         return f"{files}, {len(self.left_out)} left out: {self.reasons}" if self.left_out else files
 
     def without(self, left_out: Iterable[LeftOut]) -> Tally:
