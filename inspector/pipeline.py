@@ -113,6 +113,7 @@ class Pipeline:
             keep_value=settings.deadletter_bytes,
             max_deadletter_bytes=limits.max_message_bytes,
             clock=parts.clock,
+            deployment=settings.deployment_name,
         )
         self._sequence: Sequencer[Frame, Outgoing] = Sequencer()
         self._decode_pace = Pace()

@@ -16,7 +16,15 @@ from schemas.result import DLResultMessage
 
 FRAME_HEADERS = IDENTITY_FIELDS
 INTEGER_HEADERS = frozenset({"seq", "captured_at"})
-RESULT_HEADERS = ("status", "anomaly_class_id", "deadline_at", "result_id", *IDENTITY_FIELDS, "is_simulated")
+RESULT_HEADERS = (
+    "status",
+    "anomaly_class_id",
+    "deadline_at",
+    "result_id",
+    *IDENTITY_FIELDS,
+    "is_simulated",
+    "deployment",
+)
 
 _INTEGER = re.compile(rb"0|[1-9][0-9]{0,15}")
 
@@ -29,7 +37,7 @@ def frame_headers(frame: CameraFrame) -> list[tuple[str, bytes]]:
 def result_headers(message: DLResultMessage) -> list[tuple[str, bytes]]:
     """Return the headers of a result's record; what is null is left out, and `is_simulated` is 0 or 1."""
     verdict = (message.status, message.anomaly_class_id, message.deadline_at, message.result_id)
-    values = (*verdict, *message.identity, int(message.is_simulated))
+    values = (*verdict, *message.identity, int(message.is_simulated), message.deployment)
     return [(name, str(v).encode()) for name, v in zip(RESULT_HEADERS, values, strict=True) if v is not None]
 
 

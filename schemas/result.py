@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from schemas.base import Digest, StrictModel, TimeUs
+from schemas.base import Digest, Id, StrictModel, TimeUs
 from schemas.identity import FrameAnswer, result_id_of, result_id_of_frame, result_id_of_record
 from schemas.region import RegionMessage
 
@@ -121,6 +121,14 @@ class DLResultMessage(FrameAnswer):
     model: ModelReference | None = None
     stage_seconds: Annotated[dict[StageName, StageSeconds], Field(max_length=MAX_STAGES)] = Field(default_factory=dict)
     is_simulated: bool = False
+    deployment: Annotated[
+        Id | None,
+        Field(
+            description="who wrote this: all processes of one deployment of the inspector share the name. Two names on one camera are "
+            "two judges; a gate rejects then. Left out by writers without one",
+            exclude_if=lambda name: name is None,
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _check_verdict(self) -> Self:

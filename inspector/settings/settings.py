@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -139,6 +140,9 @@ class Settings(BaseSettings):
         nested_model_default_partial_update=True,
     )
 
+    deployment: Identifier | None = Field(
+        None, description="who writes these results, as they say themselves; default: kafka.group_id"
+    )
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     topics: TopicSettings = Field(default_factory=TopicSettings)
     models: dict[Identifier, Path] = Field(
@@ -208,6 +212,11 @@ class Settings(BaseSettings):
                     f"{self.topics.frames_partitions}, so the last is {self.topics.frames_partitions - 1}"
                 )
         return self
+
+    @property
+    def deployment_name(self) -> str:
+        """`deployment`, or the group's id with `_` in place of what a name may not hold."""
+        return self.deployment or re.sub(r"[^A-Za-z0-9_-]", "_", self.kafka.group_id)[:64]
 
     @property
     def on_gpu(self) -> bool:

@@ -34,7 +34,15 @@ UNKNOWN = "unknown"
 class Encoder:
     """Makes the records of a frame's verdict. Thread safe; never raises for what is wrong with a frame."""
 
-    def __init__(self, topics: TopicSettings, *, keep_value: bool, max_deadletter_bytes: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        topics: TopicSettings,
+        *,
+        keep_value: bool,
+        max_deadletter_bytes: int,
+        clock: Clock,
+        deployment: str | None = None,
+    ) -> None:
         """Send to `topics`.
 
         Args:
@@ -42,11 +50,13 @@ class Encoder:
             keep_value: whether a dead letter carries the record's value, where that is up to `max_deadletter_bytes` long.
             max_deadletter_bytes: see `keep_value`.
             clock: for `produced_at`.
+            deployment: who writes, as results say it.
         """
         self._topics = topics
         self._keep_value = keep_value
         self._max_deadletter_bytes = max_deadletter_bytes
         self._clock = clock
+        self._deployment = deployment
 
     def encode(self, frame: Frame) -> Outgoing:
         """Return the records of a frame that has either a `refusal` or a `sample` and a `result`."""
@@ -79,6 +89,7 @@ class Encoder:
             model=None if frame.route is None else frame.route.reference,
             stage_seconds=frame.stage_seconds,
             is_simulated=frame.is_simulated,
+            deployment=self._deployment,
         )
         deadletter = self._deadletter(frame, refusal)
         return Outgoing(
@@ -158,6 +169,7 @@ class Encoder:
             model=None if frame.route is None else frame.route.reference,
             stage_seconds=frame.stage_seconds,
             is_simulated=frame.is_simulated,
+            deployment=self._deployment,
         )
 
     def _result(self, frame: Frame, message: DLResultMessage) -> ProducedRecord:

@@ -190,6 +190,7 @@ def results(draw: st.DrawFn) -> DLResultMessage:
             st.dictionaries(st.sampled_from(["admit", "decode", "score"]), st.floats(0, 1e6), max_size=3)
         ),
         is_simulated=draw(st.booleans()),
+        deployment=draw(st.none() | st.just("line-inspector")),
     )
 
 

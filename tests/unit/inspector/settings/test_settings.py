@@ -134,3 +134,11 @@ def test_scram_is_complete_with_user_and_password() -> None:
         {"security_protocol": "SASL_PLAINTEXT", "sasl_username": "camera", "sasl_password": "x"}
     )
     assert kafka.sasl_mechanism == "SCRAM-SHA-512"
+
+
+def test_a_deployment_is_named_after_its_group_unless_it_has_a_name() -> None:
+    assert Settings().deployment_name == "line-inspector"
+    assert Settings.model_validate({"kafka": {"group_id": "plant 1/line.2"}}).deployment_name == "plant_1_line_2"
+    assert Settings.model_validate({"deployment": "night"}).deployment_name == "night"
+    with pytest.raises(ValidationError):
+        Settings.model_validate({"deployment": "no spaces"})

@@ -177,3 +177,14 @@ def test_what_is_too_large_for_the_broker_loses_its_bulk_and_not_its_verdict() -
     assert result.anomaly_class_id == 1
     assert result.anomaly_region is not None
     assert (result.anomaly_region.counts, result.anomaly_region.region_truncated) == (None, True)
+
+
+@pytest.mark.parametrize("score", [0.1, None])
+def test_every_result_says_which_deployment_wrote_it(score: float | None) -> None:
+    one = frame(score=score)
+    one.refusal = None if score is not None else Refusal("failed", "internal")
+    record = encoder(deployment="line-1").encode(one).result
+    assert decode(DLResultMessage, record.value).deployment == "line-1"
+    assert dict(record.headers)["deployment"] == b"line-1"
+    nameless = encoder().encode(frame(score=0.1)).result
+    assert "deployment" not in dict(nameless.headers)
