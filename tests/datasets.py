@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from trainer.dataset.dataset import DLDataset
-from trainer.dataset.folders import DatasetParam
 from trainer.dataset.read import read_dl_dataset_anomaly
 from trainer.errors import DatasetError
+from trainer.listing.folders import DatasetParam
 
 
 def by_name(dataset: DLDataset) -> dict[str, tuple[str, str | None, str | None]]:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tests.encoded import chunk
-from trainer.dataset.tally import Reason
+from trainer.listing.tally import Reason
 
 FILES: Final = 200
 SIZE: Final = (64, 48)

@@ -28,7 +28,7 @@ from inspector.anomaly.model.param import DEFAULT_FEATURE_NORMALIZATION
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import ImageGeometry, ScoreScale, Thresholds
 from inspector.anomaly.verdict.score import ScoreRule
-from trainer.dataset.files import read_samples
+from trainer.pictures.files import read_samples
 from trainer.training.network import build_network
 
 Picture = NDArray[np.uint8]

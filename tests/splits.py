@@ -9,8 +9,8 @@ import pytest
 
 from inspector.anomaly.choices import AnomalyClass
 from trainer.dataset.dataset import Division, DLDataset, DLDatasetSample
-from trainer.dataset.listing import LayoutName, SplitName
 from trainer.errors import SplitError
+from trainer.listing.listing import LayoutName, SplitName
 from trainer.prepare.split import split_dl_dataset
 
 Row = tuple[AnomalyClass, SplitName | None, str]

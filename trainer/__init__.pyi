@@ -1,5 +1,11 @@
 # The public names of trainer: type checkers read this, and `__init__.py` finds each name where this says (lazy.py).
 
+from trainer.calibration.compute import compute_dl_anomaly_thresholds as compute_dl_anomaly_thresholds
+from trainer.calibration.folds import train_and_score_folds as train_and_score_folds
+from trainer.calibration.suspects import Suspect as Suspect
+from trainer.calibration.suspects import SuspectParam as SuspectParam
+from trainer.calibration.suspects import drop_dl_dataset_suspects as drop_dl_dataset_suspects
+from trainer.calibration.suspects import find_dl_dataset_suspects as find_dl_dataset_suspects
 from trainer.choices import GroupBy as GroupBy
 from trainer.choices import ThresholdMethod as ThresholdMethod
 from trainer.choices import ThresholdRule as ThresholdRule
@@ -9,13 +15,8 @@ from trainer.dataset.dataset import CalibrationMethod as CalibrationMethod
 from trainer.dataset.dataset import Division as Division
 from trainer.dataset.dataset import DLDataset as DLDataset
 from trainer.dataset.dataset import DLDatasetSample as DLDatasetSample
-from trainer.dataset.folders import DatasetParam as DatasetParam
-from trainer.dataset.listing import LayoutName as LayoutName
-from trainer.dataset.listing import SplitName as SplitName
 from trainer.dataset.manifest import read_dl_dataset_manifest as read_dl_dataset_manifest
 from trainer.dataset.read import read_dl_dataset_anomaly as read_dl_dataset_anomaly
-from trainer.dataset.tally import LeftOut as LeftOut
-from trainer.dataset.tally import Tally as Tally
 from trainer.display.evaluation import DisplayMode as DisplayMode
 from trainer.display.evaluation import EvaluationDisplayParam as EvaluationDisplayParam
 from trainer.display.evaluation import (
@@ -61,6 +62,11 @@ from trainer.evaluation.pixel_measures import PixelMeasures as PixelMeasures
 from trainer.evaluation.result import EvaluationResult as EvaluationResult
 from trainer.evaluation.result import evaluate_scores as evaluate_scores
 from trainer.evaluation.scoring import ScoredImage as ScoredImage
+from trainer.listing.folders import DatasetParam as DatasetParam
+from trainer.listing.listing import LayoutName as LayoutName
+from trainer.listing.listing import SplitName as SplitName
+from trainer.listing.tally import LeftOut as LeftOut
+from trainer.listing.tally import Tally as Tally
 from trainer.prepare.preprocess import preprocess_dl_dataset as preprocess_dl_dataset
 from trainer.prepare.preprocess import read_dl_samples as read_dl_samples
 from trainer.prepare.split import SplitParam as SplitParam
@@ -76,20 +82,14 @@ from trainer.selection.result import TriedModel as TriedModel
 from trainer.synthesis.defects import Defect as Defect
 from trainer.synthesis.defects import DefectKind as DefectKind
 from trainer.synthesis.defects import add_defect as add_defect
-from trainer.thresholds.compute import compute_dl_anomaly_thresholds as compute_dl_anomaly_thresholds
 from trainer.thresholds.estimate import AnomalyThresholds as AnomalyThresholds
 from trainer.thresholds.estimate import ThresholdParam as ThresholdParam
 from trainer.thresholds.estimate import estimate_anomaly_thresholds as estimate_anomaly_thresholds
-from trainer.thresholds.folds import train_and_score_folds as train_and_score_folds
 from trainer.thresholds.ok_only import OkOnlyParam as OkOnlyParam
 from trainer.thresholds.ok_only import estimate_threshold as estimate_threshold
 from trainer.thresholds.scores import CalibrationScores as CalibrationScores
 from trainer.thresholds.scores import PixelStatistics as PixelStatistics
 from trainer.thresholds.statement import ThresholdEstimate as ThresholdEstimate
-from trainer.thresholds.suspects import Suspect as Suspect
-from trainer.thresholds.suspects import SuspectParam as SuspectParam
-from trainer.thresholds.suspects import drop_dl_dataset_suspects as drop_dl_dataset_suspects
-from trainer.thresholds.suspects import find_dl_dataset_suspects as find_dl_dataset_suspects
 from trainer.training.augmentation import Augmentation as Augmentation
 from trainer.training.train import DLTrainResult as DLTrainResult
 from trainer.training.train import train_dl_model as train_dl_model

@@ -24,8 +24,8 @@ from inspector.anomaly.types import AnomalyRegion
 from inspector.anomaly.verdict.draw import draw_region_outlines
 from trainer.charts.inline import score_histogram
 from trainer.charts.rows import ScoreRow
-from trainer.dataset.files import read_picture
 from trainer.display.picture import data_uri, shrink
+from trainer.pictures.files import read_picture
 from trainer.wording import as_figure, as_percent
 
 PICTURE_SIDE = 320

@@ -22,8 +22,8 @@ from deploy.demo.page import region_of
 from deploy.local.broker import CHECKOUT
 from inspector.anomaly.files import write_file
 from inspector.anomaly.verdict.draw import draw_region_outlines, verdict_frame
-from trainer.dataset.files import read_picture
 from trainer.display.lettering import INK, PAPER, SOFT, draw_text, shorten
+from trainer.pictures.files import read_picture
 
 COLUMNS = 4
 _WIDTH, _GAP, _EDGE = 1200, 16, 24

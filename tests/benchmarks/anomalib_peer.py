@@ -34,9 +34,9 @@ from tests.benchmarks.accuracy.cells import PEERS, SETS, peer_key
 from tests.benchmarks.accuracy.sets import divided
 from tests.benchmarks.store import write_store
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
-from trainer.dataset.files import read_picture
 from trainer.evaluation.image_measures import auroc
 from trainer.evaluation.pixel_measures import PixelMeasures
+from trainer.pictures.files import read_picture
 
 SIDE = 256
 BATCH = 16

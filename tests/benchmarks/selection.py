@@ -20,7 +20,6 @@ from inspector.anomaly.model.param import DLModelParam, InitialModel
 from inspector.anomaly.types import Thresholds
 from tests.benchmarks.accuracy.sets import divided
 from tests.benchmarks.machine import describe_machine, describe_software
-from trainer.commands.arguments import candidate_params
 from trainer.dataset.dataset import DLDataset, trained_geometry
 from trainer.evaluation.evaluate import evaluate_dl_model
 from trainer.selection.choose import choose_dl_model_param
@@ -28,6 +27,7 @@ from trainer.settings.candidates import CANDIDATES
 from trainer.settings.fit import FitSettings
 from trainer.training.train import train_dl_model
 from trainer.training.train_param import create_dl_train_param
+from trainer.workflow.arguments import candidate_params
 
 SETS: Final = (
     "aws_cookie",

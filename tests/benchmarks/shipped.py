@@ -30,8 +30,8 @@ from tests.benchmarks.accuracy.cells import SETS
 from tests.benchmarks.accuracy.sets import divided, geometry_rule
 from tests.benchmarks.store import write_store
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
-from trainer.dataset.files import read_picture
 from trainer.evaluation.image_measures import auroc
+from trainer.pictures.files import read_picture
 
 
 def measure(name: str, seed: int, options: list[str]) -> dict[str, Any]:

@@ -25,15 +25,15 @@ from inspector.anomaly.model.param import DLModelParam, InitialModel
 from inspector.anomaly.types import Thresholds
 from tests.benchmarks.accuracy.sets import DATA
 from tests.benchmarks.machine import describe_machine, describe_software
+from trainer.calibration.folds import train_and_score_folds
+from trainer.calibration.suspects import Suspect, drop_dl_dataset_suspects, find_dl_dataset_suspects
 from trainer.dataset.dataset import DLDataset, trained_geometry
 from trainer.dataset.read import read_dl_dataset_anomaly
 from trainer.evaluation.result import evaluate_scores
 from trainer.evaluation.scoring import score_images
 from trainer.prepare.split import SplitParam, split_dl_dataset
 from trainer.settings.quality import QUALITIES, Quality
-from trainer.thresholds.folds import train_and_score_folds
 from trainer.thresholds.scores import CalibrationScores
-from trainer.thresholds.suspects import Suspect, drop_dl_dataset_suspects, find_dl_dataset_suspects
 from trainer.training.network import default_input_size
 from trainer.training.train_param import create_dl_train_param
 

@@ -14,8 +14,8 @@ from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.model.param import DLModelParam, InitialModel
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import ScoreScale
-from trainer.dataset.files import read_samples
-from trainer.thresholds.folds import out_of_fold_scores
+from trainer.calibration.folds import out_of_fold_scores
+from trainer.pictures.files import read_samples
 from trainer.thresholds.ok_only import OkOnlyParam, estimate_threshold
 from trainer.thresholds.statement import ThresholdEstimate
 from trainer.training.embed import embed_training_images

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"trainer": "trainer", "inspector": "inspector", "anomaly": "inspector/anomaly", "schemas": "schemas"}
 MOST_LINES = 400
+MOST_MODULES = 12
 
 
 def modules(folder: Path) -> set[str]:
@@ -47,6 +48,12 @@ def test_no_module_is_too_long_to_read_in_one_go(folder: str) -> None:
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > MOST_LINES
     }
     assert long == {}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_room_has_more_modules_than_one_remembers(package: str) -> None:
+    full = {str(path.relative_to(ROOT)): many for path in rooms(package) if (many := len(modules(path))) > MOST_MODULES}
+    assert full == {}, "part it where imports cross least"
 
 
 @pytest.mark.parametrize("package", ["trainer", "inspector", "anomaly"])

@@ -1,1 +1,1 @@
-"""What can be said of images before a fit: facts about them, what looks odd, and the contact sheet."""
+"""What `trainer check` does: facts of images before a fit, what looks odd, what would refuse them, and the contact sheet."""

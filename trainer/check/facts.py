@@ -9,10 +9,10 @@ from typing import Any
 
 from inspector.anomaly.choices import AnomalyClass
 from inspector.anomaly.preprocess.orientation import UPRIGHT
-from trainer.dataset.listing import SplitName
-from trainer.dataset.probe import Probe
 from trainer.dataset.read import OpenedListing
 from trainer.formats.known import FORMAT_NAMES
+from trainer.listing.listing import SplitName
+from trainer.pictures.probe import Probe
 from trainer.wording import printable
 
 

@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from trainer.check.facts import Facts, SeenImage
-from trainer.dataset.words import CAMEL, said_by, speaks_of_nok
 from trainer.formats.known import FORMAT_NAMES, FORMAT_SUFFIXES
+from trainer.labels.words import CAMEL, said_by, speaks_of_nok
 from trainer.wording import counted, some
 
 _MADE_WORDS: Final = frozenset(

@@ -9,7 +9,7 @@ from typing import Any
 from trainer.check.facts import Facts
 from trainer.check.oddities import Oddity
 from trainer.dataset.dataset import DLDataset
-from trainer.dataset.tally import Tally
+from trainer.listing.tally import Tally
 from trainer.wording import printable
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from trainer.check.facts import Copies, Facts, SeenImage
 from trainer.check.result import CheckResult
-from trainer.dataset.tally import Reason, Tally
+from trainer.listing.tally import Reason, Tally
 from trainer.wording import counted, printable, some
 
 _NAMES = 3

@@ -1,1 +1,1 @@
-"""The commands, and what each does with the chapter's procedures."""
+"""The command line: a module for each command, but for those that have a room of their own."""

@@ -28,8 +28,8 @@ from trainer.settings.commands import ApplySettings, FitSettings, ShowSettings, 
 from trainer.wording import printable
 
 if TYPE_CHECKING:
-    from trainer.commands.outcome import FitOutcome
     from trainer.progress import StageProgress
+    from trainer.workflow.outcome import FitOutcome
 
 REFUSED, WRONG_USAGE, LEFT_OUT, INTERRUPTED = 1, 2, 3, 130
 
@@ -60,9 +60,9 @@ def run(arguments: list[str]) -> int:
 
 
 def _check(settings: CheckSettings) -> int:
-    from trainer.commands.check import run_check
-    from trainer.commands.check_output import print_check
-    from trainer.commands.check_sheet import check_target, write_sheet
+    from trainer.check.file import check_target, write_sheet
+    from trainer.check.output import print_check
+    from trainer.check.run import run_check
 
     try:
         check_target(settings)
@@ -100,9 +100,9 @@ def _fit(settings: FitSettings) -> int:
 
 def _apply(settings: ApplySettings) -> int:
     from inspector.anomaly.errors import AnomalyError
-    from trainer.commands.apply import plan_apply, run_apply
-    from trainer.commands.verdict_output import VerdictOutput
-    from trainer.dataset.remarks import ignored_orientation_note
+    from trainer.apply.output import VerdictOutput
+    from trainer.apply.run import plan_apply, run_apply
+    from trainer.pictures.remarks import ignored_orientation_note
 
     console = Console()
     try:

@@ -11,15 +11,15 @@ from inspector.anomaly.files import is_empty_folder, resolved, try_folder
 from inspector.anomaly.model.bundle import check_replaceable
 from inspector.anomaly.network.device import available_device
 from inspector.anomaly.parameters import NAME_PATTERN
-from trainer.commands.export import REPORT_NAME, export
-from trainer.commands.outcome import FitOutcome
-from trainer.commands.procedures import Course, Fitted, fit_model
-from trainer.commands.remarks import notes_of_reduction, warnings_of_constants
-from trainer.commands.suspects import named_images, notes_of_suspects, warning_of_suspects
-from trainer.dataset.tally import Tally
 from trainer.errors import OutputError
+from trainer.listing.tally import Tally
 from trainer.progress import StageProgress
 from trainer.settings.commands import FitSettings
+from trainer.workflow.export import REPORT_NAME, export
+from trainer.workflow.outcome import FitOutcome
+from trainer.workflow.procedures import Course, Fitted, fit_model
+from trainer.workflow.remarks import notes_of_reduction, warnings_of_constants
+from trainer.workflow.suspects import named_images, notes_of_suspects, warning_of_suspects
 
 
 def run_fit(settings: FitSettings, progress: StageProgress) -> FitOutcome:

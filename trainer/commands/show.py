@@ -11,18 +11,18 @@ from inspector.anomaly.errors import UncalibratedError
 from inspector.anomaly.model.bundle import read_dl_model
 from inspector.anomaly.model.manifest import read_manifest
 from inspector.anomaly.types import DLSample
-from trainer.commands.arguments import read_dataset
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
-from trainer.dataset.files import whole_picture
-from trainer.dataset.tally import Tally
 from trainer.display.files import sample_picture_names, show_evaluation, show_grid, show_samples, show_training
 from trainer.display.picture import shrink
 from trainer.display.tiles import ShownSample
 from trainer.errors import DatasetError
 from trainer.evaluation.result import evaluate_scores
 from trainer.evaluation.scoring import ScoredImage, score_images
+from trainer.listing.tally import Tally
+from trainer.pictures.files import whole_picture
 from trainer.progress import StageProgress
 from trainer.settings.commands import ShowSettings
+from trainer.workflow.arguments import read_dataset
 
 PICTURES_IN_GRID = 40
 

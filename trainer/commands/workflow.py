@@ -19,15 +19,15 @@ from inspector.anomaly.preprocess.file import read_dl_preprocess_param
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images, preprocess_dl_samples
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
 from trainer.commands.fit import fit_and_export
-from trainer.commands.procedures import Course, Say
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
-from trainer.dataset.files import read_picture
 from trainer.display.files import show_grid, show_samples
 from trainer.display.tiles import ShownSample
 from trainer.errors import OutputError
+from trainer.pictures.files import read_picture
 from trainer.progress import StageProgress
 from trainer.settings.commands import WORKFLOW_TRAINING_PERCENT, WORKFLOW_VALIDATION_PERCENT, WorkflowSettings
 from trainer.settings.fit import FitSettings
+from trainer.workflow.procedures import Course, Say
 
 INFERRED_IMAGES = 10
 

@@ -1,1 +1,1 @@
-"""read_dl_dataset_anomaly: images, labels and masks from folders, manifests and archives."""
+"""read_dl_dataset_anomaly: data sets of folders, manifests and archives."""

@@ -24,12 +24,12 @@ from typing import cast, get_args
 from inspector.anomaly.choices import AnomalyClass, GeometryRule
 from schemas.base import ID_PATTERN, MAX_CAPTURED_AT, MAX_INTEGER
 from trainer.dataset.dataset import DLDataset
-from trainer.dataset.listing import ListedImage, Listing
 from trainer.dataset.read import load_listing
-from trainer.dataset.search import is_folder, search_folder
-from trainer.dataset.tally import LeftOut, Tally
 from trainer.errors import DatasetError
 from trainer.formats.known import IMAGE_SUFFIXES
+from trainer.listing.listing import ListedImage, Listing
+from trainer.listing.search import is_folder, search_folder
+from trainer.listing.tally import LeftOut, Tally
 from trainer.progress import StageProgress
 from trainer.wording import some
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from inspector.anomaly.choices import AnomalyClass
-from trainer.dataset.listing import SplitName
-from trainer.dataset.words import label_of_word
 from trainer.errors import DatasetError
+from trainer.labels.words import label_of_word
+from trainer.listing.listing import SplitName
 from trainer.wording import some
 
 Fact = Literal["path", "label", "mask", "group", "split"]

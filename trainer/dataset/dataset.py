@@ -15,10 +15,10 @@ from inspector.anomaly.choices import AnomalyClass, GeometryRule
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import CLASS_IDS, AnomalyClassId, ImageGeometry
 from trainer.dataset.camera import typical_geometry
-from trainer.dataset.listing import LayoutName, SplitName
-from trainer.dataset.marks import read_marks
-from trainer.dataset.tally import Tally
 from trainer.errors import DatasetError
+from trainer.listing.listing import LayoutName, SplitName
+from trainer.listing.tally import Tally
+from trainer.pictures.marks import read_marks
 
 CalibrationMethod = Literal["held_out", "out_of_fold"]
 

@@ -28,10 +28,10 @@ from typing import Final, TypeVar
 from inspector.anomaly.choices import AnomalyClass, GeometryRule
 from trainer.dataset.columns import NAMES, Columns, Fact, find_columns, is_digit, is_known, label_of, plain, split_of
 from trainer.dataset.dataset import DLDataset
-from trainer.dataset.listing import ListedImage, Listing, SplitName
 from trainer.dataset.read import load_listing
 from trainer.dataset.table import Cells, read_table
 from trainer.errors import DatasetError
+from trainer.listing.listing import ListedImage, Listing, SplitName
 from trainer.progress import StageProgress
 from trainer.wording import some
 

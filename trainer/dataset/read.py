@@ -14,13 +14,13 @@ from pathlib import Path
 from inspector.anomaly.choices import GeometryRule
 from trainer.dataset.camera import check_geometries, check_rule, geometry_note
 from trainer.dataset.dataset import DLDataset, DLDatasetSample, trained_geometry
-from trainer.dataset.folders import DatasetParam, list_folders
-from trainer.dataset.listing import ListedImage, Listing
-from trainer.dataset.marks import inversion_note, read_marks
-from trainer.dataset.probe import Probe, dark_note, probe_images
-from trainer.dataset.remarks import lying_mend, notes_of_files, unreadable_error, unreadable_note
-from trainer.dataset.tally import LeftOut, Tally
 from trainer.errors import DatasetError, UnreadableImageError
+from trainer.listing.folders import DatasetParam, list_folders
+from trainer.listing.listing import ListedImage, Listing
+from trainer.listing.tally import LeftOut, Tally
+from trainer.pictures.marks import inversion_note, read_marks
+from trainer.pictures.probe import Probe, dark_note, probe_images
+from trainer.pictures.remarks import lying_mend, notes_of_files, unreadable_error, unreadable_note
 from trainer.progress import StageProgress
 from trainer.wording import agreed, counted, is_printable, some
 
@@ -74,9 +74,9 @@ def read_dl_dataset_anomaly(  # noqa: PLR0913 - all but the first two named
     """Read the images below one or several folders with their labels and masks.
 
     A folder with `train/` or `test/` is read as MVTec AD layout. Otherwise the name of the folder around an image
-    decides: `ok`, `good` or another word for it (`trainer.dataset.words`) is ok, all else nok, and a name that leaves it in doubt
-    (`good/monday`) is refused (`trainer.dataset.labels`); images that lie directly in a lone `image_dir` are all ok, unless its name or
-    theirs speak of nok, in one of several they are labelled by its name. `trainer.dataset.masks` says which mask belongs to which image;
+    decides: `ok`, `good` or another word for it (`trainer.labels.words`) is ok, all else nok, and a name that leaves it in doubt
+    (`good/monday`) is refused (`trainer.labels.nearest`); images that lie directly in a lone `image_dir` are all ok, unless its name or
+    theirs speak of nok, in one of several they are labelled by its name. `trainer.listing.masks` says which mask belongs to which image;
     values above 0 are anomalous.
 
     `trainer.dataset.manifest` and `trainer.dataset.archive` read the same from a table and from the inspector's archive.

@@ -12,9 +12,9 @@ from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.preprocess.orientation import UPRIGHT
 from inspector.anomaly.types import DLResult, DLSample
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
-from trainer.dataset.files import BATCH_SIZE, decode_picture, in_batches, pictures_at_once, read_ahead, read_bytes
-from trainer.dataset.tally import Reason
 from trainer.errors import UnreadableImageError
+from trainer.listing.tally import Reason
+from trainer.pictures.files import BATCH_SIZE, decode_picture, in_batches, pictures_at_once, read_ahead, read_bytes
 
 
 @dataclass(frozen=True, slots=True)

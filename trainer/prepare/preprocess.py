@@ -25,9 +25,9 @@ from inspector.anomaly.preprocess.samples import preprocess_dl_samples
 from inspector.anomaly.preprocess.steps import check_preprocess_steps
 from inspector.anomaly.types import DLSample
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
-from trainer.dataset.files import read_ahead, read_picture
-from trainer.dataset.marks import mask_files
 from trainer.errors import DatasetError, OutputError
+from trainer.pictures.files import read_ahead, read_picture
+from trainer.pictures.marks import mask_files
 from trainer.prepare.sample_store import is_there, prepare_store, read_sample, write_sample
 from trainer.progress import StageProgress
 

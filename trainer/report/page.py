@@ -17,14 +17,14 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from inspector.anomaly.choices import AnomalyClass
+from trainer.calibration.calibration import Calibration
+from trainer.calibration.cost import ThresholdCost
 from trainer.charts.inline import pie_charts, score_curves, score_histogram, training_curve
 from trainer.charts.rows import ScoreRow
 from trainer.display.picture import data_uri
 from trainer.evaluation.confusion import precision_shares, recall_shares
 from trainer.evaluation.result import EvaluationResult
 from trainer.report.selection import SelectionSection
-from trainer.thresholds.calibration import Calibration
-from trainer.thresholds.cost import ThresholdCost
 from trainer.wording import as_figure, as_percent, some
 
 THUMBNAIL_SIDE = 220

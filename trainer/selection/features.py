@@ -19,7 +19,7 @@ from inspector.anomaly.network.weights import load_backbone
 from inspector.anomaly.preprocess.images import preprocess_images
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import ImageGeometry
-from trainer.dataset.files import BATCH_SIZE, in_batches
+from trainer.pictures.files import BATCH_SIZE, in_batches
 from trainer.progress import StageProgress
 from trainer.selection.pictures import TrialImages
 from trainer.training.embed import TrainingFeatures

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from inspector.anomaly.detectors.base import Detector
 from inspector.anomaly.model.param import DLModelParam, InitialModel
-from trainer.dataset.files import BATCH_SIZE
+from trainer.pictures.files import BATCH_SIZE
 from trainer.progress import silent
 from trainer.selection.criterion import SyntheticScores
 from trainer.selection.features import TrialFeatures

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from inspector.anomaly.domain.mask import pixels_inside
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
-from trainer.dataset.files import read_ahead, read_picture
+from trainer.pictures.files import read_ahead, read_picture
 from trainer.prepare.units import deal_folds
 from trainer.synthesis.defects import DEFECT_KINDS, Defect, add_defect
 

@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from inspector.commandline.option import Argument
 from trainer.choices import GroupBy
-from trainer.dataset.patterns import LabelPattern, check_group_pattern
 from trainer.errors import DatasetError
 from trainer.formats.known import READABLE
+from trainer.labels.patterns import LabelPattern, check_group_pattern
 from trainer.settings.rates import Percent
 
 DEVICE_HELP: Final = "where the network runs: cpu, cuda, cuda:1"

@@ -1,1 +1,1 @@
-"""compute_dl_anomaly_thresholds: thresholds from scores of images that the model has not seen."""
+"""Thresholds from scores alone, whatever gave them: from those of ok images, or HALCON's from labelled ones."""

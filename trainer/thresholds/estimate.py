@@ -11,8 +11,8 @@ import numpy as np
 
 from inspector.anomaly.types import ScoreScale, Thresholds
 from trainer.choices import ThresholdMethod
-from trainer.dataset.listing import SplitName
 from trainer.errors import CalibrationError
+from trainer.listing.listing import SplitName
 from trainer.thresholds.halcon import halcon_image_thresholds, halcon_segmentation_threshold
 from trainer.thresholds.ok_only import OkOnlyParam, estimate_threshold
 from trainer.thresholds.scores import CalibrationScores

@@ -28,7 +28,7 @@ from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.preprocess.tiling import TileGrid
 from inspector.anomaly.types import DLSample, ImageGeometry
 from trainer.dataset.dataset import DLDatasetSample
-from trainer.dataset.files import read_samples
+from trainer.pictures.files import read_samples
 from trainer.progress import StageProgress
 from trainer.training.augment import augment
 from trainer.training.augmentation import Augmentation

@@ -17,8 +17,8 @@ from inspector.anomaly.preprocess.tiling import TileGrid
 from inspector.anomaly.types import DLSample, ImageGeometry
 from trainer.dataset.camera import check_geometries, check_sizes, typical_geometry
 from trainer.dataset.dataset import DLDataset, DLDatasetSample, trained_geometry
-from trainer.dataset.files import in_batches, pictures_at_once, read_ahead, read_picture
 from trainer.errors import DatasetError
+from trainer.pictures.files import in_batches, pictures_at_once, read_ahead, read_picture
 from trainer.prepare.preprocess import read_dl_samples
 from trainer.wording import some
 

@@ -23,8 +23,8 @@ from inspector.anomaly.network.weights import load_backbone
 from inspector.anomaly.preprocess.param import MAX_INPUT_SIZE, DLPreprocessParam
 from inspector.anomaly.preprocess.samples import model_input
 from inspector.anomaly.types import DLSample, ImageGeometry
-from trainer.dataset.files import read_samples
 from trainer.errors import DatasetError
+from trainer.pictures.files import read_samples
 from trainer.training.tiles import inputs_of
 
 SHORT_SIDE = 256

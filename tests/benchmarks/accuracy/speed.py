@@ -17,7 +17,7 @@ from tests.benchmarks.accuracy.cells import Cell
 from tests.benchmarks.accuracy.measure import Figures, trained
 from tests.benchmarks.accuracy.sets import divided
 from trainer.dataset.dataset import DLDataset
-from trainer.dataset.files import read_samples
+from trainer.pictures.files import read_samples
 
 BATCH = 8
 TIMED_IMAGES = 32

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from tests.benchmarks.thresholds.real import FOLDS
-from trainer.thresholds.learning import fewer_folds, learning_factor
+from trainer.calibration.learning import fewer_folds, learning_factor
 from trainer.thresholds.ok_only import OkOnlyParam, estimate_threshold
 
 RATES = (0.01, 0.02, 0.05, 0.1)

@@ -22,13 +22,13 @@ from inspector.anomaly.model.param import DLModelParam, InitialModel
 from inspector.anomaly.model.pending import scores_of_pictures
 from inspector.anomaly.types import ScoreScale
 from tests.benchmarks.accuracy.sets import DATA
+from trainer.calibration.learning import fewer_folds
 from trainer.dataset.dataset import DLDataset, trained_geometry
-from trainer.dataset.files import read_samples
 from trainer.dataset.read import read_dl_dataset_anomaly
+from trainer.pictures.files import read_samples
 from trainer.prepare.split import SplitParam, split_dl_dataset
 from trainer.progress import silent
 from trainer.settings.quality import QUALITIES
-from trainer.thresholds.learning import fewer_folds
 from trainer.training.embed import TrainingFeatures, embed_training_images
 from trainer.training.feature_store import FeatureStore
 from trainer.training.fit import distances, fit_detector

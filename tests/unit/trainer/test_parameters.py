@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from trainer.dataset.folders import DatasetParam
 from trainer.display.evaluation import EvaluationDisplayParam
 from trainer.display.sample import DisplayParam
 from trainer.display.tiles import TiledParam
 from trainer.errors import CalibrationError, DatasetError, EvaluationError, SettingsError, SplitError, TrainerError
 from trainer.evaluation.param import GenParamEval
+from trainer.listing.folders import DatasetParam
 from trainer.parameters import StageParameters
 from trainer.prepare.split import SplitParam
 from trainer.thresholds.estimate import ThresholdParam

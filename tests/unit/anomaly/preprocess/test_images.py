@@ -19,7 +19,7 @@ from inspector.stages.decode import decode_frame
 from tests.fakes import FakeModel
 from tests.frames import camera_frame
 from tests.models import encoded, ok_picture
-from trainer.dataset.files import read_samples
+from trainer.pictures.files import read_samples
 
 CPU = torch.device("cpu")
 PARAM = DLPreprocessParam(image_width=96, image_height=64)

@@ -34,7 +34,7 @@ from inspector.anomaly.types import DLSample
 from inspector.stages.decode import decode_frame
 from tests.frames import camera_frame
 from tests.models import encoded, ok_picture, tiny_model
-from trainer.dataset.files import read_samples
+from trainer.pictures.files import read_samples
 
 CPU = torch.device("cpu")
 Picture = NDArray[np.uint8]

@@ -24,7 +24,7 @@ from inspector.anomaly.domain.domain import ImageDomain
 from inspector.anomaly.domain.mask import pixels_inside
 from inspector.settings.commands import ReplayOptions, ResultsOptions, TopicsOptions
 from inspector.settings.file import load_settings
-from trainer.dataset.files import read_picture
+from trainer.pictures.files import read_picture
 from trainer.settings.commands import ApplySettings, FitSettings, parse_settings
 from trainer.settings.syntax import parse_domain
 

@@ -5,8 +5,8 @@ import pytest
 from inspector.anomaly.choices import AnomalyClass
 from trainer.check.facts import Facts, SeenImage
 from trainer.check.oddities import find_oddities
-from trainer.dataset.probe import Probe
 from trainer.formats.known import PictureFormat
+from trainer.pictures.probe import Probe
 
 
 def seen(

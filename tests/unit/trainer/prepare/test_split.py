@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from inspector.anomaly.choices import AnomalyClass
 from tests.splits import Row, dataset, division, ok_images, pixels, refusal, sizes
 from trainer.dataset.dataset import DLDataset
-from trainer.dataset.listing import SplitName
 from trainer.errors import SplitError
+from trainer.listing.listing import SplitName
 from trainer.prepare.split import PROOF_MIN, SplitParam, split_dl_dataset
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from inspector.anomaly.choices import AnomalyClass
 from tests.splits import division, names, sides_of, sizes
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
-from trainer.dataset.listing import SplitName
 from trainer.errors import SplitError
+from trainer.listing.listing import SplitName
 from trainer.prepare.split import SplitParam, split_dl_dataset
 
 

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 import pytest
 
+from trainer.calibration.calibration import Calibration, CalibrationImage
+from trainer.calibration.cost import threshold_cost
 from trainer.dataset.dataset import DLDatasetSample
 from trainer.display.picture import shrink
 from trainer.evaluation.pixel_measures import PixelMeasures
 from trainer.evaluation.result import evaluate_scores
 from trainer.report.page import THUMBNAIL_SIDE, InspectedImage, PictureRow, Report, render_report
-from trainer.thresholds.calibration import Calibration, CalibrationImage
-from trainer.thresholds.cost import threshold_cost
 from trainer.thresholds.estimate import estimate_anomaly_thresholds
 from trainer.thresholds.scores import CalibrationScores
 

@@ -12,11 +12,11 @@ from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.golden import NUM_GOLDEN_IMAGES
 from tests.models import encoded, ok_picture
 from tests.trainings import PARAM, SIDE, ignore, initial, param_of
+from trainer.calibration.folds import train_and_score_folds
 from trainer.dataset.dataset import DLDataset
 from trainer.dataset.read import read_dl_dataset_anomaly
 from trainer.prepare.preprocess import preprocess_dl_dataset
 from trainer.prepare.split import split_dl_dataset
-from trainer.thresholds.folds import train_and_score_folds
 from trainer.training.embed import embed_training_images
 from trainer.training.images import KEPT_BYTES, dataset_images
 from trainer.training.network import SCALE_IMAGES

@@ -10,8 +10,8 @@ from inspector.anomaly.model.feature_network import FeatureNetwork
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.preprocess.samples import preprocess_dl_samples
 from inspector.anomaly.types import DLSample, ImageGeometry
-from trainer.dataset.files import read_samples
 from trainer.errors import DatasetError
+from trainer.pictures.files import read_samples
 from trainer.training import network as features
 from trainer.training.network import batch_features, build_network, default_input_size
 

@@ -19,11 +19,11 @@ from inspector.anomaly.types import DLSample
 from tests.models import ok_picture
 from tests.pictures import write
 from tests.trainings import DETECTORS, features_of, ignore, initial, param_of
+from trainer.calibration.folds import out_of_fold_scores
 from trainer.dataset.read import read_dl_dataset_anomaly
 from trainer.errors import DatasetError
 from trainer.prepare.preprocess import preprocess_dl_dataset
 from trainer.prepare.split import split_dl_dataset
-from trainer.thresholds.folds import out_of_fold_scores
 from trainer.training.augmentation import Augmentation
 from trainer.training.embed import embed_training_images
 from trainer.training.fit import fit_detector
