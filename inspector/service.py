@@ -29,12 +29,14 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from inspector.anomaly.network.tuning import tune_process
 from inspector.bus.connect import FETCH_BYTES
 from inspector.bus.consumer import KafkaConsumer
-from inspector.bus.ports import FrameConsumer, ResultProducer
+from inspector.bus.ports import FrameConsumer, ResultProducer, ResultTail
 from inspector.bus.producer import SEND_BATCH_BYTES, KafkaProducer
+from inspector.bus.tail import KafkaTail
 from inspector.errors import AccessError, BusError, InspectorError
 from inspector.inflight.budget import memory_bound_bytes
 from inspector.inflight.registry import Registry, load_routes
 from inspector.inflight.route import Model
+from inspector.inflight.writers import watch_writers
 from inspector.loop.clock import Clock, SystemClock
 from inspector.loop.threads import decode_threads, device_threads, encode_threads
 from inspector.loop.workers import Workers
@@ -109,6 +111,7 @@ class Service:
         read_model: Callable[[Path], Model] | None = None,
         consumer: FrameConsumer | None = None,
         producer: ResultProducer | None = None,
+        tail: ResultTail | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Prepare; nothing connects or loads before `run`. Tests replace what touches the outside world."""
@@ -122,6 +125,7 @@ class Service:
         self._producer = producer or KafkaProducer(
             settings.kafka, max_record_bytes=settings.limits.max_message_bytes * 2
         )
+        self._tail = tail or KafkaTail(settings.kafka)
         registry = CollectorRegistry()
         self.metrics = Metrics(registry, [camera.key for camera in settings.cameras])
         self.health = Health(hang_after_s=settings.http.hang_after_s, awaits=("models", "broker", "partitions"))
@@ -193,6 +197,7 @@ class Service:
         self._spawn(pipeline.source.watch_forever())
         self._spawn(pipeline.sink.run())
         self._spawn(self._report_forever(pipeline))
+        self._spawn(watch_writers(self._settings, self._tail, lambda: pipeline.sink.partitions, self.metrics))
         return pipeline
 
     async def _load_models(self) -> Registry:
@@ -288,10 +293,12 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for name, stop in (("consumer", self._consumer.stop), ("producer", self._producer.stop)):
+        clients: dict[str, FrameConsumer | ResultProducer | ResultTail]
+        clients = {"consumer": self._consumer, "producer": self._producer, "reader of results": self._tail}
+        for name, client in clients.items():
             try:
                 async with asyncio.timeout(DISCONNECT_S):
-                    await stop()
+                    await client.stop()
             except Exception as exc:  # noqa: BLE001 the process is leaving anyway
                 log.warning("the %s did not disconnect in order: %r", name, exc)
         await asyncio.to_thread(self._end_threads)

@@ -16,15 +16,16 @@ from aiokafka.errors import KafkaError
 from inspector.bus.admin import connect_admin
 from inspector.bus.connect import consumer_client, producer_client, start_client
 from inspector.bus.consumer import KafkaConsumer
-from inspector.bus.ports import FrameConsumer, ResultProducer
+from inspector.bus.ports import FrameConsumer, ResultProducer, ResultTail
 from inspector.bus.producer import KafkaProducer
 from inspector.bus.records import HEADER_NAME
+from inspector.bus.tail import KafkaTail
 from inspector.clients.topics import apply_topics
 from inspector.settings.kafka import KafkaSettings
 from inspector.settings.settings import Settings
 from inspector.settings.topics import TopicSettings
 from schemas import DeadLetter, DLResultMessage, decode
-from tests.fakes import FakeBroker, FakeConsumer, FakeProducer
+from tests.fakes import FakeBroker, FakeConsumer, FakeProducer, FakeTail
 from tests.record_batches import Changed, with_bytes
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -57,6 +58,10 @@ class BusUnderTest(ABC):
     @abstractmethod
     def producer(self, settings: Settings) -> ResultProducer:
         """Return a new producer, not started."""
+
+    @abstractmethod
+    def tail(self, settings: Settings) -> ResultTail:
+        """Return a new reader of the last results."""
 
     @abstractmethod
     async def publish(self, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
@@ -131,6 +136,9 @@ class MemoryBus(BusUnderTest):
     def producer(self, settings: Settings) -> ResultProducer:
         return FakeProducer(self.broker)
 
+    def tail(self, settings: Settings) -> ResultTail:
+        return FakeTail(self.broker)
+
     async def publish(self, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         self.broker.append((self.topics.frames_topic, partition), key, value, headers)
 
@@ -186,6 +194,9 @@ class KafkaBus(BusUnderTest):
 
     def producer(self, settings: Settings) -> ResultProducer:
         return KafkaProducer(settings.kafka, max_record_bytes=settings.limits.max_message_bytes * 2)
+
+    def tail(self, settings: Settings) -> ResultTail:
+        return KafkaTail(settings.kafka)
 
     async def publish(self, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         await self.publish_many([(partition, key, value, headers)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -332,3 +332,24 @@ class FakePending:
             )
             for level in self._levels
         ]
+
+
+class FakeTail:
+    """`ResultTail` on a `FakeBroker`."""
+
+    def __init__(self, broker: FakeBroker) -> None:
+        """Look at its partitions."""
+        self._broker = broker
+        self._next: dict[Partition, int] = {}
+
+    async def look(self, partitions: Collection[Partition], *, most: int) -> Sequence[ConsumedRecord]:
+        found: list[ConsumedRecord] = []
+        for partition in partitions:
+            log = self._broker.log(partition)
+            end = log[-1].offset + 1 if log else 0
+            begin = max(self._next.get(partition, end), end - most)
+            self._next[partition] = end
+            found += [record for record in log if record.offset >= begin]
+        return found
+
+    async def stop(self) -> None: ...

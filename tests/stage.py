@@ -124,6 +124,7 @@ class Stage:
             read_model=read_model or (lambda path: self.other_models.get(path, self.model)),
             producer=producer or self.bus.producer(settings),
             consumer=consumer or self.bus.consumer(settings),
+            tail=self.bus.tail(settings),
             clock=clock or self.clock,
         )
         return service, asyncio.create_task(service.run())

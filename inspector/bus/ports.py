@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 Partition = tuple[str, int]
@@ -163,4 +163,23 @@ class ResultProducer(Protocol):
 
     async def stop(self) -> None:
         """Disconnect; what was not acknowledged is lost."""
+        ...
+
+
+class ResultTail(Protocol):
+    """Looks at the last records of partitions, now and then."""
+
+    async def look(self, partitions: Collection[Partition], *, most: int) -> Sequence[ConsumedRecord]:
+        """Return what was written since the look before, of each partition the last `most` records at most.
+
+        Of a partition that is looked at for the first time there is nothing yet: what was there is not this deployment's time.
+
+        Raises:
+            AccessError: An operator must act.
+            BusError: Another look may do.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Disconnect."""
         ...

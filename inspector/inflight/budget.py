@@ -192,12 +192,16 @@ def memory_bound_bytes(
     beyond = (
         chunk_bytes(settings) + largest_decoding_bytes(settings) + limits.max_frames_in_flight * FRAME_OVERHEAD_BYTES
     )
-    return limits.max_bytes_in_flight + beyond + fetched + answer + encoding + preparing + masks + sending
+    looking = 2 * LOOK_BYTES if settings.second_writer_check_s else 0  # as answer
+    return limits.max_bytes_in_flight + beyond + fetched + answer + encoding + preparing + masks + sending + looking
 
 
 def _largest_picture_bytes(settings: Settings) -> int:
     return min(3 * settings.limits.max_pixels, largest_decoding_bytes(settings))
 
+
+LOOK_BYTES = 2 * MIB
+"""The largest answer to a look at the results (`bus/tail`), which may be a record batch above its own megabyte."""
 
 _LARGEST_MAP_BYTES = 4 * MIB
 """A map of 1024 x 1024 pixels, the largest input of a model, in float32."""

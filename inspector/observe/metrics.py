@@ -167,6 +167,12 @@ class Metrics:
             ["partition"],
             registry=registry,
         )
+        self._foreign_results = Counter(
+            "inspector_foreign_results",
+            "Results of a camera of this deployment that another one wrote, as far as they were looked at: more than zero is a fault",
+            ["camera"],
+            registry=registry,
+        )
         self._read_errors = Counter(
             "inspector_read_errors", "Reads that failed and were tried again", registry=registry
         )
@@ -195,7 +201,7 @@ class Metrics:
                     self._frames.labels(camera, status, reason)
             for anomaly_class in get_args(AnomalyClass):
                 self._verdicts.labels(camera, anomaly_class)
-            for family in (self._slow_decodings, self._scores, self._offset, self._latency):
+            for family in (self._slow_decodings, self._scores, self._offset, self._latency, self._foreign_results):
                 family.labels(camera)
         for stage in get_args(Stage):
             self._stage.labels(stage)
@@ -280,6 +286,10 @@ class Metrics:
     def partition_stalled(self, partition: int, seconds: float) -> None:
         """A partition has had records for so long, and none was read."""
         self._stalled.labels(str(partition)).set(seconds)
+
+    def foreign_results(self, camera: str, number: int) -> None:
+        """So many results of a camera were found that another deployment wrote."""
+        self._foreign_results.labels(self._camera(camera)).inc(number)
 
     def read_failed(self) -> None:
         """A read failed and is tried again."""

@@ -143,6 +143,12 @@ class Settings(BaseSettings):
     deployment: Identifier | None = Field(
         None, description="who writes these results, as they say themselves; default: kafka.group_id"
     )
+    second_writer_check_s: float = Field(
+        5.0,
+        ge=0,
+        le=3600,
+        description="how often the results topics are looked at for results that another deployment wrote of these cameras; 0: never",
+    )
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     topics: TopicSettings = Field(default_factory=TopicSettings)
     models: dict[Identifier, Path] = Field(

@@ -94,6 +94,11 @@ class Sink:
         unplaced = sum(len(parcels) for keys in self._unplaced.values() for parcels in keys.values())
         return len(self._queue) + unplaced + in_lanes
 
+    @property
+    def partitions(self) -> set[Partition]:
+        """What was sent to so far."""
+        return set(self._lanes)
+
     def put(self, outgoing: Outgoing) -> None:
         """Take a verdict; those of one camera must come in the order in which they are to arrive."""
         self._queue.append(outgoing)

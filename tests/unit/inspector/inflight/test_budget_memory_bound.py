@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from inspector.anomaly.domain.cache import KEPT_PIXELS, KEPT_SIZES
 from inspector.inflight.budget import (
     FRAME_OVERHEAD_BYTES,
+    LOOK_BYTES,
     PREPARING_FACTOR,
     Budget,
     chunk_bytes,
@@ -79,7 +80,8 @@ def test_the_bound_counts_the_read_and_the_decoding_that_may_go_beyond_the_budge
     tree = settings(max_bytes_in_flight=100 * MIB)
     rest = bound(0, 0, 0, fetch_bytes=0, send_bytes=0, max_bytes_in_flight=100 * MIB) - 2 * tree.partition_fetch_bytes
     frames = tree.limits.max_frames_in_flight * FRAME_OVERHEAD_BYTES
-    assert rest == 100 * MIB + chunk_bytes(tree) + largest_decoding_bytes(tree) + frames
+    looks = 2 * LOOK_BYTES
+    assert rest == 100 * MIB + chunk_bytes(tree) + largest_decoding_bytes(tree) + frames + looks
 
 
 def test_the_bound_counts_what_a_thread_needs_to_prepare_a_large_picture() -> None:
