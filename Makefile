@@ -5,6 +5,7 @@
 #   make check   ruff, mypy, import-linter: what pre-commit and CI run
 #   make bench   throughput as JSON
 #   make bench-accuracy   detectors and backbones on the sets of ../shared/data; goes on where it was cut off
+#   make chaos   faults, attacks and overload on Apache Kafka (hours); chaos-smoke: the same with small counts (docs/chaos.md)
 #   make clean   remove .venv, caches and outputs
 #
 # PYTHON       the interpreter that .venv is made from
@@ -23,7 +24,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH
 DEV := $(VENV)/.installed-dev
 DEMO := $(VENV)/.installed-demo
 
-.PHONY: help demo test check bench bench-accuracy clean
+.PHONY: help demo test check bench bench-accuracy chaos chaos-smoke clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -45,6 +46,12 @@ bench: $(DEV)
 
 bench-accuracy: $(DEV)
 	$(BIN)/python -m tests.benchmarks.accuracy run
+
+chaos: $(DEV)
+	$(BIN)/python -m tests.chaos
+
+chaos-smoke: $(DEV)
+	$(BIN)/python -m tests.chaos --smoke
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-out out build dist

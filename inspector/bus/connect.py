@@ -32,7 +32,8 @@ from inspector.settings.kafka import KafkaSettings
 FETCH_BYTES = 16 * 1024 * 1024
 """What one answer of a broker holds at most, unless a single record is larger."""
 
-HEARTBEAT_MS = 1000
+HEARTBEAT_MS = 500
+"""When a member has died, the others hear of it with their next heartbeat: so long their partitions' frames wait beyond the session."""
 
 METADATA_MAX_AGE_MS = 5000
 """How old what a client knows of topics may become; aiokafka's default of five minutes leaves new partitions unread as long."""

@@ -31,7 +31,10 @@ class KafkaSettings(Section):
     ssl_cafile: Path | None = Field(None, description="PEM file of the authority that signed the brokers' certificates")
     ssl_certfile: Path | None = Field(None, description="PEM file of this client's certificate (mutual TLS)")
     ssl_keyfile: Path | None = Field(None, description="PEM file of its key")
-    session_timeout_ms: Positive = Field(10_000, description="a process silent for so long loses its partitions")
+    session_timeout_ms: Positive = Field(
+        6_000,
+        description="a process silent for so long loses its partitions; below 6 s brokers want group.min.session.timeout.ms lowered (docs/chaos.md)",
+    )
     rebalance_timeout_ms: Positive = Field(30_000, description="time to give partitions back in; above drain_timeout_s")
     request_timeout_ms: Positive = Field(
         40_000, description="above rebalance_timeout_ms, or joining the group never succeeds"

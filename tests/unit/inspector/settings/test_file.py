@@ -28,7 +28,7 @@ def test_command_line_wins_over_environment_over_file_over_default(file: Path, m
     monkeypatch.setenv("INSPECTOR_KAFKA__CLIENT_ID", "environment")
     kafka = load_settings(file, overrides={"kafka": {"group_id": "command line"}}).kafka
     assert (kafka.group_id, kafka.client_id, kafka.bootstrap_servers) == ("command line", "environment", "file:1")
-    assert kafka.session_timeout_ms == 10_000
+    assert kafka.session_timeout_ms == 6_000
 
 
 def test_without_a_file_defaults_and_environment_hold(monkeypatch: pytest.MonkeyPatch) -> None:

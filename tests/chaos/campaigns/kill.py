@@ -1,0 +1,106 @@
+"""kill -9 of a worker at seeded points of its own code, under load; it is started again, as an orchestrator would."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import signal
+import statistics
+import time
+
+from tests.chaos.campaign import Campaign, Context
+from tests.chaos.checker import Record, body_of
+from tests.chaos.launcher import POINTS
+from tests.chaos.verdicts import add_rows
+from tests.chaos.world import World, running_world
+
+SESSION_S = 6.0
+"""What `kafka.session_timeout_ms` is by default; the promise is measured with it."""
+
+SLACK_S = 2.0
+MOST_PASSAGES = 30
+WORKERS = 2
+SEEN_MS = 1000
+"""What a worker has sent within so long of its death may arrive after it."""
+
+
+async def run(context: Context) -> None:
+    """Kill, watch the silence, start again, until the count is reached; then let the checker look."""
+    silences: list[float] = []
+    others: list[float] = []
+    deaths = [list(POINTS)[number % len(POINTS)] for number in range(context.counts["kills"])]
+    context.rng.shuffle(deaths)
+    async with running_world(context, hostile_share=0.05) as world:
+        for _ in range(WORKERS):
+            world.worker().start(_death(context, deaths))
+        await world.until_settled()
+        async with world.flowing(context.counts["rate"]):
+            for number in range(context.counts["kills"]):
+                own, other = await _kill(world, context, _death(context, deaths))
+                silences += own
+                others += other
+                context.say(f"kill {number + 1}: silent {max(own):.1f} s, the other's cameras {max(other):.1f} s")
+        await world.until_answered()
+        findings = await world.judge()
+    add_rows(context, findings)
+    longest = max(silences)
+    context.row(
+        f"a killed worker's cameras are silent for at most {SESSION_S:.0f} + {SLACK_S:.0f} s",
+        trials=context.counts["kills"],
+        figure=f"median {statistics.median(silences):.1f} s, max {longest:.1f} s; "
+        f"the other worker's cameras median {statistics.median(others):.1f} s, max {max(others):.1f} s",
+        held=longest <= SESSION_S + SLACK_S,
+        silences_s=[round(s, 2) for s in silences],
+        others_s=[round(s, 2) for s in others],
+        statuses=dict(findings.statuses),
+        duplicates=findings.duplicates,
+        wrong=len(findings.wrong),
+    )
+
+
+def _death(context: Context, deaths: list[str]) -> str:
+    """Return the next point, and after how many passages."""
+    return f"{deaths.pop() if deaths else next(iter(POINTS))}:{context.rng.randint(1, MOST_PASSAGES)}"
+
+
+async def _kill(world: World, context: Context, next_death: str) -> tuple[list[float], list[float]]:
+    """Have one worker die as it was told at its start; return the silence (s) of its cameras and of the other's."""
+    victim = context.rng.choice(world.workers)
+    partitions = await asyncio.to_thread(victim.partitions)
+    victim.arm()
+    await world.until(lambda: not victim.is_running, f"{victim.name} dies")
+    died_ms = time.time_ns() // 1_000_000
+    assert victim.status == -signal.SIGKILL, f"{victim.name} ended with {victim.status}:\n{victim.log_tail()}"
+    victim.start(next_death)
+    cameras = {f"line/{camera}": partition in partitions for camera, partition in world.cameras.items()}
+    await world.until(
+        lambda: all(world.tail.last_ms.get(camera, 0) > died_ms + SEEN_MS for camera in cameras),
+        "every camera is heard of again",
+    )
+    await world.until_settled()
+    gaps = {camera: longest_gap_s(world.tail.records, camera, died_ms - SEEN_MS) for camera in cameras}
+    return [gap for c, gap in gaps.items() if cameras[c]], [gap for c, gap in gaps.items() if not cameras[c]]
+
+
+def longest_gap_s(records: list[Record], camera: str, since_ms: int) -> float:
+    """Return the longest time between two results of a camera since a moment, by the broker's clock."""
+    times = [since_ms]
+    for record in reversed(records):
+        if record.timestamp_ms < since_ms - 5000:
+            break
+        body = body_of(record)
+        if record.timestamp_ms >= since_ms and body and f"{body.get('line_id')}/{body.get('camera_id')}" == camera:
+            times.append(record.timestamp_ms)
+    times.sort()
+    return max((b - a for a, b in itertools.pairwise(times)), default=0) / 1000
+
+
+CAMPAIGN = Campaign(
+    name="kill",
+    summary="kill -9 of a worker at seeded points",
+    full={"kills": 100, "rate": 10},
+    smoke={"kills": 3, "rate": 10},
+    run=run,
+    mutations=("commit_on_read",),
+    mutated={"kills": 3, "rate": 40},
+)

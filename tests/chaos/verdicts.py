@@ -1,0 +1,38 @@
+"""The rows that many campaigns have in common: what the checker found of each promise."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tests.chaos.campaign import Context
+from tests.chaos.checker import Findings
+
+SHOWN = 5
+
+PROMISES = {
+    "missing": "every frame has a verdict",
+    "unrecognised": "a repeat is recognised by its result_id",
+    "actuated_twice": "no part is acted on twice",
+    "reordered": "first results of a camera keep its order",
+    "false_pass": "only a positive, fresh, in-time ok passes",
+    "conflicting": "one id has one verdict",
+    "rewound": "no commit goes backwards",
+    "strangers": "no result is about nothing",
+    "unlettered": "what could not be inspected has a dead letter",
+}
+
+
+def add_rows(
+    context: Context, findings: Findings, *, only: Collection[str] = (), leave_out: Collection[str] = ()
+) -> None:
+    """Add a row for each rule of the checker."""
+    for rule, promise in PROMISES.items():
+        if (only and rule not in only) or rule in leave_out:
+            continue
+        broken = getattr(findings, rule)
+        figure = f"{len(broken)}"
+        if rule == "missing":
+            figure = f"{findings.frames} frames, {findings.verdicts} verdicts, {len(broken)} missing"
+        elif rule == "unrecognised":
+            figure = f"{findings.duplicates} repeats, {len(broken)} not recognised"
+        context.row(promise, trials=findings.frames, figure=figure, held=not broken, broken=broken[:SHOWN])
