@@ -33,7 +33,7 @@ from inspector.bus.ports import FrameConsumer, ResultProducer, ResultTail
 from inspector.bus.producer import SEND_BATCH_BYTES, KafkaProducer
 from inspector.bus.tail import KafkaTail
 from inspector.errors import AccessError, BusError, InspectorError
-from inspector.inflight.budget import memory_bound_bytes
+from inspector.inflight.budget import fetched_bytes, memory_bound_bytes
 from inspector.inflight.registry import Registry, load_routes
 from inspector.inflight.route import Model
 from inspector.inflight.writers import watch_writers
@@ -120,7 +120,10 @@ class Service:
         pinned = {settings.models[name]: digest for name, digest in settings.model_digests.items()}
         self._read_model = read_model or partial(_read_model, device=settings.device, digests=pinned)
         self._consumer = consumer or KafkaConsumer(
-            settings.kafka, settings.topics.frames_topic, max_partition_fetch_bytes=settings.partition_fetch_bytes
+            settings.kafka,
+            settings.topics.frames_topic,
+            max_partition_fetch_bytes=settings.partition_fetch_bytes,
+            max_inflated_bytes=fetched_bytes(settings),
         )
         self._producer = producer or KafkaProducer(
             settings.kafka, max_record_bytes=settings.limits.max_message_bytes * 2

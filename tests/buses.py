@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
 from aiokafka.admin import NewPartitions
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
 from inspector.bus.admin import connect_admin
@@ -21,6 +22,7 @@ from inspector.bus.producer import KafkaProducer
 from inspector.bus.records import HEADER_NAME
 from inspector.bus.tail import KafkaTail
 from inspector.clients.topics import apply_topics
+from inspector.inflight.budget import fetched_bytes
 from inspector.settings.kafka import KafkaSettings
 from inspector.settings.settings import Settings
 from inspector.settings.topics import TopicSettings
@@ -189,7 +191,10 @@ class KafkaBus(BusUnderTest):
 
     def consumer(self, settings: Settings) -> FrameConsumer:
         return KafkaConsumer(
-            settings.kafka, settings.topics.frames_topic, max_partition_fetch_bytes=settings.partition_fetch_bytes
+            settings.kafka,
+            settings.topics.frames_topic,
+            max_partition_fetch_bytes=settings.partition_fetch_bytes,
+            max_inflated_bytes=fetched_bytes(settings),
         )
 
     def producer(self, settings: Settings) -> ResultProducer:
@@ -219,11 +224,33 @@ class KafkaBus(BusUnderTest):
             await admin._client.delete_topics([self.topics.frames_topic])
 
     async def publish_nameless(self, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        change = with_bytes(b"nameless", b"name\xff\xfe!!")
+        await self._publish_changed(partition, key, value, [*headers, ("nameless", b"")], change)
+
+    async def publish_batch(self, partition: int, data: bytearray) -> None:
+        """Append a record batch of one record, as it is."""
+        await self._publish_changed(partition, None, b"", [], lambda _: data)
+
+    async def _publish_changed(
+        self,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers,
+        change: Callable[[bytearray], bytearray],
+    ) -> None:
         async with started(lambda: producer_client(self.kafka, enable_idempotence=False)) as producer:
             batch = producer.create_batch()
-            batch.append(timestamp=None, key=key, value=value, headers=[*headers, ("nameless", b"")])
-            batch._builder = Changed(batch._builder, with_bytes(b"nameless", b"name\xff\xfe!!"))
+            batch.append(timestamp=None, key=key, value=value, headers=list(headers))
+            batch._builder = Changed(batch._builder, change)
             await (await producer.send_batch(batch, self.topics.frames_topic, partition=partition))
+
+    async def set_frames(self, **config: str) -> None:
+        """Set the frames topic in another way than `inspector topics apply` does; what is not named is the broker's default."""
+        named = {name.replace("_", "."): value for name, value in config.items()}
+        async with connect_admin(self.kafka) as admin:
+            resource = ConfigResource(ConfigResourceType.TOPIC, self.topics.frames_topic, named)
+            await admin._client.alter_configs([resource])
 
     async def records(self, topic: str) -> list[Sent]:
         async with started(lambda: consumer_client(self.kafka, topic)) as consumer:

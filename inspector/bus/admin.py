@@ -82,7 +82,7 @@ class BusAdmin:
         _check(described["error_code"], "", f"describe topic {name}")
         partitions = described["partitions"]
         replication = min((len(partition["replicas"]) for partition in partitions), default=0)
-        return TopicState(len(partitions), replication, await self._config(name))
+        return TopicState(len(partitions), replication, await self.config(name))
 
     async def rights(self, names: Sequence[str]) -> dict[str, TopicRights]:
         """Return what is known of topics, and which rights this client has on each; makes none of them.
@@ -171,7 +171,8 @@ class BusAdmin:
                 )
             await asyncio.sleep(0.05)
 
-    async def _config(self, name: str) -> dict[str, str]:
+    async def config(self, name: str) -> dict[str, str]:
+        """Return how a topic is set; empty where the broker does not tell, for want of the right DescribeConfigs or of such a request."""
         try:
             responses = await self._client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name)])
         except KafkaError:

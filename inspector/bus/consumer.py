@@ -20,6 +20,7 @@ from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStat
 from inspector.bus.connect import FETCH_BYTES, bus_errors, consumer_client, start_client
 from inspector.bus.incarnation import NO_ID, Incarnation, find_incarnation
 from inspector.bus.ports import ConsumedRecord, Partition, RebalanceListener, Survey
+from inspector.bus.records import INFLATED_BYTES, limit_inflated
 from inspector.errors import BusError, StaleCommitError
 from inspector.settings.kafka import KafkaSettings
 
@@ -32,8 +33,24 @@ ASSIGNMENT_TIMEOUT_S = 2.0
 class KafkaConsumer:
     """`FrameConsumer` on aiokafka. Event loop only."""
 
-    def __init__(self, kafka: KafkaSettings, topic: str, *, max_partition_fetch_bytes: int) -> None:
-        """Prepare to read `topic`; nothing connects before `start`."""
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        topic: str,
+        *,
+        max_partition_fetch_bytes: int,
+        max_inflated_bytes: int = INFLATED_BYTES,
+    ) -> None:
+        """Prepare to read `topic`; nothing connects before `start`.
+
+        Args:
+            kafka: the brokers and the group.
+            topic: of frames.
+            max_partition_fetch_bytes: that one fetch takes from a partition, see `Settings.partition_fetch_bytes`.
+            max_inflated_bytes: that the record batches of one fetch of a partition are inflated to; one that is larger by itself
+                is answered as too large.
+        """
+        limit_inflated(topic, max_inflated_bytes)
         self._kafka = kafka
         self.topic = topic
         self._options = {

@@ -15,7 +15,7 @@ RECORD_OVERHEAD_BYTES = 128
 class Fault(NamedTuple):
     """Why a record is not to be believed, though it has its place and is owed an answer."""
 
-    reason: Literal["malformed", "corrupt", "unsupported"]
+    reason: Literal["malformed", "corrupt", "unsupported", "too_large"]
     detail: str
 
 

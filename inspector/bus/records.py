@@ -5,6 +5,9 @@ of other partitions in the same call. `install` puts this reader in the place of
 with a `fault`, and with as much of itself as can be told; the offsets of a record batch of which nothing can be told come out as
 empty records. So each is answered, and passed.
 
+What one answer brings of a partition is bounded: a compressed record batch is inflated up to the topic's limit and refused beyond
+it, and what would not fit beside those before it is left to the next answer.
+
 Tried with aiokafka 0.14, to which `pyproject.toml` holds: `tests/integration/test_bus_poison.py` fails where a later one differs.
 """
 
@@ -21,6 +24,7 @@ from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBa
 from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.util import decode_varint
 
+from inspector.bus.inflate import HEADER_BYTES, TooLargeError, inflated, try_old
 from inspector.bus.ports import Fault
 
 log = logging.getLogger(__name__)
@@ -34,6 +38,12 @@ _LEAST_BYTES = {0: 26, 1: 34, _V2: 61}
 CHECKSUM = Fault("corrupt", "the checksum of its record batch does not match")
 HEADER_NAME = Fault("malformed", "the name of one of its Kafka headers is not UTF-8")
 STRUCTURE = Fault("corrupt", "it is not built as a Kafka record is")
+
+
+INFLATED_BYTES = 16 * 1024 * 1024
+"""How far the record batches of a topic are inflated that nobody has named a limit for."""
+
+_limits: dict[str, int] = {}
 
 
 class Record(NamedTuple):
@@ -53,6 +63,11 @@ def install() -> None:
     """Let every consumer of this process read with this module; a second call changes nothing."""
     aiokafka_fetcher.MemoryRecords = Batches
     aiokafka_fetcher.PartitionRecords = Records
+
+
+def limit_inflated(topic: str, limit_bytes: int) -> None:
+    """Inflate record batches of this topic up to `limit_bytes` from now on, in this process."""
+    _limits[topic] = limit_bytes
 
 
 class Batches:
@@ -98,25 +113,33 @@ class Records(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc]  # aioka
     """The records of one partition in one answer; never raises. Stands in for aiokafka's `PartitionRecords`."""
 
     _records: Batches
+    _taken_bytes = 0
+    """Of the batches before the one that is read, inflated."""
 
     def _unpack_records(self) -> Iterator[Record]:
         while self._records.has_next():
             data = self._records.next()
-            is_old = data[_MAGIC_AT] < _V2
-            batch = LegacyRecordBatch(data, data[_MAGIC_AT]) if is_old else DefaultRecordBatch(data)
+            magic = data[_MAGIC_AT]
+            batch = LegacyRecordBatch(data, magic) if magic < _V2 else DefaultRecordBatch(data)
             fault: Fault | None = CHECKSUM
             if batch.validate_crc():
                 try:
                     if not self._is_passed_over(batch):
+                        batch = self._inflated(batch, data)
                         yield from self._readable(batch)
                     self.next_fetch_offset = batch.next_offset
+                    continue
+                except TooLargeError as exc:
+                    if self._taken_bytes:
+                        return  # it is asked for again, and has all the room then
+                    yield from self._refused(data, exc.beginning)
                     continue
                 except Exception as exc:  # noqa: BLE001 whatever a codec or a parser raises
                     fault = _fault_of(exc)
             elif batch.is_control_batch:
                 # Perhaps the end of a transaction that was given up: what follows is rather read than lost.
                 self._aborted_producers.discard(batch.producer_id)
-            last = None if is_old else _last_offset(data, fault, self._records.next_base_offset())
+            last = None if magic < _V2 else _last_offset(data, fault, self._records.next_base_offset())
             if last is None:
                 log.error(
                     "%s: the record batch at offset %d cannot be read, nor can its end be told: %s",
@@ -125,7 +148,56 @@ class Records(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc]  # aioka
                     STRUCTURE.detail if fault is None else fault.detail,
                 )
                 return  # the position stays, and whoever watches it sees that
-            yield from self._salvaged(data, fault, last)
+            plain = self._plain(data)
+            if plain is None:
+                return
+            yield from self._salvaged(plain, fault, last)
+
+    @property
+    def _limit_bytes(self) -> int:
+        return _limits.get(self._tp.topic, INFLATED_BYTES)
+
+    @property
+    def _room_bytes(self) -> int:
+        return max(0, self._limit_bytes - self._taken_bytes)
+
+    def _inflated(self, batch: Any, data: memoryview) -> Any:  # noqa: ANN401
+        """Return a batch whose records can be read without taking more room than there is.
+
+        Raises:
+            TooLargeError: They take more.
+        """
+        if data[_MAGIC_AT] < _V2:
+            try_old(data, data[_MAGIC_AT], self._room_bytes)
+            self._taken_bytes += len(data)
+            return batch
+        plain = inflated(data, self._room_bytes)
+        self._taken_bytes += len(plain)
+        return batch if plain is data else DefaultRecordBatch(plain)
+
+    def _plain(self, data: memoryview) -> memoryview | bytearray | None:
+        """Return as much of a batch as can be inflated; None: it is to be asked for again, for there is no room beside those before it."""
+        try:
+            plain = inflated(data, self._room_bytes)
+        except TooLargeError as exc:
+            if self._taken_bytes:
+                return None
+            plain = exc.beginning
+        except Exception:  # noqa: BLE001 a codec raises what it likes
+            plain = data[:HEADER_BYTES]
+        self._taken_bytes += len(plain)
+        return plain
+
+    def _refused(self, data: memoryview, beginning: bytearray) -> Iterator[Record]:
+        """Yield a record for every offset of a batch that inflates too far; whose it is can be told of those at its beginning."""
+        self._taken_bytes += self._limit_bytes
+        fault = Fault(
+            "too_large",
+            f"its record batch inflates to more than {self._limit_bytes} bytes; send pictures without compression, or smaller batches",
+        )
+        base_offset, _ = _LENGTH.unpack_from(data)  # of an old one that of its last record
+        last = base_offset if data[_MAGIC_AT] < _V2 else _last_offset(data, fault, None)
+        yield from self._salvaged(beginning, fault, base_offset if last is None else last)
 
     def _is_passed_over(self, batch: Any) -> bool:  # noqa: ANN401
         """Whether nobody is to see this batch: a marker, or one of a transaction that was given up."""
@@ -151,11 +223,11 @@ class Records(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc]  # aioka
                     tuple(record.headers),
                 )
 
-    def _salvaged(self, data: memoryview, fault: Fault | None, last: int) -> Iterator[Record]:
+    def _salvaged(self, plain: memoryview | bytearray, fault: Fault | None, last: int) -> Iterator[Record]:
         """Yield a record for every offset of a batch up to `last`; with `fault` none of them is to be trusted."""
         log.warning("%s: a record batch holds what cannot be read; it is answered and passed over", self._tp)
         topic, partition = self._tp
-        for record in _walk(data, topic, partition, fault):
+        for record in _walk(plain, topic, partition, fault):
             if self.next_fetch_offset <= record.offset <= last:
                 self.next_fetch_offset = record.offset + 1
                 yield record
@@ -186,35 +258,35 @@ def _last_offset(data: memoryview, fault: Fault | None, following: int | None) -
     return None if following is None else following - 1
 
 
-def _walk(data: memoryview, topic: str, partition: int, fault: Fault | None) -> Iterator[Record]:
-    """Yield the records of a batch as far as they can be told apart, each with what is wrong with it."""
-    batch = _DefaultRecordBatchPy(data)
-    try:
-        batch._maybe_uncompress()  # noqa: SLF001 the one place that knows Kafka's framing of each codec
-    except Exception:  # noqa: BLE001 a codec raises what it likes
+def _walk(plain: memoryview | bytearray, topic: str, partition: int, fault: Fault | None) -> Iterator[Record]:
+    """Yield the records of an inflated batch as far as they can be told apart, each with what is wrong with it."""
+    if len(plain) < HEADER_BYTES:
         return
-    buffer, at = batch._buffer, batch._pos  # noqa: SLF001
-    offset = batch.base_offset - 1
-    for _ in range(batch._num_records):  # noqa: SLF001
+    header = _DefaultRecordBatchPy.HEADER_STRUCT.unpack_from(plain)
+    base_offset, first_timestamp, count = header[0], header[7], header[12]
+    is_cut = fault is not None and fault.reason == "too_large"
+    at = HEADER_BYTES
+    offset = base_offset - 1
+    for _ in range(count):
         try:
-            length, at = decode_varint(buffer, at)
+            length, at = decode_varint(plain, at)
         except (ValueError, IndexError):
             return
-        end = at + length
-        if not at < end <= len(buffer):
+        end = min(at + length, len(plain)) if is_cut else at + length
+        if not at < end <= len(plain):
             return
-        reader = _RecordReader(buffer, at, end)
+        reader = _RecordReader(plain, at, end)
         reader.read()
         at = end
-        told = None if reader.offset_delta is None else batch.base_offset + reader.offset_delta
+        told = None if reader.offset_delta is None else base_offset + reader.offset_delta
         offset = told if told is not None and told > offset and fault is None else offset + 1
         yield Record(
             topic,
             partition,
             offset,
-            batch.first_timestamp,
+            first_timestamp,
             reader.key,
-            reader.value,
+            None if is_cut else reader.value,
             tuple(reader.headers),
             fault or reader.fault,
         )
@@ -223,7 +295,7 @@ def _walk(data: memoryview, topic: str, partition: int, fault: Fault | None) -> 
 class _RecordReader:
     """Reads one record between two places of a buffer, as far as it goes."""
 
-    def __init__(self, buffer: bytearray, at: int, end: int) -> None:
+    def __init__(self, buffer: memoryview | bytearray, at: int, end: int) -> None:
         self._buffer = buffer
         self._at = at
         self._end = end

@@ -5,7 +5,7 @@ Nothing is changed: no topic is made, no record written, no group joined.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from inspector.bus.admin import BusAdmin, connect_admin
 from inspector.bus.rights import Right, TopicRights
@@ -37,11 +37,39 @@ async def _faults(admin: BusAdmin, settings: Settings) -> list[str]:
                 f"topics.frames_partitions: topic {name} has {granted[name].partitions} partitions, the settings say "
                 f"{spec.partitions}; say what it has, or make a topic of another name"
             )
+        if is_frames and granted[name].state == "there":
+            faults += _frames_config(name, await admin.config(name), spec.config)
     group = settings.kafka.group_id
     rights = await admin.group_rights(group)
     if rights is not None and "Read" not in rights:
         faults.append(f"kafka.group_id: {user} lacks the right Read on group {group}; grant it")
     return faults
+
+
+def _frames_config(name: str, config: Mapping[str, str], wanted: Mapping[str, str]) -> Iterator[str]:
+    """Yield how the frames topic lets records in that this process, as it is set, is not made for."""
+    key = "compression.type"
+    if config.get(key, wanted[key]) != wanted[key]:
+        yield (
+            f"topic {name}: {key} is {config[key]}, so what is compressed is inflated here, and refused beyond "
+            f"limits.max_frame_bytes; {_mend(name, key, wanted[key])}"
+        )
+    key = "max.message.bytes"
+    taken, expected = int(config.get(key, wanted[key])), int(wanted[key])
+    if taken != expected:
+        what = (
+            "which may be more than memory is set aside for"
+            if taken > expected
+            else "so the largest frames are refused"
+        )
+        yield (
+            f"topic {name}: {key} is {taken}, the settings want {expected} (limits.max_frame_bytes and what goes with it), {what}; "
+            f"{_mend(name, key, wanted[key])}, or change limits.max_frame_bytes"
+        )
+
+
+def _mend(name: str, key: str, value: str) -> str:
+    return f"mend it with kafka-configs --alter --entity-type topics --entity-name {name} --add-config {key}={value}"
 
 
 def _topic(found: TopicRights, name: str, right: Right, user: str) -> Iterator[str]:

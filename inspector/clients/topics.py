@@ -54,6 +54,8 @@ def wanted_topics(settings: Settings, *, replication: int = 3, min_insync: int |
         "retention.ms": str(FRAMES_RETENTION_MS),
         "segment.bytes": str(FRAMES_SEGMENT_BYTES),
         "max.message.bytes": str(frame_bytes),
+        # Pictures do not compress; and what is compressed may be large where it is read.
+        "compression.type": "uncompressed",
     }
     results = common | {"retention.ms": str(RESULTS_RETENTION_MS), "max.message.bytes": str(RESULTS_MESSAGE_BYTES)}
     deadletters = common | {

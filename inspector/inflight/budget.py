@@ -101,12 +101,17 @@ class Reservation:
         self.shrink_to(0)
 
 
+def fetched_bytes(settings: Settings) -> int:
+    """Return what one fetch brings of one partition at most, and how far its record batches are inflated where they are compressed."""
+    return max(settings.partition_fetch_bytes, settings.limits.max_message_bytes)
+
+
 def chunk_bytes(settings: Settings) -> int:
     """Return what one read of one partition holds at most.
 
     That is the records and the images that parsing copies out of them.
     """
-    return 2 * max(settings.partition_fetch_bytes, settings.limits.max_message_bytes)
+    return 2 * fetched_bytes(settings)
 
 
 def largest_decoding_bytes(settings: Settings) -> int:
@@ -182,7 +187,9 @@ def memory_bound_bytes(
         send_bytes: the largest record batch that is sent, of which each partition of the outputs may have two.
     """
     limits = settings.limits
-    fetched = partitions * chunk_bytes(settings) // 2  # aiokafka holds up to one fetch of each partition
+    # aiokafka holds up to one fetch of each partition, and what its last record batch was inflated to while it is not read to its end;
+    # a codec's window may take as much again.
+    fetched = (2 * partitions + 1) * fetched_bytes(settings)
     answer = 2 * max(fetch_bytes, settings.partition_fetch_bytes)  # as received, and cut into partitions
     encoding = workers * limits.max_pixels * _ENCODING_BYTES_PER_PIXEL
     pictures = min(device_threads * _largest_picture_bytes(settings), limits.max_bytes_in_flight)

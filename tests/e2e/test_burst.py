@@ -1,4 +1,4 @@
-"""A burst far beyond the byte budget, seen from outside the process: its memory stays within the computed bound."""
+"""A burst, and batches that inflate, far beyond the byte budget: seen from outside, memory stays within the computed bound."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from inspector.bus.producer import SEND_BATCH_BYTES
 from inspector.inflight.budget import memory_bound_bytes
 from inspector.settings.file import load_settings
 from inspector.settings.kafka import KafkaSettings
+from inspector.settings.section import MIB
 from inspector.settings.topics import TopicSettings
+from tests.bombs import CODECS, bomb
 from tests.buses import KafkaBus
 from tests.e2e.processes import InspectorProcess
 from tests.frames import camera_frame, record_of
@@ -80,6 +82,7 @@ async def test_memory_stays_within_the_bound_that_the_settings_promise(
     assert bound < burst / 2, "a burst that would fit proves nothing"
     bus = KafkaBus(kafka_settings, topic_names)
     await bus.make_topics(settings)
+    await bus.set_frames(compression_type="producer", max_message_bytes=str(2 * MIB))
     process = InspectorProcess("burst", file, tmp_path)
     process.start()
     try:
@@ -94,11 +97,15 @@ async def test_memory_stays_within_the_bound_that_the_settings_promise(
                 frame = camera_frame("a", seq, time.time_ns() // 1000, image=pixels, encoding="raw", raw=raw)
                 records.append((seq % 4, *record_of(frame)))
             await bus.publish_many(records)
-        results = await bus.wait_for_results(FRAMES, timeout_s=180)
+        for partition, codec in enumerate(CODECS):
+            await bus.publish_batch(partition, bomb(codec, 32 * MIB if codec == "snappy" else 200 * MIB))
+        results = await bus.wait_for_results(FRAMES + len(CODECS), timeout_s=180)
         peak = process.memory_bytes("VmHWM")
         assert await process.stop() == 0
     finally:
         process.end()
     print(f"idle {idle >> 20} MiB, peak {peak >> 20} MiB, grew {peak - idle >> 20} of at most {bound >> 20} MiB")
-    assert {result.status for result in results} <= {"inspected", "failed"}
+    bombs = [result for result in results if result.status not in {"inspected", "failed"}]
+    assert {(result.status, result.reason) for result in bombs} == {("undecodable", "too_large")}
+    assert len({result.result_id for result in bombs}) == len(CODECS)
     assert peak - idle <= bound

@@ -16,6 +16,7 @@ import pytest
 
 from inspector.bus.admin import TopicSpec, connect_admin
 from inspector.bus.connect import consumer_client, producer_client
+from inspector.checks.broker import broker_faults
 from inspector.clients.replay import ReplayPlan, SentFrame, find_images, replay
 from inspector.clients.results import Verdict, read_results
 from inspector.clients.topics import apply_topics
@@ -24,6 +25,7 @@ from inspector.settings.kafka import KafkaSettings
 from inspector.settings.settings import Settings
 from inspector.settings.topics import TopicSettings
 from schemas import CameraFrame, decode, encode, identity_from_headers, result_id_of_frame
+from tests.buses import KafkaBus
 from tests.messages import message
 
 IMAGES = {
@@ -73,6 +75,30 @@ async def read_all(settings: Settings, topic: str, count: int) -> list[Any]:
 
 
 # --------------------------------------------------------------------------------------------------------- topics
+
+
+@pytest.mark.kafka
+async def test_a_frames_topic_that_takes_what_the_settings_do_not_is_named_by_the_check(
+    kafka_settings: KafkaSettings, topic_names: TopicSettings
+) -> None:
+    settings = Settings(kafka=kafka_settings, topics=topic_names)
+    bus = KafkaBus(kafka_settings, topic_names)
+    await bus.make_topics(settings)
+    assert await broker_faults(settings) == []
+    await bus.set_frames(max_message_bytes="1000000")
+    compression, size = await broker_faults(settings)
+    mend = f"mend it with kafka-configs --alter --entity-type topics --entity-name {topic_names.frames_topic} --add-config "
+    assert (
+        f"topic {topic_names.frames_topic}: compression.type is producer, so what is compressed is inflated"
+        in compression
+    )
+    assert f"{mend}compression.type=uncompressed" in compression
+    assert "max.message.bytes is 1000000, the settings want 8454144 (limits.max_frame_bytes" in size
+    assert "so the largest frames are refused" in size
+    assert f"{mend}max.message.bytes=8454144, or change limits.max_frame_bytes" in size
+    await bus.set_frames(compression_type="uncompressed", max_message_bytes="9000000")
+    (size,) = await broker_faults(settings)
+    assert "which may be more than memory is set aside for" in size
 
 
 async def test_topics_are_made_once_and_never_changed(

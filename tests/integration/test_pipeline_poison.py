@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from aiokafka.errors import MessageSizeTooLargeError
 
 from deploy.local.base import BrokerStartError
 from deploy.local.broker import kafka_home
@@ -15,8 +16,10 @@ from deploy.local.kafka import KafkaNode
 from inspector.bus.connect import producer_client
 from inspector.service import EXIT_FAILED
 from inspector.settings.kafka import KafkaSettings
+from inspector.settings.section import MIB
 from inspector.settings.topics import TopicSettings
 from schemas import result_id_of_record
+from tests.bombs import CODECS, bomb
 from tests.buses import KafkaBus, started, wait_until
 from tests.frames import camera_frame, record_of
 from tests.record_batches import ATTRIBUTES_AT, LAST_DELTA_AT, sealed
@@ -59,6 +62,7 @@ async def test_every_codec_of_kafka_is_read(
     bus = KafkaBus(kafka_settings, topic_names)
     stage = Stage(bus)
     await bus.make_topics(stage.settings())
+    await bus.set_frames(compression_type="producer")
     async with started(lambda: producer_client(kafka_settings, compression_type=codec)) as producer:
         for seq in range(5):
             key, value, headers = record_of(camera_frame("a", seq, stage.clock.wall_us()))
@@ -66,6 +70,39 @@ async def test_every_codec_of_kafka_is_read(
     async with stage.service():
         results = await bus.wait_for_results(5)
     assert [result.status for result in results] == ["inspected"] * 5
+
+
+@pytest.mark.kafka
+async def test_a_batch_that_inflates_too_far_is_answered_and_stepped_over(
+    kafka_settings: KafkaSettings, topic_names: TopicSettings
+) -> None:
+    bus = KafkaBus(kafka_settings, topic_names)
+    stage = Stage(bus)
+    await bus.make_topics(stage.settings())
+    with pytest.raises(
+        MessageSizeTooLargeError
+    ):  # the broker inflates what it is to keep without compression, and finds it too large
+        await bus.publish_batch(0, bomb("gzip", 64 * MIB))
+    await bus.set_frames(compression_type="producer")
+    await stage.publish("a", 0)
+    for codec in CODECS:
+        await bus.publish_batch(0, bomb(codec, 64 * MIB if codec != "snappy" else 16 * MIB))
+    await stage.publish("a", 1)
+    async with stage.service() as service:
+        results = await bus.wait_for_results(6)
+        await wait_until(lambda: metric(service, "deadletters_total", reason="too_large") == 4)
+    assert {seq: (r.status, r.reason) for seq, r in by_seq(results).items() if seq in {0, 1}} == {
+        0: ("inspected", "none"),
+        1: ("inspected", "none"),
+    }
+    strays = [result for result in results if result.seq is None]
+    assert [(stray.status, stray.reason) for stray in strays] == [("undecodable", "too_large")] * 4
+    letters = await bus.deadletters()
+    assert [(letter.source.offset, letter.key) for letter in letters] == [
+        (offset, b"line/a") for offset in (1, 2, 3, 4)
+    ]
+    assert all("inflates to more than" in letter.detail for letter in letters)
+    assert await bus.committed(0) == 6
 
 
 class Disk(NamedTuple):

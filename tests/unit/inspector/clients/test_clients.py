@@ -144,6 +144,7 @@ def test_topics_take_the_largest_frame_and_survive_a_broker() -> None:
     ]  # fmt: skip
     assert frames.partitions == settings.topics.frames_partitions
     assert int(frames.config["max.message.bytes"]) >= settings.limits.max_message_bytes > 8 * 1024 * 1024
+    assert frames.config["compression.type"] == "uncompressed"
     assert int(deadletters.config["max.message.bytes"]) > int(frames.config["max.message.bytes"])
     for topic in (frames, results, deadletters):
         assert topic.replication == 3
