@@ -32,8 +32,12 @@ O = TypeVar("O", bound="BaseModel")  # noqa: E741 - options
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 
-_EXTRA_OF = dict.fromkeys(("aiokafka", "pydantic_settings", "rich"), "client") | dict.fromkeys(
-    ("cv2", "numpy", "prometheus_client", "pycocotools", "safetensors", "structlog", "torch"), "inspector"
+_EXTRA_OF = (
+    dict.fromkeys(("aiokafka", "pydantic_settings", "rich"), "client")
+    | dict.fromkeys(
+        ("cv2", "numpy", "prometheus_client", "pycocotools", "safetensors", "structlog", "torch"), "inspector"
+    )
+    | {"pymodbus": "gate"}
 )
 
 
@@ -76,6 +80,8 @@ def parse_arguments(arguments: Sequence[str]) -> Given:
             "replay": Command(commands.ReplayOptions),
             "results": Command(commands.ResultsOptions),
             "topics": Command(commands.TopicsOptions),
+            "gate": Command(commands.GateOptions),
+            "line-simulator": Command(commands.LineSimulatorOptions),
         },
         arguments,
     )
@@ -99,10 +105,13 @@ def _checked(model: type[O], given: Given) -> O:
 
 
 def _client_settings(options: ClientOptions) -> Settings:
+    from inspector.settings.commands import GateOptions, LineSimulatorOptions
     from inspector.settings.file import load_settings
 
     kafka = {} if options.bootstrap is None else {"bootstrap_servers": options.bootstrap}
-    return load_settings(options.config, overrides={"kafka": kafka})
+    line = getattr(options, "line", None) if isinstance(options, GateOptions | LineSimulatorOptions) else None
+    gate = {} if line is None else {"line_id": line}
+    return load_settings(options.config, overrides={"kafka": kafka, "gate": gate})
 
 
 def _run(given: Given) -> int:
@@ -235,6 +244,32 @@ def _topics(given: Given) -> int:
     return EXIT_FAILED if any(report.differences for report in reports) else 0
 
 
+def _gate(given: Given) -> int:
+    from inspector.settings.commands import GateOptions
+
+    options = _checked(GateOptions, given)
+    from inspector.gate.command import make_gate_process
+    from inspector.gate.terminal import GateDisplay
+
+    process = make_gate_process(_client_settings(options), watchers=[GateDisplay(as_json=options.json_output)])
+    _until_interrupted(process.run)
+    return 0
+
+
+def _line_simulator(given: Given) -> int:
+    from inspector.settings.commands import LineSimulatorOptions
+
+    options = _checked(LineSimulatorOptions, given)
+    from inspector.line.command import simulate_line
+    from inspector.line.terminal import LineDisplay, tally_json, tally_line
+
+    settings = _client_settings(options)
+    display = LineDisplay(as_json=options.json_output)
+    line, unentitled = _until_interrupted(lambda stop: simulate_line(settings, options, display.show, stop))
+    print((tally_json if options.json_output else tally_line)(line.tally, unentitled))
+    return 0 if line.has_run and not unentitled and not line.tally.acted_twice else EXIT_FAILED
+
+
 def _until_interrupted(work: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:
     """Run a client; SIGINT and SIGTERM ask it to come to an end, a second one ends it."""
     import asyncio
@@ -257,5 +292,13 @@ def _until_interrupted(work: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) 
 
 
 _HANDLERS: Final[Mapping[str, Callable[[Given], int]]] = MappingProxyType(
-    {"run": _run, "config": _config, "replay": _replay, "results": _results, "topics": _topics}
+    {
+        "run": _run,
+        "config": _config,
+        "replay": _replay,
+        "results": _results,
+        "topics": _topics,
+        "gate": _gate,
+        "line-simulator": _line_simulator,
+    }
 )

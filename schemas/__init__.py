@@ -11,13 +11,23 @@ from schemas.codec import MAX_MESSAGE_BYTES, decode, encode
 from schemas.deadletter import DeadLetter, DeadLetterStatus
 from schemas.errors import LimitExceededError, MalformedMessageError, SchemaError, SchemaReason, WrongVersionError
 from schemas.frame import CameraFrame, ImageEncoding, PixelFormat, RawFormat, image_digest
-from schemas.headers import FRAME_HEADERS, RESULT_HEADERS, frame_headers, identity_from_headers, result_headers
+from schemas.headers import (
+    FRAME_HEADERS,
+    HEARTBEAT_HEADERS,
+    RESULT_HEADERS,
+    expected_score_from_headers,
+    frame_headers,
+    heartbeat_headers,
+    identity_from_headers,
+    result_headers,
+)
 from schemas.identity import Identity, result_id_of, result_id_of_frame, result_id_of_record
 from schemas.region import MAX_COMPONENTS, MAX_RLE_BYTES, ComponentMessage, RegionMessage, decode_rle, rle_runs
 from schemas.result import REASONS, AnomalyClass, DLResultMessage, ModelReference, Reason, Status
 
 __all__ = [
     "FRAME_HEADERS",
+    "HEARTBEAT_HEADERS",
     "MAX_BUDGET_US",
     "MAX_CAPTURED_AT",
     "MAX_COMPONENTS",
@@ -50,7 +60,9 @@ __all__ = [
     "decode",
     "decode_rle",
     "encode",
+    "expected_score_from_headers",
     "frame_headers",
+    "heartbeat_headers",
     "identity_from_headers",
     "image_digest",
     "result_headers",

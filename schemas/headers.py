@@ -2,7 +2,7 @@
 
 A frame's headers name the picture, so that a garbled body is answered under its own name. A result's headers carry the
 verdict and the picture that it is about, so that a reject gate need not parse the body. Values are ASCII, integers in
-decimal digits. Readers ignore headers that they do not know, so one may be added within a version.
+decimal digits, scores as decimal fractions. Readers ignore headers that they do not know, so one may be added within a version.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from schemas.result import DLResultMessage
 
 FRAME_HEADERS = IDENTITY_FIELDS
 INTEGER_HEADERS = frozenset({"seq", "captured_at"})
+EXPECTED_SCORE_HEADER = "expected_score"
 RESULT_HEADERS = (
     "status",
     "anomaly_class_id",
@@ -25,6 +26,8 @@ RESULT_HEADERS = (
     "is_simulated",
     "deployment",
 )
+
+HEARTBEAT_HEADERS = (*RESULT_HEADERS, EXPECTED_SCORE_HEADER)
 
 _INTEGER = re.compile(rb"0|[1-9][0-9]{0,15}")
 
@@ -39,6 +42,25 @@ def result_headers(message: DLResultMessage) -> list[tuple[str, bytes]]:
     verdict = (message.status, message.anomaly_class_id, message.deadline_at, message.result_id)
     values = (*verdict, *message.identity, int(message.is_simulated), message.deployment)
     return [(name, str(v).encode()) for name, v in zip(RESULT_HEADERS, values, strict=True) if v is not None]
+
+
+def heartbeat_headers(message: DLResultMessage, expected_score: float) -> list[tuple[str, bytes]]:
+    """Return the headers of a heartbeat's record: those of a result, and the score that the model's own picture must have.
+
+    A heartbeat is the verdict on a picture that is stored with the camera's model, on a topic of its own; it is about no part.
+    """
+    return [*result_headers(message), (EXPECTED_SCORE_HEADER, repr(float(expected_score)).encode())]
+
+
+def expected_score_from_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> float | None:
+    """Return the score that a heartbeat must have; None where the headers do not name one score from 0 to below 1."""
+    found = {value for name, value in headers or () if name == EXPECTED_SCORE_HEADER}
+    value = found.pop() if len(found) == 1 else None
+    try:
+        score = float((value or b"").decode("ascii"))
+    except ValueError:
+        return None
+    return score if 0 <= score < 1 else None
 
 
 def identity_from_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> Identity:

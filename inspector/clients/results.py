@@ -53,7 +53,12 @@ def result_topics(settings: Settings) -> list[str]:
 
 
 async def read_results(
-    settings: Settings, *, follow: bool = False, from_beginning: bool = True, stop: asyncio.Event | None = None
+    settings: Settings,
+    *,
+    follow: bool = False,
+    from_beginning: bool = True,
+    stop: asyncio.Event | None = None,
+    begun: asyncio.Event | None = None,
 ) -> AsyncGenerator[Verdict, None]:
     """Yield verdicts: up to those that are there now, or without end.
 
@@ -62,6 +67,7 @@ async def read_results(
         follow: whether to go on with those still to come, until `stop` is set.
         from_beginning: whether to begin with the oldest that the topics keep, instead of the next to come.
         stop: ends a following.
+        begun: is set once it is settled where the reading begins.
 
     Raises:
         TopicError: A topic is missing.
@@ -76,6 +82,8 @@ async def read_results(
         async with bus_errors("read results"):
             await start_client(consumer)
             ends = await _position(consumer, from_beginning=from_beginning)
+        if begun is not None:
+            begun.set()
         while not stop.is_set():
             if not follow and await _reached(consumer, ends):
                 return

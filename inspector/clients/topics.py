@@ -21,6 +21,7 @@ DAY_MS = 24 * HOUR_MS
 
 FRAMES_RETENTION_MS = HOUR_MS
 RESULTS_RETENTION_MS = 7 * DAY_MS
+HEARTBEATS_RETENTION_MS = HOUR_MS
 DEADLETTERS_RETENTION_MS = 14 * DAY_MS
 # One file is kept whole as long as it is written to: smaller than Kafka's 1 GiB, short retention means something.
 FRAMES_SEGMENT_BYTES = 256 * MIB
@@ -73,7 +74,18 @@ def wanted_topics(settings: Settings, *, replication: int = 3, min_insync: int |
         TopicSpec(topics.frames_topic, topics.frames_partitions, replication, frames),
         *result_topics,
         TopicSpec(topics.deadletters_topic, 1, replication, deadletters),
+        *_heartbeats(settings, replication, common),
     ]
+
+
+def _heartbeats(settings: Settings, replication: int, common: dict[str, str]) -> Iterator[TopicSpec]:
+    """Only where something sends or reads them."""
+    if settings.heartbeat.interval_ms is not None or settings.gate.heartbeat_timeout_ms is not None:
+        config = common | {
+            "retention.ms": str(HEARTBEATS_RETENTION_MS),
+            "max.message.bytes": str(RESULTS_MESSAGE_BYTES),
+        }
+        yield TopicSpec(settings.topics.heartbeats_topic, 1, replication, config)
 
 
 async def apply_topics(

@@ -16,6 +16,9 @@ from inspector.commandline.option import Argument
 AUTO_REPLICATION = 3
 """Copies that `--replication auto` makes where there are brokers enough."""
 
+MAX_WORD = 65_535
+"""Of a register of Modbus."""
+
 Ids = tuple[str, str]
 """Of a line and of a camera on it."""
 
@@ -146,6 +149,53 @@ class ResultsOptions(ClientOptions):
     def ids(self) -> Ids | None:
         """Of the one camera whose verdicts are wanted; None: of all."""
         return None if self.camera is None else camera_ids(self.camera)
+
+
+class GateOptions(ClientOptions):
+    """Decide over the parts of one line: PASS only on an ok of every camera in time, else REJECT.
+
+    The line announces each part and hears one decision, over lines of text or Modbus TCP ([gate] in the settings file;
+    docs/gate.md). Prints each decision, until interrupted.
+    """
+
+    line: Annotated[str | None, Argument("LINE")] = Field(None, description="instead of gate.line_id")
+    json_output: bool = Field(False, validation_alias="json", description="one JSON object a line")
+
+
+class LineSimulatorOptions(ClientOptions):
+    """Be a line: announce parts to a running gate as a PLC does, and count what becomes of them.
+
+    Exit status 0: the gate let the line run, and no part passed without a verdict or was acted on twice.
+    """
+
+    line: Annotated[str | None, Argument("LINE")] = Field(None, description="instead of gate.line_id")
+    over: Literal["tcp", "modbus"] = Field("tcp", description="which port of the gate to speak to")
+    parts: int = Field(100, description="how many")
+    interval_ms: Annotated[int, Argument("MS")] = Field(500, description="from one part to the next")
+    window_ms: Annotated[int | None, Argument("MS")] = Field(
+        None, description="from the photo eye to the rejector (default: gate.window_ms)"
+    )
+    pictures: Annotated[Path | None, Argument("DIR")] = Field(
+        None, description="be the line's cameras too: they show the JPEG and PNG files of this folder in turn"
+    )
+    first_number: int | None = Field(None, description="number of the first part (default: by the clock)")
+    reset_after_s: float | None = Field(None, description="reset a gate that is at fault after so many seconds")
+    json_output: bool = Field(False, validation_alias="json", description="one JSON object a line, and a summary")
+
+    @model_validator(mode="after")
+    def _is_possible(self) -> Self:
+        limits = (
+            ("parts", 1, 10_000_000),
+            ("interval_ms", 1, 3_600_000),
+            ("window_ms", 1, MAX_WORD),
+            ("first_number", 0, 2**31),
+            ("reset_after_s", 0.01, 3600),
+        )
+        for name, least, most in limits:
+            value = getattr(self, name)
+            if value is not None and not least <= value <= most:
+                raise ValueError(f"--{name.replace('_', '-')} must be {least} to {most}, not {value}")
+        return self
 
 
 class TopicsOptions(ClientOptions):

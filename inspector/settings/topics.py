@@ -19,6 +19,7 @@ class TopicSettings(Section):
     frames: str = Field("{prefix}.frames", description="where cameras write")
     results: str = Field("{prefix}.results", description="where verdicts go; may hold {line_id} and {camera_id}")
     deadletters: str = Field("{prefix}.deadletters", description="where frames go that could not be inspected")
+    heartbeats: str = Field("{prefix}.heartbeats", description="where verdicts on the models' own pictures go, if any")
     frames_partitions: Positive = Field(
         8, description="partitions of the frames topic, and so the largest number of processes"
     )
@@ -27,9 +28,11 @@ class TopicSettings(Section):
     def _names_are_legal(self) -> Self:
         self._name("frames", self.frames)
         self._name("deadletters", self.deadletters)
+        self._name("heartbeats", self.heartbeats)
         self._name("results", self.results, line_id="L", camera_id="C")
-        if len({self.frames_topic, self.deadletters_topic, self.results_topic("L", "C")}) < 3:  # noqa: PLR2004
-            raise ValueError("frames, results and deadletters must be three different topics")
+        names = (self.frames_topic, self.deadletters_topic, self.heartbeats_topic, self.results_topic("L", "C"))
+        if len(set(names)) < len(names):
+            raise ValueError("frames, results, deadletters and heartbeats must be four different topics")
         return self
 
     def _name(self, key: str, template: str, **fields: str) -> str:
@@ -53,6 +56,11 @@ class TopicSettings(Section):
     def deadletters_topic(self) -> str:
         """Name of the topic of frames that could not be inspected."""
         return self._name("deadletters", self.deadletters)
+
+    @property
+    def heartbeats_topic(self) -> str:
+        """Name of the topic of heartbeats: verdicts on no part."""
+        return self._name("heartbeats", self.heartbeats)
 
     def results_topic(self, line_id: str, camera_id: str) -> str:
         """Name of the topic that this camera's verdicts go to."""

@@ -8,12 +8,15 @@ from hypothesis import strategies as st
 
 from schemas import (
     FRAME_HEADERS,
+    HEARTBEAT_HEADERS,
     MAX_CAPTURED_AT,
     RESULT_HEADERS,
     CameraFrame,
     DLResultMessage,
     Identity,
+    expected_score_from_headers,
     frame_headers,
+    heartbeat_headers,
     identity_from_headers,
     result_headers,
 )
@@ -98,3 +101,22 @@ def test_what_is_null_in_a_result_has_no_header() -> None:
     names = [name for name, _ in result_headers(DLResultMessage(**messages.refused_fields(**nameless)))]
     assert names == ["status", "anomaly_class_id", "result_id", "is_simulated"]
     assert set(names) < set(RESULT_HEADERS)
+
+
+def test_a_heartbeat_has_the_headers_of_a_result_and_the_score_that_it_must_have() -> None:
+    message = DLResultMessage(**messages.result_fields())
+    headers = heartbeat_headers(message, 0.1 + 0.2)
+    assert headers[:-1] == result_headers(message)
+    assert headers[-1] == ("expected_score", b"0.30000000000000004")
+    assert expected_score_from_headers(headers) == 0.1 + 0.2
+    assert {name for name, _ in headers} <= set(HEARTBEAT_HEADERS)
+
+
+@pytest.mark.parametrize("value", [b"", None, b"nan", b"inf", b"-0.1", b"1.0", b"0,5", b"\xff"])
+def test_a_score_that_is_none_is_no_expectation(value: bytes | None) -> None:
+    assert expected_score_from_headers([("expected_score", value)]) is None
+
+
+def test_two_expectations_are_none() -> None:
+    assert expected_score_from_headers([("expected_score", b"0.5"), ("expected_score", b"0.25")]) is None
+    assert expected_score_from_headers(None) is None

@@ -226,7 +226,7 @@ def test_a_missing_module_of_ours_is_no_missing_extra(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize(
-    "argv", [["config", "--example"], ["results", "--help"], ["run", "--help"], ["replay", "--help"]]
+    "argv", [["config", "--example"], ["gate", "--help"], ["run", "--help"], ["line-simulator", "--help"]]
 )
 def test_light_commands_load_neither_torch_nor_opencv(argv: list[str]) -> None:
     code = (
@@ -234,7 +234,7 @@ def test_light_commands_load_neither_torch_nor_opencv(argv: list[str]) -> None:
         "heavy = ('torch', 'cv2', 'numpy')\n"
         "atexit.register(lambda: print([m for m in heavy if m in sys.modules], file=sys.stderr))\n"
         "from inspector.cli import main\n"
-        "import inspector.clients.replay, inspector.clients.results, inspector.clients.topics\n"
+        "import inspector.clients.replay, inspector.clients.topics, inspector.gate.command, inspector.line.command\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
     done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, check=False)

@@ -1,0 +1,107 @@
+"""The bus as the gate reads it: from now on, all partitions, without a group, and whether that still works."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from inspector.bus.admin import connect_admin
+from inspector.bus.connect import bus_errors, consumer_client, start_client
+from inspector.bus.ports import ConsumedRecord
+from inspector.errors import BusError, TopicError
+from inspector.settings.kafka import KafkaSettings
+
+CHECK_S = 1.0
+CHECK_TIMEOUT_S = 5.0
+"""A cluster that does not tell its end offsets for so long does not deliver records either."""
+STALLED_AFTER_S = 5.0
+"""A partition that holds records and is not read for so long is not read at all."""
+
+
+class ResultReader(Protocol):
+    """Reads the records of some topics that come from its start on."""
+
+    async def start(self) -> None:
+        """Connect, and stand behind the last record of each partition.
+
+        Raises:
+            AccessError: An operator must act.
+            BusError: Worth another try.
+            TopicError: A topic is missing; worth another try.
+        """
+        ...
+
+    async def read(self, timeout_s: float) -> Sequence[ConsumedRecord]:
+        """Return what has come, waiting up to `timeout_s` for it.
+
+        Raises:
+            AccessError: An operator must act.
+            BusError: Worth another start.
+        """
+        ...
+
+    async def check(self) -> str | None:
+        """Return why what comes is not read, as a sentence; None: all that is there is being read."""
+        ...
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        ...
+
+
+class KafkaReader:
+    """`ResultReader` on Kafka. Event loop only; may be started again after `stop`."""
+
+    def __init__(self, kafka: KafkaSettings, topics: Sequence[str]) -> None:
+        """Read these topics."""
+        self._kafka = kafka
+        self._topics = topics
+        self._consumer: Any = None
+        self._still: dict[Any, tuple[int, float]] = {}
+
+    async def start(self) -> None:
+        """Connect, and stand behind the last record of each partition."""
+        async with connect_admin(self._kafka) as admin:
+            for topic in self._topics:
+                if await admin.topic(topic) is None:
+                    raise TopicError(f"there is no topic {topic}; `inspector topics apply` makes it")
+        # What is lost with a topic, or lies before it was made again, is old.
+        self._consumer = consumer_client(self._kafka, *self._topics, group_id=None, auto_offset_reset="latest")
+        async with bus_errors("read results"):
+            await start_client(self._consumer)
+            partitions = self._consumer.assignment()
+            for partition, end in (await self._consumer.end_offsets(partitions)).items():
+                self._consumer.seek(partition, end)
+
+    async def read(self, timeout_s: float) -> Sequence[ConsumedRecord]:
+        """Return what has come, waiting up to `timeout_s` for it."""
+        async with bus_errors("read results"):
+            chunks = await self._consumer.getmany(timeout_ms=round(timeout_s * 1000))
+        return [record for records in chunks.values() for record in records]
+
+    async def check(self) -> str | None:
+        """Return why what comes is not read, as a sentence; None: all that is there is being read."""
+        consumer, now_s = self._consumer, asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S), bus_errors("learn what there is to read"):
+                ends = await consumer.end_offsets(consumer.assignment())
+                positions = {partition: await consumer.position(partition) for partition in ends}
+        except (BusError, TimeoutError) as exc:
+            return str(exc) or f"the brokers have not answered for {CHECK_TIMEOUT_S:.0f} s"
+        for partition, end in ends.items():
+            before, since_s = self._still.get(partition, (-1, now_s))
+            if positions[partition] != before or positions[partition] >= end:
+                since_s = now_s
+            self._still[partition] = (positions[partition], since_s)
+            if now_s - since_s >= STALLED_AFTER_S:
+                return f"{partition.topic}/{partition.partition} has records and is not read"
+        return None
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        consumer, self._consumer = self._consumer, None
+        self._still.clear()
+        if consumer is not None:
+            async with bus_errors("disconnect"):
+                await consumer.stop()

@@ -1,0 +1,1 @@
+"""A simulated line: parts, a conveyor and a PLC, to try a gate with."""

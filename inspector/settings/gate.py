@@ -1,0 +1,92 @@
+"""Settings of `inspector gate`: whose parts it passes, how long it waits, and where the line finds it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from inspector.settings.section import Identifier, Port, Positive, Section
+
+PART_NUMBER = "{number}"
+MAX_PART_ID = 64
+MAX_NUMBER_DIGITS = 10
+
+
+class GateSettings(Section):
+    """The fail-safe gate between the results and the rejector of one line."""
+
+    line_id: Identifier | None = Field(None, description="the line whose parts the gate passes")
+    cameras: tuple[Identifier, ...] = Field(
+        (), description="ids of the cameras that must all say ok; empty: all [[cameras]] of the line"
+    )
+    window_ms: Positive = Field(
+        1_000, description="from the announcement of a part to the rejector, where the announcement does not say"
+    )
+    max_window_ms: Positive = Field(60_000, description="longest window that an announcement may ask for")
+    lead_ms: Positive = Field(50, description="a decision leaves so long before its window ends")
+    fault_after: Positive = Field(
+        3, description="parts in a row that not every camera answered in time, until the gate is at fault"
+    )
+    max_age_ms: Positive = Field(
+        5_000, description="a picture taken longer before its part's announcement is of an earlier part of the same id"
+    )
+    max_clock_skew_ms: Annotated[int, Field(ge=0)] = Field(
+        50, description="a picture whose time lies further ahead of the gate's clock passes nothing"
+    )
+    keep_s: float = Field(
+        120.0, gt=0, description="a decided part is remembered for so long; its id is free again after that"
+    )
+    max_parts: Positive = Field(
+        10_000, description="parts that are known at once; further announcements are refused, so rejected"
+    )
+    announced: bool = Field(
+        True, description="the line announces each part; off: a part is known by its first result, and begins with it"
+    )
+    accept_unseen_silence: bool = Field(
+        False, description="needed for announced = false: a part that no result names is never rejected by the gate"
+    )
+    accept_simulated: bool = Field(False, description="whether pictures that say is_simulated count; for trials")
+    heartbeat_timeout_ms: Positive | None = Field(
+        None,
+        description="a camera without a heartbeat of its inspector for so long is a fault; needs [heartbeat] there",
+    )
+    host: str = Field("127.0.0.1", min_length=1, description="address of both ports; there is no login")
+    tcp_port: Port | None = Field(7000, description="port of the text protocol")
+    modbus_port: Port | None = Field(None, description="port of Modbus TCP; its usual one is 502")
+    modbus_part_id: str = Field(
+        "part-{number}", description="how a part number of the PLC is written as a part id; holds {number}"
+    )
+    alive_ms: Positive = Field(200, description="how often the gate tells the line that it is well")
+
+    @property
+    def is_served(self) -> bool:
+        """Whether there is a port at all."""
+        return self.tcp_port is not None or self.modbus_port is not None
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.lead_ms >= self.window_ms:
+            raise ValueError("lead_ms must be below window_ms, or a decision would leave before its part is announced")
+        if self.window_ms > self.max_window_ms:
+            raise ValueError("window_ms must be at most max_window_ms")
+        if self.keep_s * 1000 < self.max_age_ms + self.max_window_ms:
+            raise ValueError(
+                "keep_s must be at least max_age_ms and max_window_ms together, or an old picture could pass a new part"
+            )
+        if not self.announced and not self.accept_unseen_silence:
+            raise ValueError(
+                "announced = false leaves silence unseen: a part that no result names is never rejected by the gate; let the "
+                "line announce its parts, or say accept_unseen_silence = true"
+            )
+        if not self.announced and self.modbus_port is not None:
+            raise ValueError("modbus_port needs announced = true: its parts are the numbers that the PLC announces")
+        longest = self.modbus_part_id.replace(PART_NUMBER, "9" * MAX_NUMBER_DIGITS)
+        is_id = (
+            len(longest) <= MAX_PART_ID and longest.replace("-", "a").replace("_", "a").isalnum() and longest.isascii()
+        )
+        if self.modbus_part_id.count(PART_NUMBER) != 1 or not is_id:
+            raise ValueError(
+                f"modbus_part_id must hold {PART_NUMBER} once, and else letters, digits, _ and -, {MAX_PART_ID} with the number"
+            )
+        return self

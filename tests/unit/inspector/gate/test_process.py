@@ -1,0 +1,64 @@
+"""What the settings ask of a gate, and which of them are refused."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+
+from inspector.cli import _missing_extra
+from inspector.errors import ConfigError
+from inspector.gate.command import make_gate_process
+from inspector.gate.process import required_cameras, rules_of, topics_of
+from inspector.settings.settings import Settings
+
+
+def settings(**sections: Any) -> Settings:
+    cameras = [
+        {"line_id": line, "camera_id": camera, "model": "m"} for line, camera in (("L1", "a"), ("L1", "b"), ("L2", "c"))
+    ]
+    return Settings.model_validate({"models": {"m": "m"}, "cameras": cameras} | sections)
+
+
+def test_all_cameras_of_the_line_must_say_ok_unless_some_are_named() -> None:
+    assert required_cameras(settings(gate={"line_id": "L1"})) == {"a", "b"}
+    assert required_cameras(settings(gate={"line_id": "L1", "cameras": ["b", "z"]})) == {"b", "z"}
+    assert required_cameras(Settings.model_validate({"gate": {"line_id": "L9", "cameras": ["x"]}})) == {"x"}
+
+
+def test_a_gate_without_a_line_or_cameras_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"gate.line_id is not set: name the line"):
+        required_cameras(settings())
+    with pytest.raises(ConfigError, match=r"no camera of line L9 is known: name them in gate.cameras"):
+        rules_of(settings(gate={"line_id": "L9"}))
+
+
+def test_a_gate_without_a_port_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"neither gate.tcp_port nor gate.modbus_port is set"):
+        make_gate_process(settings(gate={"line_id": "L1", "tcp_port": None}))
+
+
+def test_units_become_seconds_and_unwatched_things_none() -> None:
+    rules = rules_of(settings(gate={"line_id": "L1", "lead_ms": 30, "heartbeat_timeout_ms": 1500}))
+    assert (rules.lead_s, rules.heartbeat_s, rules.window_s) == (0.03, 1.5, None)
+    unseen = {"line_id": "L1", "announced": False, "accept_unseen_silence": True}
+    assert rules_of(settings(gate=unseen)).window_s == 1.0
+
+
+def test_the_gate_reads_the_results_of_its_cameras_the_strays_and_the_heartbeats_that_it_watches() -> None:
+    assert topics_of(settings(gate={"line_id": "L1"})) == ["inspection.results"]
+    own = {"results": "{prefix}.results.{line_id}.{camera_id}"}
+    assert topics_of(settings(gate={"line_id": "L1", "heartbeat_timeout_ms": 1000}, topics=own)) == [
+        "inspection.heartbeats",
+        "inspection.results.L1.a",
+        "inspection.results.L1.b",
+        "inspection.results.unknown.unknown",
+    ]
+
+
+def test_modbus_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pymodbus", None)
+    with pytest.raises(ModuleNotFoundError) as missing:
+        make_gate_process(settings(gate={"line_id": "L1", "modbus_port": 502}))
+    assert "'line-inspector[gate]'" in str(_missing_extra(missing.value))
