@@ -10,6 +10,8 @@ InspectorError
  |    +-- StaleCommitError        the group has given the partitions to others meanwhile
  +-- ModelError                   a camera's model cannot be loaded, verified or warmed up
  +-- DeviceError                  the device or its thread is unusable; the process must go
+ |    +-- DeviceLostError         an error that sticks to the process: each later call would give it, too
+ +-- HangError                    something has stood still for too long; the process must go
 
 What is wrong with one frame is no error of the service: it becomes a result with a status and a reason.
 """
@@ -58,3 +60,19 @@ class ModelError(InspectorError):
 
 class DeviceError(InspectorError):
     """The device, or a thread that computes on it, is unusable."""
+
+
+class DeviceLostError(DeviceError):
+    """No later call to the device can succeed in this process."""
+
+
+class HangError(InspectorError):
+    """Something has stood still for longer than it may.
+
+    Attributes:
+        status: the exit status that says what.
+    """
+
+    def __init__(self, sentence: str, status: int) -> None:
+        super().__init__(sentence)
+        self.status = status

@@ -94,6 +94,7 @@ class Pipeline:
             linger_s=batching.linger_s,
             inputs=lambda frame: 1 if frame.model is None else frame.model.inputs_per_picture,
             slots=parts.engine.free_slots,
+            room=lambda frame: parts.engine.room.limit(frame.model),
             weight=lambda frame: frame.weight,
             freshest=lambda frame: frame.freshest_first,
         )

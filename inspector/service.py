@@ -3,8 +3,14 @@
 | status | meaning |
 |---|---|
 | 0 | stopped by a signal; everything that was begun was finished and committed |
-| 1 | something failed for good: a model, a right, a task, the device |
+| 1 | something failed for good: a model, a right, a task |
 | 3 | stopped by a signal, but the drain was cut short by its deadline or a second signal |
+| 10 | the event loop hung; nothing could be drained |
+| 11 | the device hung: a batch, or the loading of models |
+| 12 | a thread hung that decodes or encodes |
+| 13 | a partition was not read, though it held records and the brokers answered |
+| 14 | a send was neither acknowledged, nor did it fail |
+| 15 | the device is lost: an error that each later call would give, too |
 
 Whatever the status, nothing is lost: what was not committed is read again.
 """
@@ -16,9 +22,8 @@ import contextlib
 import logging
 import os
 import platform
-import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,10 +39,12 @@ from inspector.bus.producer import SEND_BATCH_BYTES, KafkaProducer
 from inspector.bus.tail import KafkaTail
 from inspector.errors import AccessError, BusError, InspectorError
 from inspector.inflight.budget import fetched_bytes, memory_bound_bytes
+from inspector.inflight.loading import read_bundle, set_torch_threads
 from inspector.inflight.registry import Registry, load_routes
 from inspector.inflight.route import Model
 from inspector.inflight.writers import watch_writers
 from inspector.loop.clock import Clock, SystemClock
+from inspector.loop.signals import stopped_by_signals
 from inspector.loop.threads import decode_threads, device_threads, encode_threads
 from inspector.loop.workers import Workers
 from inspector.observe.health import HEARTBEAT_S, Health, HealthServer
@@ -45,13 +52,14 @@ from inspector.observe.metrics import Metrics
 from inspector.pipeline import Parts, Pipeline
 from inspector.settings.settings import Settings
 from inspector.stages.score import Engine
+from inspector.watchdog.limits import EXIT_LOOP_HANGS, status_of, watched
+from inspector.watchdog.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 EXIT_CLEAN = 0
-EXIT_FAILED = 1
 EXIT_CUT_SHORT = 3
 
 RETRY_S = 1.0
@@ -67,38 +75,19 @@ def run(settings: Settings) -> int:
     """Run the service until a signal or a failure; return the exit status. Main thread only."""
     tune_process()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    return asyncio.run(_run(settings))
+    status = asyncio.run(_run(settings))
+    if status >= EXIT_LOOP_HANGS:
+        # What hangs, or lost its device, would hold up the interpreter's end, or end it with a status of its own.
+        logging.shutdown()
+        os._exit(status)
+    return status
 
 
 async def _run(settings: Settings) -> int:
     service = Service(settings)
-    with _signals(service.stop):
+    service.watchdog.start()
+    with stopped_by_signals(service.stop, at_once_status=EXIT_CUT_SHORT):
         return await service.run()
-
-
-@contextlib.contextmanager
-def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Let the first SIGTERM or SIGINT stop the service and the second end the process at once."""
-    loop = asyncio.get_running_loop()
-    received = 0
-
-    def on_signal(number: signal.Signals) -> None:
-        nonlocal received
-        received += 1
-        if received > 1:
-            log.error("%s again: leaving at once", number.name)
-            logging.shutdown()
-            os._exit(EXIT_CUT_SHORT)
-        log.info("%s: finishing what was begun", number.name)
-        stop()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.remove_signal_handler(number)
 
 
 class Service:
@@ -118,7 +107,7 @@ class Service:
         self._settings = settings
         self._clock = SystemClock() if clock is None else clock
         pinned = {settings.models[name]: digest for name, digest in settings.model_digests.items()}
-        self._read_model = read_model or partial(_read_model, device=settings.device, digests=pinned)
+        self._read_model = read_model or partial(read_bundle, device=settings.device, digests=pinned)
         self._consumer = consumer or KafkaConsumer(
             settings.kafka,
             settings.topics.frames_topic,
@@ -133,6 +122,7 @@ class Service:
         self.metrics = Metrics(registry, [camera.key for camera in settings.cameras])
         self.health = Health(hang_after_s=settings.http.hang_after_s, awaits=("models", "broker", "partitions"))
         self.metrics.ready_when(lambda: not self.health.not_ready())
+        self.metrics.batch_room(settings.batching.max_batch_size)
         self.metrics.build(version=_version(), python=platform.python_version(), device=settings.device)
         ProcessCollector(registry=registry)
         self._server = HealthServer(settings.http, self.health, registry)
@@ -146,10 +136,23 @@ class Service:
             post=self._post,
             on_crash=self._crash,
             on_retry=self.metrics.batch_retried,
+            on_room=self._note_room,
         )
         self._workers = Workers(decode_threads(settings), self._post, self._crash)
         self.pipeline: Pipeline | None = None
         self._domains = 0
+        self.watchdog = Watchdog(
+            watched(
+                settings.watchdog,
+                beats=lambda: self.health.beats,
+                scoring=self._engine.scoring.steps,
+                calling=self._engine.calling.steps,
+                working=self._workers.working.steps,
+                sending=lambda: {} if self.pipeline is None else self.pipeline.sink.sending.steps(),
+            ),
+            on_hang=lambda hang: self._post(partial(self._crash, hang)),
+            drain_s=CRASH_DRAIN_S,
+        )
 
     @property
     def http_port(self) -> int:
@@ -174,7 +177,7 @@ class Service:
             return await self._drain(pipeline, failure)
         except InspectorError as exc:
             log.error("%s", exc)  # noqa: TRY400 a sentence for the operator, not a stack
-            return EXIT_FAILED
+            return status_of(exc)
         finally:
             await self._close()
 
@@ -213,10 +216,12 @@ class Service:
             digests=settings.model_digests,
             default_budget_us=settings.deadline.default_budget_ms * 1000,
         )
-        await self._on_each_thread(partial(_set_torch_threads, settings.torch_threads))
+        await self._on_each_thread(partial(set_torch_threads, settings.torch_threads))
         registry = await asyncio.wrap_future(self._engine.call(load))
         self._domains = len(registry.domains)
-        await self._on_each_thread(partial(registry.warm_up, sorted({1, settings.batching.max_batch_size})))
+        await self._on_each_thread(
+            partial(registry.warm_up, sorted({1, settings.batching.max_batch_size}), self._engine.room.exceeded)
+        )
         for route in registry.routes:
             reference = route.reference
             self.metrics.model_in_use(route.camera, reference.name, reference.version, reference.digest)
@@ -224,6 +229,12 @@ class Service:
                 "%s is judged by %s %s (%s)", route.camera, reference.name, reference.version, reference.digest[:12]
             )
         return registry
+
+    def _note_room(self, is_wanting: bool, limit: int | None) -> None:  # noqa: FBT001 the engine calls it
+        if is_wanting:
+            self.metrics.out_of_memory()
+        most = self._settings.batching.max_batch_size
+        self.metrics.batch_room(most if limit is None else min(limit, most))
 
     async def _on_each_thread(self, function: Callable[[], None]) -> None:
         await asyncio.gather(*map(asyncio.wrap_future, self._engine.call_on_each(function)))
@@ -284,9 +295,10 @@ class Service:
             log.error("the service cannot go on: %s", failure, exc_info=_unexpected(failure))
             self.health.fail(str(failure))
             timeout_s = min(CRASH_DRAIN_S, self._settings.drain_timeout_s)
+        self.watchdog.leave_within(timeout_s, EXIT_CUT_SHORT if failure is None else status_of(failure))
         finished = await pipeline.source.stop(timeout_s)
         if failure is not None:
-            return EXIT_FAILED
+            return status_of(failure)
         if not finished:
             log.error("the drain took more than %.0f s; what is left will be read again", timeout_s)
         return EXIT_CLEAN if finished else EXIT_CUT_SHORT
@@ -306,6 +318,7 @@ class Service:
                 log.warning("the %s did not disconnect in order: %r", name, exc)
         await asyncio.to_thread(self._end_threads)
         self._server.stop()
+        self.watchdog.stop()
 
     def _end_threads(self) -> None:
         """Wait a little for the threads: an interpreter that ends under a running forward pass may crash."""
@@ -369,15 +382,3 @@ def _version() -> str:
 def _unexpected(failure: BaseException) -> BaseException | None:
     """Return what is worth a stack trace: not what is made to be read."""
     return None if isinstance(failure, InspectorError) else failure
-
-
-def _set_torch_threads(threads: int) -> None:
-    import torch  # noqa: PLC0415 only where a model runs
-
-    torch.set_num_threads(threads)
-
-
-def _read_model(path: Path, *, device: str, digests: Mapping[Path, str]) -> Model:
-    from inspector.anomaly.model.bundle import read_dl_model  # noqa: PLC0415 loads torch
-
-    return read_dl_model(path, device=device, digest=digests.get(path))

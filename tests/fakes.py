@@ -314,7 +314,7 @@ class FakeModel:
         return FakePending(levels, short=self.drops_a_result and len(images) > 1)
 
     def warm_up(self, batch_sizes: Iterable[int]) -> None:
-        self.warmed = list(batch_sizes)
+        self.warmed = sorted({*self.warmed, *batch_sizes})
 
 
 class FakePending:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from inspector.anomaly.domain.domain import ImageDomain
 from inspector.anomaly.errors import BundleError
-from inspector.errors import ModelError
+from inspector.errors import DeviceLostError, ModelError
+from inspector.inflight.fault import device_fault
 from inspector.inflight.route import Model, Route
 from inspector.settings.settings import CameraSettings
 from schemas import ModelReference
@@ -35,10 +36,26 @@ class Registry:
         found = {route.model.preprocess_param.domain for route in self._routes.values()}
         return {domain for domain in found if domain is not None}
 
-    def warm_up(self, batch_sizes: Sequence[int]) -> None:
-        """Run batches of these sizes on every model. To be called on each device thread."""
+    def warm_up(self, batch_sizes: Sequence[int], exceeded: Callable[[Model, int], object]) -> None:
+        """Run batches of these sizes, ascending, on every model. To be called on each device thread.
+
+        Args:
+            batch_sizes: ascending, from 1.
+            exceeded: told of a model and a size that the device has no room for; larger ones are left out.
+
+        Raises:
+            ModelError: There is no room for a single frame.
+            DeviceLostError: The device is of no use.
+        """
         for model in {route.model for route in self._routes.values()}:
-            model.warm_up(batch_sizes)
+            for size in batch_sizes:
+                words = _warm_up(model, size)
+                if words is None:
+                    continue
+                if size == 1:
+                    raise ModelError(f"the device has no room for one frame of {model.name}: {words}")
+                exceeded(model, size)
+                break
 
 
 def load_routes(
@@ -75,6 +92,20 @@ def load_routes(
             freshest_first=camera.policy == "freshest_first",
         )
     return Registry(routes)
+
+
+def _warm_up(model: Model, size: int) -> str | None:
+    """Return None, or in words why there was no room; not the error, which would hold what was on the device."""
+    try:
+        model.warm_up([size])
+    except Exception as exc:
+        fault = device_fault(exc)
+        if fault == "lost":
+            raise DeviceLostError(f"the device is lost: {exc}") from exc
+        if fault != "memory":
+            raise
+        return f"{type(exc).__name__}: {exc}"
+    return None
 
 
 def _load(name: str, path: Path, read: Callable[[Path], Model], digest: str | None) -> Model:

@@ -17,12 +17,17 @@ GIVE_UP_AFTER_S = 30.0
 """After so long the process ends: whatever holds this consumer up, a new one may not have it."""
 
 
+LOOKS = 3
+"""As many surveys must have found it so, seconds apart: a process that was suspended has read nothing meanwhile, either."""
+
+
 @dataclass(slots=True)
 class _Progress:
     position: int | None
     since_s: float
     still_s: float = 0.0
     waiting: int = 0
+    given_up: int = 0
 
 
 class Watch:
@@ -59,6 +64,7 @@ class Watch:
             if done.position != position or done.waiting == 0 or partition not in asked:
                 done.position, done.since_s = position, now_s
             done.still_s = now_s - done.since_s
+            done.given_up = done.given_up + 1 if done.still_s >= GIVE_UP_AFTER_S else 0
 
     def unseen(self, trouble: str) -> None:
         """Take note of a survey that failed: who reads nothing while the brokers are away does not stand still."""
@@ -87,12 +93,12 @@ class Watch:
 
     def failure(self) -> str | None:
         """Return why this process should end, as a sentence; None: it should not."""
-        stalled = self._stalled(GIVE_UP_AFTER_S)
+        stalled = self._stalled(GIVE_UP_AFTER_S, looks=LOOKS)
         return None if stalled is None else f"{stalled}, though the brokers answer; a new process may do better"
 
-    def _stalled(self, after_s: float) -> str | None:
+    def _stalled(self, after_s: float, *, looks: int = 0) -> str | None:
         for (topic, number), done in sorted(self._partitions.items()):
-            if done.still_s >= after_s:
+            if done.still_s >= after_s and done.given_up >= looks:
                 at = "its first offset" if done.position is None else f"offset {done.position}"
                 return (
                     f"partition {number} of {topic} holds {done.waiting} records from {at} on, and none of them was "

@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from inspector.watchdog.ongoing import Ongoing
+
 Post = Callable[[Callable[[], None]], None]
 """Runs a function on the event loop, from any thread."""
 
@@ -34,6 +36,8 @@ class Workers:
         self._ready = threading.Condition(lock)
         self._ready_urgent = threading.Condition(lock)  # of the thread that takes no other jobs
         self._stopping = False
+        self.working = Ongoing()
+        """The jobs that run, by their threads' names."""
         self._threads = [
             threading.Thread(target=self._run, args=(number < threads,), name=f"worker-{number}", daemon=True)
             for number in range(threads + 1)
@@ -72,7 +76,8 @@ class Workers:
     def _run(self, takes_plain: bool) -> None:  # noqa: FBT001 one of ours calls it
         while (work := self._next(takes_plain)) is not None:
             try:
-                done = work()
+                with self.working.step(threading.current_thread().name):
+                    done = work()
             except BaseException as exc:  # noqa: BLE001 a thread that dies silently would stall the service
                 self._post(functools.partial(self._on_crash, exc))
                 return

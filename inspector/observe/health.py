@@ -48,12 +48,15 @@ class Health:
         self._clock = clock
         self._lock = threading.Lock()
         self._beat_at = clock()
+        self.beats = 0
+        """How often the event loop has told that it runs."""
         self._failure: str | None = None
         self._missing = dict.fromkeys(awaits, "not there yet")
 
     def beat(self) -> None:
         """Tell that the event loop runs."""
         self._beat_at = self._clock()
+        self.beats += 1
 
     async def keep_beating(self, metrics: Metrics, *, interval_s: float = HEARTBEAT_S) -> None:
         """Beat until cancelled, on the loop that is watched; measures how late the loop is."""

@@ -139,7 +139,15 @@ class Metrics:
         )
         self._batch = Histogram("inspector_batch_frames", "Frames in a batch", buckets=BATCH_BUCKETS, registry=registry)
         self._batch_retries = Counter(
-            "inspector_batches_retried", "Batches that failed and were scored again frame by frame", registry=registry
+            "inspector_batches_retried", "Batches that failed and were scored again in parts", registry=registry
+        )
+        self._out_of_memory = Counter(
+            "inspector_out_of_memory", "Batches that the device had no room for", registry=registry
+        )
+        self._room = Gauge(
+            "inspector_batch_room_frames",
+            "Frames that the device has room for at once, of the model with least; max_batch_size while no batch failed for that",
+            registry=registry,
         )
         self._queue = Gauge("inspector_queue_frames", "Frames waiting before a stage", ["stage"], registry=registry)
         self._capacity = Gauge(
@@ -258,8 +266,16 @@ class Metrics:
         self._batch.observe(size)
 
     def batch_retried(self) -> None:
-        """A batch failed and its frames are scored one by one."""
+        """A batch failed and is scored again in parts."""
         self._batch_retries.inc()
+
+    def out_of_memory(self) -> None:
+        """The device had no room for a batch."""
+        self._out_of_memory.inc()
+
+    def batch_room(self, frames: int) -> None:
+        """The device has room for so many frames at once."""
+        self._room.set(frames)
 
     def capacity(self, camera: str, frames_per_s: float) -> None:
         """The device would score so many frames of a camera in a second; known after its model's first batch."""

@@ -15,10 +15,13 @@ from inspector.settings.heartbeat import HeartbeatSettings
 from inspector.settings.kafka import KafkaSettings
 from inspector.settings.section import MIB, Digest, Identifier, Port, Positive, Section
 from inspector.settings.topics import TopicSettings
+from inspector.settings.watchdog import WatchdogSettings
 
 ENV_PREFIX = "INSPECTOR_"
 # What a message adds to the image that it carries: identity, digest, msgpack framing and Kafka headers.
 MESSAGE_OVERHEAD_BYTES = 64 * 1024
+SENDS_TAKE = 4
+"""Request timeouts that an attempt to send takes at most: to be given to aiokafka, to be acknowledged, and a new producer."""
 
 
 class CameraSettings(Section):
@@ -165,6 +168,7 @@ class Settings(BaseSettings):
     batching: BatchingSettings = Field(default_factory=BatchingSettings)
     deadline: DeadlineSettings = Field(default_factory=DeadlineSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
+    watchdog: WatchdogSettings = Field(default_factory=WatchdogSettings)
     heartbeat: HeartbeatSettings = Field(default_factory=HeartbeatSettings)
     gate: GateSettings = Field(default_factory=GateSettings)
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")
@@ -201,6 +205,10 @@ class Settings(BaseSettings):
         if self.drain_timeout_s * 1000 >= self.kafka.rebalance_timeout_ms:
             raise ValueError(
                 "drain_timeout_s must be below kafka.rebalance_timeout_ms, or the group goes on without this process"
+            )
+        if self.watchdog.send_s <= SENDS_TAKE * self.kafka.request_timeout_ms / 1000:
+            raise ValueError(
+                f"watchdog.send_s must be above {SENDS_TAKE} x kafka.request_timeout_ms, within which a send fails by itself"
             )
         for name in self.model_digests:
             if name not in self.models:

@@ -45,6 +45,7 @@ class Batcher(Generic[F]):
         linger_s: float = 0.0,
         inputs: Callable[[F], int] = lambda _frame: 1,
         slots: int = 1,
+        room: Callable[[F], int | None] = lambda _frame: None,
         weight: Callable[[F], float] = lambda _frame: 1.0,
         freshest: Callable[[F], bool] = lambda _frame: False,
     ) -> None:
@@ -55,6 +56,7 @@ class Batcher(Generic[F]):
             linger_s: how long an incomplete batch waits for company.
             inputs: how many a frame becomes; more than one where its model cuts pictures into tiles.
             slots: how many batches the engine computes side by side when it is busy.
+            room: how many frames like this one the device has room for at once, where that was found to be few.
             weight: above 0: the seconds of the device that a frame's camera gets while one of weight 1 gets one, when both want more.
             freshest: whether only the newest frame of its camera counts, see `TurnQueues`.
         """
@@ -65,6 +67,7 @@ class Batcher(Generic[F]):
         self._linger_s = linger_s
         self._inputs = inputs
         self._slots = slots
+        self._room = room
         self._weight = weight
         self._waiting: TurnQueues[F] = TurnQueues(self.cost, freshest)
         self._paces: dict[object, Pace] = {}
@@ -197,7 +200,9 @@ class Batcher(Generic[F]):
 
     def _most(self, frame: F) -> int:
         """Return how many frames a batch of this one's model may have."""
-        return max(1, self._max_size // self._inputs(frame))
+        most = max(1, self._max_size // self._inputs(frame))
+        room = self._room(frame)
+        return most if room is None else min(most, room)
 
     def remove(self, unwanted: Callable[[F], bool]) -> list[F]:
         """Remove and return every frame for which `unwanted` is true."""

@@ -11,13 +11,15 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from inspector.anomaly.types import DLResult
-from inspector.errors import DeviceError
+from inspector.errors import DeviceError, DeviceLostError
+from inspector.inflight.fault import DeviceFault, device_fault
 from inspector.inflight.frame import Refusal
+from inspector.inflight.room import Room
 from inspector.inflight.route import Model, Pending
-from schemas import Reason
+from inspector.watchdog.ongoing import Ongoing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,12 +33,20 @@ Post = Callable[[Callable[[], None]], None]
 T = TypeVar("T")
 
 
+class _Trouble(NamedTuple):
+    """Why a batch has no results. Not the error: its traceback would keep what the batch has on the device (pytorch#18853)."""
+
+    fault: DeviceFault
+    words: str
+    is_internal: bool = False
+
+
 @dataclass(slots=True)
 class _Batch:
     model: Model
     images: Sequence[NDArray[np.uint8]]
     done: Done
-    pending: Pending | None = None
+    launched: Pending | _Trouble | None = None
 
 
 class Engine:
@@ -45,6 +55,9 @@ class Engine:
     A GPU has one thread, which launches the next batch before the one before it is finished. On a CPU launching is
     computing: there, several threads with a batch each use the cores better than one batch that is spread over them (no
     core waits for another at the end of each layer: `make bench`). `submit` and `free_slots` belong to the event loop.
+
+    A batch that the device has no room for is scored in halves, down to single frames, and `room` learns from it. What is computed
+    is told to `ongoing`, for a watchdog: a device that hangs cannot be called back.
     """
 
     def __init__(
@@ -55,6 +68,7 @@ class Engine:
         post: Post,
         on_crash: Callable[[BaseException], None],
         on_retry: Callable[[], None],
+        on_room: Callable[[bool, int | None], None] = lambda _is_wanting, _limit: None,
     ) -> None:
         """Prepare the threads.
 
@@ -63,13 +77,20 @@ class Engine:
             overlap: batches that a thread has launched and not finished, at least 1.
             post: runs a function on the event loop, from a device thread.
             on_crash: called on the loop when the device is lost; nothing is scored after that.
-            on_retry: called on the loop when a batch failed and is scored again frame by frame.
+            on_retry: called on the loop when a batch failed and is scored again in parts.
+            on_room: called on the loop when a batch did not fit (True) or a limit is over (False), with the smallest limit that there is.
         """
         self.free_slots = threads * overlap
         self._overlap = overlap
         self._post = post
         self._on_crash = on_crash
         self._on_retry = on_retry
+        self._on_room = on_room
+        self.room = Room()
+        self.scoring = Ongoing()
+        """What the device threads compute, by their names."""
+        self.calling = Ongoing()
+        """What else they do, which may take much longer: loading models, warming up."""
         self._work: queue.SimpleQueue[_Batch | Callable[[], None] | None] = queue.SimpleQueue()
         self._threads = [
             threading.Thread(target=self._run, name=f"device-{number}", daemon=True) for number in range(threads)
@@ -140,17 +161,22 @@ class Engine:
     def _run(self) -> None:
         launched: deque[_Batch] = deque()
         stopping = False
+        name = threading.current_thread().name
         try:
             while launched or not stopping:
                 item = self._next(block=not launched)
                 stopping = stopping or item is _STOP
                 if isinstance(item, _Batch):
-                    item.pending = self._launch(item)
+                    item.launched = self._launch(item.model, item.images)
                     launched.append(item)
                 elif callable(item):
-                    item()
-                if launched and (len(launched) >= self._overlap or not isinstance(item, _Batch)):
-                    self._finish(launched.popleft())
+                    with self.calling.step(name):
+                        item()
+                is_idle = not isinstance(item, _Batch)
+                # One that did not fit is scored again when nothing else lies on the device.
+                while launched and (is_idle or len(launched) >= self._overlap or _failed(launched[-1])):
+                    self._finish(launched.popleft(), launched)
+                    is_idle = False
         except BaseException as exc:  # noqa: BLE001 the service must hear of it, or it would hang
             self._post(functools.partial(self._on_crash, exc))
 
@@ -161,50 +187,92 @@ class Engine:
             return None
         return _STOP if item is None else item
 
-    def _launch(self, batch: _Batch) -> Pending | None:
+    def _launch(self, model: Model, images: Sequence[NDArray[np.uint8]]) -> Pending | _Trouble:
         try:
-            return batch.model.launch(batch.images)
-        except Exception as exc:  # noqa: BLE001 whatever a model raises, its batch is tried frame by frame
-            _raise_if_lost(exc)
-            log.warning("a batch of %d could not be launched: %s", len(batch.images), exc)
-            return None
+            with self.scoring.step(threading.current_thread().name):
+                return model.launch(images)
+        except Exception as exc:  # noqa: BLE001 whatever a model raises, its batch is tried in parts
+            return _trouble(exc)
 
-    def _finish(self, batch: _Batch) -> None:
-        outcomes = self._results(batch.pending, len(batch.images))
-        if outcomes is None:
+    def _results(self, launched: Pending | _Trouble, size: int) -> list[DLResult] | _Trouble:
+        if isinstance(launched, _Trouble):
+            return launched
+        try:
+            with self.scoring.step(threading.current_thread().name):
+                results = list(launched.finish())
+        except Exception as exc:  # noqa: BLE001 whatever a model raises, its batch is tried in parts
+            return _trouble(exc)
+        if len(results) != size:
+            return _Trouble("other", f"the model gave {len(results)} results for {_counted(size, 'image')}", True)
+        return results
+
+    def _finish(self, batch: _Batch, behind: deque[_Batch]) -> None:
+        """Hand on what became of a batch; where it did not fit beside those launched behind it, after these."""
+        if batch.launched is None:
+            raise DeviceError("a batch was to be finished that was never launched")
+        size = len(batch.images)
+        results = self._results(batch.launched, size)
+        if isinstance(results, _Trouble) and results.fault == "memory" and any(not _failed(other) for other in behind):
+            batch.launched = results
+            behind.append(batch)
+            return
+        outcomes: Sequence[Outcome]
+        if isinstance(results, _Trouble):
             self._post(self._on_retry)
-            outcomes = [self._alone(batch.model, image) for image in batch.images]
-        self._post(functools.partial(self._deliver, batch.done, outcomes))
+            log.warning("a batch of %d failed: %s", size, results.words)
+            outcomes = self._in_parts(batch.model, batch.images, results)
+        else:
+            self._fitted(batch.model, size)
+            outcomes = results
+        self._post(functools.partial(self._deliver, batch.done, list(outcomes)))
 
     def _deliver(self, done: Done, outcomes: list[Outcome]) -> None:
         self.free_slots += 1
         done(outcomes)
 
-    def _results(self, pending: Pending | None, size: int) -> list[Outcome] | None:
-        """Return the batch's results, or None if the batch as a whole failed."""
-        if pending is None:
-            return None
-        try:
-            results = pending.finish()
-        except Exception as exc:  # noqa: BLE001 whatever a model raises, its batch is tried frame by frame
-            _raise_if_lost(exc)
-            log.warning("a batch of %d failed: %s", size, exc)
-            return None
-        if len(results) != size:
-            log.error("the model gave %d results for %d images", len(results), size)
-            return None
-        return list(results)
+    def _in_parts(self, model: Model, images: Sequence[NDArray[np.uint8]], trouble: _Trouble) -> list[Outcome]:
+        """Score the images of a batch that failed: in halves as long as they do not fit, else each alone."""
+        outcomes: list[Outcome] = []
+        parts = deque(self._parts(model, images, trouble))
+        while parts:
+            part = parts.popleft()
+            results = self._results(self._launch(model, part), len(part))
+            if not isinstance(results, _Trouble):
+                self._fitted(model, len(part))
+                outcomes += results
+            elif len(part) > 1:
+                parts.extendleft(reversed(self._parts(model, part, results)))
+            else:
+                outcomes.append(_refusal(results))
+        return outcomes
 
-    def _alone(self, model: Model, image: NDArray[np.uint8]) -> Outcome:
-        try:
-            results = model.launch([image]).finish()
-        except Exception as exc:  # noqa: BLE001 whatever a model raises, its batch is tried frame by frame
-            _raise_if_lost(exc)
-            reason: Reason = "out_of_memory" if _is_out_of_memory(exc) else "device"
-            return Refusal("failed", reason, f"{type(exc).__name__}: {exc}")
-        if len(results) != 1:
-            return Refusal("failed", "internal", f"the model gave {len(results)} results for one image")
-        return results[0]
+    def _parts(
+        self, model: Model, images: Sequence[NDArray[np.uint8]], trouble: _Trouble
+    ) -> list[Sequence[NDArray[np.uint8]]]:
+        size = len(images)
+        if trouble.fault != "memory":
+            return [[image] for image in images]
+        self._exceeded(model, size)
+        half = max(1, size // 2)
+        return [images[begin : begin + half] for begin in range(0, size, half)]
+
+    def _exceeded(self, model: Model, size: int) -> None:
+        if self.room.exceeded(model, size):
+            log.warning(
+                "the device has no room for %s of %s at once; batches are halved until they fit",
+                _counted(size, "frame"),
+                model.name,
+            )
+        self._post(functools.partial(self._on_room, True, self.room.smallest()))
+
+    def _fitted(self, model: Model, size: int) -> None:
+        before = self.room.limit(model)
+        if before is None:
+            return
+        if self.room.fitted(model, size):
+            log.info("the device has room for whole batches of %s again", model.name)
+        if self.room.limit(model) != before:
+            self._post(functools.partial(self._on_room, False, self.room.smallest()))
 
 
 class _Stop:
@@ -214,11 +282,27 @@ class _Stop:
 _STOP = _Stop()
 
 
-def _is_out_of_memory(exc: Exception) -> bool:
-    return isinstance(exc, MemoryError) or type(exc).__name__ == "OutOfMemoryError"
+def _failed(batch: _Batch) -> bool:
+    return isinstance(batch.launched, _Trouble)
 
 
-def _raise_if_lost(exc: Exception) -> None:
-    """Give up where no later call can succeed: an error of CUDA, other than want of memory, sticks to the process."""
-    if not _is_out_of_memory(exc) and (type(exc).__name__ == "AcceleratorError" or "CUDA error" in str(exc)):
-        raise DeviceError(f"the device is lost: {exc}") from exc
+def _trouble(exc: Exception) -> _Trouble:
+    """Return what is wrong with a batch.
+
+    Raises:
+        DeviceLostError: With the device, so that no later batch can be scored.
+    """
+    fault = device_fault(exc)
+    if fault == "lost":
+        raise DeviceLostError(f"the device is lost: {exc}") from exc
+    return _Trouble(fault, f"{type(exc).__name__}: {exc}")
+
+
+def _refusal(trouble: _Trouble) -> Refusal:
+    if trouble.is_internal:
+        return Refusal("failed", "internal", trouble.words)
+    return Refusal("failed", "out_of_memory" if trouble.fault == "memory" else "device", trouble.words)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

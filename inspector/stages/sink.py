@@ -18,6 +18,7 @@ from inspector.bus.ports import Partition, ProducedRecord, ResultProducer
 from inspector.errors import AccessError, BusError, MessageTooLargeError
 from inspector.inflight.frame import Outgoing
 from inspector.loop.clock import Clock
+from inspector.watchdog.ongoing import Ongoing
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,8 @@ class Sink:
         self._unplaced: dict[str, dict[bytes, list[_Parcel]]] = {}  # by topic and key, whose partition is not known
         self._partitions: dict[tuple[str, bytes], int] = {}
         self._given = asyncio.Event()
+        self.sending = Ongoing()
+        """Sends that are neither acknowledged nor failed, by their topics and partitions."""
 
     def __len__(self) -> int:
         """Return the number of records that are not acknowledged."""
@@ -143,7 +146,8 @@ class Sink:
                 del unplaced[key]  # whoever has the partition now answers for these
                 continue
             try:
-                number = await self._producer.partition_for(topic, key)
+                with self.sending.step(topic):
+                    number = await self._producer.partition_for(topic, key)
             except AccessError:
                 raise
             except BusError as exc:
@@ -196,7 +200,8 @@ class Sink:
         limit = len(lane.window)
         while lane.window:
             try:
-                count = await self._producer.send(lane.partition, [parcel.record for parcel in lane.window[:limit]])
+                with self.sending.step("{}/{}".format(*lane.partition)):
+                    count = await self._producer.send(lane.partition, [parcel.record for parcel in lane.window[:limit]])
             except AccessError:
                 raise
             except MessageTooLargeError:

@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from inspector.bus.ports import ConsumedRecord, FrameConsumer, Partition
-from inspector.errors import AccessError, BusError, StaleCommitError
+from inspector.errors import AccessError, BusError, HangError, StaleCommitError
 from inspector.inflight.lease import Lease
 from inspector.inflight.watch import Watch
 from inspector.loop.clock import Clock
 from inspector.observe.metrics import Metrics
+from inspector.watchdog.limits import EXIT_PARTITION_STALLS
 
 log = logging.getLogger(__name__)
 
@@ -168,7 +169,7 @@ class Source:
 
         Raises:
             AccessError: The broker refuses the right to know.
-            BusError: A partition is not read though the brokers answer; a new process may do better.
+            HangError: A partition is not read though the brokers answer; a new process may do better.
         """
         while True:
             try:
@@ -186,7 +187,7 @@ class Source:
                 self._metrics.partition_stalled(number, seconds)
             failure = self._watch.failure()
             if failure is not None:
-                raise BusError(failure)
+                raise HangError(failure, EXIT_PARTITION_STALLS)
             await asyncio.sleep(SURVEY_S)
 
     async def commit(self, timeout_s: float) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from inspector.bus.ports import Partition, ProducedRecord
 from inspector.errors import BusError
-from inspector.service import EXIT_CLEAN, EXIT_CUT_SHORT, EXIT_FAILED, Service
+from inspector.service import EXIT_CLEAN, EXIT_CUT_SHORT, Service
+from inspector.watchdog.limits import EXIT_DEVICE_LOST, EXIT_FAILED
 from tests.buses import wait_until
 from tests.fakes import FakeModel, UnreliableProducer
 from tests.stage import CAMERAS, Bystander, Stage, metric, sequences
@@ -174,7 +175,7 @@ async def test_a_lost_device_ends_the_process_and_leaves_the_frames_to_others(st
     await stage.publish("a", 0)
     stage.model.on_launch = lose
     _, task = await stage.start(stage.settings(drain_timeout_s=0.5))
-    assert await task == EXIT_FAILED
+    assert await task == EXIT_DEVICE_LOST
     stage.model.on_launch = lambda _size: None
     async with stage.service():
         (result,) = await stage.bus.wait_for_results(1)

@@ -14,10 +14,10 @@ from deploy.local.base import BrokerStartError
 from deploy.local.broker import kafka_home
 from deploy.local.kafka import KafkaNode
 from inspector.bus.connect import producer_client
-from inspector.service import EXIT_FAILED
 from inspector.settings.kafka import KafkaSettings
 from inspector.settings.section import MIB
 from inspector.settings.topics import TopicSettings
+from inspector.watchdog.limits import EXIT_PARTITION_STALLS
 from schemas import result_id_of_record
 from tests.bombs import CODECS, bomb
 from tests.buses import KafkaBus, started, wait_until
@@ -201,7 +201,7 @@ async def test_a_partition_that_cannot_be_read_on_makes_the_process_unready_and_
     await stage.publish("b", 13)
     await bus.wait_for_results(6)
     stage.clock.advance(20)
-    assert await task == EXIT_FAILED
+    assert await task == EXIT_PARTITION_STALLS
     assert "partition 0 of" in caplog.text
     assert "holds 1 records from offset 2 on" in caplog.text
     assert await bus.committed(0) == 2

@@ -15,10 +15,11 @@ from typing_extensions import override
 
 from deploy.local.base import Broker
 from inspector.anomaly.types import Thresholds
-from inspector.service import EXIT_CLEAN, EXIT_FAILED, Service
+from inspector.service import EXIT_CLEAN, Service
 from inspector.settings.kafka import KafkaSettings
 from inspector.settings.settings import Settings
 from inspector.settings.topics import TopicSettings
+from inspector.watchdog.limits import EXIT_FAILED
 from tests.buses import KafkaBus, MemoryBus, wait_until
 from tests.fakes import FakeClock, FakeModel
 from tests.frames import camera_frame, record_of

@@ -51,7 +51,7 @@ def test_cameras_share_models_which_are_read_once_and_warmed_up() -> None:
     assert a.model is not c.model
     assert isinstance(a.model, FakeModel)
     assert a.model.warmed == []
-    registry.warm_up([1, 8])
+    registry.warm_up([1, 8], lambda _model, size: pytest.fail(f"{size} do fit"))
     assert a.model.warmed == [1, 8]
     assert (a.budget_us, b.budget_us) == (1_000_000, 50_000)
     assert (a.classification_threshold, b.classification_threshold) == (None, 0.7)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from inspector.bus.ports import Partition, Survey
-from inspector.inflight.watch import GIVE_UP_AFTER_S, STALLED_AFTER_S, UNSEEN_AFTER_S, Watch
+from inspector.inflight.watch import GIVE_UP_AFTER_S, LOOKS, STALLED_AFTER_S, UNSEEN_AFTER_S, Watch
 
 A: Partition = ("frames", 0)
 B: Partition = ("frames", 1)
@@ -17,7 +17,8 @@ def watched(seconds: float, position: int | None, *, end: int = 10, asked: tuple
     """A watch that has seen partition 0 stand at a position for so long."""
     watch = Watch("frames", 0.0)
     watch.seen(survey(end), {A: position, B: 10}, (A, B), 0.0)
-    watch.seen(survey(end), {A: position, B: 10}, asked, seconds)
+    for _ in range(LOOKS):
+        watch.seen(survey(end), {A: position, B: 10}, asked, seconds)
     return watch
 
 
@@ -63,6 +64,17 @@ def test_a_partition_whose_position_is_never_found_stands_still_too() -> None:
     failure = watched(GIVE_UP_AFTER_S, None).failure()
     assert failure is not None
     assert "holds 10 records from its first offset on" in failure
+
+
+def test_one_look_after_a_pause_ends_nothing() -> None:
+    """The process was suspended: it has read nothing meanwhile, and reads on."""
+    watch = Watch("frames", 0.0)
+    watch.seen(survey(), {A: 4, B: 10}, (A, B), 0.0)
+    for _ in range(LOOKS - 1):
+        watch.seen(survey(), {A: 4, B: 10}, (A, B), 3600.0)
+    assert watch.failure() is None
+    watch.seen(survey(), {A: 5, B: 10}, (A, B), 3602.0)
+    assert watch.failure() is None
 
 
 def test_what_has_nothing_to_read_or_was_not_asked_for_does_not_stand_still() -> None:

@@ -61,6 +61,7 @@ def test_counters_are_there_before_anything_happens(metrics: Metrics) -> None:
         "inspector_sends_retried_total": {"output": "deadletter"},
         "inspector_deadletters_total": {"reason": "geometry"},
         "inspector_batches_retried_total": {},
+        "inspector_out_of_memory_total": {},
     }.items():
         assert value(metrics, name, **labels) == 0, name
     before = {sample.name + str(sample.labels) for family in metrics.registry.collect() for sample in family.samples}
@@ -143,6 +144,8 @@ def test_lag_is_forgotten_with_the_assignment(metrics: Metrics) -> None:
         (lambda m: m.batch(8), "inspector_batch_frames_sum", {}, 8),
         (lambda m: m.batch(8), "inspector_batch_frames_bucket", {"le": "4.0"}, 0),
         (lambda m: m.batch_retried(), "inspector_batches_retried_total", {}, 1),
+        (lambda m: m.out_of_memory(), "inspector_out_of_memory_total", {}, 1),
+        (lambda m: m.batch_room(4), "inspector_batch_room_frames", {}, 4),
         (lambda m: m.capacity("L1/C1", 50.0), "inspector_capacity_frames_per_second", {"camera": "L1/C1"}, 50),
         (lambda m: m.queue_depth("batch", 5), "inspector_queue_frames", {"stage": "batch"}, 5),
         (lambda m: m.bytes_in_flight(10, 20), "inspector_in_flight_bytes", {}, 10),

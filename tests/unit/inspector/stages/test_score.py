@@ -2,78 +2,17 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from inspector.anomaly.types import DLResult, Thresholds
 from inspector.errors import DeviceError
-from inspector.inflight.frame import Refusal
 from inspector.stages.batch import Batcher
-from inspector.stages.score import Engine, Outcome
 from tests.fakes import FakeModel, FakePending
-
-Image = NDArray[np.uint8]
-
-
-class Loop:
-    """Stands for the event loop: runs what the device thread posts, when the test asks."""
-
-    def __init__(self) -> None:
-        self._posted: queue.Queue[Callable[[], None]] = queue.Queue()
-
-    def post(self, function: Callable[[], None]) -> None:
-        self._posted.put(function)
-
-    @property
-    def waiting(self) -> int:
-        return self._posted.qsize()
-
-    def run_one(self) -> None:
-        self._posted.get(timeout=30)()
-
-
-class Bench:
-    """An engine, its loop, and what came out of it."""
-
-    def __init__(self, threads: int = 1, overlap: int = 1, *, start: bool = True) -> None:
-        self.loop = Loop()
-        self.crashes: list[BaseException] = []
-        self.retries = 0
-        self.outcomes: list[list[Outcome]] = []
-        self.engine = Engine(
-            threads=threads,
-            overlap=overlap,
-            post=self.loop.post,
-            on_crash=self.crashes.append,
-            on_retry=self._retried,
-        )
-        if start:
-            self.engine.start()
-
-    def _retried(self) -> None:
-        self.retries += 1
-
-    def submit(self, model: Any, *levels: int) -> None:
-        self.engine.submit(model, [image(level) for level in levels], self.outcomes.append)
-
-
-def image(level: int) -> Image:
-    return np.full((4, 4), level, np.uint8)
-
-
-def model() -> FakeModel:
-    return FakeModel(Thresholds(classification=0.5, segmentation=0.5))
-
-
-def scores(outcomes: Sequence[Outcome]) -> list[float | str]:
-    return [o.reason if isinstance(o, Refusal) else o.anomaly_score * 256 for o in outcomes]
+from tests.unit.inspector.stages.score_bench import Bench, Image, image, model, scores
 
 
 @pytest.fixture(params=[(1, 1), (1, 2), (3, 1)], ids=["one at a time", "overlapping", "side by side"])
@@ -194,34 +133,6 @@ def test_no_result_for_a_single_image_is_a_failure(bench: Bench) -> None:
     bench.loop.run_one()
     bench.loop.run_one()
     assert scores(bench.outcomes[0]) == ["internal"]
-
-
-@pytest.mark.parametrize("error", [MemoryError("no"), type("OutOfMemoryError", (RuntimeError,), {})("CUDA error: oom")])
-def test_want_of_memory_is_named_and_survived(bench: Bench, error: Exception) -> None:
-    hungry = model()
-
-    def fail(_size: int) -> None:
-        raise error
-
-    hungry.on_launch = fail
-    bench.submit(hungry, 1)
-    bench.loop.run_one()
-    bench.loop.run_one()
-    assert scores(bench.outcomes[0]) == ["out_of_memory"]
-    assert bench.crashes == []
-
-
-def test_a_lost_device_is_a_crash_and_gives_no_verdict(bench: Bench) -> None:
-    lost = model()
-
-    def fail(_size: int) -> None:
-        raise RuntimeError("CUDA error: device-side assert triggered")
-
-    lost.on_launch = fail
-    bench.submit(lost, 1)
-    bench.loop.run_one()
-    assert isinstance(bench.crashes[0], DeviceError)
-    assert bench.outcomes == []
 
 
 def test_calls_run_on_a_device_thread_and_their_errors_come_back(bench: Bench) -> None:

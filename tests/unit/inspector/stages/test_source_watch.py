@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from inspector.errors import BusError
+from inspector.errors import HangError
 from tests.unit.inspector.stages.source_bench import TOPIC, Bench
 
 MOMENT_S = 0.001
@@ -41,7 +41,7 @@ async def test_a_stuck_partition_is_told_of_and_then_ends_the_process_while_othe
     bench.publish(0, 2)
     await bench.until_read(2)
     bench.clock.advance(20)
-    with pytest.raises(BusError, match="none of them was read for 31 s, though the brokers answer"):
+    with pytest.raises(HangError, match="none of them was read for 31 s, though the brokers answer"):
         await watching
 
 

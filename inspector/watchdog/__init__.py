@@ -1,0 +1,1 @@
+"""What hangs is found out from an OS thread, and ends the process."""
