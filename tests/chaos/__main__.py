@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -86,6 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = [campaigns[name] for name in arguments.only or campaigns]
     changed = dict(arguments.set)
     tune_process()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # that the broker is away is what is tried here
     rows: list[Row] = []
     name = arguments.name or ("mutate" if arguments.mutate else "smoke" if arguments.smoke else "full")
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
@@ -106,6 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "broker": shared.broker_name,
             "seed": arguments.seed,
             "seconds": round(time.monotonic() - started, 1),
+            "cpu_seconds": round(sum(os.times()[:4]), 1),
             "counts": {
                 c.name: dict(c.smoke if arguments.smoke or arguments.mutate else c.full) | changed for c in chosen
             },

@@ -7,14 +7,20 @@ the point is passed for the COUNTth time after SIGUSR1, so that the worker lives
 from __future__ import annotations
 
 import argparse
+import asyncio
+import contextlib
 import importlib
 import inspect
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any, NamedTuple
 
 ARMED_BY = signal.SIGUSR1
+COUNTED_BY = signal.SIGUSR2
+TASKS_FILE = "CHAOS_TASKS_FILE"
+"""Environment variable: where a worker appends the number of its asyncio tasks, a line for each SIGUSR2."""
 
 
 class Death:
@@ -86,6 +92,16 @@ def put(point: Point, death: Death) -> None:
     setattr(owner, point.method, awaited if inspect.iscoroutinefunction(method) else plain)
 
 
+def count_tasks_into(file: str) -> None:
+    """Append the number of tasks whenever the signal comes; the handler runs on the loop's own thread."""
+
+    def count(*_: object) -> None:
+        with contextlib.suppress(RuntimeError), Path(file).open("a", encoding="ascii") as lines:
+            lines.write(f"{len(asyncio.all_tasks())}\n")
+
+    signal.signal(COUNTED_BY, count)
+
+
 def main() -> None:
     """Change what was asked for, then be `inspector`."""
     own, service = sys.argv[1:], []
@@ -101,6 +117,8 @@ def main() -> None:
     if arguments.die:
         point, _, count = arguments.die.partition(":")
         put(POINTS[point], Death(int(count)))
+    if file := os.environ.get(TASKS_FILE):
+        count_tasks_into(file)
     from inspector.__main__ import main as inspector
 
     sys.argv = ["inspector", *service]

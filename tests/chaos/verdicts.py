@@ -23,7 +23,12 @@ PROMISES = {
 
 
 def add_rows(
-    context: Context, findings: Findings, *, only: Collection[str] = (), leave_out: Collection[str] = ()
+    context: Context,
+    findings: Findings,
+    *,
+    only: Collection[str] = (),
+    leave_out: Collection[str] = (),
+    about: str = "",
 ) -> None:
     """Add a row for each rule of the checker."""
     for rule, promise in PROMISES.items():
@@ -35,4 +40,4 @@ def add_rows(
             figure = f"{findings.frames} frames, {findings.verdicts} verdicts, {len(broken)} missing"
         elif rule == "unrecognised":
             figure = f"{findings.duplicates} repeats, {len(broken)} not recognised"
-        context.row(promise, trials=findings.frames, figure=figure, held=not broken, broken=broken[:SHOWN])
+        context.row(about + promise, trials=findings.frames, figure=figure, held=not broken, broken=broken[:SHOWN])

@@ -11,7 +11,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 from typing_extensions import override
 
-from deploy.local.base import free_port
+from deploy.local.base import LOOPBACK, free_port
 from tests.chaos.launcher import ARMED_BY
 from tests.e2e.processes import CHECKOUT, InspectorProcess
 
@@ -28,6 +28,7 @@ class Worker(InspectorProcess):
         mutation: str | None = None,
         environment: Mapping[str, str] | None = None,
         before: Sequence[str] = (),
+        host: str = LOOPBACK,
     ) -> None:
         """Prepare; nothing runs before `start`.
 
@@ -38,11 +39,13 @@ class Worker(InspectorProcess):
             mutation: a module of `tests/chaos/mutations`.
             environment: more variables.
             before: words before the command, such as `ip netns exec NAME`.
+            host: where it answers HTTP.
         """
         super().__init__(name, settings_file, folder)
         self._mutation = mutation
         self._environment = dict(environment or {})
         self._before = list(before)
+        self._host = host
 
     @override
     def start(self, die: str | None = None) -> None:

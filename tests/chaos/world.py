@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from aiokafka.admin import NewTopic
+from aiokafka.admin import NewPartitions, NewTopic
 from aiokafka.errors import KafkaError
 
 from tests.chaos.campaign import Context
@@ -23,9 +23,11 @@ from tests.chaos.worker import Worker
 LONG_BUDGET_MS = 3_600_000
 """For campaigns in which a frame may wait for a worker to come back."""
 
-ANSWERED_S = 180.0
-ANSWERED_MUTATED_S = 20.0
-"""Where a protection is off, what does not come soon never comes."""
+PATIENCE_S = 90.0
+"""Without one new result for so long, the rest never comes."""
+
+PATIENCE_MUTATED_S = 20.0
+"""Where a protection is off, something is expected never to come."""
 
 SETTLED_S = 180.0
 POLL_S = 0.05
@@ -42,6 +44,7 @@ class World:
         servers: str,
         *,
         cameras: int = 4,
+        partitions: int | None = None,
         settings: Mapping[str, object] | None = None,
         kafka: Mapping[str, object] | None = None,
         nok_share: float = 0.2,
@@ -53,6 +56,7 @@ class World:
             context: of the campaign; its mutation goes to every worker.
             servers: of the broker.
             cameras: how many there are, each with a partition.
+            partitions: of the frames topic when it is made; default: one for each camera.
             settings: of the service, by dotted name: `limits.max_frames_in_flight`.
             kafka: of the `[kafka]` section.
             nok_share: of the frames.
@@ -62,6 +66,7 @@ class World:
         self.prefix = f"{context.name}{next(_numbers)}"
         self.group = f"{self.prefix}-group"
         self.cameras = {chr(ord("a") + number): number for number in range(cameras)}
+        self.partitions = partitions or cameras
         self.topics = {name: f"{self.prefix}.{name}" for name in ("frames", "results", "deadletters")}
         self.frames = Frames(
             context.bundle(), context.rng.randrange(1 << 30), nok_share=nok_share, hostile_share=hostile_share
@@ -99,7 +104,7 @@ class World:
 
     async def make_topics(self, *names: str) -> None:
         """Make the topics (default: all); results are stamped by the broker, whose clock is the actuator's."""
-        counts = {"frames": len(self.cameras), "results": len(self.cameras), "deadletters": 1}
+        counts = {"frames": self.partitions, "results": len(self.cameras), "deadletters": 1}
         config = {"max.message.bytes": str(2 << 20)}
         stamped = config | {"message.timestamp.type": "LogAppendTime"}
         new = [
@@ -108,6 +113,12 @@ class World:
         ]
         async with administering(self.servers) as admin:
             await admin.create_topics(new)
+
+    async def grow(self, partitions: int) -> None:
+        """Give the frames topic so many partitions."""
+        async with administering(self.servers) as admin:
+            await admin.create_partitions({self.topics["frames"]: NewPartitions(partitions)})
+        self.partitions = partitions
 
     async def delete_topic(self, name: str) -> None:
         """Delete one of `frames`, `results`, `deadletters`."""
@@ -136,6 +147,15 @@ class World:
                 raise TimeoutError(f"not within {timeout_s:.0f} s: {what}\n{logs}")
             await asyncio.sleep(POLL_S)
 
+    async def until_heard(self, since_ms: int, cameras: Sequence[str] = (), *, timeout_s: float = SETTLED_S) -> None:
+        """Wait until each camera has a result that arrived after a moment (ms, the broker's clock)."""
+        names = [f"{LINE}/{camera}" for camera in cameras or self.cameras]
+        await self.until(
+            lambda: all(self.tail.last_ms.get(name, 0) > since_ms for name in names),
+            "every camera is heard of again",
+            timeout_s=timeout_s,
+        )
+
     async def until_settled(self, *, timeout_s: float = SETTLED_S) -> None:
         """Wait until the running workers are ready and share the partitions out without a rest."""
         await self.until(self._settled, "the workers share all partitions", timeout_s=timeout_s)
@@ -145,24 +165,42 @@ class World:
         owned = [worker.partitions() for worker in running]
         return (
             bool(running)
-            and sorted(itertools.chain(*owned)) == sorted(self.cameras.values())
-            and all(owned[: len(self.cameras)])
+            and sorted(itertools.chain(*owned)) == list(range(self.partitions))
+            and all(owned[: self.partitions])
             and all(worker.is_ready() for worker in running)
         )
 
-    def owner_of(self, partition: int) -> Worker | None:
-        """The running worker that reads a partition, as it says itself."""
-        return next((w for w in self.workers if w.is_running and partition in w.partitions()), None)
+    @asynccontextmanager
+    async def supervised(self) -> AsyncIterator[list[int]]:
+        """Start a worker that ended by itself again, as an orchestrator does; gives the list of their exit statuses."""
+        ended: list[int] = []
+
+        async def watch() -> None:
+            while True:
+                for worker in self.workers:
+                    if worker.status is not None:
+                        ended.append(worker.status)
+                        worker.start()
+                await asyncio.sleep(0.5)
+
+        task = asyncio.create_task(watch())
+        try:
+            yield ended
+        finally:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
 
     # ------------------------------------------------------------------------------------------------------- frames
 
     async def publish(self, count: int, cameras: Sequence[str] = ()) -> None:
         """Publish `count` frames of each camera at once."""
         async with producing(self.servers) as producer:
-            sent = [await self._send(producer, camera) for _ in range(count) for camera in cameras or self.cameras]
+            sent = [await self.send(producer, camera) for _ in range(count) for camera in cameras or self.cameras]
             await asyncio.gather(*sent)
 
-    async def _send(self, producer: Any, camera: str) -> asyncio.Future[Any]:
+    async def send(self, producer: Any, camera: str) -> asyncio.Future[Any]:
+        """Hand the next frame of a camera to a producer; the future is done with the broker's acknowledgement."""
         made = self.frames.make(camera)
         future = await producer.send(
             self.topics["frames"], made.value, made.key, partition=self.cameras[camera], headers=made.headers
@@ -195,7 +233,7 @@ class World:
                 for camera in cameras:
                     # A frame whose fate is unknown is not lost by the service: what the topic holds is what counts.
                     with contextlib.suppress(KafkaError):
-                        future = await self._send(producer, camera)
+                        future = await self.send(producer, camera)
                         sent.add(future)
                         future.add_done_callback(sent.discard)
                 due = max(due + 1 / rate, time.monotonic() - 1.0)
@@ -205,16 +243,18 @@ class World:
 
     # ----------------------------------------------------------------------------------------------------- evidence
 
-    async def until_answered(self, *, timeout_s: float | None = None) -> bool:
-        """Wait until there are as many different results as acknowledged frames; False: there never were."""
-        if timeout_s is None:
-            timeout_s = ANSWERED_S if self.context.mutation is None else ANSWERED_MUTATED_S
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                while len(self.tail.ids) < len(self.acknowledged):
-                    await asyncio.sleep(POLL_S)
-                return True
-        return False
+    async def until_answered(self, *, patience_s: float | None = None) -> bool:
+        """Wait until there are as many different results as acknowledged frames; False: for `patience_s` none was new."""
+        if patience_s is None:
+            patience_s = PATIENCE_S if self.context.mutation is None else PATIENCE_MUTATED_S
+        known, since = -1, time.monotonic()
+        while len(self.tail.ids) < len(self.acknowledged):
+            if len(self.tail.ids) > known:
+                known, since = len(self.tail.ids), time.monotonic()
+            if time.monotonic() - since > patience_s:
+                return False
+            await asyncio.sleep(POLL_S)
+        return True
 
     async def evidence(self, earlier: Sequence[Record] = ()) -> Evidence:
         """Read the topics and all commits.

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from deploy.local.base import free_port
+from deploy.local.base import LOOPBACK, free_port
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 120.0
@@ -31,6 +31,7 @@ class InspectorProcess:
         self._settings_file = settings_file
         self._process: subprocess.Popen[bytes] | None = None
         self._port = 0
+        self._host = LOOPBACK
 
     @property
     def pid(self) -> int:
@@ -90,7 +91,7 @@ class InspectorProcess:
 
     def _get(self, path: str) -> str | None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}{path}", timeout=5) as response:
+            with urllib.request.urlopen(f"http://{self._host}:{self._port}{path}", timeout=5) as response:
                 body: bytes = response.read()
                 return body.decode()
         except (urllib.error.URLError, OSError):

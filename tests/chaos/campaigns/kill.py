@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import signal
 import statistics
 import time
 
 from tests.chaos.campaign import Campaign, Context
-from tests.chaos.checker import Record, body_of
 from tests.chaos.launcher import POINTS
+from tests.chaos.timing import longest_gaps_s
 from tests.chaos.verdicts import add_rows
 from tests.chaos.world import World, running_world
 
 SESSION_S = 6.0
 """What `kafka.session_timeout_ms` is by default; the promise is measured with it."""
 
-SLACK_S = 2.0
 MOST_PASSAGES = 30
 WORKERS = 2
 SEEN_MS = 1000
@@ -43,13 +41,14 @@ async def run(context: Context) -> None:
         await world.until_answered()
         findings = await world.judge()
     add_rows(context, findings)
-    longest = max(silences)
+    longest, most = max(silences), SESSION_S + context.counts["slack_s"]
     context.row(
-        f"a killed worker's cameras are silent for at most {SESSION_S:.0f} + {SLACK_S:.0f} s",
+        f"a killed worker's cameras are silent for at most the session of {SESSION_S:.0f} s and {context.counts['slack_s']} s more",
         trials=context.counts["kills"],
-        figure=f"median {statistics.median(silences):.1f} s, max {longest:.1f} s; "
+        figure=f"median {statistics.median(silences):.1f} s, max {longest:.1f} s, "
+        f"{sum(s <= most for s in silences)} of {len(silences)} cameras within {most:.0f} s; "
         f"the other worker's cameras median {statistics.median(others):.1f} s, max {max(others):.1f} s",
-        held=longest <= SESSION_S + SLACK_S,
+        held=longest <= most,
         silences_s=[round(s, 2) for s in silences],
         others_s=[round(s, 2) for s in others],
         statuses=dict(findings.statuses),
@@ -78,29 +77,17 @@ async def _kill(world: World, context: Context, next_death: str) -> tuple[list[f
         "every camera is heard of again",
     )
     await world.until_settled()
-    gaps = {camera: longest_gap_s(world.tail.records, camera, died_ms - SEEN_MS) for camera in cameras}
+    gaps = longest_gaps_s(world.tail.records, cameras, died_ms - SEEN_MS)
     return [gap for c, gap in gaps.items() if cameras[c]], [gap for c, gap in gaps.items() if not cameras[c]]
-
-
-def longest_gap_s(records: list[Record], camera: str, since_ms: int) -> float:
-    """Return the longest time between two results of a camera since a moment, by the broker's clock."""
-    times = [since_ms]
-    for record in reversed(records):
-        if record.timestamp_ms < since_ms - 5000:
-            break
-        body = body_of(record)
-        if record.timestamp_ms >= since_ms and body and f"{body.get('line_id')}/{body.get('camera_id')}" == camera:
-            times.append(record.timestamp_ms)
-    times.sort()
-    return max((b - a for a, b in itertools.pairwise(times)), default=0) / 1000
 
 
 CAMPAIGN = Campaign(
     name="kill",
     summary="kill -9 of a worker at seeded points",
-    full={"kills": 100, "rate": 10},
-    smoke={"kills": 3, "rate": 10},
+    full={"kills": 100, "rate": 10, "slack_s": 2},
+    # A machine that does other things too must not fail it: the promise is that of the full run.
+    smoke={"kills": 3, "rate": 10, "slack_s": 15},
     run=run,
     mutations=("commit_on_read",),
-    mutated={"kills": 3, "rate": 40},
+    mutated={"kills": 3, "rate": 25, "slack_s": 60},
 )

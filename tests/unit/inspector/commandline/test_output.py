@@ -72,3 +72,18 @@ def test_a_closed_output_is_none() -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (5, b"")
+
+
+def test_a_program_leaves_with_its_status_and_all_that_it_wrote() -> None:
+    """Also where a thread goes on, which an interpreter in order would wait for."""
+    program = (
+        "import logging, sys, threading\n"
+        "from inspector.commandline.output import leave\n"
+        "threading.Thread(target=threading.Event().wait).start()\n"
+        "logging.basicConfig(stream=sys.stdout)\n"
+        "logging.warning('written')\n"
+        "print('printed', end='')\n"
+        "leave(3)"
+    )
+    done = run(["-c", program], subprocess.PIPE)
+    assert (done.returncode, done.stdout, done.stderr) == (3, b"WARNING:root:written\nprinted", b"")
