@@ -24,6 +24,7 @@ from inspector.loop.clock import Clock
 from inspector.loop.pump import Pump
 from inspector.loop.threads import decode_threads, device_threads
 from inspector.loop.workers import Workers
+from inspector.observe.clocks import ClockWatch
 from inspector.observe.metrics import Metrics, Stage
 from inspector.settings.settings import Settings
 from inspector.stages.admit import Admission, image_limits
@@ -71,6 +72,12 @@ class Pipeline:
         self._pump_later = Pump(self._pump, parts.on_crash)
         self._slow_decoding_s = limits.slow_decoding_ms / 1000
 
+        self._clocks = ClockWatch(
+            parts.metrics,
+            [camera.key for camera in settings.cameras],
+            wall_us=parts.clock.wall_us,
+            monotonic_s=parts.clock.monotonic_s,
+        )
         self.budget = Budget(limits.max_bytes_in_flight)
         self.source = Source(
             parts.consumer,
@@ -133,8 +140,7 @@ class Pipeline:
         for record in records:
             frame = self._admission.admit(record, lease)
             if frame.identity.captured_at is not None:
-                offset_us = self._clock.wall_us() - frame.identity.captured_at
-                self._metrics.clock_offset(frame.camera, offset_us / 1e6)
+                self._clocks.read(frame.camera, frame.identity.captured_at)
             self._frames.add(frame)
             self._sequence.open(frame.camera, frame)
             if frame.refusal is None:
@@ -267,7 +273,7 @@ class Pipeline:
         """Called by the sink just before it sends a verdict whose deadline has passed."""
         expired = self._encoder.refused(outgoing.frame, Refusal("expired", "late_before_send"))
         outgoing.status, outgoing.reason, outgoing.result = expired.status, expired.reason, expired.result
-        outgoing.anomaly_class, outgoing.anomaly_score = expired.anomaly_class, expired.anomaly_score
+        outgoing.anomaly_class, outgoing.score_ratio = expired.anomaly_class, expired.score_ratio
 
     def smaller(self, record: ProducedRecord) -> ProducedRecord | None:
         """Called by the sink for a record that the broker does not take."""
@@ -287,7 +293,7 @@ class Pipeline:
         self._frames.discard(frame)
         self._enter(frame, None, self._clock.monotonic_s())
         self._metrics.frame_finished(frame.camera, outgoing.status, outgoing.reason)
-        self._metrics.verdict(frame.camera, outgoing.anomaly_class, outgoing.anomaly_score)
+        self._metrics.verdict(frame.camera, outgoing.anomaly_class, outgoing.score_ratio)
         if outgoing.deadletter is not None:
             self._metrics.dead_letter(outgoing.reason)
         if frame.identity.captured_at is not None:

@@ -339,6 +339,7 @@ class Service:
             if len(pipeline.source.leases) != partitions:
                 partitions = len(pipeline.source.leases)
                 bound = self.memory_bound_bytes(partitions)
+                self.metrics.memory_bound(bound)
                 log.info("memory grows by at most %d MiB with %d partitions", bound >> 20, partitions)
 
     def memory_bound_bytes(self, partitions: int) -> int:

@@ -99,7 +99,8 @@ class DLResultMessage(FrameAnswer):
     A part passes only on `anomaly_class_id` 0, which only an `inspected` result in time can have. `inspected` comes with
     score, thresholds and model, and the class is `nok` exactly when score >= classification_threshold. Any other status
     has no score and is `nok`; thresholds and model may be there to tell which model was meant. Identity fields are null
-    only in an `undecodable` result whose headers did not name the frame. Class and region are independent.
+    only in an `undecodable` result whose headers did not name the frame. Class and region are independent. A verdict that was
+    produced before its picture was captured is never `ok`: clocks disagree, and nobody knows how old the picture is.
     """
 
     status: Status
@@ -165,4 +166,8 @@ class DLResultMessage(FrameAnswer):
             raise ValueError(
                 f"anomaly_class_id is {self.anomaly_class_id}, but score {self.anomaly_score!r} and "
                 f"classification_threshold {self.classification_threshold!r} give {int(is_nok)}"
+            )
+        if not is_nok and self.captured_at is not None and self.produced_at < self.captured_at:
+            raise ValueError(
+                "produced_at is before captured_at: the clocks disagree, nobody knows how old the picture is, and it is never ok"
             )

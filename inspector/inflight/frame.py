@@ -100,8 +100,8 @@ class Outgoing:
     deadletter: ProducedRecord | None = None
     unacknowledged: int = 1
     anomaly_class: AnomalyClass = "nok"
-    anomaly_score: float | None = None
-    """None where the frame was not inspected, or its verdict came too late."""
+    score_ratio: float | None = None
+    """Its score over its threshold; None where the frame was not inspected, or its verdict came too late."""
 
     @property
     def size_bytes(self) -> int:

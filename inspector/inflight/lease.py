@@ -22,6 +22,7 @@ class Lease:
 
     __slots__ = (
         "_committed",
+        "_first",
         "_last",
         "_mark",
         "_pending",
@@ -43,6 +44,7 @@ class Lease:
         self._pending: OrderedDict[int, _State] = OrderedDict()  # in the order read
         self._settled = 0  # of the pending ones, those that nobody waits for
         self._last = -1
+        self._first: int | None = None
         self._mark: int | None = None
         self._committed: int | None = None
 
@@ -55,6 +57,7 @@ class Lease:
         if self.ended or offset in self._pending:
             return False
         self._last = offset
+        self._first = offset if self._first is None else self._first
         self._pending[offset] = _State.IN_FLIGHT
         return True
 
@@ -116,3 +119,8 @@ class Lease:
     def committed(self, offset: int) -> None:
         """Note that `offset` was committed."""
         self._committed = offset
+
+    @property
+    def committed_offset(self) -> int | None:
+        """The offset that was committed last, or from which reading began; None before the first record."""
+        return self._first if self._committed is None else self._committed

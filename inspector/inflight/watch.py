@@ -71,6 +71,10 @@ class Watch:
         self._trouble = trouble
         self._partitions.clear()
 
+    def end(self, partition: Partition) -> int | None:
+        """Return the offset behind the last record of a partition, as of the last survey; None where it told none."""
+        return None if self._survey is None else self._survey.ends.get(partition)
+
     def stalled_s(self) -> dict[Partition, float]:
         """Return for how long each partition has had records and not been read."""
         return {partition: done.still_s for partition, done in self._partitions.items()}

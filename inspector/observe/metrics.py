@@ -6,6 +6,7 @@ Every counter is there from the start, at zero: the first event would else be no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection
 from typing import Literal, get_args
 
@@ -47,8 +48,8 @@ LATENCY_BUCKETS_S = (
     30.0,
     60.0,
 )
-# Twenty steps: thresholds lie near 0.5, and a drift shows long before it reaches them.
-SCORE_BUCKETS = tuple(step / 20 for step in range(1, 20))
+# Around 1, where a verdict turns: a drift of ok parts shows long before it gets there.
+SCORE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.5, 2.0)
 # Below zero a camera's clock is ahead of ours; above lies what a frame takes to arrive.
 OFFSET_BUCKETS_S = (
     -10.0,
@@ -100,7 +101,7 @@ class Metrics:
         )
         self._scores = Histogram(
             "inspector_anomaly_score_ratio",
-            "Anomaly scores of inspected frames, 0 to 1",
+            "Anomaly scores of inspected frames over the threshold that judged them; from 1 on they are nok",
             ["camera"],
             buckets=SCORE_BUCKETS,
             registry=registry,
@@ -110,6 +111,12 @@ class Metrics:
             "Our clock when a frame was read minus its capture stamp; below zero the camera's clock is ahead",
             ["camera"],
             buckets=OFFSET_BUCKETS_S,
+            registry=registry,
+        )
+        self._clock_alarm = Gauge(
+            "inspector_camera_clock_ahead_alarm",
+            "1 where a camera's frames were read before their capture stamps within the last minute, else 0",
+            ["camera"],
             registry=registry,
         )
         self._ready = Gauge("inspector_ready", "1 while /readyz says so, else 0", registry=registry)
@@ -160,12 +167,23 @@ class Metrics:
             "inspector_in_flight_bytes", "Encoded and decoded bytes reserved by frames", registry=registry
         )
         self._bytes_limit = Gauge("inspector_in_flight_limit_bytes", "The byte budget", registry=registry)
+        self._memory_bound = Gauge(
+            "inspector_memory_bound_bytes",
+            "How far memory may grow above that of the idle process by its settings; 0 before the first assignment",
+            registry=registry,
+        )
         self._frames_in_flight = Gauge(
             "inspector_in_flight_frames", "Frames between read and commit", registry=registry
         )
         self._lag = Gauge(
             "inspector_consumer_lag_frames",
-            "Frames in the broker behind the last one read",
+            "Frames in the broker behind the committed offset; NaN until the broker has told",
+            ["partition"],
+            registry=registry,
+        )
+        self._read_lag = Gauge(
+            "inspector_read_lag_frames",
+            "Frames in the broker behind the last one read; NaN until the broker has told",
             ["partition"],
             registry=registry,
         )
@@ -209,7 +227,14 @@ class Metrics:
                     self._frames.labels(camera, status, reason)
             for anomaly_class in get_args(AnomalyClass):
                 self._verdicts.labels(camera, anomaly_class)
-            for family in (self._slow_decodings, self._scores, self._offset, self._latency, self._foreign_results):
+            for family in (
+                self._slow_decodings,
+                self._scores,
+                self._offset,
+                self._latency,
+                self._clock_alarm,
+                self._foreign_results,
+            ):
                 family.labels(camera)
         for stage in get_args(Stage):
             self._stage.labels(stage)
@@ -227,15 +252,23 @@ class Metrics:
         """A frame's result was acknowledged. `status` and `reason` are the closed sets of `DLResultMessage`."""
         self._frames.labels(self._camera(camera), status, reason).inc()
 
-    def verdict(self, camera: str, anomaly_class: AnomalyClass, score: float | None) -> None:
-        """A verdict was acknowledged; `score` is None where the frame was not inspected."""
+    def verdict(self, camera: str, anomaly_class: AnomalyClass, score_ratio: float | None) -> None:
+        """A verdict was acknowledged; `score_ratio` is its score over its threshold, None where the frame was not inspected."""
         self._verdicts.labels(self._camera(camera), anomaly_class).inc()
-        if score is not None:
-            self._scores.labels(self._camera(camera)).observe(score)
+        if score_ratio is not None:
+            self._scores.labels(self._camera(camera)).observe(score_ratio)
 
     def clock_offset(self, camera: str, seconds: float) -> None:
         """A frame was read so long after its capture stamp; negative: before it."""
         self._offset.labels(self._camera(camera)).observe(seconds)
+
+    def clock_alarm(self, camera: str, *, on: bool) -> None:
+        """A camera's clock is ahead of ours, or is so no longer."""
+        self._clock_alarm.labels(self._camera(camera)).set(on)
+
+    def memory_bound(self, size_bytes: int) -> None:
+        """Memory may grow so far with the present assignment."""
+        self._memory_bound.set(size_bytes)
 
     def ready_when(self, ready: Callable[[], bool]) -> None:
         """Ask `ready` at each scrape. It is called on the thread that answers."""
@@ -295,9 +328,10 @@ class Metrics:
         """So many frames lie between read and commit."""
         self._frames_in_flight.set(frames)
 
-    def consumer_lag(self, partition: int, frames: int) -> None:
-        """So many frames of a partition are still to be read."""
-        self._lag.labels(str(partition)).set(max(0, frames))
+    def lag(self, partition: int, *, uncommitted: int, unread: int) -> None:
+        """So many frames of a partition are still to be committed, and to be read."""
+        self._lag.labels(str(partition)).set(max(0, uncommitted))
+        self._read_lag.labels(str(partition)).set(max(0, unread))
 
     def partition_stalled(self, partition: int, seconds: float) -> None:
         """A partition has had records for so long, and none was read."""
@@ -312,11 +346,15 @@ class Metrics:
         self._read_errors.inc()
 
     def assigned(self, partitions: Collection[int]) -> None:
-        """The group gave this process these partitions; the lag of all others is forgotten."""
+        """The group gave this process these partitions, whose lag is still to be told; all others are forgotten."""
         self._rebalances.inc()
         self._assigned.set(len(partitions))
-        self._lag.clear()
-        self._stalled.clear()
+        for family in (self._lag, self._read_lag, self._stalled):
+            family.clear()
+        for number in partitions:
+            self._lag.labels(str(number)).set(math.nan)
+            self._read_lag.labels(str(number)).set(math.nan)
+            self._stalled.labels(str(number)).set(0)
 
     def commit(self, outcome: CommitOutcome) -> None:
         """Offsets were committed, refused as stale, or not taken by the broker."""

@@ -80,7 +80,7 @@ class Admission:
             identity=identity,
             camera=f"{identity.line_id}/{identity.camera_id}" if known else f"{record.topic}/{record.partition}",
             deadline_at=deadline_at,
-            deadline_s=now_s if deadline_at is None else monotonic_deadline_s(self._clock, deadline_at),
+            deadline_s=self._deadline_s(identity.captured_at, deadline_at, now_s),
             # The record's value, and the image that the parser copied out of it.
             reservation=self._budget.hold(
                 FRAME_OVERHEAD_BYTES + len(value) + (len(message.image) if message else 0), lease.partition
@@ -110,6 +110,12 @@ class Admission:
         if message is not None and message.budget_us is not None:
             budget_us = message.budget_us
         return min(identity.captured_at + budget_us, MAX_INTEGER)
+
+    def _deadline_s(self, captured_at: int | None, deadline_at: int | None, now_s: float) -> float:
+        """Return when the verdict is due here: a picture whose stamp lies ahead was captured now at the latest, by whichever clock."""
+        if captured_at is None or deadline_at is None:
+            return now_s
+        return min(monotonic_deadline_s(self._clock, deadline_at), now_s + (deadline_at - captured_at) / 1e6)
 
     def _check(self, frame: Frame, message: CameraFrame, route: Route | None) -> Refusal | None:
         if route is None:

@@ -145,7 +145,9 @@ class Encoder:
             "none",
             self._result(frame, message),
             anomaly_class=message.anomaly_class,
-            anomaly_score=message.anomaly_score,
+            score_ratio=result.anomaly_score / message.classification_threshold
+            if message.classification_threshold
+            else None,
         )
 
     def _message(self, frame: Frame, result: DLResult, produced_at: int) -> DLResultMessage:

@@ -306,6 +306,9 @@ class Source:
 
     def _report_lag(self) -> None:
         for lease in self.leases:
-            end, position = self._consumer.end_offset(lease.partition), self._consumer.position(lease.partition)
+            ends = (self._consumer.end_offset(lease.partition), self._watch.end(lease.partition))  # fetched, surveyed
+            end = max((end for end in ends if end is not None), default=None)
+            position, committed = self._consumer.position(lease.partition), lease.committed_offset
             if end is not None and position is not None:
-                self._metrics.consumer_lag(lease.partition[1], end - position)
+                uncommitted = end - (position if committed is None else committed)
+                self._metrics.lag(lease.partition[1], uncommitted=uncommitted, unread=end - position)

@@ -74,7 +74,8 @@ def test_a_budget_of_nothing_is_refused() -> None:
 
 def test_the_latest_deadline_fits_a_result() -> None:
     deadline = MAX_CAPTURED_AT + MAX_BUDGET_US
-    assert DLResultMessage(**result_fields(captured_at=MAX_CAPTURED_AT, deadline_at=deadline)).deadline_at == deadline
+    latest = refused_fields(captured_at=MAX_CAPTURED_AT, deadline_at=deadline)
+    assert DLResultMessage(**latest).deadline_at == deadline
 
 
 def test_an_error_never_prints_the_image() -> None:
@@ -146,6 +147,15 @@ def test_the_class_is_nok_from_the_threshold_on(score: float, class_id: int) -> 
             assert DLResultMessage(**fields).anomaly_class_id == class_id
         else:
             refuse(DLResultMessage, fields, f"give {class_id}")
+
+
+def test_a_verdict_from_before_the_capture_is_never_ok() -> None:
+    before = {"produced_at": CAPTURED_AT - 1}
+    refuse(DLResultMessage, result_fields(**before), "produced_at is before captured_at: the clocks disagree")
+    nok = {"anomaly_score": 0.9, "anomaly_class": "nok", "anomaly_class_id": 1}
+    assert DLResultMessage(**result_fields(**before, **nok)).anomaly_class_id == 1
+    assert DLResultMessage(**refused_fields(**before)).anomaly_class_id == 1
+    assert DLResultMessage(**result_fields(produced_at=CAPTURED_AT)).anomaly_class_id == 0
 
 
 def test_class_and_class_id_agree() -> None:

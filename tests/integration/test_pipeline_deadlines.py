@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.buses import wait_until
 from tests.stage import Stage, by_seq, metric
 
@@ -62,14 +64,16 @@ async def test_a_verdict_that_is_late_when_it_is_sent_says_so_and_is_nok(stage: 
 
 
 async def test_a_stamp_from_the_future_is_not_fresh(stage: Stage) -> None:
-    """Too far ahead it is refused at once; within the skew it counts once our clock has passed it."""
-    stage.model.on_launch = lambda _size: stage.clock.advance(1.0)
+    """Too far ahead it is refused at once; within the skew it counts once our clock has passed it, and it is as old as it is here."""
+    stage.model.on_launch = lambda _size: stage.clock.advance(0.7)
     await stage.publish("a", 1, captured_at=stage.clock.wall_us() + 3_000_000)
-    await stage.publish("a", 2, captured_at=stage.clock.wall_us() + 1_000_000)
+    await stage.publish("a", 2, captured_at=stage.clock.wall_us() + 600_000, budget_us=5_000_000)
+    await stage.publish("b", 3, captured_at=stage.clock.wall_us() + 600_000, budget_us=600_000)
     async with stage.service():
-        results = by_seq(await stage.bus.wait_for_results(2))
+        results = by_seq(await stage.bus.wait_for_results(3))
     assert (results[1].status, results[1].reason, results[1].anomaly_class_id) == ("expired", "captured_in_future", 1)
     assert results[2].status == "inspected"
+    assert (results[3].status, results[3].anomaly_class_id) == ("expired", 1), "read longer ago than its budget"
 
 
 async def test_a_step_of_the_wall_clock_expires_nothing_that_is_in_flight(stage: Stage) -> None:
@@ -82,13 +86,17 @@ async def test_a_step_of_the_wall_clock_expires_nothing_that_is_in_flight(stage:
     assert result.produced_at > result.deadline_at, "the clock was not stepped"
 
 
-async def test_a_verdict_before_its_pictures_capture_is_never_fresh(stage: Stage) -> None:
+async def test_a_verdict_before_its_pictures_capture_is_never_fresh(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
     """Within the skew that is let in: our clock is behind, so nobody knows how old the picture is."""
     await stage.publish("a", 1, captured_at=stage.clock.wall_us() + 1_400_000)
     await stage.publish("a", 2, captured_at=stage.clock.wall_us())
     async with stage.service() as service:
         results = by_seq(await stage.bus.wait_for_results(2))
         offsets = metric(service, "clock_offset_seconds_bucket", camera="line/a", le="-1.0")
+        assert metric(service, "camera_clock_ahead_alarm", camera="line/a") == 1
     assert (results[1].status, results[1].reason, results[1].anomaly_class_id) == ("expired", "captured_in_future", 1)
     assert (results[2].status, results[2].anomaly_class_id) == ("inspected", 0)
     assert offsets == 1
+    assert caplog.text.count("the clock of line/a is ahead of this machine's by at least 1.400 s") == 1

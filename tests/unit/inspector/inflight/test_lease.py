@@ -128,3 +128,12 @@ def test_a_revoked_lease_ignores_everything() -> None:
     assert not lease.readable
     assert not lease.take(3)
     assert (lease.in_flight, lease.committable()) == (0, None)
+
+
+def test_what_is_committed_begins_where_reading_began() -> None:
+    assert lease_with([]).committed_offset is None
+    lease = lease_with([7, 8])
+    assert lease.committed_offset == 7
+    lease.acknowledge(7)
+    lease.committed(8)
+    assert lease.committed_offset == 8

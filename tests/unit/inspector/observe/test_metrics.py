@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 
@@ -100,13 +101,17 @@ def test_a_new_model_takes_the_place_of_the_old_one(metrics: Metrics) -> None:
 
 
 def test_lag_is_forgotten_with_the_assignment(metrics: Metrics) -> None:
-    metrics.consumer_lag(3, 17)
+    metrics.lag(3, uncommitted=17, unread=11)
     assert value(metrics, "inspector_consumer_lag_frames", partition="3") == 17
+    assert value(metrics, "inspector_read_lag_frames", partition="3") == 11
     metrics.assigned([4, 5])
-    assert value(metrics, "inspector_consumer_lag_frames", partition="3") is None
+    for name in ("consumer_lag_frames", "read_lag_frames", "partition_stalled_seconds"):
+        assert value(metrics, f"inspector_{name}", partition="3") is None
+        assert value(metrics, f"inspector_{name}", partition="4") is not None, "there from the assignment on"
+    assert math.isnan(value(metrics, "inspector_consumer_lag_frames", partition="5") or 0)
     assert value(metrics, "inspector_assigned_partitions") == 2
     assert value(metrics, "inspector_rebalances_total") == 1
-    metrics.consumer_lag(4, -1)
+    metrics.lag(4, uncommitted=-1, unread=-1)
     assert value(metrics, "inspector_consumer_lag_frames", partition="4") == 0
 
 
@@ -141,6 +146,9 @@ def test_lag_is_forgotten_with_the_assignment(metrics: Metrics) -> None:
             {"camera": "L1/C1", "le": "-1.0"},
             1,
         ),
+        (lambda m: m.clock_alarm("L1/C1", on=True), "inspector_camera_clock_ahead_alarm", {"camera": "L1/C1"}, 1),
+        (lambda m: m.clock_alarm("L1/C1", on=False), "inspector_camera_clock_ahead_alarm", {"camera": "L1/C1"}, 0),
+        (lambda m: m.memory_bound(1 << 20), "inspector_memory_bound_bytes", {}, 1 << 20),
         (lambda m: m.batch(8), "inspector_batch_frames_sum", {}, 8),
         (lambda m: m.batch(8), "inspector_batch_frames_bucket", {"le": "4.0"}, 0),
         (lambda m: m.batch_retried(), "inspector_batches_retried_total", {}, 1),
@@ -182,6 +190,7 @@ def test_every_name_says_its_unit(metrics: Metrics) -> None:
         "in_use",
         "ratio",
         "ready",
+        "alarm",
         "build",
         "frames_per_second",
     )

@@ -125,6 +125,13 @@ def test_the_deadline_is_the_frames_own_or_its_cameras_or_the_general_one(
     assert frame.deadline_s == pytest.approx(door.clock.monotonic_s() + expected_us / 1e6)
 
 
+def test_a_picture_whose_stamp_is_ahead_is_due_as_if_it_were_captured_when_it_was_read() -> None:
+    door = Door()
+    frame = door.admit_frame(captured_at=door.clock.wall_us() + 400_000, budget_us=300_000)
+    assert frame.deadline_s == pytest.approx(door.clock.monotonic_s() + 0.3)
+    assert frame.deadline_at == door.clock.wall_us() + 700_000, "what is written follows the stamp"
+
+
 @pytest.mark.parametrize(("ahead_us", "reason"), [(500_000, None), (500_001, "captured_in_future")])
 def test_a_stamp_may_be_ahead_by_the_allowed_skew_and_no_more(ahead_us: int, reason: str | None) -> None:
     door = Door()

@@ -122,12 +122,15 @@ async def test_time_without_room_does_not_count_as_failing(monkeypatch: pytest.M
     await bench.stop()
 
 
-async def test_the_lag_is_what_is_left_to_read() -> None:
+async def test_one_lag_is_what_is_left_to_read_the_other_what_is_not_committed() -> None:
     bench = Bench(partitions=1, cap=2)
     bench.publish(0, 5)
     await bench.start()
     await bench.until_read(2)
     committing = asyncio.create_task(bench.source.commit_forever(0))
+    await bench.until(lambda: bench.metric("read_lag_frames", partition="0") == 3)
+    assert bench.metric("consumer_lag_frames", partition="0") == 5, "two are read and none is committed"
+    bench.acknowledge_all()
     await bench.until(lambda: bench.metric("consumer_lag_frames", partition="0") == 3)
     committing.cancel()
     await asyncio.gather(committing, return_exceptions=True)

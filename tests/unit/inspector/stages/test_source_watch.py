@@ -94,4 +94,5 @@ async def test_the_lag_is_there_before_the_first_record(bench: Bench) -> None:
     bench.publish(1, 3)
     committing = asyncio.create_task(bench.source.commit_forever(MOMENT_S))
     await bench.until(lambda: bench.metric("consumer_lag_frames", partition="1") == 3)
+    assert bench.metric("read_lag_frames", partition="1") == 3
     committing.cancel()
