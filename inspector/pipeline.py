@@ -1,6 +1,6 @@
 """THE flow of a frame through the service. Only this module knows the order of the stages; they do not know each other.
 
-    source ─► admit ─► decode ─► batch ─► score ─► encode ─► sequence ─► sink ─► lease
+    source ─► admit ─► (fetch) ─► decode ─► batch ─► score ─► encode ─► sequence ─► sink ─► lease
 
 Every stage pulls: `_pump` moves frames on from the end to the front whenever something has become free. All of it runs on
 the event loop, but for the jobs that `Workers` and `Engine` run on their threads and hand back.
@@ -8,14 +8,19 @@ the event loop, but for the jobs that `Workers` and `Engine` run on their thread
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from inspector.anomaly.types import DLSample
 from inspector.bus.ports import ConsumedRecord, FrameConsumer, ProducedRecord, ResultProducer
-from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget, largest_decoding_bytes, partitions_to_read
+from inspector.inflight.budget import (
+    FRAME_OVERHEAD_BYTES,
+    Budget,
+    largest_decoding_bytes,
+    partitions_to_read,
+    readable_bytes,
+)
 from inspector.inflight.frame import Frame, Outgoing, Refusal
 from inspector.inflight.lease import Lease
 from inspector.inflight.pace import Pace
@@ -29,14 +34,14 @@ from inspector.observe.metrics import Metrics, Stage
 from inspector.settings.settings import Settings
 from inspector.stages.admit import Admission, image_limits
 from inspector.stages.batch import Batcher
-from inspector.stages.decode import DecodeStage
+from inspector.stages.decode import DecodeStage, tell_slow
 from inspector.stages.encode import Encoder
+from inspector.stages.fetch import FetchStage
 from inspector.stages.score import Engine, Outcome
 from inspector.stages.sequence import Sequencer
 from inspector.stages.sink import Sink
 from inspector.stages.source import Source
-
-log = logging.getLogger(__name__)
+from inspector.store.pictures import PictureStore
 
 FRESH = 0.9
 """A frame that has more of its time left than this is decoded, whatever is expected of the device."""
@@ -49,6 +54,7 @@ class Parts:
     consumer: FrameConsumer
     producer: ResultProducer
     registry: Registry
+    store: PictureStore
     workers: Workers
     engine: Engine
     metrics: Metrics
@@ -93,7 +99,18 @@ class Pipeline:
             default_budget_us=settings.deadline.default_budget_ms * 1000,
             largest_decoding_bytes=largest_decoding_bytes(settings),
             find_route=parts.registry.route,
+            find_place=parts.store.find,
             budget=self.budget,
+            clock=parts.clock,
+        )
+        self._fetcher = FetchStage(
+            settings.store,
+            parts.store,
+            budget=self.budget,
+            readable_bytes=readable_bytes(settings),
+            is_idle=lambda: self._decoder.is_idle and not len(self._batcher) and not self._scoring,
+            on_fetched=self._fetched,
+            on_crash=parts.on_crash,
             clock=parts.clock,
         )
         self._batcher: Batcher[Frame] = Batcher(
@@ -131,6 +148,7 @@ class Pipeline:
         """Move on whatever can move, from the end to the front, so that nothing new starts before what is nearly done."""
         self._score()
         self._decode()
+        self._fetcher.start()
         self._encode_refused()
 
     # source ─► admit
@@ -143,12 +161,27 @@ class Pipeline:
                 self._clocks.read(frame.camera, frame.identity.captured_at)
             self._frames.add(frame)
             self._sequence.open(frame.camera, frame)
-            if frame.refusal is None:
-                self._decoder.push(frame)
-            else:
+            if frame.refusal is not None:
                 frame.stage = "encode"
                 self._refused.append(frame)
+            elif frame.claim is not None:
+                frame.stage = "fetch"
+                self._fetcher.push(frame)
+            else:
+                self._decoder.push(frame)
         self._pump()
+
+    # admit ─► fetch ─► decode
+
+    def _fetched(self, frame: Frame, refusal: Refusal | None) -> None:
+        now_s = self._clock.monotonic_s()
+        refusal = refusal or self._admission.check_picture(frame)
+        if refusal is not None:
+            self._refuse(frame, refusal, now_s)
+        elif frame.live:
+            self._enter(frame, "queue", now_s)
+            self._decoder.push(frame)
+        self._pump_later.soon()
 
     # admit ─► decode
 
@@ -311,7 +344,11 @@ class Pipeline:
         refusal that waits behind it is given up too, or it would be sent before it.
         """
         closing = set(leases)
-        waiting = set(self._decoder.remove(lambda frame: frame.lease in closing))
+        waiting = {
+            frame
+            for stage in (self._fetcher, self._decoder)
+            for frame in stage.remove(lambda frame: frame.lease in closing)
+        }
         abandoned = set(self._sequence.cut(waiting.__contains__))
         for frame in abandoned:
             frame.lease.abandon(frame.source.offset)
@@ -324,6 +361,7 @@ class Pipeline:
         ended = set(leases)
         gone = {frame for frame in self._frames if frame.lease in ended}
         self._decoder.remove(gone.__contains__)
+        self._fetcher.forget(gone.__contains__)
         self._batcher.remove(gone.__contains__)
         self._send(self._sequence.forget(gone.__contains__), self._clock.monotonic_s())
         self._drop(gone)
@@ -353,14 +391,8 @@ class Pipeline:
         """Set the gauges, and tell of frames that are decoded for too long; to be called a few times a second."""
         for frame, seconds in self._decoder.slow(self._clock.monotonic_s(), self._slow_decoding_s):
             self._metrics.slow_decoding(frame.camera)
-            log.warning(
-                "a frame of %s (%s) has been decoded for %.1f s: %d bytes that take %d to decode",
-                frame.camera,
-                f"{frame.source.topic}/{frame.source.partition}, offset {frame.source.offset}",
-                seconds,
-                len(frame.value or b""),
-                frame.decoding_bytes,
-            )
+            tell_slow(frame, seconds)
+        self._metrics.queue_depth("fetch", len(self._fetcher))
         self._metrics.queue_depth("decode", len(self._decoder))
         self._metrics.queue_depth("batch", len(self._batcher))
         self._metrics.queue_depth("score", self._scoring)

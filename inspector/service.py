@@ -52,6 +52,7 @@ from inspector.observe.metrics import Metrics
 from inspector.pipeline import Parts, Pipeline
 from inspector.settings.settings import Settings
 from inspector.stages.score import Engine
+from inspector.store.pictures import PictureStore
 from inspector.watchdog.limits import EXIT_LOOP_HANGS, status_of, watched
 from inspector.watchdog.watchdog import Watchdog
 
@@ -139,6 +140,7 @@ class Service:
             on_room=self._note_room,
         )
         self._workers = Workers(decode_threads(settings), self._post, self._crash)
+        self._store = PictureStore(settings.store, post=self._post)
         self.pipeline: Pipeline | None = None
         self._domains = 0
         self.watchdog = Watchdog(
@@ -182,6 +184,7 @@ class Service:
             await self._close()
 
     async def _start(self) -> Pipeline:
+        self._store.start()
         registry = await self._load_models()
         self.health.there("models")
         await self._connect_producer()
@@ -189,6 +192,7 @@ class Service:
             consumer=self._consumer,
             producer=self._producer,
             registry=registry,
+            store=self._store,
             workers=self._workers,
             engine=self._engine,
             metrics=self.metrics,
@@ -324,6 +328,7 @@ class Service:
         """Wait a little for the threads: an interpreter that ends under a running forward pass may crash."""
         self._engine.stop(JOIN_S)
         self._workers.stop(JOIN_S)
+        self._store.stop()
 
     async def _report_forever(self, pipeline: Pipeline) -> None:
         """Keep gauges and readiness up to date; tell the memory bound after each assignment."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from schemas.base import MAX_BUDGET_US, CaptureTimeUs, Count, Digest, Id, ImageSide, Message, StrictModel
 from schemas.identity import Identity
+from schemas.image_uri import MAX_URI_CHARACTERS
 
 ImageEncoding = Literal["jpeg", "png", "raw"]
 PixelFormat = Literal["mono8", "mono16", "rgb8", "bgr8"]
@@ -44,9 +45,10 @@ class RawFormat(StrictModel):
 class CameraFrame(Message):
     """One picture of one part, as taken by one camera.
 
-    `raw` is present exactly when `encoding` is `raw`, and then the length of `image` must agree with it. `image_digest`
-    is optional but recommended: most flipped bits in a JPEG decode without an error. The digest is not checked on
-    reading, see `is_intact`.
+    The frame either carries its picture (`image`), or names it in a store (`image_uri`); then `image_bytes` and
+    `image_digest` say which picture it is. `raw` is present exactly when `encoding` is `raw`, and then the length of the
+    picture must agree with it. `image_digest` is optional beside `image` but recommended: most flipped bits in a JPEG decode
+    without an error. The digest is not checked on reading, see `is_intact`.
     """
 
     line_id: Id
@@ -59,8 +61,17 @@ class CameraFrame(Message):
     )
     encoding: ImageEncoding
     raw: RawFormat | None = None
-    image: Annotated[bytes, Field(min_length=1, max_length=MAX_IMAGE_BYTES, description="msgpack bin")]
+    image: Annotated[
+        bytes, Field(min_length=1, max_length=MAX_IMAGE_BYTES, description="msgpack bin; absent with image_uri")
+    ] = b""
     image_digest: Digest | None = None
+    image_uri: Annotated[str, Field(min_length=1, max_length=MAX_URI_CHARACTERS)] | None = Field(
+        None,
+        description="Place of the picture instead of `image`: s3://bucket/path or file:///path, as the inspector allows",
+    )
+    image_bytes: Annotated[int, Field(ge=1, le=MAX_IMAGE_BYTES)] | None = Field(
+        None, description="Length of the picture that image_uri names; absent without it"
+    )
     is_simulated: bool = Field(False, description="Not a real part: a test picture or a replay")
 
     @property
@@ -69,11 +80,31 @@ class CameraFrame(Message):
         return Identity(self.line_id, self.camera_id, self.part_id, self.seq, self.captured_at)
 
     def is_intact(self) -> bool:
-        """Whether the image is the one that the camera sent; true also where the camera sent no digest.
+        """Whether `image` is the one that the camera sent; true also where the camera sent no digest.
 
         Takes about 0.1 ms for 200 kB and releases the interpreter lock meanwhile.
         """
         return self.image_digest is None or self.image_digest == image_digest(self.image)
+
+    @model_serializer(mode="wrap")
+    def _leave_out_the_other_way(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Write the keys of one way alone: what carries its picture is, byte for byte, what it was before there were claims."""
+        fields: dict[str, Any] = handler(self)
+        absent = ("image_uri", "image_bytes") if self.image_uri is None else ("image",)
+        return {name: value for name, value in fields.items() if name not in absent}
+
+    @model_validator(mode="after")
+    def _check_image(self) -> Self:
+        if self.image_uri is None:
+            if not self.image:
+                raise ValueError("a frame carries its image, or names it by image_uri; this one does neither")
+            if self.image_bytes is not None:
+                raise ValueError("image_bytes is only for image_uri; beside image its own length counts")
+        elif self.image:
+            raise ValueError("a frame carries its image or names it by image_uri; this one does both")
+        elif self.image_bytes is None or self.image_digest is None:
+            raise ValueError("image_uri needs image_bytes and image_digest, which say what picture lies there")
+        return self
 
     @model_validator(mode="after")
     def _check_raw(self) -> Self:
@@ -83,9 +114,10 @@ class CameraFrame(Message):
             return self
         if self.encoding != "raw":
             raise ValueError(f"raw is only for encoding raw, not {self.encoding}")
-        if len(self.image) != self.raw.num_bytes:
+        num_bytes = len(self.image) if self.image_bytes is None else self.image_bytes
+        if num_bytes != self.raw.num_bytes:
             raise ValueError(
-                f"image has {len(self.image)} bytes, but {self.raw.width} x {self.raw.height} "
+                f"image has {num_bytes} bytes, but {self.raw.width} x {self.raw.height} "
                 f"{self.raw.pixel_format} takes {self.raw.num_bytes}"
             )
         return self

@@ -42,6 +42,10 @@ Reason = Literal[
     "truncated",
     "unsupported",
     "digest_mismatch",
+    # undecodable: the picture that image_uri names
+    "image_refused",  # not a place that the inspector may read
+    "image_missing",
+    "image_mismatch",  # another size or digest than the frame says
     # no_model
     "unknown_camera",
     "model_unavailable",
@@ -54,6 +58,7 @@ Reason = Literal[
     "timeout",
     "overloaded",
     "internal",
+    "image_unreachable",  # the store does not answer, or not in time
 ]
 
 REASONS: dict[Status, frozenset[Reason]] = {
@@ -71,10 +76,24 @@ REASONS: dict[Status, frozenset[Reason]] = {
             "truncated",
             "unsupported",
             "digest_mismatch",
+            "image_refused",
+            "image_missing",
+            "image_mismatch",
         }
     ),
     "no_model": frozenset({"unknown_camera", "model_unavailable", "uncalibrated"}),
-    "failed": frozenset({"non_finite", "geometry", "out_of_memory", "device", "timeout", "overloaded", "internal"}),
+    "failed": frozenset(
+        {
+            "non_finite",
+            "geometry",
+            "out_of_memory",
+            "device",
+            "timeout",
+            "overloaded",
+            "internal",
+            "image_unreachable",
+        }
+    ),
 }
 """The reasons that each status may give."""
 

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 from inspector.anomaly.network.cores import usable_cores
+from inspector.errors import MissingExtraError
 from inspector.settings.kafka import KafkaSettings
 from inspector.settings.settings import Settings
+from inspector.settings.store import StoreSettings
+from schemas.image_uri import store_place
 
 THREADS_PER_CORE = 4
 """More threads than this for each core only wait for each other."""
@@ -24,7 +28,13 @@ _MOST_THREADS = 64
 
 def machine_faults(settings: Settings) -> list[str]:
     """Return a sentence for each thing that is not here, or not as it must be; without the bundles' contents."""
-    return [*_certificates(settings.kafka), *_address(settings), *_device(settings), *_threads(settings)]
+    return [
+        *_certificates(settings.kafka),
+        *_address(settings),
+        *_store(settings.store),
+        *_device(settings),
+        *_threads(settings),
+    ]
 
 
 def bundle_faults(settings: Settings) -> list[str]:
@@ -94,6 +104,15 @@ def _address(settings: Settings) -> Iterator[str]:
             probe.bind(address)
         except OSError as exc:
             yield f"http.host: {host!r} is no address of this machine: {exc}; give one, such as 127.0.0.1"
+
+
+def _store(store: StoreSettings) -> Iterator[str]:
+    for prefix in store.allowed_prefixes:
+        place = store_place(prefix, folder=True)
+        if place.scheme == "file" and not Path("/", place.path).is_dir():
+            yield f"store.allowed_prefixes: {prefix} names no folder of this machine; make it, or leave the prefix out"
+    if store.access_key_id is not None and importlib.util.find_spec("obstore") is None:
+        yield f"store.access_key_id: {MissingExtraError('obstore', 'store')}"
 
 
 def _device(settings: Settings) -> Iterator[str]:

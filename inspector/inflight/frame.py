@@ -11,6 +11,7 @@ from inspector.inflight.budget import Reservation
 from inspector.inflight.lease import Lease
 from inspector.inflight.route import Model, Route
 from inspector.observe.metrics import AnomalyClass, Stage
+from inspector.store.allowed import AllowedPlace
 from schemas import CameraFrame, Identity, Reason, RecordSource, Status
 
 
@@ -49,6 +50,8 @@ class Frame:
     """That map alone, which is there in the end beside the picture."""
     is_heavy: bool = False
     """Whether decoding it takes so long that it must not keep all workers from the others."""
+    claim: AllowedPlace | None = None
+    """Where its picture lies, where it does not carry it."""
     refusal: Refusal | None = None
     sample: DLSample | None = None
     result: DLResult | None = None

@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from schemas.result import REASONS
 
-Stage = Literal["queue", "decode", "batch", "score", "encode", "sequence", "send"]
-"""Where a frame is: it waits for a worker (queue), is decoded, waits for the device (batch), and so on."""
-Queue = Literal["decode", "batch", "score", "encode", "sequence", "send"]
+Stage = Literal["fetch", "queue", "decode", "batch", "score", "encode", "sequence", "send"]
+"""Where a frame is: its picture is fetched (fetch, where it only names it), it waits for a worker (queue), is decoded, waits for the device (batch), and so on."""
+Queue = Literal["fetch", "decode", "batch", "score", "encode", "sequence", "send"]
 CommitOutcome = Literal["ok", "stale", "failed"]
 Output = Literal["result", "deadletter"]
 AnomalyClass = Literal["ok", "nok"]

@@ -14,6 +14,7 @@ from inspector.settings.gate import GateSettings
 from inspector.settings.heartbeat import HeartbeatSettings
 from inspector.settings.kafka import KafkaSettings
 from inspector.settings.section import MIB, Digest, Identifier, Port, Positive, Section
+from inspector.settings.store import StoreSettings
 from inspector.settings.topics import TopicSettings
 from inspector.settings.watchdog import WatchdogSettings
 
@@ -171,6 +172,7 @@ class Settings(BaseSettings):
     watchdog: WatchdogSettings = Field(default_factory=WatchdogSettings)
     heartbeat: HeartbeatSettings = Field(default_factory=HeartbeatSettings)
     gate: GateSettings = Field(default_factory=GateSettings)
+    store: StoreSettings = Field(default_factory=StoreSettings)
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")
     decode_threads: Annotated[int, Field(ge=0)] = Field(
         0, description="threads that decode and encode, two at least; 0: one for each core"

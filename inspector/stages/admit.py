@@ -24,6 +24,8 @@ from inspector.inflight.lease import Lease
 from inspector.inflight.route import Route
 from inspector.loop.clock import Clock, monotonic_deadline_s
 from inspector.settings.settings import LimitSettings
+from inspector.store.allowed import AllowedPlace
+from inspector.store.errors import ClaimError
 from schemas import CameraFrame, Identity, RecordSource, SchemaError, decode, identity_from_headers
 from schemas.base import MAX_INTEGER
 
@@ -49,15 +51,27 @@ class Admission:
         default_budget_us: int,
         largest_decoding_bytes: int,
         find_route: Callable[[str, str], Route | None],
+        find_place: Callable[[str], AllowedPlace],
         budget: Budget,
         clock: Clock,
     ) -> None:
-        """Check against `limits`; a picture that takes more than `largest_decoding_bytes` to decode is too large."""
+        """Check against `limits`.
+
+        Args:
+            limits: what is accepted.
+            default_budget_us: for frames of unknown cameras.
+            largest_decoding_bytes: a picture that takes more to decode is too large.
+            find_route: by line and camera.
+            find_place: by `image_uri`; raises `ClaimError` for one that is not allowed.
+            budget: what is in flight.
+            clock: the time.
+        """
         self._limits = limits
         self._image_limits = image_limits(limits)
         self._default_budget_us = default_budget_us
         self._largest_decoding_bytes = largest_decoding_bytes
         self._find_route = find_route
+        self._find_place = find_place
         self._budget = budget
         self._clock = clock
 
@@ -123,6 +137,26 @@ class Admission:
         ahead_us = message.captured_at - self._clock.wall_us()
         if ahead_us > self._limits.max_clock_skew_ms * 1000:
             return Refusal("expired", "captured_in_future", f"captured {ahead_us / 1e6:.3f} s in the future")
+        if message.image_uri is not None:
+            return self._check_claim(frame, message, message.image_uri)
+        return self.check_picture(frame)
+
+    def _check_claim(self, frame: Frame, message: CameraFrame, uri: str) -> Refusal | None:
+        size_bytes = message.image_bytes or 0
+        if size_bytes > self._limits.max_frame_bytes:
+            detail = f"image_bytes is {size_bytes}; limits.max_frame_bytes is {self._limits.max_frame_bytes}"
+            return Refusal("undecodable", "too_large", detail)
+        try:
+            frame.claim = self._find_place(uri)
+        except ClaimError as exc:
+            return Refusal("undecodable", exc.reason, str(exc))
+        return None
+
+    def check_picture(self, frame: Frame) -> Refusal | None:
+        """Look at the header of the picture that a frame has by now, and note what decoding it takes."""
+        message, route = frame.message, frame.route
+        if message is None or route is None:
+            raise ValueError("a frame without message or route has no picture to look at")
         param = route.model.preprocess_param
         try:
             header = self._header(message)

@@ -20,7 +20,7 @@ from inspector.inflight.frame import Frame, Refusal
 from inspector.inflight.route import Model
 from inspector.inflight.turns import TurnQueues
 from inspector.loop.clock import Clock
-from schemas import CameraFrame
+from schemas import CameraFrame, Reason
 
 log = logging.getLogger(__name__)
 
@@ -96,6 +96,11 @@ class DecodeStage:
     def __len__(self) -> int:
         """Return the number of frames that wait."""
         return len(self._waiting)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is decoded."""
+        return not self._running and not len(self._waiting)
 
     def push(self, frame: Frame) -> None:
         """Add an admitted frame."""
@@ -194,11 +199,24 @@ class DecodeStage:
         self._on_decoded(frame, outcome)
 
 
+def tell_slow(frame: Frame, seconds: float) -> None:
+    """Log that a frame is being decoded for so long."""
+    log.warning(
+        "a frame of %s (%s) has been decoded for %.1f s: %d bytes that take %d to decode",
+        frame.camera,
+        f"{frame.source.topic}/{frame.source.partition}, offset {frame.source.offset}",
+        seconds,
+        len(frame.value or b""),
+        frame.decoding_bytes,
+    )
+
+
 def decode_frame(message: CameraFrame, model: Model, limits: ImageLimits) -> Decoded:
     """Return the picture, reduced to the scale that `model` needs, or why there is none. Thread safe; never raises."""
     try:
         if not message.is_intact():
-            return Refusal("undecodable", "digest_mismatch", "the image is not the one that the camera hashed")
+            reason: Reason = "digest_mismatch" if message.image_uri is None else "image_mismatch"
+            return Refusal("undecodable", reason, "the image is not the one that the camera hashed")
         raw = None if message.raw is None else RawLayout(**message.raw.model_dump())
         param = model.preprocess_param
         sample = decode_image(

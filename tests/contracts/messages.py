@@ -125,13 +125,18 @@ def frames(draw: st.DrawFn) -> CameraFrame:
             pixel_format=draw(st.sampled_from(["mono8", "mono16", "rgb8", "bgr8"])),
         )
         image = draw(st.binary(min_size=raw.num_bytes, max_size=raw.num_bytes))
+    carried: dict[str, Any] = {"image": image, "image_digest": draw(st.none() | st.just(image_digest(image)))}
+    named: dict[str, Any] = {
+        "image_uri": "s3://bucket/a.jpg",
+        "image_bytes": len(image),
+        "image_digest": image_digest(image),
+    }
     return CameraFrame(
         **draw(identities)._asdict(),
         budget_us=draw(st.none() | st.integers(1, 10**7)),
         encoding=encoding,
         raw=raw,
-        image=image,
-        image_digest=draw(st.none() | st.just(image_digest(image))),
+        **draw(st.sampled_from([carried, named])),
         is_simulated=draw(st.booleans()),
     )
 

@@ -352,3 +352,35 @@ def test_there_is_no_dead_letter_of_an_answered_frame(status: str) -> None:
 )
 def test_a_dead_letter_is_consistent(changes: dict[str, Any], match: str) -> None:
     refuse(DeadLetter, deadletter_fields(**changes), match)
+
+
+CLAIM: dict[str, Any] = {"image": b"", "image_uri": "s3://bucket/a.jpg", "image_bytes": 7, "image_digest": "0" * 64}
+
+
+def test_a_frame_that_names_its_picture_writes_no_image_and_one_that_carries_it_no_place() -> None:
+    fields = frame_fields()
+    del fields["image"]
+    claim = CameraFrame(**fields, **{name: value for name, value in CLAIM.items() if name != "image"})
+    assert {"image_uri", "image_bytes"} <= claim.model_dump().keys()
+    assert "image" not in claim.model_dump()
+    assert not {"image_uri", "image_bytes"} & CameraFrame(**frame_fields()).model_dump().keys()
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"image": None}, "neither"),
+        ({"image_bytes": 7}, "image_bytes is only for image_uri"),
+        ({"image_uri": "s3://bucket/a.jpg", "image_bytes": 7, "image_digest": "0" * 64}, "this one does both"),
+        ({"image": None, "image_uri": "s3://bucket/a.jpg", "image_digest": "0" * 64}, "needs image_bytes"),
+        ({"image": None, "image_uri": "s3://bucket/a.jpg", "image_bytes": 7}, "needs image_bytes and image_digest"),
+        (
+            {"image": None, **CLAIM, "encoding": "raw", "raw": {"width": 2, "height": 4, "pixel_format": "mono8"}},
+            "takes 8",
+        ),
+    ],
+)
+def test_a_frame_either_carries_its_picture_or_says_where_and_which_it_is(changes: dict[str, Any], words: str) -> None:
+    fields = {name: value for name, value in frame_fields(**changes).items() if name != "image" or value}
+    with pytest.raises(ValidationError, match=words):
+        CameraFrame.model_validate(fields)

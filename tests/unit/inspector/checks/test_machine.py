@@ -115,3 +115,19 @@ def test_bundles_that_were_altered_or_are_not_those_of_their_digests_are_named(t
     assert bundle_faults(Settings(models={"m": bundle})) == [
         f"models.m: {bundle} has no thresholds; calibrate it with `trainer fit`"
     ]
+
+
+def test_folders_of_pictures_that_are_not_there_and_a_missing_extra_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = {
+        "allowed_prefixes": (f"file://{tmp_path}/", f"file://{tmp_path}/gone/", "s3://bucket/"),
+        "endpoint": "http://127.0.0.1:1",
+        "access_key_id": "key",
+        "secret_access_key": "secret",
+    }
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    assert machine_faults(Settings(store=store)) == [  # type: ignore[arg-type]
+        f"store.allowed_prefixes: file://{tmp_path}/gone/ names no folder of this machine; make it, or leave the prefix out",
+        "store.access_key_id: obstore is not installed. Install it with: pip install 'line-inspector[store]'",
+    ]

@@ -22,11 +22,13 @@ from inspector.inflight.route import Route
 from inspector.settings.settings import LimitSettings
 from inspector.stages import admit
 from inspector.stages.admit import Admission
+from inspector.store.allowed import AllowList
 from schemas import MAX_BUDGET_US, MAX_CAPTURED_AT, MAX_INTEGER, ImageEncoding, ModelReference, PixelFormat, RawFormat
 from tests.encoded import scan_bomb
 from tests.fakes import FakeClock, FakeModel, FakeRecord
 from tests.frames import camera_frame, png, record_of
 from tests.picture_files import flagged, noise
+from tests.stores import claim
 
 LIMITS = LimitSettings(max_frame_bytes=50_000, max_pixels=10_000, max_clock_skew_ms=500)
 THRESHOLDS = Thresholds(classification=0.5, segmentation=0.5)
@@ -53,6 +55,7 @@ class Door:
             default_budget_us=default_budget_us,
             largest_decoding_bytes=largest_decoding_bytes,
             find_route=lambda line, camera: {"a": ROUTE, "strict": STRICT}.get(camera) if line == "line" else None,
+            find_place=AllowList(["s3://bucket/lines/"]).find,
             budget=self.budget,
             clock=self.clock,
         )
@@ -268,3 +271,30 @@ def test_no_record_is_too_strange_to_be_answered(value: bytes | None, headers: A
     frame = Door().admit(b"key", value, headers)
     assert frame.refusal is not None
     assert frame.refusal.status == "undecodable"
+
+
+def test_a_frame_that_names_its_picture_is_admitted_with_its_place_and_without_a_look_at_it() -> None:
+    door = Door()
+    frame = door.admit(*record_of(claim("a", 1, door.clock.wall_us(), "s3://bucket/lines/1.png")))
+    assert frame.refusal is None
+    assert frame.claim is not None
+    assert frame.claim.place.path == "lines/1.png"
+    assert frame.decoding_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("uri", "fields", "reason"),
+    [
+        ("s3://bucket/other/1.png", {}, "image_refused"),
+        ("http://169.254.169.254/latest", {}, "image_refused"),
+        ("s3://bucket/lines/1.png", {"image_bytes": 50_001}, "too_large"),
+    ],
+)
+def test_a_place_that_is_not_allowed_or_too_large_a_picture_is_refused_at_once(
+    uri: str, fields: dict[str, Any], reason: str
+) -> None:
+    door = Door()
+    frame = door.admit(*record_of(claim("a", 1, door.clock.wall_us(), uri, **fields)))
+    assert frame.refusal is not None
+    assert (frame.refusal.status, frame.refusal.reason) == ("undecodable", reason)
+    assert frame.claim is None

@@ -1,0 +1,72 @@
+"""Settings of the store that holds pictures which frames only name (`image_uri`)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from inspector.settings.section import Positive, Section
+from schemas.image_uri import store_place
+
+
+class StoreSettings(Section):
+    """Where pictures may be fetched from; nowhere by default."""
+
+    allowed_prefixes: tuple[str, ...] = Field(
+        (),
+        description='folders that image_uri may lead into: "s3://bucket/lines/", "file:///srv/frames/"; all else is refused',
+    )
+    endpoint: str | None = Field(
+        None,
+        description="http(s)://host[:port] of the S3 store; no request goes to any other, redirects are not followed",
+    )
+    region: str = Field("us-east-1", pattern=r"^[a-z0-9-]{1,64}$", description="region of the S3 store")
+    access_key_id: str | None = Field(None, min_length=1, description="without it requests are not signed")
+    secret_access_key: SecretStr | None = Field(None, description="better given as INSPECTOR_STORE__SECRET_ACCESS_KEY")
+    fetch_timeout_ms: Positive = Field(
+        2_000,
+        description="a picture that is not there by then is image_unreachable; its frame's deadline ends it before",
+    )
+    concurrency: Annotated[int, Field(ge=1, le=256)] = Field(
+        8, description="pictures fetched at once; one camera leaves one of the places to the others"
+    )
+
+    @field_validator("allowed_prefixes")
+    @classmethod
+    def _are_folders(cls, prefixes: tuple[str, ...]) -> tuple[str, ...]:
+        for prefix in prefixes:
+            try:
+                store_place(prefix, folder=True)
+            except ValueError as exc:
+                raise ValueError(f"{prefix!r} {exc}") from exc
+        return prefixes
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_an_address(cls, endpoint: str | None) -> str | None:
+        if endpoint is None:
+            return None
+        message = f"{endpoint!r} is no address such as https://s3.example.com or http://127.0.0.1:9000, with nothing behind it"
+        try:
+            parts = urlsplit(endpoint)
+            is_bare = parts.port != 0 and not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)
+        except ValueError as exc:
+            raise ValueError(message) from exc
+        if parts.scheme not in {"http", "https"} or not parts.hostname or not is_bare or not endpoint.isascii():
+            raise ValueError(message)
+        return endpoint
+
+    @model_validator(mode="after")
+    def _are_whole(self) -> Self:
+        if self.uses_s3 and self.endpoint is None:
+            raise ValueError("endpoint is needed for s3:// prefixes, such as https://s3.eu-central-1.amazonaws.com")
+        if (self.access_key_id is None) != (self.secret_access_key is None):
+            raise ValueError("access_key_id and secret_access_key go together")
+        return self
+
+    @property
+    def uses_s3(self) -> bool:
+        """Whether pictures may lie in an S3 store."""
+        return any(prefix.startswith("s3://") for prefix in self.allowed_prefixes)
