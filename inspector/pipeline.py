@@ -19,7 +19,7 @@ from inspector.inflight.budget import (
     Budget,
     largest_decoding_bytes,
     partitions_to_read,
-    readable_bytes,
+    room_bytes,
 )
 from inspector.inflight.frame import Frame, Outgoing, Refusal
 from inspector.inflight.lease import Lease
@@ -107,7 +107,7 @@ class Pipeline:
             settings.store,
             parts.store,
             budget=self.budget,
-            readable_bytes=readable_bytes(settings),
+            readable_bytes=room_bytes(settings),
             is_idle=lambda: self._decoder.is_idle and not len(self._batcher) and not self._scoring,
             on_fetched=self._fetched,
             on_crash=parts.on_crash,

@@ -126,7 +126,7 @@ def largest_decoding_bytes(settings: Settings) -> int:
 
 def headroom_chunks(settings: Settings, budget: Budget) -> int:
     """Return how many partitions may be read now; at least one when nothing is in flight."""
-    room = (readable_bytes(settings) - budget.used_bytes) // chunk_bytes(settings)
+    room = (room_bytes(settings) - budget.used_bytes) // chunk_bytes(settings)
     return max(room, 1 if budget.used_bytes == 0 else 0)
 
 
@@ -145,9 +145,9 @@ def partitions_to_read(
         has_more: whether a partition is known to have something to read; those that are not come last.
     """
     room, chunk = headroom_chunks(settings, budget), chunk_bytes(settings)
-    share = max(chunk, readable_bytes(settings) // max(1, len(partitions)))
+    share = max(chunk, room_bytes(settings) // max(1, len(partitions)))
     light = {partition for partition in partitions if budget.used_by(partition) + chunk <= share}
-    kept = min(len(light), readable_bytes(settings) // chunk // 2)
+    kept = min(len(light), room_bytes(settings) // chunk // 2)
     chosen: list[K] = []
     for partition in sorted(partitions, key=lambda partition: (not has_more(partition), budget.used_by(partition))):
         if partition in light:
@@ -160,7 +160,7 @@ def partitions_to_read(
     return chosen
 
 
-def readable_bytes(settings: Settings) -> int:
+def room_bytes(settings: Settings) -> int:
     """Return what reading and fetching may fill."""
     return settings.limits.max_bytes_in_flight - largest_decoding_bytes(settings)
 
