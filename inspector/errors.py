@@ -6,6 +6,7 @@ InspectorError
  +-- TopicError                   a topic is missing or not as it must be
  +-- BusError                     the broker did not do what was asked; worth another try unless the class says otherwise
  |    +-- MessageTooLargeError    never worth another try: the same bytes stay too large
+ |    +-- PartitionGoneError      the topic has no such partition any more; its keys have others
  |    +-- AccessError             wrong credentials or rights; an operator must act
  |    +-- StaleCommitError        the group has given the partitions to others meanwhile
  +-- ModelError                   a camera's model cannot be loaded, verified or warmed up
@@ -44,6 +45,10 @@ class BusError(InspectorError):
 
 class MessageTooLargeError(BusError):
     """A message is larger than the producer or the topic allows."""
+
+
+class PartitionGoneError(BusError):
+    """The topic has no such partition any more."""
 
 
 class AccessError(BusError):

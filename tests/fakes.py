@@ -22,7 +22,7 @@ from inspector.bus.ports import (
     ResultProducer,
     Survey,
 )
-from inspector.errors import BusError, StaleCommitError
+from inspector.errors import AccessError, BusError, PartitionGoneError, StaleCommitError
 
 
 class FakeClock:
@@ -139,6 +139,7 @@ class FakeConsumer:
         self.stuck: set[Partition] = set()  # that are not read, without a word
         self.surveys = 0
         self.blind = False  # whether the brokers do not tell what there is
+        self.refusal: str | None = None  # what they say to who asks
 
     async def start(self, listener: RebalanceListener) -> None:
         self._listener = listener
@@ -209,6 +210,8 @@ class FakeConsumer:
         self.surveys += 1
         if self.blind:
             raise BusError("no broker answers")
+        if self.refusal is not None:
+            raise AccessError(self.refusal)
         told = self._broker.partitions.get(self.topic, 0)
         if told != self._shared_out or self._made != self._broker.made.get(self.topic, 0):
             await self._broker.rebalance()
@@ -242,6 +245,11 @@ class FakeProducer:
 
     async def send(self, partition: Partition, records: Sequence[ProducedRecord]) -> int:
         await asyncio.sleep(0)
+        topic, number = partition
+        if topic not in self._broker.partitions:
+            raise BusError(f"no topic {topic}")
+        if number >= self._broker.partitions[topic]:
+            raise PartitionGoneError(f"no partition {number} of {topic}")
         for record in records:
             self._broker.append(partition, record.key, record.value, record.headers)
         return len(records)

@@ -169,6 +169,27 @@ async def _raise_refusal(inner: Any) -> None:  # noqa: ANN401
         connection.close()
 
 
+@asynccontextmanager
+async def told_refusals(inner: Any) -> AsyncIterator[None]:  # noqa: ANN401
+    """Find out, where what is asked inside the block fails, whether the brokers refuse this client.
+
+    A client that was taken once may be refused later: its password was changed, or its certificate has run out. aiokafka logs that
+    and tries for ever; to whoever asks something it says that no broker is there.
+
+    Args:
+        inner: aiokafka's inner client.
+
+    Raises:
+        KafkaError: That of the block, or the refusal.
+    """
+    try:
+        yield
+    except KafkaError as exc:
+        if not isinstance(exc, REFUSALS):
+            await _raise_refusal(inner)
+        raise
+
+
 def pace_metadata(client: Any) -> None:  # noqa: ANN401
     """Let a client ask for metadata at most every `METADATA_PAUSE_S`."""
     ask = client._metadata_update  # noqa: SLF001 there is no setting for it

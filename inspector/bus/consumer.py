@@ -17,10 +17,11 @@ from typing import Any
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
 
-from inspector.bus.connect import FETCH_BYTES, bus_errors, consumer_client, start_client
+from inspector.bus.connect import FETCH_BYTES, bus_errors, consumer_client, start_client, told_refusals
+from inspector.bus.ending import find_end
 from inspector.bus.incarnation import NO_ID, Incarnation, find_incarnation
 from inspector.bus.ports import ConsumedRecord, Partition, RebalanceListener, Survey
-from inspector.bus.records import INFLATED_BYTES, limit_inflated
+from inspector.bus.records import INFLATED_BYTES, limit_inflated, unending, unreadable
 from inspector.errors import BusError, StaleCommitError
 from inspector.settings.kafka import KafkaSettings
 
@@ -86,6 +87,9 @@ class KafkaConsumer:
             raise ValueError("no partitions to read; for aiokafka an empty list means all of them")
         wanted = [TopicPartition(*partition) for partition in partitions]
         async with bus_errors(f"read {self.topic}"):
+            for partition in unending.keys() & set(wanted):
+                if passed := await self._pass(partition):
+                    return {partition: passed}
             try:
                 records: Mapping[Partition, Sequence[ConsumedRecord]] = await self._consumer.getmany(
                     *wanted, timeout_ms=round(timeout_s * 1000), max_records=max_records
@@ -93,6 +97,20 @@ class KafkaConsumer:
             except ConsumerStoppedError as exc:
                 raise BusError("could not read: the consumer has stopped") from exc
         return records
+
+    async def _pass(self, partition: TopicPartition) -> Sequence[ConsumedRecord]:
+        """Step over a record batch that does not tell where it ends; return a record for each of its offsets, none where that fails."""
+        offset, size_bytes = unending.pop(partition)
+        if self.position(partition) != offset:
+            return []
+        is_committed = self._kafka.isolation_level == "read_committed"
+        client = self._consumer._client  # noqa: SLF001 the public consumer fetches what it likes
+        end = await find_end(client, partition, offset, size_bytes, is_committed=is_committed)
+        if end is None or self.position(partition) != offset:
+            return []
+        log.warning("%s: offsets %d to %d are answered as unreadable and passed over", partition, offset, end - 1)
+        self._consumer.seek(partition, end)
+        return unreadable(partition, offset, end)
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Commit these offsets, and no others."""
@@ -131,7 +149,7 @@ class KafkaConsumer:
     async def survey(self) -> Survey:
         """Ask for the topic's id, its partitions and their ends."""
         client = self._consumer._client  # noqa: SLF001 the public consumer knows neither ids nor when it last asked
-        async with bus_errors(f"look after {self.topic}"):
+        async with bus_errors(f"look after {self.topic}"), told_refusals(client):
             now = await find_incarnation(client, self.topic)
             known = self._known_partitions()
             if (now.partitions if now else 0) != known:

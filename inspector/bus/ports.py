@@ -156,6 +156,7 @@ class ResultProducer(Protocol):
 
         Raises:
             MessageTooLargeError: The broker will never take it.
+            PartitionGoneError: The topic has no such partition any more; `partition_for` tells those that it has.
             AccessError: An operator must act.
             BusError: Whether they arrived is unknown; the same records are to be sent again.
         """

@@ -6,17 +6,20 @@ Whole record batches are the unit of delivery, and a producer is replaced once i
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Sequence
 from typing import Any, TypeVar
 
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import (
+    KafkaError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
 from aiokafka.partitioner import DefaultPartitioner
 
 from inspector.bus.connect import bus_errors, producer_client, start_client
 from inspector.bus.ports import RECORD_OVERHEAD_BYTES, Partition, ProducedRecord
-from inspector.errors import MessageTooLargeError
+from inspector.errors import MessageTooLargeError, PartitionGoneError
 from inspector.settings.kafka import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -27,6 +30,8 @@ SEND_BATCH_BYTES = 256 * 1024
 """What one record batch holds at most, unless a single record is larger."""
 
 ABANDON_TIMEOUT_S = 5.0
+LOOK_S = 1.0
+"""How often to look, while a batch is on its way, whether its partition is still there."""
 
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
@@ -75,11 +80,14 @@ class KafkaProducer:
         batch.close()
         topic, number = partition
         async with bus_errors(f"send to {topic}"):
+            # aiokafka would wait for a partition that is gone until the time for all is over.
+            if number not in await self._bounded(producer.partitions_for(topic)):
+                raise PartitionGoneError(f"topic {topic} has no partition {number} any more")
             try:
                 delivered = await self._bounded(producer.send_batch(batch, topic, partition=number))
-                await self._bounded(delivered)
-            except (KafkaError, TimeoutError) as exc:
-                if self._kafka.idempotent or isinstance(exc, TimeoutError):
+                await self._bounded(self._acknowledged(producer, delivered, partition))
+            except (KafkaError, TimeoutError, PartitionGoneError) as exc:
+                if self._kafka.idempotent or not isinstance(exc, KafkaError):
                     await self._replace(producer)
                 if isinstance(exc, _TOO_LARGE):
                     raise MessageTooLargeError(
@@ -87,6 +95,19 @@ class KafkaProducer:
                     ) from exc
                 raise
         return count
+
+    async def _acknowledged(self, producer: Any, delivered: asyncio.Future[Any], partition: Partition) -> None:  # noqa: ANN401
+        """Wait for an acknowledgement, as long as there is a partition that could give one.
+
+        Raises:
+            PartitionGoneError: There is none any more: aiokafka would ask for it until the time for all is over.
+        """
+        topic, number = partition
+        while not (await asyncio.wait({delivered}, timeout=LOOK_S))[0]:
+            there = producer.client.cluster.partitions_for_topic(topic)
+            if there and number not in there:
+                raise PartitionGoneError(f"topic {topic} has no partition {number} any more")
+        await delivered
 
     async def stop(self) -> None:
         """Disconnect; what was not acknowledged is lost."""
@@ -110,7 +131,9 @@ class KafkaProducer:
         return producer
 
     async def _replace(self, failed: Any) -> None:  # noqa: ANN401
-        """Put a new producer in the place of the failed one, unless another task has done so already."""
+        """Put a new producer in the place of the failed one, unless another task has done so already, or is about to."""
+        if self._replacing.locked():
+            return  # to wait for that one would take as long again for each partition
         async with self._replacing:
             if self._producer is not failed:
                 return
@@ -126,16 +149,17 @@ class KafkaProducer:
     async def _abandon(self, producer: Any) -> None:  # noqa: ANN401
         """Stop a producer within bounds; other partitions' batches may still be acknowledged meanwhile."""
         stopping = asyncio.ensure_future(producer.stop())
-        with contextlib.suppress(KafkaError):
+        try:
             await asyncio.wait({stopping}, timeout=ABANDON_TIMEOUT_S)
-        if not stopping.done():
-            # aiokafka's stop waits for ever for an idempotent producer's batches: end its sender and its sockets.
-            stopping.cancel()
-            sender = producer._sender.sender_task  # noqa: SLF001 there is no public way to give up
-            if sender is not None:
-                sender.cancel()
-            await producer.client.close()
-        await asyncio.gather(stopping, return_exceptions=True)
+        finally:  # also where this is given up, as when the process ends
+            if not stopping.done():
+                # aiokafka's stop waits for ever for an idempotent producer's batches: end its sender and its sockets.
+                stopping.cancel()
+                sender = producer._sender.sender_task  # noqa: SLF001 there is no public way to give up
+                if sender is not None:
+                    sender.cancel()
+                await producer.client.close()
+            await asyncio.gather(stopping, return_exceptions=True)
 
     async def _bounded(self, awaitable: Awaitable[T]) -> T:
         """Await with the deadline that an idempotent producer lacks; the record may arrive all the same."""

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import aiokafka.consumer.fetcher as aiokafka_fetcher
+from aiokafka import TopicPartition
 from aiokafka.errors import UnsupportedCodecError
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.legacy_records import LegacyRecordBatch
@@ -68,6 +69,36 @@ def install() -> None:
 def limit_inflated(topic: str, limit_bytes: int) -> None:
     """Inflate record batches of this topic up to `limit_bytes` from now on, in this process."""
     _limits[topic] = limit_bytes
+
+
+class Unending(NamedTuple):
+    """A record batch that does not tell where it ends."""
+
+    offset: int
+    """The first of it that is still to be read."""
+    size_bytes: int
+
+
+unending: dict[TopicPartition, Unending] = {}
+"""Where readers of this process have come upon one; it is theirs as long as their position is its offset."""
+
+
+def unreadable(partition: TopicPartition, begin: int, end: int) -> list[Record]:
+    """Return a record for each offset from `begin` to before `end`, of which nothing can be told."""
+    topic, number = partition
+    return [Record(topic, number, offset, -1, None, None, (), CHECKSUM) for offset in range(begin, end)]
+
+
+def following_offset(data: bytes) -> int | None:
+    """Return the first offset of the second record batch in what a broker answered; None where there is none, not even its beginning."""
+    if len(data) < _LENGTH.size:
+        return None
+    _, length = _LENGTH.unpack_from(data)
+    at = _LENGTH.size + length
+    if length < 0 or at + _LENGTH.size > len(data):
+        return None
+    offset: int = _LENGTH.unpack_from(data, at)[0]
+    return offset
 
 
 class Batches:
@@ -141,13 +172,14 @@ class Records(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc]  # aioka
                 self._aborted_producers.discard(batch.producer_id)
             last = None if magic < _V2 else _last_offset(data, fault, self._records.next_base_offset())
             if last is None:
-                log.error(
-                    "%s: the record batch at offset %d cannot be read, nor can its end be told: %s",
+                log.warning(
+                    "%s: the record batch at offset %d cannot be read, and does not tell its end: %s",
                     self._tp,
                     self.next_fetch_offset,
                     STRUCTURE.detail if fault is None else fault.detail,
                 )
-                return  # the position stays, and whoever watches it sees that
+                unending[self._tp] = Unending(self.next_fetch_offset, len(data))
+                return  # the position stays until the consumer has found out (`ending`)
             plain = self._plain(data)
             if plain is None:
                 return

@@ -39,6 +39,7 @@ class Watch:
         self._survey: Survey | None = None
         self._seen_s = now_s
         self._trouble = ""
+        self._refusal: tuple[str, float, float] | None = None  # what is said, since when, and when last
         self._partitions: dict[Partition, _Progress] = {}
 
     def begin(self) -> None:
@@ -56,7 +57,7 @@ class Watch:
             asked: those that were to be read since the survey before; the others may stand still.
             now_s: monotonic seconds.
         """
-        self._survey, self._seen_s = survey, now_s
+        self._survey, self._seen_s, self._refusal = survey, now_s, None
         self._partitions = {p: done for p, done in self._partitions.items() if p in positions}
         for partition, position in positions.items():
             done = self._partitions.setdefault(partition, _Progress(position, now_s))
@@ -68,12 +69,21 @@ class Watch:
 
     def unseen(self, trouble: str) -> None:
         """Take note of a survey that failed: who reads nothing while the brokers are away does not stand still."""
-        self._trouble = trouble
+        self._trouble, self._refusal = trouble, None
         self._partitions.clear()
 
     def end(self, partition: Partition) -> int | None:
         """Return the offset behind the last record of a partition, as of the last survey; None where it told none."""
         return None if self._survey is None else self._survey.ends.get(partition)
+
+    def refused(self, sentence: str, now_s: float) -> None:
+        """Take note of a survey that the brokers refused: credentials or rights are not what they were."""
+        self._partitions.clear()
+        self._refusal = (sentence, now_s if self._refusal is None else self._refusal[1], now_s)
+
+    def is_refused_for_good(self) -> bool:
+        """Return whether the brokers have refused every survey for so long that an operator must act."""
+        return self._refusal is not None and self._refusal[2] - self._refusal[1] >= GIVE_UP_AFTER_S
 
     def stalled_s(self) -> dict[Partition, float]:
         """Return for how long each partition has had records and not been read."""
@@ -82,6 +92,8 @@ class Watch:
     def not_ready(self, now_s: float) -> str | None:
         """Return why this process does not read what it should, as a sentence; None: it does."""
         survey = self._survey
+        if self._refusal is not None:
+            return self._refusal[0]
         if now_s - self._seen_s >= UNSEEN_AFTER_S:
             return f"the brokers have not told for {now_s - self._seen_s:.0f} s what there is to read: {self._trouble}"
         if survey is None:

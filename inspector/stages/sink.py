@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from inspector.bus.ports import Partition, ProducedRecord, ResultProducer
-from inspector.errors import AccessError, BusError, MessageTooLargeError
+from inspector.errors import AccessError, BusError, MessageTooLargeError, PartitionGoneError
 from inspector.inflight.frame import Outgoing
 from inspector.loop.clock import Clock
 from inspector.watchdog.ongoing import Ongoing
@@ -167,14 +167,14 @@ class Sink:
         lane.waiting.append(parcel)
         if not lane.busy:
             lane.busy = True
-            deliveries.create_task(self._deliver(lane))
+            deliveries.create_task(self._deliver(lane, deliveries))
 
-    async def _deliver(self, lane: _Lane) -> None:
+    async def _deliver(self, lane: _Lane, deliveries: asyncio.TaskGroup) -> None:
         """Send what waits in this lane, one window after the other, until nothing waits."""
         while lane.waiting:
             self._pack(lane)
             while lane.window:
-                await self._send(lane)
+                await self._send(lane, deliveries)
         lane.busy = False
 
     def _pack(self, lane: _Lane) -> None:
@@ -194,7 +194,7 @@ class Sink:
                 break
             lane.window.append(lane.waiting.popleft())
 
-    async def _send(self, lane: _Lane) -> None:
+    async def _send(self, lane: _Lane, deliveries: asyncio.TaskGroup) -> None:
         """Send the window's first records until they are acknowledged."""
         retry_s = FIRST_RETRY_S
         limit = len(lane.window)
@@ -204,6 +204,12 @@ class Sink:
                     count = await self._producer.send(lane.partition, [parcel.record for parcel in lane.window[:limit]])
             except AccessError:
                 raise
+            except PartitionGoneError as exc:
+                log.warning("verdicts are sent to another partition: %s", exc)
+                self._events.send_retried(deadletter=lane.window[0].deadletter)
+                await asyncio.sleep(LAST_RETRY_S)
+                self._move(lane, deliveries)
+                return
             except MessageTooLargeError:
                 if limit == 1:
                     self._make_smaller(lane.window[0])
@@ -220,6 +226,23 @@ class Sink:
             self._events.send_retried(deadletter=lane.window[0].deadletter)
             # Whoever has the partition now answers for the frames of an ended lease.
             lane.window = [parcel for parcel in lane.window if parcel.outgoing.frame.live]
+
+    def _move(self, lane: _Lane, deliveries: asyncio.TaskGroup) -> None:
+        """Find other lanes for all that is in this one, whose partition is gone: the topic was made anew, and smaller."""
+        topic, _ = lane.partition
+        moved: dict[bytes, list[_Parcel]] = {}
+        for parcel in (*lane.window, *lane.waiting):
+            moved.setdefault(parcel.record.key, []).append(parcel)
+        lane.window.clear()
+        lane.waiting.clear()
+        for place in [place for place, there in self._partitions.items() if (place[0], there) == lane.partition]:
+            del self._partitions[place]
+        if topic not in self._unplaced:
+            self._unplaced[topic] = {}
+            deliveries.create_task(self._place(topic, deliveries))
+        unplaced = self._unplaced[topic]
+        for key, parcels in moved.items():
+            unplaced[key] = parcels + unplaced.get(key, [])
 
     def _make_smaller(self, parcel: _Parcel) -> None:
         record = self._events.smaller(parcel.record)

@@ -168,15 +168,19 @@ class Source:
         """See to it that everything is read that should be, until cancelled.
 
         Raises:
-            AccessError: The broker refuses the right to know.
+            AccessError: The brokers have refused this process for `GIVE_UP_AFTER_S`: a password that is being changed on both sides
+                may differ for a while.
             HangError: A partition is not read though the brokers answer; a new process may do better.
         """
         while True:
             try:
                 async with asyncio.timeout(SURVEY_TIMEOUT_S):
                     survey = await self._consumer.survey()
-            except AccessError:
-                raise
+            except AccessError as exc:
+                log.warning("the brokers refuse this process: %s", exc)
+                self._watch.refused(str(exc), self._clock.monotonic_s())
+                if self._watch.is_refused_for_good():
+                    raise
             except (BusError, TimeoutError) as exc:
                 self._watch.unseen(str(exc) or "no answer")
             else:

@@ -16,12 +16,14 @@ from deploy.local.base import LOOPBACK, BrokerStartError, free_port
 from deploy.local.broker import kafka_home
 from deploy.local.kafka import KafkaNode
 from inspector.bus.admin import connect_admin
+from inspector.bus.consumer import KafkaConsumer
 from inspector.checks.broker import broker_faults
 from inspector.clients.results import read_results
 from inspector.clients.topics import apply_topics
 from inspector.errors import AccessError, BusError
 from inspector.settings.settings import Settings
 from tests.models import make_bundle
+from tests.stage import Bystander
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
@@ -184,3 +186,34 @@ def test_the_service_ends_with_a_sentence_where_an_operator_must_act(
     assert re.search("mend kafka.sasl_username|needs Write on the topics|Read on the frames topic", ended.stderr)
     assert "Traceback" not in ended.stderr
     assert password not in ended.stderr.replace(told, "")
+
+
+async def test_a_password_that_is_changed_while_it_runs_is_told_by_who_asks_what_there_is(broker: SecureBroker) -> None:
+    """Connections that there are stay; the next one is refused. aiokafka logs that, and tries for ever."""
+    settings = broker.settings("worker", group_id="readers")
+    consumer = KafkaConsumer(settings.kafka, settings.topics.frames_topic, max_partition_fetch_bytes=1 << 20)
+    await consumer.start(Bystander())
+    try:
+        assert (await consumer.survey()).partitions == settings.topics.frames_partitions
+        client = consumer._consumer._client
+        client._sasl_plain_password = "changed"
+        for connection in list(client._conns.values()):
+            connection.close()
+
+        async def survey_on() -> None:
+            for _ in range(100):  # a connection that was being opened may still be taken
+                await consumer.survey()
+                await asyncio.sleep(0.1)
+
+        with pytest.raises(AccessError, match=r"mend kafka\.sasl_username, kafka\.sasl_password"):
+            await survey_on()
+        client._sasl_plain_password = "worker-secret"
+        async with asyncio.timeout(60):
+            while True:
+                try:
+                    await consumer.survey()
+                    break
+                except BusError:
+                    await asyncio.sleep(0.2)
+    finally:
+        await consumer.stop()

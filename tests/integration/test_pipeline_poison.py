@@ -20,7 +20,8 @@ from inspector.settings.topics import TopicSettings
 from inspector.watchdog.limits import EXIT_PARTITION_STALLS
 from schemas import result_id_of_record
 from tests.bombs import CODECS, bomb
-from tests.buses import KafkaBus, started, wait_until
+from tests.buses import KafkaBus, MemoryBus, started, wait_until
+from tests.fakes import FakeConsumer
 from tests.frames import camera_frame, record_of
 from tests.record_batches import ATTRIBUTES_AT, LAST_DELTA_AT, sealed
 from tests.stage import Stage, by_seq, metric
@@ -180,29 +181,57 @@ def hide_its_end(batch: bytearray) -> None:
 
 
 @pytest.mark.kafka
-async def test_a_partition_that_cannot_be_read_on_makes_the_process_unready_and_then_ends_it(
-    disk: Disk, topic_names: TopicSettings, unique_name: str, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("number", [0, 2], ids=["with others behind it", "the last of all"])
+async def test_a_batch_that_does_not_tell_its_end_is_answered_and_passed(
+    disk: Disk, topic_names: TopicSettings, unique_name: str, number: int
 ) -> None:
-    bus = KafkaBus(disk.kafka.model_copy(update={"group_id": unique_name}), topic_names)
+    # So small that every fetch brings one batch: nothing behind it tells where it ends.
+    bus = KafkaBus(
+        disk.kafka.model_copy(update={"group_id": unique_name, "max_partition_fetch_bytes": 64}), topic_names
+    )
     stage = Stage(bus)
     await bus.make_topics(stage.settings())
     for seq in range(3):
         await stage.publish("a", seq)
         await stage.publish("b", 10 + seq)
-    disk.spoil(topic_names.frames_topic, 0, 2, hide_its_end)
-    service, task = await stage.start()
-    await bus.wait_for_results(5)
+    disk.spoil(topic_names.frames_topic, 0, number, hide_its_end)
+    async with stage.service():
+        results = await bus.wait_for_results(6)
+        await stage.publish("a", 3)
+        await bus.wait_for_results(7)
+    (refused,) = [result for result in results if result.status != "inspected"]
+    assert (refused.status, refused.reason, refused.source.offset) == ("undecodable", "corrupt", number)
+    assert refused.result_id == result_id_of_record(topic_names.frames_topic, 0, number)
+    assert await bus.committed(0) == 4
+    assert await bus.committed(1) == 3
+
+
+async def test_a_partition_that_cannot_be_read_on_makes_the_process_unready_and_then_ends_it(
+    topic_names: TopicSettings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inspector.stages.source.SURVEY_S", 0.01)
+    bus = MemoryBus(topic_names)
+    stage = Stage(bus)
+    await bus.make_topics(stage.settings())
+    consumer = FakeConsumer(bus.broker, topic_names.frames_topic)
+    consumer.stuck.add((topic_names.frames_topic, 0))
+    for seq in range(3):
+        await stage.publish("a", seq)
+        await stage.publish("b", 10 + seq)
+    service, task = await stage.start(consumer=consumer)
+    await bus.wait_for_results(3)
     await wait_until(lambda: service.health.not_ready() == [])
-    # Until a survey has seen it stand still; the other partition is read all the while.
     stage.clock.advance(12)
     await wait_until(lambda: any("none of them was read for 12 s" in why for why in service.health.not_ready()))
     assert service.health.not_alive() == []
     assert metric(service, "partition_stalled_seconds", partition="0") == 12
     await stage.publish("b", 13)
-    await bus.wait_for_results(6)
+    await bus.wait_for_results(4)
     stage.clock.advance(20)
     assert await task == EXIT_PARTITION_STALLS
     assert "partition 0 of" in caplog.text
-    assert "holds 1 records from offset 2 on" in caplog.text
-    assert await bus.committed(0) == 2
+    assert (
+        "holds 3 records from its first offset on" in caplog.text or "holds 3 records from offset 0 on" in caplog.text
+    )
+    assert await bus.committed(0) == 0
     assert await bus.committed(1) == 4

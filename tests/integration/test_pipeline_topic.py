@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiokafka.admin import NewTopic
 
+from inspector.bus.admin import connect_admin
 from inspector.bus.connect import producer_client
 from inspector.service import Service
 from inspector.settings.kafka import KafkaSettings
 from inspector.settings.topics import TopicSettings
 from tests.buses import KafkaBus, started, wait_until
 from tests.frames import camera_frame, record_of
-from tests.stage import Stage, by_seq, metric
+from tests.stage import CAMERAS, Stage, by_seq, metric, sequences
 
 
 def is_ready(service: Service) -> bool:
@@ -122,3 +124,31 @@ async def test_frames_of_a_transaction_are_read_as_the_settings_say(
 
 async def send_plain(stage: Stage, seq: int) -> None:
     await stage.bus.publish(1, *record_of(camera_frame("b", seq, stage.clock.wall_us())))
+
+
+@pytest.mark.kafka
+async def test_a_results_topic_that_was_made_again_smaller_gets_its_verdicts_in_order(
+    kafka_settings: KafkaSettings, topic_names: TopicSettings
+) -> None:
+    """Cameras whose partition is gone have others."""
+    bus = KafkaBus(kafka_settings, topic_names)
+    stage = Stage(bus)
+    settings = stage.settings()
+    await bus.make_topics(settings)
+    async with stage.service(settings) as service:
+        for seq in range(2):
+            for camera in CAMERAS:
+                await stage.publish(camera, seq)
+        results = await bus.wait_for_results(2 * len(CAMERAS))
+        assert len({sent.partition for sent in await bus.records(topic_names.results_topic("", ""))}) > 1
+        async with connect_admin(kafka_settings) as admin:
+            await admin._client.delete_topics([topic_names.results_topic("", "")])
+            await admin._client.create_topics([NewTopic(topic_names.results_topic("", ""), 1, 1)])
+        for seq in range(2, 6):
+            for camera in CAMERAS:
+                await stage.publish(camera, seq)
+        results = await bus.wait_for_results(4 * len(CAMERAS), timeout_s=150)
+        assert {camera: [n for n in seqs if n > 1] for camera, seqs in sequences(results).items()} == {
+            camera: [2, 3, 4, 5] for camera in CAMERAS
+        }
+        await wait_until(lambda: metric(service, "in_flight_frames") == 0)

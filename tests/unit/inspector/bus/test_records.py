@@ -9,7 +9,17 @@ from aiokafka import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.bus.records import CHECKSUM, HEADER_NAME, STRUCTURE, Batches, Record, Records
+from inspector.bus.records import (
+    CHECKSUM,
+    HEADER_NAME,
+    STRUCTURE,
+    Batches,
+    Record,
+    Records,
+    following_offset,
+    unending,
+    unreadable,
+)
 from tests.record_batches import ATTRIBUTES_AT, LAST_DELTA_AT, RECORDS_AT, record_batch, sealed, with_bytes
 
 NAMES = [("line_id", b"l"), ("XX", b"1"), ("camera_id", b"c")]
@@ -103,13 +113,15 @@ def test_where_the_end_of_a_broken_batch_cannot_be_told_the_next_one_tells_it() 
     assert records[2].fault is None
 
 
-def test_where_nothing_tells_it_the_position_stays_for_the_watch_to_see(caplog: pytest.LogCaptureFixture) -> None:
+def test_where_nothing_tells_it_the_position_stays_until_the_consumer_has_found_out(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     broken = record_batch([b"a", b"b"])
     struct.pack_into(">i", broken, LAST_DELTA_AT, 1 << 30)
     records = reader(record_batch([b"z"]), broken)
     assert offsets(list(records)) == [0]
     assert records.next_fetch_offset == 1
-    assert "at offset 1 cannot be read, nor can its end be told" in caplog.text
+    assert "at offset 1 cannot be read, and does not tell its end" in caplog.text
 
 
 def test_a_piece_of_a_batch_is_asked_for_again() -> None:
@@ -138,3 +150,30 @@ def test_no_byte_of_a_batch_stops_those_behind_it_or_takes_the_trust_of_one_befo
     records = read(*batches)
     assert offsets(records) == [0, 1, 2, 3, 4, 5]
     assert [r.fault for r in records] == [None, None, CHECKSUM, CHECKSUM, None, None]
+
+
+def test_a_batch_that_does_not_tell_its_end_is_noted_with_its_place_and_size() -> None:
+    good, bad = record_batch([b"a"]), record_batch([b"b", b"c"], base_offset=1)
+    struct.pack_into(">i", bad, LAST_DELTA_AT, 1 << 30)
+    assert offsets(read(good, bad)) == [0]
+    assert unending.pop(TopicPartition("t", 3)) == (1, len(bad))
+    assert offsets(read(good, bad, record_batch([b"d"], base_offset=3))) == [0, 1, 2, 3], "the one behind it tells"
+    assert TopicPartition("t", 3) not in unending
+
+
+def test_the_batch_behind_one_is_told_by_its_beginning_alone() -> None:
+    first, second = record_batch([b"a"]), record_batch([b"b"], base_offset=7)
+    assert following_offset(bytes(first + second)) == 7
+    assert following_offset(bytes(first + second[:12])) == 7
+    assert following_offset(bytes(first + second[:11])) is None
+    assert following_offset(bytes(first)) is None
+    assert following_offset(b"") is None
+    struct.pack_into(">i", first, 8, -5)
+    assert following_offset(bytes(first + second)) is None
+
+
+def test_what_is_unreadable_has_a_record_for_each_offset() -> None:
+    records = unreadable(TopicPartition("t", 3), 5, 8)
+    assert [(r.topic, r.partition, r.offset, r.value, r.fault) for r in records] == [
+        ("t", 3, offset, None, CHECKSUM) for offset in (5, 6, 7)
+    ]

@@ -101,3 +101,20 @@ def test_a_partition_that_was_given_away_is_forgotten() -> None:
     watch = watched(25.0, 4)
     watch.seen(survey(), {B: 10}, (B,), 40.0)
     assert watch.stalled_s() == {B: 0.0}
+
+
+def test_a_refusal_counts_from_the_first_of_those_in_a_row() -> None:
+    watch = Watch("frames", 0.0)
+    watch.seen(survey(), {A: 10, B: 10}, (), 0.0)
+    watch.refused("no", 10.0)
+    assert watch.not_ready(10.0) == "no"
+    watch.refused("not at all", 10.0 + GIVE_UP_AFTER_S - 1)
+    assert not watch.is_refused_for_good()
+    assert watch.not_ready(39.0) == "not at all"
+    watch.unseen("no broker answers")
+    watch.refused("no", 60.0)
+    assert not watch.is_refused_for_good()
+    watch.refused("no", 60.0 + GIVE_UP_AFTER_S)
+    assert watch.is_refused_for_good()
+    watch.seen(survey(), {A: 10, B: 10}, (), 91.0)
+    assert watch.not_ready(91.0) is None

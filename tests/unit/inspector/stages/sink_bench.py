@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from inspector.bus.ports import Partition, ProducedRecord
-from inspector.errors import AccessError, BusError, MessageTooLargeError
+from inspector.errors import AccessError, BusError, MessageTooLargeError, PartitionGoneError
 from inspector.inflight.budget import Budget
 from inspector.inflight.frame import Frame, Outgoing
 from inspector.inflight.lease import Lease
@@ -30,6 +30,8 @@ class Broker:
         self.looked_up: list[bytes] = []
         self.attempts_s: list[float] = []
         self.gone: set[str] = set()
+        self.most: dict[str, int] = {}
+        """Of topics that were made anew: how many partitions they have."""
         self.largest = 10_000
         self.batches: list[int] = []
 
@@ -42,11 +44,13 @@ class Broker:
         await asyncio.sleep(0)
         if topic in self.gone or (self.lookups and not self.lookups.pop(0)):
             raise BusError(f"no topic {topic}")
-        return len(key)
+        return len(key) % self.most.get(topic, 1000)
 
     async def send(self, partition: Partition, records: Sequence[ProducedRecord]) -> int:
         self.attempts_s.append(asyncio.get_running_loop().time())
         await asyncio.sleep(0)
+        if partition[1] >= self.most.get(partition[0], 1000):
+            raise PartitionGoneError("no such partition any more")
         step = self.plan.pop(0) if self.plan else "ok"
         if step == "lost":
             raise BusError("lost")

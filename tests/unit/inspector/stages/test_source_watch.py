@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from inspector.errors import HangError
+from inspector.errors import AccessError, HangError
 from tests.unit.inspector.stages.source_bench import TOPIC, Bench
 
 MOMENT_S = 0.001
@@ -96,3 +96,21 @@ async def test_the_lag_is_there_before_the_first_record(bench: Bench) -> None:
     await bench.until(lambda: bench.metric("consumer_lag_frames", partition="1") == 3)
     assert bench.metric("read_lag_frames", partition="1") == 3
     committing.cancel()
+
+
+async def test_a_refusal_makes_unready_at_once_and_ends_only_if_it_lasts(bench: Bench) -> None:
+    watching = asyncio.create_task(bench.source.watch_forever())
+    await bench.until(lambda: bench.source.not_ready is None)
+    bench.consumer.refusal = "could not look after frames: SaslAuthenticationFailed; mend kafka.sasl_password"
+    await bench.until(lambda: "mend kafka.sasl_password" in (bench.source.not_ready or ""))
+    bench.clock.advance(25)
+    await surveyed(bench)
+    assert not watching.done(), "a password may be changed here a little later than there"
+    bench.consumer.refusal = None
+    await bench.until(lambda: bench.source.not_ready is None)
+    bench.clock.advance(25)
+    bench.consumer.refusal = "could not look after frames: SaslAuthenticationFailed; mend kafka.sasl_password"
+    await surveyed(bench)
+    bench.clock.advance(30)
+    with pytest.raises(AccessError, match=r"mend kafka\.sasl_password"):
+        await watching
