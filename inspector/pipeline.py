@@ -14,13 +14,7 @@ from functools import partial
 
 from inspector.anomaly.types import DLSample
 from inspector.bus.ports import ConsumedRecord, FrameConsumer, ProducedRecord, ResultProducer
-from inspector.inflight.budget import (
-    FRAME_OVERHEAD_BYTES,
-    Budget,
-    largest_decoding_bytes,
-    partitions_to_read,
-    room_bytes,
-)
+from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget, largest_decoding_bytes, partitions_to_read
 from inspector.inflight.frame import Frame, Outgoing, Refusal
 from inspector.inflight.lease import Lease
 from inspector.inflight.pace import Pace
@@ -104,10 +98,9 @@ class Pipeline:
             clock=parts.clock,
         )
         self._fetcher = FetchStage(
-            settings.store,
+            settings,
             parts.store,
             budget=self.budget,
-            readable_bytes=room_bytes(settings),
             is_idle=lambda: self._decoder.is_idle and not len(self._batcher) and not self._scoring,
             on_fetched=self._fetched,
             on_crash=parts.on_crash,

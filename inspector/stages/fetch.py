@@ -11,12 +11,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget
+from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget, room_bytes
 from inspector.inflight.frame import Frame, Refusal
 from inspector.inflight.turns import TurnQueues
 from inspector.loop.clock import Clock
 from inspector.loop.pump import Pump
-from inspector.settings.store import StoreSettings
+from inspector.settings.settings import Settings
 from inspector.store.allowed import AllowedPlace
 from inspector.store.errors import ClaimError
 from schemas import CameraFrame
@@ -36,13 +36,12 @@ class Store(Protocol):
 class FetchStage:
     """Frames whose pictures are still to be fetched, and those whose pictures are on their way. Event loop only."""
 
-    def __init__(  # noqa: PLR0913 - all named
+    def __init__(
         self,
-        settings: StoreSettings,
+        settings: Settings,
         store: Store,
         *,
         budget: Budget,
-        readable_bytes: int,
         is_idle: Callable[[], bool],
         on_fetched: Callable[[Frame, Refusal | None], None],
         on_crash: Callable[[BaseException], None],
@@ -51,20 +50,19 @@ class FetchStage:
         """Fetch from `store`.
 
         Args:
-            settings: how many at once, and for how long.
+            settings: how many at once, for how long, and how many bytes.
             store: may be slow, and cancelled.
-            budget: what is in flight.
-            readable_bytes: how much of it pictures may fill; the rest is what decoding needs to go on.
+            budget: what is in flight; pictures never fill what decoding needs to go on.
             is_idle: whether nothing else in flight could make room; then one picture is fetched beyond the limit.
             on_fetched: gets each frame back: with the picture in its message, or the reason why there is none.
             on_crash: told of an error that asyncio would only log.
             clock: tells what time a frame has left.
         """
         self._store = store
-        self._timeout_s = settings.fetch_timeout_ms / 1000
-        self._places = settings.concurrency
+        self._timeout_s = settings.store.fetch_timeout_ms / 1000
+        self._places = settings.store.concurrency
         self._budget = budget
-        self._readable_bytes = readable_bytes
+        self._readable_bytes = room_bytes(settings)
         self._is_idle = is_idle
         self._on_fetched = on_fetched
         self._on_crash = on_crash

@@ -12,6 +12,7 @@ from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget
 from inspector.inflight.frame import Frame, Refusal
 from inspector.inflight.lease import Lease
 from inspector.inflight.route import Route
+from inspector.settings.settings import Settings
 from inspector.settings.store import StoreSettings
 from inspector.stages.fetch import COPIES, FetchStage
 from inspector.store.allowed import AllowedPlace, AllowList
@@ -55,15 +56,15 @@ class Bench:
         self.idle = idle
         values: dict[str, Any] = {"allowed_prefixes": (PREFIX,), "endpoint": "http://127.0.0.1:1", "concurrency": 3}
         self.stage = FetchStage(
-            StoreSettings(**(values | settings)),
+            Settings(store=StoreSettings(**(values | settings))),
             self.store,
             budget=self.budget,
-            readable_bytes=readable,
             is_idle=lambda: self.idle,
             on_fetched=lambda frame, refusal: self.back.append((frame, refusal)),
             on_crash=self.crashes.append,
             clock=self.clock,
         )
+        self.stage._readable_bytes = readable
 
     def push(self, camera: str, seq: int, *, left_s: float = 100.0) -> Frame:
         uri = f"{PREFIX}{camera}{seq}.png"
