@@ -67,8 +67,7 @@ class Pipeline:
         self._workers = parts.workers
         self._frames: set[Frame] = set()  # everything between source and lease
         self._refused: list[Frame] = []
-        self._scoring = 0
-        self._draining = False
+        self._scoring, self._draining = 0, False
         self._pump_later = Pump(self._pump, parts.on_crash)
         self._slow_decoding_s = limits.slow_decoding_ms / 1000
 
@@ -377,8 +376,7 @@ class Pipeline:
         One that has left for good (given up, or its lease ended) enters nothing any more when a thread hands it back.
         """
         if frame.stage is not None:
-            before = frame.stage
-            self._metrics.stage_seconds(before, frame.enter(stage, now_s))
+            self._metrics.stage_seconds(frame.stage, frame.enter(stage, now_s))
 
     def report(self) -> None:
         """Set the gauges, and tell of frames that are decoded for too long; to be called a few times a second."""
