@@ -64,6 +64,8 @@ def test_settings_are_frozen() -> None:
         ({"device": "tpu"}, "device"),
         ({"batching": {"max_batch_size": 0}}, "max_batch_size"),
         ({"http": {"port": 70_000}}, "port"),
+        ({"watchdog": {"send_s": 160}}, "watchdog.send_s must be above 4 x kafka.request_timeout_ms"),
+        ({"watchdog": {"loop_s": 1}}, "loop_s"),
     ],
 )
 def test_what_cannot_work_is_refused(sections: dict[str, Any], message: str) -> None:
@@ -142,3 +144,8 @@ def test_a_deployment_is_named_after_its_group_unless_it_has_a_name() -> None:
     assert Settings.model_validate({"deployment": "night"}).deployment_name == "night"
     with pytest.raises(ValidationError):
         Settings.model_validate({"deployment": "no spaces"})
+
+
+def test_a_way_to_log_in_that_never_renews_itself_is_refused() -> None:
+    with pytest.raises(ValidationError, match="sasl_mechanism"):
+        Settings.model_validate({"kafka": {"sasl_mechanism": "OAUTHBEARER"}})

@@ -1,0 +1,115 @@
+"""A send of ours has an end, which one of aiokafka's idempotent producer has not; then the producer is replaced."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from inspector.bus import producer as producer_module
+from inspector.bus.ports import ProducedRecord
+from inspector.bus.producer import KafkaProducer
+from inspector.errors import BusError, PartitionGoneError
+from inspector.settings.kafka import KafkaSettings
+from tests.virtual_time import run_virtually
+
+RECORD = ProducedRecord("t", b"k", b"v", [])
+
+
+class Inner:
+    """An aiokafka producer whose sends are never acknowledged."""
+
+    def __init__(self) -> None:
+        self.partitions = {0, 1}
+        self.stopped = False
+        cluster = SimpleNamespace(partitions_for_topic=lambda _topic: self.partitions)
+        self.client = SimpleNamespace(cluster=cluster)
+
+    async def partitions_for(self, _topic: str) -> set[int]:
+        return self.partitions
+
+    def create_batch(self) -> Any:
+        return SimpleNamespace(append=lambda **_fields: object(), close=lambda: None)
+
+    async def send_batch(self, _batch: Any, _topic: str, *, partition: int) -> asyncio.Future[Any]:
+        return asyncio.get_running_loop().create_future()
+
+    async def stop(self) -> None:
+        self.stopped = True
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[Inner]:
+    made: list[Inner] = []
+
+    def make(*_arguments: Any, **_options: Any) -> Inner:
+        made.append(Inner())
+        return made[-1]
+
+    async def start(_client: Any) -> None: ...
+
+    monkeypatch.setattr(producer_module, "producer_client", make)
+    monkeypatch.setattr(producer_module, "start_client", start)
+    return made
+
+
+def test_a_send_without_an_answer_ends_and_its_producer_is_replaced(made: list[Inner]) -> None:
+    async def send() -> float:
+        producer = KafkaProducer(KafkaSettings(), max_record_bytes=1000)
+        await producer.start()
+        began_s = asyncio.get_running_loop().time()
+        with pytest.raises(BusError, match="could not send to t"):
+            await producer.send(("t", 1), [RECORD])
+        taken_s = asyncio.get_running_loop().time() - began_s
+        await asyncio.sleep(0)
+        await producer.stop()
+        return taken_s
+
+    assert run_virtually(send()) == KafkaSettings().request_timeout_ms / 1000 + 5
+    assert [inner.stopped for inner in made] == [True, True]
+
+
+def test_a_send_to_a_partition_that_goes_meanwhile_is_given_up_at_once(made: list[Inner]) -> None:
+    async def send() -> float:
+        producer = KafkaProducer(KafkaSettings(), max_record_bytes=1000)
+        await producer.start()
+        loop = asyncio.get_running_loop()
+        loop.call_later(3, lambda: made[0].partitions.discard(1))
+        with pytest.raises(PartitionGoneError, match="topic t has no partition 1 any more"):
+            await producer.send(("t", 1), [RECORD])
+        assert len(made) == 2, "what it had begun would never end"
+        made[1].partitions = {0}
+        with pytest.raises(PartitionGoneError):
+            await producer.send(("t", 1), [RECORD])
+        taken_s = loop.time()
+        await producer.stop()
+        return taken_s
+
+    assert run_virtually(send()) < 6
+
+
+def test_partitions_that_fail_at_once_do_not_wait_for_each_others_new_producer(
+    made: list[Inner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def send() -> float:
+        producer = KafkaProducer(KafkaSettings(), max_record_bytes=1000)
+        await producer.start()
+
+        async def start_in_vain(_client: Any) -> None:
+            await asyncio.sleep(10)
+            raise KafkaConnectionError("no broker")
+
+        monkeypatch.setattr(producer_module, "start_client", start_in_vain)
+        outcomes = await asyncio.gather(
+            *(producer.send(("t", number), [RECORD]) for number in (0, 1)), return_exceptions=True
+        )
+        assert all(isinstance(outcome, BusError) for outcome in outcomes)
+        taken_s = asyncio.get_running_loop().time()
+        await producer.stop()
+        return taken_s
+
+    assert run_virtually(send()) == KafkaSettings().request_timeout_ms / 1000 + 5 + 10
+    assert len(made) == 2
