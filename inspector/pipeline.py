@@ -31,9 +31,10 @@ from inspector.stages.batch import Batcher
 from inspector.stages.decode import DecodeStage, tell_slow
 from inspector.stages.encode import Encoder
 from inspector.stages.fetch import FetchStage
+from inspector.stages.heartbeat import Heartbeats
 from inspector.stages.score import Engine, Outcome
 from inspector.stages.sequence import Sequencer
-from inspector.stages.sink import Sink
+from inspector.stages.sink import Sink, count_delivery
 from inspector.stages.source import Source
 from inspector.store.pictures import PictureStore
 
@@ -135,6 +136,8 @@ class Pipeline:
         self._sequence: Sequencer[Frame, Outgoing] = Sequencer()
         self._decode_pace = Pace()
         self.sink = Sink(parts.producer, self, parts.clock)
+        held, partition_for = self.source.partitions, parts.producer.partition_for
+        self.heartbeats = Heartbeats(settings, parts.registry.routes, self.beat, self.budget, held, partition_for, parts.clock)
 
     def _pump(self) -> None:
         """Move on whatever can move, from the end to the front, so that nothing new starts before what is nearly done."""
@@ -161,6 +164,13 @@ class Pipeline:
                 self._fetcher.push(frame)
             else:
                 self._decoder.push(frame)
+        self._pump()
+
+    def beat(self, frame: Frame) -> None:
+        """Take in a heartbeat, which needs no admission: from here on it goes the way of every frame."""
+        self._frames.add(frame)
+        self._sequence.open(frame.camera, frame)
+        self._decoder.push(frame)
         self._pump()
 
     # admit ─► fetch ─► decode
@@ -249,7 +259,7 @@ class Pipeline:
         now_s = self._clock.monotonic_s()
         self._scoring -= len(batch)
         self._batcher.observe(batch[0].model, len(batch), now_s - begun_s)
-        for camera, frame in {frame.camera: frame for frame in batch}.items():
+        for camera, frame in {frame.camera: frame for frame in batch if not frame.is_heartbeat}.items():
             self._metrics.capacity(camera, self._batcher.capacity_per_s(frame))
         for frame, outcome in zip(batch, outcomes, strict=True):
             self._enter(frame, "encode", now_s)
@@ -317,13 +327,7 @@ class Pipeline:
         frame.reservation.release()
         self._frames.discard(frame)
         self._enter(frame, None, self._clock.monotonic_s())
-        self._metrics.frame_finished(frame.camera, outgoing.status, outgoing.reason)
-        self._metrics.verdict(frame.camera, outgoing.anomaly_class, outgoing.score_ratio)
-        if outgoing.deadletter is not None:
-            self._metrics.dead_letter(outgoing.reason)
-        if frame.identity.captured_at is not None:
-            elapsed_us = self._clock.wall_us() - frame.identity.captured_at
-            self._metrics.capture_to_result(frame.camera, elapsed_us / 1e6)
+        count_delivery(self._metrics, outgoing, self._clock.wall_us())
         self.source.wake()
         self._pump_later.soon()
 

@@ -207,6 +207,9 @@ class Service:
         self._spawn(pipeline.source.watch_forever())
         self._spawn(pipeline.sink.run())
         self._spawn(self._report_forever(pipeline))
+        interval_ms = self._settings.heartbeat.interval_ms
+        if interval_ms is not None:
+            self._spawn(pipeline.heartbeats.run(interval_ms / 1000))
         self._spawn(watch_writers(self._settings, self._tail, lambda: pipeline.sink.partitions, self.metrics))
         return pipeline
 
@@ -247,7 +250,8 @@ class Service:
         topics = self._settings.topics
         await self._retry("connect to the brokers", self._producer.start)
         results = {topics.results_topic(camera.line_id, camera.camera_id) for camera in self._settings.cameras}
-        for topic in sorted(results | {topics.stray_results_topic, topics.deadletters_topic}):
+        heartbeats = set() if self._settings.heartbeat.interval_ms is None else {topics.heartbeats_topic}
+        for topic in sorted(results | heartbeats | {topics.stray_results_topic, topics.deadletters_topic}):
             await self._retry(f"find topic {topic}", partial(self._producer.partition_for, topic, b"probe"))
 
     async def _retry(self, what: str, attempt: Callable[[], Awaitable[T]]) -> T:

@@ -42,6 +42,8 @@ class Frame:
     deadline_s: float
     reservation: Reservation
     is_simulated: bool = False
+    expected_score: float | None = None
+    """Of a heartbeat: the score that its picture had when its model was written; None: the frame is of a camera."""
     message: CameraFrame | None = None
     route: Route | None = None
     decoding_bytes: int = 0
@@ -60,6 +62,11 @@ class Frame:
     entered_s: float = 0.0
     """When it entered the stage that it is in."""
     stage_seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def is_heartbeat(self) -> bool:
+        """Whether it is the model's own picture, about no part."""
+        return self.expected_score is not None
 
     @property
     def model(self) -> Model | None:

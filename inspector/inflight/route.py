@@ -38,6 +38,16 @@ class Model(Protocol):
     @property
     def thresholds(self) -> Thresholds | None: ...  # noqa: D102
 
+    @property
+    def golden_images(self) -> Sequence[NDArray[np.uint8]]:
+        """Pictures that came with it, (H, W) or (H, W, 3) RGB."""
+        ...
+
+    @property
+    def golden_scores(self) -> Sequence[float]:
+        """The score that each of them must have."""
+        ...
+
     def check_geometry(self, sample: DLSample) -> None:
         """Raise `GeometryError` for a picture unlike those of the training."""
         ...

@@ -199,6 +199,9 @@ class Metrics:
             ["camera"],
             registry=registry,
         )
+        self._heartbeats = Counter(
+            "inspector_heartbeats", "Verdicts on the models' own pictures, by status", ["status"], registry=registry
+        )
         self._read_errors = Counter(
             "inspector_read_errors", "Reads that failed and were tried again", registry=registry
         )
@@ -236,12 +239,15 @@ class Metrics:
                 self._foreign_results,
             ):
                 family.labels(camera)
-        for stage in get_args(Stage):
-            self._stage.labels(stage)
-        for outcome in get_args(CommitOutcome):
-            self._commits.labels(outcome)
-        for output in get_args(Output):
-            self._send_retries.labels(output)
+        words = (
+            (self._stage, get_args(Stage)),
+            (self._heartbeats, REASONS),
+            (self._commits, get_args(CommitOutcome)),
+            (self._send_retries, get_args(Output)),
+        )
+        for labelled, values in words:
+            for value in values:
+                labelled.labels(value)
         for reason in {reason for status, reasons in REASONS.items() if status in LETTERED for reason in reasons}:
             self._deadletters.labels(reason)
 
@@ -251,6 +257,10 @@ class Metrics:
     def frame_finished(self, camera: str, status: str, reason: str = "none") -> None:
         """A frame's result was acknowledged. `status` and `reason` are the closed sets of `DLResultMessage`."""
         self._frames.labels(self._camera(camera), status, reason).inc()
+
+    def heartbeat(self, status: str) -> None:
+        """The verdict on a model's own picture was acknowledged."""
+        self._heartbeats.labels(status).inc()
 
     def verdict(self, camera: str, anomaly_class: AnomalyClass, score_ratio: float | None) -> None:
         """A verdict was acknowledged; `score_ratio` is its score over its threshold, None where the frame was not inspected."""

@@ -177,7 +177,7 @@ class DecodeStage:
 
         def job() -> Decoded:
             decoding.begun_s = self._clock.monotonic_s()
-            return decode_frame(message, route.model, self._limits)
+            return decode_golden(message) if frame.is_heartbeat else decode_frame(message, route.model, self._limits)
 
         self._submit(job, functools.partial(self._done, decoding))
 
@@ -239,3 +239,17 @@ def decode_frame(message: CameraFrame, model: Model, limits: ImageLimits) -> Dec
         log.exception("decoding a frame failed unexpectedly")
         return Refusal("failed", "internal", f"{type(exc).__name__}: {exc}")
     return sample
+
+
+def decode_golden(message: CameraFrame) -> Decoded:
+    """Return the picture of a heartbeat as its model was tested with it: whole, of whatever size. Thread safe; never raises."""
+    try:
+        if message.raw is None or not message.is_intact():
+            return Refusal("failed", "internal", "a model's own picture has changed in memory")
+        limits = ImageLimits(max_bytes=len(message.image), max_pixels=message.raw.width * message.raw.height)
+        return decode_image(
+            message.image, encoding="raw", raw=RawLayout(**message.raw.model_dump()), target=None, limits=limits
+        )
+    except Exception as exc:
+        log.exception("decoding a heartbeat failed unexpectedly")
+        return Refusal("failed", "internal", f"{type(exc).__name__}: {exc}")

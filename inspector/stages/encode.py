@@ -21,6 +21,7 @@ from schemas import (
     RegionMessage,
     decode,
     encode,
+    heartbeat_headers,
     result_headers,
     result_id_of,
 )
@@ -175,6 +176,9 @@ class Encoder:
         )
 
     def _result(self, frame: Frame, message: DLResultMessage) -> ProducedRecord:
+        if frame.expected_score is not None:
+            headers = heartbeat_headers(message, frame.expected_score)
+            return ProducedRecord(self._topics.heartbeats_topic, self._key(frame), encode(message), headers)
         identity = frame.identity
         # A camera that is not configured must not make up names of topics.
         if frame.route is None or identity.line_id is None or identity.camera_id is None:
@@ -185,7 +189,7 @@ class Encoder:
 
     def _deadletter(self, frame: Frame, refusal: Refusal) -> ProducedRecord | None:
         status = refusal.status
-        if status == "inspected" or status == "expired":  # noqa: PLR1714 narrows the type
+        if status == "inspected" or status == "expired" or frame.is_heartbeat:  # noqa: PLR1714 narrows the type
             return None
         value = frame.value or b""
         letter = DeadLetter.of_record(

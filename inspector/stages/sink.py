@@ -18,6 +18,7 @@ from inspector.bus.ports import Partition, ProducedRecord, ResultProducer
 from inspector.errors import AccessError, BusError, MessageTooLargeError, PartitionGoneError
 from inspector.inflight.frame import Outgoing
 from inspector.loop.clock import Clock
+from inspector.observe.metrics import Metrics
 from inspector.watchdog.ongoing import Ongoing
 
 log = logging.getLogger(__name__)
@@ -257,3 +258,17 @@ class Sink:
         outgoing.unacknowledged -= 1
         if outgoing.unacknowledged == 0:
             self._events.delivered(outgoing)
+
+
+def count_delivery(metrics: Metrics, outgoing: Outgoing, wall_us: int) -> None:
+    """Count a verdict that is acknowledged; a heartbeat's is nobody's frame."""
+    frame = outgoing.frame
+    if frame.is_heartbeat:
+        metrics.heartbeat(outgoing.status)
+        return
+    metrics.frame_finished(frame.camera, outgoing.status, outgoing.reason)
+    metrics.verdict(frame.camera, outgoing.anomaly_class, outgoing.score_ratio)
+    if outgoing.deadletter is not None:
+        metrics.dead_letter(outgoing.reason)
+    if frame.identity.captured_at is not None:
+        metrics.capture_to_result(frame.camera, (wall_us - frame.identity.captured_at) / 1e6)

@@ -111,6 +111,10 @@ class Source:
         """The leases of the present assignment."""
         return list(self._leases.values())
 
+    def partitions(self) -> set[Partition]:
+        """Return the partitions of the present assignment."""
+        return set(self._leases)
+
     def wake(self) -> None:
         """Look again: something was acknowledged, or the leases are others."""
         self._wake.set()

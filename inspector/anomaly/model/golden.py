@@ -101,3 +101,4 @@ def check_golden_samples(
                 f"{sample.anomaly_score:.6g}; its thresholds do not hold on this machine, calibrate the model here"
             )
     model.golden_images = tuple(tensors[sample.tensor].numpy() for sample in samples)
+    model.golden_scores = tuple(sample.anomaly_score for sample in samples)

@@ -61,6 +61,7 @@ class AnomalyModel:
         golden_images: A few pictures of the training, (H, W) or (H, W, 3) uint8, that a bundle is to be tested with.
 
     Attributes:
+        golden_scores: What those pictures must score, as the bundle that the model was read from records it; else empty.
         batch_size: Images that `apply_dl_model` computes at once; as in HALCON not stored in a bundle.
         batch_size_multiplier: Without effect; kept because HALCON's programs set it.
 
@@ -93,6 +94,7 @@ class AnomalyModel:
         self.fitted_with = dict(fitted_with or {})
         self.meta_data = dict(meta_data or {})
         self.golden_images = tuple(golden_images)
+        self.golden_scores: tuple[float, ...] = ()
         self.batch_size = DEFAULT_BATCH_SIZE
         self.batch_size_multiplier = 1
         geometry.check_domain(self.preprocess_param.domain)

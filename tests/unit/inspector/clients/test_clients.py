@@ -163,3 +163,11 @@ def test_in_sync_copies_follow_the_replication(replication: int, asked: int | No
 def test_a_results_topic_for_each_camera_where_its_name_says_so() -> None:
     names = [topic.name for topic in wanted_topics(_settings(topics={"results": "r.{camera_id}"}))]
     assert names == ["inspection.frames", "r.C1", "r.C2", "r.unknown", "inspection.deadletters"]
+
+
+@pytest.mark.parametrize("asked", [{"heartbeat": {"interval_ms": 500}}, {"gate": {"heartbeat_timeout_ms": 2000}}])
+def test_there_is_a_topic_of_heartbeats_where_something_sends_or_reads_them(asked: dict[str, Any]) -> None:
+    name = "inspection.heartbeats"
+    assert name not in {spec.name for spec in wanted_topics(Settings())}
+    (spec,) = [spec for spec in wanted_topics(Settings.model_validate(asked)) if spec.name == name]
+    assert (spec.partitions, spec.config["cleanup.policy"]) == (1, "delete")

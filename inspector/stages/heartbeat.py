@@ -1,0 +1,135 @@
+"""Heartbeats in: pictures that are stored with the models, sent the way of every frame, so that a gate sees that it works.
+
+Nothing but a score of the device makes one. They have queues, order and a lease of their own, so no camera's frame waits for one, is
+superseded by one or counts one; their verdicts go to a topic of their own, and are about no part.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.bus.ports import Partition
+from inspector.errors import BusError
+from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget
+from inspector.inflight.frame import Frame
+from inspector.inflight.lease import Lease
+from inspector.inflight.route import Route
+from inspector.loop.clock import Clock, monotonic_deadline_s
+from inspector.settings.settings import Settings
+from schemas import CameraFrame, Identity, RawFormat, RecordSource, image_digest
+
+log = logging.getLogger(__name__)
+
+FLOAT32_BYTES = 4
+_NO_CAP = 1 << 30
+
+
+class Heartbeats:
+    """Makes one frame after the other for each camera whose partition this process has. Event loop only."""
+
+    def __init__(  # noqa: PLR0913 - what the service has, handed on
+        self,
+        settings: Settings,
+        routes: Sequence[Route],
+        take: Callable[[Frame], None],
+        budget: Budget,
+        held: Callable[[], Collection[Partition]],
+        partition_for: Callable[[str, bytes], Awaitable[int]],
+        clock: Clock,
+    ) -> None:
+        """Prepare the beats of these routes.
+
+        Args:
+            settings: topics, and each camera's partition where it has one of its own.
+            routes: how cameras are judged; one whose model keeps no picture has no heartbeat.
+            take: takes a frame in.
+            budget: accounts for its bytes.
+            held: the partitions of frames that this process has.
+            partition_for: Kafka's own choice of a partition, for cameras that have none of their own.
+            clock: tells when a beat was begun, and when it is late.
+        """
+        self._settings = settings
+        self._routes = [route for route in routes if route.model.golden_images]
+        self._take = take
+        self._budget = budget
+        self._held = held
+        self._partition_for = partition_for
+        self._clock = clock
+        self._lease = Lease((settings.topics.heartbeats_topic, 0), 0, cap=_NO_CAP)
+        self._under_way: dict[str, Frame] = {}
+        self._number = 0
+        self._silent = [route for route in routes if not route.model.golden_images]
+
+    async def run(self, interval_s: float) -> None:
+        """Beat until cancelled."""
+        for route in self._silent:
+            log.warning("%s has no heartbeat: model %s keeps no picture", route.camera, route.model.name)
+        while True:
+            await asyncio.sleep(interval_s)
+            try:
+                await self.beat()
+            except BusError as exc:
+                log.warning("no heartbeat: %s", exc)
+
+    async def beat(self) -> None:
+        """Begin one for each camera of this process's partitions; one that is still under way is not joined by a second.
+
+        Raises:
+            BusError: The brokers do not tell a camera's partition.
+        """
+        topic = self._settings.topics.frames_topic
+        for route in self._routes:
+            before = self._under_way.get(route.camera)
+            if before is not None and before.stage is not None:
+                continue
+            line_id, camera_id = route.camera.split("/")
+            camera = self._settings.camera(line_id, camera_id)
+            number = None if camera is None else camera.partition
+            if number is None:
+                number = await self._partition_for(topic, route.camera.encode())
+            if (topic, number) in self._held():
+                self._under_way[route.camera] = frame = self._frame(route, line_id, camera_id)
+                self._take(frame)
+
+    def _frame(self, route: Route, line_id: str, camera_id: str) -> Frame:
+        number, self._number = self._number, self._number + 1
+        index = number % len(route.model.golden_images)
+        image = route.model.golden_images[index]
+        now_us = self._clock.wall_us()
+        message = _message(image, Identity(line_id, camera_id, f"golden-{index}", number, now_us))
+        width, height = route.model.preprocess_param.map_size(image.shape[1], image.shape[0])
+        deadline_at = now_us + route.budget_us
+        self._lease.take(number)
+        return Frame(
+            lease=self._lease,
+            source=RecordSource(topic=self._settings.topics.heartbeats_topic, partition=0, offset=number),
+            key=None,
+            value=None,
+            identity=message.identity,
+            camera=f"heartbeat/{route.camera}",
+            deadline_at=deadline_at,
+            deadline_s=monotonic_deadline_s(self._clock, deadline_at),
+            reservation=self._budget.hold(FRAME_OVERHEAD_BYTES + len(message.image)),
+            entered_s=self._clock.monotonic_s(),
+            is_simulated=True,
+            message=message,
+            route=route,
+            decoding_bytes=image.nbytes + width * height * FLOAT32_BYTES,
+            map_bytes=width * height * FLOAT32_BYTES,
+            expected_score=route.model.golden_scores[index],
+        )
+
+
+def _message(image: NDArray[np.uint8], identity: Identity) -> CameraFrame:
+    pixels = np.ascontiguousarray(image).tobytes()
+    is_gray = image.ndim == 2  # noqa: PLR2004 (H, W)
+    raw = RawFormat(width=image.shape[1], height=image.shape[0], pixel_format="mono8" if is_gray else "rgb8")
+    digest = image_digest(pixels)
+    return CameraFrame(
+        **identity._asdict(), encoding="raw", raw=raw, image=pixels, image_digest=digest, is_simulated=True
+    )

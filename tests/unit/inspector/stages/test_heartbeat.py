@@ -1,0 +1,134 @@
+"""Frames of the models' own pictures: for whom, when, and that they are what the model was tested with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from inspector.anomaly.model.bundle import read_dl_model
+from inspector.anomaly.types import DLSample, Thresholds
+from inspector.inflight.budget import Budget
+from inspector.inflight.frame import Frame
+from inspector.inflight.route import Model, Route
+from inspector.settings.settings import Settings
+from inspector.stages.decode import decode_golden
+from inspector.stages.heartbeat import Heartbeats
+from schemas import ModelReference
+from tests.fakes import FakeClock, FakeModel
+from tests.models import make_bundle
+
+REFERENCE = ModelReference(name="m", version="1", digest="0" * 64)
+
+
+class Bench:
+    """Heartbeats of two cameras: `own` has partition 3 by the settings, `hashed` has 5 by its key."""
+
+    def __init__(self, model: Model | None = None) -> None:
+        cameras: list[dict[str, Any]] = [
+            {"line_id": "line", "camera_id": "own", "model": "m", "partition": 3},
+            {"line_id": "line", "camera_id": "hashed", "model": "m"},
+        ]
+        settings = Settings.model_validate({"models": {"m": "m"}, "cameras": cameras})
+        self.frames_topic = settings.topics.frames_topic
+        self.held: set[tuple[str, int]] = set()
+        self.taken: list[Frame] = []
+        self.budget = Budget(1 << 20)
+        self.model = model or FakeModel(Thresholds(classification=0.5, segmentation=0.5))
+        self.heartbeats = Heartbeats(
+            settings,
+            [Route(f"line/{camera}", self.model, REFERENCE, None, 500_000) for camera in ("own", "hashed")],
+            self.taken.append,
+            self.budget,
+            lambda: self.held,
+            self.partition_for,
+            FakeClock(),
+        )
+
+    async def partition_for(self, topic: str, key: bytes) -> int:
+        assert (topic, key) == (self.frames_topic, b"line/hashed")
+        return 5
+
+    async def beat(self, *partitions: int) -> list[str]:
+        """Beat once with these partitions; return the cameras."""
+        self.held = {(self.frames_topic, number) for number in partitions}
+        before = len(self.taken)
+        await self.heartbeats.beat()
+        return [frame.identity.camera_id or "" for frame in self.taken[before:]]
+
+    def finish(self) -> None:
+        for frame in self.taken:
+            frame.enter(None, 0.0)
+
+
+async def test_a_process_beats_for_the_cameras_whose_partition_it_has() -> None:
+    bench = Bench()
+    assert await bench.beat() == []
+    for partitions, cameras in (((3,), ["own"]), ((5,), ["hashed"]), ((3, 5), ["own", "hashed"]), ((4,), [])):
+        assert await bench.beat(*partitions) == cameras
+        bench.finish()
+
+
+async def test_a_beat_that_is_under_way_is_not_joined_by_a_second() -> None:
+    bench = Bench()
+    assert await bench.beat(3) == ["own"]
+    assert await bench.beat(3, 5) == ["hashed"]
+    bench.finish()
+    assert await bench.beat(3) == ["own"]
+
+
+async def test_it_is_simulated_has_a_queue_of_its_own_and_is_due_as_its_camera_s_frames() -> None:
+    bench = Bench()
+    await bench.beat(3)
+    (frame,) = bench.taken
+    now_us = FakeClock().wall_us()
+    assert frame.is_heartbeat
+    assert frame.is_simulated
+    assert frame.camera == "heartbeat/line/own"
+    assert (frame.identity.captured_at, frame.deadline_at) == (now_us, now_us + 500_000)
+    assert frame.expected_score == bench.model.golden_scores[0]
+    assert bench.budget.used_bytes >= 48 * 64
+
+
+async def test_every_beat_has_an_id_of_its_own() -> None:
+    bench = Bench()
+    for _ in range(3):
+        await bench.beat(3, 5)
+        bench.finish()
+    assert len({(frame.identity, frame.source.offset) for frame in bench.taken}) == 6
+
+
+async def test_pictures_take_turns_and_score_as_the_bundle_records(tmp_path: Path) -> None:
+    model = read_dl_model(make_bundle(tmp_path))
+    assert len(model.golden_scores) == len(model.golden_images) == 2
+    bench = Bench(model)
+    for _ in range(2):
+        await bench.beat(3)
+        bench.finish()
+    for frame, image in zip(bench.taken, model.golden_images, strict=True):
+        assert frame.message is not None
+        sample = decode_golden(frame.message)
+        assert isinstance(sample, DLSample)
+        np.testing.assert_array_equal(sample.image, image)
+        (result,) = model.launch([sample.image]).finish()
+        assert result.anomaly_score == pytest.approx(frame.expected_score, rel=1e-4)
+
+
+async def test_a_picture_that_changed_in_memory_is_no_heartbeat() -> None:
+    bench = Bench()
+    await bench.beat(3)
+    message = bench.taken[0].message
+    assert message is not None
+    spoilt = message.model_copy(update={"image": bytes(len(message.image))})
+    outcome = decode_golden(spoilt)
+    assert outcome[:2] == ("failed", "internal")  # type: ignore[index]
+
+
+async def test_a_model_without_a_picture_has_no_beat() -> None:
+    model = FakeModel(Thresholds(classification=0.5, segmentation=0.5))
+    empty: Sequence[Any] = ()
+    model.golden_images = model.golden_scores = empty
+    assert await Bench(model).beat(3, 5) == []
