@@ -92,7 +92,7 @@ def judge(
     captured_at, deadline_at = message.captured_at, message.deadline_at
     if captured_at is None or deadline_at is None:
         return "unreadable"
-    if captured_at > now_us + skew_us or message.produced_at < captured_at:
+    if captured_at > now_us + skew_us:
         return "future"
     if now_us > deadline_at:
         return "late"
