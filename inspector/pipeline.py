@@ -137,7 +137,9 @@ class Pipeline:
         self._decode_pace = Pace()
         self.sink = Sink(parts.producer, self, parts.clock)
         held, partition_for = self.source.partitions, parts.producer.partition_for
-        self.heartbeats = Heartbeats(settings, parts.registry.routes, self.beat, self.budget, held, partition_for, parts.clock)
+        self.heartbeats = Heartbeats(
+            settings, parts.registry.routes, self.beat, self.budget, held, partition_for, parts.clock
+        )
 
     def _pump(self) -> None:
         """Move on whatever can move, from the end to the front, so that nothing new starts before what is nearly done."""

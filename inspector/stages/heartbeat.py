@@ -32,7 +32,7 @@ _NO_CAP = 1 << 30
 class Heartbeats:
     """Makes one frame after the other for each camera whose partition this process has. Event loop only."""
 
-    def __init__(  # noqa: PLR0913 - what the service has, handed on
+    def __init__(
         self,
         settings: Settings,
         routes: Sequence[Route],
