@@ -61,6 +61,8 @@ class KafkaConsumer:
         }
         self._consumer: Any = None
         self._topic_id = NO_ID
+        self._begins_anew = False
+        """Between the beginning of another topic of the name and the next assignment: what was read is not what is meant."""
         self._shared_out: int | None = None  # before the first assignment
 
     async def start(self, listener: RebalanceListener) -> None:
@@ -115,7 +117,8 @@ class KafkaConsumer:
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Commit these offsets, and no others."""
         async with bus_errors("commit"):
-            if self._is_another(await find_incarnation(self._consumer._client, self.topic)):  # noqa: SLF001
+            now = await find_incarnation(self._consumer._client, self.topic)  # noqa: SLF001
+            if self._is_another(now) or self._begins_anew:
                 raise StaleCommitError(f"could not commit: topic {self.topic} is gone, or was made again")
             await self._commit({TopicPartition(*partition): offset for partition, offset in offsets.items()})
 
@@ -171,6 +174,7 @@ class KafkaConsumer:
 
     async def _begin_anew(self) -> None:
         """Read a topic that was made again from its beginning, whatever was committed of the one before."""
+        self._begins_anew = True
         assigned = self._consumer.assignment()
         log.warning("topic %s was deleted and made again; it is read from its beginning", self.topic)
         if assigned:
@@ -186,6 +190,7 @@ class KafkaConsumer:
     async def _note_assignment(self, assigned: set[TopicPartition]) -> None:
         """Begin at the beginning of a topic that was made again since this member last had a part of it."""
         self._shared_out = self._known_partitions()
+        self._begins_anew = False
         try:
             async with asyncio.timeout(ASSIGNMENT_TIMEOUT_S):
                 now = await find_incarnation(self._consumer._client, self.topic)  # noqa: SLF001

@@ -111,8 +111,12 @@ class World:
             NewTopic(self.topics[name], counts[name], 1, topic_configs=config if name == "frames" else stamped)
             for name in names or counts
         ]
-        async with administering(self.servers) as admin:
-            await admin.create_topics(new)
+        async with administering(self.servers) as admin, asyncio.timeout(SETTLED_S):
+            while new:  # one that was just deleted may take a moment to go
+                answer = await admin.create_topics(new)
+                refused = {name for name, code, *_ in answer.topic_errors if code}
+                new = [topic for topic in new if topic.name in refused]
+                await asyncio.sleep(POLL_S if new else 0)
 
     async def grow(self, partitions: int) -> None:
         """Give the frames topic so many partitions."""

@@ -81,6 +81,51 @@ async def test_it_is_noticed_by_its_id_and_read_from_its_beginning(
             await consumer.stop()
 
 
+async def test_what_was_read_of_the_new_one_by_mistake_is_not_committed_when_partitions_are_given_back(
+    kafka_settings: KafkaSettings, unique_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It grew past the old position before this member looked: it reads on from there, and finds out later."""
+    topic, outcomes = unique_name, list[str]()
+
+    class Committer(Member):
+        async def on_revoked(self, partitions: set[Partition]) -> None:
+            try:
+                await consumer.commit({(topic, 0): 10})
+            except StaleCommitError:
+                outcomes.append("refused")
+            else:
+                outcomes.append("committed")
+
+    member, new = Committer(), [b"new-%d" % n for n in range(10)]
+    consumer = KafkaConsumer(kafka_settings, topic, max_partition_fetch_bytes=1 << 20)
+    async with connect_admin(kafka_settings) as admin:
+        await admin.create([TopicSpec(topic, 1, 1)])
+        await publish(kafka_settings, topic, [b"old"] * 5)
+        await consumer.start(member)
+        try:
+            await wait_until(lambda: member.assigned)
+            await read(consumer, topic, 5)
+            await consumer.commit({(topic, 0): 5})
+            await consumer.survey()
+            client: Any = consumer._consumer._client
+            outcomes.clear()  # of joining
+            with monkeypatch.context() as blind:
+                done = asyncio.get_running_loop().create_future()
+                done.set_result(True)
+                blind.setattr(client, "force_metadata_update", lambda: done)
+                await admin._client.delete_topics([topic])
+                await admin.create([TopicSpec(topic, 1, 1)])
+                await publish(kafka_settings, topic, new)
+                before = len(member.assigned)
+                await consumer.survey()
+            await wait_until(lambda: len(member.assigned) > before)
+            assert outcomes == ["refused"]
+            assert await read(consumer, topic, 10) == list(enumerate(new))
+            await consumer.commit({(topic, 0): 10})
+        finally:
+            await consumer.stop()
+
+
 async def test_what_goes_by_a_name(kafka_settings: KafkaSettings, unique_name: str) -> None:
     async with connect_admin(kafka_settings) as admin:
         client = admin._client._client

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import statistics
 import time
 from collections.abc import Callable
@@ -117,7 +118,11 @@ async def _topics(context: Context, node: KafkaNode) -> None:
             await asyncio.sleep(context.counts["down_s"])
             readiness.so("the frames topic is gone", begun, ready=False, notice_s=NOTICE_TOPIC_S)
             await world.make_topics("frames")
-            recoveries["frames topic deleted and made again"] = await _answered(world, 2 * few, old)
+            recoveries["frames topic deleted and made again"] = await _answered(world, few, old)
+
+            await world.until_settled()
+            earlier += await read_topics(world.servers, world.topics["frames"])
+            recoveries["frames topic made again behind the workers' backs"] = await _behind_their_backs(world, few, old)
 
             await world.until_settled()
             begun = time.monotonic()
@@ -145,6 +150,20 @@ async def _topics(context: Context, node: KafkaNode) -> None:
             restarts=ended,
         )
     readiness.add_row(context)
+
+
+async def _behind_their_backs(world: World, few: int, cameras: list[str]) -> float:
+    """Freeze the workers while the topic is made again and gets more frames than they had read of the old one."""
+    for worker in world.workers:
+        worker.signal(signal.SIGSTOP)
+    try:
+        await world.delete_topic("frames")
+        await world.make_topics("frames")
+        await world.publish(3 * few, cameras)
+    finally:
+        for worker in world.workers:
+            worker.signal(signal.SIGCONT)
+    return await _answered(world, 1, cameras)
 
 
 async def _answered(world: World, count: int, cameras: list[str]) -> float:
