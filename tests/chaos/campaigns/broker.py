@@ -122,7 +122,9 @@ async def _topics(context: Context, node: KafkaNode) -> None:
 
             await world.until_settled()
             earlier += await read_topics(world.servers, world.topics["frames"])
+            known = len(world.acknowledged)
             recoveries["frames topic made again behind the workers' backs"] = await _behind_their_backs(world, few, old)
+            excused = {f"{made.name.camera_id}-{made.name.seq}" for made in world.acknowledged[known:]}
 
             await world.until_settled()
             begun = time.monotonic()
@@ -140,7 +142,16 @@ async def _topics(context: Context, node: KafkaNode) -> None:
     # Offsets of a topic that was made again begin anew: what it held before is judged as a topic of its own.
     before = [record._replace(topic=f"{record.topic} before") for record in results]
     findings = judge(Evidence(evidence.frames, [*before, *evidence.results], evidence.deadletters, key=evidence.key))
-    add_rows(context, findings, only=("missing", "false_pass", "reordered", "unrecognised"), about="topics: ")
+    # Behind the workers' backs they read on from the old position until they have looked (2 s), and begin at the beginning then.
+    add_rows(context, findings, only=("missing", "false_pass", "unrecognised"), about="topics: ")
+    others = [words for words in findings.reordered if not any(f" part {part} " in words for part in excused)]
+    context.row(
+        "topics: first results of a camera keep its order, but in a topic made again behind the workers' backs",
+        trials=findings.frames,
+        figure=f"{len(others)}; {len(findings.reordered) - len(others)} in that topic",
+        held=not others,
+        broken=others,
+    )
     for what, took in recoveries.items():
         context.row(
             f"it goes on by itself after: {what}",
