@@ -47,7 +47,7 @@ class Frames:
         """
         self._rng = random.Random(f"frames {seed}")
         self._nok_share, self._hostile_share = nok_share, hostile_share
-        self._pictures: dict[Kind, list[bytes]] = _clear_pictures(bundle, seed)
+        self.pictures: dict[Kind, list[bytes]] = _clear_pictures(bundle, seed)
         self._seq: dict[str, int] = {}
         self.key: dict[FrameName, Kind] = {}
 
@@ -57,7 +57,7 @@ class Frames:
         self._seq[camera] = seq + 1
         kind: Kind = "nok" if self._rng.random() < self._nok_share else "ok"
         hostile = self._rng.random() < self._hostile_share
-        image = self._rng.choice(self._pictures[kind])
+        image = self._rng.choice(self.pictures[kind])
         frame = CameraFrame(
             line_id=LINE,
             camera_id=camera,
