@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from inspector.clients.replay import ReplayPlan
     from inspector.commandline.command import Given
-    from inspector.settings.commands import ClientOptions, ReplayOptions, ResultsOptions
+    from inspector.settings.commands import ClientOptions, ReplayOptions, ResultsOptions, TopicsOptions
     from inspector.settings.settings import Settings
 
 T = TypeVar("T")
@@ -35,7 +35,8 @@ EXIT_USAGE = 2
 _EXTRA_OF = (
     dict.fromkeys(("aiokafka", "pydantic_settings", "rich"), "client")
     | dict.fromkeys(
-        ("cv2", "numpy", "prometheus_client", "pycocotools", "safetensors", "structlog", "torch"), "inspector"
+        ("cryptography", "cv2", "numpy", "prometheus_client", "pycocotools", "safetensors", "structlog", "torch"),
+        "inspector",
     )
     | {"pymodbus": "gate"}
 )
@@ -234,10 +235,12 @@ def _topics(given: Given) -> int:
     options = _checked(TopicsOptions, given)
     import asyncio
 
+    settings = _client_settings(options)
+    if options.action == "acls":
+        return _acls(settings, options)
     from inspector.clients.terminal import topic_lines
     from inspector.clients.topics import apply_topics
 
-    settings = _client_settings(options)
     reports = asyncio.run(apply_topics(settings, replication=options.replication, min_insync=options.min_insync))
     for report in reports:
         print("\n".join(topic_lines(report)))
@@ -268,6 +271,22 @@ def _line_simulator(given: Given) -> int:
     line, unentitled = _until_interrupted(lambda stop: simulate_line(settings, options, display.show, stop))
     print((tally_json if options.json_output else tally_line)(line.tally, unentitled))
     return 0 if line.has_run and not unentitled and not line.tally.acted_twice else EXIT_FAILED
+
+
+def _acls(settings: Settings, options: TopicsOptions) -> int:
+    import asyncio
+
+    from inspector.clients.acls import acls_of, apply_acls, commands, principals
+
+    roles = principals(options.principal)
+    acls = acls_of(settings, roles)
+    if not options.grant:
+        print("\n".join(commands(settings, acls)))
+        return 0
+    asyncio.run(apply_acls(settings, acls))
+    for role, principal in roles.items():
+        print(f"{role}: {principal} has its rights")
+    return 0
 
 
 def _until_interrupted(work: Callable[[asyncio.Event], Coroutine[Any, Any, T]]) -> T:

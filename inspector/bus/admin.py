@@ -24,7 +24,16 @@ from aiokafka.errors import (
 )
 
 from inspector.bus.connect import REFUSALS, admin_client, bus_errors, start_client
-from inspector.bus.rights import GroupRightsRequest, Right, TopicRights, TopicRightsRequest, rights_of, topic_rights
+from inspector.bus.rights import (
+    Acl,
+    GroupRightsRequest,
+    Right,
+    TopicRights,
+    TopicRightsRequest,
+    create_acls,
+    rights_of,
+    topic_rights,
+)
 from inspector.errors import AccessError, BusError, TopicError
 from inspector.settings.kafka import KafkaSettings
 
@@ -125,6 +134,10 @@ class BusAdmin:
                 await asyncio.sleep(0.1)
             else:
                 return node
+
+    async def grant(self, acls: Sequence[Acl]) -> None:
+        """Grant rights, as `create_acls` does."""
+        await create_acls(self._client, acls)
 
     async def create(self, topics: Sequence[TopicSpec]) -> set[str]:
         """Create topics; return the names of those made, without those that were there already.

@@ -6,9 +6,9 @@ What is done here because aiokafka 0.14 would otherwise surprise: one assignor, 
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
@@ -18,14 +18,18 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
+    IllegalSaslStateError,
     KafkaConnectionError,
     KafkaError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
     UnsupportedSaslMechanismError,
 )
+from aiokafka.protocol.metadata import MetadataRequest
 
 from inspector.bus import records
+from inspector.bus.doors import DoorError, speaks_tls, try_tls
+from inspector.credentials.certificates import client_context
 from inspector.errors import AccessError, BusError
 from inspector.settings.kafka import KafkaSettings
 
@@ -43,22 +47,23 @@ METADATA_PAUSE_S = 0.1
 
 REFUSALS = (
     ClusterAuthorizationFailedError,
+    DoorError,
     GroupAuthorizationFailedError,
+    IllegalSaslStateError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
     UnsupportedSaslMechanismError,
-    ssl.SSLCertVerificationError,
 )
 """What trying again does not mend: an operator must act."""
 
 _MENDS: dict[type[Exception], str] = {
-    ClusterAuthorizationFailedError: "who writes needs Write on the topics of results and dead letters, before Kafka 3.0 "
-    "IdempotentWrite on the cluster too (or kafka.idempotent = false); who makes topics needs Create",
+    ClusterAuthorizationFailedError: "who makes topics needs Create on them",
     GroupAuthorizationFailedError: "grant Read on the group of kafka.group_id",
+    IllegalSaslStateError: "this listener asks for no password; set kafka.security_protocol to PLAINTEXT or SSL, or give the port of "
+    "one that does",
     SaslAuthenticationFailed: "mend kafka.sasl_username, kafka.sasl_password or kafka.sasl_mechanism",
     TopicAuthorizationFailedError: "grant Describe, and Read on the frames topic or Write on those of results and dead letters",
     UnsupportedSaslMechanismError: "set kafka.sasl_mechanism to one that the brokers offer",
-    ssl.SSLCertVerificationError: "mend kafka.ssl_cafile, or the host names in kafka.bootstrap_servers",
 }
 
 
@@ -70,7 +75,11 @@ class NoBrokerError(KafkaConnectionError):  # type: ignore[misc] # aiokafka ship
 
 
 def connection_arguments(kafka: KafkaSettings) -> dict[str, Any]:
-    """Return the keyword arguments that every aiokafka client shares: servers, security, name."""
+    """Return the keyword arguments that every aiokafka client shares: servers, security, name.
+
+    Raises:
+        ConfigError: A file of a certificate, key or password is not there, or not what it should be.
+    """
     arguments: dict[str, Any] = {
         "bootstrap_servers": kafka.bootstrap_servers,
         "client_id": kafka.client_id,
@@ -79,20 +88,12 @@ def connection_arguments(kafka: KafkaSettings) -> dict[str, Any]:
         "metadata_max_age_ms": METADATA_MAX_AGE_MS,
     }
     if kafka.security_protocol in {"SSL", "SASL_SSL"}:
-        context = ssl.create_default_context(cafile=_path(kafka.ssl_cafile))
-        if kafka.ssl_certfile is not None:
-            context.load_cert_chain(str(kafka.ssl_certfile), _path(kafka.ssl_keyfile))
-        arguments["ssl_context"] = context
+        arguments["ssl_context"] = client_context(kafka.ssl_cafile, kafka.ssl_certfile, kafka.ssl_keyfile)
     if kafka.security_protocol.startswith("SASL"):
         arguments["sasl_mechanism"] = kafka.sasl_mechanism
         arguments["sasl_plain_username"] = kafka.sasl_username
-        password = kafka.sasl_password
-        arguments["sasl_plain_password"] = None if password is None else password.get_secret_value()
+        arguments["sasl_plain_password"] = kafka.read_password()
     return arguments
-
-
-def _path(path: object) -> str | None:
-    return None if path is None else str(path)
 
 
 def admin_client(kafka: KafkaSettings) -> Any:  # noqa: ANN401 aiokafka ships no types
@@ -144,9 +145,13 @@ async def start_client(client: Any) -> None:  # noqa: ANN401
         await inner.bootstrap()
     except KafkaConnectionError as exc:
         await _raise_refusal(inner)
-        raise NoBrokerError(*exc.args) from exc
-    if not inner.cluster.brokers():
+        raise NoBrokerError(NO_BROKER) from exc
+    brokers = inner.cluster.brokers()
+    if not brokers:
         raise KafkaConnectionError("the bootstrap server answers, but no broker of its cluster is up yet")
+    # The addresses that the cluster advertises may be others than that of the bootstrap, and certificates may not name them.
+    if inner._ssl_context is not None:  # noqa: SLF001
+        await asyncio.gather(*(try_tls(node.host, node.port, inner._ssl_context, alert_s=0) for node in brokers))  # noqa: SLF001
     await client.start()
 
 
@@ -154,19 +159,36 @@ async def _raise_refusal(inner: Any) -> None:  # noqa: ANN401
     """Raise why a broker refuses this client, where one does: aiokafka logs it, and says that it cannot connect.
 
     Raises:
-        KafkaError: One of `REFUSALS`, or a certificate that does not fit.
+        KafkaError: One of `REFUSALS`.
+        NoBrokerError: One takes the connection and closes it.
     """
     shared = ("client_id", "request_timeout_ms", "ssl_context", "security_protocol")
     sasl = ("sasl_mechanism", "sasl_plain_username", "sasl_plain_password")
     arguments = {name: getattr(inner, f"_{name}") for name in (*shared, *sasl)}
+    protocol, context = arguments["security_protocol"], arguments["ssl_context"]
     for host, port, _ in inner.hosts:
+        if context is not None:
+            await try_tls(host, port, context)
         try:
             connection = await create_conn(host, port, **arguments)
+            try:
+                await connection.send(MetadataRequest([]))
+            finally:
+                connection.close()
         except REFUSALS:
             raise
+        except (KafkaConnectionError, ConnectionResetError) as exc:
+            if context is None and await speaks_tls(host, port):
+                raise DoorError(
+                    f"{host}:{port} speaks TLS, and kafka.security_protocol is {protocol}; set it to "
+                    f"{'SASL_SSL' if protocol.startswith('SASL') else 'SSL, or SASL_SSL with a password'}"
+                ) from exc
+            raise NoBrokerError(
+                f"{host}:{port} takes connections and closes them; if it goes on, its listener wants another "
+                f"kafka.security_protocol than {protocol}"
+            ) from exc
         except (KafkaError, OSError, TimeoutError):
             continue
-        connection.close()
 
 
 @asynccontextmanager
@@ -206,9 +228,38 @@ def pace_metadata(client: Any) -> None:  # noqa: ANN401
     client._metadata_update = ask_paced  # noqa: SLF001
 
 
+Lacks = Mapping[type[Exception], str]
+"""What a client lacks where the broker refuses it with such an error: `User:camera lacks the right Write on topic frames`."""
+
+
+def lacks(
+    kafka: KafkaSettings, right: str = "", topic: str = "", *, reads_in_group: bool = False, writes: bool = False
+) -> Lacks:
+    """Say what is missing, of which right, on what, for whom.
+
+    Args:
+        kafka: tells who the client is.
+        right: that the topic asks for: Read, Write, Describe.
+        topic: its name, or several.
+        reads_in_group: whether the right to read in the group may be missing, too.
+        writes: whether the right to be a producer may be missing, too.
+    """
+    who = kafka.principal
+    found: dict[type[Exception], str] = {}
+    if topic:
+        found[TopicAuthorizationFailedError] = f"{who} lacks the right {right} on topic {topic}"
+    if reads_in_group:
+        found[GroupAuthorizationFailedError] = f"{who} lacks the right Read on group {kafka.group_id}"
+    if writes:
+        found[ClusterAuthorizationFailedError] = (
+            f"{who} lacks the right Write on any topic (before Kafka 3.0 IdempotentWrite on the cluster, or kafka.idempotent = false)"
+        )
+    return found
+
+
 @asynccontextmanager
-async def bus_errors(action: str) -> AsyncIterator[None]:
-    """Turn aiokafka's errors inside a block into ours; `action` completes "could not …".
+async def bus_errors(action: str, lacking: Lacks = MappingProxyType({})) -> AsyncIterator[None]:
+    """Turn aiokafka's errors inside a block into ours; `action` completes "could not …", `lacking` says which right is missing.
 
     Raises:
         AccessError: One of `REFUSALS`: an operator must act.
@@ -216,8 +267,16 @@ async def bus_errors(action: str) -> AsyncIterator[None]:
     """
     try:
         yield
-    except (KafkaError, TimeoutError, ssl.SSLCertVerificationError) as exc:
+    except (KafkaError, TimeoutError) as exc:
         kind = AccessError if isinstance(exc, REFUSALS) else BusError
-        mend = next((f"; {mend}" for refusal, mend in _MENDS.items() if isinstance(exc, refusal)), "")
-        what = NO_BROKER if isinstance(exc, NoBrokerError) else f"{type(exc).__name__}: {exc}"
-        raise kind(f"could not {action}: {what}{mend}") from exc
+        raise kind(f"could not {action}: {_said(exc, lacking)}") from exc
+
+
+def _said(exc: Exception, lacking: Lacks) -> str:
+    if isinstance(exc, DoorError | NoBrokerError):
+        return str(exc.args[0])
+    missing = next((told for refusal, told in lacking.items() if isinstance(exc, refusal)), None)
+    if missing is not None:
+        return f"{type(exc).__name__}: {missing}; grant it (`inspector topics acls` tells each role's rights)"
+    mend = next((f"; {mend}" for refusal, mend in _MENDS.items() if isinstance(exc, refusal)), "")
+    return f"{type(exc).__name__}: {exc}{mend}"

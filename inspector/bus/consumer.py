@@ -17,7 +17,7 @@ from typing import Any
 from aiokafka import ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, ConsumerStoppedError, IllegalStateError, KafkaError
 
-from inspector.bus.connect import FETCH_BYTES, bus_errors, consumer_client, start_client, told_refusals
+from inspector.bus.connect import FETCH_BYTES, bus_errors, consumer_client, lacks, start_client, told_refusals
 from inspector.bus.ending import find_end
 from inspector.bus.incarnation import NO_ID, Incarnation, find_incarnation
 from inspector.bus.ports import ConsumedRecord, Partition, RebalanceListener, Survey
@@ -88,7 +88,8 @@ class KafkaConsumer:
         if not partitions:
             raise ValueError("no partitions to read; for aiokafka an empty list means all of them")
         wanted = [TopicPartition(*partition) for partition in partitions]
-        async with bus_errors(f"read {self.topic}"):
+        lacking = lacks(self._kafka, "Read", self.topic, reads_in_group=True)
+        async with bus_errors(f"read {self.topic}", lacking):
             for partition in unending.keys() & set(wanted):
                 if passed := await self._pass(partition):
                     return {partition: passed}
@@ -116,7 +117,7 @@ class KafkaConsumer:
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         """Commit these offsets, and no others."""
-        async with bus_errors("commit"):
+        async with bus_errors("commit", lacks(self._kafka, reads_in_group=True)):
             now = await find_incarnation(self._consumer._client, self.topic)  # noqa: SLF001
             if self._is_another(now) or self._begins_anew:
                 raise StaleCommitError(f"could not commit: topic {self.topic} is gone, or was made again")
@@ -152,7 +153,8 @@ class KafkaConsumer:
     async def survey(self) -> Survey:
         """Ask for the topic's id, its partitions and their ends."""
         client = self._consumer._client  # noqa: SLF001 the public consumer knows neither ids nor when it last asked
-        async with bus_errors(f"look after {self.topic}"), told_refusals(client):
+        lacking = lacks(self._kafka, "Describe", self.topic)
+        async with bus_errors(f"look after {self.topic}", lacking), told_refusals(client):
             now = await find_incarnation(client, self.topic)
             known = self._known_partitions()
             if (now.partitions if now else 0) != known:

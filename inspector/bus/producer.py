@@ -17,7 +17,7 @@ from aiokafka.errors import (
 )
 from aiokafka.partitioner import DefaultPartitioner
 
-from inspector.bus.connect import bus_errors, producer_client, start_client
+from inspector.bus.connect import bus_errors, lacks, producer_client, start_client
 from inspector.bus.ports import RECORD_OVERHEAD_BYTES, Partition, ProducedRecord
 from inspector.errors import MessageTooLargeError, PartitionGoneError
 from inspector.settings.kafka import KafkaSettings
@@ -56,12 +56,12 @@ class KafkaProducer:
 
     async def start(self) -> None:
         """Connect."""
-        async with bus_errors(f"connect to {self._kafka.bootstrap_servers}"):
+        async with bus_errors(f"connect to {self._kafka.bootstrap_servers}", lacks(self._kafka, writes=True)):
             self._producer = await self._connected()
 
     async def partition_for(self, topic: str, key: bytes) -> int:
         """Return the partition of this key."""
-        async with bus_errors(f"look up topic {topic}"):
+        async with bus_errors(f"look up topic {topic}", lacks(self._kafka, "Write", topic, writes=True)):
             partitions = sorted(await self._bounded(self._producer.partitions_for(topic)))
         partition: int = self._partitioner(key, partitions, partitions)
         return partition
@@ -79,7 +79,7 @@ class KafkaProducer:
             count += 1
         batch.close()
         topic, number = partition
-        async with bus_errors(f"send to {topic}"):
+        async with bus_errors(f"send to {topic}", lacks(self._kafka, "Write", topic, writes=True)):
             # aiokafka would wait for a partition that is gone until the time for all is over.
             if number not in await self._bounded(producer.partitions_for(topic)):
                 raise PartitionGoneError(f"topic {topic} has no partition {number} any more")

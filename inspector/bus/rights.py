@@ -1,16 +1,26 @@
-"""What a client may do with topics and a group, as the broker tells it: two requests that aiokafka does not send by itself.
+"""What a client may do with topics and a group, as the broker tells it, and rights granted: requests that aiokafka does not send by itself.
 
-Metadata of version 8 (KIP-430) tells the rights on each topic, and makes none, unlike aiokafka's own look at a topic.
+Metadata of version 8 (KIP-430) tells the rights on each topic, and makes none, unlike aiokafka's own look at a topic. Granting is
+what `kafka-acls --add` does; the broker that is asked hands it on to the controller.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
+from typing import Any, Final, Literal, NamedTuple
 
-from aiokafka.errors import TopicAuthorizationFailedError, for_code
-from aiokafka.protocol.admin import DescribeGroupsResponse_v3
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    IncompatibleBrokerVersion,
+    TopicAuthorizationFailedError,
+    for_code,
+)
+from aiokafka.protocol.admin import CreateAclsRequest, DescribeGroupsResponse_v3
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import Array, Boolean, Int16, Int32, Schema, String
+
+from inspector.bus.connect import bus_errors
+from inspector.errors import AccessError, BusError
 
 Right = Literal["Read", "Write", "Create", "Delete", "Alter", "Describe"]
 
@@ -121,3 +131,70 @@ def topic_rights(response: Any) -> dict[str, TopicRights]:  # noqa: ANN401 aioka
         else:
             found[name] = TopicRights("there", rights_of(operations), len(partitions))
     return found
+
+
+ResourceType = Literal["topic", "group", "cluster"]
+Operation = Literal["Read", "Write", "Create", "Describe", "DescribeConfigs", "Alter"]
+
+CLUSTER = "kafka-cluster"
+"""Name of the one resource of its type."""
+
+_TYPES: Final[dict[ResourceType, int]] = {"topic": 2, "group": 3, "cluster": 4}
+_OPERATIONS: Final[dict[Operation, int]] = {
+    "Read": 3,
+    "Write": 4,
+    "Create": 5,
+    "Alter": 7,
+    "Describe": 8,
+    "DescribeConfigs": 10,
+}
+_LITERAL, _ALLOW, _EVERY_HOST = 3, 3, "*"
+
+
+class Acl(NamedTuple):
+    """One right of one principal on one resource, from every host."""
+
+    principal: str
+    """`User:camera`."""
+    operation: Operation
+    resource_type: ResourceType
+    name: str
+
+
+async def create_acls(client: Any, acls: Sequence[Acl]) -> None:  # noqa: ANN401 aiokafka ships no types
+    """Grant rights; those that were granted before stay as they are, and none is taken away.
+
+    Args:
+        client: a started admin client.
+        acls: what to grant.
+
+    Raises:
+        AccessError: This client may not (it needs Alter on the cluster).
+        BusError: The broker has no such thing as rights, or refuses one.
+    """
+    for acl in acls:
+        what = f"grant {acl.principal} {acl.operation} on {acl.resource_type} {acl.name}"
+        request = CreateAclsRequest(
+            _TYPES[acl.resource_type],
+            acl.name,
+            _LITERAL,
+            acl.principal,
+            _EVERY_HOST,
+            _OPERATIONS[acl.operation],
+            _ALLOW,
+        )
+        async with bus_errors(what):
+            try:
+                response = await client._send_request(request)  # noqa: SLF001 there is no public way
+            except (NotImplementedError, IncompatibleBrokerVersion) as exc:
+                raise BusError(f"could not {what}: this broker keeps no rights") from exc
+        ((code, message),) = response.creation_responses
+        error = for_code(code)
+        if error is ClusterAuthorizationFailedError:
+            raise AccessError(
+                f"could not {what}: this client lacks the right Alter on the cluster; be an administrator"
+            )
+        if code:
+            raise BusError(
+                f"could not {what}: {message or error.description}; the brokers need an authorizer (authorizer.class.name)"
+            )

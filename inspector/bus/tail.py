@@ -6,13 +6,14 @@ Between two looks nothing is fetched, and a look costs the same however much was
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from inspector.bus.connect import bus_errors, consumer_client, start_client
+from inspector.bus.connect import bus_errors, consumer_client, lacks, start_client
 from inspector.bus.ports import ConsumedRecord, Partition
 from inspector.settings.kafka import KafkaSettings
 
@@ -29,14 +30,14 @@ class KafkaTail:
     def __init__(self, kafka: KafkaSettings) -> None:
         """Prepare; the first look connects."""
         self._kafka = kafka
-        self._consumer: Any = None
+        self._starting: asyncio.Task[Any] | None = None
         self._next: dict[TopicPartition, int] = {}
 
     async def look(self, partitions: Collection[Partition], *, most: int) -> Sequence[ConsumedRecord]:
         """Return what was written since the look before, of each partition the last `most` records at most."""
         wanted = {TopicPartition(*partition) for partition in partitions}
         topics = ", ".join(sorted({topic for topic, _ in partitions}))
-        async with bus_errors(f"look at the end of {topics} (which needs the right Read on it)"):
+        async with bus_errors(f"look at the end of {topics}", lacks(self._kafka, "Read", topics)):
             async with asyncio.timeout(LOOK_TIMEOUT_S):
                 consumer = await self._started()
                 if consumer.assignment() != wanted:
@@ -73,23 +74,32 @@ class KafkaTail:
         return found
 
     async def _started(self) -> Any:  # noqa: ANN401 aiokafka ships no types
-        if self._consumer is None:
-            consumer = consumer_client(
-                self._kafka,
-                group_id=None,
-                auto_offset_reset="latest",
-                max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
-                fetch_max_bytes=FETCH_BYTES,
-            )
-            try:
-                await start_client(consumer)
-            except (KafkaError, TimeoutError, asyncio.CancelledError):
-                await consumer.stop()
-                raise
-            self._consumer = consumer
-        return self._consumer
+        # Shielded: aiokafka leaves a connection open where it is cancelled while it connects.
+        if self._starting is None:
+            self._starting = asyncio.create_task(self._start())
+        try:
+            return await asyncio.shield(self._starting)
+        except (KafkaError, TimeoutError):
+            self._starting = None
+            raise
+
+    async def _start(self) -> Any:  # noqa: ANN401
+        consumer = consumer_client(
+            self._kafka,
+            group_id=None,
+            auto_offset_reset="latest",
+            max_partition_fetch_bytes=PARTITION_FETCH_BYTES,
+            fetch_max_bytes=FETCH_BYTES,
+        )
+        try:
+            await start_client(consumer)
+        except (KafkaError, TimeoutError):
+            await consumer.stop()
+            raise
+        return consumer
 
     async def stop(self) -> None:
         """Disconnect."""
-        if self._consumer is not None:
-            await self._consumer.stop()
+        if self._starting is not None:
+            with contextlib.suppress(KafkaError, TimeoutError):
+                await (await self._starting).stop()

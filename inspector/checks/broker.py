@@ -24,7 +24,7 @@ async def broker_faults(settings: Settings) -> list[str]:
 
 
 async def _faults(admin: BusAdmin, settings: Settings) -> list[str]:
-    topics, user = settings.topics, settings.kafka.sasl_username or "this client"
+    topics, user = settings.topics, settings.kafka.principal
     wanted = {spec.name: spec for spec in wanted_topics(settings)}
     granted = await admin.rights(list(wanted))
     faults: list[str] = []
@@ -32,6 +32,14 @@ async def _faults(admin: BusAdmin, settings: Settings) -> list[str]:
         is_frames = name == topics.frames_topic
         right: Right = "Read" if is_frames else "Write"
         faults += _topic(granted[name], name, right, user)
+        told = granted[name].rights
+        no_results = {topics.frames_topic, topics.deadletters_topic, topics.heartbeats_topic}
+        reads_back = settings.second_writer_check_s > 0 and name not in no_results
+        if reads_back and told is not None and "Read" not in told and right in told:
+            faults.append(
+                f"topic {name}: {user} lacks the right Read on it, so a second writer would not be seen; grant it, or set "
+                "second_writer_check_s = 0"
+            )
         if is_frames and granted[name].partitions not in (None, spec.partitions):
             faults.append(
                 f"topics.frames_partitions: topic {name} has {granted[name].partitions} partitions, the settings say "

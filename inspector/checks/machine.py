@@ -9,13 +9,12 @@ import contextlib
 import hashlib
 import importlib.util
 import socket
-import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 from inspector.anomaly.network.cores import usable_cores
+from inspector.checks.certificates import certificate_faults
 from inspector.errors import MissingExtraError
-from inspector.settings.kafka import KafkaSettings
 from inspector.settings.settings import Settings
 from inspector.settings.store import StoreSettings
 from schemas.image_uri import store_place
@@ -29,7 +28,7 @@ _MOST_THREADS = 64
 def machine_faults(settings: Settings) -> list[str]:
     """Return a sentence for each thing that is not here, or not as it must be; without the bundles' contents."""
     return [
-        *_certificates(settings.kafka),
+        *certificate_faults(settings),
         *_address(settings),
         *_store(settings.store),
         *_device(settings),
@@ -65,30 +64,6 @@ def _bundle(name: str, path: Path, digests: dict[str, str]) -> Iterator[str]:
         return
     if read.thresholds is None:
         yield f"models.{name}: {path} has no thresholds; calibrate it with `trainer fit`"
-
-
-def _certificates(kafka: KafkaSettings) -> Iterator[str]:
-    named = {
-        f"kafka.{key}": path
-        for key in ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
-        if (path := getattr(kafka, key)) is not None
-    }
-    missing = {name: path for name, path in named.items() if not path.is_file()}
-    yield from (f"{name}: there is no file {path}; give a PEM file" for name, path in missing.items())
-    if "kafka.ssl_cafile" in named.keys() - missing.keys():
-        try:
-            ssl.create_default_context(cafile=str(kafka.ssl_cafile))
-        except (OSError, ssl.SSLError) as exc:
-            yield f"kafka.ssl_cafile: {kafka.ssl_cafile} holds no certificate in PEM that can be read: {exc}"
-    pair = {"kafka.ssl_certfile", "kafka.ssl_keyfile"}
-    if pair <= named.keys() - missing.keys():
-        try:
-            ssl.create_default_context().load_cert_chain(str(kafka.ssl_certfile), str(kafka.ssl_keyfile))
-        except (OSError, ssl.SSLError) as exc:
-            yield (
-                f"kafka.ssl_certfile, kafka.ssl_keyfile: {kafka.ssl_certfile} and {kafka.ssl_keyfile} are no certificate "
-                f"and its key in PEM: {exc}"
-            )
 
 
 def _address(settings: Settings) -> Iterator[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from inspector.bus.connect import bus_errors, producer_client, start_client
+from inspector.bus.connect import Lacks, bus_errors, lacks, producer_client, start_client
 from inspector.errors import BusError, ConfigError
 from inspector.settings.settings import Settings
 from schemas import CameraFrame, ImageEncoding, encode, frame_headers, image_digest, result_id_of_frame
@@ -131,11 +131,13 @@ async def replay(
     summary = ReplaySummary(f"{plan.line_id}/{plan.camera_id}", settings.topics.frames_topic)
     producer = producer_client(settings.kafka, max_request_size=settings.limits.max_message_bytes)
     try:
-        async with bus_errors(f"connect to {settings.kafka.bootstrap_servers}"):
+        async with bus_errors(f"connect to {settings.kafka.bootstrap_servers}", lacks(settings.kafka, writes=True)):
             await start_client(producer)
         begun = time.monotonic()
         async with asyncio.TaskGroup() as group:
-            sender = _Sender(producer, None if camera is None else camera.partition, summary, on_sent, group)
+            partition = None if camera is None else camera.partition
+            sender = _Sender(producer, partition, summary, on_sent, group)
+            sender.lacking = lacks(settings.kafka, "Write", summary.topic)
             async for seq, file in _paced(plan, summary, stop):
                 await sender.send(*_frame(plan, file, seq), file)
         summary.seconds = time.monotonic() - begun
@@ -208,13 +210,14 @@ class _Sender:
         self._on_sent = on_sent
         self._group = group
         self._free = asyncio.Semaphore(MAX_UNACKNOWLEDGED)
+        self.lacking: Lacks = {}
 
     async def send(self, frame: CameraFrame, value: bytes, file: Path) -> None:
         """Return when the producer has the frame; its acknowledgement is awaited by a task of its own."""
         key = f"{frame.line_id}/{frame.camera_id}".encode()
         await self._free.acquire()
         try:
-            async with bus_errors(f"send {file}"):
+            async with bus_errors(f"send {file}", self.lacking):
                 acknowledged = await self._producer.send(
                     self._summary.topic, value, key, partition=self._partition, headers=frame_headers(frame)
                 )
@@ -225,7 +228,7 @@ class _Sender:
 
     async def _account(self, acknowledged: Awaitable[Any], frame: CameraFrame, num_bytes: int, file: Path) -> None:
         try:
-            async with bus_errors(f"send {file}"):
+            async with bus_errors(f"send {file}", self.lacking):
                 record = await acknowledged
         except BusError as exc:
             self._failed(exc)

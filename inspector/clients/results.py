@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from inspector.bus.admin import connect_admin
-from inspector.bus.connect import bus_errors, consumer_client, start_client
+from inspector.bus.connect import bus_errors, consumer_client, lacks, start_client
 from inspector.errors import ConfigError, TopicError
 from inspector.settings.settings import Settings
 from schemas import DLResultMessage, SchemaError, decode
@@ -78,8 +78,9 @@ async def read_results(
     await _require(settings, topics)
     consumer = consumer_client(settings.kafka, *topics, group_id=None)
     seen = _Seen()
+    lacking = lacks(settings.kafka, "Read", ", ".join(topics))
     try:
-        async with bus_errors("read results"):
+        async with bus_errors("read results", lacking):
             await start_client(consumer)
             ends = await _position(consumer, from_beginning=from_beginning)
         if begun is not None:
@@ -87,7 +88,7 @@ async def read_results(
         while not stop.is_set():
             if not follow and await _reached(consumer, ends):
                 return
-            async with bus_errors("read results"):
+            async with bus_errors("read results", lacking):
                 chunks = await consumer.getmany(timeout_ms=POLL_MS)
             for partition, records in chunks.items():
                 for record in records:

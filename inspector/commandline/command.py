@@ -10,6 +10,7 @@ import argparse
 import difflib
 import importlib.metadata
 import inspect
+import re
 import shutil
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from inspector.commandline.option import Option, options_of
+
+_SECRET = re.compile("passw|token|secret", re.IGNORECASE)
+"""What is given to a misspelt option of such a name is not repeated."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +141,10 @@ def _usage(program: str, options: Sequence[Option]) -> str:
 def _unknown(unknown: Sequence[str], options: Sequence[Option]) -> str:
     typed = unknown[0].partition("=")[0]
     close = difflib.get_close_matches(typed, [option.name for option in options if not option.is_positional], n=1)
-    return f"unrecognized arguments: {' '.join(unknown)}" + (f"; did you mean {close[0]}?" if close else "")
+    words = unknown
+    if _SECRET.search(" ".join([*close, typed])):
+        words = [word.partition("=")[0] for word in unknown if word.startswith("-")] + ["..."]
+    return f"unrecognized arguments: {' '.join(words)}" + (f"; did you mean {close[0]}?" if close else "")
 
 
 def _paragraphs(model: type[BaseModel]) -> list[str]:

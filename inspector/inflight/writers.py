@@ -35,11 +35,12 @@ async def watch_writers(
         sent_to: the partitions that this process writes to, dead letters included.
         metrics: where what is found is counted.
     """
+    others = {settings.topics.deadletters_topic, settings.topics.heartbeats_topic}
     watch = WriterWatch(
         tail,
         deployment=settings.deployment_name,
         cameras=[camera.key for camera in settings.cameras],
-        partitions=lambda: [place for place in sent_to() if place[0] != settings.topics.deadletters_topic],
+        partitions=lambda: [place for place in sent_to() if place[0] not in others],
         metrics=metrics,
     )
     interval_s = settings.second_writer_check_s

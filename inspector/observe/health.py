@@ -7,7 +7,11 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
+import ipaddress
 import logging
+import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -20,15 +24,23 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from typing_extensions import override
 
+from inspector.credentials.certificates import server_context
 from inspector.errors import ConfigError
 from inspector.observe.metrics import Metrics
-from inspector.settings.settings import HttpSettings
+from inspector.settings.http import HttpSettings
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 0.25
 REQUEST_TIMEOUT_S = 10.0
 _TEXT = "text/plain; charset=utf-8"
+_CERTIFICATE, _TOKEN = "http.tls_certfile with its key", "http.token_file"
+_PROTECTION = {
+    (True, True): (_CERTIFICATE, _TOKEN),
+    (True, False): (_CERTIFICATE,),
+    (False, True): (_TOKEN,),
+}
+"""What is missing: by whether there is no certificate, and no token."""
 
 
 class Health:
@@ -102,10 +114,22 @@ class HealthServer:
         """Bind the port; nothing is answered before `start`.
 
         Raises:
-            ConfigError: The address cannot be bound.
+            ConfigError: The address cannot be bound, or certificate, key or token cannot be used.
         """
+        token = settings.read_token()
+        tls = None
+        if settings.tls_certfile is not None and settings.tls_keyfile is not None:
+            tls = server_context(settings.tls_certfile, settings.tls_keyfile)
+        self._scheme = "http" if tls is None else "https"
+        if (tls is None or token is None) and not _is_loopback(settings.host):
+            log.warning(
+                "http.host is %s: whoever reaches it can read metrics and health%s; set %s, or 127.0.0.1",
+                settings.host,
+                "" if token is None else ", or listen to the token",
+                " and ".join(_PROTECTION[tls is None, token is None]),
+            )
         try:
-            self._server = _Server((settings.host, settings.port), health, registry)
+            self._server = _Server((settings.host, settings.port), health, registry, tls=tls, token=token)
         except OSError as exc:
             raise ConfigError(f"http: cannot listen on {settings.host}:{settings.port}: {exc.strerror or exc}") from exc
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True, args=(0.1,))
@@ -118,7 +142,7 @@ class HealthServer:
     def start(self) -> None:
         """Answer from now on."""
         self._thread.start()
-        log.info("metrics and health on http://%s:%d", self._server.server_name, self.port)
+        log.info("metrics and health on %s://%s:%d", self._scheme, self._server.server_name, self.port)
 
     def stop(self) -> None:
         """Answer no more and give the port back; also where it was never started."""
@@ -131,10 +155,34 @@ class HealthServer:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, address: tuple[str, int], health: Health, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        address: tuple[str, int],
+        health: Health,
+        registry: CollectorRegistry,
+        *,
+        tls: ssl.SSLContext | None,
+        token: str | None,
+    ) -> None:
         super().__init__(address, _Handler)
         self.health = health
         self.registry = registry
+        self._token = None if token is None else token.encode()
+        if tls is not None:
+            # The handshake waits for the handler's thread: a client that is slow with it holds up nobody else.
+            self.socket = tls.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+
+    def lets_in(self, authorization: str) -> bool:
+        """Whether who sends this header may see all; takes as long for a token that is nearly right."""
+        scheme, _, given = authorization.partition(" ")
+        if self._token is None:
+            return True
+        return scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._token)
+
+    @override
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say in the log, not on standard error, that a client left early or spoke no TLS."""
+        log.debug("a request from %s failed: %r", client_address, sys.exception())
 
     @override
     def server_bind(self) -> None:
@@ -152,6 +200,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
         if path == "/metrics":
+            if not self._is_let_in():
+                self._answer(HTTPStatus.UNAUTHORIZED, b"send the token: Authorization: Bearer ...\n", _TEXT)
+                return
             encode, content_type = choose_encoder(self.headers.get("Accept", ""))
             self._answer(HTTPStatus.OK, encode(self.server.registry), content_type)
         elif path == "/healthz":
@@ -165,12 +216,19 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _report(self, reasons: list[str]) -> None:
         status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
+        if reasons and not self._is_let_in():
+            reasons = ["the reasons are told to who sends the token"]
         self._answer(status, "".join(f"{line}\n" for line in reasons or ["ok"]).encode(), _TEXT)
+
+    def _is_let_in(self) -> bool:
+        return self.server.lets_in(self.headers.get("Authorization", ""))
 
     def _answer(self, status: HTTPStatus, body: bytes, content_type: str) -> None:
         self.send_response(status)
         self.send_header("Content-Type", content_type)
         self.send_header("Content-Length", str(len(body)))
+        if status == HTTPStatus.UNAUTHORIZED:
+            self.send_header("WWW-Authenticate", "Bearer")
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
@@ -178,3 +236,10 @@ class _Handler(BaseHTTPRequestHandler):
     @override
     def log_message(self, format: str, *args: object) -> None:
         log.debug(format, *args)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

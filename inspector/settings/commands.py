@@ -19,6 +19,9 @@ AUTO_REPLICATION = 3
 MAX_WORD = 65_535
 """Of a register of Modbus."""
 
+Role = Literal["camera", "inspector", "gate", "dashboard", "admin"]
+"""Who has rights on the topics."""
+
 Ids = tuple[str, str]
 """Of a line and of a camera on it."""
 
@@ -199,11 +202,17 @@ class LineSimulatorOptions(ClientOptions):
 
 
 class TopicsOptions(ClientOptions):
-    """Create the topics that are missing; say where others differ. Changes none."""
+    """Create the topics that are missing and say where others differ, changing none; or grant rights on them to each role."""
 
-    action: Annotated[Literal["apply"], Argument("apply", is_positional=True)] = Field(
-        description="the one thing that can be done with topics"
+    action: Annotated[Literal["apply", "acls"], Argument("{apply,acls}", is_positional=True)] = Field(
+        description="apply: the topics; acls: print the commands of Kafka's own tool that grant each role its rights"
     )
+    principal: Annotated[dict[Role, str], Argument("ROLE=USER")] = Field(
+        default_factory=dict,
+        description="acls: the user of a role (camera, inspector, gate, dashboard, admin), by default of the role's name; only the "
+        "named roles are granted theirs, all where none is named",
+    )
+    grant: bool = Field(False, description="acls: grant the rights instead of printing commands")
     replication: Annotated[int | Literal["auto"], Argument("N|auto")] = Field(
         3, description="copies of each partition; auto: as many as there are brokers, 3 at most"
     )
@@ -217,4 +226,6 @@ class TopicsOptions(ClientOptions):
         copies = AUTO_REPLICATION if self.replication == "auto" else self.replication
         if copies < 1 or (insync is not None and not 1 <= insync <= copies):
             raise ValueError("--replication must be at least 1, and --min-insync between 1 and --replication")
+        if self.action != "acls" and (self.principal or self.grant):
+            raise ValueError("--principal and --grant go with acls")
         return self

@@ -7,6 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from inspector.credentials.secrets import read_secret
 from inspector.settings.section import MIB, Positive, Section
 
 
@@ -27,7 +28,10 @@ class KafkaSettings(Section):
         "SCRAM-SHA-512", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
     )
     sasl_username: str | None = Field(None, description="user of the SASL protocols")
-    sasl_password: SecretStr | None = Field(None, description="better given as INSPECTOR_KAFKA__SASL_PASSWORD")
+    sasl_password: SecretStr | None = Field(
+        None, description="better given as sasl_password_file or INSPECTOR_KAFKA__SASL_PASSWORD"
+    )
+    sasl_password_file: Path | None = Field(None, description="file that holds the password")
     ssl_cafile: Path | None = Field(None, description="PEM file of the authority that signed the brokers' certificates")
     ssl_certfile: Path | None = Field(None, description="PEM file of this client's certificate (mutual TLS)")
     ssl_keyfile: Path | None = Field(None, description="PEM file of its key")
@@ -63,8 +67,11 @@ class KafkaSettings(Section):
 
     @model_validator(mode="after")
     def _credentials_are_whole(self) -> Self:
-        if self.security_protocol.startswith("SASL") and (self.sasl_username is None or self.sasl_password is None):
-            raise ValueError(f"{self.security_protocol} needs sasl_username and sasl_password")
+        if self.sasl_password is not None and self.sasl_password_file is not None:
+            raise ValueError("give sasl_password or sasl_password_file, not both")
+        has_password = self.sasl_password is not None or self.sasl_password_file is not None
+        if self.security_protocol.startswith("SASL") and (self.sasl_username is None or not has_password):
+            raise ValueError(f"{self.security_protocol} needs sasl_username, and sasl_password or sasl_password_file")
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
             raise ValueError("ssl_certfile and ssl_keyfile go together")
         if self.rebalance_timeout_ms >= self.request_timeout_ms:
@@ -72,3 +79,20 @@ class KafkaSettings(Section):
                 "request_timeout_ms must be above rebalance_timeout_ms, or joining the group never succeeds"
             )
         return self
+
+    def read_password(self) -> str | None:
+        """Return the password of the SASL protocols.
+
+        Raises:
+            ConfigError: Its file cannot be read.
+        """
+        return read_secret("kafka.sasl_password", self.sasl_password, self.sasl_password_file)
+
+    @property
+    def principal(self) -> str:
+        """Whom the brokers take this client for, as rights are granted to: `User:camera`."""
+        if self.security_protocol.startswith("SASL"):
+            return f"User:{self.sasl_username}"
+        if self.security_protocol == "SSL" and self.ssl_certfile is not None:
+            return f"the user of certificate {self.ssl_certfile}"
+        return "User:ANONYMOUS"

@@ -12,8 +12,9 @@ from typing_extensions import override
 
 from inspector.settings.gate import GateSettings
 from inspector.settings.heartbeat import HeartbeatSettings
+from inspector.settings.http import HttpSettings
 from inspector.settings.kafka import KafkaSettings
-from inspector.settings.section import MIB, Digest, Identifier, Port, Positive, Section
+from inspector.settings.section import MIB, Digest, Identifier, Positive, Section
 from inspector.settings.store import StoreSettings
 from inspector.settings.topics import TopicSettings
 from inspector.settings.watchdog import WatchdogSettings
@@ -117,16 +118,6 @@ class DeadlineSettings(Section):
     default_budget_ms: Positive = Field(
         1_000, description="from capture to result, for frames and cameras that name none"
     )
-
-
-class HttpSettings(Section):
-    """Where /metrics, /healthz and /readyz answer."""
-
-    host: str = Field(
-        "127.0.0.1", min_length=1, description="0.0.0.0 only behind a management network: there is no login"
-    )
-    port: Port = Field(9300, description="0 takes a free one and logs it")
-    hang_after_s: float = Field(5.0, gt=0, description="/healthz fails when the event loop has not run for so long")
 
 
 class Settings(BaseSettings):

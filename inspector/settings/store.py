@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from inspector.credentials.secrets import read_secret
 from inspector.settings.section import Positive, Section
 from schemas.image_uri import store_place
 
@@ -24,7 +27,10 @@ class StoreSettings(Section):
     )
     region: str = Field("us-east-1", pattern=r"^[a-z0-9-]{1,64}$", description="region of the S3 store")
     access_key_id: str | None = Field(None, min_length=1, description="without it requests are not signed")
-    secret_access_key: SecretStr | None = Field(None, description="better given as INSPECTOR_STORE__SECRET_ACCESS_KEY")
+    secret_access_key: SecretStr | None = Field(
+        None, description="better given as secret_access_key_file or INSPECTOR_STORE__SECRET_ACCESS_KEY"
+    )
+    secret_access_key_file: Path | None = Field(None, description="file that holds the secret key")
     fetch_timeout_ms: Positive = Field(
         2_000,
         description="a picture that is not there by then is image_unreachable; its frame's deadline ends it before",
@@ -48,7 +54,10 @@ class StoreSettings(Section):
     def _is_an_address(cls, endpoint: str | None) -> str | None:
         if endpoint is None:
             return None
-        message = f"{endpoint!r} is no address such as https://s3.example.com or http://127.0.0.1:9000, with nothing behind it"
+        shown = re.sub("//.*@", "//...@", endpoint)  # who writes a password there must not read it in a log
+        message = (
+            f"{shown!r} is no address such as https://s3.example.com or http://127.0.0.1:9000, with nothing behind it"
+        )
         try:
             parts = urlsplit(endpoint)
             is_bare = parts.port != 0 and not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)
@@ -62,9 +71,19 @@ class StoreSettings(Section):
     def _are_whole(self) -> Self:
         if self.uses_s3 and self.endpoint is None:
             raise ValueError("endpoint is needed for s3:// prefixes, such as https://s3.eu-central-1.amazonaws.com")
-        if (self.access_key_id is None) != (self.secret_access_key is None):
+        if self.secret_access_key is not None and self.secret_access_key_file is not None:
+            raise ValueError("give secret_access_key or secret_access_key_file, not both")
+        if (self.access_key_id is None) != (self.secret_access_key is None and self.secret_access_key_file is None):
             raise ValueError("access_key_id and secret_access_key go together")
         return self
+
+    def read_secret_key(self) -> str | None:
+        """Return the secret key; None: requests are not signed.
+
+        Raises:
+            ConfigError: Its file cannot be read.
+        """
+        return read_secret("store.secret_access_key", self.secret_access_key, self.secret_access_key_file)
 
     @property
     def uses_s3(self) -> bool:

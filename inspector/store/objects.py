@@ -129,7 +129,7 @@ def _signed(settings: StoreSettings) -> Sign:
         from obstore.store import S3Store  # noqa: PLC0415
     except ModuleNotFoundError as exc:
         raise MissingExtraError("obstore", "store") from exc
-    secret = "" if settings.secret_access_key is None else settings.secret_access_key.get_secret_value()
+    secret = settings.read_secret_key() or ""
     stores: dict[str, S3Store] = {}
 
     def sign(bucket: str, key: str) -> str:

@@ -147,7 +147,7 @@ def test_config_check_tells_every_fault_on_a_line_of_its_own(
         (["replay", "{dir}/none", "--camera", "L/C", "--rate", "1"], "is no folder"),
         (["topics", "apply", "--replication", "0"], "--replication must be at least 1"),
         (["topics", "apply", "--replication", "2", "--min-insync", "3"], "--min-insync between 1 and"),
-        (["topics", "destroy"], "apply: input should be 'apply', got 'destroy'"),
+        (["topics", "destroy"], "input should be 'apply' or 'acls', got 'destroy'"),
         (["topics", "apply", "--replication", "many"], "--replication"),
         (["config"], "give one of --example and --check FILE"),
         (["config", "--example", "--connect"], "--connect goes with --check FILE"),

@@ -58,7 +58,10 @@ def test_settings_are_frozen() -> None:
         ({"cameras": [CAMERA | {"weight": 0}]}, "weight"),
         ({"cameras": [CAMERA | {"policy": "newest"}]}, "'inspect_all' or 'freshest_first'"),
         ({"kafka": {"max_partition_fetch_bytes": 0}}, "max_partition_fetch_bytes"),
-        ({"kafka": {"security_protocol": "SASL_SSL"}}, "SASL_SSL needs sasl_username and sasl_password"),
+        (
+            {"kafka": {"security_protocol": "SASL_SSL"}},
+            "SASL_SSL needs sasl_username, and sasl_password or sasl_password_file",
+        ),
         ({"kafka": {"ssl_certfile": "/c.pem"}}, "ssl_certfile and ssl_keyfile go together"),
         ({"limits": {"max_frame_bytes": 300 * MIB}}, "at least two frames"),
         ({"device": "tpu"}, "device"),
