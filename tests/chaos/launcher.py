@@ -17,6 +17,8 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.chaos import device
+
 ARMED_BY = signal.SIGUSR1
 COUNTED_BY = signal.SIGUSR2
 TASKS_FILE = "CHAOS_TASKS_FILE"
@@ -114,6 +116,8 @@ def main() -> None:
     arguments = parser.parse_args(own)
     if arguments.mutation:
         importlib.import_module(f"tests.chaos.mutations.{arguments.mutation}").install()
+    if device.NAMED_BY in os.environ:
+        device.install()
     if arguments.die:
         point, _, count = arguments.die.partition(":")
         put(POINTS[point], Death(int(count)))
