@@ -131,10 +131,12 @@ def _run(given: Given) -> int:
     if faults := machine_faults(settings):
         raise ConfigError("\n".join(faults))
     from inspector.observe.logs import configure_logging
+    from inspector.observe.stderr import stderr_in_log
     from inspector.service import run
 
-    configure_logging(settings.log_level, as_json=settings.log_json)
-    return run(settings)
+    with stderr_in_log() as stream:
+        configure_logging(settings.log_level, as_json=settings.log_json, stream=stream)
+        return run(settings)
 
 
 def _config(given: Given) -> int:
