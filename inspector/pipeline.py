@@ -114,6 +114,7 @@ class Pipeline:
             room=lambda frame: parts.engine.room.limit(frame.model),
             weight=lambda frame: frame.weight,
             freshest=lambda frame: frame.freshest_first,
+            order=lambda frame: frame.number,
         )
         self._decoder = DecodeStage(
             ahead=max(2, device_threads(settings)) * batching.max_batch_size + decode_threads(settings),
@@ -196,7 +197,7 @@ class Pipeline:
             scoring=self._scoring,
             now_s=now_s,
             needed_s=self._needed_s,
-            has_decoded=self._batcher.has,
+            decoded_of=self._batcher.count_of,
         )
         for frame in started.late:
             self._refuse(frame, Refusal("expired", "late_before_decode"), now_s)

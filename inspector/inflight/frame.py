@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -62,6 +63,8 @@ class Frame:
     entered_s: float = 0.0
     """When it entered the stage that it is in."""
     stage_seconds: dict[str, float] = field(default_factory=dict)
+    number: int = field(default_factory=itertools.count().__next__)
+    """Grows with every frame that is admitted: the order in which a camera's verdicts leave."""
 
     @property
     def is_heartbeat(self) -> bool:

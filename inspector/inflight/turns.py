@@ -49,7 +49,10 @@ class TurnQueues(Generic[F]):
     """One queue for each camera. Event loop only."""
 
     def __init__(
-        self, cost: Callable[[F], float] = lambda _frame: 1.0, freshest: Callable[[F], bool] = lambda _frame: False
+        self,
+        cost: Callable[[F], float] = lambda _frame: 1.0,
+        freshest: Callable[[F], bool] = lambda _frame: False,
+        order: Callable[[F], int] = lambda _frame: 0,
     ) -> None:
         """Start empty; a camera's queue exists while it holds frames.
 
@@ -57,7 +60,9 @@ class TurnQueues(Generic[F]):
             cost: above 0: what a frame takes of its camera's share. Cameras that wait all along have the same cost taken of each.
             freshest: whether its camera's newest frame is taken when it has its turn (the one with the latest deadline), and those
                 before it are superseded.
+            order: of a camera's frames; by default that in which they are pushed.
         """
+        self._order = order
         self._queues: dict[Hashable, deque[F]] = {}
         self._size = 0
         self._cost = cost
@@ -76,11 +81,15 @@ class TurnQueues(Generic[F]):
         return (frame for queue in self._queues.values() for frame in queue)
 
     def push(self, frame: F) -> None:
-        """Append a frame to its camera's queue."""
+        """Put a frame into its camera's queue, before those that come after it in order: usually at the end."""
         if frame.camera not in self._queues:
             self._queues[frame.camera] = deque()
             self._tags[frame.camera] = max(self._round, self._tags.get(frame.camera, 0.0))
-        self._queues[frame.camera].append(frame)
+        queue = self._queues[frame.camera]
+        at, order = len(queue), self._order(frame)
+        while at > 0 and self._order(queue[at - 1]) > order:
+            at -= 1
+        queue.insert(at, frame)
         self._size += 1
 
     def drop_expired(self, now_s: float, needed_s: Callable[[F], float] = lambda _frame: 0.0) -> list[F]:
@@ -109,7 +118,6 @@ class TurnQueues(Generic[F]):
         needed_s: Callable[[F], float] = lambda _frame: 0.0,
         *,
         model: object | None = None,
-        allowed: Callable[[F], bool] = lambda _frame: True,
     ) -> Taken[F]:
         """Remove up to `limit` frames of one model, and every head whose deadline cannot be met.
 
@@ -120,36 +128,58 @@ class TurnQueues(Generic[F]):
             now_s: the monotonic time.
             needed_s: the seconds that a frame still needs, see `drop_expired`.
             model: the one; by default that of the frame whose turn it is when the late ones are gone.
-            allowed: see `next`.
         """
         taken: Taken[F] = Taken([], self.drop_expired(now_s, needed_s), [])
-        first = self.next(allowed)
+        first = self.next()
         if first is None:
             return taken
-        self._round = max(self._round, self._tags[first.camera])
+        self._begin_round(first)
         model = first.model if model is None else model
         while len(taken.frames) < limit:
             candidates = {camera: self._candidate(queue) for camera, queue in self._queues.items()}
-            frame = self._first(
-                [camera for camera, head in candidates.items() if head.model == model and allowed(head)]
-            )
+            frame = self._first([camera for camera, head in candidates.items() if head.model == model])
             if frame is None:
                 break
-            self._tags[frame.camera] += self._cost(frame)
-            taken.superseded.extend(self._supersede(frame))
-            self._pop(frame.camera)
-            taken.frames.append(frame)
-            taken.late.extend(self._drop_heads(frame.camera, now_s, needed_s))  # the other heads were looked at
+            self._take(frame, taken, now_s, needed_s)
         self._forget()
         return taken
+
+    def take_next(self, frame: F, now_s: float, needed_s: Callable[[F], float] = lambda _frame: 0.0) -> Taken[F]:
+        """Remove the frame that `next` returned, those that it supersedes, and late ones behind it; no other camera is looked at.
+
+        Args:
+            frame: see `next`.
+            now_s: the monotonic time.
+            needed_s: the seconds that a frame still needs, see `drop_expired`.
+        """
+        taken: Taken[F] = Taken([], [], [])
+        self._begin_round(frame)
+        self._take(frame, taken, now_s, needed_s)
+        self._forget()
+        return taken
+
+    def _begin_round(self, first: F) -> None:
+        self._round = max(self._round, self._tags[first.camera])
+
+    def _take(self, frame: F, taken: Taken[F], now_s: float, needed_s: Callable[[F], float]) -> None:
+        self._tags[frame.camera] += self._cost(frame)
+        taken.superseded.extend(self._supersede(frame))
+        self._pop(frame.camera)
+        taken.frames.append(frame)
+        taken.late.extend(self._drop_heads(frame.camera, now_s, needed_s))  # the other heads were looked at
 
     def count(self, model: object) -> int:
         """Return how many waiting frames have `model`."""
         return sum(frame.model == model for frame in self)
 
-    def has(self, camera: Hashable) -> bool:
-        """Return whether frames of a camera wait."""
-        return camera in self._queues
+    def count_of(self, camera: Hashable) -> int:
+        """Return how many frames of a camera wait."""
+        return len(self._queues.get(camera, ()))
+
+    @property
+    def cameras(self) -> int:
+        """Of how many cameras frames wait."""
+        return len(self._queues)
 
     def ahead_of(self, frame: F) -> int:
         """Return how many of the frames that wait would be taken before this one, if it were pushed now."""

@@ -38,7 +38,7 @@ class Batcher(Generic[F]):
     deadline less the time that a full batch is expected to take.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all named
         self,
         *,
         max_size: int,
@@ -48,6 +48,7 @@ class Batcher(Generic[F]):
         room: Callable[[F], int | None] = lambda _frame: None,
         weight: Callable[[F], float] = lambda _frame: 1.0,
         freshest: Callable[[F], bool] = lambda _frame: False,
+        order: Callable[[F], int] = lambda _frame: 0,
     ) -> None:
         """Make batches.
 
@@ -59,7 +60,9 @@ class Batcher(Generic[F]):
             room: how many frames like this one the device has room for at once, where that was found to be few.
             weight: above 0: the seconds of the device that a frame's camera gets while one of weight 1 gets one, when both want more.
             freshest: whether only the newest frame of its camera counts, see `TurnQueues`.
+            order: of a camera's frames, whose verdicts leave in it: one that was decoded after those behind it would hold them up.
         """
+        self._order = order
         if max_size < 1 or linger_s < 0:
             msg = f"max_size must be at least 1 and linger_s at least 0, not {max_size} and {linger_s}"
             raise ValueError(msg)
@@ -69,7 +72,7 @@ class Batcher(Generic[F]):
         self._slots = slots
         self._room = room
         self._weight = weight
-        self._waiting: TurnQueues[F] = TurnQueues(self.cost, freshest)
+        self._waiting: TurnQueues[F] = TurnQueues(self.cost, freshest, order)
         self._paces: dict[object, Pace] = {}
         self._after = Pace()
         self._waiting_since_s: float | None = None
@@ -97,9 +100,9 @@ class Batcher(Generic[F]):
         pace = self._paces.get(model)
         return 0.0 if pace is None else pace.expected_s(size) + self._after.expected_s(1)
 
-    def has(self, camera: str) -> bool:
-        """Return whether frames of a camera wait."""
-        return self._waiting.has(camera)
+    def count_of(self, camera: str) -> int:
+        """Return how many frames of a camera wait."""
+        return self._waiting.count_of(camera)
 
     def full(self, frame: F) -> bool:
         """Return whether a whole batch waits already, so that the device has enough to do."""
@@ -153,7 +156,9 @@ class Batcher(Generic[F]):
             self._restart(now_s, keep=due_s is not None)
             return Pull([], expired, [])
         # Whatever is expected, of each model the frame with most time is kept to be tried: a wrong estimate would never heal.
-        tried = {frame.model: frame for frame in sorted(self._waiting, key=lambda frame: frame.deadline_s)}
+        # Of those that are due together it is the last: nothing that is scored already waits behind it.
+        by_time = sorted(self._waiting, key=lambda frame: (round(frame.deadline_s, 3), self._order(frame)))
+        tried = {frame.model: frame for frame in by_time}
         expired += self._waiting.drop_expired(
             now_s, lambda frame: 0.0 if frame is tried[frame.model] else self.needed_s(frame.model, 1)
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -117,7 +118,7 @@ class DecodeStage:
         scoring: int,
         now_s: float,
         needed_s: Callable[[Frame], float] = lambda _frame: 0.0,
-        has_decoded: Callable[[str], bool] = lambda _camera: True,
+        decoded_of: Callable[[str], int] | None = None,
     ) -> Started:
         """Start what may be started, and drop the frames that cannot be in time.
 
@@ -126,21 +127,23 @@ class DecodeStage:
             scoring: frames that the device has.
             now_s: the monotonic time.
             needed_s: the seconds until a frame's verdict is sent, if its decoding begins now.
-            has_decoded: whether a camera has frames among the decoded ones; one that has not gets one decoded even if others have
-                taken all places, or it would miss the next batch.
+            decoded_of: how many frames of a camera are decoded and wait; one that has less than its share of the places is decoded
+                even if others have taken them all, or it would miss the next batch, and what comes with it the one after.
         """
         started = Started([], self._waiting.drop_expired(now_s, needed_s), [])
+        decoding = Counter(running.frame.camera for running in self._running)
+        share = max(1, self._ahead // max(1, self._waiting.cameras))
 
         def has_place(frame: Frame) -> bool:
             is_full = len(self._running) + decoded >= self._ahead
-            is_served = is_full and (self._is_decoding(frame.camera) or has_decoded(frame.camera))
+            is_served = is_full and (decoded_of is None or decoding[frame.camera] + decoded_of(frame.camera) >= share)
             return not is_served and self._may_begin(frame)
 
         while (frame := self._waiting.next(has_place)) is not None:
             if not self._reserve(frame, alone=len(self._running) + decoded + scoring == 0):
                 break
-            # This frame, those that it supersedes, and late ones behind it.
-            taken = self._waiting.take(1, now_s, needed_s, allowed=has_place)
+            decoding[frame.camera] += 1
+            taken = self._waiting.take_next(frame, now_s, needed_s)
             started.frames.extend(taken.frames)
             started.late.extend(taken.late)
             started.superseded.extend(taken.superseded)
@@ -157,9 +160,6 @@ class DecodeStage:
         for decoding, _ in found:
             decoding.is_named = True
         return [(decoding.frame, seconds) for decoding, seconds in found]
-
-    def _is_decoding(self, camera: str) -> bool:
-        return any(decoding.frame.camera == camera for decoding in self._running)
 
     def _may_begin(self, frame: Frame) -> bool:
         if not frame.is_heavy:

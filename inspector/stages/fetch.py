@@ -94,7 +94,7 @@ class FetchStage:
         now_s = self._clock.monotonic_s()
         late, superseded = self._waiting.drop_expired(now_s), list[Frame]()
         while (frame := self._waiting.next(self._has_place)) is not None and self._reserve(frame):
-            taken = self._waiting.take(1, now_s, allowed=self._has_place)
+            taken = self._waiting.take_next(frame, now_s)
             late += taken.late
             superseded += taken.superseded
             self._running[frame] = asyncio.get_running_loop().create_task(self._fetch(frame))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import weakref
 from collections import Counter
 from collections.abc import Callable
@@ -293,3 +294,28 @@ def test_a_queue_that_is_empty_leaves_nothing_behind(empty: Callable[[TurnQueues
     assert queues.most_urgent() is None
     del camera
     assert gone() is None
+
+
+@given(waiters, st.randoms(use_true_random=False))
+def test_whatever_the_order_in_which_they_come_a_cameras_frames_are_taken_in_theirs(
+    frames: list[Waiter], rng: random.Random
+) -> None:
+    queues: TurnQueues[Waiter] = TurnQueues(order=lambda frame: frame.number)
+    shuffled = frames[:]
+    rng.shuffle(shuffled)
+    for frame in shuffled:
+        queues.push(frame)
+    taken = []
+    while queues:
+        taken += queues.take(3, -1.0).frames
+    for camera in "abcd":
+        assert [f for f in taken if f.camera == camera] == [f for f in frames if f.camera == camera]
+
+
+@given(waiters, st.integers(0, 20))
+def test_taking_the_next_is_taking_one(frames: list[Waiter], now: int) -> None:
+    one, other = filled(frames), filled(frames)
+    while (frame := (one.drop_expired(float(now)), one.next())[1]) is not None:
+        taken = one.take_next(frame, float(now))
+        assert taken.frames == [frame] == other.take(1, float(now)).frames
+        assert len(one) == len(other)

@@ -367,3 +367,26 @@ def test_what_a_full_batch_leaves_behind_waits_anew() -> None:
 def test_senseless_settings_are_refused(max_size: int, linger_s: float) -> None:
     with pytest.raises(ValueError, match="max_size"):
         Batcher(max_size=max_size, linger_s=linger_s)
+
+
+@dataclass(frozen=True, eq=True)
+class Numbered(Waiter):
+    number: int = 0
+
+
+def test_a_frame_that_was_decoded_after_those_behind_it_is_scored_before_them() -> None:
+    """Their verdicts would wait for its own."""
+    batcher: Batcher[Numbered] = Batcher(max_size=2, order=lambda frame: frame.number)
+    for number in (2, 3, 1):
+        batcher.push(Numbered(number=number), 0.0)
+    assert [frame.number for frame in batcher.pull(0.0).batch] == [1, 2]
+
+
+def test_of_frames_that_are_due_together_the_last_is_tried_so_that_none_waits_for_it() -> None:
+    batcher: Batcher[Numbered] = Batcher(max_size=8, order=lambda frame: frame.number)
+    batcher.observe("m", 1, 50.0)
+    for number in range(4):
+        batcher.push(Numbered(number=number, deadline_s=10.0 - number * 1e-9), 0.0)
+    pull = batcher.pull(0.0)
+    assert [frame.number for frame in pull.batch] == [3]
+    assert [frame.number for frame in pull.expired] == [0, 1, 2]

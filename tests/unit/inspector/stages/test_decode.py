@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -273,19 +274,39 @@ def test_a_frame_that_is_decoded_for_long_is_told_of_once() -> None:
     assert bench.stage.slow(begun_s + 5.0, 2.0) == []
 
 
-def test_a_camera_without_a_decoded_frame_has_a_place_however_many_others_have_taken() -> None:
-    bench, budget = Bench(ahead=2), Budget(1 << 20)
-    for _ in range(4):
+def test_a_camera_has_its_share_of_the_places_however_many_others_have_taken() -> None:
+    bench, budget = Bench(ahead=6), Budget(1 << 20)
+    for _ in range(9):
         bench.stage.push(waiting(budget, image=png(), decoding_bytes=1))
-    assert len(bench.stage.start(decoded=0, scoring=8, now_s=0.0).frames) == 2
-    other = [waiting(budget, image=png(), decoding_bytes=1, camera="b") for _ in range(2)]
-    for frame in other:
+    assert len(bench.stage.start(decoded=0, scoring=8, now_s=0.0).frames) == 6
+    other = [waiting(budget, image=png(), decoding_bytes=1, camera="b") for _ in range(5)]
+    for frame in other[:2]:
         bench.stage.push(frame)
-    started = bench.stage.start(decoded=0, scoring=8, now_s=0.0, has_decoded=lambda _camera: False)
-    assert started.frames == other[:1]
+    started = bench.stage.start(decoded=0, scoring=8, now_s=0.0, decoded_of=lambda _camera: 0)
+    assert started.frames == other[:2], "a burst is decoded as a whole, so that one batch has it"
     bench.work()
-    decoded = {frame.camera for frame in bench.decoded}
-    assert bench.stage.start(decoded=3, scoring=8, now_s=0.0, has_decoded=decoded.__contains__).frames == []
+    for frame in other[2:]:
+        bench.stage.push(frame)
+    decoded = Counter(frame.camera for frame in bench.decoded)
+    started = bench.stage.start(decoded=8, scoring=8, now_s=0.0, decoded_of=decoded.__getitem__)
+    assert started.frames == other[2:3], "half of six places, of two cameras that wait"
+    assert bench.stage.start(decoded=8, scoring=8, now_s=0.0, decoded_of=decoded.__getitem__).frames == []
+
+
+def test_every_head_is_looked_at_once_however_many_frames_are_begun() -> None:
+    bench, budget = Bench(ahead=100), Budget(1 << 20)
+    for number in range(10):
+        for _ in range(3):
+            bench.stage.push(waiting(budget, image=png(), decoding_bytes=1, camera=f"c{number}"))
+    looks = 0
+
+    def needed_s(_frame: Frame) -> float:
+        nonlocal looks
+        looks += 1
+        return 0.0
+
+    assert len(bench.stage.start(decoded=0, scoring=0, now_s=0.0, needed_s=needed_s).frames) == 30
+    assert looks == 30
 
 
 def test_what_cannot_be_in_time_is_given_up_instead_of_decoded() -> None:
