@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -94,8 +95,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         shared = Shared(Path(folder) / "runs")
         started = time.monotonic()
+        before = {number: signal.signal(number, shared.stop) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             for campaign in chosen:
+                if shared.is_stopping:
+                    break
                 if arguments.mutate:
                     rows += [run_mutated(campaign, m, shared, arguments.seed, changed) for m in campaign.mutations]
                 else:
@@ -103,6 +107,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                     rows += run_one(campaign, {**counts, **_known(changed, counts)}, shared, arguments.seed)
         finally:
             shared.close()
+            for number, handler in before.items():
+                signal.signal(number, handler)
             if arguments.keep:
                 shutil.copytree(folder, arguments.keep, dirs_exist_ok=True)
         facts = {

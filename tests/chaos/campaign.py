@@ -60,6 +60,11 @@ class Context:
     def __post_init__(self) -> None:
         self.rng = random.Random(f"{self.name} {self.seed}")
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether somebody wants the run to end: no more harm, but what was done is judged."""
+        return self.shared.is_stopping
+
     def broker(self) -> Broker:
         """The node that campaigns share: topics and groups must be the campaign's own (`World` sees to it), and it stays up."""
         return self.shared.broker()
@@ -114,6 +119,13 @@ class Shared:
         self._nodes: list[KafkaNode] = []
         self._broker: Broker | None = None
         self._bundle: Path | None = None
+        self.is_stopping = False
+
+    def stop(self, *_: object) -> None:
+        """Come to an end: the first signal; the second interrupts."""
+        if self.is_stopping:
+            raise KeyboardInterrupt
+        self.is_stopping = True
 
     def folder_for(self, name: str) -> Path:
         """Make a new folder for a campaign."""

@@ -26,6 +26,7 @@ async def run(context: Context) -> None:
     """Kill, watch the silence, start again, until the count is reached; then let the checker look."""
     silences: list[float] = []
     others: list[float] = []
+    kills = 0
     deaths = [list(POINTS)[number % len(POINTS)] for number in range(context.counts["kills"])]
     context.rng.shuffle(deaths)
     async with running_world(context, hostile_share=0.05) as world:
@@ -34,6 +35,9 @@ async def run(context: Context) -> None:
         await world.until_settled()
         async with world.flowing(context.counts["rate"]):
             for number in range(context.counts["kills"]):
+                if context.is_stopping:
+                    break
+                kills = number + 1
                 own, other = await _kill(world, context, _death(context, deaths))
                 silences += own
                 others += other
@@ -41,14 +45,14 @@ async def run(context: Context) -> None:
         await world.until_answered()
         findings = await world.judge()
     add_rows(context, findings)
-    longest, most = max(silences), SESSION_S + context.counts["slack_s"]
+    longest, most = max(silences, default=0.0), SESSION_S + context.counts["slack_s"]
     context.row(
         f"a killed worker's cameras are silent for at most the session of {SESSION_S:.0f} s and {context.counts['slack_s']} s more",
-        trials=context.counts["kills"],
-        figure=f"median {statistics.median(silences):.1f} s, max {longest:.1f} s, "
+        trials=kills,
+        figure=f"median {statistics.median(silences or [0]):.1f} s, max {longest:.1f} s, "
         f"{sum(s <= most for s in silences)} of {len(silences)} cameras within {most:.0f} s; "
-        f"the other worker's cameras median {statistics.median(others):.1f} s, max {max(others):.1f} s",
-        held=longest <= most,
+        f"the other worker's cameras median {statistics.median(others or [0]):.1f} s, max {max(others, default=0.0):.1f} s",
+        held=longest <= most if silences else None,
         silences_s=[round(s, 2) for s in silences],
         others_s=[round(s, 2) for s in others],
         statuses=dict(findings.statuses),

@@ -26,6 +26,8 @@ async def run(context: Context) -> None:
         await world.until_settled()
         async with world.flowing(context.counts["rate"]):
             for number in range(context.counts["stops"]):
+                if context.is_stopping:
+                    break
                 worker = world.workers[number % 2]
                 seconds, status = await _stop(world, context, worker)
                 stops.append(seconds)
@@ -36,7 +38,10 @@ async def run(context: Context) -> None:
         await world.until_answered()
         findings = await world.judge()
     add_rows(context, findings)
-    count = context.counts["stops"]
+    count = len(stops)
+    if not count:
+        context.row("SIGTERM ends a worker", trials=0, figure="the run was ended before", held=None)
+        return
     hangs = sum(status is None for status in statuses)
     context.row(
         "SIGTERM ends a worker",

@@ -50,7 +50,7 @@ async def _storm(world: World, context: Context) -> tuple[int, set[Worker]]:
     until = time.monotonic() + context.counts["seconds"]
     leaving: set[Worker] = set()
     changes = 0
-    while time.monotonic() < until:
+    while time.monotonic() < until and not context.is_stopping:
         staying = [worker for worker in world.workers if worker.is_running and worker not in leaving]
         members = [worker for worker in staying if JOINED in worker.log_tail(LOG_BYTES)]
         if len(members) <= FEWEST or (len(staying) < MOST and context.rng.random() < 0.5):
