@@ -39,7 +39,7 @@ from inspector.bus.producer import SEND_BATCH_BYTES, KafkaProducer
 from inspector.bus.tail import KafkaTail
 from inspector.errors import AccessError, BusError, InspectorError
 from inspector.inflight.budget import fetched_bytes, memory_bound_bytes
-from inspector.inflight.loading import read_bundle, set_torch_threads
+from inspector.inflight.loading import bundle_reader, set_torch_threads
 from inspector.inflight.registry import Registry, load_routes
 from inspector.inflight.route import Model
 from inspector.inflight.writers import watch_writers
@@ -107,8 +107,7 @@ class Service:
         """Prepare; nothing connects or loads before `run`. Tests replace what touches the outside world."""
         self._settings = settings
         self._clock = SystemClock() if clock is None else clock
-        pinned = {settings.models[name]: digest for name, digest in settings.model_digests.items()}
-        self._read_model = read_model or partial(read_bundle, device=settings.device, digests=pinned)
+        self._read_model = read_model or bundle_reader(settings)
         self._consumer = consumer or KafkaConsumer(
             settings.kafka,
             settings.topics.frames_topic,

@@ -40,6 +40,7 @@ from inspector.anomaly.model.param import DLModelParam as DLModelParam
 from inspector.anomaly.model.param import InitialModel as InitialModel
 from inspector.anomaly.model.param import InitialModelName as InitialModelName
 from inspector.anomaly.model.pending import PendingScores as PendingScores
+from inspector.anomaly.model.signature import Signers as Signers
 from inspector.anomaly.network.device import query_available_dl_devices as query_available_dl_devices
 from inspector.anomaly.preprocess.file import read_dl_preprocess_param as read_dl_preprocess_param
 from inspector.anomaly.preprocess.file import write_dl_preprocess_param as write_dl_preprocess_param

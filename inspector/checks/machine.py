@@ -41,10 +41,11 @@ def bundle_faults(settings: Settings) -> list[str]:
 
     Reads manifests and no weights; only loading tells whether these are whole and score as they did.
     """
-    return [fault for name, path in settings.models.items() for fault in _bundle(name, path, settings.model_digests)]
+    return [fault for name, path in settings.models.items() for fault in _bundle(name, path, settings)]
 
 
-def _bundle(name: str, path: Path, digests: dict[str, str]) -> Iterator[str]:
+def _bundle(name: str, path: Path, settings: Settings) -> Iterator[str]:
+    digests = settings.model_digests
     manifest = path / "bundle.json"
     if not manifest.is_file():
         yield f"models.{name}: {path} holds no bundle.json; `trainer fit` makes such a folder"
@@ -52,13 +53,20 @@ def _bundle(name: str, path: Path, digests: dict[str, str]) -> Iterator[str]:
     try:
         from inspector.anomaly.errors import BundleError  # noqa: PLC0415 the clients' install lacks what it needs
         from inspector.anomaly.model.manifest import read_manifest  # noqa: PLC0415
+        from inspector.anomaly.model.signature import Signers  # noqa: PLC0415
+
+        wants_signature = bool(settings.trusted_keys or settings.require_signature)
+        if wants_signature and importlib.util.find_spec("cryptography") is None:
+            yield f"models.{name}: signatures cannot be looked at here: {MissingExtraError('cryptography', 'inspector')}"
+            return
     except ModuleNotFoundError:
         found = hashlib.sha256(manifest.read_bytes()).hexdigest()
         if digests.get(name, found) != found:
             yield f"model_digests.{name}: {manifest} has SHA-256 {found}, not {digests[name]}"
         return
     try:
-        read, _ = read_manifest(path, digest=digests.get(name))
+        signers = Signers.of_files(settings.trusted_keys, is_required=settings.require_signature)
+        read, _ = read_manifest(path, digest=digests.get(name), signers=signers)
     except BundleError as exc:
         yield f"models.{name}: {exc}"
         return

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from inspector.inflight.route import Model
+from inspector.settings.settings import Settings
 
 
 def set_torch_threads(threads: int) -> None:
@@ -15,8 +16,15 @@ def set_torch_threads(threads: int) -> None:
     torch.set_num_threads(threads)
 
 
-def read_bundle(path: Path, *, device: str, digests: Mapping[Path, str]) -> Model:
-    """Load and verify the model of a bundle; `digests` names those that a bundle at a path must have."""
-    from inspector.anomaly.model.bundle import read_dl_model  # noqa: PLC0415 loads torch
+def bundle_reader(settings: Settings) -> Callable[[Path], Model]:
+    """Return what loads and verifies a bundle as these settings want it: device, digests, signatures."""
+    digests = {settings.models[name]: digest for name, digest in settings.model_digests.items()}
 
-    return read_dl_model(path, device=device, digest=digests.get(path))
+    def read(path: Path) -> Model:
+        from inspector.anomaly.model.bundle import read_dl_model  # noqa: PLC0415 loads torch
+        from inspector.anomaly.model.signature import Signers  # noqa: PLC0415
+
+        signers = Signers.of_files(settings.trusted_keys, is_required=settings.require_signature)
+        return read_dl_model(path, device=settings.device, digest=digests.get(path), signers=signers)
+
+    return read

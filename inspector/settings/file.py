@@ -85,6 +85,8 @@ def _read_file(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as exc:
         raise ConfigError(f"{path}: is no TOML: {exc}") from exc
     _anchor(data.get("models"), path.parent, keys=None)
+    if isinstance(data.get("trusted_keys"), list):
+        data["trusted_keys"] = [str(path.parent / key) if isinstance(key, str) else key for key in data["trusted_keys"]]
     _anchor(data.get("kafka"), path.parent, keys=("ssl_cafile", "ssl_certfile", "ssl_keyfile", "sasl_password_file"))
     _anchor(data.get("store"), path.parent, keys=("secret_access_key_file",))
     _anchor(data.get("http"), path.parent, keys=("tls_certfile", "tls_keyfile", "token_file"))

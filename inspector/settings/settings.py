@@ -155,6 +155,12 @@ class Settings(BaseSettings):
         default_factory=dict,
         description="name = SHA-256 of the model's bundle.json, as the log and /metrics tell it; another bundle is refused",
     )
+    require_signature: bool = Field(
+        False, description="whether a bundle that no key of trusted_keys has signed is refused (trainer sign)"
+    )
+    trusted_keys: tuple[Path, ...] = Field(
+        (), description="PEM files of Ed25519 public keys; a bundle that is signed must be signed by one of them"
+    )
     cameras: tuple[CameraSettings, ...] = Field((), description="one table for each camera")
     limits: LimitSettings = Field(default_factory=LimitSettings)
     batching: BatchingSettings = Field(default_factory=BatchingSettings)
@@ -203,6 +209,8 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"watchdog.send_s must be above {SENDS_TAKE} x kafka.request_timeout_ms, within which a send fails by itself"
             )
+        if self.require_signature and not self.trusted_keys:
+            raise ValueError("require_signature needs trusted_keys, or every bundle would be refused")
         for name in self.model_digests:
             if name not in self.models:
                 known = ", ".join(sorted(self.models)) or "none"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.progress import (
@@ -24,7 +25,15 @@ from rich.text import Text
 from inspector.anomaly.network.tuning import tune_process
 from trainer.errors import SettingsError, TrainerError
 from trainer.settings.check import CheckSettings
-from trainer.settings.commands import ApplySettings, FitSettings, ShowSettings, WorkflowSettings, parse_settings
+from trainer.settings.commands import (
+    ApplySettings,
+    CommandSettings,
+    FitSettings,
+    ShowSettings,
+    SignSettings,
+    WorkflowSettings,
+    parse_settings,
+)
 from trainer.wording import printable
 
 if TYPE_CHECKING:
@@ -46,13 +55,7 @@ def run(arguments: list[str]) -> int:
     try:
         settings = parse_settings(arguments)
         tune_process()  # before either command imports torch
-        if isinstance(settings, CheckSettings):
-            return _check(settings)
-        if isinstance(settings, FitSettings):
-            return _fit(settings)
-        if isinstance(settings, ShowSettings):
-            return _show(settings)
-        return _workflow(settings) if isinstance(settings, WorkflowSettings) else _apply(settings)
+        return _COMMANDS[type(settings)](settings)
     except SettingsError as error:
         return _complain(error, WRONG_USAGE)
     except KeyboardInterrupt:
@@ -168,6 +171,22 @@ def _workflow(settings: WorkflowSettings) -> int:
     return 0
 
 
+def _sign(settings: SignSettings) -> int:
+    from inspector.anomaly.errors import AnomalyError
+    from inspector.anomaly.model.manifest import MANIFEST_NAME, read_manifest
+    from inspector.anomaly.model.signature import SIGNATURE_NAME, sign
+
+    try:
+        manifest, digest = read_manifest(settings.bundle)  # what is damaged is not signed
+        key = sign(settings.bundle, MANIFEST_NAME, settings.key)
+    except AnomalyError as error:
+        return _complain(error, REFUSED)
+    print(
+        f"{settings.bundle / SIGNATURE_NAME}: {manifest.name} {manifest.version} ({digest[:12]}) signed by key {key[:16]}"
+    )
+    return 0
+
+
 def _complain(message: object, status: int) -> int:
     print(f"trainer: {printable(message)}", file=sys.stderr)
     return status
@@ -221,3 +240,15 @@ def _print_remarks(warnings: Iterable[str], notes: Iterable[str]) -> None:
         console.print(warning, markup=False, highlight=False, soft_wrap=True)
     for note in notes:
         console.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+
+
+_COMMANDS: Final[Mapping[type[CommandSettings], Callable[[Any], int]]] = MappingProxyType(
+    {
+        CheckSettings: _check,
+        FitSettings: _fit,
+        ApplySettings: _apply,
+        ShowSettings: _show,
+        WorkflowSettings: _workflow,
+        SignSettings: _sign,
+    }
+)

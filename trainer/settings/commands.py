@@ -30,6 +30,7 @@ __all__ = [
     "CommandSettings",
     "FitSettings",
     "ShowSettings",
+    "SignSettings",
     "WorkflowSettings",
     "parse_settings",
 ]
@@ -106,7 +107,22 @@ class WorkflowSettings(ThresholdSettings, ChoiceSettings, SplitSettings, SourceS
     device: str = Field("cpu", description=DEVICE_HELP)
 
 
-CommandSettings = CheckSettings | FitSettings | ApplySettings | ShowSettings | WorkflowSettings
+class SignSettings(BaseModel):
+    """Sign a bundle, so that an inspector with require_signature reads it: docs/access.md.
+
+    Keys are Ed25519 in PEM: `openssl genpkey -algorithm ed25519 -out KEY` makes one, `openssl pkey -in KEY -pubout` its public key,
+    which goes into the inspector's trusted_keys. A bundle that is written anew is to be signed anew.
+
+    Exit status: 0 signed, 1 refused (the message says why), 2 wrong usage.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bundle: Annotated[Path, Argument("BUNDLE", is_positional=True)] = Field(description="folder of the model bundle")
+    key: Annotated[Path, Argument("FILE")] = Field(description="the private key, without a passphrase")
+
+
+CommandSettings = CheckSettings | FitSettings | ApplySettings | ShowSettings | WorkflowSettings | SignSettings
 
 
 SETTINGS: Final[Mapping[str, type[CommandSettings]]] = MappingProxyType(
@@ -116,6 +132,7 @@ SETTINGS: Final[Mapping[str, type[CommandSettings]]] = MappingProxyType(
         "apply": ApplySettings,
         "show": ShowSettings,
         "workflow": WorkflowSettings,
+        "sign": SignSettings,
     }
 )
 """What each command is told."""

@@ -3,6 +3,7 @@
     bundle.json          the manifest
     backbone.safetensors the frozen network's weights; large ones lie beside the bundle (`backbone_file`)
     detector.safetensors the embedding's projection and what the detector learnt
+    bundle.sig           the signature of bundle.json, where somebody has signed it (`signature`)
     golden.safetensors   pictures (uint8) that the model must score as it did when it was made
 
 A bundle is there as a whole or not at all (`files`). Each file is read once into memory, and those very bytes are
@@ -50,6 +51,7 @@ from inspector.anomaly.model.manifest import (
 )
 from inspector.anomaly.model.model import AnomalyModel, ModelIdentity, trained_model
 from inspector.anomaly.model.param import INITIAL_MODELS, InitialModel, InitialModelName, create_initial_model
+from inspector.anomaly.model.signature import NOBODY, SIGNATURE_NAME, Signers
 from inspector.anomaly.network.base import Backbone
 from inspector.anomaly.network.device import available_device
 from inspector.anomaly.network.registry import build_backbone
@@ -102,7 +104,7 @@ def write_dl_model(
         if not overwrite:
             raise BundleError(f"{path} exists already; choose another name or say that it may be overwritten")
         check_replaceable(path)
-    taken = {MANIFEST_NAME, BACKBONE_FILE, DETECTOR_FILE, GOLDEN_FILE} & set(extra_files or {})
+    taken = {MANIFEST_NAME, SIGNATURE_NAME, BACKBONE_FILE, DETECTOR_FILE, GOLDEN_FILE} & set(extra_files or {})
     if taken:
         raise BundleError(f"{', '.join(sorted(taken))} is part of the bundle; give the extra file another name")
     runtime = model.network.runtime
@@ -173,12 +175,18 @@ def check_replaceable(path: Path) -> None:
 
 
 @overload
-def read_dl_model(source: Path, *, device: str = "cpu", digest: str | None = None) -> AnomalyModel: ...
+def read_dl_model(
+    source: Path, *, device: str = "cpu", digest: str | None = None, signers: Signers = ...
+) -> AnomalyModel: ...
 @overload
 def read_dl_model(source: InitialModelName, *, device: str = "cpu") -> InitialModel: ...
 @overload
-def read_dl_model(source: str, *, device: str = "cpu", digest: str | None = None) -> AnomalyModel | InitialModel: ...
-def read_dl_model(source: Path | str, *, device: str = "cpu", digest: str | None = None) -> AnomalyModel | InitialModel:
+def read_dl_model(
+    source: str, *, device: str = "cpu", digest: str | None = None, signers: Signers = ...
+) -> AnomalyModel | InitialModel: ...
+def read_dl_model(
+    source: Path | str, *, device: str = "cpu", digest: str | None = None, signers: Signers = NOBODY
+) -> AnomalyModel | InitialModel:
     """Load a bundle, verify every file and score its golden samples; or make an initial model, to be trained.
 
     Args:
@@ -187,6 +195,7 @@ def read_dl_model(source: Path | str, *, device: str = "cpu", digest: str | None
         device: `cpu`, `cuda` or `cuda:N`.
         digest: SHA-256 that a bundle's `bundle.json` must have, which names the digests of all else: no other model is read. A
             bundle of an older program, whose manifest has no digest of its own, is read with it alone.
+        signers: Who must have signed a bundle, which is looked at before anything else of it.
 
     Raises:
         BundleError: It is neither a folder nor the name of an initial model; a file is missing or altered, the manifest
@@ -205,12 +214,12 @@ def read_dl_model(source: Path | str, *, device: str = "cpu", digest: str | None
             f"{source!r} is neither a model bundle nor an initial model; give a bundle's folder, or one of "
             f"{', '.join(INITIAL_MODELS)}"
         )
-    return _read_bundle(path, target, digest)
+    return _read_bundle(path, target, digest, signers)
 
 
-def _read_bundle(path: Path, device: torch.device, pinned: str | None) -> AnomalyModel:
+def _read_bundle(path: Path, device: torch.device, pinned: str | None, signers: Signers) -> AnomalyModel:
     try:
-        manifest, digest = read_manifest(path, digest=pinned)
+        manifest, digest = read_manifest(path, digest=pinned, signers=signers)
     except BundleError as exc:
         left = set_aside(path)
         if left is not None and isinstance(exc.__cause__, FileNotFoundError):

@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError
 
 from inspector.anomaly.choices import BackboneName, DetectorName, FeatureNormalization
 from inspector.anomaly.errors import BundleError
+from inspector.anomaly.model.signature import NOBODY, Signers, check_signature
 from inspector.anomaly.parameters import NAME_PATTERN, Parameters
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import ImageGeometry, ScoreScale, Thresholds
@@ -112,16 +113,18 @@ def document_digest(document: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def read_manifest(path: Path | str, *, digest: str | None = None) -> tuple[Manifest, str]:
+def read_manifest(path: Path | str, *, digest: str | None = None, signers: Signers = NOBODY) -> tuple[Manifest, str]:
     """Read the manifest alone: (manifest, SHA-256 of its bytes). Loads no weights.
 
     Args:
         path: The bundle's folder.
         digest: SHA-256 that the bytes of `bundle.json` must have: nobody can then put another model in its place. With it a
             manifest of an older program is read, too, which names no digest of its own.
+        signers: Who must have signed those bytes.
 
     Raises:
-        BundleError: It is missing, malformed, altered, of another format version, or not the one of `digest`.
+        BundleError: It is missing, malformed, altered, of another format version, not the one of `digest`, or not signed as
+            `signers` want it.
     """
     path = Path(path)
     content = read_bundle_file(path, MANIFEST_NAME)
@@ -129,6 +132,7 @@ def read_manifest(path: Path | str, *, digest: str | None = None) -> tuple[Manif
         raise BundleError(
             f"{path / MANIFEST_NAME} has {len(content)} bytes; a manifest has at most {_MAX_MANIFEST_BYTES}"
         )
+    check_signature(path, MANIFEST_NAME, content, signers)
     found = hashlib.sha256(content).hexdigest()
     try:
         document = json.loads(content)

@@ -10,10 +10,16 @@ from typing import Any
 
 import pytest
 import torch
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from pydantic import ValidationError
 
+from inspector.anomaly.errors import BundleError
 from inspector.anomaly.model.manifest import DIGEST_KEY, MANIFEST_NAME, document_digest, read_manifest
+from inspector.anomaly.model.signature import sign
 from inspector.checks import machine
 from inspector.checks.machine import bundle_faults, machine_faults
+from inspector.inflight.loading import bundle_reader
 from inspector.settings.settings import Settings
 from tests.models import make_bundle
 
@@ -131,3 +137,26 @@ def test_folders_of_pictures_that_are_not_there_and_a_missing_extra_are_named(
         f"store.allowed_prefixes: file://{tmp_path}/gone/ names no folder of this machine; make it, or leave the prefix out",
         "store.access_key_id: obstore is not installed. Install it with: pip install 'line-inspector[store]'",
     ]
+
+
+def test_a_bundle_without_the_signature_that_is_required_is_refused(tmp_path: Path) -> None:
+    bundle = make_bundle(tmp_path)
+    key = Ed25519PrivateKey.generate()
+    private, public = tmp_path / "release.key", tmp_path / "release.pub"
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    public.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    wanted = {"models": {"m": bundle}, "require_signature": True, "trusted_keys": [public]}
+    (fault,) = bundle_faults(Settings.model_validate(wanted))
+    assert fault.startswith(f"models.m: {bundle} is not signed")
+    with pytest.raises(BundleError, match="is not signed"):
+        bundle_reader(Settings.model_validate(wanted))(bundle)
+    sign(bundle, "bundle.json", private)
+    assert bundle_faults(Settings.model_validate(wanted)) == []
+    assert bundle_reader(Settings.model_validate(wanted))(bundle).name
+    (fault,) = bundle_faults(Settings.model_validate(wanted | {"trusted_keys": [tmp_path / "absent"]}))
+    assert fault.startswith("models.m: trusted_keys: ")
+
+
+def test_a_signature_cannot_be_required_of_nobody() -> None:
+    with pytest.raises(ValidationError, match="require_signature needs trusted_keys"):
+        Settings.model_validate({"require_signature": True})

@@ -40,11 +40,16 @@ def test_without_a_file_defaults_and_environment_hold(monkeypatch: pytest.Monkey
 
 
 def test_paths_are_relative_to_the_file_that_names_them(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file.write_text('[models]\nnear = "bundles/a"\nfar = "/srv/b"\n[kafka]\nssl_cafile = "ca.pem"\n')
+    file.write_text(
+        'trusted_keys = ["k.pub", "/k"]\n[models]\nnear = "bundles/a"\nfar = "/srv/b"\n[kafka]\nssl_cafile = "ca.pem"\nsasl_password_file = "p"\n[http]\ntoken_file = "t"\n'
+    )
     monkeypatch.setenv("INSPECTOR_MODELS__here", "c")
     loaded = load_settings(file)
     assert loaded.models == {"near": file.parent / "bundles/a", "far": Path("/srv/b"), "here": Path("c")}
     assert loaded.kafka.ssl_cafile == file.parent / "ca.pem"
+    assert loaded.kafka.sasl_password_file == file.parent / "p"
+    assert loaded.http.token_file == file.parent / "t"
+    assert loaded.trusted_keys == (file.parent / "k.pub", Path("/k"))
 
 
 @pytest.mark.parametrize(
