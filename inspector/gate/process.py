@@ -298,13 +298,16 @@ class GateProcess:
         for decision in decisions:
             for port in self._ports:
                 port.decided(decision)
-        if (self.gate.state, self.gate.fault) != self._told:
-            self._told = (self.gate.state, self.gate.fault)
-            for told in (*self._ports, *self._watchers):
-                told.changed(self.status)
-        for decision in decisions:  # the line first
-            for watcher in self._watchers:
+        is_changed = (self.gate.state, self.gate.fault) != self._told
+        self._told = (self.gate.state, self.gate.fault)
+        if is_changed:
+            for port in self._ports:
+                port.changed(self.status)
+        for watcher in self._watchers:  # the line has been told first
+            for decision in decisions:
                 watcher.decided(decision)
+            if is_changed:
+                watcher.changed(self.status)
         due_s = self.gate.due_s()
         self._pump.after(None if due_s is None else max(0.0, due_s - self._clock.monotonic_s()))
 

@@ -49,7 +49,7 @@ class LinePlan:
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """Something that the line saw: a part that has arrived, or that the line stopped or started."""
+    """Something that the line saw: a part `passed` or `rejected`, or that the line `runs`, is `stopped`, or `waits` for the gate."""
 
     what: str
     part_id: str = ""
@@ -77,6 +77,8 @@ class Line:
         self.belt = Conveyor()
         self._gate_runs = False
         self._connected = False
+        self._why = ""
+        """Why the line does not run."""
         self._alive_s = self._now_s
         self.failed_pictures = 0
         self.has_run = False
@@ -112,14 +114,12 @@ class Line:
             await self._cameras.stop()
 
     async def _announce(self, stop: asyncio.Event) -> None:
-        numbers = iter(range(self._plan.first_number, self._plan.first_number + self._plan.parts))
+        number, behind = self._plan.first_number, self._plan.first_number + self._plan.parts
         async with asyncio.TaskGroup() as shots:
-            while not stop.is_set():
+            while not stop.is_set() and number < behind:
                 if self.belt.runs:
-                    number = next(numbers, None)
-                    if number is None:
-                        return
                     await self._part(number, shots)
+                    number += 1
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._plan.interval_s if self.belt.runs else MOVE_S):
                         await stop.wait()
@@ -172,7 +172,10 @@ class Line:
 
     def _halt(self, why: str) -> None:
         if self.belt.runs:
-            self._show(Happened("stopped", text=why))
+            self._show(Happened("stopped", text=f"{why}; it waits until the gate runs again"))
+        elif why != self._why:
+            self._show(Happened("waits", text=why))
+        self._why = why
         for part in self.belt.stop():
             self._show(Happened("rejected", part.part_id, "the line stopped"))
 
@@ -187,6 +190,7 @@ class Line:
             fresh = now_s - self._alive_s <= ALIVE_TIMEOUT_S
             if self._connected and self._gate_runs and fresh and not self.belt.runs:
                 self._show(Happened("runs"))
+                self._why = ""
                 self.has_run = True
                 self.belt.start()
 

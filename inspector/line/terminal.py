@@ -13,7 +13,7 @@ from rich.text import Text
 from inspector.line.conveyor import Tally
 from inspector.line.simulate import Happened
 
-_COLOURS = {"passed": "green", "rejected": "bold red", "stopped": "bold red", "runs": "bold"}
+_COLOURS = {"passed": "green", "rejected": "bold red", "stopped": "bold red", "waits": "yellow", "runs": "bold"}
 
 
 class LineDisplay:

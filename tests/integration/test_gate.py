@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
+from deploy.local.base import free_port
 from inspector.gate.decide import Gate
 from inspector.gate.evidence import Evidence, Finding
 from inspector.line.cameras import RealCameras
-from inspector.line.simulate import Line, LinePlan
+from inspector.line.plc import TcpLink
+from inspector.line.simulate import Happened, Line, LinePlan
 from inspector.line.verdicts import Verdicts
 from inspector.settings.kafka import KafkaSettings
 from inspector.settings.topics import TopicSettings
@@ -178,6 +180,14 @@ async def test_a_wrong_score_of_the_golden_picture_is_a_fault_at_once() -> None:
     assert gate.process.gate.fault_detail == "the picture stored with the model of camera top scores 0.3, not 0.25"
 
 
+async def test_a_line_ends_with_its_last_part_also_where_the_gate_is_at_fault_by_then() -> None:
+    async with running_gate(memory(fault_after=1)) as gate:
+        line = Line(plan(1, interval_s=0.5), gate.link("tcp"), RealCameras())
+        await line.run(asyncio.Event())
+        assert gate.process.gate.state == "fault"
+    assert (line.tally.announced, line.tally.rejected) == (1, 1)
+
+
 async def test_losing_the_bus_is_a_fault_that_the_line_sees() -> None:
     bus = memory()
     async with running_gate(bus) as gate:
@@ -231,3 +241,19 @@ async def test_a_gate_that_passes_on_silence_is_caught_by_the_line(monkeypatch: 
     for message in shown:
         verdicts.take(message)
     assert verdicts.without(line.belt.passed) == [f"part-{FIRST + number}" for number in range(1, 5)]
+
+
+async def test_a_line_without_a_gate_says_so_and_ends_when_it_is_told() -> None:
+    seen: list[Happened] = []
+    line = Line(plan(1), TcpLink("127.0.0.1", free_port(), PART_ID), RealCameras(), show=seen.append)
+    stop = asyncio.Event()
+    running = asyncio.create_task(line.run(stop))
+    async with asyncio.timeout(60):
+        while not seen:
+            await asyncio.sleep(0.01)
+    stop.set()
+    await running
+    assert [happened.what for happened in seen] == ["waits"]
+    assert "no gate answers at 127.0.0.1" in seen[0].text
+    assert "start `inspector gate`" in seen[0].text
+    assert not line.has_run
