@@ -141,7 +141,7 @@ class Service:
         self._workers = Workers(decode_threads(settings), self._post, self._crash)
         self._store = PictureStore(settings.store, post=self._post)
         self.pipeline: Pipeline | None = None
-        self._domains = 0
+        self._registry = Registry({})
         self.watchdog = Watchdog(
             watched(
                 settings.watchdog,
@@ -150,6 +150,7 @@ class Service:
                 calling=self._engine.calling.steps,
                 working=self._workers.working.steps,
                 sending=lambda: {} if self.pipeline is None else self.pipeline.sink.sending.steps(),
+                batch_takes_s=lambda: self._registry.slowest_batch_s,
             ),
             on_hang=lambda hang: self._post(partial(self._crash, hang)),
             drain_s=CRASH_DRAIN_S,
@@ -224,7 +225,7 @@ class Service:
         )
         await self._on_each_thread(partial(set_torch_threads, settings.torch_threads))
         registry = await asyncio.wrap_future(self._engine.call(load))
-        self._domains = len(registry.domains)
+        self._registry = registry
         await self._on_each_thread(
             partial(registry.warm_up, sorted({1, settings.batching.max_batch_size}), self._engine.room.exceeded)
         )
@@ -357,7 +358,7 @@ class Service:
             partitions=partitions,
             workers=encode_threads(self._settings),
             device_threads=device_threads(self._settings),
-            domains=self._domains,
+            domains=len(self._registry.domains),
             fetch_bytes=FETCH_BYTES,
             send_bytes=SEND_BATCH_BYTES,
         )

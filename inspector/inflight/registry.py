@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,6 +21,8 @@ class Registry:
     def __init__(self, routes: Mapping[tuple[str, str], Route]) -> None:
         """Take routes whose models are loaded."""
         self._routes = dict(routes)
+        self.slowest_batch_s = 0.0
+        """What the slowest batch of `warm_up` took."""
 
     def route(self, line_id: str, camera_id: str) -> Route | None:
         """Return the route of this camera, or None for one that the configuration does not name."""
@@ -49,7 +52,9 @@ class Registry:
         """
         for model in {route.model for route in self._routes.values()}:
             for size in batch_sizes:
+                begun_s = time.monotonic()
                 words = _warm_up(model, size)
+                self.slowest_batch_s = max(self.slowest_batch_s, time.monotonic() - begun_s)
                 if words is None:
                     continue
                 if size == 1:

@@ -14,7 +14,7 @@ class WatchdogSettings(Section):
     device_s: float = Field(
         60.0,
         ge=2,
-        description="the computing of one batch; above what the largest takes on this device; exit status 11",
+        description="the computing of one batch, or five times what the largest took at the start; exit status 11",
     )
     load_s: float = Field(
         600.0, ge=2, description="loading and warming up all models, the first call to a GPU included; exit status 11"

@@ -10,6 +10,9 @@ Steps = Callable[[], Mapping[str, int]]
 """The step that each doer is at; who does nothing is left out. Any thread may ask."""
 
 
+SLOW = 5.0
+
+
 class Watched(NamedTuple):
     """Something that must not stand still."""
 
@@ -21,6 +24,12 @@ class Watched(NamedTuple):
     steps: Steps
     drains: bool = True
     """Whether the rest can still finish what it has begun."""
+    takes_s: Callable[[], float] = float
+    """What a step was found to take here, in seconds; `SLOW` times that is no hang, whatever the limit says."""
+
+    def is_over(self, seconds: float) -> bool:
+        """Return whether a step that has lasted so long hangs."""
+        return seconds >= max(self.limit_s, SLOW * self.takes_s())
 
     def says(self, doer: str, seconds: float) -> str:
         """Return the sentence for one doer."""

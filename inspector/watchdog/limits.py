@@ -32,6 +32,7 @@ def watched(
     calling: Steps,
     working: Steps,
     sending: Steps,
+    batch_takes_s: Callable[[], float],
 ) -> tuple[Watched, ...]:
     """Return what to watch.
 
@@ -42,6 +43,7 @@ def watched(
         calling: what they load and warm up.
         working: what decodes and encodes.
         sending: sends that are neither acknowledged nor failed.
+        batch_takes_s: what the largest batch took when it was tried; 0 while that is not known.
     """
     return (
         Watched(
@@ -56,6 +58,7 @@ def watched(
             limits.device_s,
             EXIT_DEVICE_HANGS,
             scoring,
+            takes_s=batch_takes_s,
         ),
         Watched(
             "the device hangs: thread {doer} has loaded or warmed up models for {seconds} s",

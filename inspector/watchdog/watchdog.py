@@ -93,7 +93,7 @@ class Watchdog:
             return
         for one, stillness in self._watched:
             for doer, still_s in stillness.look(one.steps(), passed_s).items():
-                if still_s >= one.limit_s:
+                if one.is_over(still_s):
                     self._found(one, one.says(doer, still_s))
 
     def _run(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from inspector.anomaly.domain.domain import ImageDomain
 from inspector.anomaly.errors import BundleError
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import Thresholds
-from inspector.errors import ModelError
+from inspector.errors import DeviceLostError, ModelError
 from inspector.inflight.registry import Registry, load_routes
 from inspector.settings.settings import CameraSettings
 from tests.fakes import FakeModel
@@ -103,3 +104,39 @@ def test_a_model_without_thresholds_is_refused() -> None:
 
     with pytest.raises(ModelError, match="no thresholds"):
         load(lambda _path: Uncalibrated(), camera("a"))
+
+
+class Wanting(FakeModel):
+    """Has room for so many frames; each takes a while."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__(THRESHOLDS)
+        self._room = room
+
+    def warm_up(self, batch_sizes: Iterable[int]) -> None:
+        sizes = list(batch_sizes)
+        time.sleep(0.001 * max(sizes))
+        if max(sizes) > self._room:
+            raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        super().warm_up(sizes)
+
+
+def test_a_batch_without_room_when_it_is_tried_is_told_and_a_frame_without_room_is_refused() -> None:
+    exceeded: list[int] = []
+    registry = load(lambda _path: Wanting(3), camera("a"))
+    registry.warm_up([1, 8, 16], lambda _model, size: exceeded.append(size))
+    assert exceeded == [8], "what is larger is not even tried"
+    assert registry.slowest_batch_s >= 0.008
+    with pytest.raises(ModelError, match="no room for one frame of brightness"):
+        load(lambda _path: Wanting(0), camera("a")).warm_up([1, 8], lambda _model, size: exceeded.append(size))
+    assert exceeded == [8]
+
+
+def test_a_device_that_is_lost_when_it_is_tried_is_told_so() -> None:
+
+    class Lost(FakeModel):
+        def warm_up(self, batch_sizes: Iterable[int]) -> None:
+            raise RuntimeError("CUDA error: no CUDA-capable device is detected")
+
+    with pytest.raises(DeviceLostError, match="the device is lost: CUDA error: no CUDA-capable"):
+        load(lambda _path: Lost(THRESHOLDS), camera("a")).warm_up([1], lambda _model, _size: None)

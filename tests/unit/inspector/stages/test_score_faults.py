@@ -158,6 +158,32 @@ def test_what_is_computed_is_told_until_it_is_done() -> None:
     bench.engine.stop(30)
 
 
+@pytest.mark.gpu
+def test_a_real_gpu_without_memory_halves_batches_and_goes_on() -> None:
+    free_bytes, _ = torch.cuda.mem_get_info()
+    bench = Bench(1, 2)
+
+    class Hungry(DeviceModel):
+        """Needs a third of the GPU's free memory for each frame."""
+
+        @override
+        def launch(self, images: Sequence[NDArray[np.uint8]]) -> FakePending:
+            needed = torch.empty(len(images) * free_bytes // 3, dtype=torch.uint8, device="cuda")
+            needed[:1].fill_(len(images))
+            torch.cuda.synchronize()
+            return super().launch(images)
+
+    model = Hungry(THRESHOLDS, room=100)
+    for number in range(1, 4):
+        bench.submit(model, *range(1, 9))
+        bench.until_done(number)
+    bench.engine.stop(60)
+    torch.cuda.empty_cache()
+    assert [scores(outcomes) for outcomes in bench.outcomes] == [list(range(1, 9))] * 3
+    assert bench.engine.room.limit(model) in {1, 2}
+    assert bench.crashes == []
+
+
 @given(
     st.data(),
     st.sampled_from([(1, 1), (1, 2), (2, 1), (2, 2)]),

@@ -30,3 +30,13 @@ def test_time_in_which_nobody_looked_is_not_stillness() -> None:
 def test_the_sentence_names_who_and_how_long() -> None:
     one = Watched("{doer} stands for {seconds} s", 1.0, 9, dict)
     assert one.says("device-0", 61.4) == "device-0 stands for 61 s"
+
+
+def test_a_step_that_always_takes_long_is_no_hang() -> None:
+    """A batch that took 20 s when it was tried may take five times that, though the limit is 60 s."""
+    slow = Watched("{doer}", 60.0, 11, dict, takes_s=lambda: 20.0)
+    assert not slow.is_over(99.0)
+    assert slow.is_over(100.0)
+    quick = Watched("{doer}", 60.0, 11, dict, takes_s=lambda: 0.1)
+    assert not quick.is_over(59.0)
+    assert quick.is_over(60.0)

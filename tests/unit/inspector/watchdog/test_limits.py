@@ -16,7 +16,9 @@ STATUSES = {value for name, value in vars(limits).items() if name.startswith("EX
 
 def test_every_limit_is_used_and_each_kind_of_hang_has_its_status() -> None:
     settings = WatchdogSettings(loop_s=2, device_s=3, load_s=4, worker_s=5, send_s=6)
-    ones = watched(settings, beats=lambda: 7, scoring=dict, calling=dict, working=dict, sending=dict)
+    ones = watched(
+        settings, beats=lambda: 7, scoring=dict, calling=dict, working=dict, sending=dict, batch_takes_s=float
+    )
     assert [(one.limit_s, one.status, one.drains) for one in ones] == [
         (2, 10, False),
         (3, 11, True),
