@@ -6,6 +6,7 @@
 #   make bench   throughput as JSON
 #   make bench-accuracy   detectors and backbones on the sets of ../shared/data; goes on where it was cut off
 #   make chaos   faults, attacks and overload on Apache Kafka (hours); chaos-smoke: the same with small counts (docs/chaos.md)
+#   make fuzz    every reader of bytes from outside, FUZZ_SECONDS (60) each, with atheris; FUZZ="manifest picture": these alone
 #   make clean   remove .venv, caches and outputs
 #
 # PYTHON       the interpreter that .venv is made from
@@ -17,6 +18,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 TORCH_INDEX ?=
+FUZZ ?=
+FUZZ_SECONDS ?= 60
 
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
@@ -24,7 +27,7 @@ PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH
 DEV := $(VENV)/.installed-dev
 DEMO := $(VENV)/.installed-demo
 
-.PHONY: help demo test check bench bench-accuracy chaos chaos-smoke clean
+.PHONY: help demo test check bench bench-accuracy chaos chaos-smoke fuzz clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -52,6 +55,10 @@ chaos: $(DEV)
 
 chaos-smoke: $(DEV)
 	$(BIN)/python -m tests.chaos --smoke
+
+fuzz: $(DEV)
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[fuzz]'
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m tests.fuzz $(FUZZ)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-out out build dist

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import aiokafka.consumer.fetcher as aiokafka_fetcher
 from aiokafka import TopicPartition
-from aiokafka.errors import UnsupportedCodecError
+from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.util import decode_varint
@@ -151,9 +151,9 @@ class Records(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc]  # aioka
         while self._records.has_next():
             data = self._records.next()
             magic = data[_MAGIC_AT]
-            batch = LegacyRecordBatch(data, magic) if magic < _V2 else DefaultRecordBatch(data)
-            fault: Fault | None = CHECKSUM
-            if batch.validate_crc():
+            batch = _opened(data, magic)
+            fault: Fault | None = STRUCTURE if batch is None else CHECKSUM
+            if batch is not None and batch.validate_crc():
                 try:
                     if not self._is_passed_over(batch):
                         batch = self._inflated(batch, data)
@@ -167,7 +167,7 @@ class Records(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc]  # aioka
                     continue
                 except Exception as exc:  # noqa: BLE001 whatever a codec or a parser raises
                     fault = _fault_of(exc)
-            elif batch.is_control_batch:
+            elif batch is not None and batch.is_control_batch:
                 # Perhaps the end of a transaction that was given up: what follows is rather read than lost.
                 self._aborted_producers.discard(batch.producer_id)
             last = None if magic < _V2 else _last_offset(data, fault, self._records.next_base_offset())
@@ -267,6 +267,14 @@ class Records(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc]  # aioka
             self.next_fetch_offset += 1
             yield Record(topic, partition, self.next_fetch_offset - 1, -1, None, None, (), fault or STRUCTURE)
         self.next_fetch_offset = max(self.next_fetch_offset, last + 1)
+
+
+def _opened(data: memoryview, magic: int) -> Any:  # noqa: ANN401
+    """Return a batch, or None for an old one whose lengths lead beyond its end, which aiokafka finds as it opens it."""
+    try:
+        return LegacyRecordBatch(data, magic) if magic < _V2 else DefaultRecordBatch(data)
+    except CorruptRecordException:
+        return None
 
 
 def _fault_of(exc: Exception) -> Fault | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
 import pytest
 from aiokafka import TopicPartition
@@ -177,3 +178,14 @@ def test_what_is_unreadable_has_a_record_for_each_offset() -> None:
     assert [(r.topic, r.partition, r.offset, r.value, r.fault) for r in records] == [
         ("t", 3, offset, None, CHECKSUM) for offset in (5, 6, 7)
     ]
+
+
+@pytest.mark.parametrize("magic", [0, 1])
+def test_an_old_message_whose_lengths_lead_beyond_its_end_stops_nobody(magic: int) -> None:
+    """Found by `make fuzz`: aiokafka raises as soon as it opens one."""
+    body = bytes([magic, 0]) + bytes(8 if magic else 0) + struct.pack(">i", 1 << 25) + bytes(30)
+    broken = struct.pack(">qiI", 5, 4 + len(body), zlib.crc32(body)) + body
+    records = reader(record_batch([b"z"]), broken, record_batch([b"c"], base_offset=6))
+    assert offsets(list(records)) == [0], "the consumer finds out where the next one begins"
+    assert records.next_fetch_offset == 1
+    assert unending.pop(TopicPartition("t", 3)).offset == 1
