@@ -64,14 +64,22 @@ def greedy_coreset(
     projection = torch.randn(patches.shape[1], dims, generator=random) / dims**0.5
     points = patches[candidates] @ projection
     first = int(torch.randint(len(points), (1,), generator=random))
-    return candidates[_farthest(points, first, min(size, len(points)), progress)]
+    return candidates[farthest_points(points, first, min(size, len(points)), progress)]
 
 
-def _farthest(points: Tensor, first: int, size: int, progress: Callable[[int, int], None] | None) -> Tensor:
+def farthest_points(
+    points: Tensor, first: int, size: int, progress: Callable[[int, int], None] | None = None
+) -> Tensor:
     """Return the indices of `size` points, (size,) int64, each the farthest from all before it.
 
     Distances to what is chosen only fall. So a point below a threshold cannot be the farthest while another is above it: each
     round looks at those above alone, and the others learn of the round's choices at its end, all at once.
+
+    Args:
+        points: (M, D) float32, M at least `size`.
+        first: Index of the first of them.
+        size: How many to choose.
+        progress: See `greedy_coreset`.
     """
     norms = points.square().sum(1)
     nearest = torch.full((len(points),), torch.inf)

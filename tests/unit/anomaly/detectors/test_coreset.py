@@ -102,7 +102,7 @@ def test_rounds_choose_what_plain_greedy_choice_does(active: int, monkeypatch: p
         nearest = torch.minimum(nearest, (points - points[latest]).square().sum(1))
         nearest[expected] = -1.0
         latest = int(nearest.argmax())
-    found = coreset._farthest(points, 5, 300, None)
+    found = coreset.farthest_points(points, 5, 300)
     radii = [_radius(points, chosen) for chosen in (found, torch.tensor(expected))]
     assert len(set(found.tolist())) == 300
     assert radii[0] == radii[1]
