@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.anomaly.choices import DetectorName
 from inspector.anomaly.model.access import set_dl_model_param
 from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.model.param import INITIAL_MODEL_NAMES, create_initial_model
@@ -57,7 +58,7 @@ def drawn(seed: int, count: int, defect: int) -> list[DLSample]:
     return [replace(sample, image_label="ok") for sample in gen_dl_samples_from_images(pictures)]
 
 
-def learnt(detector: str, samples: Sequence[DLSample], *, is_tiled: bool) -> AnomalyModel:
+def learnt(detector: DetectorName, samples: Sequence[DLSample], *, is_tiled: bool) -> AnomalyModel:
     """A model of whole pictures, or of tiles of the input's size."""
     model = create_initial_model(INITIAL_MODEL_NAMES[detector])
     set_dl_model_param(model, "image_dimensions", (INPUT, INPUT, 3))
@@ -66,7 +67,7 @@ def learnt(detector: str, samples: Sequence[DLSample], *, is_tiled: bool) -> Ano
     return train_dl_model_anomaly_dataset(model, samples, create_dl_train_param(model), preprocess_param=param).model
 
 
-def measure(detector: str, defects: Sequence[int], *, is_tiled: bool) -> dict[str, Any]:
+def measure(detector: DetectorName, defects: Sequence[int], *, is_tiled: bool) -> dict[str, Any]:
     """Learn from ok pictures, and tell others from those with a defect."""
     started = time.process_time()
     model = learnt(detector, drawn(0, TRAIN, 0), is_tiled=is_tiled)
