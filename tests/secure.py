@@ -115,6 +115,59 @@ class SecureBroker:
         return Settings.model_validate({"kafka": kafka, "topics": {"prefix": prefix}, "http": {"port": 0}})
 
 
+def shown(files: CertificateFiles) -> dict[str, str]:
+    """The settings of a client that shows this certificate."""
+    return {"ssl_certfile": str(files.certificate), "ssl_keyfile": str(files.key)}
+
+
+REFUSED: Final[Sequence[tuple[str, Door, str]]] = (
+    ("wrong authority", "tls", "is signed by no authority that is trusted here"),
+    ("no authority", "tls", "set kafka.ssl_cafile to the authority that signed it"),
+    ("expired broker", "expired", "shows has expired; renew it on the broker"),
+    (
+        "other host",
+        "elsewhere",
+        "shows belongs to another host; write a name that it holds into kafka.bootstrap_servers",
+    ),
+    ("other host behind the bootstrap", "half", "shows belongs to another host"),
+    ("no certificate", "mtls", "wants a certificate of this client (mutual TLS) and was shown none"),
+    ("unknown certificate", "mtls", "refuses the certificate of kafka.ssl_certfile"),
+    ("expired certificate", "mtls", "refuses the certificate of kafka.ssl_certfile"),
+    ("wrong password", "sasltls", "mend kafka.sasl_username, kafka.sasl_password or kafka.sasl_mechanism"),
+    ("plain to TLS", "tls", "speaks TLS, and kafka.security_protocol is PLAINTEXT; set it to SSL"),
+    ("password to TLS", "sasltls", "speaks TLS, and kafka.security_protocol is SASL_PLAINTEXT; set it to SASL_SSL"),
+    ("password unasked", "plain", "this listener asks for no password"),
+)
+"""What is done wrong, at which door, and what the sentence says."""
+
+MAY_PASS: Final[Sequence[tuple[str, Door, str]]] = (
+    ("TLS to plain", "plain", "its listener wants another kafka.security_protocol than SSL"),
+    ("plain to SASL", "sasl", "its listener wants another kafka.security_protocol than PLAINTEXT"),
+)
+"""What a broker that starts or stops looks like, too: it is tried again."""
+
+
+def wrong(broker: SecureBroker, case: str) -> dict[str, Any]:
+    """What `SecureBroker.kafka` is given for a client that does this wrong."""
+    authority, other = broker.authority, broker.other_authority
+    port = broker.ports["half"]
+    found: dict[str, dict[str, Any]] = {
+        "wrong authority": {"ssl_cafile": str(other.file)},
+        "no authority": {"ssl_cafile": None},
+        "other host behind the bootstrap": {"bootstrap_servers": f"localhost:{port}"},
+        "unknown certificate": shown(other.issue("stranger", "stranger.example")),
+        "expired certificate": shown(authority.issue("late", "late.example", age_days=30, lasts_days=20)),
+        "wrong password": {"sasl_password": "wrong"},
+        "plain to TLS": {"security_protocol": "PLAINTEXT"},
+        "password to TLS": {"security_protocol": "SASL_PLAINTEXT"},
+        "password unasked": {"security_protocol": "SASL_PLAINTEXT"},
+        "TLS to plain": {"security_protocol": "SSL"},
+        "plain to SASL": {"security_protocol": "PLAINTEXT"},
+    }
+    login = {"sasl_username": "worker", "sasl_password": "canary-secret"} if "password" in case else {}
+    return login | found.get(case, {})
+
+
 def _stores(door: str, files: CertificateFiles, authority: Authority) -> dict[str, str]:
     stores = {"keystore": files.both, "truststore": authority.file}
     return {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,8 +14,7 @@ from inspector.clients.acls import apply_acls
 from inspector.clients.results import read_results
 from inspector.clients.topics import apply_topics
 from inspector.errors import AccessError
-from tests.certificates import CertificateFiles
-from tests.secure import Door, SecureBroker
+from tests.secure import MAY_PASS, REFUSED, Door, SecureBroker, shown, wrong
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
@@ -33,10 +31,6 @@ def broker(secure_broker: SecureBroker) -> SecureBroker:
     return secure_broker
 
 
-def own(files: CertificateFiles) -> dict[str, str]:
-    return {"ssl_certfile": str(files.certificate), "ssl_keyfile": str(files.key)}
-
-
 @pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "SCRAM-SHA-512"])
 @pytest.mark.parametrize("door", ["sasl", "sasltls"])
 async def test_a_password_opens(broker: SecureBroker, door: Door, mechanism: str) -> None:
@@ -51,62 +45,17 @@ async def test_a_password_in_a_file_opens(broker: SecureBroker, tmp_path: Path) 
 
 
 async def test_a_certificate_opens_and_names_the_user(broker: SecureBroker) -> None:
-    mine = broker.settings("worker", "mtls", prefix=PREFIX, **own(broker.client("worker")))
+    mine = broker.settings("worker", "mtls", prefix=PREFIX, **shown(broker.client("worker")))
     assert await broker_faults(mine) == []
-    other = broker.settings("worker", "mtls", prefix=PREFIX, **own(broker.client("nobody")))
+    other = broker.settings("worker", "mtls", prefix=PREFIX, **shown(broker.client("nobody")))
     faults = await broker_faults(other)
     assert len(faults) == 4
     assert all("the user of certificate" in fault and "nobody-cert.pem" in fault for fault in faults)
 
 
-REFUSED: list[tuple[str, Door, str]] = [
-    ("wrong authority", "tls", "is signed by no authority that is trusted here"),
-    ("no authority", "tls", "set kafka.ssl_cafile to the authority that signed it"),
-    ("expired broker", "expired", "shows has expired; renew it on the broker"),
-    (
-        "other host",
-        "elsewhere",
-        "shows belongs to another host; write a name that it holds into kafka.bootstrap_servers",
-    ),
-    ("other host behind the bootstrap", "half", "shows belongs to another host"),
-    ("no certificate", "mtls", "wants a certificate of this client (mutual TLS) and was shown none"),
-    ("unknown certificate", "mtls", "refuses the certificate of kafka.ssl_certfile"),
-    ("expired certificate", "mtls", "refuses the certificate of kafka.ssl_certfile"),
-    ("wrong password", "sasltls", "mend kafka.sasl_username, kafka.sasl_password or kafka.sasl_mechanism"),
-    ("plain to TLS", "tls", "speaks TLS, and kafka.security_protocol is PLAINTEXT; set it to SSL"),
-    ("password to TLS", "sasltls", "speaks TLS, and kafka.security_protocol is SASL_PLAINTEXT; set it to SASL_SSL"),
-    ("password unasked", "plain", "this listener asks for no password"),
-]
-MAY_PASS: list[tuple[str, Door, str]] = [
-    # A broker that starts or stops does the same, so these are tried again.
-    ("TLS to plain", "plain", "its listener wants another kafka.security_protocol than SSL"),
-    ("plain to SASL", "sasl", "its listener wants another kafka.security_protocol than PLAINTEXT"),
-]
-
-
-def changes(broker: SecureBroker, case: str) -> dict[str, Any]:
-    authority, other = broker.authority, broker.other_authority
-    port = broker.ports["half"]
-    found: dict[str, dict[str, Any]] = {
-        "wrong authority": {"ssl_cafile": str(other.file)},
-        "no authority": {"ssl_cafile": None},
-        "other host behind the bootstrap": {"bootstrap_servers": f"localhost:{port}"},
-        "unknown certificate": own(other.issue("stranger", "stranger.example")),
-        "expired certificate": own(authority.issue("late", "late.example", age_days=30, lasts_days=20)),
-        "wrong password": {"sasl_password": "wrong"},
-        "plain to TLS": {"security_protocol": "PLAINTEXT"},
-        "password to TLS": {"security_protocol": "SASL_PLAINTEXT"},
-        "password unasked": {"security_protocol": "SASL_PLAINTEXT"},
-        "TLS to plain": {"security_protocol": "SSL"},
-        "plain to SASL": {"security_protocol": "PLAINTEXT"},
-    }
-    login = {"sasl_username": "worker", "sasl_password": "canary-secret"} if "password" in case else {}
-    return login | found.get(case, {})
-
-
 @pytest.mark.parametrize(("case", "door", "sentence"), [*REFUSED, *MAY_PASS], ids=lambda value: str(value)[:30])
 async def test_each_refusal_has_its_own_sentence(broker: SecureBroker, case: str, door: Door, sentence: str) -> None:
-    (fault,) = await broker_faults(broker.settings(None, door, prefix=PREFIX, **changes(broker, case)))
+    (fault,) = await broker_faults(broker.settings(None, door, prefix=PREFIX, **wrong(broker, case)))
     assert fault.startswith("kafka: could not connect to ")
     assert sentence in fault
     assert "canary" not in fault
@@ -115,7 +64,7 @@ async def test_each_refusal_has_its_own_sentence(broker: SecureBroker, case: str
 @pytest.mark.parametrize(("case", "door", "sentence"), REFUSED[:3], ids=lambda value: str(value)[:30])
 async def test_a_client_ends_with_it_too(broker: SecureBroker, case: str, door: Door, sentence: str) -> None:
     with pytest.raises(AccessError) as caught:
-        await anext(read_results(broker.settings(None, door, prefix=PREFIX, **changes(broker, case))))
+        await anext(read_results(broker.settings(None, door, prefix=PREFIX, **wrong(broker, case))))
     assert sentence in str(caught.value)
 
 
