@@ -294,8 +294,6 @@ class Pipeline:
         for outgoing in outgoings:
             frame = outgoing.frame
             if frame.live:
-                if outgoing.status == "inspected":
-                    self._batcher.observe_after(now_s - frame.entered_s)
                 self._enter(frame, "sequence", now_s)
                 frame.value = frame.message = frame.sample = frame.result = None
                 frame.reservation.shrink_to(FRAME_OVERHEAD_BYTES + outgoing.size_bytes)
@@ -330,6 +328,8 @@ class Pipeline:
         frame.reservation.release()
         self._frames.discard(frame)
         self._enter(frame, None, self._clock.monotonic_s())
+        if (after_s := frame.after_score_s) is not None:
+            self._batcher.observe_after(after_s)
         count_delivery(self._metrics, outgoing, self._clock.wall_us())
         self.source.wake()
         self._pump_later.soon()

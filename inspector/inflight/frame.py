@@ -91,6 +91,12 @@ class Frame:
         """Whether it is still worth any work."""
         return not self.lease.ended
 
+    @property
+    def after_score_s(self) -> float | None:
+        """The seconds from its score until its verdict was acknowledged, but for those that it waited for others; None if it has none."""
+        spent = self.stage_seconds
+        return spent.get("encode", 0.0) + spent.get("send", 0.0) if "score" in spent else None
+
     def enter(self, stage: Stage | None, now_s: float) -> float:
         """Leave its stage for another, or for good; return the seconds that it spent in the one that it leaves."""
         seconds = max(0.0, now_s - self.entered_s)

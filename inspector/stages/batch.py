@@ -92,11 +92,11 @@ class Batcher(Generic[F]):
         self._paces.setdefault(model, Pace()).observe(size, service_s)
 
     def observe_after(self, seconds: float) -> None:
-        """Learn how long a frame took from its score to its turn to be sent."""
+        """Learn how long a frame took from its score until its verdict was acknowledged."""
         self._after.observe(1, seconds)
 
     def needed_s(self, model: object, size: int) -> float:
-        """Return the seconds that a batch of `size` frames of `model` is expected to take until its verdicts are sent; 0 before the first."""
+        """Return the seconds that a batch of `size` frames of `model` is expected to take until its verdicts are there; 0 before the first."""
         pace = self._paces.get(model)
         return 0.0 if pace is None else pace.expected_s(size) + self._after.expected_s(1)
 

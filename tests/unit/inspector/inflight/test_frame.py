@@ -1,0 +1,50 @@
+"""A frame knows the stages that it was in, and what of them came after its score."""
+
+from __future__ import annotations
+
+import pytest
+
+from inspector.inflight.budget import Budget
+from inspector.inflight.frame import Frame
+from inspector.inflight.lease import Lease
+from inspector.observe.metrics import Stage
+from schemas import Identity, RecordSource
+
+
+def frame() -> Frame:
+    return Frame(
+        lease=Lease(("frames", 0), 1, cap=10),
+        source=RecordSource(topic="frames", partition=0, offset=0),
+        key=None,
+        value=None,
+        identity=Identity(),
+        camera="line/a",
+        deadline_at=None,
+        deadline_s=100.0,
+        reservation=Budget(1000).hold(1),
+    )
+
+
+def test_what_a_verdict_takes_after_its_score_is_all_but_the_wait_for_others() -> None:
+    scored = frame()
+    path: list[tuple[Stage, float]] = [
+        ("decode", 0.0),
+        ("batch", 0.1),
+        ("score", 0.2),
+        ("encode", 0.6),
+        ("sequence", 0.7),
+        ("send", 1.7),
+    ]
+    for stage, at_s in path:
+        scored.enter(stage, at_s)
+    scored.enter(None, 1.9)
+    assert scored.after_score_s == pytest.approx(0.1 + 0.2)
+    refused = frame()
+    refused.enter("encode", 0.5)
+    refused.enter(None, 0.6)
+    assert refused.after_score_s is None
+
+
+def test_frames_are_numbered_as_they_come() -> None:
+    first, second = frame(), frame()
+    assert first.number < second.number
