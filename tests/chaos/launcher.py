@@ -21,6 +21,8 @@ from tests.chaos import device
 
 ARMED_BY = signal.SIGUSR1
 COUNTED_BY = signal.SIGUSR2
+PICTURE_S = "CHAOS_PICTURE_S"
+"""Environment variable: how long every picture takes at the device, see `tests.chaos.pacing`."""
 TASKS_FILE = "CHAOS_TASKS_FILE"
 """Environment variable: where a worker appends the number of its asyncio tasks, a line for each SIGUSR2."""
 
@@ -123,6 +125,8 @@ def main() -> None:
         put(POINTS[point], Death(int(count)))
     if file := os.environ.get(TASKS_FILE):
         count_tasks_into(file)
+    if seconds := os.environ.get(PICTURE_S):
+        importlib.import_module("tests.chaos.pacing").pace_device(float(seconds))
     from inspector.__main__ import main as inspector
 
     sys.argv = ["inspector", *service]
