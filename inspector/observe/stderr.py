@@ -1,12 +1,13 @@
 """What libraries write to standard error goes through the log: one condition once, and in JSON where the log is JSON.
 
 libjpeg and libpng say what is odd about a picture there, each time, and no setting of OpenCV stops them. So file descriptor 2 becomes a
-pipe, which a thread reads. The log itself, Python's tracebacks and faulthandler's stacks are written to what was standard error before,
+socket, which a thread reads. The log itself, Python's tracebacks and faulthandler's stacks are written to what was standard error before,
 without that detour.
 
-A process that crashes takes its threads along, and what it has just written would be lost in the pipe; it is what tells why. So a shell
-waits for the end of this process, and then writes what nobody has read. Where there is no shell, or where this process is the first of a
-container, whose end ends all others, only the last lines of libraries are lost, not Python's.
+A process that crashes takes its threads along, and what it has just written would be lost in the socket; it is what tells why. So a shell
+waits for the end of this process, and then writes what is left, and the thread takes a line out only when it has been written to the log:
+at a crash one may be told twice, none is lost. Where there is no shell, or where this process is the first of a container, whose end ends
+all others, the last lines of libraries are lost, not Python's.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ import contextlib
 import faulthandler
 import logging
 import os
+import select
+import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import TextIO
@@ -26,6 +30,8 @@ log = logging.getLogger("stderr")
 
 SHELL = "/bin/sh"
 MAX_LINE_BYTES = 8192
+PART_S, PAUSE_S = 1.0, 0.05
+"""How long the rest of a line is waited for, and how often it is looked for."""
 END_S = 2.0
 """For the thread, and for the shell, when all is over."""
 
@@ -43,13 +49,13 @@ def stderr_in_log() -> Iterator[TextIO]:
         with open(os.devnull, "w", encoding="utf-8") as nowhere:  # noqa: PTH123 it is no path of ours
             yield nowhere
         return
-    read_fd, write_fd = os.pipe()
+    reading, writing = socket.socketpair()
     # A log that nobody reads holds up its thread; then a library's line is lost, but the library goes on.
-    os.set_blocking(write_fd, False)
-    with _drainer(read_fd, real):
-        os.dup2(write_fd, 2)
-        os.close(write_fd)
-        reader = threading.Thread(target=_read, args=(read_fd,), name="stderr", daemon=True)
+    writing.setblocking(False)
+    with _drainer(reading, real):
+        os.dup2(writing.fileno(), 2)
+        writing.close()
+        reader = threading.Thread(target=_read, args=(reading,), name="stderr", daemon=True)
         reader.start()
         with _python_beside(real):
             try:
@@ -57,21 +63,32 @@ def stderr_in_log() -> Iterator[TextIO]:
             finally:
                 with contextlib.suppress(OSError, ValueError):
                     real.flush()
-                os.dup2(real.fileno(), 2)  # nobody writes to the pipe any more
+                os.dup2(real.fileno(), 2)  # nobody writes to the socket any more
                 reader.join(END_S)
 
 
-def _read(fd: int) -> None:
-    """Log what comes through the pipe, line by line, until nobody can write to it any more."""
-    rest = b""
-    with os.fdopen(fd, "rb", buffering=0) as pipe:
-        while data := pipe.read(MAX_LINE_BYTES):
-            *lines, rest = (rest + data).split(b"\n")
-            if len(rest) > MAX_LINE_BYTES:
-                lines, rest = [*lines, rest], b""
-            for line in lines:
+def _read(reading: socket.socket) -> None:
+    """Log what comes, line by line, until nobody can write any more."""
+    with reading:
+        waited_s = 0.0
+        while data := reading.recv(MAX_LINE_BYTES, socket.MSG_PEEK):
+            whole = data.rfind(b"\n") + 1
+            if whole == 0 and len(data) < MAX_LINE_BYTES and waited_s < PART_S and not _is_over(reading, len(data)):
+                time.sleep(PAUSE_S)
+                waited_s += PAUSE_S
+                continue
+            told = data[: whole or len(data)]
+            for line in told.split(b"\n"):
                 _tell(line)
-    _tell(rest)
+            reading.recv(len(told), socket.MSG_WAITALL)
+            waited_s = 0.0
+
+
+def _is_over(reading: socket.socket, known_bytes: int) -> bool:
+    """Return whether there will never be more than is known: the other end is closed."""
+    poll = select.poll()
+    poll.register(reading, getattr(select, "POLLRDHUP", select.POLLHUP))  # the first is Linux's
+    return bool(poll.poll(0)) and len(reading.recv(MAX_LINE_BYTES, socket.MSG_PEEK)) == known_bytes
 
 
 def _tell(line: bytes) -> None:
@@ -81,17 +98,17 @@ def _tell(line: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _drainer(read_fd: int, real: TextIO) -> Iterator[None]:
-    """Let a shell write what is left in the pipe when this process ends, however it does."""
+def _drainer(reading: socket.socket, real: TextIO) -> Iterator[None]:
+    """Let a shell write what is left in the socket when this process ends, however it does."""
     life_fd, alive_fd = os.pipe()
-    script = f"trap '' INT TERM HUP; cat >/dev/null; exec cat /dev/fd/{read_fd} >&2"
+    script = f"trap '' INT TERM HUP; cat /dev/fd/{life_fd} >/dev/null; exec cat >&2"
     try:
         shell = subprocess.Popen(  # noqa: S603 a script of ours, by absolute path
             [SHELL, "-c", script],
-            stdin=life_fd,
+            stdin=reading.fileno(),
             stdout=subprocess.DEVNULL,
             stderr=real,
-            pass_fds=(read_fd,),
+            pass_fds=(life_fd,),
             start_new_session=True,
         )
     except OSError:
