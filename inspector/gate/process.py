@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -242,24 +241,26 @@ class GateProcess:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             self._pump.after(None)
-            with contextlib.suppress(BusError):
-                await self._reader.stop()
+            await self._reader.stop()
 
     async def _read_forever(self) -> None:
+        told = ""
         while True:
             try:
                 await self._reader.start()
+                told = ""
                 self.gate.can_read(now_s=self._clock.monotonic_s())
                 self._pump.soon()
                 await self._read()
             except AccessError:
                 raise
             except (BusError, TopicError) as exc:
-                log.warning("results cannot be read: %s", exc)
+                if told != str(exc):  # once, not every second
+                    log.warning("results cannot be read: %s", exc)
+                told = str(exc)
                 self.gate.cannot_read(str(exc))
                 self._pump.soon()
-            with contextlib.suppress(BusError):
-                await self._reader.stop()
+            await self._reader.stop()
             await asyncio.sleep(RETRY_S)
 
     async def _read(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -12,9 +13,13 @@ from inspector.bus.ports import ConsumedRecord
 from inspector.errors import BusError, TopicError
 from inspector.settings.kafka import KafkaSettings
 
+log = logging.getLogger(__name__)
+
 CHECK_S = 1.0
 CHECK_TIMEOUT_S = 5.0
 """A cluster that does not tell its end offsets for so long does not deliver records either."""
+STOP_S = 3.0
+"""A reader that has not disconnected by then is left to itself."""
 STALLED_AFTER_S = 5.0
 """A partition that holds records and is not read for so long is not read at all."""
 
@@ -94,7 +99,7 @@ class KafkaReader:
             if positions[partition] != before or positions[partition] >= end:
                 since_s = now_s
             self._still[partition] = (positions[partition], since_s)
-            if now_s - since_s >= STALLED_AFTER_S:
+            if positions[partition] == before and positions[partition] < end and now_s - since_s >= STALLED_AFTER_S:
                 return f"{partition.topic}/{partition.partition} has records and is not read"
         return None
 
@@ -102,6 +107,12 @@ class KafkaReader:
         """Disconnect."""
         consumer, self._consumer = self._consumer, None
         self._still.clear()
-        if consumer is not None:
-            async with bus_errors("disconnect"):
-                await consumer.stop()
+        if consumer is None:
+            return
+        # By itself and with an end: aiokafka waits for brokers that do not answer, and hands on the cancellation of its own tasks.
+        stopping = asyncio.ensure_future(consumer.stop())
+        await asyncio.wait({stopping}, timeout=STOP_S)
+        if not stopping.done():
+            stopping.cancel()
+        elif not stopping.cancelled() and (error := stopping.exception()) is not None:
+            log.warning("the reader of results did not disconnect in order: %r", error)

@@ -1,0 +1,99 @@
+"""The reader of results when brokers go away: what it says, and that it lets go. A consumer of the tests stands for aiokafka's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError
+
+from inspector.gate import reader as module
+from inspector.gate.reader import KafkaReader
+from inspector.settings.kafka import KafkaSettings
+
+PARTITION = TopicPartition("t.results", 0)
+
+
+class Consumer:
+    """As much of aiokafka's as is asked for here."""
+
+    def __init__(self) -> None:
+        self.end, self.at = 5, 5
+        self.on_ask: Callable[[], Awaitable[None]] = self.nothing
+        self.on_stop: Callable[[], Awaitable[None]] = self.nothing
+
+    async def nothing(self) -> None: ...
+
+    def assignment(self) -> set[TopicPartition]:
+        return {PARTITION}
+
+    async def end_offsets(self, partitions: set[TopicPartition]) -> dict[TopicPartition, int]:
+        await self.on_ask()
+        return dict.fromkeys(partitions, self.end)
+
+    async def position(self, partition: TopicPartition) -> int:
+        return self.at
+
+    async def stop(self) -> None:
+        await self.on_stop()
+
+
+@pytest.fixture
+def consumer() -> Consumer:
+    return Consumer()
+
+
+@pytest.fixture
+def reader(consumer: Consumer) -> KafkaReader:
+    made = KafkaReader(KafkaSettings(), [PARTITION.topic])
+    made._consumer = consumer
+    return made
+
+
+async def hangs() -> None:
+    await asyncio.Event().wait()
+
+
+async def test_brokers_that_do_not_answer_or_refuse_are_trouble(
+    monkeypatch: pytest.MonkeyPatch, reader: KafkaReader, consumer: Consumer
+) -> None:
+    assert await reader.check() is None
+    monkeypatch.setattr(module, "CHECK_TIMEOUT_S", 0.01)
+    consumer.on_ask = hangs
+    assert await reader.check() == "the brokers have not answered for 0 s"
+
+    async def refuses() -> None:
+        raise KafkaConnectionError("gone")
+
+    consumer.on_ask = refuses
+    assert "could not learn what there is to read" in (await reader.check() or "")
+
+
+async def test_a_partition_that_has_records_and_stands_still_is_trouble(
+    monkeypatch: pytest.MonkeyPatch, reader: KafkaReader, consumer: Consumer
+) -> None:
+    monkeypatch.setattr(module, "STALLED_AFTER_S", 0.0)
+    consumer.end = 9
+    assert await reader.check() is None, "it may just have come"
+    assert await reader.check() == "t.results/0 has records and is not read"
+    consumer.at = 7
+    assert await reader.check() is None
+
+
+async def test_it_lets_go_of_a_consumer_that_hangs_or_hands_on_a_cancellation_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, reader: KafkaReader, consumer: Consumer
+) -> None:
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
+    async def fails() -> None:
+        raise KafkaConnectionError("gone")
+
+    monkeypatch.setattr(module, "STOP_S", 0.01)
+    for way in (hangs, cancelled, fails):
+        reader._consumer, consumer.on_stop = consumer, way
+        await reader.stop()
+        assert reader._consumer is None
+    await reader.stop()
