@@ -82,7 +82,7 @@ class World:
             "device": "cpu",
             "decode_threads": 2,
             "device_threads": 2,
-            "drain_timeout_s": 10,
+            "drain_timeout_s": 20,
             "kafka.bootstrap_servers": self.servers,
             "kafka.group_id": self.group,
             "topics.prefix": self.prefix,

@@ -12,8 +12,8 @@ from tests.chaos.verdicts import add_rows
 from tests.chaos.worker import Worker
 from tests.chaos.world import World, running_world
 
-HANG_S = 30.0
-"""`drain_timeout_s` (10 s in a `World`), and what disconnecting and joining the threads may take at most."""
+HANG_S = 45.0
+"""`drain_timeout_s` (20 s in a `World`), and what disconnecting and joining the threads may take at most."""
 
 
 async def run(context: Context) -> None:
