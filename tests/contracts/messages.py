@@ -176,6 +176,8 @@ def results(draw: st.DrawFn) -> DLResultMessage:
     score, threshold = draw(unit_floats), draw(unit_floats)
     is_nok = not is_inspected or score >= threshold
     deadline = None if identity.captured_at is None else identity.captured_at + draw(st.integers(0, 10**6))
+    # An ok from before its own capture is refused; of a nok the clocks may say what they will.
+    produced_at = draw(counts) if is_nok else (identity.captured_at or 0) + draw(st.integers(0, 10**6))
     return DLResultMessage(
         result_id=result_id_of(identity, source),
         source=source,
@@ -189,7 +191,7 @@ def results(draw: st.DrawFn) -> DLResultMessage:
         classification_threshold=threshold if is_inspected else draw(st.none() | st.just(threshold)),
         segmentation_threshold=0.5 if is_inspected else draw(st.none() | st.just(0.5)),
         deadline_at=deadline,
-        produced_at=draw(counts),
+        produced_at=produced_at,
         model=draw(models) if is_inspected else draw(st.none() | models),
         stage_seconds=draw(
             st.dictionaries(st.sampled_from(["admit", "decode", "score"]), st.floats(0, 1e6), max_size=3)
