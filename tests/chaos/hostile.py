@@ -18,7 +18,7 @@ from tests.encoded import chunk, jpeg_claiming, png, scan_bomb
 Way = Literal["plain", "nameless", "gzip", "snappy", "lz4", "zstd", "aborted"]
 CODECS: tuple[Way, ...] = ("gzip", "snappy", "lz4", "zstd")
 BOMB_BYTES = 24 << 20
-IDAT_BYTES = 48 << 20
+IDAT_BYTES = 96 << 20
 
 
 @dataclass(frozen=True)
@@ -182,7 +182,7 @@ def _idat_bomb(num_bytes: int) -> bytes:
 
 def _metadata(rng: random.Random, frame: CameraFrame, _: list[bytes]) -> bytes:
     text = chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(7_000_000)))
-    return with_image(frame, frame.image[:33] + text * rng.randrange(9, 20) + frame.image[33:])
+    return with_image(frame, frame.image[:33] + text * rng.randrange(10, 20) + frame.image[33:])
 
 
 MAKERS: dict[str, Maker] = {

@@ -53,7 +53,7 @@ def changed(draw: st.DrawFn, name: str) -> bytes:
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_what_comes_of_a_kept_input_by_chance_is_read_or_refused_too(name: str) -> None:
     @given(st.one_of(changed(name), st.binary(max_size=200)))
-    @hypothesis_settings(max_examples=60)
+    @hypothesis_settings(max_examples=25)
     def check(data: bytes) -> None:
         TARGETS[name](data)
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from inspector.settings.settings import Settings
-from tests.buses import wait_until
+from inspector.settings.topics import TopicSettings
+from tests.buses import MemoryBus, wait_until
 from tests.frames import png, record_of
 from tests.stage import CAMERAS, Stage, by_seq, metric, sequences
 from tests.stores import S3Like, claim, s3_like
@@ -19,6 +20,14 @@ from tests.stores import S3Like, claim, s3_like
 def s3() -> Iterator[S3Like]:
     with s3_like() as store:
         yield store
+
+
+@pytest.fixture
+async def alone(topic_names: TopicSettings) -> Stage:
+    """On the bus in memory alone: what follows concerns stores, and Kafka has no part in it."""
+    stage = Stage(MemoryBus(topic_names))
+    await stage.bus.make_topics(stage.settings())
+    return stage
 
 
 def settings_of(stage: Stage, s3: S3Like, *prefixes: str, **store: Any) -> Settings:
@@ -57,7 +66,7 @@ async def test_pictures_in_a_store_are_judged_as_those_that_are_carried(
 
 
 async def test_what_may_not_be_had_is_refused_with_a_reason_and_a_dead_letter_and_no_other_host_is_asked(
-    stage: Stage, s3: S3Like
+    alone: Stage, s3: S3Like
 ) -> None:
     s3.put("bucket/lines/1.png", png(200))
     s3.put("bucket/lines/moved.png", png())
@@ -79,10 +88,10 @@ async def test_what_may_not_be_had_is_refused_with_a_reason_and_a_dead_letter_an
         }
         for seq, (uri, _, fields) in wrong.items():
             changed = dict(fields)
-            await publish(stage, "a", seq, uri, changed.pop("image", None), **changed)
-        await stage.publish("b", 20)
-        async with stage.service(settings_of(stage, s3)):
-            results = await stage.bus.wait_for_results(len(wrong) + 1)
+            await publish(alone, "a", seq, uri, changed.pop("image", None), **changed)
+        await alone.publish("b", 20)
+        async with alone.service(settings_of(alone, s3)):
+            results = await alone.bus.wait_for_results(len(wrong) + 1)
         assert elsewhere.asked == []
     found = by_seq(results)
     assert {seq: found[seq].reason for seq in wrong} == {seq: reason for seq, (_, reason, _) in wrong.items()}
@@ -92,33 +101,33 @@ async def test_what_may_not_be_had_is_refused_with_a_reason_and_a_dead_letter_an
     assert {asked.path for asked in s3.asked} == {
         f"/bucket/lines/{name}.png" for name in ("1", "none", "busy", "moved")
     }
-    letters = {letter.seq: letter for letter in await stage.bus.deadletters()}
+    letters = {letter.seq: letter for letter in await alone.bus.deadletters()}
     assert letters.keys() == wrong.keys()
     assert "redirects are not followed" in letters[5].detail
     assert all(letters[seq].detail for seq in wrong)
 
 
-async def test_without_a_store_every_claim_is_refused(stage: Stage) -> None:
-    await publish(stage, "a", 1, "s3://bucket/lines/1.png")
-    async with stage.service():
-        (result,) = await stage.bus.wait_for_results(1)
+async def test_without_a_store_every_claim_is_refused(alone: Stage) -> None:
+    await publish(alone, "a", 1, "s3://bucket/lines/1.png")
+    async with alone.service():
+        (result,) = await alone.bus.wait_for_results(1)
     assert (result.status, result.reason) == ("undecodable", "image_refused")
-    (letter,) = await stage.bus.deadletters()
+    (letter,) = await alone.bus.deadletters()
     assert "store.allowed_prefixes names none" in letter.detail
 
 
-async def test_a_store_that_hangs_delays_no_frame_that_carries_its_picture(stage: Stage, s3: S3Like) -> None:
+async def test_a_store_that_hangs_delays_no_frame_that_carries_its_picture(alone: Stage, s3: S3Like) -> None:
     for seq in range(20):
         s3.put(f"bucket/lines/{seq}.png", png())
         s3.misbehave[f"/bucket/lines/{seq}.png"] = "hang"
-        await publish(stage, "a", seq, f"s3://bucket/lines/{seq}.png")
-    async with stage.service(settings_of(stage, s3, concurrency=4, fetch_timeout_ms=500)):
+        await publish(alone, "a", seq, f"s3://bucket/lines/{seq}.png")
+    async with alone.service(settings_of(alone, s3, concurrency=4, fetch_timeout_ms=500)):
         await wait_until(lambda: len(s3.asked) == 3)  # one of the places is left to others
         for seq in range(20):
-            await stage.publish("b", 100 + seq)
+            await alone.publish("b", 100 + seq)
         s3.put("bucket/lines/c.png", png())
-        await publish(stage, "c", 200, "s3://bucket/lines/c.png")
-        results = await stage.bus.wait_for_results(41)
+        await publish(alone, "c", 200, "s3://bucket/lines/c.png")
+        results = await alone.bus.wait_for_results(41)
     found = by_seq(results)
     assert {found[seq].status for seq in (*range(100, 120), 200)} == {"inspected"}
     assert {(found[seq].status, found[seq].reason) for seq in range(20)} <= {
@@ -127,26 +136,26 @@ async def test_a_store_that_hangs_delays_no_frame_that_carries_its_picture(stage
     }
 
 
-async def test_a_frame_whose_time_is_over_is_answered_as_late_and_not_fetched(stage: Stage, s3: S3Like) -> None:
+async def test_a_frame_whose_time_is_over_is_answered_as_late_and_not_fetched(alone: Stage, s3: S3Like) -> None:
     s3.put("bucket/lines/1.png", png())
-    captured_at = stage.clock.wall_us() - 5_000_000
-    await publish(stage, "a", 1, "s3://bucket/lines/1.png", captured_at=captured_at, budget_us=1_000_000)
-    async with stage.service(settings_of(stage, s3)):
-        (result,) = await stage.bus.wait_for_results(1)
+    captured_at = alone.clock.wall_us() - 5_000_000
+    await publish(alone, "a", 1, "s3://bucket/lines/1.png", captured_at=captured_at, budget_us=1_000_000)
+    async with alone.service(settings_of(alone, s3)):
+        (result,) = await alone.bus.wait_for_results(1)
     assert (result.status, result.reason) == ("expired", "late_before_decode")
     assert s3.asked == []
 
 
-async def test_a_stop_does_not_wait_for_a_store_that_hangs(stage: Stage, s3: S3Like) -> None:
+async def test_a_stop_does_not_wait_for_a_store_that_hangs(alone: Stage, s3: S3Like) -> None:
     s3.put("bucket/lines/1.png", png())
     s3.misbehave["/bucket/lines/1.png"] = "hang"
-    await publish(stage, "a", 1, "s3://bucket/lines/1.png")
-    async with stage.service(settings_of(stage, s3, concurrency=1, fetch_timeout_ms=300)):
+    await publish(alone, "a", 1, "s3://bucket/lines/1.png")
+    async with alone.service(settings_of(alone, s3, concurrency=1, fetch_timeout_ms=300)):
         await wait_until(lambda: len(s3.asked) == 1)
-        await publish(stage, "a", 2, "s3://bucket/lines/1.png")
-    found = by_seq(await stage.bus.results())
+        await publish(alone, "a", 2, "s3://bucket/lines/1.png")
+    found = by_seq(await alone.bus.results())
     assert found[1].status in {"failed", "expired"}
     s3.misbehave.clear()
-    async with stage.service(settings_of(stage, s3)):
-        results = await stage.bus.wait_for_results(2)
+    async with alone.service(settings_of(alone, s3)):
+        results = await alone.bus.wait_for_results(2)
     assert by_seq(results)[2].status in {"inspected", "expired"}
