@@ -83,12 +83,16 @@ def install() -> None:
     from inspector import service
 
     owner: Any = service
-    read = owner.read_bundle
-    made: list[Device] = []
+    reader_of = owner.bundle_reader
+    device = Device(None)
 
-    def read_faulty(*arguments: Any, **options: Any) -> Device:
-        made[0]._model = read(*arguments, **options)
-        return made[0]
+    def faulty_reader_of(settings: Any) -> Any:
+        read = reader_of(settings)
 
-    made.append(Device(None))
-    owner.read_bundle = read_faulty
+        def read_faulty(path: Any) -> Device:
+            device._model = read(path)
+            return device
+
+        return read_faulty
+
+    owner.bundle_reader = faulty_reader_of
