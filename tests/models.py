@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -103,6 +105,8 @@ def tiny_model(
 ) -> AnomalyModel:
     """Fit a model on generated pictures; its input is about as large as they are.
 
+    The same arguments are fitted once. What is returned is the caller's own, but for the frozen backbone.
+
     Args:
         width: Of the pictures, in pixels.
         height: Of the pictures, in pixels.
@@ -112,6 +116,23 @@ def tiny_model(
         backbone: The feature network.
         seed: Decides the pictures and every random choice.
     """
+    fitted = _tiny_model(width, height, channels, detector, backbone, seed)
+    network = fitted.network
+    return AnomalyModel(
+        identity=ModelIdentity(name, "1", ""),
+        network=FeatureNetwork(network.preprocess_param, network.runtime, copy.deepcopy(network.embedding)),
+        detector=copy.deepcopy(fitted.detector),
+        scale=fitted.scale,
+        rule=fitted.rule,
+        geometry=fitted.geometry,
+        thresholds=fitted.thresholds,
+    )
+
+
+@lru_cache(maxsize=8)  # each has a backbone of 14 MB
+def _tiny_model(
+    width: int, height: int, channels: Literal[1, 3], detector: DetectorName, backbone: BackboneName, seed: int
+) -> AnomalyModel:
     rng = np.random.default_rng(seed)
     step = SIZE_STEP
     param = DLPreprocessParam(
@@ -138,7 +159,7 @@ def tiny_model(
         embedded = torch.cat([network.embed([sample.image for sample in batch]) for batch in batches])
     fitted = _fitted(detector, embedded, seed)
     model = AnomalyModel(
-        identity=ModelIdentity(name, "1", ""),
+        identity=ModelIdentity("", "", ""),
         network=network,
         detector=fitted,
         scale=ScoreScale(s=1.0),

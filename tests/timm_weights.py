@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,12 @@ def require_timm() -> Any:
 
 def write_weights(path: Path, name: str, *, seed: int = 0) -> Path:
     """Write the weights of a whole network, drawn by a seed, under timm's own names."""
+    path.write_bytes(_weights(name, seed))
+    return path
+
+
+@lru_cache(maxsize=1)  # tests of one network stand together; it may have 90 MB
+def _weights(name: str, seed: int) -> bytes:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = create_network(name)
@@ -33,5 +40,4 @@ def write_weights(path: Path, name: str, *, seed: int = 0) -> Path:
             if parameter.ndim == 1:  # scales and biases, which start as 1 and 0: else nothing shows that they were read
                 parameter.data += 0.05 * torch.randn_like(parameter)
     state = {key: value.contiguous() for key, value in network.state_dict().items()}
-    path.write_bytes(safetensors.save(state))
-    return path
+    return safetensors.save(state)

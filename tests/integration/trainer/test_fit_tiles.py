@@ -60,23 +60,23 @@ def write_pictures(folder: Path, width: int, height: int) -> Path:
 
 @pytest.mark.slow
 def test_a_defect_of_eight_pixels_is_missed_whole_and_found_tile_by_tile(fit: Fit, tmp_path: Path) -> None:
-    side = 1152
+    side = 576
     source = ("--images", write_pictures(tmp_path / "images", side, side))
-    plain = fit("--width", "256", "--height", "256", source=source, small=False)
+    plain = fit("--width", "128", "--height", "128", source=source, small=False)
     assert plain["image_auroc"] < 0.8
     assert plain["recall"] <= 0.5
     assert [note for note in plain["notes"] if "less than about 27 pixels across" in note]
 
-    said = fit("--tile", "256", source=source, small=False)
+    said = fit("--tile", "128", source=source, small=False)
     assert said["image_auroc"] == 1
     assert said["recall"] == 1
     assert said["pixel_auroc"] > 0.95
     assert not [note for note in said["notes"] if "reduced by a factor" in note]
     page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
-    assert "256 x 256 px, overlapping by 64 px" in page
+    assert "128 x 128 px, overlapping by 32 px" in page
 
     model = read_dl_model(tmp_path / "out")
-    assert model.preprocess_param.tile == TileParam(width=256, height=256, overlap=64)
+    assert model.preprocess_param.tile == TileParam(width=128, height=128, overlap=32)
     paths = [tmp_path / f"images/spot/{i}.png" for i in range(NOK)]
     plan = plan_apply(ApplySettings(bundle=tmp_path / "out", images=paths))
     verdicts = list(run_apply(plan, lambda *_: None))

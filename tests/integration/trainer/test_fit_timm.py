@@ -19,7 +19,7 @@ from inspector.anomaly.model.param import DLModelParam, create_initial_model
 from inspector.anomaly.network.timm_import import import_timm
 from inspector.anomaly.preprocess.param import create_dl_preprocess_param_from_model
 from tests.fits import Fit
-from tests.timm_weights import RESNET, VIT, WIDE_RESNET, require_timm, write_weights
+from tests.timm_weights import RESNET, VIT, require_timm, write_weights
 from trainer.commands.cli import run
 
 timm = require_timm()
@@ -41,7 +41,7 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (RESNET, "padim", (96, 96), ((3, 4, 5), 1)),
         (RESNET, "student", (96, 96), ((3, 4, 5), 1)),
-        (WIDE_RESNET, "patchcore", (96, 96), ((3, 4), 0)),
+        (RESNET, "patchcore", (96, 96), ((3, 4), 0)),
         (VIT, "padim", (98, 98), ((6, 9, 12), 0)),
         (VIT, "patchcore", (98, 112), ((6, 9, 12), 0)),
         (VIT, "fused", (98, 112), ((6, 9, 12), 0)),

@@ -41,8 +41,8 @@ STEPS = (
 
 @pytest.mark.parametrize(
     "options",
-    [("--detector", "padim"), (), ("--detector", "student", "--max-num-epochs", "2")],
-    ids=["padim", "the default", "student"],
+    [(), ("--detector", "student", "--max-num-epochs", "2")],
+    ids=["the default", "student"],
 )
 def test_the_workflow_says_each_step_in_the_chapters_order(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
