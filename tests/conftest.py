@@ -9,11 +9,12 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-from deploy.local.base import Broker, BrokerStartError
+from deploy.local.base import Broker
 from deploy.local.broker import running_kafka_broker
 from inspector.anomaly.network.tuning import tune_process
 from inspector.settings.kafka import KafkaSettings
 from inspector.settings.topics import TopicSettings
+from tests.brokers import required
 
 # Before any test imports torch. One thread: for tests' small pictures threads cost more than they bring, and several times as
 # much on a busy machine.
@@ -46,17 +47,8 @@ def _has_gpu() -> bool:
 @pytest.fixture(scope="session")
 def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """Apache Kafka, one for the whole run: topics and groups must be the test's own. REQUIRE=kafka makes its absence a failure."""
-    running = running_kafka_broker(tmp_path_factory.mktemp("kafka"))
-    try:
-        broker = running.__enter__()
-    except BrokerStartError as exc:
-        if "kafka" in os.environ.get("REQUIRE", "").split(","):
-            pytest.fail(f"REQUIRE=kafka, but {exc}")
-        pytest.skip(str(exc))
-    try:
+    with required(running_kafka_broker(tmp_path_factory.mktemp("kafka"))) as broker:
         yield broker
-    finally:
-        running.__exit__(None, None, None)
 
 
 @pytest.fixture

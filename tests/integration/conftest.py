@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
-from deploy.local.base import BrokerStartError
 from deploy.local.broker import kafka_home
 from inspector.settings.kafka import KafkaSettings
 from inspector.settings.topics import TopicSettings
+from tests.brokers import required
 from tests.buses import BusUnderTest, KafkaBus, MemoryBus
 from tests.secure import SecureBroker, running_secure_broker
 from tests.stage import Stage
@@ -39,14 +38,5 @@ def secure_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecureBr
     home = kafka_home()
     if home is None:
         pytest.skip("no Apache Kafka of our own: set KAFKA_HOME to a folder made with deploy/local/pom.xml")
-    running = running_secure_broker(home, tmp_path_factory.mktemp("secure"), USERS)
-    try:
-        broker = running.__enter__()
-    except BrokerStartError as exc:
-        if "kafka" in os.environ.get("REQUIRE", "").split(","):
-            pytest.fail(f"REQUIRE=kafka, but {exc}")
-        pytest.skip(str(exc))
-    try:
+    with required(running_secure_broker(home, tmp_path_factory.mktemp("secure"), USERS)) as broker:
         yield broker
-    finally:
-        running.__exit__(None, None, None)
