@@ -7,7 +7,7 @@ import pkgutil
 import random
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,7 +28,7 @@ class Row:
         promise: what was promised, in words.
         trials: how often it was put to the test: faults, frames, seconds.
         figure: what came out, in words.
-        held: None where nothing could be tried here; `figure` says why.
+        held: None where nothing could be tried here, or a time was measured by small counts; `figure` says why.
         details: what broke the promise, a few of each; other figures for the JSON.
     """
 
@@ -46,7 +46,11 @@ class SkipCampaign(Exception):  # noqa: N818 it is no error
 
 @dataclass
 class Context:
-    """What a campaign is given: a folder of its own, seeded chance, its counts, and brokers."""
+    """What a campaign is given: a folder of its own, seeded chance, its counts, and brokers.
+
+    Attributes:
+        judges_times: False for small counts: a few seconds on a machine that does other things tell of the machine.
+    """
 
     name: str
     folder: Path
@@ -54,6 +58,7 @@ class Context:
     counts: Counts
     shared: Shared
     mutation: str | None = None
+    judges_times: bool = True
     rng: random.Random = field(init=False)
     rows: list[Row] = field(default_factory=list)
 
@@ -77,10 +82,14 @@ class Context:
         """The model of all campaigns."""
         return self.shared.bundle()
 
-    def row(self, promise: str, *, trials: int, figure: str, held: bool | None, **details: object) -> None:
-        """Add what was found of one promise."""
+    def row(
+        self, promise: str, *, trials: int, figure: str, held: bool | None, is_time: bool = False, **details: object
+    ) -> None:
+        """Add what was found of one promise; one that `is_time` is told but not judged where counts are small."""
+        if is_time and held is not None and not self.judges_times:
+            held, figure = None, f"{figure} (times are judged by full counts)"
         self.rows.append(Row(self.name, promise, trials, figure, held, details))
-        self.say(f"{ {True: 'held', False: 'MISSED', None: 'not tried'}[held] }: {promise}: {figure}")
+        self.say(f"{ {True: 'held', False: 'MISSED', None: 'not judged'}[held] }: {promise}: {figure}")
 
     def say(self, text: str) -> None:
         """Tell the person who waits."""
@@ -97,7 +106,7 @@ class Campaign:
         full: counts of the long run.
         smoke: smaller counts of the same names.
         run: brings rows by `Context.row`; it may raise `SkipCampaign`.
-        mutations: protections (modules of `tests/chaos/mutations`), each of which must make a row missed when it is off.
+        mutations: protections (modules of `tests/chaos/mutations`), and words of the promise that must be missed when each is off.
         mutated: counts for that; default: those of the smoke run.
     """
 
@@ -106,7 +115,7 @@ class Campaign:
     full: Counts
     smoke: Counts
     run: Callable[[Context], Awaitable[None]]
-    mutations: Sequence[str]
+    mutations: Mapping[str, str]
     mutated: Counts | None = None
 
 

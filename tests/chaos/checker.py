@@ -80,6 +80,7 @@ class Evidence:
         commits: all of the group's commits.
         key: what each frame shows; a frame that it does not name may be called anything.
         passing: kinds that may pass.
+        default_budget_us: of frames that bring none of their own; None: not looked at.
     """
 
     frames: Sequence[Record]
@@ -88,6 +89,7 @@ class Evidence:
     commits: Sequence[Commit] = ()
     key: Mapping[FrameName, Kind] = field(default_factory=dict)
     passing: frozenset[Kind] = frozenset({"ok"})
+    default_budget_us: int | None = None
 
 
 @dataclass
@@ -272,12 +274,14 @@ def _answers(evidence: Evidence, first: Mapping[str, _Result], results: Sequence
 
 def _verdicts(evidence: Evidence, first: Mapping[str, _Result], results: Sequence[_Result], findings: Findings) -> None:
     judged: dict[str, object] = {}
+    budgets = _budgets_us(evidence)
     for result in results:
         body, identifier = result.body, result.result_id
         name = FrameName(str(body.get("line_id")), str(body.get("camera_id")), body.get("seq") or 0)
-        kind = evidence.key.get(name)
+        # Whoever is in no key was made to be refused.
+        kind = evidence.key.get(name, "hostile") if evidence.key else None
         if result.is_ok:
-            why = not_to_be_passed(body)
+            why = not_to_be_passed(body) or _stretched(body, budgets)
             if why is None and kind is not None and kind not in evidence.passing:
                 why = f"the frame is {kind}"
             if why is not None:
@@ -288,6 +292,29 @@ def _verdicts(evidence: Evidence, first: Mapping[str, _Result], results: Sequenc
             earlier = judged.setdefault(identifier, body.get("anomaly_class_id"))
             if earlier != body.get("anomaly_class_id"):
                 findings.conflicting.append(f"{result.words()}: it was {earlier} before")
+
+
+def _budgets_us(evidence: Evidence) -> dict[tuple[object, ...], int]:
+    """Return how long each frame's verdict may take, as its message and the settings say."""
+    if evidence.default_budget_us is None:
+        return {}
+    found: dict[tuple[object, ...], int] = {}
+    for record in evidence.frames:
+        own = (body_of(record) or {}).get("budget_us")
+        budget = own if type(own) is int else evidence.default_budget_us
+        for identity in frame_identities(record):
+            found[identity] = max(budget, found.get(identity, 0))
+    return found
+
+
+def _stretched(body: Mapping[str, Any], budgets_us: Mapping[tuple[object, ...], int]) -> str | None:
+    """Return whether an ok gave itself more time than its frame had."""
+    identity = _identity(body)
+    budget = None if identity is None else budgets_us.get(identity)
+    if budget is None:
+        return None
+    given = body["deadline_at"] - body["captured_at"]
+    return None if given <= budget else f"it gave itself {given / 1e6:.3f} s of {budget / 1e6:.3f} s"
 
 
 def not_to_be_passed(body: Mapping[str, Any]) -> str | None:

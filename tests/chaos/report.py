@@ -18,7 +18,7 @@ from tests.benchmarks.machine import describe_machine, describe_software
 from tests.chaos.campaign import Row
 
 RESULTS = Path(__file__).parent / "results"
-WORDS = {True: "held", False: "MISSED", None: "not tried"}
+WORDS = {True: "held", False: "MISSED", None: "not judged"}
 COLOURS = {True: "green", False: "bold red", None: "yellow"}
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from tests.chaos import __main__ as runner
 from tests.chaos import launcher, report, timing
-from tests.chaos.campaign import Campaign, Context, Shared, SkipCampaign, find_campaigns
+from tests.chaos.campaign import Campaign, Context, Row, Shared, SkipCampaign, find_campaigns
 from tests.chaos.checker import Record
 from tests.chaos.readiness import Readiness, Sample
 
@@ -48,7 +48,7 @@ def campaign_that(outcome: str) -> Campaign:
         is_held = outcome == "holds" and context.mutation is None
         context.row("all is well", trials=context.counts["times"], figure="seen", held=is_held)
 
-    return Campaign("made-up", "made up", {"times": 9}, {"times": 2}, run, ("commit_on_read",))
+    return Campaign("made-up", "made up", {"times": 9}, {"times": 2}, run, {"commit_on_read": "all is well"})
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,9 @@ def campaign_that(outcome: str) -> Campaign:
         ("holds", ["--smoke"], 0, True),
         ("misses", ["--smoke"], 1, False),
         ("breaks", [], 1, False),
-        ("skips", [], 0, None),
+        ("skips", [], 1, None),
         ("holds", ["--mutate"], 0, True),
-        ("skips", ["--mutate"], 0, None),
+        ("skips", ["--mutate"], 1, None),
     ],
 )
 def test_the_status_is_1_where_a_promise_is_missed(
@@ -86,9 +86,42 @@ def test_a_mutation_that_nobody_notices_is_missed(tmp_path: Path) -> None:
     async def blind(context: Context) -> None:
         context.row("all is well", trials=1, figure="seen", held=True)
 
-    campaign = Campaign("blind", "sees nothing", {}, {}, blind, ("commit_on_read",))
+    campaign = Campaign("blind", "sees nothing", {}, {}, blind, {"commit_on_read": "all is well"})
     row = runner.run_mutated(campaign, "commit_on_read", Shared(tmp_path / "runs"), 1, {})
     assert (row.held, row.figure) == (False, "nothing was noticed")
+
+
+def test_a_campaign_that_breaks_down_is_no_proof_and_neither_is_another_promise(tmp_path: Path) -> None:
+    async def broken(context: Context) -> None:
+        context.row("memory is bounded", trials=1, figure="slow today", held=False)
+        raise AttributeError("the mutation fits the code no more")
+
+    campaign = Campaign("broken", "breaks", {}, {}, broken, {"commit_on_read": "every frame has a verdict"})
+    row = runner.run_mutated(campaign, "commit_on_read", Shared(tmp_path / "runs"), 1, {})
+    assert row.held is False
+
+
+def rows_of(*held: bool | None) -> list[Row]:
+    return [Row("made-up", "all is well", 0 if one is None else 1, "seen", one) for one in held]
+
+
+def test_green_is_what_was_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REQUIRE", raising=False)
+    assert runner.status_of(rows_of(True, None)) == 0
+    assert runner.status_of(rows_of(None)) == runner.status_of([]) == 1
+    assert runner.status_of(rows_of(True), ended_early=True) == 1
+    monkeypatch.setenv("REQUIRE", "kafka")
+    assert runner.status_of(rows_of(True, None)) == 1
+    assert runner.status_of(rows_of(True)) == 0
+
+
+def test_small_counts_tell_times_and_do_not_judge_them(tmp_path: Path) -> None:
+    for judges_times, held in ((True, False), (False, None)):
+        context = Context("c", tmp_path, 1, {}, Shared(tmp_path / "runs"), judges_times=judges_times)
+        context.row("it is fast", trials=1, figure="9 s", held=False, is_time=True)
+        assert context.rows[0].held is held
+        context.row("it is right", trials=1, figure="no", held=False)
+        assert context.rows[1].held is False
 
 
 @pytest.mark.parametrize("before", [True, False])

@@ -133,6 +133,20 @@ def test_an_ok_for_a_frame_that_is_not_is_a_false_pass(kind: Kind) -> None:
     assert list(found(result(0, 0), result(1, 1), key=KEY | {FrameName("line", "a", 1): kind})) == ["false_pass"]
 
 
+def test_an_ok_about_a_frame_that_no_key_names_is_a_false_pass() -> None:
+    stranger = identity(5, "zz")
+    records = [frame(0), frame(1), frame(2, stranger)]
+    assert set(found(result(0, 0), result(1, 1), result(2, 5, camera="zz"), frames=records)) == {"false_pass"}
+
+
+def test_an_ok_that_gives_itself_more_time_than_its_frame_has_is_a_false_pass() -> None:
+    own = frame(1, identity(1) | {"budget_us": BUDGET})
+    good, late = result(0, 0), result(1, 1, deadline_at=CAPTURED + 1 + 3 * BUDGET, produced_at=CAPTURED + 2 * BUDGET)
+    for frames, default_us, broken in (([frame(0), own], 9 * BUDGET, True), ([frame(0), frame(1)], 9 * BUDGET, False)):
+        rules = found(good, late, frames=frames, default_budget_us=default_us)
+        assert ("false_pass" in rules) is broken
+
+
 def test_an_ok_frame_called_nok_is_wrong_and_breaks_no_rule() -> None:
     findings = judge(Evidence([frame(0)], [result(0, 0, **NOK)], key=KEY))
     assert len(findings.wrong) == 1

@@ -40,4 +40,6 @@ def add_rows(
             figure = f"{findings.frames} frames, {findings.verdicts} verdicts, {len(broken)} missing"
         elif rule == "unrecognised":
             figure = f"{findings.duplicates} repeats, {len(broken)} not recognised"
-        context.row(about + promise, trials=findings.frames, figure=figure, held=not broken, broken=broken[:SHOWN])
+        # Of no frames at all nothing was shown.
+        held = bool(findings.frames) and not broken
+        context.row(about + promise, trials=findings.frames, figure=figure, held=held, broken=broken[:SHOWN])

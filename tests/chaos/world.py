@@ -94,6 +94,7 @@ class World:
             **{f"kafka.{name}": value for name, value in kafka.items()},
         }
         # Dotted keys come before the first table; JSON's scalars are TOML's.
+        self.budget_us = int(str(flat["deadline.default_budget_ms"])) * 1000
         lines = [f"{name} = {json.dumps(value)}" for name, value in flat.items()]
         for camera, partition in self.cameras.items():
             lines += ["[[cameras]]", f'line_id = "{LINE}"', f'camera_id = "{camera}"', 'model = "tiny"']
@@ -272,6 +273,7 @@ class World:
             deadletters=await read_topics(self.servers, self.topics["deadletters"]),
             commits=await read_commits(self.servers, self.group, self.topics["frames"]),
             key=self.frames.key,
+            default_budget_us=self.budget_us,
         )
 
     async def judge(self) -> Findings:

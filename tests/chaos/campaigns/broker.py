@@ -190,6 +190,6 @@ CAMPAIGN = Campaign(
     full={"freezes": 10, "freeze_s": 5, "longs": 5, "long_s": 30, "kills": 10, "down_s": 20, "rate": 5, "frames": 50},
     smoke={"freezes": 1, "freeze_s": 5, "longs": 0, "long_s": 30, "kills": 1, "down_s": 5, "rate": 5, "frames": 10},
     run=run,
-    mutations=("always_ready", "incarnation_ignored"),
+    mutations={"always_ready": "/readyz says the truth", "incarnation_ignored": "every frame has a verdict"},
     mutated={"freezes": 0, "freeze_s": 5, "longs": 1, "long_s": 20, "kills": 0, "down_s": 12, "rate": 5, "frames": 10},
 )

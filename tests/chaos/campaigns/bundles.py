@@ -246,6 +246,6 @@ CAMPAIGN = Campaign(
     full={"flips": 4, "every": 1},
     smoke={"flips": 1, "every": 4},
     run=run,
-    mutations=("manifest_unsealed",),
+    mutations={"manifest_unsealed": "no damaged bundle changes a verdict"},
     mutated={"flips": 1, "every": 40},
 )

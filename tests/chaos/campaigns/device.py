@@ -99,5 +99,9 @@ CAMPAIGN = Campaign(
     full={"faults": 20, "seconds": 60, "rate": 10, "burst": 100},
     smoke={"faults": 2, "seconds": 8, "rate": 8, "burst": 40},
     run=run,
-    mutations=("watchdog_sleeps", "loss_overlooked", "want_is_final"),
+    mutations={
+        "watchdog_sleeps": "a device that is hung ends its worker",
+        "loss_overlooked": "a device that is lost ends its worker",
+        "want_is_final": "want of memory halves batches",
+    },
 )

@@ -98,6 +98,6 @@ CAMPAIGN = Campaign(
     full={"rounds": 5, "delay_s": 30, "loss_s": 30, "hole_s": 30, "rate": 10},
     smoke={"rounds": 1, "delay_s": 4, "loss_s": 4, "hole_s": 10, "rate": 10},
     run=run,
-    mutations=("commit_on_read",),
+    mutations={"commit_on_read": "every frame has a verdict"},
     mutated={"rounds": 1, "delay_s": 0, "loss_s": 0, "hole_s": 12, "rate": 25},
 )

@@ -84,6 +84,6 @@ CAMPAIGN = Campaign(
     full={"stops": 50, "rate": 15},
     smoke={"stops": 3, "rate": 15},
     run=run,
-    mutations=("drain_skipped",),
+    mutations={"drain_skipped": "what a stop has finished is not done again"},
     mutated={"stops": 3, "rate": 25},
 )

@@ -21,6 +21,9 @@ from tests.chaos.frames import LINE
 from tests.chaos.reading import administering, read_topics
 from tests.chaos.world import World, running_world
 
+STOPPED_S = 5.0
+"""The line stands so long after the last heartbeat is missed, by the gate's own beat and the simulator's."""
+
 WORKERS = 2
 PASSED_BEFORE = 5
 """Parts that pass between a return and the next kill."""
@@ -68,7 +71,8 @@ async def _try(context: Context, world: World, over: str) -> None:
         f"{over}: silence stops the line",
         trials=times,
         figure=f"median {statistics.median(stops):.1f} s, max {max(stops):.1f} s after all workers were killed",
-        held=len(stops) == times,
+        held=len(stops) == times and max(stops) <= context.counts["heartbeat_ms"] / 1000 + STOPPED_S,
+        is_time=True,
         stops_s=[round(stop, 2) for stop in stops],
     )
     context.row(
@@ -179,7 +183,7 @@ CAMPAIGN = Campaign(
     full={"silences": 20, "silent_s": 5, "ports": 2, "heartbeat_ms": 3000},
     smoke={"silences": 1, "silent_s": 2, "ports": 1, "heartbeat_ms": 3000},
     run=run,
-    mutations=("silence_passes",),
+    mutations={"silence_passes": "no part passes without an ok of every camera"},
     # Without a watch over heartbeats for as long as a mutant needs to let parts through.
     mutated={"silences": 1, "silent_s": 2, "ports": 1, "heartbeat_ms": 10_000},
 )

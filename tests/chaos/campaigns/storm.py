@@ -70,6 +70,9 @@ CAMPAIGN = Campaign(
     full={"seconds": 300, "every_s": 5, "rate": 10},
     smoke={"seconds": 20, "every_s": 5, "rate": 10},
     run=run,
-    mutations=("sequence_bypassed", "late_commit"),
+    mutations={
+        "sequence_bypassed": "first results of a camera keep its order",
+        "late_commit": "no commit goes backwards",
+    },
     mutated={"seconds": 30, "every_s": 5, "rate": 15},
 )
