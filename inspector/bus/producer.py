@@ -19,7 +19,7 @@ from aiokafka.partitioner import DefaultPartitioner
 
 from inspector.bus.connect import bus_errors, lacks, producer_client, start_client
 from inspector.bus.ports import RECORD_OVERHEAD_BYTES, Partition, ProducedRecord
-from inspector.errors import MessageTooLargeError, PartitionGoneError
+from inspector.errors import ConfigError, MessageTooLargeError, PartitionGoneError
 from inspector.settings.kafka import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -139,7 +139,8 @@ class KafkaProducer:
                 return
             try:
                 self._producer = await self._connected()
-            except (KafkaError, TimeoutError) as exc:
+            except (ConfigError, KafkaError, TimeoutError) as exc:
+                # A file of a secret, too, is whole again after a while: it is being replaced.
                 log.warning("the failed producer could not be replaced yet: %s", exc)
                 return
             task = asyncio.create_task(self._abandon(failed))

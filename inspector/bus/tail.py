@@ -15,6 +15,7 @@ from aiokafka.errors import KafkaError
 
 from inspector.bus.connect import bus_errors, consumer_client, lacks, start_client
 from inspector.bus.ports import ConsumedRecord, Partition
+from inspector.errors import InspectorError
 from inspector.settings.kafka import KafkaSettings
 
 LOOK_TIMEOUT_S = 10.0
@@ -79,7 +80,7 @@ class KafkaTail:
             self._starting = asyncio.create_task(self._start())
         try:
             return await asyncio.shield(self._starting)
-        except (KafkaError, TimeoutError):
+        except Exception:  # whatever it was, a broker's or a file's that is being replaced: the next look tries again
             self._starting = None
             raise
 
@@ -93,7 +94,7 @@ class KafkaTail:
         )
         try:
             await start_client(consumer)
-        except (KafkaError, TimeoutError):
+        except Exception:
             await consumer.stop()
             raise
         return consumer
@@ -101,5 +102,5 @@ class KafkaTail:
     async def stop(self) -> None:
         """Disconnect."""
         if self._starting is not None:
-            with contextlib.suppress(KafkaError, TimeoutError):
+            with contextlib.suppress(InspectorError, KafkaError, TimeoutError):
                 await (await self._starting).stop()

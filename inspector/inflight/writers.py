@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 
 from inspector.bus.ports import ConsumedRecord, Partition, ResultTail
-from inspector.errors import BusError
+from inspector.errors import InspectorError
 from inspector.observe.metrics import Metrics
 from inspector.settings.settings import Settings
 
@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 MOST_RECORDS = 200
 """Of a partition at each look: all that comes at 40 results a second; above that a sample, which shows whoever goes on writing."""
+CANNOT_SEE = "cannot see whether another deployment writes results of these cameras"
 _LONGEST_NAME = 64
 _NEVER_S = 3600.0
 _SHOWN = 5
@@ -70,11 +71,13 @@ class WriterWatch:
         self._metrics = metrics
 
     async def look_if_possible(self) -> None:
-        """Look once. That this process may not read results stops nothing else: it is told."""
+        """Look once. That this process cannot read results stops nothing else, whatever the reason: it is told."""
         try:
             await self.look()
-        except BusError as exc:
-            log.warning("cannot see whether another deployment writes results of these cameras: %s", exc)
+        except InspectorError as exc:
+            log.warning("%s: %s", CANNOT_SEE, exc)
+        except Exception:
+            log.exception("%s", CANNOT_SEE)
 
     async def look(self) -> None:
         """Look once; count and tell what another deployment wrote.

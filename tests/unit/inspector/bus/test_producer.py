@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaConnectionError
 from inspector.bus import producer as producer_module
 from inspector.bus.ports import ProducedRecord
 from inspector.bus.producer import KafkaProducer
-from inspector.errors import BusError, PartitionGoneError
+from inspector.errors import BusError, ConfigError, PartitionGoneError
 from inspector.settings.kafka import KafkaSettings
 from tests.virtual_time import run_virtually
 
@@ -113,3 +113,23 @@ def test_partitions_that_fail_at_once_do_not_wait_for_each_others_new_producer(
 
     assert run_virtually(send()) == KafkaSettings().request_timeout_ms / 1000 + 5 + 10
     assert len(made) == 2
+
+
+def test_a_secret_that_is_being_replaced_is_read_again(made: list[Inner], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def send() -> None:
+        producer = KafkaProducer(KafkaSettings(), max_record_bytes=1000)
+        await producer.start()
+
+        def read_in_vain(*_arguments: Any, **_options: Any) -> Inner:
+            raise ConfigError("kafka.sasl_password_file: it is empty")
+
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(producer_module, "producer_client", read_in_vain)
+            with pytest.raises(BusError, match="could not send to t"):
+                await producer.send(("t", 1), [RECORD])
+        with pytest.raises(BusError, match="could not send to t"):
+            await producer.send(("t", 1), [RECORD])
+        assert len(made) == 2, "the next failure has found the file whole"
+        await producer.stop()
+
+    run_virtually(send())

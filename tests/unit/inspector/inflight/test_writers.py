@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from inspector.bus.ports import ConsumedRecord, Fault, Partition
-from inspector.errors import AccessError
+from inspector.errors import AccessError, ConfigError
 from inspector.inflight.writers import WriterWatch
 from inspector.observe.metrics import Metrics
 from tests.fakes import FakeBroker, FakeTail
@@ -100,15 +100,28 @@ async def test_a_process_that_has_sent_nothing_looks_nowhere() -> None:
 
 
 class Refused:
+    def __init__(self, failure: Exception) -> None:
+        self.failure = failure
+
     async def look(self, partitions: Collection[Partition], *, most: int) -> Sequence[ConsumedRecord]:
-        raise AccessError("no right Read")
+        raise self.failure
 
     async def stop(self) -> None: ...
 
 
-async def test_a_missing_right_is_told_and_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("failure", "level", "why"),
+    [
+        (AccessError("no right Read"), logging.WARNING, ": no right Read"),
+        (ConfigError("the file is empty"), logging.WARNING, ": the file is empty"),
+        (KeyError("a fault of ours"), logging.ERROR, ""),
+    ],
+)
+async def test_what_cannot_be_read_is_told_and_stops_nothing(
+    caplog: pytest.LogCaptureFixture, failure: Exception, level: int, why: str
+) -> None:
     watch = WriterWatch(
-        Refused(),
+        Refused(failure),
         deployment="ours",
         cameras=CAMERAS,
         partitions=lambda: [PLACE],
@@ -116,5 +129,5 @@ async def test_a_missing_right_is_told_and_stops_nothing(caplog: pytest.LogCaptu
     )
     await watch.look_if_possible()
     (told,) = caplog.messages
-    assert told == "cannot see whether another deployment writes results of these cameras: no right Read"
-    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert told == "cannot see whether another deployment writes results of these cameras" + why
+    assert [record.levelno for record in caplog.records] == [level]
