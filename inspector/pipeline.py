@@ -359,15 +359,15 @@ class Pipeline:
         """Called by the source: drop all that is left; what a thread or the sink still has is ignored when it is back."""
         ended = set(leases)
         gone = {frame for frame in self._frames if frame.lease in ended}
-        self._decoder.remove(gone.__contains__)
-        self._fetcher.forget(gone.__contains__)
-        self._batcher.remove(gone.__contains__)
         self._send(self._sequence.forget(gone.__contains__), self._clock.monotonic_s())
         self._drop(gone)
         self._draining = False
         self._pump_later.soon()
 
     def _drop(self, gone: set[Frame]) -> None:
+        self._fetcher.forget(gone.__contains__)
+        self._decoder.remove(gone.__contains__)
+        self._batcher.remove(gone.__contains__)
         self._refused = [frame for frame in self._refused if frame not in gone]
         self._frames -= gone
         now_s = self._clock.monotonic_s()

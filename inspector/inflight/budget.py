@@ -68,26 +68,31 @@ class Budget:
 
 
 class Reservation:
-    """One frame's share of the budget; it grows only within the limit, shrinks freely, and is given back once."""
+    """One frame's share of the budget; it grows only within the limit, shrinks freely, and is given back once.
 
-    __slots__ = ("_budget", "_owner", "size_bytes")
+    Nothing is booked after that: nobody would give it back.
+    """
+
+    __slots__ = ("_budget", "_is_released", "_owner", "size_bytes")
 
     def __init__(self, budget: Budget, size_bytes: int, owner: Hashable) -> None:
         """Made by `Budget.hold`."""
         self._budget = budget
         self._owner = owner
+        self._is_released = False
         self.size_bytes = size_bytes
 
     def grow(self, extra_bytes: int) -> bool:
         """Add `extra_bytes` if they are free; return whether they were."""
         if extra_bytes > self._budget.free_bytes:
             return False
-        self.size_bytes += self._budget._add(extra_bytes, self._owner)  # noqa: SLF001 the two classes are one module's
+        self.force(extra_bytes)
         return True
 
     def force(self, extra_bytes: int) -> None:
         """Add `extra_bytes` whether they are free or not, where waiting for them would be waiting for ever."""
-        self.size_bytes += self._budget._add(extra_bytes, self._owner)  # noqa: SLF001
+        if not self._is_released:
+            self.size_bytes += self._budget._add(extra_bytes, self._owner)  # noqa: SLF001 the two classes are one module's
 
     def shrink_to(self, size_bytes: int) -> None:
         """Give back what exceeds `size_bytes`; never grows."""
@@ -97,8 +102,9 @@ class Reservation:
             self._budget._release(surplus, self._owner)  # noqa: SLF001
 
     def release(self) -> None:
-        """Give everything back; a second call does nothing."""
+        """Give everything back, for good; a second call does nothing."""
         self.shrink_to(0)
+        self._is_released = True
 
 
 def fetched_bytes(settings: Settings) -> int:

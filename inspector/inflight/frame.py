@@ -88,8 +88,8 @@ class Frame:
 
     @property
     def live(self) -> bool:
-        """Whether it is still worth any work."""
-        return not self.lease.ended
+        """Whether it is still worth any work: neither answered nor given up, and its lease holds."""
+        return self.stage is not None and not self.lease.ended
 
     @property
     def after_score_s(self) -> float | None:

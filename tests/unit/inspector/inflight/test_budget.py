@@ -15,6 +15,7 @@ from inspector.inflight.budget import Budget, Reservation
 def test_used_bytes_are_the_sum_of_what_is_held(steps: list[tuple[str, int, int]]) -> None:
     budget = Budget(100)
     held: list[Reservation] = []
+    released: set[Reservation] = set()
     for step, size, which in steps:
         if step == "hold":
             held.append(budget.hold(size))
@@ -23,12 +24,14 @@ def test_used_bytes_are_the_sum_of_what_is_held(steps: list[tuple[str, int, int]
             before, free = reservation.size_bytes, budget.free_bytes
             if step == "grow":
                 assert reservation.grow(size) == (size <= free)
-                assert reservation.size_bytes == before + (size if size <= free else 0)
+                grows = size <= free and reservation not in released
+                assert reservation.size_bytes == before + (size if grows else 0)
             elif step == "shrink":
                 reservation.shrink_to(size)
                 assert reservation.size_bytes == min(before, size)
             else:
                 reservation.release()
+                released.add(reservation)
                 assert reservation.size_bytes == 0
         assert budget.used_bytes == sum(reservation.size_bytes for reservation in held)
         assert budget.free_bytes == max(0, 100 - budget.used_bytes)
@@ -48,6 +51,16 @@ def test_what_is_released_twice_is_given_back_once() -> None:
     reservation.release()
     reservation.release()
     assert (budget.free_bytes, other.size_bytes) == (7, 3)
+
+
+def test_what_was_given_back_books_nothing_more() -> None:
+    """A frame that was given up may come back from a thread: nobody would release it again."""
+    budget = Budget(10)
+    reservation = budget.hold(6, "a")
+    reservation.release()
+    assert reservation.grow(5), "its holder goes on, and drops it"
+    reservation.force(20)
+    assert (reservation.size_bytes, budget.used_bytes, budget.used_by("a")) == (0, 0, 0)
 
 
 def test_what_must_be_had_is_had_beyond_the_limit_and_given_back_like_any_other() -> None:

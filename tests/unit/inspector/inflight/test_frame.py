@@ -45,6 +45,13 @@ def test_what_a_verdict_takes_after_its_score_is_all_but_the_wait_for_others() -
     assert refused.after_score_s is None
 
 
+def test_a_frame_is_live_until_it_has_left_or_its_lease_is_over() -> None:
+    here, left, revoked = frame(), frame(), frame()
+    left.enter(None, 0.0)
+    revoked.lease.end()
+    assert [here.live, left.live, revoked.live] == [True, False, False]
+
+
 def test_frames_are_numbered_as_they_come() -> None:
     first, second = frame(), frame()
     assert first.number < second.number
