@@ -18,16 +18,15 @@ Whatever the status, nothing is lost: what was not committed is read again.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import platform
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
@@ -45,6 +44,7 @@ from inspector.inflight.route import Model
 from inspector.inflight.writers import watch_writers
 from inspector.loop.clock import Clock, SystemClock
 from inspector.loop.signals import stopped_by_signals
+from inspector.loop.supervisor import Supervisor
 from inspector.loop.threads import decode_threads, device_threads, encode_threads
 from inspector.loop.workers import Workers
 from inspector.observe.health import HEARTBEAT_S, Health, HealthServer
@@ -53,7 +53,7 @@ from inspector.pipeline import Parts, Pipeline
 from inspector.settings.settings import Settings
 from inspector.stages.score import Engine
 from inspector.store.pictures import PictureStore
-from inspector.watchdog.limits import EXIT_LOOP_HANGS, status_of, watched
+from inspector.watchdog.limits import EXIT_FAILED, EXIT_LOOP_HANGS, status_of, watched
 from inspector.watchdog.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -67,6 +67,7 @@ RETRY_S = 1.0
 CRASH_DRAIN_S = 5.0
 DISCONNECT_S = 5.0
 JOIN_S = 2.0
+CLOSE_S = 3 * DISCONNECT_S + 3 * JOIN_S
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread may keep the interpreter from another. The loop and the device's threads need it often and briefly: with
 Python's 5 ms a core idles while its thread waits for the word to start the next operation (3 % of the throughput on two cores)."""
@@ -76,19 +77,19 @@ def run(settings: Settings) -> int:
     """Run the service until a signal or a failure; return the exit status. Main thread only."""
     tune_process()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    status = asyncio.run(_run(settings))
-    if status >= EXIT_LOOP_HANGS:
-        # What hangs, or lost its device, would hold up the interpreter's end, or end it with a status of its own.
+    status, has_ended = asyncio.run(_run(settings))
+    if status >= EXIT_LOOP_HANGS or not has_ended:
+        # A thread that hangs or still computes would hold up the interpreter's end, or end it with a status of its own.
         logging.shutdown()
         os._exit(status)
     return status
 
 
-async def _run(settings: Settings) -> int:
+async def _run(settings: Settings) -> tuple[int, bool]:
     service = Service(settings)
     service.watchdog.start()
     with stopped_by_signals(service.stop, at_once_status=EXIT_CUT_SHORT):
-        return await service.run()
+        return await service.run(), service.has_ended
 
 
 class Service:
@@ -126,21 +127,20 @@ class Service:
         self.metrics.build(version=_version(), python=platform.python_version(), device=settings.device)
         ProcessCollector(registry=registry)
         self._server = HealthServer(settings.http, self.health, registry)
-        self._stop = asyncio.Event()
-        self._crashed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._loop = asyncio.get_running_loop()
+        self._supervisor = Supervisor()
         self._engine = Engine(
             threads=device_threads(settings),
             overlap=2 if settings.on_gpu else 1,
-            post=self._post,
-            on_crash=self._crash,
+            post=self._supervisor.post,
+            on_crash=self._supervisor.crash,
             on_retry=self.metrics.batch_retried,
             on_room=self._note_room,
         )
-        self._workers = Workers(decode_threads(settings), self._post, self._crash)
-        self._store = PictureStore(settings.store, post=self._post)
+        self._workers = Workers(decode_threads(settings), self._supervisor.post, self._supervisor.crash)
+        self._store = PictureStore(settings.store, post=self._supervisor.post)
         self.pipeline: Pipeline | None = None
+        self.has_ended = False
+        """Whether every thread that works for this service has ended, too."""
         self._registry = Registry({})
         self.watchdog = Watchdog(
             watched(
@@ -152,7 +152,7 @@ class Service:
                 sending=lambda: {} if self.pipeline is None else self.pipeline.sink.sending.steps(),
                 batch_takes_s=lambda: self._registry.slowest_batch_s,
             ),
-            on_hang=lambda hang: self._post(partial(self._crash, hang)),
+            on_hang=lambda hang: self._supervisor.post(partial(self._supervisor.crash, hang)),
             drain_s=CRASH_DRAIN_S,
         )
 
@@ -163,25 +163,24 @@ class Service:
 
     def stop(self) -> None:
         """Finish what was begun and leave."""
-        self._stop.set()
+        self._supervisor.stop()
 
     async def run(self) -> int:
         """Start, work until `stop` or a failure, drain; return the exit status."""
         self._server.start()
         self._engine.start()
         self._workers.start()
-        self._spawn(self.health.keep_beating(self.metrics))
+        beating = self._supervisor.spawn(self.health.keep_beating(self.metrics))
+        status = EXIT_FAILED
         try:
-            pipeline = await self._until_stopped(self._start())
-            if pipeline is None:
-                return EXIT_CLEAN
-            failure = await self._supervise()
-            return await self._drain(pipeline, failure)
+            pipeline = await self._supervisor.until_stopped(self._start())
+            status = EXIT_CLEAN if pipeline is None else await self._work(pipeline)
         except InspectorError as exc:
             log.error("%s", exc)  # noqa: TRY400 a sentence for the operator, not a stack
-            return status_of(exc)
+            status = status_of(exc)
         finally:
-            await self._close()
+            await self._close(beating, status)
+        return status
 
     async def _start(self) -> Pipeline:
         self._store.start()
@@ -197,20 +196,22 @@ class Service:
             engine=self._engine,
             metrics=self.metrics,
             clock=self._clock,
-            on_crash=self._crash,
+            on_crash=self._supervisor.crash,
         )
         self.pipeline = pipeline = Pipeline(self._settings, parts)
         await self._retry("join the group", pipeline.source.start)
         self.health.there("broker")
-        self._spawn(pipeline.source.run())
-        self._spawn(pipeline.source.commit_forever(self._settings.commit_interval_ms / 1000))
-        self._spawn(pipeline.source.watch_forever())
-        self._spawn(pipeline.sink.run())
-        self._spawn(self._report_forever(pipeline))
+        self._supervisor.spawn(pipeline.source.run())
+        self._supervisor.spawn(pipeline.source.commit_forever(self._settings.commit_interval_ms / 1000))
+        self._supervisor.spawn(pipeline.source.watch_forever())
+        self._supervisor.spawn(pipeline.sink.run())
+        self._supervisor.spawn(self._report_forever(pipeline))
         interval_ms = self._settings.heartbeat.interval_ms
         if interval_ms is not None:
-            self._spawn(pipeline.heartbeats.run(interval_ms / 1000))
-        self._spawn(watch_writers(self._settings, self._tail, lambda: pipeline.sink.partitions, self.metrics))
+            self._supervisor.spawn(pipeline.heartbeats.run(interval_ms / 1000))
+        self._supervisor.spawn(
+            watch_writers(self._settings, self._tail, lambda: pipeline.sink.partitions, self.metrics)
+        )
         return pipeline
 
     async def _load_models(self) -> Registry:
@@ -266,56 +267,42 @@ class Service:
                 self.health.missing("broker", f"cannot {what} yet: {exc}")
             await asyncio.sleep(RETRY_S)
 
-    async def _until_stopped(self, work: Coroutine[Any, Any, T]) -> T | None:
-        """Return what `work` returns, or None if the service was stopped meanwhile."""
-        task = asyncio.ensure_future(work)
-        stopped = asyncio.ensure_future(self._stop.wait())
-        watched: set[asyncio.Future[Any]] = {task, stopped, self._crashed}
-        await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        if task.done():
-            return task.result()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-        if self._crashed.done():
-            self._crashed.result()
-        return None
-
-    async def _supervise(self) -> BaseException | None:
-        """Wait for a stop (None) or for the failure of a task or thread."""
-        stopped = asyncio.ensure_future(self._stop.wait())
-        watched: set[asyncio.Future[Any]] = {stopped, self._crashed, *self._tasks}
-        done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
-        if stopped in done:
-            return None
-        stopped.cancel()
-        failure: BaseException = done.pop().exception() or RuntimeError("a task that never ends has ended")
-        while isinstance(failure, BaseExceptionGroup):
-            failure = failure.exceptions[0]
-        return failure
-
-    async def _drain(self, pipeline: Pipeline, failure: BaseException | None) -> int:
+    async def _work(self, pipeline: Pipeline) -> int:
+        """Wait for a stop or a failure, and finish what was begun."""
+        failure = await self._supervisor.failure()
+        timeout_s = self._settings.drain_timeout_s
         if failure is None:
             self.health.missing("partitions", "stopping")
-            timeout_s = self._settings.drain_timeout_s
+            self.watchdog.leave_within(timeout_s, EXIT_CUT_SHORT)
+            draining = asyncio.ensure_future(pipeline.source.stop(timeout_s))
+            failure = await self._supervisor.failure_before(draining)
+            if failure is None:
+                if await draining:
+                    return EXIT_CLEAN
+                log.error("the drain took more than %.0f s; what is left will be read again", timeout_s)
+                return EXIT_CUT_SHORT
+            crash_s = self._give_up(failure)
+            if not (await asyncio.wait({draining}, timeout=crash_s))[0]:
+                await pipeline.source.commit(crash_s)
+                draining.cancel()
+            await asyncio.gather(draining, return_exceptions=True)
         else:
-            # A sentence for the operator needs no stack.
-            log.error("the service cannot go on: %s", failure, exc_info=_unexpected(failure))
-            self.health.fail(str(failure))
-            timeout_s = min(CRASH_DRAIN_S, self._settings.drain_timeout_s)
-        self.watchdog.leave_within(timeout_s, EXIT_CUT_SHORT if failure is None else status_of(failure))
-        finished = await pipeline.source.stop(timeout_s)
-        if failure is not None:
-            return status_of(failure)
-        if not finished:
-            log.error("the drain took more than %.0f s; what is left will be read again", timeout_s)
-        return EXIT_CLEAN if finished else EXIT_CUT_SHORT
+            await pipeline.source.stop(self._give_up(failure))
+        return status_of(failure)
 
-    async def _close(self) -> None:
-        """End every task, leave the group, disconnect; each within bounds."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    def _give_up(self, failure: BaseException) -> float:
+        """Tell of a failure; return how long what was begun may take now, in seconds."""
+        # A sentence for the operator needs no stack.
+        log.error("the service cannot go on: %s", failure, exc_info=_unexpected(failure))
+        self.health.fail(str(failure))
+        timeout_s = min(CRASH_DRAIN_S, self._settings.drain_timeout_s)
+        self.watchdog.leave_within(timeout_s, status_of(failure))
+        return timeout_s
+
+    async def _close(self, beating: asyncio.Task[None], status: int) -> None:
+        """End every task, leave the group, disconnect; each within bounds. The loop is seen to run until all that is done."""
+        self.watchdog.leave_within(CLOSE_S, status)
+        await self._supervisor.end(spared=beating)
         clients: dict[str, FrameConsumer | ResultProducer | ResultTail]
         clients = {"consumer": self._consumer, "producer": self._producer, "reader of results": self._tail}
         for name, client in clients.items():
@@ -324,15 +311,15 @@ class Service:
                     await client.stop()
             except Exception as exc:  # noqa: BLE001 the process is leaving anyway
                 log.warning("the %s did not disconnect in order: %r", name, exc)
-        await asyncio.to_thread(self._end_threads)
-        self._server.stop()
+        self.has_ended = await asyncio.to_thread(self._end_threads)
+        await asyncio.to_thread(self._server.stop)
+        await self._supervisor.end()
         self.watchdog.stop()
 
-    def _end_threads(self) -> None:
-        """Wait a little for the threads: an interpreter that ends under a running forward pass may crash."""
-        self._engine.stop(JOIN_S)
-        self._workers.stop(JOIN_S)
-        self._store.stop()
+    def _end_threads(self) -> bool:
+        """Wait a little for the threads; return whether all have ended: the interpreter may crash under one that computes."""
+        ended = [self._engine.stop(JOIN_S), self._workers.stop(JOIN_S), self._store.stop()]
+        return all(ended)
 
     async def _report_forever(self, pipeline: Pipeline) -> None:
         """Keep gauges and readiness up to date; tell the memory bound after each assignment."""
@@ -362,24 +349,6 @@ class Service:
             fetch_bytes=FETCH_BYTES,
             send_bytes=SEND_BATCH_BYTES,
         )
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.add(asyncio.create_task(work))
-
-    def _post(self, function: Callable[[], None]) -> None:
-        """Reach the loop from a thread; one that ends its work after the loop has closed has nobody to tell."""
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._guarded, function)
-
-    def _guarded(self, function: Callable[[], None]) -> None:
-        try:
-            function()
-        except Exception as exc:  # noqa: BLE001 asyncio would only log it, and the service would hang
-            self._crash(exc)
-
-    def _crash(self, exc: BaseException) -> None:
-        if not self._crashed.done():
-            self._crashed.set_exception(exc)
 
 
 def _version() -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -63,15 +64,21 @@ class Workers:
             if urgent:
                 self._ready_urgent.notify()
 
-    def stop(self, timeout_s: float) -> None:
-        """Let running jobs end, drop the others; wait up to `timeout_s` for each thread, and then leave it to its fate."""
+    def stop(self, timeout_s: float) -> bool:
+        """Let running jobs end, drop the others; wait up to `timeout_s`, and leave threads that have not ended to their fate.
+
+        Returns:
+            Whether all have ended.
+        """
+        deadline_s = time.monotonic() + timeout_s
         with self._ready:
             self._stopping = True
             self._ready.notify_all()
             self._ready_urgent.notify_all()
         for thread in self._threads:
             if thread.is_alive():
-                thread.join(timeout_s)
+                thread.join(max(0.0, deadline_s - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _run(self, takes_plain: bool) -> None:  # noqa: FBT001 one of ours calls it
         while (work := self._next(takes_plain)) is not None:

@@ -149,14 +149,19 @@ class Engine:
         self.free_slots -= 1
         self._work.put(_Batch(model, images, done))
 
-    def stop(self, timeout_s: float) -> None:
-        """End the threads after the batches that they have; wait up to `timeout_s`, and then leave them to their fate."""
+    def stop(self, timeout_s: float) -> bool:
+        """End the threads after the batches that they have; wait up to `timeout_s`, and then leave them to their fate.
+
+        Returns:
+            Whether all have ended.
+        """
         deadline_s = time.monotonic() + timeout_s
         for _ in self._threads:
             self._work.put(None)
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(max(0.0, deadline_s - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
 
     def _run(self) -> None:
         launched: deque[_Batch] = deque()

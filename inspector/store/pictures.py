@@ -44,10 +44,9 @@ class PictureStore:
             self._threads = Workers(self._settings.concurrency, self._post, lambda _exc: None)
             self._threads.start()
 
-    def stop(self) -> None:
-        """Let the threads end. On any thread."""
-        if self._threads is not None:
-            self._threads.stop(JOIN_S)
+    def stop(self) -> bool:
+        """Let the threads end; return whether they have. On any thread."""
+        return self._threads is None or self._threads.stop(JOIN_S)
 
     def find(self, uri: str) -> AllowedPlace:
         """Return the place that `uri` names; nothing is sent.

@@ -81,9 +81,13 @@ class Watchdog:
             self._thread.join()
 
     def leave_within(self, seconds: float, status: int) -> None:
-        """End the process with `status` unless it has ended by itself within `seconds` and a little more; the first call counts."""
+        """End the process with `status` unless it has ended by itself within `seconds` and a little more.
+
+        Of several calls the soonest time counts, and the last status.
+        """
+        left_s = seconds + LEAVE_S
         with self._lock:
-            self._leaving = self._leaving or _Leaving(status, seconds + LEAVE_S)
+            self._leaving = _Leaving(status, left_s if self._leaving is None else min(left_s, self._leaving.left_s))
 
     def tick(self) -> None:
         """Look once. Called by the thread, and by tests."""

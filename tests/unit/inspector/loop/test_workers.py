@@ -7,6 +7,8 @@ import queue
 import threading
 from collections.abc import Callable
 
+import pytest
+
 from inspector.loop.workers import Workers
 
 
@@ -97,3 +99,32 @@ def test_an_urgent_job_never_waits_behind_plain_ones() -> None:
         posted.get(timeout=30)()
     workers.stop(30)
     assert done[5:] == ["decoded"] * 3
+
+
+def test_all_threads_share_one_time_to_end_and_those_that_have_not_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    posted: queue.Queue[Callable[[], None]] = queue.Queue()
+    workers = Workers(3, posted.put, lambda exc: None)
+    waits: list[float] = []
+    busy, release = threading.Semaphore(0), threading.Event()
+
+    def work() -> None:
+        busy.release()
+        release.wait(60)
+
+    workers.start()
+    for _ in range(3):
+        workers.submit(work, lambda _outcome: None)
+    for _ in range(3):
+        assert busy.acquire(timeout=30)
+
+    def join(thread: threading.Thread, timeout: float | None = None) -> None:
+        assert timeout is not None
+        waits.append(timeout)
+        wait(thread, timeout)
+
+    wait = threading.Thread.join
+    monkeypatch.setattr(threading.Thread, "join", join)
+    assert not workers.stop(0.2)
+    assert sum(waits) < 2 * 0.2
+    release.set()
+    assert workers.stop(30)

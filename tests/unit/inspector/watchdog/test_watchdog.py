@@ -109,11 +109,13 @@ def test_a_process_that_was_suspended_has_not_stood_still(bench: Bench) -> None:
 
 def test_a_process_that_is_to_end_and_does_not_is_ended(bench: Bench) -> None:
     bench.dog.leave_within(20.0, 3)
-    bench.dog.leave_within(0.0, 9)
-    bench.run(20 + LEAVE_S - 1)
+    bench.run(5)
+    bench.dog.leave_within(1.0, 9)  # something failed while it was draining
+    bench.dog.leave_within(60.0, 9)
+    bench.run(1 + LEAVE_S - 1)
     assert bench.left == []
     bench.run(2)
-    assert bench.left[0] == 3
+    assert bench.left[0] == 9
 
 
 def test_a_log_that_nobody_reads_holds_up_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
