@@ -31,6 +31,8 @@ class PictureStore:
         self._objects: ObjectStore | None = None
         self._post = post
         self._threads: Workers | None = None
+        self._free = asyncio.Semaphore(settings.concurrency)
+        """Threads that are at no file. A read that was given up holds its own until the file system lets it go, and none waits behind it."""
 
     def start(self) -> None:
         """Make ready what the prefixes need.
@@ -72,9 +74,11 @@ class PictureStore:
         threads = self._threads
         if threads is None:
             raise ClaimError("image_refused", f"no folder is set for {shown(allowed.uri)}")
+        await self._free.acquire()
         done: asyncio.Future[bytes | ClaimError] = asyncio.get_running_loop().create_future()
 
         def tell(outcome: bytes | ClaimError) -> None:
+            self._free.release()
             if not done.done():
                 done.set_result(outcome)
 

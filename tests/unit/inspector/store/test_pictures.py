@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from inspector.settings.store import StoreSettings
-from inspector.store.allowed import AllowList
+from inspector.store.allowed import AllowedPlace, AllowList
 from inspector.store.errors import ClaimError
 from inspector.store.pictures import PictureStore
+from tests.buses import wait_until
 from tests.stores import s3_like
 
 
@@ -59,4 +61,28 @@ async def test_a_surprise_on_a_thread_comes_back_as_a_sentence(tmp_path: Path, m
     with pytest.raises(ClaimError, match="ZeroDivisionError: a surprise") as caught:
         await store.read(store.find(f"file://{tmp_path}/a.png"), 1)
     assert caught.value.reason == "image_unreachable"
+    await asyncio.to_thread(store.stop)
+
+
+async def test_reads_that_were_given_up_leave_nothing_to_be_read_before_a_fresh_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, gate = [], threading.Event()
+
+    def read(place: AllowedPlace, _size_bytes: int) -> bytes:
+        begun.append(place.uri)
+        gate.wait(60)
+        return b"late"
+
+    monkeypatch.setattr("inspector.store.pictures.read_file", read)
+    store = store_of(StoreSettings(allowed_prefixes=(f"file://{tmp_path}/",), concurrency=2))
+    old = [asyncio.create_task(store.read(store.find(f"file://{tmp_path}/{number}.png"), 4)) for number in range(80)]
+    await wait_until(lambda: len(begun) == 2)
+    for task in old:
+        task.cancel()
+    await asyncio.gather(*old, return_exceptions=True)
+    fresh = asyncio.create_task(store.read(store.find(f"file://{tmp_path}/fresh.png"), 4))
+    gate.set()
+    assert await fresh == b"late"
+    assert begun == [f"file://{tmp_path}/{name}.png" for name in (0, 1, "fresh")]
     await asyncio.to_thread(store.stop)
