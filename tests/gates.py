@@ -213,6 +213,8 @@ async def running_gate(bus: ResultBus, make_gate: Callable[..., Gate] = Gate) ->
     task = asyncio.create_task(gate.process.run(stop))
     try:
         await gate.until(lambda: task.done() or gate.process.gate._can_read)
+        # `result` shows pictures of a millisecond ago, and none from before the reading began counts.
+        await gate.until(lambda: time.time_ns() // 1000 > gate.process.gate.trusted_from_us + 2000)
         yield gate
     finally:
         stop.set()

@@ -1,8 +1,8 @@
 """The gate's decisions: a part passes only if every required camera says ok in time. Pure: clocks are arguments.
 
 One `Gate` serves one line. What is announced gets exactly one decision, at the latest when its window ends; whatever is
-missing, late, contradictory or unknown by then rejects it. After too many parts in a row without an answer in time the gate is at
-fault: it rejects everything and says so, until somebody resets it.
+missing, late, contradictory or unknown by then rejects it. After too many parts in a row that not every camera answered by ok or nok in
+time the gate is at fault: it rejects everything and says so, until somebody resets it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from inspector.gate.pulse import Pulse
 
 State = Literal["starting", "running", "fault"]
 Fault = Literal["none", "silence", "heartbeat", "golden", "results", "overflow", "gate"]
-"""Why the gate is at fault: parts without answers, no heartbeat, a wrong one, results cannot be read, too many parts, itself."""
+"""Why the gate is at fault: parts without answers, no heartbeat, a wrong one, results cannot be read, too many parts, its own clock."""
 
 Refused = Literal["announced_twice", "full", "window_too_short"]
 """Why an announcement is not taken; then there is no decision, and the line rejects the part."""
@@ -34,10 +34,11 @@ class Rules:
     Attributes:
         cameras: ids of all cameras that must say ok.
         lead_s: a decision leaves so long before its part's window ends.
-        fault_after: parts in a row, without an answer of every camera in time, that are a fault.
+        fault_after: parts in a row, without an ok or nok of every camera in time, that are a fault.
         max_parts: parts that are known at once; beyond, announcements are refused.
         keep_s: a decided part is remembered for so long, and a result of a part that nobody announced.
         max_age_s: a picture taken longer than this before its part's announcement is of an earlier part of the same id.
+        skew_s: how far the gate's own clock may go back before that is a fault.
         heartbeat_s: seconds without a heartbeat of a camera that are a fault; None: heartbeats are not watched.
         window_s: from a part's first result to the end of its window, where parts are not announced; None: they are.
     """
@@ -48,6 +49,7 @@ class Rules:
     max_parts: int = 10_000
     keep_s: float = 60.0
     max_age_s: float = 5.0
+    skew_s: float = 0.05
     heartbeat_s: float | None = None
     window_s: float | None = None
 
@@ -92,7 +94,7 @@ class Gate:
     """Event loop only; `now_s` is monotonic, `now_us` the wall clock in µs UTC. Call `decisions` when `due_s` has come."""
 
     def __init__(self, rules: Rules, *, now_us: int) -> None:
-        """Start: everything is rejected until `ready`; pictures that were taken before now pass nothing."""
+        """Start: everything is rejected until results are read; pictures that were taken before that pass nothing."""
         self._rules = rules
         self.state: State = "starting"
         self.fault: Fault = "none"
@@ -173,9 +175,11 @@ class Gate:
             self.fail("golden", fault)
         self._become_ready(now_s)
 
-    def can_read(self, *, now_s: float) -> None:
-        """Results are read from now on."""
+    def can_read(self, *, now_s: float, now_us: int) -> None:
+        """Results are read from now on. What came before is not known: at the start no picture from before passes anything."""
         self._can_read = True
+        if self.state == "starting":
+            self._trust_from(now_us)
         self._become_ready(now_s)
 
     def cannot_read(self, why: str) -> None:
@@ -191,6 +195,25 @@ class Gate:
                 part.spoiled = part.spoiled or "line_lost"
 
     # states
+
+    def _trust_from(self, now_us: int) -> None:
+        self.trusted_from_us = now_us
+        self._early.clear()
+
+    def check_clock(self, *, now_us: int) -> None:
+        """See that the clock has not gone back behind the time from which pictures count: all would be stale until it is there again.
+
+        While the gate runs that is a fault; before, pictures count from now on.
+        """
+        behind_us = self.trusted_from_us - now_us
+        if behind_us <= self._rules.skew_s * 1e6 or self.state == "fault":
+            return
+        if self.state == "starting":
+            self._trust_from(now_us)
+        else:
+            self.fail(
+                "gate", f"the gate's clock went back: it is {behind_us / 1e6:.1f} s before the start or the last reset"
+            )
 
     def _become_ready(self, now_s: float) -> None:
         if self.state == "starting" and self._can_read and self._pulse.trouble(now_s) is None:
@@ -216,8 +239,7 @@ class Gate:
             return trouble
         self.state, self.fault, self.fault_detail = "running", "none", ""
         self.silent_parts = 0
-        self.trusted_from_us = now_us
-        self._early.clear()
+        self._trust_from(now_us)
         return None
 
     # decisions
@@ -248,7 +270,8 @@ class Gate:
             not_before_us = part.announced_us - round(self._rules.max_age_s * 1e6)
             finding = part.evidence.finding(self._rules.cameras, not_before_us=not_before_us)
             if now_s >= part.ends_s:
-                finding = Finding("gate_late")  # the part is at the rejector already
+                # The part is at the rejector already.
+                finding = Finding("gate_late", unanswered="the gate was too late")
             self._count(finding)
         return Decision(
             part_id=part.part_id,
@@ -260,13 +283,16 @@ class Gate:
         )
 
     def _count(self, finding: Finding) -> None:
-        """Count parts in a row that not every camera answered in time."""
-        if finding.why in {"missing", "late", "expired", "gate_late"}:
-            self.silent_parts += 1
-            if self.silent_parts >= self._rules.fault_after:
-                self.fail("silence", f"{self.silent_parts} parts in a row had no answer in time of every camera")
-        elif finding.why in {"ok", "nok"}:
+        """Count parts in a row that not every camera answered by ok or nok in time, whatever else was found about them."""
+        if not finding.unanswered:
             self.silent_parts = 0
+            return
+        self.silent_parts += 1
+        if self.silent_parts >= self._rules.fault_after:
+            self.fail(
+                "silence",
+                f"{self.silent_parts} parts in a row had no ok or nok in time of every camera; the last: {finding.unanswered}",
+            )
 
     def _forget(self, now_s: float) -> None:
         before_s = now_s - self._rules.keep_s

@@ -71,6 +71,8 @@ class Finding(NamedTuple):
     why: Why
     camera_id: str | None = None
     """The camera that it hangs on; None for `ok`."""
+    unanswered: str = ""
+    """What was not answered by ok or nok in time, in words: the first such camera, whatever else was found."""
 
 
 def judge(
@@ -125,12 +127,14 @@ class Evidence:
 
     def finding(self, cameras: Iterable[str], *, not_before_us: int) -> Finding:
         """Return whether each of the cameras says ok, and nothing else, about pictures taken since `not_before_us`."""
-        worst = Finding("ok")
+        worst, unanswered = Finding("ok"), ""
         for camera in sorted(cameras):
             why = self._of(camera, not_before_us)
             if why != "ok" and (worst.why == "ok" or _gravity(why) < _gravity(worst.why)):
                 worst = Finding(why, camera)
-        return worst
+            if why not in {"ok", "nok"} and not unanswered:
+                unanswered = f"camera {camera}: {why}"
+        return worst._replace(unanswered=unanswered)
 
     def _of(self, camera: str, not_before_us: int) -> Why:
         results = self._results.get(camera, {})

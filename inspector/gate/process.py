@@ -127,6 +127,7 @@ def rules_of(settings: Settings) -> Rules:
         max_parts=gate.max_parts,
         keep_s=gate.keep_s,
         max_age_s=gate.max_age_ms / 1000,
+        skew_s=gate.max_clock_skew_ms / 1000,
         heartbeat_s=None if timeout_ms is None else timeout_ms / 1000,
         window_s=None if gate.announced else gate.window_ms / 1000,
     )
@@ -249,7 +250,7 @@ class GateProcess:
             try:
                 await self._reader.start()
                 told = ""
-                self.gate.can_read(now_s=self._clock.monotonic_s())
+                self.gate.can_read(now_s=self._clock.monotonic_s(), now_us=self._clock.wall_us())
                 self._pump.soon()
                 await self._read()
             except AccessError:
@@ -295,6 +296,7 @@ class GateProcess:
 
     def _advance(self) -> None:
         """Make the decisions that are due, tell them and any change of state, and come again when the next is due."""
+        self.gate.check_clock(now_us=self._clock.wall_us())
         decisions = self.gate.decisions(now_s=self._clock.monotonic_s())
         for decision in decisions:
             for port in self._ports:

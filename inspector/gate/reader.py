@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from inspector.bus.admin import connect_admin
@@ -56,13 +56,18 @@ class ResultReader(Protocol):
 
 
 class KafkaReader:
-    """`ResultReader` on Kafka. Event loop only; may be started again after `stop`."""
+    """`ResultReader` on Kafka. Event loop only; may be started again after `stop`.
+
+    A partition that is added later is read from its beginning. aiokafka then forgets where it was in the others: they go on there.
+    """
 
     def __init__(self, kafka: KafkaSettings, topics: Sequence[str]) -> None:
         """Read these topics."""
         self._kafka = kafka
         self._topics = topics
         self._consumer: Any = None
+        self._next: dict[Any, int] = {}
+        """Where to go on in each partition that is read."""
         self._still: dict[Any, tuple[int, float]] = {}
 
     async def start(self) -> None:
@@ -71,19 +76,43 @@ class KafkaReader:
             for topic in self._topics:
                 if await admin.topic(topic) is None:
                     raise TopicError(f"there is no topic {topic}; `inspector topics apply` makes it")
-        # What is lost with a topic, or lies before it was made again, is old.
-        self._consumer = consumer_client(self._kafka, *self._topics, group_id=None, auto_offset_reset="latest")
+        # Of what comes to be read later, a topic made again or a partition more, nothing is left out: it might be a nok.
+        self._consumer = consumer_client(self._kafka, *self._topics, group_id=None, auto_offset_reset="earliest")
         async with bus_errors("read results"):
             await start_client(self._consumer)
             partitions = self._consumer.assignment()
-            for partition, end in (await self._consumer.end_offsets(partitions)).items():
+            self._next = dict(await self._consumer.end_offsets(partitions))
+            for partition, end in self._next.items():
                 self._consumer.seek(partition, end)
 
     async def read(self, timeout_s: float) -> Sequence[ConsumedRecord]:
         """Return what has come, waiting up to `timeout_s` for it."""
         async with bus_errors("read results"):
             chunks = await self._consumer.getmany(timeout_ms=round(timeout_s * 1000))
+            if self._consumer.assignment() != self._next.keys():
+                chunks = await self._go_on(chunks)
+        for partition, records in chunks.items():
+            if records:
+                self._next[partition] = records[-1].offset + 1
         return [record for records in chunks.values() for record in records]
+
+    async def _go_on(self, chunks: Mapping[Any, Sequence[ConsumedRecord]]) -> dict[Any, Sequence[ConsumedRecord]]:
+        """Go on where it was in the partitions that are known, and leave out what was read of them before."""
+        partitions = self._consumer.assignment()
+        ends = await self._consumer.end_offsets(partitions)
+        # One that ends before is a new one of the old name.
+        known = {p: at for p, at in self._next.items() if p in partitions and at <= ends[p]}
+        fresh = {
+            partition: [record for record in records if record.offset >= known.get(partition, 0)]
+            for partition, records in chunks.items()
+            if partition in partitions
+        }
+        self._next = dict.fromkeys(partitions, 0) | known
+        for partition, at in known.items():
+            records = fresh.get(partition)
+            self._consumer.seek(partition, records[-1].offset + 1 if records else at)
+        log.warning("partitions were added or taken away: %s are read now", len(partitions))
+        return fresh
 
     async def check(self) -> str | None:
         """Return why what comes is not read, as a sentence; None: all that is there is being read."""
@@ -107,6 +136,7 @@ class KafkaReader:
         """Disconnect."""
         consumer, self._consumer = self._consumer, None
         self._still.clear()
+        self._next.clear()
         if consumer is None:
             return
         # By itself and with an end: aiokafka waits for brokers that do not answer, and hands on the cancellation of its own tasks.

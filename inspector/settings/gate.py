@@ -26,7 +26,7 @@ class GateSettings(Section):
     max_window_ms: Positive = Field(60_000, description="longest window that an announcement may ask for")
     lead_ms: Positive = Field(50, description="a decision leaves so long before its window ends")
     fault_after: Positive = Field(
-        3, description="parts in a row that not every camera answered in time, until the gate is at fault"
+        3, description="parts in a row that not every camera answered by ok or nok in time, until the gate is at fault"
     )
     max_age_ms: Positive = Field(
         5_000, description="a picture taken longer before its part's announcement is of an earlier part of the same id"

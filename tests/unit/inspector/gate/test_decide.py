@@ -25,7 +25,7 @@ class Line:
     def __init__(self, **changes: Any) -> None:
         self.now_s = 0.0
         self.gate = Gate(rules(**changes), now_us=self.now_us)
-        self.gate.can_read(now_s=0.0)
+        self.gate.can_read(now_s=0.0, now_us=START_US)
 
     @property
     def now_us(self) -> int:
@@ -266,7 +266,7 @@ def test_until_results_can_be_read_everything_is_rejected() -> None:
     line = Line()
     line.gate = Gate(rules(), now_us=START_US)
     line.announce("p")
-    line.gate.can_read(now_s=0.0)
+    line.gate.can_read(now_s=0.0, now_us=START_US)
     line.ok("p")
     assert line.decide().why == "starting"
     line.announce("q")
@@ -282,7 +282,7 @@ def test_losing_the_bus_is_a_fault_and_a_reset_waits_for_its_return() -> None:
     assert (line.gate.state, line.gate.fault) == ("fault", "results")
     assert line.decide().why == "fault"
     assert line.reset() == "results cannot be read"
-    line.gate.can_read(now_s=line.now_s)
+    line.gate.can_read(now_s=line.now_s, now_us=line.now_us)
     assert line.gate.state == "fault", "it does not recover by itself"
     assert line.reset() is None
 

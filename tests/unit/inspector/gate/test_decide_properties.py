@@ -88,7 +88,7 @@ class Run:
         return EPOCH_US + round(self.now_s * 1e6)
 
     def start(self) -> None:
-        self.gate.can_read(now_s=self.now_s)
+        self.gate.can_read(now_s=self.now_s, now_us=self.now_us)
         for camera in CAMERAS:
             self.gate.beat(camera, None, now_s=self.now_s)
 
@@ -117,7 +117,7 @@ class Run:
                 self.gate.lost("plc")
             case "bus":
                 self.gate.cannot_read("no broker")
-                self.gate.can_read(now_s=self.now_s)
+                self.gate.can_read(now_s=self.now_s, now_us=self.now_us)
             case "tick":
                 pass
         self.collect()
@@ -162,7 +162,7 @@ def test_only_what_all_cameras_called_ok_in_time_passes_and_each_part_is_acted_o
 @given(st.lists(events, max_size=40))
 def test_nothing_passes_before_the_first_heartbeat_of_every_camera(happened: list[Event]) -> None:
     run = Run()
-    run.gate.can_read(now_s=run.now_s)
+    run.gate.can_read(now_s=run.now_s, now_us=run.now_us)
     for event in happened:
         if event.kind not in {"beat", "wrong beat"} or event.camera == "top":
             run.play(event)

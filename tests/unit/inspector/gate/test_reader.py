@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
 import pytest
 from aiokafka import TopicPartition
@@ -16,18 +17,34 @@ from inspector.settings.kafka import KafkaSettings
 PARTITION = TopicPartition("t.results", 0)
 
 
+class At(NamedTuple):
+    """As much of a record as is asked for here."""
+
+    offset: int
+
+
 class Consumer:
     """As much of aiokafka's as is asked for here."""
 
     def __init__(self) -> None:
         self.end, self.at = 5, 5
+        self.partitions = {PARTITION}
+        self.chunks: dict[TopicPartition, list[At]] = {}
+        self.sought: list[tuple[TopicPartition, int]] = []
         self.on_ask: Callable[[], Awaitable[None]] = self.nothing
         self.on_stop: Callable[[], Awaitable[None]] = self.nothing
 
     async def nothing(self) -> None: ...
 
     def assignment(self) -> set[TopicPartition]:
-        return {PARTITION}
+        return set(self.partitions)
+
+    async def getmany(self, *, timeout_ms: int) -> dict[TopicPartition, list[At]]:
+        del timeout_ms
+        return self.chunks
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self.sought.append((partition, offset))
 
     async def end_offsets(self, partitions: set[TopicPartition]) -> dict[TopicPartition, int]:
         await self.on_ask()
@@ -49,6 +66,7 @@ def consumer() -> Consumer:
 def reader(consumer: Consumer) -> KafkaReader:
     made = KafkaReader(KafkaSettings(), [PARTITION.topic])
     made._consumer = consumer
+    made._next = {PARTITION: 5}
     return made
 
 
@@ -80,6 +98,37 @@ async def test_a_partition_that_has_records_and_stands_still_is_trouble(
     assert await reader.check() == "t.results/0 has records and is not read"
     consumer.at = 7
     assert await reader.check() is None
+
+
+async def test_a_partition_more_is_read_from_its_beginning_and_the_others_go_on_where_they_were(
+    reader: KafkaReader, consumer: Consumer
+) -> None:
+    more = TopicPartition(PARTITION.topic, 1)
+    consumer.chunks = {PARTITION: [At(5), At(6)]}
+    assert await reader.read(0.0) == [At(5), At(6)]
+    consumer.partitions.add(more)
+    consumer.end = 9
+    # aiokafka has forgotten where it was and began again.
+    consumer.chunks = {PARTITION: [At(0), At(1), At(7)], more: [At(0), At(1)]}
+    assert await reader.read(0.0) == [At(7), At(0), At(1)]
+    assert consumer.sought == [(PARTITION, 8)]
+    consumer.chunks = {PARTITION: [At(8)], more: [At(2)]}
+    assert await reader.read(0.0) == [At(8), At(2)]
+    assert consumer.sought == [(PARTITION, 8)], "once"
+
+
+async def test_a_topic_that_was_made_again_with_more_partitions_is_read_from_its_beginning(
+    reader: KafkaReader, consumer: Consumer
+) -> None:
+    more = TopicPartition(PARTITION.topic, 1)
+    consumer.partitions.add(more)
+    consumer.end = 2
+    consumer.chunks = {PARTITION: [At(0)]}
+    assert await reader.read(0.0) == [At(0)]
+    assert consumer.sought == []
+    consumer.partitions.remove(more)
+    consumer.chunks = {}
+    assert await reader.read(0.0) == []
 
 
 async def test_it_lets_go_of_a_consumer_that_hangs_or_hands_on_a_cancellation_of_its_own(
