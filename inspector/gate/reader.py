@@ -102,7 +102,7 @@ class KafkaReader:
         ends = await self._consumer.end_offsets(partitions)
         # One that ends before is a new one of the old name.
         known = {p: at for p, at in self._next.items() if p in partitions and at <= ends[p]}
-        fresh = {
+        fresh: dict[Any, Sequence[ConsumedRecord]] = {
             partition: [record for record in records if record.offset >= known.get(partition, 0)]
             for partition, records in chunks.items()
             if partition in partitions

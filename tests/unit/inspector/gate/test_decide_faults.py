@@ -102,4 +102,4 @@ def test_parts_that_the_line_itself_spoilt_neither_count_nor_begin_the_count_ane
         assert decision.why == "announced_twice"
     assert line.gate.state == "running"
     line.silence(1)
-    assert line.gate.state == "fault"
+    assert line.gate.fault == "silence"
