@@ -14,10 +14,10 @@ from inspector.bus.ports import ConsumedRecord
 from inspector.clients.topics import apply_topics
 from inspector.errors import BusError
 from inspector.gate.decide import Decision, Gate
-from inspector.gate.modbus import ModbusPort
+from inspector.gate.ports.modbus import ModbusPort
+from inspector.gate.ports.tcp import TcpPort
 from inspector.gate.process import GateProcess, Status
 from inspector.gate.reader import KafkaReader, ResultReader
-from inspector.gate.tcp import TcpPort
 from inspector.line.plc import Link, ModbusLink, TcpLink
 from inspector.settings.settings import Settings
 from schemas import DLResultMessage, encode, heartbeat_headers, result_headers
@@ -204,6 +204,10 @@ class RunningGate:
             assert time.monotonic() < give_up, f"it never came to that: {self.process.status}"
             await asyncio.sleep(0.01)
 
+    async def trusts(self) -> None:
+        """Wait until pictures count: those of `result` are a millisecond old, and none from before a start or a reset counts."""
+        await self.until(lambda: time.time_ns() // 1000 > self.process.gate.trusted_from_us + 2000)
+
 
 @asynccontextmanager
 async def running_gate(bus: ResultBus, make_gate: Callable[..., Gate] = Gate) -> AsyncIterator[RunningGate]:
@@ -213,8 +217,7 @@ async def running_gate(bus: ResultBus, make_gate: Callable[..., Gate] = Gate) ->
     task = asyncio.create_task(gate.process.run(stop))
     try:
         await gate.until(lambda: task.done() or gate.process.gate._can_read)
-        # `result` shows pictures of a millisecond ago, and none from before the reading began counts.
-        await gate.until(lambda: time.time_ns() // 1000 > gate.process.gate.trusted_from_us + 2000)
+        await gate.trusts()
         yield gate
     finally:
         stop.set()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from inspector.errors import ConfigError
-from inspector.gate.modbus import ModbusPort
+from inspector.gate.ports.modbus import ModbusPort
+from inspector.gate.ports.tcp import TcpPort
 from inspector.gate.process import GateProcess, Port, Watcher
-from inspector.gate.tcp import TcpPort
 from inspector.settings.settings import Settings
 
 

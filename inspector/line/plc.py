@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 
 from inspector.errors import BusError
-from inspector.gate import registers as r
+from inspector.gate.ports import registers as r
 from inspector.settings.gate import PART_NUMBER
+
+log = logging.getLogger(__name__)
 
 POLL_S = 0.02
 """A PLC's cycle: how often registers are read."""
@@ -138,7 +141,7 @@ class ModbusLink:
 
     async def announce(self, number: int, window_ms: int) -> None:
         """Name the part that is at the photo eye."""
-        self._announced = (self._announced + 1) & 0xFFFF
+        self._announced = self._announced % 0xFFFF + 1
         await self._write(r.NUMBER_HIGH, [number >> 16, number & 0xFFFF, window_ms, self._announced])
         status = await self._read(r.STATUS, r.STATUS_COUNT)
         code = status[r.ANNOUNCE_RESULT - r.STATUS]
@@ -155,7 +158,8 @@ class ModbusLink:
         """Tell everything that the gate says, until it is gone."""
         alive = state = -1
         while True:
-            status = await self._read(r.STATUS, r.STATUS_COUNT)
+            shown = await self._read(r.STATUS, r.STATUS_COUNT + r.RING_COUNT)
+            status, ring = shown[: r.STATUS_COUNT], shown[r.STATUS_COUNT :]
             if status[r.STATE - r.STATUS] != state:
                 state = status[r.STATE - r.STATUS]
                 names = {number: name for name, number in r.STATES.items()}
@@ -165,13 +169,17 @@ class ModbusLink:
             if status[r.ALIVE - r.STATUS] != alive:
                 alive = status[r.ALIVE - r.STATUS]
                 hear(Heard("ALIVE", text=str(alive)))
-            if status[r.DECISIONS - r.STATUS] != self._decisions:
-                self._hear_decisions(await self._read(r.RING, r.RING_COUNT), hear)
+            self._hear_decisions(status[r.DECISIONS - r.STATUS], ring, hear)
             while self._refused:
                 hear(self._refused.pop(0))
             await asyncio.sleep(POLL_S)
 
-    def _hear_decisions(self, ring: list[int], hear: Callable[[Heard], None]) -> None:
+    def _hear_decisions(self, count: int, ring: list[int], hear: Callable[[Heard], None]) -> None:
+        behind = (count - self._decisions) & 0xFFFF
+        if behind > r.RING_ENTRIES:
+            # Their parts have no answer, so they are rejected.
+            log.warning("%s decisions were not read in time", behind - r.RING_ENTRIES)
+            self._decisions = (count - r.RING_ENTRIES) & 0xFFFF
         entries = [r.ring_entry(ring[at : at + r.RING_WIDTH]) for at in range(0, r.RING_COUNT, r.RING_WIDTH)]
         by_count = {entry.count: entry for entry in entries}
         whys = {number: name for name, number in r.WHYS.items()}

@@ -159,6 +159,8 @@ class GateOptions(ClientOptions):
 
     The line announces each part and hears one decision, over lines of text or Modbus TCP ([gate] in the settings file;
     docs/gate.md). Prints each decision, until interrupted.
+
+    Exit status 0: it was interrupted; 1: the brokers refuse it; 2: options or settings are wrong, or a port cannot be listened at.
     """
 
     line: Annotated[str | None, Argument("LINE")] = Field(None, description="instead of gate.line_id")
@@ -168,7 +170,8 @@ class GateOptions(ClientOptions):
 class LineSimulatorOptions(ClientOptions):
     """Be a line: announce parts to a running gate as a PLC does, and count what becomes of them.
 
-    Exit status 0: the gate let the line run, and no part passed without a verdict or was acted on twice.
+    Exit status 0: the gate let the line run, and no part passed without a verdict or was acted on twice; 1: else, or no
+    broker answers; 2: options or settings are wrong.
     """
 
     line: Annotated[str | None, Argument("LINE")] = Field(None, description="instead of gate.line_id")

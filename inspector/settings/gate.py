@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -11,6 +12,7 @@ from inspector.settings.section import Identifier, Port, Positive, Section
 PART_NUMBER = "{number}"
 MAX_PART_ID = 64
 MAX_NUMBER_DIGITS = 10
+MAX_ALIVE_MS = 500
 
 
 class GateSettings(Section):
@@ -64,8 +66,35 @@ class GateSettings(Section):
         """Whether there is a port at all."""
         return self.tcp_port is not None or self.modbus_port is not None
 
+    def disagreement(self, heartbeat_ms: int | None, known: Collection[str]) -> str | None:
+        """Return what contradicts the rest of the settings, as a sentence; None: nothing.
+
+        Args:
+            heartbeat_ms: heartbeat.interval_ms; None: no heartbeats here.
+            known: ids of the [[cameras]] of the line; empty: the file lists none.
+        """
+        timeout_ms = self.heartbeat_timeout_ms
+        if timeout_ms is not None and heartbeat_ms is not None and timeout_ms <= heartbeat_ms:
+            return (
+                f"gate.heartbeat_timeout_ms must be above heartbeat.interval_ms, {heartbeat_ms}, or the gate is at fault between two "
+                "heartbeats; three times as much is a beginning"
+            )
+        strangers = sorted(set(self.cameras) - set(known))
+        if known and strangers:
+            return (
+                f"gate.cameras names {strangers[0]}, which is none of the [[cameras]] of line {self.line_id} "
+                f"({', '.join(sorted(known))}); every part would be rejected"
+            )
+        return None
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
+        if self.alive_ms > MAX_ALIVE_MS:
+            raise ValueError(
+                f"alive_ms must be at most {MAX_ALIVE_MS}: the line stops when ALIVE has not come for a second"
+            )
+        if self.modbus_port is not None and self.modbus_port == self.tcp_port != 0:
+            raise ValueError("tcp_port and modbus_port must differ: each is a port of its own")
         if self.lead_ms >= self.window_ms:
             raise ValueError("lead_ms must be below window_ms, or a decision would leave before its part is announced")
         if self.window_ms > self.max_window_ms:

@@ -232,6 +232,13 @@ class Settings(BaseSettings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _gate_agrees(self) -> Self:
+        at_gate = {camera.camera_id for camera in self.cameras if camera.line_id == self.gate.line_id}
+        if (fault := self.gate.disagreement(self.heartbeat.interval_ms, at_gate)) is not None:
+            raise ValueError(fault)
+        return self
+
     @property
     def deployment_name(self) -> str:
         """`deployment`, or the group's id with `_` in place of what a name may not hold."""

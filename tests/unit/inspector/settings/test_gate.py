@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from inspector.settings.gate import GateSettings
+from inspector.settings.settings import Settings
 
 
 def test_defaults_are_a_whole() -> None:
@@ -28,6 +29,8 @@ def test_defaults_are_a_whole() -> None:
         ({"modbus_part_id": "part {number}"}, "letters, digits, _ and -"),
         ({"modbus_part_id": "x" * 55 + "{number}"}, "64 with the number"),
         ({"fault_after": 0}, "fault_after"),
+        ({"alive_ms": 501}, "alive_ms must be at most 500: the line stops when ALIVE has not come for a second"),
+        ({"tcp_port": 1502, "modbus_port": 1502}, "tcp_port and modbus_port must differ"),
     ],
 )
 def test_what_cannot_work_is_refused(changes: dict[str, Any], words: str) -> None:
@@ -37,3 +40,34 @@ def test_what_cannot_work_is_refused(changes: dict[str, Any], words: str) -> Non
 
 def test_a_line_that_announces_nothing_may_be_asked_for() -> None:
     assert not GateSettings(announced=False, accept_unseen_silence=True, keep_s=100.0).announced
+
+
+def test_ports_may_both_be_any_free_one() -> None:
+    assert GateSettings(tcp_port=0, modbus_port=0, alive_ms=500).modbus_port == 0
+
+
+def whole(*, interval_ms: int | None = None, **gate: Any) -> Settings:
+    cameras = [{"line_id": line, "camera_id": camera, "model": "m"} for line, camera in (("L1", "a"), ("L2", "c"))]
+    heartbeat = {"interval_ms": interval_ms}
+    return Settings.model_validate({"models": {"m": "m"}, "cameras": cameras, "heartbeat": heartbeat, "gate": gate})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"heartbeat_timeout_ms": 500, "interval_ms": 500},
+            "heartbeat_timeout_ms must be above heartbeat.interval_ms, 500",
+        ),
+        ({"line_id": "L1", "cameras": ["a", "c"]}, r"gate.cameras names c, which is none of .* of line L1 \(a\)"),
+    ],
+)
+def test_what_contradicts_the_rest_of_the_settings_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        whole(**changes)
+
+
+def test_what_the_rest_of_the_settings_does_not_know_is_taken_as_it_is() -> None:
+    assert whole(heartbeat_timeout_ms=501, interval_ms=500).gate.heartbeat_timeout_ms == 501
+    assert whole(heartbeat_timeout_ms=100).gate.heartbeat_timeout_ms == 100
+    assert whole(line_id="L3", cameras=["x"]).gate.cameras == ("x",)

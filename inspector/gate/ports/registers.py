@@ -1,7 +1,7 @@
 """The registers of Modbus TCP: what the line writes, what the gate shows. One map for the gate, its simulator and the docs.
 
-All are holding registers of 16 bits; numbers of parts have 32, the high word first. The status may be read in one request of
-`STATUS_COUNT` registers, the ring of decisions in a second one.
+All are holding registers of 16 bits; numbers of parts have 32, the high word first. The status and the ring of decisions behind it may
+be read in one request.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NUMBER_LOW: Final = 1
 WINDOW_MS: Final = 2
 """Of the part that is announced; 0: what the settings say."""
 ANNOUNCE: Final = 3
-"""Written together with the three before; another value than before announces their part."""
+"""Written together with the three before; another value than before, and not 0, announces their part."""
 RESET: Final = 4
 """Another value than before, and not 0, ends a fault."""
 COMMAND_COUNT: Final = 5
@@ -33,12 +33,16 @@ ANNOUNCED: Final = 103
 ANNOUNCE_RESULT: Final = 104
 """0: taken; else why not."""
 DECISIONS: Final = 105
-"""How many there have been; begins again behind 65,535."""
+"""How many there have been of parts announced over Modbus; begins again behind 65,535."""
 RESET_DONE: Final = 106
 """The last value of `RESET` that was dealt with."""
 RESET_RESULT: Final = 107
-"""0: the gate runs; 1: the cause of the fault is still there."""
-STATUS_COUNT: Final = 8
+"""0: taken; 1: the cause of the fault is still there."""
+BOOT: Final = 108
+"""Another number, never 0, with each start of the gate."""
+RESERVED: Final = 109
+"""0."""
+STATUS_COUNT: Final = 10
 
 RING: Final = 110
 RING_ENTRIES: Final = 16

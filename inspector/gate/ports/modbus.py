@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import TYPE_CHECKING
 
-from inspector.errors import ConfigError
-from inspector.gate import registers as r
 from inspector.gate.decide import Decision
+from inspector.gate.ports import registers as r
+from inspector.gate.ports.sockets import cannot_listen
 from inspector.gate.process import Desk, Status
 from inspector.settings.gate import PART_NUMBER
 
 if TYPE_CHECKING:
     from pymodbus.constants import ExcCodes
-    from pymodbus.server import ModbusTcpServer
+
+    from inspector.gate.ports.modbus_server import GateModbusServer
 
 _WORD = 0xFFFF
 
 
 class ModbusPort:
-    """`Port` of holding registers (`inspector.gate.registers`). Event loop only."""
+    """`Port` of holding registers (`inspector.gate.ports.registers`). Event loop only."""
 
     def __init__(self, host: str, port: int, part_id: str) -> None:
         """Listen at this address, once started; `part_id` says how a number is written as a part id."""
@@ -27,10 +29,11 @@ class ModbusPort:
         self._asked_port = port
         self._part_id = part_id
         self._desk: Desk | None = None
-        self._server: ModbusTcpServer | None = None
+        self._server: GateModbusServer | None = None
         self._numbers: dict[str, int] = {}
         self._command = [0] * r.COMMAND_COUNT
         self._status = [0] * r.STATUS_COUNT
+        self._status[r.BOOT - r.STATUS] = secrets.randbelow(_WORD) + 1
         self._ring = [0] * r.RING_COUNT
 
     @property
@@ -41,8 +44,9 @@ class ModbusPort:
 
     async def start(self, desk: Desk) -> None:
         """Listen."""
-        from pymodbus.server import ModbusTcpServer  # noqa: PLC0415 only where a port is wanted
-        from pymodbus.simulator import DataType, SimData, SimDevice  # noqa: PLC0415
+        from pymodbus.simulator import DataType, SimData, SimDevice  # noqa: PLC0415 only where a port is wanted
+
+        from inspector.gate.ports.modbus_server import GateModbusServer  # noqa: PLC0415
 
         self._desk = desk
         blocks = [
@@ -52,11 +56,11 @@ class ModbusPort:
         ]
         # Device 0 stands for whatever id the PLC asks for.
         device = SimDevice(0, simdata=blocks, action=self._access)
-        self._server = ModbusTcpServer(device, address=(self._host, self._asked_port))
+        self._server = GateModbusServer(device, address=(self._host, self._asked_port))
         try:
             await self._server.serve_forever(background=True)
-        except RuntimeError as exc:
-            raise ConfigError(f"gate.host, gate.modbus_port: cannot listen at {self._host}:{self._asked_port}") from exc
+        except OSError as exc:
+            raise cannot_listen("gate.modbus_port", self._host, self._asked_port, exc) from exc
 
     def decided(self, decision: Decision) -> None:
         """Write the decision into the ring, over the oldest."""
@@ -103,7 +107,7 @@ class ModbusPort:
         if after[r.RESET] != before[r.RESET] and after[r.RESET] != 0 and self._desk is not None:
             self._status[r.RESET_RESULT - r.STATUS] = int(self._desk.reset() is not None)
             self._status[r.RESET_DONE - r.STATUS] = after[r.RESET]
-        if after[r.ANNOUNCE] != before[r.ANNOUNCE]:
+        if after[r.ANNOUNCE] != before[r.ANNOUNCE] and after[r.ANNOUNCE] != 0:
             self._announce(after)
 
     def _announce(self, command: list[int]) -> None:

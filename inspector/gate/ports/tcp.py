@@ -12,14 +12,13 @@ import logging
 import re
 from typing import Final
 
-from inspector.errors import ConfigError
 from inspector.gate.decide import Decision
+from inspector.gate.ports.sockets import MAX_CONNECTIONS, cannot_listen, let_go_of_the_gone
 from inspector.gate.process import Desk, Status
 
 log = logging.getLogger(__name__)
 
 MAX_LINE_BYTES: Final = 256
-MAX_CONNECTIONS: Final = 16
 MAX_UNREAD_BYTES: Final = 64 * 1024
 """A line that leaves so much unread hears nothing in time: it is hung up on."""
 
@@ -48,9 +47,7 @@ class TcpPort:
         try:
             self._server = await asyncio.start_server(self._serve, self._host, self._asked_port, limit=MAX_LINE_BYTES)
         except OSError as exc:
-            raise ConfigError(
-                f"gate.host, gate.tcp_port: cannot listen at {self._host}:{self._asked_port}: {exc.strerror or exc}"
-            ) from exc
+            raise cannot_listen("gate.tcp_port", self._host, self._asked_port, exc) from exc
 
     def decided(self, decision: Decision) -> None:
         """Tell whoever announced the part, or everybody where nobody did."""
@@ -80,6 +77,7 @@ class TcpPort:
             connection.say(f"REFUSED connection there are {MAX_CONNECTIONS} already")
             writer.close()
             return
+        let_go_of_the_gone(writer.transport)
         self._connections[connection] = task
         try:
             connection.tell(desk.status)

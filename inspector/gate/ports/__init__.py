@@ -1,0 +1,1 @@
+"""The ports of the gate: lines of text and Modbus TCP."""
