@@ -36,6 +36,7 @@ from inspector.stages.score import Engine, Outcome
 from inspector.stages.sequence import Sequencer
 from inspector.stages.sink import Sink, count_delivery
 from inspector.stages.source import Source
+from inspector.stages.standstill import Standstill
 from inspector.store.pictures import PictureStore
 
 FRESH = 0.9
@@ -79,6 +80,7 @@ class Pipeline:
             monotonic_s=parts.clock.monotonic_s,
         )
         self.budget = Budget(limits.max_bytes_in_flight)
+        self.standstill = Standstill(settings, self.budget, parts.registry, parts.clock)
         self.source = Source(
             parts.consumer,
             self,
@@ -331,6 +333,7 @@ class Pipeline:
         if (after_s := frame.after_score_s) is not None:
             self._batcher.observe_after(after_s)
         count_delivery(self._metrics, outgoing, self._clock.wall_us())
+        self.standstill.delivered(frame)
         self.source.wake()
         self._pump_later.soon()
 
@@ -342,12 +345,8 @@ class Pipeline:
         What is given up is read again by whoever has the partition next; so a long queue does not hold up the group. A
         refusal that waits behind it is given up too, or it would be sent before it.
         """
-        closing = set(leases)
-        waiting = {
-            frame
-            for stage in (self._fetcher, self._decoder)
-            for frame in stage.remove(lambda frame: frame.lease in closing)
-        }
+        closing = {frame for frame in self._frames if frame.lease in leases}
+        waiting = {*self._fetcher.remove(closing.__contains__), *self._decoder.remove(closing.__contains__)}
         abandoned = set(self._sequence.cut(waiting.__contains__))
         for frame in abandoned:
             frame.lease.abandon(frame.source.offset)
@@ -390,6 +389,7 @@ class Pipeline:
         for frame, seconds in self._decoder.slow(self._clock.monotonic_s(), self._slow_decoding_s):
             self._metrics.slow_decoding(frame.camera)
             tell_slow(frame, seconds)
+        self.standstill.look(self._frames, len(self.sink))
         self._metrics.queue_depth("fetch", len(self._fetcher))
         self._metrics.queue_depth("decode", len(self._decoder))
         self._metrics.queue_depth("batch", len(self._batcher))

@@ -327,7 +327,7 @@ class Service:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             pipeline.report()
-            not_ready = pipeline.source.not_ready
+            not_ready = pipeline.source.not_ready or pipeline.standstill.not_ready
             if not_ready is not None:
                 self.health.missing("partitions", not_ready)
                 continue

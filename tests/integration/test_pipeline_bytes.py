@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
+from inspector.loop.clock import SystemClock
 from inspector.pipeline import Pipeline
 from inspector.service import Service
 from inspector.settings.settings import Settings
 from inspector.settings.topics import TopicSettings
 from inspector.store.allowed import AllowedPlace
 from inspector.store.pictures import PictureStore
+from inspector.watchdog.limits import EXIT_PARTITION_STALLS
 from tests.buses import MemoryBus, wait_until
 from tests.fakes import FakeConsumer
 from tests.frames import png, record_of
@@ -130,6 +132,22 @@ async def test_pictures_that_come_after_their_frames_were_given_up_leave_no_byte
     await until_nothing_is_held(pipeline)
     service.stop()
     assert await task == 0
+
+
+async def test_a_process_whose_budget_stays_full_says_so_and_ends(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However bytes are lost: nothing would be read any more, and no partition that is not asked for counts as one that stands still."""
+    monkeypatch.setattr("inspector.stages.standstill.UNREADY_AFTER_S", 0.5)
+    monkeypatch.setattr("inspector.stages.standstill.GIVE_UP_AFTER_S", 0.0)
+    settings = stage.settings(watchdog={"device_s": 2, "worker_s": 2})
+    await stage.bus.make_topics(settings)
+    service, task = await stage.start(settings, clock=SystemClock())
+    await wait_until(lambda: not service.health.not_ready())
+    assert service.pipeline is not None
+    service.pipeline.budget.hold(service.pipeline.budget.limit_bytes)
+    await wait_until(lambda: "no frame is in flight, and yet" in str(service.health.not_ready()))
+    assert await task == EXIT_PARTITION_STALLS
 
 
 @pytest.mark.parametrize("seed", range(3))
