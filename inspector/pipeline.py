@@ -330,8 +330,8 @@ class Pipeline:
         frame.reservation.release()
         self._frames.discard(frame)
         self._enter(frame, None, self._clock.monotonic_s())
-        if (after_s := frame.after_score_s) is not None:
-            self._batcher.observe_after(after_s)
+        if (after_s := outgoing.after_score_s) is not None:
+            self._batcher.observe_after(frame.camera, after_s)
         count_delivery(self._metrics, outgoing, self._clock.wall_us())
         self.standstill.delivered(frame)
         self.source.wake()

@@ -121,6 +121,13 @@ class Outgoing:
     anomaly_class: AnomalyClass = "nok"
     score_ratio: float | None = None
     """Its score over its threshold; None where the frame was not inspected, or its verdict came too late."""
+    is_retried: bool = False
+    """Whether a send of it, or one that it had to wait for, failed; its time tells nothing of those to come."""
+
+    @property
+    def after_score_s(self) -> float | None:
+        """The seconds from the frame's score until its acknowledgement, see `Frame`; None where they tell nothing of the next."""
+        return None if self.is_retried else self.frame.after_score_s
 
     @property
     def size_bytes(self) -> int:

@@ -2,13 +2,14 @@
 
 Under overload the head of every queue is a frame that has hardly any time left. To score it is to score in vain, and so are all after
 it: what was learnt of the pace of each model (`Pace`) tells which frames cannot be in time any more, and they are answered instead.
+What a verdict takes after its score is learnt for each camera: one whose results topic is slow takes nothing from the others.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -19,6 +20,9 @@ F = TypeVar("F", bound=Waiting)
 
 UNKNOWN_S = 1e-6
 """What a frame costs of its camera's share while nothing is known of its model: hardly anything, so that this is soon known."""
+
+TRY_S = 0.25
+"""So long after its last scored frame, a camera whose verdicts were too slow has one scored all the same: a wrong estimate would never heal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,8 @@ class Batcher(Generic[F]):
         self._weight = weight
         self._waiting: TurnQueues[F] = TurnQueues(self.cost, freshest, order)
         self._paces: dict[object, Pace] = {}
-        self._after = Pace()
+        self._after: dict[Hashable, Pace] = {}  # of the cameras
+        self._scored_s: dict[Hashable, float] = {}  # of the cameras: when a frame of theirs was last in a batch
         self._waiting_since_s: float | None = None
 
     def __len__(self) -> int:
@@ -91,14 +96,23 @@ class Batcher(Generic[F]):
         """Learn how long a batch of `size` frames of `model` took."""
         self._paces.setdefault(model, Pace()).observe(size, service_s)
 
-    def observe_after(self, seconds: float) -> None:
-        """Learn how long a frame took from its score until its verdict was acknowledged."""
-        self._after.observe(1, seconds)
+    def observe_after(self, camera: Hashable, seconds: float) -> None:
+        """Learn how long a frame of `camera` took from its score until its verdict was acknowledged."""
+        self._after.setdefault(camera, Pace()).observe(1, seconds)
 
-    def needed_s(self, model: object, size: int) -> float:
-        """Return the seconds that a batch of `size` frames of `model` is expected to take until its verdicts are there; 0 before the first."""
-        pace = self._paces.get(model)
-        return 0.0 if pace is None else pace.expected_s(size) + self._after.expected_s(1)
+    def needed_s(self, frame: F, size: int) -> float:
+        """Return the seconds that a frame is expected to take in a batch of `size` until its verdict is there; 0 before the first of its model."""
+        return 0.0 if frame.model not in self._paces else self._device_s(frame, size) + self._after_s(frame)
+
+    def _device_s(self, frame: F, size: int) -> float:
+        """Return the part of `needed_s` until the frame's score is there."""
+        pace = self._paces.get(frame.model)
+        return 0.0 if pace is None else pace.expected_s(size)
+
+    def _after_s(self, frame: F) -> float:
+        """Return the seconds from its score until its verdict is acknowledged; 0 before its camera's first."""
+        after = self._after.get(frame.camera)
+        return 0.0 if after is None else after.expected_s(1)
 
     def count_of(self, camera: str) -> int:
         """Return how many frames of a camera wait."""
@@ -115,7 +129,7 @@ class Batcher(Generic[F]):
         """
         most = self._most(frame)
         batches = self._waiting.ahead_of(frame) / most / self._slots
-        return (2 + batches) * self.needed_s(frame.model, most)
+        return (2 + batches) * self._device_s(frame, most) + self._after_s(frame)
 
     def cost(self, frame: F) -> float:
         """Return what a frame takes of its camera's share: seconds of the device by the camera's weight."""
@@ -159,23 +173,26 @@ class Batcher(Generic[F]):
         # Of those that are due together it is the last: nothing that is scored already waits behind it.
         by_time = sorted(self._waiting, key=lambda frame: (round(frame.deadline_s, 3), self._order(frame)))
         tried = {frame.model: frame for frame in by_time}
-        expired += self._waiting.drop_expired(
-            now_s, lambda frame: 0.0 if frame is tried[frame.model] else self.needed_s(frame.model, 1)
-        )
+        newest = {frame.camera: frame for frame in by_time}
+
+        def needed_s(frame: F, size: int) -> float:
+            if frame is tried[frame.model]:
+                return 0.0
+            is_try = frame is newest[frame.camera] and now_s >= self._scored_s.get(frame.camera, -math.inf) + TRY_S
+            return self._device_s(frame, size) if is_try else self.needed_s(frame, size)
+
+        expired += self._waiting.drop_expired(now_s, lambda frame: needed_s(frame, 1))
         lingers_to_s = self._lingers_to_s()
         first = self._waiting.next()
         if linger and lingers_to_s is not None and now_s < lingers_to_s:
             first = self._whole() or first  # the others still wait for company
         if first is None:
             raise ValueError("the frames that are to be tried were dropped")
-        size = self._size(first.model, self._share(first, slots), now_s)
-        needed_s = self.needed_s(first.model, size)
+        model, size = first.model, self._size(first.model, self._share(first, slots), now_s)
         taken = self._waiting.take(
-            size,
-            now_s,
-            lambda frame: needed_s if frame.model == first.model and frame is not tried[frame.model] else 0.0,
-            model=first.model,
+            size, now_s, lambda frame: needed_s(frame, size) if frame.model == model else 0.0, model=model
         )
+        self._scored_s.update({frame.camera: now_s for frame in taken.frames})
         self._restart(now_s, keep=False)
         return Pull(taken.frames, expired + taken.late, taken.superseded)
 
@@ -184,7 +201,7 @@ class Batcher(Generic[F]):
         urgent = self._waiting.most_urgent()
         if urgent is None or self._waiting_since_s is None or self._linger_s == 0:
             return None
-        latest_s = urgent.deadline_s - self.needed_s(urgent.model, self._most(urgent))
+        latest_s = urgent.deadline_s - self.needed_s(urgent, self._most(urgent))
         return min(self._waiting_since_s + self._linger_s, latest_s)
 
     def _whole(self) -> F | None:
@@ -199,9 +216,10 @@ class Batcher(Generic[F]):
 
     def _size(self, model: object, limit: int, now_s: float) -> int:
         """Return the largest size up to `limit` of a batch that as many frames of `model` would be in time in; at least 1."""
-        left_s = sorted((frame.deadline_s - now_s for frame in self._waiting if frame.model == model), reverse=True)
-        sizes = range(min(limit, len(left_s)), 1, -1)
-        return next((size for size in sizes if left_s[size - 1] > self.needed_s(model, size)), 1)
+        waiting = [frame for frame in self._waiting if frame.model == model]
+        left_s = sorted((frame.deadline_s - now_s - self._after_s(frame) for frame in waiting), reverse=True)
+        sizes = range(min(limit, len(waiting)), 1, -1)
+        return next((size for size in sizes if left_s[size - 1] > self._device_s(waiting[0], size)), 1)
 
     def _most(self, frame: F) -> int:
         """Return how many frames a batch of this one's model may have."""

@@ -140,6 +140,7 @@ class Sink:
     async def _place(self, topic: str, deliveries: asyncio.TaskGroup) -> None:
         """Find the lanes of what waits for this topic, key by key, until nothing waits."""
         unplaced = self._unplaced[topic]
+        is_retried = False
         while unplaced:
             key = next(iter(unplaced))
             first = next((parcel for parcel in unplaced[key] if parcel.outgoing.frame.live), None)
@@ -154,12 +155,14 @@ class Sink:
             except BusError as exc:
                 log.warning("cannot send yet: %s", exc)
                 self._events.send_retried(deadletter=first.deadletter)
+                is_retried = True
                 await asyncio.sleep(LAST_RETRY_S)
                 continue
             if len(self._partitions) >= _CACHED_PARTITIONS:
                 self._partitions.clear()  # keys of unknown cameras must not pile up
             self._partitions[topic, key] = number
             for parcel in unplaced.pop(key):  # at once: what comes from now on goes to the lane directly
+                parcel.outgoing.is_retried |= is_retried
                 self._enqueue(parcel, (topic, number), deliveries)
         del self._unplaced[topic]
 
@@ -225,6 +228,7 @@ class Sink:
                     self._acknowledged(parcel.outgoing)
                 return
             self._events.send_retried(deadletter=lane.window[0].deadletter)
+            _retried(lane)
             # Whoever has the partition now answers for the frames of an ended lease.
             lane.window = [parcel for parcel in lane.window if parcel.outgoing.frame.live]
 
@@ -232,6 +236,7 @@ class Sink:
         """Find other lanes for all that is in this one, whose partition is gone: the topic was made anew, and smaller."""
         topic, _ = lane.partition
         moved: dict[bytes, list[_Parcel]] = {}
+        _retried(lane)
         for parcel in (*lane.window, *lane.waiting):
             moved.setdefault(parcel.record.key, []).append(parcel)
         lane.window.clear()
@@ -258,6 +263,12 @@ class Sink:
         outgoing.unacknowledged -= 1
         if outgoing.unacknowledged == 0:
             self._events.delivered(outgoing)
+
+
+def _retried(lane: _Lane) -> None:
+    """Mark all that waited for a send that failed."""
+    for parcel in (*lane.window, *lane.waiting):
+        parcel.outgoing.is_retried = True
 
 
 def count_delivery(metrics: Metrics, outgoing: Outgoing, wall_us: int) -> None:

@@ -144,15 +144,17 @@ def test_a_frame_that_is_found_late_while_a_batch_is_taken_is_handed_on_too() ->
 
 def test_what_is_needed_follows_what_is_observed_and_models_have_their_own() -> None:
     batcher: Batcher[Waiter] = Batcher(max_size=8)
-    assert batcher.needed_s("m", 1) == 0.0
+    frame = Waiter()
+    assert batcher.needed_s(frame, 1) == 0.0
     batcher.observe("m", 1, 1.0)
-    assert batcher.needed_s("m", 1) == 1.0
-    assert batcher.needed_s("m", 4) == 4.0
+    assert batcher.needed_s(frame, 1) == 1.0
+    assert batcher.needed_s(frame, 4) == 4.0
     for _ in range(100):
         batcher.observe("m", 1, 2.0)
-    batcher.observe_after(0.5)
-    assert batcher.needed_s("m", 1) == pytest.approx(2.5, abs=1e-2)
-    assert batcher.needed_s("n", 1) == 0.0
+    batcher.observe_after("a", 0.5)
+    assert batcher.needed_s(frame, 1) == pytest.approx(2.5, abs=1e-2)
+    assert batcher.needed_s(Waiter("b"), 1) == pytest.approx(2.0, abs=1e-2)
+    assert batcher.needed_s(Waiter(model="n"), 1) == 0.0
 
 
 def learnt(*, max_size: int = 8, each_s: float = 0.1, fixed_s: float = 0.0, **options: Any) -> Batcher[Waiter]:
