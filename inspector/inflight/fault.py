@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-DeviceFault = Literal["memory", "lost", "other"]
-"""Want of memory, which fewer frames may mend; a device that nothing in this process mends; anything else."""
+DeviceFault = Literal["memory", "lost", "doubtful", "other"]
+"""Want of memory, which fewer frames may mend; a device that nothing in this process mends; one of both; anything else."""
 
 _MEMORY_TYPES = {"OutOfMemoryError"}
 """By name: the service knows no torch where no model runs. It is `torch.OutOfMemoryError` of any torch."""
@@ -37,22 +37,25 @@ _LOST_WORDS = (
     "no cuda-capable device",
     "nccl error",
     "status_execution_failed",  # cuBLAS, cuDNN, cuFFT: what a kernel of theirs met before
-    "status_internal_error",
     "status_mapping_error",
-    "status_not_initialized",
 )
+
+_DOUBTFUL_WORDS = ("status_not_initialized", "status_internal_error")
+"""Of cuBLAS and cuDNN: the device is lost, or there is no room for a handle, which does not stick."""
 
 
 def device_fault(error: BaseException) -> DeviceFault:
     """Return what an error of a model says of the device.
 
     An error of CUDA sticks to the process: each later call gives the same one, whatever it is asked
-    (pytorch/pytorch#44624, #17425). Want of memory is the exception.
+    (pytorch/pytorch#44624, #17425). Want of memory is the exception. What is doubtful is told by another try.
     """
     words = str(error).lower()
     name = type(error).__name__
     if isinstance(error, MemoryError) or name in _MEMORY_TYPES or any(word in words for word in _MEMORY_WORDS):
         return "memory"
+    if name not in _LOST_TYPES and any(word in words for word in _DOUBTFUL_WORDS):
+        return "doubtful"
     if name in _LOST_TYPES or any(word in words for word in _LOST_WORDS):
         return "lost"
     return "other"

@@ -105,7 +105,7 @@ def _warm_up(model: Model, size: int) -> str | None:
         model.warm_up([size])
     except Exception as exc:
         fault = device_fault(exc)
-        if fault == "lost":
+        if fault in {"lost", "doubtful"}:  # nothing runs yet that would be spared by another try
             raise DeviceLostError(f"the device is lost: {exc}") from exc
         if fault != "memory":
             raise

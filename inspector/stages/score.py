@@ -236,8 +236,13 @@ class Engine:
         done(outcomes)
 
     def _in_parts(self, model: Model, images: Sequence[NDArray[np.uint8]], trouble: _Trouble) -> list[Outcome]:
-        """Score the images of a batch that failed: in halves as long as they do not fit, else each alone."""
+        """Score the images of a batch that failed: in halves as long as they do not fit, else each alone.
+
+        Raises:
+            DeviceLostError: Alone, too, no image has a result, and the device may be lost.
+        """
         outcomes: list[Outcome] = []
+        doubt: _Trouble | None = None
         parts = deque(self._parts(model, images, trouble))
         while parts:
             part = parts.popleft()
@@ -249,6 +254,9 @@ class Engine:
                 parts.extendleft(reversed(self._parts(model, part, results)))
             else:
                 outcomes.append(_refusal(results))
+                doubt = results if results.fault == "doubtful" else doubt
+        if doubt is not None and all(isinstance(outcome, Refusal) for outcome in outcomes):
+            raise DeviceLostError(f"the device is lost: {doubt.words}")
         return outcomes
 
     def _parts(

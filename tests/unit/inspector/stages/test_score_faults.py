@@ -142,6 +142,37 @@ def test_a_lost_device_is_a_crash_at_once_and_gives_no_verdict(error: Exception)
     assert model.batches == [3], "no frame was tried alone"
 
 
+NO_HANDLE = RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`")
+"""What a lost device says, and one that has no room for a handle at the moment."""
+
+
+@pytest.mark.parametrize("again", [0, 1, 2])
+def test_a_device_that_has_no_room_for_a_handle_is_not_lost_while_it_scores_any_frame(again: int) -> None:
+    bench = Bench()
+    model = DeviceModel(THRESHOLDS, room=8)
+    model.faults = iter([NO_HANDLE] * (1 + again))
+    bench.submit(model, 1, 2, 3)
+    bench.until_done(1)
+    bench.engine.stop(30)
+    assert bench.crashes == []
+    assert scores(bench.outcomes[0]) == ["device"] * again + [1, 2, 3][again:]
+    assert model.batches == [3, 1, 1, 1]
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_device_that_gives_no_handle_for_any_frame_alone_is_lost(size: int) -> None:
+    bench = Bench()
+    model = DeviceModel(THRESHOLDS, room=8)
+    model.lost = NO_HANDLE
+    bench.submit(model, *range(1, 1 + size))
+    bench.until_done(1)
+    bench.engine.stop(30)
+    assert isinstance(bench.crashes[0], DeviceLostError)
+    assert "CUBLAS_STATUS_NOT_INITIALIZED" in str(bench.crashes[0])
+    assert bench.outcomes == []
+    assert model.batches == [size, *[1] * size], "each was tried alone"
+
+
 def test_what_is_computed_is_told_until_it_is_done() -> None:
     bench = Bench()
     model = DeviceModel(THRESHOLDS, room=8)
