@@ -352,14 +352,16 @@ class FakeTail:
         self._broker = broker
         self._next: dict[Partition, int] = {}
 
-    async def look(self, partitions: Collection[Partition], *, most: int) -> Sequence[ConsumedRecord]:
-        found: list[ConsumedRecord] = []
+    async def look(
+        self, partitions: Collection[Partition], tell: Callable[[ConsumedRecord], None], *, most: int
+    ) -> None:
         for partition in partitions:
             log = self._broker.log(partition)
             end = log[-1].offset + 1 if log else 0
             begin = max(self._next.get(partition, end), end - most)
             self._next[partition] = end
-            found += [record for record in log if record.offset >= begin]
-        return found
+            for record in log:
+                if record.offset >= begin:
+                    tell(record)
 
     async def stop(self) -> None: ...

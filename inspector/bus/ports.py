@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
 Partition = tuple[str, int]
@@ -170,14 +170,16 @@ class ResultProducer(Protocol):
 class ResultTail(Protocol):
     """Looks at the last records of partitions, now and then."""
 
-    async def look(self, partitions: Collection[Partition], *, most: int) -> Sequence[ConsumedRecord]:
-        """Return what was written since the look before, of each partition the last `most` records at most.
+    async def look(
+        self, partitions: Collection[Partition], tell: Callable[[ConsumedRecord], None], *, most: int
+    ) -> None:
+        """Tell of what was written since the look before, of each partition of the last `most` records at most; none is held.
 
         Of a partition that is looked at for the first time there is nothing yet: what was there is not this deployment's time.
 
         Raises:
             AccessError: An operator must act.
-            BusError: Another look may do.
+            BusError: Another look may do. Of the topics that can be read was told all the same.
         """
         ...
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from inspector.bus.ports import ConsumedRecord, Partition, ResultTail
 from inspector.errors import InspectorError
@@ -83,18 +83,27 @@ class WriterWatch:
         """Look once; count and tell what another deployment wrote.
 
         Raises:
-            BusError: The topics cannot be read.
+            BusError: A topic cannot be read. What others hold was counted and told all the same.
         """
         partitions = self._partitions()
         if not partitions:
             return
         found: Counter[tuple[str, str]] = Counter()
-        for record in await self._tail.look(partitions, most=MOST_RECORDS):
+
+        def tell(record: ConsumedRecord) -> None:
             camera = _text(record.key)
             if record.fault is None and camera in self._cameras:
                 writer = _writer(record)
                 if writer != self._deployment:
                     found[writer, camera] += 1
+
+        try:
+            await self._tail.look(partitions, tell, most=MOST_RECORDS)
+        finally:
+            self._tell(found)
+
+    def _tell(self, found: Mapping[tuple[str, str], int]) -> None:
+        """Count and tell what was found of others, by writer and camera."""
         for (_writer_name, camera), number in found.items():
             self._metrics.foreign_results(camera, number)
         for writer in sorted({writer for writer, _ in found}):

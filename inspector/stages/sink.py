@@ -100,7 +100,7 @@ class Sink:
 
     @property
     def partitions(self) -> set[Partition]:
-        """What was sent to so far."""
+        """What was sent to so far, and is there as far as is known."""
         return set(self._lanes)
 
     def put(self, outgoing: Outgoing) -> None:
@@ -235,6 +235,7 @@ class Sink:
     def _move(self, lane: _Lane, deliveries: asyncio.TaskGroup) -> None:
         """Find other lanes for all that is in this one, whose partition is gone: the topic was made anew, and smaller."""
         topic, _ = lane.partition
+        del self._lanes[lane.partition]
         moved: dict[bytes, list[_Parcel]] = {}
         _retried(lane)
         for parcel in (*lane.window, *lane.waiting):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -103,7 +103,9 @@ class Refused:
     def __init__(self, failure: Exception) -> None:
         self.failure = failure
 
-    async def look(self, partitions: Collection[Partition], *, most: int) -> Sequence[ConsumedRecord]:
+    async def look(
+        self, partitions: Collection[Partition], tell: Callable[[ConsumedRecord], None], *, most: int
+    ) -> None:
         raise self.failure
 
     async def stop(self) -> None: ...

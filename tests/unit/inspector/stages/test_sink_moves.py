@@ -67,3 +67,14 @@ async def test_verdicts_of_an_ended_lease_are_not_moved() -> None:
             while len(bench.sink):
                 await asyncio.sleep(0)
     assert bench.broker.arrived == {}
+
+
+async def test_a_partition_that_is_gone_is_no_place_that_was_sent_to() -> None:
+    """Or it would be looked at, in vain, for as long as the process lives."""
+    bench = Bench()
+    bench.broker.most["results"] = 1
+    bench.sink._partitions["results", b"k"] = 1
+    async with bench.running():
+        bench.sink.put(bench.outgoing(b"1"))
+        await bench.until_delivered(1)
+    assert bench.sink.partitions == {("results", 0)}
