@@ -20,7 +20,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from inspector.bus.connect import bus_errors, lacks, producer_client, start_client
 from inspector.bus.ports import RECORD_OVERHEAD_BYTES, Partition, ProducedRecord
 from inspector.errors import ConfigError, MessageTooLargeError, PartitionGoneError
-from inspector.settings.kafka import KafkaSettings
+from inspector.settings.kafka import ABANDON_S, KafkaSettings
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,6 @@ T = TypeVar("T")
 SEND_BATCH_BYTES = 256 * 1024
 """What one record batch holds at most, unless a single record is larger."""
 
-ABANDON_TIMEOUT_S = 5.0
 LOOK_S = 1.0
 """How often to look, while a batch is on its way, whether its partition is still there."""
 
@@ -48,7 +47,6 @@ class KafkaProducer:
         """Prepare to send records of up to `max_record_bytes`; nothing connects before `start`."""
         self._kafka = kafka
         self._max_record_bytes = max_record_bytes
-        self._delivery_timeout_s = kafka.request_timeout_ms / 1000 + 5.0
         self._partitioner = DefaultPartitioner()
         self._producer: Any = None
         self._replacing = asyncio.Lock()
@@ -151,7 +149,7 @@ class KafkaProducer:
         """Stop a producer within bounds; other partitions' batches may still be acknowledged meanwhile."""
         stopping = asyncio.ensure_future(producer.stop())
         try:
-            await asyncio.wait({stopping}, timeout=ABANDON_TIMEOUT_S)
+            await asyncio.wait({stopping}, timeout=ABANDON_S)
         finally:  # also where this is given up, as when the process ends
             if not stopping.done():
                 # aiokafka's stop waits for ever for an idempotent producer's batches: end its sender and its sockets.
@@ -164,4 +162,4 @@ class KafkaProducer:
 
     async def _bounded(self, awaitable: Awaitable[T]) -> T:
         """Await with the deadline that an idempotent producer lacks; the record may arrive all the same."""
-        return await asyncio.wait_for(awaitable, self._delivery_timeout_s)
+        return await asyncio.wait_for(awaitable, self._kafka.call_s)

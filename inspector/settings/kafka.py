@@ -10,6 +10,12 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from inspector.credentials.secrets import read_secret
 from inspector.settings.section import MIB, Positive, Section
 
+ABANDON_S = 5.0
+"""For a producer that cannot make progress to end in."""
+_BEYOND_REQUEST_S = 5.0
+_CALLS_OF_A_SEND = 4
+"""One asks for the partitions, one gives the batch away, one waits for its acknowledgement, and where that fails one connects anew."""
+
 
 class KafkaSettings(Section):
     """The broker, and this process as its client."""
@@ -87,6 +93,16 @@ class KafkaSettings(Section):
             ConfigError: Its file cannot be read.
         """
         return read_secret("kafka.sasl_password", self.sasl_password, self.sasl_password_file)
+
+    @property
+    def call_s(self) -> float:
+        """How long one call of a client may take, in seconds: a request, and a little for what stands before it."""
+        return self.request_timeout_ms / 1000 + _BEYOND_REQUEST_S
+
+    @property
+    def longest_send_s(self) -> float:
+        """Within what a send has failed by itself, in seconds."""
+        return _CALLS_OF_A_SEND * self.call_s + ABANDON_S
 
     @property
     def principal(self) -> str:

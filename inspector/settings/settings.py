@@ -22,8 +22,6 @@ from inspector.settings.watchdog import WatchdogSettings
 ENV_PREFIX = "INSPECTOR_"
 # What a message adds to the image that it carries: identity, digest, msgpack framing and Kafka headers.
 MESSAGE_OVERHEAD_BYTES = 64 * 1024
-SENDS_TAKE = 4
-"""Request timeouts that an attempt to send takes at most: to be given to aiokafka, to be acknowledged, and a new producer."""
 
 
 class CameraSettings(Section):
@@ -205,9 +203,10 @@ class Settings(BaseSettings):
             raise ValueError(
                 "drain_timeout_s must be below kafka.rebalance_timeout_ms, or the group goes on without this process"
             )
-        if self.watchdog.send_s <= SENDS_TAKE * self.kafka.request_timeout_ms / 1000:
+        if self.watchdog.send_s <= self.kafka.longest_send_s:
             raise ValueError(
-                f"watchdog.send_s must be above {SENDS_TAKE} x kafka.request_timeout_ms, within which a send fails by itself"
+                f"watchdog.send_s must be above {self.kafka.longest_send_s:g} s, within which a send fails by itself with this "
+                "kafka.request_timeout_ms; raise the one or lower the other"
             )
         if self.require_signature and not self.trusted_keys:
             raise ValueError("require_signature needs trusted_keys, or every bundle would be refused")

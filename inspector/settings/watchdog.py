@@ -25,6 +25,6 @@ class WatchdogSettings(Section):
     send_s: float = Field(
         300.0,
         ge=2,
-        description="a send that is neither acknowledged nor fails; above four times kafka.request_timeout_ms, which bounds it"
-        " before; exit status 14",
+        description="a send that is neither acknowledged nor fails; above 4 x (kafka.request_timeout_ms + 5 s) + 5 s,"
+        " within which it fails by itself; exit status 14",
     )

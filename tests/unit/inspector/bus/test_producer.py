@@ -133,3 +133,49 @@ def test_a_secret_that_is_being_replaced_is_read_again(made: list[Inner], monkey
         await producer.stop()
 
     run_virtually(send())
+
+
+def test_the_longest_send_has_failed_before_a_watchdog_may_take_it_for_hanging(
+    made: list[Inner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of its calls takes nearly all the time that it may, and the producer that is to replace this one neither starts nor stops."""
+    kafka = KafkaSettings()
+    nearly_s = kafka.call_s - 0.001
+
+    async def slowly(outcome: Any) -> Any:
+        await asyncio.sleep(nearly_s)
+        return outcome
+
+    async def start_in_vain(_client: Any) -> None:
+        await asyncio.sleep(1000)
+
+    async def stop_in_vain(_self: Inner) -> None:
+        await asyncio.sleep(1000)
+
+    async def close() -> None: ...
+
+    async def send() -> float:
+        producer = KafkaProducer(kafka, max_record_bytes=1000)
+        await producer.start()
+        monkeypatch.setattr(producer_module, "start_client", start_in_vain)
+        monkeypatch.setattr(Inner, "partitions_for", lambda _self, _topic: slowly({0, 1}))
+        never = asyncio.get_running_loop().create_future()
+        monkeypatch.setattr(Inner, "send_batch", lambda *_arguments, **_options: slowly(never))
+        monkeypatch.setattr(Inner, "stop", stop_in_vain)
+        monkeypatch.setattr(Inner, "_sender", SimpleNamespace(sender_task=None), raising=False)
+        make = producer_module.producer_client  # type: ignore[attr-defined]
+
+        def make_closable(*arguments: Any, **options: Any) -> Inner:
+            inner: Inner = make(*arguments, **options)
+            inner.client.close = close
+            return inner
+
+        monkeypatch.setattr(producer_module, "producer_client", make_closable)
+        began_s = asyncio.get_running_loop().time()
+        with pytest.raises(BusError, match="could not send to t"):
+            await producer.send(("t", 1), [RECORD])
+        return asyncio.get_running_loop().time() - began_s
+
+    taken_s = run_virtually(send())
+    assert kafka.longest_send_s - 0.01 < taken_s < kafka.longest_send_s
+    assert len(made) == 2
