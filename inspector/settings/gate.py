@@ -55,11 +55,13 @@ class GateSettings(Section):
     )
     host: str = Field("127.0.0.1", min_length=1, description="address of both ports; there is no login")
     tcp_port: Port | None = Field(7000, description="port of the text protocol")
-    modbus_port: Port | None = Field(None, description="port of Modbus TCP; its usual one is 502")
+    modbus_port: Port | None = Field(
+        None, description="port of Modbus TCP; its usual one, 502, needs CAP_NET_BIND_SERVICE on Linux"
+    )
     modbus_part_id: str = Field(
         "part-{number}", description="how a part number of the PLC is written as a part id; holds {number}"
     )
-    alive_ms: Positive = Field(200, description="how often the gate tells the line that it is well")
+    alive_ms: Positive = Field(200, description="how often the gate tells the line that it is well; 500 at most")
 
     @property
     def is_served(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -23,6 +24,7 @@ from tests.gates import (
     LINE,
     PART_ID,
     KafkaResults,
+    MemoryReader,
     MemoryResults,
     ResultBus,
     RunningGate,
@@ -225,6 +227,27 @@ async def test_a_gate_that_has_gone_stops_the_line_and_nothing_passes() -> None:
     await running
     assert line.tally.passed == 0, "none had arrived when the gate went; the line stood meanwhile"
     assert line.tally.stopped == line.tally.announced
+
+
+async def test_an_ok_of_a_picture_from_before_the_reading_began_passes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bus, start = memory(), MemoryReader.start
+    stamps: list[int] = []
+
+    async def start_late(reader: MemoryReader) -> None:
+        stamps.append(time.time_ns() // 1000)
+        await bus.publish(nok("p", "top"))  # nobody will ever read it
+        await start(reader)
+
+    monkeypatch.setattr(MemoryReader, "start", start_late)
+    async with running_gate(bus) as gate:
+        early = {"captured_at": stamps[0], "produced_at": stamps[0] + 1, "deadline_at": stamps[0] + 60_000_000}
+        await bus.publish(result("p", "side"), result("p", "top", seq=6, **early))
+        await gate.until(lambda: gate.process.intake.counts.results == 2)
+        assert gate.process.announce("p", None, "line") is None
+        await gate.until(lambda: gate.decisions)
+    assert (gate.decisions[0].why, gate.decisions[0].camera_id) == ("stale", "top")
 
 
 class Lenient(Gate):

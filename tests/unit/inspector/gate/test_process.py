@@ -10,8 +10,9 @@ import pytest
 from inspector.cli import _missing_extra
 from inspector.errors import ConfigError
 from inspector.gate.command import make_gate_process
-from inspector.gate.process import required_cameras, rules_of, topics_of
+from inspector.gate.process import GateProcess, required_cameras, rules_of, topics_of
 from inspector.settings.settings import Settings
+from tests.fakes import FakeClock
 
 
 def settings(**sections: Any) -> Settings:
@@ -62,3 +63,18 @@ def test_modbus_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ModuleNotFoundError) as missing:
         make_gate_process(settings(gate={"line_id": "L1", "modbus_port": 502}))
     assert "'line-inspector[gate]'" in str(_missing_extra(missing.value))
+
+
+async def test_the_process_watches_its_own_clock_and_a_reset_goes_on_from_then() -> None:
+    clock = FakeClock()
+    process = GateProcess(settings(gate={"line_id": "L1"}), [], clock=clock)
+    process.gate.can_read(now_s=clock.monotonic_s(), now_us=clock.wall_us())
+    clock.step_wall(-0.05)
+    process._advance()
+    assert process.status.state == "running"
+    clock.step_wall(-3600)
+    process._advance()
+    assert (process.status.state, process.status.fault) == ("fault", "gate")
+    assert process.reset() is None
+    process._advance()
+    assert (process.status.state, process.gate.trusted_from_us) == ("running", clock.wall_us())
