@@ -20,6 +20,10 @@ FRAME_OVERHEAD_BYTES = 4096
 """What a frame costs apart from its bytes: objects, queues, headers."""
 
 
+HEARTBEATS = "heartbeats"
+"""Who has reserved what heartbeats hold: frames never wait for these bytes, as a heartbeat's verdict may never be taken."""
+
+
 class Budget:
     """A number of bytes that all frames in flight share."""
 
@@ -131,9 +135,9 @@ def largest_decoding_bytes(settings: Settings) -> int:
 
 
 def headroom_chunks(settings: Settings, budget: Budget) -> int:
-    """Return how many partitions may be read now; at least one when nothing is in flight."""
+    """Return how many partitions may be read now; at least one when nothing but heartbeats is in flight, however little room there is."""
     room = (room_bytes(settings) - budget.used_bytes) // chunk_bytes(settings)
-    return max(room, 1 if budget.used_bytes == 0 else 0)
+    return max(room, 1 if budget.used_bytes == budget.used_by(HEARTBEATS) else 0)
 
 
 def partitions_to_read(

@@ -1,7 +1,8 @@
 """Heartbeats in: pictures that are stored with the models, sent the way of every frame, so that a gate sees that it works.
 
 Nothing but a score of the device makes one. They have queues, order and a lease of their own, so no camera's frame waits for one, is
-superseded by one or counts one; their verdicts go to a topic of their own, and are about no part.
+superseded by one or counts one; their verdicts go to a topic of their own, and are about no part. A beat of which the verdicts are not
+taken (its topic is gone) holds bytes that keep no frame from being read, and is not joined by a second.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from numpy.typing import NDArray
 
 from inspector.bus.ports import Partition
 from inspector.errors import BusError
-from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget
+from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, HEARTBEATS, Budget
 from inspector.inflight.frame import Frame
 from inspector.inflight.lease import Lease
-from inspector.inflight.route import Route
+from inspector.inflight.route import Model, Route
 from inspector.loop.clock import Clock, monotonic_deadline_s
 from inspector.settings.settings import Settings
 from schemas import CameraFrame, Identity, RawFormat, RecordSource, image_digest
@@ -62,46 +63,56 @@ class Heartbeats:
         self._clock = clock
         self._lease = Lease((settings.topics.heartbeats_topic, 0), 0, cap=_NO_CAP)
         self._under_way: dict[str, Frame] = {}
+        self._messages: dict[Model, Sequence[CameraFrame]] = {}
         self._number = 0
         self._silent = [route for route in routes if not route.model.golden_images]
 
     async def run(self, interval_s: float) -> None:
-        """Beat until cancelled."""
+        """Beat until cancelled; the cameras one after the other, so that neither the loop nor the device has all of them at once."""
         for route in self._silent:
             log.warning("%s has no heartbeat: model %s keeps no picture", route.camera, route.model.name)
+        await asyncio.to_thread(self.prepare)
         while True:
-            await asyncio.sleep(interval_s)
-            try:
-                await self.beat()
-            except BusError as exc:
-                log.warning("no heartbeat: %s", exc)
+            if not self._routes:
+                await asyncio.sleep(interval_s)
+            for route in self._routes:
+                await asyncio.sleep(interval_s / len(self._routes))
+                try:
+                    await self.beat(route)
+                except BusError as exc:
+                    log.warning("no heartbeat: %s", exc)
 
-    async def beat(self) -> None:
-        """Begin one for each camera of this process's partitions; one that is still under way is not joined by a second.
+    def prepare(self) -> None:
+        """Make the messages: once for each model, for copying and hashing its pictures takes milliseconds. Any thread, before `beat`."""
+        for model in {route.model for route in self._routes}:
+            self._messages[model] = [_message(image, index) for index, image in enumerate(model.golden_images)]
+
+    async def beat(self, route: Route) -> None:
+        """Begin one for a camera, if it is of this process's partitions, has none under way, and there is room for it.
 
         Raises:
             BusError: The brokers do not tell a camera's partition.
         """
         topic = self._settings.topics.frames_topic
-        for route in self._routes:
-            before = self._under_way.get(route.camera)
-            if before is not None and before.stage is not None:
-                continue
-            line_id, camera_id = route.camera.split("/")
-            camera = self._settings.camera(line_id, camera_id)
-            number = None if camera is None else camera.partition
-            if number is None:
-                number = await self._partition_for(topic, route.camera.encode())
-            if (topic, number) in self._held():
-                self._under_way[route.camera] = frame = self._frame(route, line_id, camera_id)
-                self._take(frame)
+        before = self._under_way.get(route.camera)
+        if before is not None and before.stage is not None:
+            return
+        line_id, camera_id = route.camera.split("/")
+        camera = self._settings.camera(line_id, camera_id)
+        number = None if camera is None else camera.partition
+        if number is None:
+            number = await self._partition_for(topic, route.camera.encode())
+        if (topic, number) in self._held() and self._budget.free_bytes >= FRAME_OVERHEAD_BYTES:
+            self._under_way[route.camera] = frame = self._frame(route, line_id, camera_id)
+            self._take(frame)
 
     def _frame(self, route: Route, line_id: str, camera_id: str) -> Frame:
         number, self._number = self._number, self._number + 1
         index = number % len(route.model.golden_images)
         image = route.model.golden_images[index]
         now_us = self._clock.wall_us()
-        message = _message(image, Identity(line_id, camera_id, f"golden-{index}", number, now_us))
+        identity = Identity(line_id, camera_id, f"golden-{index}", number, now_us)
+        message = self._messages[route.model][index].model_copy(update=identity._asdict())
         width, height = route.model.preprocess_param.map_size(image.shape[1], image.shape[0])
         deadline_at = now_us + route.budget_us
         self._lease.take(number)
@@ -114,7 +125,7 @@ class Heartbeats:
             camera=f"heartbeat/{route.camera}",
             deadline_at=deadline_at,
             deadline_s=monotonic_deadline_s(self._clock, deadline_at),
-            reservation=self._budget.hold(FRAME_OVERHEAD_BYTES + len(message.image)),
+            reservation=self._budget.hold(FRAME_OVERHEAD_BYTES, HEARTBEATS),  # the message's picture is the model's
             entered_s=self._clock.monotonic_s(),
             is_simulated=True,
             message=message,
@@ -125,11 +136,12 @@ class Heartbeats:
         )
 
 
-def _message(image: NDArray[np.uint8], identity: Identity) -> CameraFrame:
+def _message(image: NDArray[np.uint8], index: int) -> CameraFrame:
+    """Return a message about nobody with a picture of a model; each beat puts its own identity into a copy."""
     pixels = np.ascontiguousarray(image).tobytes()
     is_gray = image.ndim == 2  # noqa: PLR2004 (H, W)
     raw = RawFormat(width=image.shape[1], height=image.shape[0], pixel_format="mono8" if is_gray else "rgb8")
-    digest = image_digest(pixels)
+    nobody = Identity("heartbeat", "heartbeat", f"golden-{index}", 0, 0)
     return CameraFrame(
-        **identity._asdict(), encoding="raw", raw=raw, image=pixels, image_digest=digest, is_simulated=True
+        **nobody._asdict(), encoding="raw", raw=raw, image=pixels, image_digest=image_digest(pixels), is_simulated=True
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from inspector.inflight.budget import chunk_bytes, room_bytes
 from inspector.loop.clock import SystemClock
 from inspector.pipeline import Pipeline
 from inspector.service import Service
@@ -130,6 +131,23 @@ async def test_pictures_that_come_after_their_frames_were_given_up_leave_no_byte
     await assign(service, settings)
     await stage.bus.wait_for_results(23)
     await until_nothing_is_held(pipeline)
+    service.stop()
+    assert await task == 0
+
+
+async def test_heartbeats_that_nobody_takes_keep_no_frame_from_being_read(stage: Stage) -> None:
+    """Their topic is gone, and the budget has room for less than a chunk: a partition is read only when nothing is in flight."""
+    limits = {"max_frame_bytes": 100_000, "max_pixels": 10_000, "max_bytes_in_flight": 2 << 20}
+    settings, service, task, pipeline = await started(stage, limits=limits, heartbeat={"interval_ms": 20})
+    assert room_bytes(settings) < chunk_bytes(settings)
+    assert isinstance(stage.bus, MemoryBus)
+    del stage.bus.broker.partitions[settings.topics.heartbeats_topic]
+    await wait_until(lambda: len(pipeline.sink) == len(CAMERAS))
+    for seq in range(3):
+        for camera in CAMERAS:
+            await stage.publish(camera, seq)
+        await stage.bus.wait_for_results((seq + 1) * len(CAMERAS))
+    stage.bus.broker.partitions[settings.topics.heartbeats_topic] = 1
     service.stop()
     assert await task == 0
 

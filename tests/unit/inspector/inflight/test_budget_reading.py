@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.inflight.budget import Budget, chunk_bytes, headroom_chunks, partitions_to_read
+from inspector.inflight.budget import HEARTBEATS, Budget, chunk_bytes, headroom_chunks, partitions_to_read
 from inspector.settings.section import MIB
 from inspector.settings.settings import LimitSettings, Settings
 
@@ -63,6 +63,14 @@ def test_all_that_flood_share_and_none_starves() -> None:
 def test_a_budget_of_hardly_a_chunk_is_read_by_turns_when_nothing_is_in_flight() -> None:
     assert readable(tree(20), {0: 0, 1: 0}, empty=frozenset({0})) == [1]
     budget = Budget(20 * MIB)
+    budget.hold(1, 0)
+    assert partitions_to_read(tree(20), budget, [0, 1], lambda _: True) == []
+
+
+def test_a_heartbeat_that_is_stuck_keeps_nothing_from_being_read() -> None:
+    budget = Budget(20 * MIB)
+    budget.hold(MIB, HEARTBEATS)
+    assert partitions_to_read(tree(20), budget, [0, 1], lambda _: True) == [0]
     budget.hold(1, 0)
     assert partitions_to_read(tree(20), budget, [0, 1], lambda _: True) == []
 
