@@ -73,12 +73,8 @@ class Pipeline:
         self._pump_later = Pump(self._pump, parts.on_crash)
         self._slow_decoding_s = limits.slow_decoding_ms / 1000
 
-        self._clocks = ClockWatch(
-            parts.metrics,
-            [camera.key for camera in settings.cameras],
-            wall_us=parts.clock.wall_us,
-            monotonic_s=parts.clock.monotonic_s,
-        )
+        cameras, clock = [camera.key for camera in settings.cameras], parts.clock
+        self._clocks = ClockWatch(parts.metrics, cameras, wall_us=clock.wall_us, monotonic_s=clock.monotonic_s)
         self.budget = Budget(limits.max_bytes_in_flight)
         self.standstill = Standstill(settings, self.budget, parts.registry, parts.clock)
         self.source = Source(
@@ -386,6 +382,7 @@ class Pipeline:
 
     def report(self) -> None:
         """Set the gauges, and tell of frames that are decoded for too long; to be called a few times a second."""
+        self._clocks.look()
         for frame, seconds in self._decoder.slow(self._clock.monotonic_s(), self._slow_decoding_s):
             self._metrics.slow_decoding(frame.camera)
             tell_slow(frame, seconds)

@@ -45,7 +45,6 @@ class ClockWatch:
         self._metrics.clock_offset(camera, offset_s)
         if camera not in self._cameras:
             return
-        now_s = self._monotonic_s()
         if offset_s < -TOLERANCE_S:
             if camera not in self._ahead_at_s:
                 log.warning(
@@ -55,8 +54,12 @@ class ClockWatch:
                     -offset_s,
                 )
                 self._metrics.clock_alarm(camera, on=True)
-            self._ahead_at_s[camera] = now_s
-        elif camera in self._ahead_at_s and now_s - self._ahead_at_s[camera] >= CALM_S:
+            self._ahead_at_s[camera] = self._monotonic_s()
+
+    def look(self) -> None:
+        """End the alarm of each camera that was well for long enough, or silent; to be called a few times a second."""
+        calm_s = self._monotonic_s() - CALM_S
+        for camera in [camera for camera, ahead_at_s in self._ahead_at_s.items() if ahead_at_s <= calm_s]:
             log.info("the clock of %s has not been ahead of this machine's for %.0f s", camera, CALM_S)
             del self._ahead_at_s[camera]
             self._metrics.clock_alarm(camera, on=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from inspector.observe import clocks
 from tests.buses import wait_until
 from tests.stage import Stage, by_seq, metric
 
@@ -87,7 +88,7 @@ async def test_a_step_of_the_wall_clock_expires_nothing_that_is_in_flight(stage:
 
 
 async def test_a_verdict_before_its_pictures_capture_is_never_fresh(
-    stage: Stage, caplog: pytest.LogCaptureFixture
+    stage: Stage, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within the skew that is let in: our clock is behind, so nobody knows how old the picture is."""
     await stage.publish("a", 1, captured_at=stage.clock.wall_us() + 1_400_000)
@@ -96,6 +97,8 @@ async def test_a_verdict_before_its_pictures_capture_is_never_fresh(
         results = by_seq(await stage.bus.wait_for_results(2))
         offsets = metric(service, "clock_offset_seconds_bucket", camera="line/a", le="-1.0")
         assert metric(service, "camera_clock_ahead_alarm", camera="line/a") == 1
+        monkeypatch.setattr(clocks, "CALM_S", 0.0)  # the camera is silent from now on
+        await wait_until(lambda: metric(service, "camera_clock_ahead_alarm", camera="line/a") == 0)
     assert (results[1].status, results[1].reason, results[1].anomaly_class_id) == ("expired", "captured_in_future", 1)
     assert (results[2].status, results[2].anomaly_class_id) == ("inspected", 0)
     assert offsets == 1

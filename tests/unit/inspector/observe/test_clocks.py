@@ -27,6 +27,7 @@ def test_a_clock_that_is_ahead_is_told_once_and_shown_until_it_is_well(caplog: p
 
     def read(ahead_s: float, camera: str = "L/C") -> None:
         watch.read(camera, clock.wall_us() + round(ahead_s * 1e6))
+        watch.look()
 
     for ahead_s in (-0.2, 0.0, 0.009):
         read(ahead_s)
@@ -52,6 +53,26 @@ def test_a_clock_that_is_ahead_is_told_once_and_shown_until_it_is_well(caplog: p
     assert caplog.text.count("is ahead of this machine's") == 2
     below = {"camera": "L/C", "le": "-1.0"}
     assert registry.get_sample_value("inspector_clock_offset_seconds_bucket", below) == 4
+
+
+def test_the_alarm_of_a_camera_that_falls_silent_ends() -> None:
+    clock, registry = FakeClock(), CollectorRegistry()
+    watch = watching(registry, clock, "L/C", "L/D")
+    for camera in ("L/C", "L/D"):
+        watch.read(camera, clock.wall_us() + 1_500_000)
+        clock.advance(1)
+
+    def alarms() -> list[float | None]:
+        watch.look()
+        alarm = "inspector_camera_clock_ahead_alarm"
+        return [registry.get_sample_value(alarm, {"camera": camera}) for camera in ("L/C", "L/D")]
+
+    clock.advance(CALM_S - 2.5)
+    assert alarms() == [1, 1]
+    clock.advance(1)
+    assert alarms() == [0, 1]
+    clock.advance(1)
+    assert alarms() == [0, 0]
 
 
 def test_cameras_that_nobody_configured_are_counted_and_not_named(caplog: pytest.LogCaptureFixture) -> None:
