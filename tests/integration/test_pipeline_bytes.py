@@ -100,7 +100,7 @@ def held(pipeline: Pipeline) -> list[int]:
 
 async def until_nothing_is_held(pipeline: Pipeline) -> None:
     try:
-        await wait_until(lambda: not any(held(pipeline)), timeout_s=20)
+        await wait_until(lambda: not any(held(pipeline)))
     except AssertionError:
         assert held(pipeline) == [0] * 8
 
