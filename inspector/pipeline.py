@@ -283,7 +283,8 @@ class Pipeline:
     def _encode(self, frames: list[Frame]) -> None:
         live = [frame for frame in frames if frame.live]
         if live:
-            self._workers.submit(lambda: [self._encoder.encode(frame) for frame in live], self._encoded, urgent=True)
+            encodings = [partial(self._encoder.encode, frame) for frame in live]
+            self._workers.submit_each(encodings, self._encoded, urgent=True)
 
     # encode ─► sequence ─► sink
 

@@ -9,7 +9,7 @@ import functools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from inspector.watchdog.ongoing import Ongoing
@@ -54,9 +54,15 @@ class Workers:
 
         Jobs of a kind start in the order of submission, urgent ones before the others.
         """
+        self.submit_each([job], lambda outcomes: done(*outcomes), urgent=urgent)
+
+    def submit_each(
+        self, jobs: Sequence[Callable[[], Any]], done: Callable[[list[Any]], None], *, urgent: bool = False
+    ) -> None:
+        """Run `jobs` one after the other on one thread, each a step of `working`, then `done` with all that they returned. See `submit`."""
 
         def work() -> Callable[[], None]:
-            return functools.partial(done, job())
+            return functools.partial(done, [self._run_job(job) for job in jobs])
 
         with self._ready:
             (self._urgent if urgent else self._plain).append(work)
@@ -83,12 +89,15 @@ class Workers:
     def _run(self, takes_plain: bool) -> None:  # noqa: FBT001 one of ours calls it
         while (work := self._next(takes_plain)) is not None:
             try:
-                with self.working.step(threading.current_thread().name):
-                    done = work()
+                done = work()
             except BaseException as exc:  # noqa: BLE001 a thread that dies silently would stall the service
                 self._post(functools.partial(self._on_crash, exc))
                 return
             self._post(done)
+
+    def _run_job(self, job: Callable[[], Any]) -> Any:  # noqa: ANN401
+        with self.working.step(threading.current_thread().name):
+            return job()
 
     def _next(self, takes_plain: bool) -> Callable[[], Callable[[], None]] | None:  # noqa: FBT001
         with self._ready:

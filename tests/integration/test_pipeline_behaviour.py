@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import struct
 import sys
+import threading
 import zlib
 from typing import Any
 
 import msgpack
+import pytest
 
+from inspector.inflight.frame import Frame, Outgoing
+from inspector.stages.encode import Encoder
 from schemas import encode, frame_headers, identity_from_headers, result_id_of_record
 from tests.buses import wait_until
 from tests.fakes import FakeModel
@@ -196,3 +200,23 @@ async def test_health_and_metrics_tell_what_happened(stage: Stage) -> None:
         await wait_until(lambda: value("inspector_consumer_lag_frames", partition="0") == 0)
         for stage_name in ("decode", "queue", "score", "encode", "sequence", "send"):
             assert (value("inspector_stage_seconds_count", stage=stage_name) or 0) >= 1, stage_name
+
+
+async def test_the_encoding_of_each_frame_of_a_batch_is_a_step_of_its_own(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watchdog's limit is for one picture."""
+    encode_one = Encoder.encode
+    steps: list[int] = []
+    async with stage.service(stage.settings(batching={"max_batch_size": 6, "linger_ms": 9000})) as service:
+
+        def encode_watched(self: Encoder, frame: Frame) -> Outgoing:
+            steps.append(service._workers.working.steps()[threading.current_thread().name])
+            return encode_one(self, frame)
+
+        monkeypatch.setattr(Encoder, "encode", encode_watched)
+        for seq in range(6):
+            await stage.publish("a", seq)
+        await stage.bus.wait_for_results(6)
+    assert stage.model.batches == [6]
+    assert len(steps) == len(set(steps)) == 6

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from inspector.loop.workers import Workers
+from inspector.watchdog.hang import Stillness
 
 
 def test_urgent_jobs_go_first_and_each_kind_keeps_its_order() -> None:
@@ -128,3 +129,21 @@ def test_all_threads_share_one_time_to_end_and_those_that_have_not_are_told(monk
     assert sum(waits) < 2 * 0.2
     release.set()
     assert workers.stop(30)
+
+
+def test_each_of_many_jobs_is_a_step_of_its_own_for_whoever_watches() -> None:
+    """None of them hangs because all together take long: 40 s for each job, by the watcher's clock."""
+    posted: queue.Queue[Callable[[], None]] = queue.Queue()
+    workers = Workers(1, posted.put, lambda exc: None)
+    stillness = Stillness(60.0)
+
+    def job() -> list[float]:
+        return [still_s for _ in range(3) for still_s in stillness.look(workers.working.steps(), 20.0).values()]
+
+    done: list[list[list[float]]] = []
+    workers.submit_each([job] * 3, done.append, urgent=True)
+    workers.start()
+    posted.get(timeout=30)()
+    workers.stop(30)
+    assert done == [[[0.0, 20.0, 40.0]] * 3]
+    assert workers.working.steps() == {}
