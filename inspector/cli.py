@@ -126,9 +126,9 @@ def _run(given: Given) -> int:
         raise ConfigError(
             "no [[cameras]] are set, so every frame would be refused; `inspector config --example` shows them"
         )
-    from inspector.checks.machine import machine_faults
+    from inspector.checks.machine import boot_faults
 
-    if faults := machine_faults(settings):
+    if faults := boot_faults(settings):
         raise ConfigError("\n".join(faults))
     from inspector.observe.logs import configure_logging
     from inspector.observe.stderr import stderr_in_log

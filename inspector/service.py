@@ -4,6 +4,7 @@
 |---|---|
 | 0 | stopped by a signal; everything that was begun was finished and committed |
 | 1 | something failed for good: a model, a right, a task |
+| 2 | a setting is wrong, such as a device that is not here; no frame was read |
 | 3 | stopped by a signal, but the drain was cut short by its deadline or a second signal |
 | 10 | the event loop hung; nothing could be drained |
 | 11 | the device hung: a batch, or the loading of models |
@@ -38,7 +39,7 @@ from inspector.bus.producer import SEND_BATCH_BYTES, KafkaProducer
 from inspector.bus.tail import KafkaTail
 from inspector.errors import AccessError, BusError, InspectorError
 from inspector.inflight.budget import fetched_bytes, memory_bound_bytes
-from inspector.inflight.loading import bundle_reader, set_torch_threads
+from inspector.inflight.loading import bundle_reader, require_device, set_torch_threads
 from inspector.inflight.registry import Registry, load_routes
 from inspector.inflight.route import Model
 from inspector.inflight.writers import watch_writers
@@ -224,6 +225,7 @@ class Service:
             digests=settings.model_digests,
             default_budget_us=settings.deadline.default_budget_ms * 1000,
         )
+        await asyncio.wrap_future(self._engine.call(partial(require_device, settings)))
         await self._on_each_thread(partial(set_torch_threads, settings.torch_threads))
         registry = await asyncio.wrap_future(self._engine.call(load))
         self._registry = registry

@@ -17,7 +17,7 @@ from inspector.checks.certificates import certificate_faults
 from inspector.errors import MissingExtraError
 from inspector.settings.settings import Settings
 from inspector.settings.store import StoreSettings
-from schemas.image_uri import store_place
+from inspector.store.folder import absent_folders
 
 THREADS_PER_CORE = 4
 """More threads than this for each core only wait for each other."""
@@ -27,11 +27,18 @@ _MOST_THREADS = 64
 
 def machine_faults(settings: Settings) -> list[str]:
     """Return a sentence for each thing that is not here, or not as it must be; without the bundles' contents."""
+    return [*boot_faults(settings), *_folders(settings.store), *_device(settings)]
+
+
+def boot_faults(settings: Settings) -> list[str]:
+    """Return those sentences for which neither the device nor a folder of pictures is asked, which may hang or come later.
+
+    `run` asks them when the watchdog watches and health answers.
+    """
     return [
         *certificate_faults(settings),
         *_address(settings),
-        *_store(settings.store),
-        *_device(settings),
+        *_extras(settings.store),
         *_threads(settings),
     ]
 
@@ -89,11 +96,12 @@ def _address(settings: Settings) -> Iterator[str]:
             yield f"http.host: {host!r} is no address of this machine: {exc}; give one, such as 127.0.0.1"
 
 
-def _store(store: StoreSettings) -> Iterator[str]:
-    for prefix in store.allowed_prefixes:
-        place = store_place(prefix, folder=True)
-        if place.scheme == "file" and not Path("/", place.path).is_dir():
-            yield f"store.allowed_prefixes: {prefix} names no folder of this machine; make it, or leave the prefix out"
+def _folders(store: StoreSettings) -> Iterator[str]:
+    for prefix in absent_folders(store.allowed_prefixes):
+        yield f"store.allowed_prefixes: {prefix} names no folder of this machine; make it, or leave the prefix out"
+
+
+def _extras(store: StoreSettings) -> Iterator[str]:
     if store.access_key_id is not None and importlib.util.find_spec("obstore") is None:
         yield f"store.access_key_id: {MissingExtraError('obstore', 'store')}"
 

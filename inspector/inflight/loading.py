@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from inspector.errors import ConfigError
 from inspector.inflight.route import Model
 from inspector.settings.settings import Settings
 
@@ -14,6 +15,23 @@ def set_torch_threads(threads: int) -> None:
     import torch  # noqa: PLC0415 only where a model runs
 
     torch.set_num_threads(threads)
+
+
+def require_device(settings: Settings) -> None:
+    """Find out whether the device of these settings is here; the first question to a driver may hang.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if not settings.on_gpu:
+        return
+    from inspector.anomaly.errors import ParameterError  # noqa: PLC0415
+    from inspector.anomaly.network.device import available_device  # noqa: PLC0415
+
+    try:
+        available_device(settings.device)
+    except ParameterError as exc:
+        raise ConfigError(f"device: {exc}") from exc
 
 
 def bundle_reader(settings: Settings) -> Callable[[Path], Model]:

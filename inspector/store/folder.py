@@ -6,10 +6,12 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from inspector.store.allowed import AllowedPlace
 from inspector.store.errors import ClaimError, shown
+from schemas.image_uri import store_place
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _INSIDE = _FOLDER | os.O_NOFOLLOW
@@ -19,13 +21,21 @@ _REFUSED = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENXIO})
 """A link; a link or a file where a folder belongs; a socket."""
 
 
+def absent_folders(prefixes: Iterable[str]) -> Iterator[str]:
+    """Yield those of these prefixes that name a folder which is not here. Blocking, as long as a network's file system likes."""
+    for prefix in prefixes:
+        place = store_place(prefix, folder=True)
+        if place.scheme == "file" and not Path("/", place.path).is_dir():
+            yield prefix
+
+
 def read_file(allowed: AllowedPlace, size_bytes: int) -> bytes:
     """Return the bytes of a file that has exactly `size_bytes`; of any other none is read. On a thread of its own.
 
     The prefix's own folder may be reached by links: its operator wrote it. Below it every part is opened from the one before.
 
     Raises:
-        ClaimError: No such file, a link or no plain file, another size, or it cannot be read.
+        ClaimError: No such file, no folder of the prefix, a link or no plain file, another size, or it cannot be read.
     """
     parts = allowed.place.path.removeprefix(allowed.folder.path).split("/")
     with contextlib.ExitStack() as opened:
@@ -35,8 +45,12 @@ def read_file(allowed: AllowedPlace, size_bytes: int) -> bytes:
             opened.callback(os.close, descriptor)
             return descriptor
 
+        folder = Path("/", allowed.folder.path)
         try:
-            at = follow(str(Path("/", allowed.folder.path)), _FOLDER)
+            try:
+                at = follow(str(folder), _FOLDER)
+            except FileNotFoundError as exc:
+                raise ClaimError("image_unreachable", f"there is no folder {folder} here; is it mounted?") from exc
             for part in parts[:-1]:
                 at = follow(part, _INSIDE, at)
             file = follow(parts[-1], _FILE, at)

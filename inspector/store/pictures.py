@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import logging
+import threading
+from collections.abc import Iterable
 
 from inspector.loop.workers import Post, Workers
 from inspector.settings.store import StoreSettings
 from inspector.store.allowed import AllowedPlace, AllowList
 from inspector.store.errors import ClaimError, shown
-from inspector.store.folder import read_file
+from inspector.store.folder import absent_folders, read_file
 from inspector.store.objects import ObjectStore
+
+log = logging.getLogger(__name__)
 
 JOIN_S = 0.5
 """A thread that hangs in a network file system is left to its fate; it is a daemon."""
@@ -45,6 +50,8 @@ class PictureStore:
         if any(prefix.startswith("file:") for prefix in self._settings.allowed_prefixes):
             self._threads = Workers(self._settings.concurrency, self._post, lambda _exc: None)
             self._threads.start()
+            # On a thread of its own: a network's file system that hangs may keep it.
+            threading.Thread(target=_tell_absent, args=(self._settings.allowed_prefixes,), daemon=True).start()
 
     def stop(self) -> bool:
         """Let the threads end; return whether they have. On any thread."""
@@ -87,6 +94,14 @@ class PictureStore:
         if isinstance(outcome, ClaimError):
             raise outcome
         return outcome
+
+
+def _tell_absent(prefixes: Iterable[str]) -> None:
+    for prefix in absent_folders(prefixes):
+        log.warning(
+            "store.allowed_prefixes: %s names no folder of this machine; until it is mounted or made, its pictures are unreachable",
+            prefix,
+        )
 
 
 def _outcome(allowed: AllowedPlace, size_bytes: int) -> bytes | ClaimError:

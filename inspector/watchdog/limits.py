@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from inspector.errors import DeviceLostError, HangError
+from inspector.errors import ConfigError, DeviceLostError, HangError
 from inspector.settings.watchdog import WatchdogSettings
 from inspector.watchdog.hang import Steps, Watched
 
 EXIT_FAILED = 1
+EXIT_USAGE = 2
 EXIT_LOOP_HANGS = 10
 EXIT_DEVICE_HANGS = 11
 EXIT_WORKER_HANGS = 12
@@ -21,6 +22,8 @@ def status_of(failure: BaseException) -> int:
     """Return what the process ends with after a failure."""
     if isinstance(failure, HangError):
         return failure.status
+    if isinstance(failure, ConfigError):
+        return EXIT_USAGE
     return EXIT_DEVICE_LOST if isinstance(failure, DeviceLostError) else EXIT_FAILED
 
 

@@ -19,7 +19,7 @@ from inspector.inflight.route import Model
 from inspector.service import EXIT_CLEAN, Service
 from inspector.settings.settings import Settings
 from inspector.settings.topics import TopicSettings
-from inspector.watchdog.limits import EXIT_DEVICE_LOST, EXIT_FAILED
+from inspector.watchdog.limits import EXIT_DEVICE_LOST, EXIT_FAILED, EXIT_USAGE
 from tests.buses import MemoryBus, wait_until
 from tests.fakes import FakeProducer
 from tests.stage import Held, Stage
@@ -146,3 +146,20 @@ def test_the_interpreter_does_not_end_under_a_thread_that_works(
         assert left.value.code == EXIT_CLEAN
     else:
         assert inspector.service.run(Settings()) == EXIT_CLEAN
+
+
+async def test_a_device_that_is_not_here_is_found_by_a_watched_thread_and_ends_as_a_wrong_setting(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str] = []
+
+    def is_available() -> bool:
+        asked.append(threading.current_thread().name)
+        return False
+
+    monkeypatch.setattr("torch.cuda.is_available", is_available)
+    _, task = await stage.start(stage.settings(device="cuda"))
+    assert await task == EXIT_USAGE
+    assert "device: device 'cuda' was asked for, but torch finds no CUDA device" in caplog.text
+    assert asked
+    assert set(asked) != {threading.main_thread().name}

@@ -18,7 +18,7 @@ from inspector.anomaly.errors import BundleError
 from inspector.anomaly.model.manifest import DIGEST_KEY, MANIFEST_NAME, document_digest, read_manifest
 from inspector.anomaly.model.signature import sign
 from inspector.checks import machine
-from inspector.checks.machine import bundle_faults, machine_faults
+from inspector.checks.machine import boot_faults, bundle_faults, machine_faults
 from inspector.inflight.loading import bundle_reader
 from inspector.settings.settings import Settings
 from tests.models import make_bundle
@@ -134,8 +134,8 @@ def test_folders_of_pictures_that_are_not_there_and_a_missing_extra_are_named(
     }
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     assert machine_faults(Settings(store=store)) == [  # type: ignore[arg-type]
-        f"store.allowed_prefixes: file://{tmp_path}/gone/ names no folder of this machine; make it, or leave the prefix out",
         "store.access_key_id: obstore is not installed. Install it with: pip install 'line-inspector[store]'",
+        f"store.allowed_prefixes: file://{tmp_path}/gone/ names no folder of this machine; make it, or leave the prefix out",
     ]
 
 
@@ -160,3 +160,12 @@ def test_a_bundle_without_the_signature_that_is_required_is_refused(tmp_path: Pa
 def test_a_signature_cannot_be_required_of_nobody() -> None:
     with pytest.raises(ValidationError, match="require_signature needs trusted_keys"):
         Settings.model_validate({"require_signature": True})
+
+
+def test_what_may_hang_or_come_later_is_left_to_the_running_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    settings = Settings.model_validate({"device": "cuda", "store": {"allowed_prefixes": (f"file://{tmp_path}/gone/",)}})
+    assert len(machine_faults(settings)) == 2
+    assert boot_faults(settings) == []

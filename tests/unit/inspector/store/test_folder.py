@@ -85,3 +85,8 @@ def test_no_descriptor_is_left_open(folder: Path) -> None:
         read_file(place(folder, "a/one.png"), 10)
         refusal(folder, "a/two.png")
     assert len(list(Path("/dev/fd").iterdir())) == before
+
+
+def test_a_prefix_whose_folder_is_not_mounted_is_unreachable_and_no_missing_file(tmp_path: Path) -> None:
+    reason, text = refusal(tmp_path / "gone", "one.png")
+    assert (reason, text) == ("image_unreachable", f"there is no folder {tmp_path / 'gone'} here; is it mounted?")

@@ -86,3 +86,16 @@ async def test_reads_that_were_given_up_leave_nothing_to_be_read_before_a_fresh_
     assert await fresh == b"late"
     assert begun == [f"file://{tmp_path}/{name}.png" for name in (0, 1, "fresh")]
     await asyncio.to_thread(store.stop)
+
+
+async def test_a_folder_that_is_not_there_yet_is_told_and_read_once_it_is(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    later = tmp_path / "later"
+    store = store_of(StoreSettings(allowed_prefixes=(f"file://{later}/", f"file://{tmp_path}/")))
+    await wait_until(lambda: f"file://{later}/ names no folder of this machine" in caplog.text)
+    assert len(caplog.messages) == 1
+    later.mkdir()
+    (later / "a.png").write_bytes(b"late")
+    assert await store.read(store.find(f"file://{later}/a.png"), 4) == b"late"
+    await asyncio.to_thread(store.stop)
