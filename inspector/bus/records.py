@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import aiokafka.consumer.fetcher as aiokafka_fetcher
 from aiokafka import TopicPartition
-from aiokafka.errors import CorruptRecordException, UnsupportedCodecError
+from aiokafka.errors import UnsupportedCodecError
 from aiokafka.record.default_records import DefaultRecordBatch, _DefaultRecordBatchPy
 from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.record.util import decode_varint
@@ -270,10 +270,10 @@ class Records(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc]  # aioka
 
 
 def _opened(data: memoryview, magic: int) -> Any:  # noqa: ANN401
-    """Return a batch, or None for an old one whose lengths lead beyond its end, which aiokafka finds as it opens it."""
+    """Return a batch, or None for one whose lengths cannot be, which aiokafka finds as it opens it."""
     try:
         return LegacyRecordBatch(data, magic) if magic < _V2 else DefaultRecordBatch(data)
-    except CorruptRecordException:
+    except Exception:  # noqa: BLE001 beyond the end CorruptRecordException, below zero SystemError: whatever a parser raises
         return None
 
 

@@ -181,9 +181,10 @@ def test_what_is_unreadable_has_a_record_for_each_offset() -> None:
 
 
 @pytest.mark.parametrize("magic", [0, 1])
-def test_an_old_message_whose_lengths_lead_beyond_its_end_stops_nobody(magic: int) -> None:
+@pytest.mark.parametrize("length", [1 << 25, -2, -(1 << 31)])
+def test_an_old_message_whose_lengths_cannot_be_stops_nobody(magic: int, length: int) -> None:
     """Found by `make fuzz`: aiokafka raises as soon as it opens one."""
-    body = bytes([magic, 0]) + bytes(8 if magic else 0) + struct.pack(">i", 1 << 25) + bytes(30)
+    body = bytes([magic, 0]) + bytes(8 if magic else 0) + struct.pack(">i", length) + bytes(30)
     broken = struct.pack(">qiI", 5, 4 + len(body), zlib.crc32(body)) + body
     records = reader(record_batch([b"z"]), broken, record_batch([b"c"], base_offset=6))
     assert offsets(list(records)) == [0], "the consumer finds out where the next one begins"
