@@ -158,7 +158,8 @@ class Records(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc]  # aioka
                     if not self._is_passed_over(batch):
                         batch = self._inflated(batch, data)
                         yield from self._readable(batch)
-                    self.next_fetch_offset = batch.next_offset
+                    # A batch that names an end before its records sends nobody back.
+                    self.next_fetch_offset = max(self.next_fetch_offset, batch.next_offset)
                     continue
                 except TooLargeError as exc:
                     if self._taken_bytes:

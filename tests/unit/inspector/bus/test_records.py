@@ -180,6 +180,15 @@ def test_what_is_unreadable_has_a_record_for_each_offset() -> None:
     ]
 
 
+def test_a_batch_that_names_an_end_before_its_records_sends_nobody_back() -> None:
+    """Found by `make fuzz`; its checksum fits, so that it is read as it says."""
+    liar = record_batch([b"a", b"b", b"c"])
+    struct.pack_into(">i", liar, LAST_DELTA_AT, 0)
+    records = reader(sealed(liar), record_batch([b"x", b"y", b"z"], base_offset=1))
+    assert offsets(list(records)) == [0, 1, 2, 3]
+    assert records.next_fetch_offset == 4
+
+
 @pytest.mark.parametrize("magic", [0, 1])
 @pytest.mark.parametrize("length", [1 << 25, -2, -(1 << 31)])
 def test_an_old_message_whose_lengths_cannot_be_stops_nobody(magic: int, length: int) -> None:
