@@ -25,8 +25,8 @@ from tests.models import write_tiny_bundle
 pytestmark = [pytest.mark.slow, pytest.mark.kafka]
 
 CAMERAS = {"a": 0, "b": 1, "c": 2, "d": 3}
-FRAMES_PER_CAMERA = 500
-PHASES = (0, 150, 350, FRAMES_PER_CAMERA)
+FRAMES_PER_CAMERA = 300
+PHASES = (0, 90, 210, FRAMES_PER_CAMERA)
 
 SETTINGS = """
 device = "cpu"

@@ -105,7 +105,7 @@ async def test_a_flood_is_answered_and_the_device_scores_what_is_in_time(
     stage.other_models[Path("n")] = FakeModel(stage.model.thresholds)
     device = Device(stage, each_s=each_s, fixed_s=fixed_s)
     routes = cameras(a={}, b={"model": "n" if own_models else "m"})
-    waves = 6
+    waves = 4
     async with running(stage, device, models={"m": Path("m"), "n": Path("n")}, cameras=routes) as service:
         for _ in range(waves):
             await wave(stage, service, device, {"b": 2, "a": 60})
@@ -132,11 +132,11 @@ async def test_a_flood_is_answered_and_the_device_scores_what_is_in_time(
 async def test_without_overload_nothing_is_given_up(stage: Stage) -> None:
     device = Device(stage, each_s=0.05)
     async with running(stage, device) as service:
-        for _ in range(10):
+        for _ in range(5):
             await wave(stage, service, device, {"a": 3, "b": 3, "c": 3})
         results = await stage.bus.results()
-    assert Counter(result.status for result in results) == {"inspected": 90}
-    assert device.scored == 90
+    assert Counter(result.status for result in results) == {"inspected": 45}
+    assert device.scored == 45
 
 
 async def test_under_overload_cameras_have_the_share_of_their_weight(stage: Stage) -> None:
