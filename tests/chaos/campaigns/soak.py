@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import statistics
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +30,7 @@ MOST_MORE = 5
 """Tasks, threads, file descriptors: more than at the beginning; what comes and goes (a connection, a survey)."""
 
 CONFIDENCE = 0.95
+REST_S = 30.0
 
 
 class Look(NamedTuple):
@@ -54,10 +56,10 @@ async def run(context: Context) -> None:
             looks = await _feed(world, worker, tasks_file)
             await world.until_answered()
             answered = len(world.tail.ids)
-            rests = {
-                name: await asyncio.to_thread(worker.metric, name)
-                for name in ("inspector_in_flight_frames", "inspector_in_flight_bytes")
-            }
+            # A result is seen here before its offset is committed there.
+            with contextlib.suppress(TimeoutError):
+                await world.until(lambda: not any(_rests(worker).values()), "nothing in flight", timeout_s=REST_S)
+            rests = await asyncio.to_thread(_rests, worker)
     frames = context.counts["frames"]
     context.row(
         "every frame has a verdict",
@@ -72,6 +74,10 @@ async def run(context: Context) -> None:
         figure=str({n: int(v) for n, v in rests.items()}),
         held=not any(rests.values()),
     )
+
+
+def _rests(worker: Worker) -> dict[str, float]:
+    return {name: worker.metric(name) for name in ("inspector_in_flight_frames", "inspector_in_flight_bytes")}
 
 
 async def _feed(world: World, worker: Worker, tasks_file: Path) -> list[Look]:
