@@ -144,6 +144,7 @@ class Records(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc]  # aioka
     """The records of one partition in one answer; never raises. Stands in for aiokafka's `PartitionRecords`."""
 
     _records: Batches
+    next_fetch_offset: int
     _taken_bytes = 0
     """Of the batches before the one that is read, inflated."""
 
