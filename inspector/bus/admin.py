@@ -197,6 +197,19 @@ class BusAdmin:
         return entries
 
 
+async def require_topics(kafka: KafkaSettings, topics: Sequence[str]) -> None:
+    """Refuse a missing topic; a consumer would wait for it without a word.
+
+    Raises:
+        TopicError: One is missing.
+        BusError: The broker cannot be reached.
+    """
+    async with connect_admin(kafka) as admin:
+        for topic in topics:
+            if await admin.topic(topic) is None:
+                raise TopicError(f"there is no topic {topic}; `inspector topics apply` makes it")
+
+
 @asynccontextmanager
 async def connect_admin(kafka: KafkaSettings) -> AsyncIterator[BusAdmin]:
     """Connect for the duration of a block.

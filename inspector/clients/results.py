@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
 
-from inspector.bus.admin import connect_admin
+from inspector.bus.admin import require_topics
 from inspector.bus.connect import bus_errors, consumer_client, lacks, start_client
-from inspector.errors import ConfigError, TopicError
+from inspector.errors import ConfigError
 from inspector.settings.settings import Settings
 from schemas import DLResultMessage, SchemaError, decode
 
@@ -75,7 +75,7 @@ async def read_results(
     """
     stop = stop or asyncio.Event()
     topics = result_topics(settings)
-    await _require(settings, topics)
+    await require_topics(settings.kafka, topics)
     consumer = consumer_client(settings.kafka, *topics, group_id=None)
     seen = _Seen()
     lacking = lacks(settings.kafka, "Read", ", ".join(topics))
@@ -96,14 +96,6 @@ async def read_results(
                         yield _verdict(record, seen)
     finally:
         await consumer.stop()
-
-
-async def _require(settings: Settings, topics: list[str]) -> None:
-    """Refuse a missing topic; a consumer would wait for it without a word."""
-    async with connect_admin(settings.kafka) as admin:
-        for topic in topics:
-            if await admin.topic(topic) is None:
-                raise TopicError(f"there is no topic {topic}; `inspector topics apply` makes it")
 
 
 async def _position(consumer: Any, *, from_beginning: bool) -> dict[Any, int]:  # noqa: ANN401 aiokafka ships no types

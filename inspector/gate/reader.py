@@ -7,10 +7,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from inspector.bus.admin import connect_admin
+from inspector.bus.admin import require_topics
 from inspector.bus.connect import bus_errors, consumer_client, start_client
 from inspector.bus.ports import ConsumedRecord
-from inspector.errors import BusError, TopicError
+from inspector.errors import BusError
 from inspector.settings.kafka import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -72,10 +72,7 @@ class KafkaReader:
 
     async def start(self) -> None:
         """Connect, and stand behind the last record of each partition."""
-        async with connect_admin(self._kafka) as admin:
-            for topic in self._topics:
-                if await admin.topic(topic) is None:
-                    raise TopicError(f"there is no topic {topic}; `inspector topics apply` makes it")
+        await require_topics(self._kafka, self._topics)
         # Of what comes to be read later, a topic made again or a partition more, nothing is left out: it might be a nok.
         self._consumer = consumer_client(self._kafka, *self._topics, group_id=None, auto_offset_reset="earliest")
         async with bus_errors("read results"):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from tests.chaos.campaign import Context
 from tests.chaos.checker import Findings
 
 SHOWN = 5
+TOO_LONG_S = 60.0
+"""Whoever has not gone on by itself by then does not."""
 
 PROMISES = {
     "missing": "every frame has a verdict",
@@ -43,3 +45,9 @@ def add_rows(
         # Of no frames at all nothing was shown.
         held = bool(findings.frames) and not broken
         context.row(about + promise, trials=findings.frames, figure=figure, held=held, broken=broken[:SHOWN])
+
+
+def add_recovery(context: Context, what: str, took_s: Sequence[float], figure: str, **details: object) -> None:
+    """Add a row of how long (s) it took, each time, until everything went on after a fault."""
+    promise, held = f"it goes on by itself after: {what}", max(took_s) < TOO_LONG_S
+    context.row(promise, trials=len(took_s), figure=figure, held=held, is_time=False, **details)

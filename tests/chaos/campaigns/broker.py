@@ -13,7 +13,7 @@ from tests.chaos.campaign import Campaign, Context
 from tests.chaos.checker import Evidence, judge
 from tests.chaos.readiness import Readiness
 from tests.chaos.reading import read_topics
-from tests.chaos.verdicts import add_rows
+from tests.chaos.verdicts import TOO_LONG_S, add_recovery, add_rows
 from tests.chaos.world import World, running_world
 
 NOTICE_OUTAGE_S = 15.0
@@ -23,7 +23,6 @@ NOTICE_TOPIC_S = 10.0
 """A survey every 2 s, and what a worker needs to act on it."""
 
 AWAY_S = 3.0
-TOO_LONG_S = 60.0
 
 
 async def run(context: Context) -> None:
@@ -60,11 +59,11 @@ async def _outages(context: Context, node: KafkaNode) -> None:
         findings = await world.judge()
     add_rows(context, findings)
     for what, took_s in recoveries.items():
-        context.row(
-            f"it goes on by itself after: {what}",
-            trials=len(took_s),
-            figure=f"median {statistics.median(took_s):.1f} s, max {max(took_s):.1f} s from its return to a result of every camera",
-            held=max(took_s) < TOO_LONG_S,
+        add_recovery(
+            context,
+            what,
+            took_s,
+            f"median {statistics.median(took_s):.1f} s, max {max(took_s):.1f} s from its return to a result of every camera",
             recoveries_s=took_s,
             restarts=ended,
         )
@@ -153,13 +152,7 @@ async def _topics(context: Context, node: KafkaNode) -> None:
         broken=others,
     )
     for what, took in recoveries.items():
-        context.row(
-            f"it goes on by itself after: {what}",
-            trials=1,
-            figure=f"all answered {took:.1f} s after the first frame",
-            held=took < TOO_LONG_S,
-            restarts=ended,
-        )
+        add_recovery(context, what, [took], f"all answered {took:.1f} s after the first frame", restarts=ended)
     readiness.add_row(context)
 
 

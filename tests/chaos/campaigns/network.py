@@ -10,10 +10,8 @@ from deploy.local.base import LOOPBACK, free_port
 from tests.chaos.cable import Cable
 from tests.chaos.campaign import Campaign, Context
 from tests.chaos.timing import longest_gaps_s
-from tests.chaos.verdicts import add_rows
+from tests.chaos.verdicts import add_recovery, add_rows
 from tests.chaos.world import World, running_world
-
-TOO_LONG_S = 60.0
 
 
 async def run(context: Context) -> None:
@@ -47,12 +45,12 @@ async def run(context: Context) -> None:
             findings = await world.judge()
     add_rows(context, findings)
     for what, took in recoveries.items():
-        context.row(
-            f"it goes on by itself after: {what}",
-            trials=len(took),
-            figure=f"recovery median {statistics.median(took):.1f} s, max {max(took):.1f} s; "
+        add_recovery(
+            context,
+            what,
+            took,
+            f"recovery median {statistics.median(took):.1f} s, max {max(took):.1f} s; "
             f"longest silence of a camera {max(silences[what]):.1f} s in {faults[what][1]} s",
-            held=max(took) < TOO_LONG_S,
             recoveries_s=took,
             silences_s=silences[what],
             restarts=ended,

@@ -6,23 +6,12 @@ import pytest
 
 from inspector.inflight.budget import Budget
 from inspector.inflight.frame import Frame
-from inspector.inflight.lease import Lease
 from inspector.observe.metrics import Stage
-from schemas import Identity, RecordSource
+from tests.inflight import inflight_frame
 
 
 def frame() -> Frame:
-    return Frame(
-        lease=Lease(("frames", 0), 1, cap=10),
-        source=RecordSource(topic="frames", partition=0, offset=0),
-        key=None,
-        value=None,
-        identity=Identity(),
-        camera="line/a",
-        deadline_at=None,
-        deadline_s=100.0,
-        reservation=Budget(1000).hold(1),
-    )
+    return inflight_frame(Budget(1000).hold(1))
 
 
 def test_what_a_verdict_takes_after_its_score_is_all_but_the_wait_for_others() -> None:

@@ -9,12 +9,11 @@ import pytest
 from inspector.errors import HangError
 from inspector.inflight.budget import Budget, Reservation
 from inspector.inflight.frame import Frame
-from inspector.inflight.lease import Lease
 from inspector.inflight.registry import Registry
 from inspector.settings.settings import Settings
 from inspector.stages.standstill import Standstill
-from schemas import Identity, RecordSource
 from tests.fakes import FakeClock
+from tests.inflight import inflight_frame
 
 
 class Bench:
@@ -30,18 +29,7 @@ class Bench:
         return self.budget.hold(self.budget.limit_bytes)
 
     def frame(self, *, expected_score: float | None = None) -> Frame:
-        return Frame(
-            lease=Lease(("frames", 0), 1, cap=10),
-            source=RecordSource(topic="frames", partition=0, offset=0),
-            key=None,
-            value=None,
-            identity=Identity(),
-            camera="line/a",
-            deadline_at=None,
-            deadline_s=100.0,
-            reservation=self.budget.hold(0),
-            expected_score=expected_score,
-        )
+        return inflight_frame(self.budget.hold(0), expected_score=expected_score)
 
     def passes(self, seconds: int, *, frames: int = 0, beats: int = 0, unsent: int = 0) -> str | None:
         in_flight = [*(self.frame() for _ in range(frames)), *(self.frame(expected_score=0.1) for _ in range(beats))]
