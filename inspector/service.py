@@ -50,6 +50,7 @@ from inspector.loop.threads import decode_threads, device_threads, encode_thread
 from inspector.loop.workers import Workers
 from inspector.observe.health import HEARTBEAT_S, Health, HealthServer
 from inspector.observe.metrics import Metrics
+from inspector.observe.systemd import ServiceManager
 from inspector.pipeline import Parts, Pipeline
 from inspector.settings.settings import Settings
 from inspector.stages.score import Engine
@@ -128,6 +129,7 @@ class Service:
         self.metrics.build(version=_version(), python=platform.python_version(), device=settings.device)
         ProcessCollector(registry=registry)
         self._server = HealthServer(settings.http, self.health, registry)
+        self._manager = ServiceManager()
         self._supervisor = Supervisor()
         self._engine = Engine(
             threads=device_threads(settings),
@@ -155,6 +157,7 @@ class Service:
             ),
             on_hang=lambda hang: self._supervisor.post(partial(self._supervisor.crash, hang)),
             drain_s=CRASH_DRAIN_S,
+            on_alive=self._tell_manager,
         )
 
     @property
@@ -272,6 +275,7 @@ class Service:
     async def _work(self, pipeline: Pipeline) -> int:
         """Wait for a stop or a failure, and finish what was begun."""
         failure = await self._supervisor.failure()
+        self._manager.stopping()
         timeout_s = self._settings.drain_timeout_s
         if failure is None:
             self.health.missing("partitions", "stopping")
@@ -339,6 +343,15 @@ class Service:
                 bound = self.memory_bound_bytes(partitions)
                 self.metrics.memory_bound(bound)
                 log.info("memory grows by at most %d MiB with %d partitions", bound >> 20, partitions)
+
+    def _tell_manager(self) -> None:
+        """Give a sign of life unless the event loop hangs.
+
+        What fails otherwise is the watchdog's own matter, which gives it a bounded time to drain: systemd must not kill it meanwhile.
+        """
+        self._manager.tell(
+            is_alive=self.health.has_running_loop, not_ready=self.health.not_ready(), ready="frames are inspected"
+        )
 
     def memory_bound_bytes(self, partitions: int) -> int:
         """Return how far memory may grow above that of the idle, warmed-up service."""

@@ -14,6 +14,7 @@ from inspector.gate.intake import Intake
 from inspector.gate.reader import CHECK_S, KafkaReader, ResultReader
 from inspector.loop.clock import Clock, SystemClock
 from inspector.loop.pump import Pump
+from inspector.observe.systemd import ServiceManager
 from inspector.settings.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -184,6 +185,7 @@ class GateProcess:
         self._told: tuple[State, Fault] | None = None
         self._crashed: asyncio.Future[None] | None = None
         self._pump = Pump(self._advance, self._crash)
+        self._manager = ServiceManager()
 
     # what ports ask
 
@@ -229,12 +231,14 @@ class GateProcess:
             for port in self._ports:
                 await port.start(self)
             self._advance()
+            self._manager.ready()  # a gate at fault does its work, too: it rejects
             work = (self._read_forever(), self._beat_forever(), _until(stop))
             tasks = [asyncio.ensure_future(coroutine) for coroutine in work]
             done, _ = await asyncio.wait({*tasks, self._crashed}, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
+            self._manager.stopping()
             # The line sees at once that nobody decides any more.
             for port in self._ports:
                 await port.stop()
@@ -289,6 +293,8 @@ class GateProcess:
         while True:
             await asyncio.sleep(self._settings.alive_ms / 1000)
             self._advance()
+            self._manager.alive()
+            self._manager.status(f"{self.gate.state}: {self.gate.fault_detail}".removesuffix(": "))
             if self.gate.state == "running":
                 self._alive = (self._alive + 1) % COUNTER_END
                 for port in self._ports:

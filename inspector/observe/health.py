@@ -93,9 +93,18 @@ class Health:
         with self._lock:
             self._failure = self._failure or why
 
+    @property
+    def has_running_loop(self) -> bool:
+        """Whether the event loop has run within the time that counts as a hang."""
+        return self._silent_s <= self._hang_after_s
+
+    @property
+    def _silent_s(self) -> float:
+        return self._clock() - self._beat_at
+
     def not_alive(self) -> list[str]:
         """Return why the process should be restarted; empty: it should not."""
-        silent_s = self._clock() - self._beat_at
+        silent_s = self._silent_s
         hangs = [f"event loop: has not run for {silent_s:.1f} s"] if silent_s > self._hang_after_s else []
         with self._lock:
             return hangs + ([f"failed: {self._failure}"] if self._failure else [])

@@ -46,6 +46,7 @@ class Watchdog:
         on_hang: Callable[[HangError], None],
         drain_s: float,
         leave: Callable[[int], None] = os._exit,
+        on_alive: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare; nothing is watched before `start`.
@@ -55,12 +56,14 @@ class Watchdog:
             on_hang: told, on this thread, of what the rest can still be drained after.
             drain_s: how long that may take.
             leave: ends the process with a status, whatever its other threads do.
+            on_alive: told, on this thread, after each look that did not end the process; must neither raise nor wait.
             clock: monotonic seconds.
         """
         self._watched = [(one, Stillness(TICK_S)) for one in watched]
         self._on_hang = on_hang
         self._drain_s = drain_s
         self._leave = leave
+        self._on_alive = on_alive
         self._clock = clock
         self._seen_s = clock()
         self._hang: HangError | None = None
@@ -99,6 +102,8 @@ class Watchdog:
             for doer, still_s in stillness.look(one.steps(), passed_s).items():
                 if one.is_over(still_s):
                     self._found(one, one.says(doer, still_s))
+        if not self._stopped.is_set():
+            self._on_alive()
 
     def _run(self) -> None:
         while not self._stopped.wait(TICK_S):

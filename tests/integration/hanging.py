@@ -101,7 +101,7 @@ def main(mode: str) -> int:
     settings = Settings(
         models={"m": Path("unused")},
         cameras=[{"line_id": "line", "camera_id": c, "model": "m", "partition": n} for n, c in enumerate(CAMERAS)],  # type: ignore[arg-type]
-        http={"port": 0},  # type: ignore[arg-type]
+        http={"port": 0, "hang_after_s": 1},  # type: ignore[arg-type]
         # What is not tried here has time enough on a machine that does ten other things.
         watchdog={"loop_s": 4 if mode == "loop" else 120, "device_s": 2 if mode == "device" else 120},  # type: ignore[arg-type]
         deadline={"default_budget_ms": 600_000},  # type: ignore[arg-type]

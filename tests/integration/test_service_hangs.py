@@ -29,6 +29,7 @@ from inspector.watchdog.limits import (
 from inspector.watchdog.watchdog import TICK_S
 from tests.buses import MemoryBus, wait_until
 from tests.fakes import FakeProducer
+from tests.notified import NotifySocket
 from tests.stage import Stage
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -37,7 +38,9 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 class Process:
     """One process of `hanging`: what it prints, and how it ends."""
 
-    def __init__(self, mode: str) -> None:
+    def __init__(self, mode: str, notify: Path) -> None:
+        self._notify = NotifySocket(str(notify))
+        self.told = self._notify.follow()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.integration.hanging", mode],
             stdin=subprocess.PIPE,
@@ -45,7 +48,7 @@ class Process:
             stderr=subprocess.PIPE,
             text=True,
             cwd=CHECKOUT,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            env=os.environ | {"OMP_NUM_THREADS": "1", "NOTIFY_SOCKET": str(notify)},
         )
         self.said: list[dict[str, Any]] = []
 
@@ -77,12 +80,13 @@ class Process:
             self._process.kill()
             raise
         self.said += [json.loads(line) for line in out.splitlines()]
+        self._notify.close()
         return self._process.returncode, log
 
 
-def test_a_loop_or_a_device_that_hangs_or_is_lost_ends_the_process() -> None:
+def test_a_loop_or_a_device_that_hangs_or_is_lost_ends_the_process(tmp_path: Path) -> None:
     """Three at once, for most of it is starting Python."""
-    loop, device, lost = (Process(mode) for mode in ("loop", "device", "lost"))
+    loop, device, lost = (Process(mode, tmp_path / mode) for mode in ("loop", "device", "lost"))
     for process in (loop, device, lost):
         process.until(partition=0, committed=1)
     lost.begin()
@@ -96,11 +100,17 @@ def test_a_loop_or_a_device_that_hangs_or_is_lost_ends_the_process() -> None:
     assert "the event loop has not run for 4 s; the process is ended at once" in log
     assert "where every thread is:" in log
     assert 'selectors.py", line' in log or "asyncio/base_events.py" in log, "the stacks"
+    assert loop.told.count("READY=1") == 1
+    signs = [number for number, message in enumerate(loop.told) if message.startswith("WATCHDOG=1")]
+    at_the_end = loop.told[signs[-1] + 1 :]
+    assert len([message for message in at_the_end if "event loop: has not run for" in message]) > 2, "no sign of life"
 
     status, log = device.end()
     assert status == EXIT_DEVICE_HANGS
     assert "has computed one batch for 2 s; the rest is finished and committed, then the process ends" in log
     assert "in wait" in log, "the stack of the thread that hangs"
+    assert device.told.index("READY=1") < device.told.index("STOPPING=1")
+    assert "WATCHDOG=1" in device.told[device.told.index("STOPPING=1") :], "systemd lets it drain"
     assert [line["seq"] for line in device.said if line.get("camera") == "b"] == [1, 2, 3, 4, 5]
     assert {"partition": 1, "committed": 5} in device.said
     assert {"partition": 0, "committed": 2} not in device.said, "it is read again"

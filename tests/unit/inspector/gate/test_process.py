@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from inspector.bus.ports import ConsumedRecord
 from inspector.cli import _missing_extra
 from inspector.errors import ConfigError
 from inspector.gate.command import make_gate_process
 from inspector.gate.process import GateProcess, required_cameras, rules_of, topics_of
 from inspector.settings.settings import Settings
 from tests.fakes import FakeClock
+from tests.notified import NotifySocket
 
 
 def settings(**sections: Any) -> Settings:
@@ -78,3 +83,39 @@ async def test_the_process_watches_its_own_clock_and_a_reset_goes_on_from_then()
     assert process.reset() is None
     process._advance()
     assert (process.status.state, process.gate.trusted_from_us) == ("running", clock.wall_us())
+
+
+class Quiet:
+    """A reader of topics on which nothing happens."""
+
+    async def start(self) -> None: ...
+
+    async def read(self, timeout_s: float) -> Sequence[ConsumedRecord]:
+        await asyncio.sleep(timeout_s)
+        return ()
+
+    async def check(self) -> str | None:
+        return None
+
+    async def stop(self) -> None: ...
+
+
+async def test_systemd_hears_that_the_ports_are_open_that_the_loop_lives_and_that_it_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    stop = asyncio.Event()
+    with NotifySocket(str(tmp_path / "notify")) as systemd:
+        process = GateProcess(settings(gate={"line_id": "L1", "alive_ms": 1}), [], reader=Quiet())
+        running = asyncio.ensure_future(process.run(stop))
+        heard: list[str] = []
+        while heard.count("WATCHDOG=1") < 3:
+            heard += systemd.heard()
+            assert not running.done()
+            await asyncio.sleep(0.01)
+        stop.set()
+        await running
+        heard += systemd.heard()
+    assert heard[0] == "READY=1"
+    assert "STATUS=running" in heard
+    assert heard[-1] == "STOPPING=1"

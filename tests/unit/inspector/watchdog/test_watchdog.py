@@ -22,6 +22,7 @@ class Bench:
         self.device: dict[str, int] = {}
         self.left: list[int] = []
         self.hangs: list[HangError] = []
+        self.signs = 0
         self.dog = Watchdog(
             [
                 Watched("the loop has not run for {seconds} s", 10.0, 10, lambda: dict(self.loop), drains=False),
@@ -30,8 +31,12 @@ class Bench:
             on_hang=self.hangs.append,
             drain_s=5.0,
             leave=self.left.append,
+            on_alive=self._sign,
             clock=lambda: self.now_s,
         )
+
+    def _sign(self) -> None:
+        self.signs += 1
 
     def run(self, seconds: float, *, loop_runs: bool = True) -> None:
         """Let time pass, tick by tick."""
@@ -63,9 +68,10 @@ def test_a_loop_that_hangs_ends_the_process_at_once_with_all_stacks_in_the_log(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench.run(9.5, loop_runs=False)
-    assert bench.left == []
+    assert (bench.left, bench.signs) == ([], 19)
     bench.run(1, loop_runs=False)
     assert bench.left[0] == 10
+    assert bench.signs <= 20, "no look that ends the process is a sign of life"
     assert "the loop has not run for 10 s; the process is ended at once" in caplog.text
     assert "test_a_loop_that_hangs_ends_the_process_at_once" in caplog.text, "the stack of this very thread"
     assert bench.hangs == []
@@ -81,6 +87,7 @@ def test_a_device_that_hangs_lets_the_rest_drain_and_is_told_once(
     assert bench.left == []
     bench.run(5.0 + LEAVE_S - 2)
     assert bench.left == []
+    assert bench.signs == (21 + 5 + LEAVE_S - 2) / TICK_S, "the drain is not cut short from outside"
     assert len(bench.hangs) == 1
     assert caplog.text.count("device-0 hangs for") == 1
     bench.run(2)
