@@ -40,7 +40,7 @@ from inspector.bus.tail import KafkaTail
 from inspector.errors import AccessError, BusError, InspectorError
 from inspector.inflight.budget import fetched_bytes, memory_bound_bytes
 from inspector.inflight.loading import bundle_reader, require_device, set_torch_threads
-from inspector.inflight.registry import Registry, load_routes
+from inspector.inflight.registry import Registry, judge_of, load_routes
 from inspector.inflight.route import Model
 from inspector.inflight.writers import watch_writers
 from inspector.loop.clock import Clock, SystemClock
@@ -205,6 +205,7 @@ class Service:
         self.pipeline = pipeline = Pipeline(self._settings, parts)
         await self._retry("join the group", pipeline.source.start)
         self.health.there("broker")
+        self._note_idle_memory()
         self._supervisor.spawn(pipeline.source.run())
         self._supervisor.spawn(pipeline.source.commit_forever(self._settings.commit_interval_ms / 1000))
         self._supervisor.spawn(pipeline.source.watch_forever())
@@ -235,13 +236,25 @@ class Service:
         await self._on_each_thread(
             partial(registry.warm_up, sorted({1, settings.batching.max_batch_size}), self._engine.room.exceeded)
         )
+        self._show_models()
         for route in registry.routes:
             reference = route.reference
-            self.metrics.model_in_use(route.camera, reference.name, reference.version, reference.digest)
             log.info(
                 "%s is judged by %s %s (%s)", route.camera, reference.name, reference.version, reference.digest[:12]
             )
         return registry
+
+    def _show_models(self) -> None:
+        """Let the metrics show what judges each camera now; asked again and again, so that every change shows."""
+        now_s = self._clock.wall_us() / 1e6
+        for route in self._registry.routes:
+            self.metrics.models.show(route.camera, judge_of(route), now_s)
+
+    def _note_idle_memory(self) -> None:
+        """Note the memory before the first frame, from where `/metrics` has it; not known on every system."""
+        size_bytes = self.metrics.registry.get_sample_value("process_resident_memory_bytes")
+        if size_bytes is not None:
+            self.metrics.memory_idle(size_bytes)
 
     def _note_room(self, is_wanting: bool, limit: int | None) -> None:  # noqa: FBT001 the engine calls it
         if is_wanting:
@@ -333,6 +346,7 @@ class Service:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             pipeline.report()
+            self._show_models()
             not_ready = pipeline.source.not_ready or pipeline.standstill.not_ready
             if not_ready is not None:
                 self.health.missing("partitions", not_ready)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from inspector.anomaly.errors import BundleError
 from inspector.errors import DeviceLostError, ModelError
 from inspector.inflight.fault import device_fault
 from inspector.inflight.route import Model, Route
+from inspector.observe.models import Judge
 from inspector.settings.settings import CameraSettings
 from schemas import ModelReference
 
@@ -97,6 +99,16 @@ def load_routes(
             freshest_first=camera.policy == "freshest_first",
         )
     return Registry(routes)
+
+
+def judge_of(route: Route) -> Judge:
+    """Return what judges a camera, as the metrics show it."""
+    threshold = route.classification_threshold
+    if threshold is None:
+        thresholds = route.model.thresholds
+        threshold = math.nan if thresholds is None else thresholds.classification  # no model without them is loaded
+    reference = route.reference
+    return Judge(reference.name, reference.version, reference.digest, threshold, route.budget_us / 1e6)
 
 
 def _warm_up(model: Model, size: int) -> str | None:

@@ -12,6 +12,14 @@ from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
+from inspector.observe.buckets import (
+    BATCH_BUCKETS,
+    LATENCY_BUCKETS_S,
+    OFFSET_BUCKETS_S,
+    SCORE_BUCKETS,
+    STAGE_BUCKETS_S,
+)
+from inspector.observe.models import ModelMetrics
 from schemas.result import REASONS
 
 Stage = Literal["fetch", "queue", "decode", "batch", "score", "encode", "sequence", "send"]
@@ -20,58 +28,12 @@ Queue = Literal["fetch", "decode", "batch", "score", "encode", "sequence", "send
 CommitOutcome = Literal["ok", "stale", "failed"]
 Output = Literal["result", "deadletter"]
 AnomalyClass = Literal["ok", "nok"]
+Timing = Literal["on_time", "late", "superseded", "unknown"]
+"""When a verdict was acknowledged: before its frame's deadline or after it; of frames that a newer one replaced, and of those whose age nobody knows."""
 
 OTHER_CAMERA = "other"
 LETTERED = ("undecodable", "no_model", "failed")
 """Statuses whose frames get a dead letter."""
-
-# 0.5 ms to 10 s: a small image decodes in about a millisecond; what takes ten seconds is broken.
-STAGE_BUCKETS_S = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-# 5 ms to 60 s: below lies the broker's own time; above, the frame expired long ago.
-LATENCY_BUCKETS_S = (
-    0.005,
-    0.01,
-    0.02,
-    0.03,
-    0.05,
-    0.075,
-    0.1,
-    0.15,
-    0.2,
-    0.3,
-    0.5,
-    0.75,
-    1.0,
-    2.0,
-    5.0,
-    10.0,
-    30.0,
-    60.0,
-)
-# Around 1, where a verdict turns: a drift of ok parts shows long before it gets there.
-SCORE_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.5, 2.0)
-# Below zero a camera's clock is ahead of ours; above lies what a frame takes to arrive.
-OFFSET_BUCKETS_S = (
-    -10.0,
-    -2.0,
-    -1.0,
-    -0.5,
-    -0.2,
-    -0.1,
-    -0.05,
-    -0.02,
-    -0.01,
-    -0.005,
-    0.0,
-    0.01,
-    0.05,
-    0.1,
-    0.5,
-    2.0,
-    10.0,
-    60.0,
-)
-BATCH_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
@@ -86,7 +48,6 @@ class Metrics:
         """
         self.registry = registry
         self._cameras = frozenset(cameras)
-        self._models: dict[str, tuple[str, str, str]] = {}
         self._frames = Counter(
             "inspector_frames",
             "Frames with a result, by what became of them",
@@ -97,6 +58,12 @@ class Metrics:
             "inspector_verdicts",
             "Verdicts by their class; what was not inspected is nok",
             ["camera", "anomaly_class"],
+            registry=registry,
+        )
+        self._answers = Counter(
+            "inspector_answers",
+            "Acknowledged verdicts, by whether they came before their frames' deadlines",
+            ["camera", "timing"],
             registry=registry,
         )
         self._scores = Histogram(
@@ -172,6 +139,11 @@ class Metrics:
             "How far memory may grow above that of the idle process by its settings; 0 before the first assignment",
             registry=registry,
         )
+        self._memory_idle = Gauge(
+            "inspector_memory_idle_bytes",
+            "Resident memory of the process once its models were loaded and warmed up, before its first frame; 0 until then",
+            registry=registry,
+        )
         self._frames_in_flight = Gauge(
             "inspector_in_flight_frames", "Frames between read and commit", registry=registry
         )
@@ -215,12 +187,8 @@ class Metrics:
         self._loop_lag = Gauge(
             "inspector_event_loop_lag_seconds", "How late the event loop ran its last heartbeat", registry=registry
         )
-        self._model = Gauge(
-            "inspector_model_in_use",
-            "1 for the model that scores a camera",
-            ["camera", "model", "version", "digest"],
-            registry=registry,
-        )
+        self.models = ModelMetrics(registry)
+        """What judges each camera."""
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
@@ -230,6 +198,8 @@ class Metrics:
                     self._frames.labels(camera, status, reason)
             for anomaly_class in get_args(AnomalyClass):
                 self._verdicts.labels(camera, anomaly_class)
+            for timing in get_args(Timing):
+                self._answers.labels(camera, timing)
             for family in (
                 self._slow_decodings,
                 self._scores,
@@ -268,6 +238,10 @@ class Metrics:
         if score_ratio is not None:
             self._scores.labels(self._camera(camera)).observe(score_ratio)
 
+    def answered(self, camera: str, timing: Timing) -> None:
+        """A verdict was acknowledged, in time or not."""
+        self._answers.labels(self._camera(camera), timing).inc()
+
     def clock_offset(self, camera: str, seconds: float) -> None:
         """A frame was read so long after its capture stamp; negative: before it."""
         self._offset.labels(self._camera(camera)).observe(seconds)
@@ -279,6 +253,10 @@ class Metrics:
     def memory_bound(self, size_bytes: int) -> None:
         """Memory may grow so far with the present assignment."""
         self._memory_bound.set(size_bytes)
+
+    def memory_idle(self, size_bytes: float) -> None:
+        """The process has so much memory before its first frame: what `memory_bound` is counted from."""
+        self._memory_idle.set(size_bytes)
 
     def ready_when(self, ready: Callable[[], bool]) -> None:
         """Ask `ready` at each scrape. It is called on the thread that answers."""
@@ -381,13 +359,3 @@ class Metrics:
     def loop_lag(self, seconds: float) -> None:
         """The event loop ran its heartbeat so much later than asked."""
         self._loop_lag.set(max(0.0, seconds))
-
-    def model_in_use(self, camera: str, name: str, version: str, digest: str) -> None:
-        """A camera is scored by this model from now on; the one before it disappears from the metrics."""
-        camera = self._camera(camera)
-        model = (name, version, digest)
-        before = self._models.get(camera)
-        if before is not None and before != model:
-            self._model.remove(camera, *before)
-        self._models[camera] = model
-        self._model.labels(camera, *model).set(1)

@@ -18,7 +18,7 @@ from inspector.bus.ports import Partition, ProducedRecord, ResultProducer
 from inspector.errors import AccessError, BusError, MessageTooLargeError, PartitionGoneError
 from inspector.inflight.frame import Outgoing
 from inspector.loop.clock import Clock
-from inspector.observe.metrics import Metrics
+from inspector.observe.metrics import Metrics, Timing
 from inspector.watchdog.ongoing import Ongoing
 
 log = logging.getLogger(__name__)
@@ -272,6 +272,16 @@ def _retried(lane: _Lane) -> None:
         parcel.outgoing.is_retried = True
 
 
+def _timing(outgoing: Outgoing, wall_us: int) -> Timing:
+    """Tell whether a verdict that is acknowledged now came in time."""
+    deadline_at = outgoing.frame.deadline_at
+    if outgoing.reason == "superseded":
+        return "superseded"
+    if deadline_at is None or outgoing.reason == "captured_in_future":
+        return "unknown"
+    return "late" if outgoing.status == "expired" or wall_us > deadline_at else "on_time"
+
+
 def count_delivery(metrics: Metrics, outgoing: Outgoing, wall_us: int) -> None:
     """Count a verdict that is acknowledged; a heartbeat's is nobody's frame."""
     frame = outgoing.frame
@@ -280,6 +290,7 @@ def count_delivery(metrics: Metrics, outgoing: Outgoing, wall_us: int) -> None:
         return
     metrics.frame_finished(frame.camera, outgoing.status, outgoing.reason)
     metrics.verdict(frame.camera, outgoing.anomaly_class, outgoing.score_ratio)
+    metrics.answered(frame.camera, _timing(outgoing, wall_us))
     if outgoing.deadletter is not None:
         metrics.dead_letter(outgoing.reason)
     if frame.identity.captured_at is not None:

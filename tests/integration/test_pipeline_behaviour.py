@@ -191,7 +191,11 @@ async def test_health_and_metrics_tell_what_happened(stage: Stage) -> None:
         assert value("inspector_deadletters_total", reason="unknown_camera") == 1
         assert value("inspector_verdicts_total", camera="line/a", anomaly_class="ok") == 1
         assert value("inspector_verdicts_total", camera="other", anomaly_class="nok") == 1
+        assert value("inspector_answers_total", camera="line/a", timing="on_time") == 1
         assert value("inspector_anomaly_score_ratio_count", camera="line/a") == 1
+        assert value("inspector_classification_threshold_ratio", camera="line/b") == 0.5
+        assert value("inspector_model_since_timestamp_seconds", camera="line/b") == stage.clock.wall_us() / 1e6
+        assert (value("inspector_memory_idle_bytes") or 0) > 0 or sys.platform != "linux"
         assert value("inspector_clock_offset_seconds_count", camera="line/a") == 1
         assert value("inspector_ready") == 1
         assert value("process_resident_memory_bytes") or sys.platform != "linux"

@@ -14,7 +14,7 @@ from inspector.anomaly.errors import BundleError
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import Thresholds
 from inspector.errors import DeviceLostError, ModelError
-from inspector.inflight.registry import Registry, load_routes
+from inspector.inflight.registry import Registry, judge_of, load_routes
 from inspector.settings.settings import CameraSettings
 from tests.fakes import FakeModel
 
@@ -59,6 +59,8 @@ def test_cameras_share_models_which_are_read_once_and_warmed_up() -> None:
     assert (a.weight, a.freshest_first) == (1.0, False)
     assert (b.weight, b.freshest_first) == (2.5, True)
     assert a.reference.digest == a.model.digest
+    assert judge_of(a)[2:] == (a.model.digest, 0.5, 1.0), "the model's own threshold, the default budget"
+    assert judge_of(b)[2:] == (b.model.digest, 0.7, 0.05)
     assert registry.route("line", "stranger") is None
     assert registry.route("", "") is None
 

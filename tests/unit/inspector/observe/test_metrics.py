@@ -38,6 +38,7 @@ def test_cameras_that_are_not_configured_share_one_series(metrics: Metrics) -> N
     assert value(metrics, name, camera=OTHER_CAMERA, status="no_model", reason="unknown_camera") == 100
     assert value(metrics, "inspector_capture_to_result_seconds_count", camera=OTHER_CAMERA) == 100
     metrics.verdict("L9/C0", "nok", 0.5)
+    metrics.answered("L9/C0", "unknown")
     metrics.clock_offset("L9/C0", 0.5)
     metrics.slow_decoding("L9/C0")
     cameras = {
@@ -54,6 +55,7 @@ def test_counters_are_there_before_anything_happens(metrics: Metrics) -> None:
     for name, labels in {
         "inspector_frames_total": {"camera": "L1/C1", "status": "expired", "reason": "late_before_send"},
         "inspector_verdicts_total": {"camera": OTHER_CAMERA, "anomaly_class": "nok"},
+        "inspector_answers_total": {"camera": "L1/C2", "timing": "late"},
         "inspector_anomaly_score_ratio_count": {"camera": "L1/C2"},
         "inspector_clock_offset_seconds_bucket": {"camera": "L1/C2", "le": "0.0"},
         "inspector_slow_decodings_total": {"camera": "L1/C1"},
@@ -69,6 +71,7 @@ def test_counters_are_there_before_anything_happens(metrics: Metrics) -> None:
     metrics.frame_finished("L1/C1", "failed", "device")
     metrics.verdict("L1/C1", "nok", None)
     metrics.verdict("L1/C2", "ok", 0.2)
+    metrics.answered("L1/C2", "on_time")
     metrics.clock_offset("L1/C1", -1.5)
     metrics.commit("stale")
     after = {sample.name + str(sample.labels) for family in metrics.registry.collect() for sample in family.samples}
@@ -86,18 +89,6 @@ def test_how_ready_it_is_is_asked_at_each_scrape(metrics: Metrics) -> None:
 def test_what_runs_here_is_told(metrics: Metrics) -> None:
     metrics.build(version="1.2", device="cpu")
     assert value(metrics, "inspector_build_info", version="1.2", device="cpu") == 1
-
-
-def test_a_new_model_takes_the_place_of_the_old_one(metrics: Metrics) -> None:
-    name = "inspector_model_in_use"
-    metrics.model_in_use("L1/C1", "cookie", "1", "aa")
-    metrics.model_in_use("L1/C2", "cookie", "1", "aa")
-    metrics.model_in_use("L1/C1", "cookie", "2", "bb")
-    assert value(metrics, name, camera="L1/C1", model="cookie", version="1", digest="aa") is None
-    assert value(metrics, name, camera="L1/C1", model="cookie", version="2", digest="bb") == 1
-    assert value(metrics, name, camera="L1/C2", model="cookie", version="1", digest="aa") == 1
-    metrics.model_in_use("L1/C1", "cookie", "2", "bb")
-    assert value(metrics, name, camera="L1/C1", model="cookie", version="2", digest="bb") == 1
 
 
 def test_lag_is_forgotten_with_the_assignment(metrics: Metrics) -> None:
