@@ -23,6 +23,15 @@ from schemas.headers import (
 )
 from schemas.identity import Identity, result_id_of, result_id_of_frame, result_id_of_record
 from schemas.region import MAX_COMPONENTS, MAX_RLE_BYTES, ComponentMessage, RegionMessage, decode_rle, rle_runs
+from schemas.releases.audit import AuditRecord, audit_hash, camera_chain
+from schemas.releases.release import (
+    BundleReference,
+    CameraModels,
+    Candidate,
+    LiveChanges,
+    ModelRelease,
+    part_share,
+)
 from schemas.result import REASONS, AnomalyClass, DLResultMessage, ModelReference, Reason, Status
 
 __all__ = [
@@ -37,7 +46,11 @@ __all__ = [
     "REASONS",
     "RESULT_HEADERS",
     "AnomalyClass",
+    "AuditRecord",
+    "BundleReference",
     "CameraFrame",
+    "CameraModels",
+    "Candidate",
     "ComponentMessage",
     "DLResultMessage",
     "DeadLetter",
@@ -45,9 +58,11 @@ __all__ = [
     "Identity",
     "ImageEncoding",
     "LimitExceededError",
+    "LiveChanges",
     "MalformedMessageError",
     "Message",
     "ModelReference",
+    "ModelRelease",
     "PixelFormat",
     "RawFormat",
     "Reason",
@@ -57,6 +72,8 @@ __all__ = [
     "SchemaReason",
     "Status",
     "WrongVersionError",
+    "audit_hash",
+    "camera_chain",
     "decode",
     "decode_rle",
     "encode",
@@ -65,6 +82,7 @@ __all__ = [
     "heartbeat_headers",
     "identity_from_headers",
     "image_digest",
+    "part_share",
     "result_headers",
     "result_id_of",
     "result_id_of_frame",

@@ -16,10 +16,12 @@ from typing import Any
 from schemas.base import Message
 from schemas.deadletter import DeadLetter
 from schemas.frame import CameraFrame
+from schemas.releases.audit import AuditRecord
+from schemas.releases.release import ModelRelease
 from schemas.result import DLResultMessage
 
 JSON_FOLDER = Path(__file__).with_name("json")
-MESSAGES: tuple[type[Message], ...] = (CameraFrame, DLResultMessage, DeadLetter)
+MESSAGES: tuple[type[Message], ...] = (CameraFrame, DLResultMessage, DeadLetter, ModelRelease, AuditRecord)
 
 
 def json_schema(message_type: type[Message]) -> str:

@@ -30,11 +30,10 @@ async def _faults(admin: BusAdmin, settings: Settings) -> list[str]:
     faults: list[str] = []
     for name, spec in wanted.items():
         is_frames = name == topics.frames_topic
-        right: Right = "Read" if is_frames else "Write"
+        right: Right = "Read" if name in {topics.frames_topic, topics.models_topic} else "Write"
         faults += _topic(granted[name], name, right, user)
         told = granted[name].rights
-        no_results = {topics.frames_topic, topics.deadletters_topic, topics.heartbeats_topic}
-        reads_back = settings.second_writer_check_s > 0 and name not in no_results
+        reads_back = settings.second_writer_check_s > 0 and name not in topics.own_topics
         if reads_back and told is not None and "Read" not in told and right in told:
             faults.append(
                 f"topic {name}: {user} lacks the right Read on it, so a second writer would not be seen; grant it, or set "

@@ -17,7 +17,7 @@ from inspector.clients.topics import wanted_topics
 from inspector.settings.commands import Role
 from inspector.settings.settings import Settings
 
-Resource = Literal["frames", "results", "deadletters", "heartbeats", "group", "cluster"]
+Resource = Literal["frames", "results", "deadletters", "heartbeats", "models", "audit", "group", "cluster"]
 
 
 class Right(NamedTuple):
@@ -39,6 +39,8 @@ ROLES: Final[Mapping[Role, tuple[Right, ...]]] = MappingProxyType(
             Right("results", ("Write", "Read"), "writes verdicts; reads them to see a second writer"),
             Right("deadletters", ("Write",), "writes dead letters"),
             Right("heartbeats", ("Write",), "shows that it would judge"),
+            Right("models", ("Read",), "reads which model judges which camera"),
+            Right("audit", ("Write",), "tells what became of a release"),
         ),
         "gate": (
             Right("results", ("Read",), "reads verdicts and acts on them"),
@@ -47,6 +49,12 @@ ROLES: Final[Mapping[Role, tuple[Right, ...]]] = MappingProxyType(
         "dashboard": (
             Right("results", ("Read",), "shows verdicts"),
             Right("deadletters", ("Read",), "shows what could not be inspected"),
+            Right("models", ("Read",), "shows which model judges which camera"),
+            Right("audit", ("Read",), "shows who changed it; `inspector audit verify`"),
+        ),
+        "trainer": (
+            Right("models", ("Write", "Read"), "releases models; reads what there is before"),
+            Right("audit", ("Write", "Read"), "writes who released what; reads whether it came first"),
         ),
         "admin": (
             Right("cluster", ("Alter",), "grants these rights"),
@@ -54,10 +62,12 @@ ROLES: Final[Mapping[Role, tuple[Right, ...]]] = MappingProxyType(
             Right("results", _SEES, "the same"),
             Right("deadletters", _SEES, "the same"),
             Right("heartbeats", _SEES, "the same"),
+            Right("models", _SEES, "the same"),
+            Right("audit", _SEES, "the same"),
         ),
     }
 )
-"""What each role needs, and nothing besides. The trainer needs none: it speaks to no broker."""
+"""What each role needs, and nothing besides. The trainer's are for releases alone: no other of its commands speaks to a broker."""
 
 
 def principals(named: Mapping[Role, str]) -> dict[Role, str]:
@@ -93,9 +103,11 @@ def _resources(settings: Settings, resource: Resource) -> Iterator[tuple[Resourc
             "frames": topics.frames_topic,
             "deadletters": topics.deadletters_topic,
             "heartbeats": topics.heartbeats_topic,
+            "models": topics.models_topic,
+            "audit": topics.audit_topic,
         }
         for spec in wanted_topics(settings):
-            if spec.name == ours.get(resource) or (resource == "results" and spec.name not in ours.values()):
+            if spec.name == ours.get(resource) or (resource == "results" and spec.name not in topics.own_topics):
                 yield "topic", spec.name
 
 
@@ -129,6 +141,8 @@ def table() -> str:
         "results": "topic `PREFIX.results` (each of them)",
         "deadletters": "topic `PREFIX.deadletters`",
         "heartbeats": "topic `PREFIX.heartbeats`, where there is one",
+        "models": "topic `PREFIX.models`, where there are releases",
+        "audit": "topic `PREFIX.audit`, where there are releases",
         "group": "group `kafka.group_id`",
         "cluster": "the cluster",
     }

@@ -75,6 +75,7 @@ def wanted_topics(settings: Settings, *, replication: int = 3, min_insync: int |
         *result_topics,
         TopicSpec(topics.deadletters_topic, 1, replication, deadletters),
         *_heartbeats(settings, replication, common),
+        *_releases(settings, replication, common),
     ]
 
 
@@ -86,6 +87,18 @@ def _heartbeats(settings: Settings, replication: int, common: dict[str, str]) ->
             "max.message.bytes": str(RESULTS_MESSAGE_BYTES),
         }
         yield TopicSpec(settings.topics.heartbeats_topic, 1, replication, config)
+
+
+def _releases(settings: Settings, replication: int, common: dict[str, str]) -> Iterator[TopicSpec]:
+    """Only where there are releases: which model judges each camera, compacted; and who changed it, for ever.
+
+    Both have one partition: the log's order decides which of two releases at once came first.
+    """
+    if settings.releases.is_on:
+        limit = {"max.message.bytes": str(RESULTS_MESSAGE_BYTES)}
+        kept = {"retention.ms": "-1", "retention.bytes": "-1"}
+        yield TopicSpec(settings.topics.models_topic, 1, replication, {**common, **limit, "cleanup.policy": "compact"})
+        yield TopicSpec(settings.topics.audit_topic, 1, replication, {**common, **limit, **kept})
 
 
 async def apply_topics(

@@ -36,7 +36,7 @@ async def watch_writers(
         sent_to: the partitions that this process writes to, dead letters included.
         metrics: where what is found is counted.
     """
-    others = {settings.topics.deadletters_topic, settings.topics.heartbeats_topic}
+    others = set(settings.topics.own_topics)
     watch = WriterWatch(
         tail,
         deployment=settings.deployment_name,

@@ -19,7 +19,7 @@ AUTO_REPLICATION = 3
 MAX_WORD = 65_535
 """Of a register of Modbus."""
 
-Role = Literal["camera", "inspector", "gate", "dashboard", "admin"]
+Role = Literal["camera", "inspector", "gate", "dashboard", "trainer", "admin"]
 """Who has rights on the topics."""
 
 Ids = tuple[str, str]
@@ -212,7 +212,7 @@ class TopicsOptions(ClientOptions):
     )
     principal: Annotated[dict[Role, str], Argument("ROLE=USER")] = Field(
         default_factory=dict,
-        description="acls: the user of a role (camera, inspector, gate, dashboard, admin), by default of the role's name; only the "
+        description="acls: the user of a role (camera, inspector, gate, dashboard, trainer, admin), by default of the role's name; only the "
         "named roles are granted theirs, all where none is named",
     )
     grant: bool = Field(False, description="acls: grant the rights instead of printing commands")

@@ -88,6 +88,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     if isinstance(data.get("trusted_keys"), list):
         data["trusted_keys"] = [str(path.parent / key) if isinstance(key, str) else key for key in data["trusted_keys"]]
     _anchor(data.get("kafka"), path.parent, keys=("ssl_cafile", "ssl_certfile", "ssl_keyfile", "sasl_password_file"))
+    _anchor(data.get("releases"), path.parent, keys=("cache",))
     _anchor(data.get("store"), path.parent, keys=("secret_access_key_file",))
     _anchor(data.get("http"), path.parent, keys=("tls_certfile", "tls_keyfile", "token_file"))
     return data

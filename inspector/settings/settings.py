@@ -14,6 +14,7 @@ from inspector.settings.gate import GateSettings
 from inspector.settings.heartbeat import HeartbeatSettings
 from inspector.settings.http import HttpSettings
 from inspector.settings.kafka import KafkaSettings
+from inspector.settings.releases import ReleaseSettings
 from inspector.settings.section import MIB, Digest, Identifier, Positive, Section
 from inspector.settings.store import StoreSettings
 from inspector.settings.topics import TopicSettings
@@ -168,6 +169,7 @@ class Settings(BaseSettings):
     heartbeat: HeartbeatSettings = Field(default_factory=HeartbeatSettings)
     gate: GateSettings = Field(default_factory=GateSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
+    releases: ReleaseSettings = Field(default_factory=ReleaseSettings)
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")
     decode_threads: Annotated[int, Field(ge=0)] = Field(
         0, description="threads that decode and encode, two at least; 0: one for each core"
@@ -236,6 +238,14 @@ class Settings(BaseSettings):
         at_gate = {camera.camera_id for camera in self.cameras if camera.line_id == self.gate.line_id}
         if (fault := self.gate.disagreement(self.heartbeat.interval_ms, at_gate)) is not None:
             raise ValueError(fault)
+        return self
+
+    @model_validator(mode="after")
+    def _releases_agree(self) -> Self:
+        if self.releases.uses_s3 and self.store.endpoint is None:
+            raise ValueError(
+                "releases.store is in S3, so store.endpoint is needed: https://s3.eu-central-1.amazonaws.com"
+            )
         return self
 
     @property

@@ -20,6 +20,8 @@ class TopicSettings(Section):
     results: str = Field("{prefix}.results", description="where verdicts go; may hold {line_id} and {camera_id}")
     deadletters: str = Field("{prefix}.deadletters", description="where frames go that could not be inspected")
     heartbeats: str = Field("{prefix}.heartbeats", description="where verdicts on the models' own pictures go, if any")
+    models: str = Field("{prefix}.models", description="where releases say which model judges which camera, if any")
+    audit: str = Field("{prefix}.audit", description="where it is kept who released what, and what became of it")
     frames_partitions: Positive = Field(
         8, description="partitions of the frames topic, and so the largest number of processes"
     )
@@ -29,10 +31,12 @@ class TopicSettings(Section):
         self._name("frames", self.frames)
         self._name("deadletters", self.deadletters)
         self._name("heartbeats", self.heartbeats)
+        self._name("models", self.models)
+        self._name("audit", self.audit)
         self._name("results", self.results, line_id="L", camera_id="C")
-        names = (self.frames_topic, self.deadletters_topic, self.heartbeats_topic, self.results_topic("L", "C"))
+        names = (*self.own_topics, self.results_topic("L", "C"))
         if len(set(names)) < len(names):
-            raise ValueError("frames, results, deadletters and heartbeats must be four different topics")
+            raise ValueError("frames, results, deadletters, heartbeats, models and audit must be six different topics")
         return self
 
     def _name(self, key: str, template: str, **fields: str) -> str:
@@ -61,6 +65,27 @@ class TopicSettings(Section):
     def heartbeats_topic(self) -> str:
         """Name of the topic of heartbeats: verdicts on no part."""
         return self._name("heartbeats", self.heartbeats)
+
+    @property
+    def models_topic(self) -> str:
+        """Name of the compacted topic of releases: which model judges which camera."""
+        return self._name("models", self.models)
+
+    @property
+    def audit_topic(self) -> str:
+        """Name of the topic that keeps who released what, and what became of it."""
+        return self._name("audit", self.audit)
+
+    @property
+    def own_topics(self) -> tuple[str, ...]:
+        """Names of all topics but those of results, of which there may be several."""
+        return (
+            self.frames_topic,
+            self.deadletters_topic,
+            self.heartbeats_topic,
+            self.models_topic,
+            self.audit_topic,
+        )
 
     def results_topic(self, line_id: str, camera_id: str) -> str:
         """Name of the topic that this camera's verdicts go to."""

@@ -21,6 +21,8 @@ MESSAGES: dict[str, type[schemas.Message]] = {
     "CameraFrame": schemas.CameraFrame,
     "DLResultMessage": schemas.DLResultMessage,
     "DeadLetter": schemas.DeadLetter,
+    "ModelRelease": schemas.ModelRelease,
+    "AuditRecord": schemas.AuditRecord,
 }
 
 

@@ -23,7 +23,7 @@ from tests.record_batches import record_batch
 from tests.stores import claim
 
 VECTORS = Path(__file__).parents[2] / "schemas" / "vectors"
-_KINDS = ("frame", "result", "deadletter")
+_KINDS = ("frame", "result", "deadletter", "release", "audit")
 
 
 def write_seeds() -> int:

@@ -22,10 +22,12 @@ from inspector.settings.file import load_settings
 from inspector.store.allowed import AllowList
 from inspector.store.errors import ClaimError
 from schemas import (
+    AuditRecord,
     CameraFrame,
     DeadLetter,
     DLResultMessage,
     Message,
+    ModelRelease,
     SchemaError,
     decode,
     encode,
@@ -39,7 +41,7 @@ LIMITS = ImageLimits(max_bytes=1 << 20, max_pixels=100_000, max_scans=8)
 MOST_RECORDS = 20_000
 """More are not asked for: a record batch may say that it holds two thousand million offsets, and each is owed an answer."""
 
-_MESSAGES: tuple[type[Message], ...] = (CameraFrame, DLResultMessage, DeadLetter)
+_MESSAGES: tuple[type[Message], ...] = (CameraFrame, DLResultMessage, DeadLetter, ModelRelease, AuditRecord)
 _PREFIXES = ("s3://bucket/lines/", "file:///srv/frames/")
 _ALLOWED = AllowList(_PREFIXES)
 

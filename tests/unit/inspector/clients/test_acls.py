@@ -60,7 +60,20 @@ def test_only_inspectors_write_results_and_only_cameras_write_frames() -> None:
         ("inspector", "results"),
         ("inspector", "deadletters"),
         ("inspector", "heartbeats"),
+        ("inspector", "audit"),
+        ("trainer", "models"),
+        ("trainer", "audit"),
     }
+
+
+def test_only_the_trainer_says_which_model_judges() -> None:
+    releases = {"store": "file:///srv/models/", "cache": "cache"}
+    settings = Settings.model_validate(PER_CAMERA | {"releases": releases})
+    acls = acls_of(settings, principals({}))
+    on_models = {(acl.principal, acl.operation) for acl in acls if acl.name == "inspection.models"}
+    assert on_models >= {("User:trainer", "Write"), ("User:trainer", "Read"), ("User:inspector", "Read")}
+    assert {who for who, operation in on_models if operation == "Write"} == {"User:trainer"}
+    assert {acl.name for acl in acls if acl.principal == "User:trainer"} == {"inspection.models", "inspection.audit"}
 
 
 def test_a_strange_user_is_quoted_and_only_named_roles_are_granted(capsys: pytest.CaptureFixture[str]) -> None:

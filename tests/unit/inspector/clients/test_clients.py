@@ -165,6 +165,15 @@ def test_a_results_topic_for_each_camera_where_its_name_says_so() -> None:
     assert names == ["inspection.frames", "r.C1", "r.C2", "r.unknown", "inspection.deadletters"]
 
 
+def test_releases_have_a_compacted_topic_and_a_record_for_ever_beside_it() -> None:
+    assert not {"inspection.models", "inspection.audit"} & {spec.name for spec in wanted_topics(Settings())}
+    asked = {"releases": {"store": "file:///srv/models/", "cache": "cache"}}
+    specs = {spec.name: spec for spec in wanted_topics(Settings.model_validate(asked))}
+    models, audit = specs["inspection.models"], specs["inspection.audit"]
+    assert (models.partitions, models.config["cleanup.policy"]) == (1, "compact")
+    assert (audit.partitions, audit.config["cleanup.policy"], audit.config["retention.ms"]) == (1, "delete", "-1")
+
+
 @pytest.mark.parametrize("asked", [{"heartbeat": {"interval_ms": 500}}, {"gate": {"heartbeat_timeout_ms": 2000}}])
 def test_there_is_a_topic_of_heartbeats_where_something_sends_or_reads_them(asked: dict[str, Any]) -> None:
     name = "inspection.heartbeats"

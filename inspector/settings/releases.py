@@ -1,0 +1,61 @@
+"""Settings of model releases: the store that bundles come from, and the cache that serves where it is away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from inspector.settings.section import MIB, Positive, Section
+from schemas.image_uri import store_place
+
+
+class ReleaseSettings(Section):
+    """Models that are changed while the service runs (`trainer release`); off unless a store is named."""
+
+    store: str | None = Field(
+        None,
+        description='folder of bundles, "s3://models/line1/" or "file:///srv/models/"; nothing outside it is fetched. S3\'s address and '
+        "keys are those of [store]. Without it models change with this file alone",
+    )
+    cache: Path | None = Field(
+        None, description="folder that bundles are fetched to, and are served from where the store or the topic is away"
+    )
+    cache_bytes: Positive = Field(
+        4096 * MIB, description="of the cache; beyond it those go that were used longest ago, but none that serves"
+    )
+    max_bundle_bytes: Positive = Field(2048 * MIB, description="a bundle with more is refused before it is fetched")
+    wait_s: float = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="at the start: if the topic of releases cannot be read by then, the cache says which models serve",
+    )
+
+    @field_validator("store")
+    @classmethod
+    def _is_a_folder(cls, store: str | None) -> str | None:
+        if store is None:
+            return None
+        try:
+            store_place(store, folder=True)
+        except ValueError as exc:
+            raise ValueError(f"{store!r} {exc}") from exc
+        return store
+
+    @model_validator(mode="after")
+    def _has_a_cache(self) -> Self:
+        if self.store is not None and self.cache is None:
+            raise ValueError("cache is needed beside store: a folder of this process alone, that survives a restart")
+        return self
+
+    @property
+    def is_on(self) -> bool:
+        """Whether releases are read at all."""
+        return self.store is not None
+
+    @property
+    def uses_s3(self) -> bool:
+        """Whether bundles lie in an S3 store."""
+        return self.store is not None and self.store.startswith("s3://")

@@ -1,0 +1,1 @@
+"""Which model judges a camera, said on the bus, and the record of who changed it."""
