@@ -38,7 +38,7 @@ _EXTRA_OF = (
         ("cryptography", "cv2", "numpy", "prometheus_client", "pycocotools", "safetensors", "structlog", "torch"),
         "inspector",
     )
-    | {"pymodbus": "gate"}
+    | {"pymodbus": "gate", "pyarrow": "archive"}
 )
 
 
@@ -82,6 +82,7 @@ def parse_arguments(arguments: Sequence[str]) -> Given:
             "results": Command(commands.ResultsOptions),
             "topics": Command(commands.TopicsOptions),
             "gate": Command(commands.GateOptions),
+            "archive": Command(commands.ArchiveOptions),
             "line-simulator": Command(commands.LineSimulatorOptions),
         },
         arguments,
@@ -263,6 +264,27 @@ def _gate(given: Given) -> int:
     return 0
 
 
+def _archive(given: Given) -> int:
+    from inspector.settings.commands import ArchiveOptions
+
+    options = _checked(ArchiveOptions, given)
+    from inspector.archive.command import account_of, create, run
+
+    settings = _client_settings(options)
+    if options.create:
+        create(settings)
+        print(f"{settings.archive.url}: an archive")
+        return 0
+    if options.verify_files:
+        account = account_of(settings)
+        print("\n".join(account.lines()))
+        return 0 if account.is_whole else EXIT_FAILED
+    from inspector.observe.logs import configure_logging
+
+    configure_logging(settings.log_level, as_json=settings.log_json)
+    return run(settings)
+
+
 def _line_simulator(given: Given) -> int:
     from inspector.settings.commands import LineSimulatorOptions
 
@@ -322,6 +344,7 @@ _HANDLERS: Final[Mapping[str, Callable[[Given], int]]] = MappingProxyType(
         "results": _results,
         "topics": _topics,
         "gate": _gate,
+        "archive": _archive,
         "line-simulator": _line_simulator,
     }
 )

@@ -9,6 +9,7 @@ InspectorError
  |    +-- PartitionGoneError      the topic has no such partition any more; its keys have others
  |    +-- AccessError             wrong credentials or rights; an operator must act
  |    +-- StaleCommitError        the group has given the partitions to others meanwhile
+ +-- ArchiveError                 the archive cannot be made or read
  +-- ModelError                   a camera's model cannot be loaded, verified or warmed up
  +-- DeviceError                  the device or its thread is unusable; the process must go
  |    +-- DeviceLostError         an error that sticks to the process: each later call would give it, too
@@ -57,6 +58,10 @@ class AccessError(BusError):
 
 class StaleCommitError(BusError):
     """Offsets were not committed because the group has moved on; whoever has the partitions now reads on from before."""
+
+
+class ArchiveError(InspectorError):
+    """The archive cannot be made or read."""
 
 
 class ModelError(InspectorError):

@@ -17,7 +17,7 @@ from inspector.clients.topics import wanted_topics
 from inspector.settings.commands import Role
 from inspector.settings.settings import Settings
 
-Resource = Literal["frames", "results", "deadletters", "heartbeats", "models", "audit", "group", "cluster"]
+Resource = Literal["frames", "results", "deadletters", "heartbeats", "models", "audit", "group", "archive_group", "cluster"]
 
 
 class Right(NamedTuple):
@@ -45,6 +45,11 @@ ROLES: Final[Mapping[Role, tuple[Right, ...]]] = MappingProxyType(
         "gate": (
             Right("results", ("Read",), "reads verdicts and acts on them"),
             Right("heartbeats", ("Read",), "sees that there would be verdicts"),
+        ),
+        "archive": (
+            Right("frames", ("Read",), "fetches the frames that it keeps"),
+            Right("results", ("Read",), "reads verdicts and commits"),
+            Right("archive_group", ("Read",), "shares the partitions, and commits"),
         ),
         "dashboard": (
             Right("results", ("Read",), "shows verdicts"),
@@ -98,6 +103,8 @@ def _resources(settings: Settings, resource: Resource) -> Iterator[tuple[Resourc
         yield "cluster", CLUSTER
     elif resource == "group":
         yield "group", settings.kafka.group_id
+    elif resource == "archive_group":
+        yield "group", settings.archive.group_id
     else:
         ours = {
             "frames": topics.frames_topic,
@@ -144,6 +151,7 @@ def table() -> str:
         "models": "topic `PREFIX.models`, where there are releases",
         "audit": "topic `PREFIX.audit`, where there are releases",
         "group": "group `kafka.group_id`",
+        "archive_group": "group `archive.group_id`",
         "cluster": "the cluster",
     }
     rows = [

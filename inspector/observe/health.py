@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
@@ -26,7 +27,6 @@ from typing_extensions import override
 
 from inspector.credentials.certificates import server_context
 from inspector.errors import ConfigError
-from inspector.observe.metrics import Metrics
 from inspector.settings.http import HttpSettings
 
 log = logging.getLogger(__name__)
@@ -41,6 +41,14 @@ _PROTECTION = {
     (False, True): (_TOKEN,),
 }
 """What is missing: by whether there is no certificate, and no token."""
+
+
+class LoopLag(Protocol):
+    """Metrics that tell how late the event loop is."""
+
+    def loop_lag(self, seconds: float) -> None:
+        """The event loop ran its heartbeat so much later than asked."""
+        ...
 
 
 class Health:
@@ -70,7 +78,7 @@ class Health:
         self._beat_at = self._clock()
         self.beats += 1
 
-    async def keep_beating(self, metrics: Metrics, *, interval_s: float = HEARTBEAT_S) -> None:
+    async def keep_beating(self, metrics: LoopLag, *, interval_s: float = HEARTBEAT_S) -> None:
         """Beat until cancelled, on the loop that is watched; measures how late the loop is."""
         while True:
             asked = self._clock()

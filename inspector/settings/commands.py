@@ -19,7 +19,7 @@ AUTO_REPLICATION = 3
 MAX_WORD = 65_535
 """Of a register of Modbus."""
 
-Role = Literal["camera", "inspector", "gate", "dashboard", "trainer", "admin"]
+Role = Literal["camera", "inspector", "gate", "archive", "dashboard", "trainer", "admin"]
 """Who has rights on the topics."""
 
 Ids = tuple[str, str]
@@ -167,6 +167,26 @@ class GateOptions(ClientOptions):
     json_output: bool = Field(False, validation_alias="json", description="one JSON object a line")
 
 
+class ArchiveOptions(ClientOptions):
+    """Keep pictures with their verdicts for the trainer: all nok, all near the threshold, a sample of ok (docs/archive.md).
+
+    Runs until SIGTERM or SIGINT. `--create` makes the archive once, `--verify` compares its index with its files; both end.
+
+    Exit status 0: done, or stopped by a signal; 1: the brokers refuse it, or --verify found faults; 2: options or settings are wrong.
+    """
+
+    create: bool = Field(False, description="make an archive at archive.url, and end; one that is there stays")
+    verify_files: bool = Field(
+        False, validation_alias="verify", description="compare index and files, and end; reads every file"
+    )
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if self.create and self.verify_files:
+            raise ValueError("give one of --create and --verify")
+        return self
+
+
 class LineSimulatorOptions(ClientOptions):
     """Be a line: announce parts to a running gate as a PLC does, and count what becomes of them.
 
@@ -212,7 +232,7 @@ class TopicsOptions(ClientOptions):
     )
     principal: Annotated[dict[Role, str], Argument("ROLE=USER")] = Field(
         default_factory=dict,
-        description="acls: the user of a role (camera, inspector, gate, dashboard, trainer, admin), by default of the role's name; only the "
+        description="acls: the user of a role (camera, inspector, gate, archive, dashboard, trainer, admin), by default of the role's name; only the "
         "named roles are granted theirs, all where none is named",
     )
     grant: bool = Field(False, description="acls: grant the rights instead of printing commands")

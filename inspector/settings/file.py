@@ -90,6 +90,9 @@ def _read_file(path: Path) -> dict[str, Any]:
     _anchor(data.get("kafka"), path.parent, keys=("ssl_cafile", "ssl_certfile", "ssl_keyfile", "sasl_password_file"))
     _anchor(data.get("releases"), path.parent, keys=("cache",))
     _anchor(data.get("store"), path.parent, keys=("secret_access_key_file",))
+    _anchor(data.get("archive"), path.parent, keys=("secret_access_key_file",))
+    if isinstance(archive := data.get("archive"), dict) and "://" not in str(archive.get("url", "://")):
+        _anchor(archive, path.parent, keys=("url",))
     _anchor(data.get("http"), path.parent, keys=("tls_certfile", "tls_keyfile", "token_file"))
     return data
 

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
+from inspector.settings.archive import ArchiveSettings
 from inspector.settings.gate import GateSettings
 from inspector.settings.heartbeat import HeartbeatSettings
 from inspector.settings.http import HttpSettings
@@ -170,6 +171,7 @@ class Settings(BaseSettings):
     gate: GateSettings = Field(default_factory=GateSettings)
     store: StoreSettings = Field(default_factory=StoreSettings)
     releases: ReleaseSettings = Field(default_factory=ReleaseSettings)
+    archive: ArchiveSettings = Field(default_factory=ArchiveSettings)
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")
     decode_threads: Annotated[int, Field(ge=0)] = Field(
         0, description="threads that decode and encode, two at least; 0: one for each core"
@@ -246,6 +248,12 @@ class Settings(BaseSettings):
             raise ValueError(
                 "releases.store is in S3, so store.endpoint is needed: https://s3.eu-central-1.amazonaws.com"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _archive_agrees(self) -> Self:
+        if self.archive.group_id == self.kafka.group_id:
+            raise ValueError("archive.group_id must not be kafka.group_id: the inspectors' group is theirs alone")
         return self
 
     @property

@@ -24,6 +24,9 @@ START_TIMEOUT_S = 120.0
 class InspectorProcess:
     """One `inspector run`, which may be stopped and started again; its log stays in one file."""
 
+    command = "run"
+    port_variable = "INSPECTOR_HTTP__PORT"
+
     def __init__(self, name: str, settings_file: Path, folder: Path) -> None:
         """Prepare; nothing runs before `start`."""
         self.name = name
@@ -42,12 +45,15 @@ class InspectorProcess:
     def start(self) -> None:
         """Start it; it is ready later."""
         self._port = free_port()
-        command = [sys.executable, "-m", "inspector", "run", "--config", str(self._settings_file)]
-        environment = os.environ | {"INSPECTOR_HTTP__PORT": str(self._port), "OMP_NUM_THREADS": "1"}
+        environment = os.environ | {self.port_variable: str(self._port), "OMP_NUM_THREADS": "1"}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=CHECKOUT, env=environment
+                self.arguments(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=CHECKOUT, env=environment
             )
+
+    def arguments(self) -> list[str]:
+        """Return the command line."""
+        return [sys.executable, "-m", "inspector", self.command, "--config", str(self._settings_file)]
 
     async def ready(self) -> None:
         """Wait until it says that frames may flow."""

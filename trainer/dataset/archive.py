@@ -1,110 +1,30 @@
-"""The inspector's archive of images: how a file is named, and reading one camera's files as a data set.
-
-This docstring is the definition of the layout; `archive_name` and `parse_archive_name` keep it, for writer and reader.
-
-    <root>/<line_id>/<camera_id>/<YYYY-MM-DD>/<ok|nok>/<captured_at>_<seq>_<part_id>.<jpg|png|...>
-
-* `line_id`, `camera_id` and `part_id` are the frame's, 1 to 64 of `A-Z a-z 0-9 _ -` each.
-* `captured_at` is in µs since 1970-01-01 UTC, `seq` counts the camera's frames; decimal, without leading zeros.
-* The day is that of `captured_at` in UTC.
-* The suffix is one of a format that is read, in small letters: `trainer.formats.known`.
-* `ok` or `nok` is the label of the image. Who corrects a verdict moves the file to the other folder.
-* A mask lies beside its image, with `.mask.png` in place of the suffix; values above 0 are anomalous.
-* Hidden files (a leading dot) are no part of the archive: a writer may write there and rename.
-"""
+"""Reading one camera's images from the inspector's archive as a data set; `schemas.archive.layout` says how files are named."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
-from typing import cast, get_args
 
-from inspector.anomaly.choices import AnomalyClass, GeometryRule
-from schemas.base import ID_PATTERN, MAX_CAPTURED_AT, MAX_INTEGER
+from inspector.anomaly.choices import GeometryRule
+from schemas.archive.layout import (
+    MASK_SUFFIX,
+    ArchivedImage,
+    mask_name,
+    parse_archive_name,
+)
+from schemas.base import ID_PATTERN
 from trainer.dataset.dataset import DLDataset
 from trainer.dataset.read import load_listing
 from trainer.errors import DatasetError
-from trainer.formats.known import IMAGE_SUFFIXES
 from trainer.listing.listing import ListedImage, Listing
 from trainer.listing.search import is_folder, search_folder
 from trainer.listing.tally import LeftOut, Tally
 from trainer.progress import StageProgress
 from trainer.wording import some
 
-_SUFFIXES = tuple(sorted(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES))
 _ID = ID_PATTERN.removeprefix("^").removesuffix("$")
-_NUMBER = "0|[1-9][0-9]{0,15}"
-_NAME = re.compile(
-    rf"(?P<line_id>{_ID})/(?P<camera_id>{_ID})/(?P<day>[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})/(?P<label>ok|nok)/"
-    rf"(?P<captured_at>{_NUMBER})_(?P<seq>{_NUMBER})_(?P<part_id>{_ID})\.(?P<suffix>{'|'.join(_SUFFIXES)})"
-)
-_MASK_SUFFIX = ".mask.png"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class ArchivedImage:
-    """One image of the archive.
-
-    Raises:
-        ValueError: A part is none that a name may hold.
-    """
-
-    line_id: str
-    camera_id: str
-    part_id: str
-    seq: int
-    captured_at: int
-    label: AnomalyClass
-    suffix: str = "jpg"
-    """Of a format that is read, without the dot."""
-
-    def __post_init__(self) -> None:
-        for field in ("line_id", "camera_id", "part_id"):
-            if not re.fullmatch(_ID, getattr(self, field)):
-                raise ValueError(f"{field} is {getattr(self, field)!r}; use 1 to 64 of A-Z a-z 0-9 _ -")
-        for field, largest in (("seq", MAX_INTEGER), ("captured_at", MAX_CAPTURED_AT)):
-            if not 0 <= getattr(self, field) <= largest:
-                raise ValueError(f"{field} is {getattr(self, field)}; it lies between 0 and {largest}")
-        if self.label not in get_args(AnomalyClass):
-            raise ValueError(f"label is {self.label!r}; use ok or nok")
-        if self.suffix not in _SUFFIXES:
-            raise ValueError(f"suffix is {self.suffix!r}; use one of {', '.join(_SUFFIXES)}")
-
-
-def archive_name(image: ArchivedImage) -> PurePosixPath:
-    """The image's name relative to the archive's root."""
-    day = (_EPOCH + timedelta(microseconds=image.captured_at)).date()
-    file = f"{image.captured_at}_{image.seq}_{image.part_id}.{image.suffix}"
-    return PurePosixPath(image.line_id, image.camera_id, day.isoformat(), image.label, file)
-
-
-def mask_name(name: PurePosixPath) -> PurePosixPath:
-    """The name of the mask beside an image, relative to the archive's root as the image's."""
-    return name.with_suffix(_MASK_SUFFIX)
-
-
-def parse_archive_name(name: PurePosixPath) -> ArchivedImage | None:
-    """What a name relative to the archive's root says, None where it is not one that `archive_name` gives."""
-    match = _NAME.fullmatch(str(name))
-    if match is None:
-        return None
-    parts = match.groupdict()
-    try:
-        image = ArchivedImage(
-            line_id=parts["line_id"],
-            camera_id=parts["camera_id"],
-            part_id=parts["part_id"],
-            seq=int(parts["seq"]),
-            captured_at=int(parts["captured_at"]),
-            label=cast("AnomalyClass", parts["label"]),
-            suffix=parts["suffix"],
-        )
-    except ValueError:
-        return None
-    return image if archive_name(image) == name else None  # the day belongs to the time
 
 
 def read_dl_dataset_archive(  # noqa: PLR0913 - all but the first three named
@@ -119,7 +39,7 @@ def read_dl_dataset_archive(  # noqa: PLR0913 - all but the first three named
     skip_unreadable: bool = False,
     progress: StageProgress | None = None,
 ) -> DLDataset:
-    """Read one camera's images from the inspector's archive; the layout is in the module's docstring.
+    """Read one camera's images from the inspector's archive; the layout is in `schemas.archive.layout`.
 
     A sample's `group` is its part. `split_dl_dataset` keeps parts together, or time windows where it is told so.
 
@@ -196,7 +116,7 @@ def _scan(
     for name in (camera / file for file in files.taken):
         if image := parse_archive_name(name):
             found[name] = image
-        elif name.name.endswith(_MASK_SUFFIX):
+        elif name.name.endswith(MASK_SUFFIX):
             masks.add(name)
         else:
             strangers.append(name)

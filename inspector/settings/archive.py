@@ -1,0 +1,104 @@
+"""Settings of `inspector archive`: where pictures are kept, which, and for how long."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from inspector.credentials.secrets import read_secret
+from inspector.settings.section import MIB, Port, Positive, Section
+
+GIB: Final = 1024 * MIB
+_S3: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_./-]*)?")
+
+
+class ArchiveSettings(Section):
+    """The archive of pictures with their verdicts, which the trainer reads."""
+
+    url: str | None = Field(
+        None, description='where the pictures go: a folder, or "s3://bucket/prefix" (extra archive-s3)'
+    )
+    group_id: str = Field(
+        "line-inspector-archive", min_length=1, description="consumer group; never that of the inspectors"
+    )
+    near: float = Field(
+        0.1, ge=0, lt=1, description="ok pictures are all kept whose score is at least (1 - near) x threshold"
+    )
+    ok_per_day: Positive = Field(
+        200, description="size of the uniform sample that is kept of a camera's ok pictures of a day"
+    )
+    uninspected_per_day: Annotated[int, Field(ge=0)] = Field(
+        50, description="likewise of pictures that no model judged (expired, undecodable, ...); they get no label"
+    )
+    accept_simulated: bool = Field(False, description="whether pictures that say is_simulated are kept; for trials")
+    max_age_days: Positive = Field(90, description="older pictures are removed")
+    max_camera_bytes: Positive = Field(
+        20 * GIB, description="bytes of one camera's pictures; above that the oldest are removed"
+    )
+    keep_last_ok: Annotated[int, Field(ge=0)] = Field(
+        500, description="a camera's newest ok pictures, which neither age nor bytes remove"
+    )
+    flush_ms: Positive = Field(
+        2_000, description="pictures and index are written, and offsets committed, at least this often"
+    )
+    flush_bytes: Positive = Field(64 * MIB, description="bytes of pictures held in memory until they are written")
+    wait_for_store_s: Annotated[float, Field(ge=0)] = Field(
+        1_800.0,
+        description="how long a full or absent store is waited for, while the frames wait in Kafka, until pictures are dropped; "
+        "below the retention of the frames topic",
+    )
+    missing_after_s: float = Field(
+        60.0,
+        gt=0,
+        description="a frame without a result is counted as missing once a later one of its partition has had its own for so long",
+    )
+    http_port: Port = Field(
+        9301, description="port of the archive's /metrics, /healthz and /readyz; the rest of [http] holds here too"
+    )
+    endpoint: str | None = Field(None, description="http(s)://host[:port] of an S3 store other than Amazon's")
+    region: str = Field("us-east-1", pattern=r"^[a-z0-9-]{1,64}$", description="region of the S3 store")
+    access_key_id: str | None = Field(None, min_length=1, description="without it the credentials of the machine count")
+    secret_access_key: SecretStr | None = Field(
+        None, description="better given as secret_access_key_file or INSPECTOR_ARCHIVE__SECRET_ACCESS_KEY"
+    )
+    secret_access_key_file: Path | None = Field(None, description="file that holds the secret key")
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_place(cls, url: str | None) -> str | None:
+        if url is None or (url and "://" not in url):
+            return url
+        if not _S3.fullmatch(url) or ".." in url or "//" in url.removeprefix("s3://"):
+            raise ValueError(f"{url!r} is neither a folder nor s3://bucket/prefix")
+        return url.rstrip("/")
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_an_address(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None and not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]+", endpoint):
+            raise ValueError("endpoint is an address such as https://s3.example.com, with nothing behind it")
+        return endpoint
+
+    @model_validator(mode="after")
+    def _are_whole(self) -> Self:
+        if self.secret_access_key is not None and self.secret_access_key_file is not None:
+            raise ValueError("give secret_access_key or secret_access_key_file, not both")
+        if (self.access_key_id is None) != (self.secret_access_key is None and self.secret_access_key_file is None):
+            raise ValueError("access_key_id and secret_access_key go together")
+        return self
+
+    @property
+    def is_s3(self) -> bool:
+        """Whether pictures go to an S3 store."""
+        return self.url is not None and self.url.startswith("s3://")
+
+    def read_secret_key(self) -> str | None:
+        """Return the secret key; None: the credentials of the machine count.
+
+        Raises:
+            ConfigError: Its file cannot be read.
+        """
+        return read_secret("archive.secret_access_key", self.secret_access_key, self.secret_access_key_file)

@@ -1,0 +1,1 @@
+"""What the inspector's archive writes and the trainer reads: names of files, and rows of the index."""
