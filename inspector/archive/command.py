@@ -21,7 +21,7 @@ from inspector.errors import ArchiveError, ConfigError, InspectorError
 from inspector.loop.signals import stopped_by_signals
 from inspector.loop.supervisor import Supervisor
 from inspector.observe.health import Health, HealthServer
-from inspector.settings.archive import ArchiveSettings
+from inspector.settings.places.archive import ArchiveSettings
 from inspector.settings.settings import Settings
 from inspector.store.pictures import PictureStore
 

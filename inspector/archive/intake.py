@@ -10,7 +10,7 @@ from inspector.archive.answers import Answers
 from inspector.archive.candidate import Candidate, refusal_of, worth_of
 from inspector.archive.metrics import OTHER_CAMERA, ArchiveMetrics
 from inspector.bus.ports import ConsumedRecord, Partition
-from inspector.settings.archive import ArchiveSettings
+from inspector.settings.places.archive import ArchiveSettings
 from schemas import DLResultMessage, SchemaError, decode
 
 MOST_SEEN: Final = 20_000

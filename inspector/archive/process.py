@@ -27,7 +27,7 @@ from inspector.bus.reading.places import PlaceReader
 from inspector.errors import AccessError, BusError, StaleCommitError, TopicError
 from inspector.loop.clock import Clock, SystemClock
 from inspector.observe.health import Health
-from inspector.settings.archive import ArchiveSettings
+from inspector.settings.places.archive import ArchiveSettings
 from schemas.archive.layout import day_of
 
 log = logging.getLogger(__name__)

@@ -34,6 +34,7 @@ def certificate_faults(settings: Settings, *, now: datetime | None = None) -> It
         kafka.read_password,
         http.read_token,
         settings.store.read_secret_key,
+        settings.archive.read_secret_key,
     ):
         try:
             check()

@@ -15,8 +15,8 @@ from pathlib import Path
 from inspector.anomaly.network.cores import usable_cores
 from inspector.checks.certificates import certificate_faults
 from inspector.errors import MissingExtraError
+from inspector.settings.places.store import StoreSettings
 from inspector.settings.settings import Settings
-from inspector.settings.store import StoreSettings
 from inspector.store.folder import absent_folders
 
 THREADS_PER_CORE = 4

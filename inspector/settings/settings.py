@@ -10,14 +10,15 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 from typing_extensions import override
 
-from inspector.settings.archive import ArchiveSettings
 from inspector.settings.gate import GateSettings
 from inspector.settings.heartbeat import HeartbeatSettings
 from inspector.settings.http import HttpSettings
 from inspector.settings.kafka import KafkaSettings
+from inspector.settings.kafka import KafkaSettings
+from inspector.settings.places.archive import ArchiveSettings
+from inspector.settings.places.store import StoreSettings
 from inspector.settings.releases import ReleaseSettings
 from inspector.settings.section import MIB, Digest, Identifier, Positive, Section
-from inspector.settings.store import StoreSettings
 from inspector.settings.topics import TopicSettings
 from inspector.settings.watchdog import WatchdogSettings
 

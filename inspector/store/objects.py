@@ -17,7 +17,7 @@ from typing import Final
 from urllib.parse import quote, urlsplit
 
 from inspector.errors import MissingExtraError
-from inspector.settings.store import StoreSettings
+from inspector.settings.places.store import StoreSettings
 from inspector.store.allowed import AllowedPlace
 from inspector.store.errors import ClaimError, shown
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterable
 
 from inspector.loop.workers import Post, Workers
-from inspector.settings.store import StoreSettings
+from inspector.settings.places.store import StoreSettings
 from inspector.store.allowed import AllowedPlace, AllowList
 from inspector.store.errors import ClaimError, shown
 from inspector.store.folder import absent_folders, read_file

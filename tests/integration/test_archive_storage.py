@@ -22,7 +22,7 @@ from inspector.bus.ports import ConsumedRecord, Partition
 from inspector.bus.reading.group import GroupListener
 from inspector.bus.reading.places import Found
 from inspector.observe.health import Health
-from inspector.settings.archive import ArchiveSettings
+from inspector.settings.places.archive import ArchiveSettings
 from schemas import encode
 from schemas.archive.layout import MARKER_FILE
 from tests.archives import frame_of, result_of

@@ -12,8 +12,8 @@ from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget
 from inspector.inflight.frame import Frame, Refusal
 from inspector.inflight.lease import Lease
 from inspector.inflight.route import Route
+from inspector.settings.places.store import StoreSettings
 from inspector.settings.settings import Settings
-from inspector.settings.store import StoreSettings
 from inspector.stages.fetch import COPIES, FetchStage
 from inspector.store.allowed import AllowedPlace, AllowList
 from inspector.store.errors import ClaimError

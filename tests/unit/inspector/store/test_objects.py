@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from inspector.errors import MissingExtraError
-from inspector.settings.store import StoreSettings
+from inspector.settings.places.store import StoreSettings
 from inspector.store.allowed import AllowList
 from inspector.store.errors import ClaimError
 from inspector.store.objects import ATTEMPTS, ObjectStore

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from inspector.settings.store import StoreSettings
+from inspector.settings.places.store import StoreSettings
 from inspector.store.allowed import AllowedPlace, AllowList
 from inspector.store.errors import ClaimError
 from inspector.store.pictures import PictureStore

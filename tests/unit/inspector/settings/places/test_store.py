@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from inspector.settings.store import StoreSettings
+from inspector.settings.places.store import StoreSettings
 from schemas.refusal import refusals
 
 S3: dict[str, Any] = {"allowed_prefixes": ("s3://bucket/lines/",), "endpoint": "http://127.0.0.1:9000"}
