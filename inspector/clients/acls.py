@@ -17,7 +17,9 @@ from inspector.clients.topics import wanted_topics
 from inspector.settings.commands import Role
 from inspector.settings.settings import Settings
 
-Resource = Literal["frames", "results", "deadletters", "heartbeats", "models", "audit", "group", "archive_group", "cluster"]
+Resource = Literal[
+    "frames", "results", "deadletters", "heartbeats", "models", "audit", "group", "archive_group", "cluster"
+]
 
 
 class Right(NamedTuple):

@@ -14,7 +14,6 @@ from inspector.settings.gate import GateSettings
 from inspector.settings.heartbeat import HeartbeatSettings
 from inspector.settings.http import HttpSettings
 from inspector.settings.kafka import KafkaSettings
-from inspector.settings.kafka import KafkaSettings
 from inspector.settings.places.archive import ArchiveSettings
 from inspector.settings.places.store import StoreSettings
 from inspector.settings.releases import ReleaseSettings
