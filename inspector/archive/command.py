@@ -13,6 +13,7 @@ from inspector.archive.holdings.verify import Account, verify
 from inspector.archive.metrics import ArchiveMetrics
 from inspector.archive.process import ArchiveProcess, Parts
 from inspector.archive.storage.folder import FolderStorage
+from inspector.archive.storage.objects import ObjectStorage
 from inspector.archive.storage.port import Storage, StorageError
 from inspector.bus.reading.group import KafkaGroup
 from inspector.bus.reading.places import KafkaPlaces
@@ -37,11 +38,11 @@ def storage_of(archive: ArchiveSettings) -> Storage:
 
     Raises:
         ConfigError: They name none.
-        MissingExtraError: It is an S3 store, and s3fs is not installed.
+        MissingExtraError: It is an S3 store, and obstore is not installed.
     """
     if archive.url is None:
         raise ConfigError('archive.url is not set: name a folder, or "s3://bucket/prefix"')
-    return FolderStorage(Path(archive.url))
+    return ObjectStorage(archive) if archive.is_s3 else FolderStorage(Path(archive.url))
 
 
 def create(settings: Settings) -> None:
