@@ -14,7 +14,7 @@ from inspector.settings.places.archive import ArchiveSettings
 from schemas.archive.layout import MARKER_FILE
 
 if TYPE_CHECKING:
-    from obstore.store import S3Store
+    from obstore.store import S3Config, S3Store
 
 _CONNECT: Final = timedelta(seconds=5)
 _REQUEST: Final = timedelta(seconds=60)
@@ -100,19 +100,19 @@ def _opened(archive: ArchiveSettings) -> S3Store:
     try:
         from obstore.store import S3Store  # noqa: PLC0415
     except ModuleNotFoundError as exc:
-        raise MissingExtraError("obstore", "archive-s3") from exc
+        raise MissingExtraError("obstore", "archive") from exc
     place = urlsplit(archive.url or "")
-    options = {} if archive.access_key_id is None else {"access_key_id": archive.access_key_id}
-    if (secret := archive.read_secret_key()) is not None:
-        options["secret_access_key"] = secret
+    config: S3Config = {}  # what is not named here is the machine's: its environment, its role
     if archive.endpoint is not None:
-        options["endpoint"] = archive.endpoint
+        config["endpoint"] = archive.endpoint
+    if archive.access_key_id is not None:
+        config |= {"access_key_id": archive.access_key_id, "secret_access_key": archive.read_secret_key() or ""}
     return S3Store(
         place.netloc,
         prefix=place.path.strip("/") or None,
+        config=config,
         region=archive.region,
         virtual_hosted_style_request=False,
         client_options={"allow_http": True, "connect_timeout": _CONNECT, "timeout": _REQUEST},
         retry_config={"max_retries": 3, "retry_timeout": _REQUEST},
-        **options,
     )

@@ -18,9 +18,7 @@ _S3: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_./-]
 class ArchiveSettings(Section):
     """The archive of pictures with their verdicts, which the trainer reads."""
 
-    url: str | None = Field(
-        None, description='where the pictures go: a folder, or "s3://bucket/prefix" (extra archive-s3)'
-    )
+    url: str | None = Field(None, description='where the pictures go: a folder, or "s3://bucket/prefix"')
     group_id: str = Field(
         "line-inspector-archive", min_length=1, description="consumer group; never that of the inspectors"
     )
