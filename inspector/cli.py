@@ -38,7 +38,7 @@ _EXTRA_OF = (
         ("cryptography", "cv2", "numpy", "prometheus_client", "pycocotools", "safetensors", "structlog", "torch"),
         "inspector",
     )
-    | {"pymodbus": "gate", "pyarrow": "archive"}
+    | {"pymodbus": "gate", "pyarrow": "archive", "opentelemetry": "otel"}
 )
 
 

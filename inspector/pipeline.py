@@ -38,6 +38,7 @@ from inspector.stages.sink import Sink, count_delivery
 from inspector.stages.source import Source
 from inspector.stages.standstill import Standstill
 from inspector.store.pictures import PictureStore
+from inspector.tracing.tracer import Tracer
 
 FRESH = 0.9
 """A frame that has more of its time left than this is decoded, whatever is expected of the device."""
@@ -54,6 +55,7 @@ class Parts:
     workers: Workers
     engine: Engine
     metrics: Metrics
+    tracer: Tracer
     clock: Clock
     on_crash: Callable[[BaseException], None]
     """Told of an error in a callback of the loop, where asyncio would only log it and the service would hang."""
@@ -66,7 +68,7 @@ class Pipeline:
         """Connect the stages; nothing moves before `source.start`."""
         limits, batching = settings.limits, settings.batching
         self._clock, self._metrics, self._engine = parts.clock, parts.metrics, parts.engine
-        self._workers = parts.workers
+        self._workers, self._tracer = parts.workers, parts.tracer
         self._frames: set[Frame] = set()  # everything between source and lease
         self._refused: list[Frame] = []
         self._scoring, self._draining = 0, False
@@ -94,6 +96,7 @@ class Pipeline:
             find_place=parts.store.find,
             budget=self.budget,
             clock=parts.clock,
+            join_trace=parts.tracer.join,
         )
         self._fetcher = FetchStage(
             settings,
@@ -264,10 +267,7 @@ class Pipeline:
             self._metrics.capacity(camera, self._batcher.capacity_per_s(frame))
         for frame, outcome in zip(batch, outcomes, strict=True):
             self._enter(frame, "encode", now_s)
-            if isinstance(outcome, Refusal):
-                frame.refusal = outcome
-            else:
-                frame.result = outcome
+            frame.scored(outcome, batch_size=len(batch))
         self._encode(batch)
         self._pump_later.soon()
 
@@ -329,7 +329,8 @@ class Pipeline:
         self._enter(frame, None, self._clock.monotonic_s())
         if (after_s := outgoing.after_score_s) is not None:
             self._batcher.observe_after(frame.camera, after_s)
-        count_delivery(self._metrics, outgoing, self._clock.wall_us())
+        count_delivery(self._metrics, outgoing, wall_us := self._clock.wall_us())
+        self._tracer.delivered(outgoing, wall_us)
         self.standstill.delivered(frame)
         self.source.wake()
         self._pump_later.soon()

@@ -55,6 +55,7 @@ from inspector.pipeline import Parts, Pipeline
 from inspector.settings.settings import Settings
 from inspector.stages.score import Engine
 from inspector.store.pictures import PictureStore
+from inspector.tracing.tracer import make_tracer
 from inspector.watchdog.limits import EXIT_FAILED, EXIT_LOOP_HANGS, status_of, watched
 from inspector.watchdog.watchdog import Watchdog
 
@@ -69,7 +70,7 @@ RETRY_S = 1.0
 CRASH_DRAIN_S = 5.0
 DISCONNECT_S = 5.0
 JOIN_S = 2.0
-CLOSE_S = 3 * DISCONNECT_S + 3 * JOIN_S
+CLOSE_S = 3 * DISCONNECT_S + 4 * JOIN_S
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread may keep the interpreter from another. The loop and the device's threads need it often and briefly: with
 Python's 5 ms a core idles while its thread waits for the word to start the next operation (3 % of the throughput on two cores)."""
@@ -128,6 +129,7 @@ class Service:
         self.metrics.batch_room(settings.batching.max_batch_size)
         self.metrics.build(version=_version(), python=platform.python_version(), device=settings.device)
         ProcessCollector(registry=registry)
+        self._tracer = make_tracer(settings, registry, version=_version())
         self._server = HealthServer(settings.http, self.health, registry)
         self._manager = ServiceManager()
         self._supervisor = Supervisor()
@@ -188,6 +190,7 @@ class Service:
 
     async def _start(self) -> Pipeline:
         self._store.start()
+        self._tracer.start()
         registry = await self._load_models()
         self.health.there("models")
         await self._connect_producer()
@@ -199,6 +202,7 @@ class Service:
             workers=self._workers,
             engine=self._engine,
             metrics=self.metrics,
+            tracer=self._tracer,
             clock=self._clock,
             on_crash=self._supervisor.crash,
         )
@@ -337,7 +341,7 @@ class Service:
 
     def _end_threads(self) -> bool:
         """Wait a little for the threads; return whether all have ended: the interpreter may crash under one that computes."""
-        ended = [self._engine.stop(JOIN_S), self._workers.stop(JOIN_S), self._store.stop()]
+        ended = [self._engine.stop(JOIN_S), self._workers.stop(JOIN_S), self._store.stop(), self._tracer.stop(JOIN_S)]
         return all(ended)
 
     async def _report_forever(self, pipeline: Pipeline) -> None:

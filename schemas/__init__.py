@@ -15,11 +15,14 @@ from schemas.headers import (
     FRAME_HEADERS,
     HEARTBEAT_HEADERS,
     RESULT_HEADERS,
+    TRACE_HEADERS,
+    TraceContext,
     expected_score_from_headers,
     frame_headers,
     heartbeat_headers,
     identity_from_headers,
     result_headers,
+    trace_from_headers,
 )
 from schemas.identity import Identity, result_id_of, result_id_of_frame, result_id_of_record
 from schemas.region import MAX_COMPONENTS, MAX_RLE_BYTES, ComponentMessage, RegionMessage, decode_rle, rle_runs
@@ -45,6 +48,7 @@ __all__ = [
     "MAX_RLE_BYTES",
     "REASONS",
     "RESULT_HEADERS",
+    "TRACE_HEADERS",
     "AnomalyClass",
     "AuditRecord",
     "BundleReference",
@@ -71,6 +75,7 @@ __all__ = [
     "SchemaError",
     "SchemaReason",
     "Status",
+    "TraceContext",
     "WrongVersionError",
     "audit_hash",
     "camera_chain",
@@ -88,4 +93,5 @@ __all__ = [
     "result_id_of_frame",
     "result_id_of_record",
     "rle_runs",
+    "trace_from_headers",
 ]

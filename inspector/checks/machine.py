@@ -38,7 +38,7 @@ def boot_faults(settings: Settings) -> list[str]:
     return [
         *certificate_faults(settings),
         *_address(settings),
-        *_extras(settings.store),
+        *_extras(settings),
         *_threads(settings),
     ]
 
@@ -101,9 +101,18 @@ def _folders(store: StoreSettings) -> Iterator[str]:
         yield f"store.allowed_prefixes: {prefix} names no folder of this machine; make it, or leave the prefix out"
 
 
-def _extras(store: StoreSettings) -> Iterator[str]:
-    if store.access_key_id is not None and importlib.util.find_spec("obstore") is None:
+def _extras(settings: Settings) -> Iterator[str]:
+    if settings.store.access_key_id is not None and importlib.util.find_spec("obstore") is None:
         yield f"store.access_key_id: {MissingExtraError('obstore', 'store')}"
+    if settings.tracing.endpoint is not None and not _has_opentelemetry():
+        yield f"tracing.endpoint: {MissingExtraError('opentelemetry', 'otel')}"
+
+
+def _has_opentelemetry() -> bool:
+    try:
+        return all(importlib.util.find_spec(f"opentelemetry.{name}") for name in ("sdk", "exporter.otlp.proto.http"))
+    except ModuleNotFoundError:  # of a package that one of them lies in
+        return False
 
 
 def _device(settings: Settings) -> Iterator[str]:

@@ -210,12 +210,17 @@ def memory_bound_bytes(
         chunk_bytes(settings) + largest_decoding_bytes(settings) + limits.max_frames_in_flight * FRAME_OVERHEAD_BYTES
     )
     looking = 2 * LOOK_BYTES if settings.second_writer_check_s else 0  # as answer
-    return limits.max_bytes_in_flight + beyond + fetched + answer + encoding + preparing + masks + sending + looking
+    tracing = 0 if settings.tracing.endpoint is None else settings.tracing.max_queued_frames * TRACED_FRAME_BYTES
+    working = encoding + preparing + masks + sending + looking + tracing
+    return limits.max_bytes_in_flight + beyond + fetched + answer + working
 
 
 def _largest_picture_bytes(settings: Settings) -> int:
     return min(3 * settings.limits.max_pixels, largest_decoding_bytes(settings))
 
+
+TRACED_FRAME_BYTES = 8192
+"""What a traced frame takes while its spans wait and are sent, at most: its words are bounded, and so are its stages."""
 
 LOOK_BYTES = 2 * MIB
 """The largest answer to a look at the results (`bus/tail`), which may be a record batch above its own megabyte."""

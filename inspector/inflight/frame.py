@@ -13,7 +13,7 @@ from inspector.inflight.lease import Lease
 from inspector.inflight.route import Model, Route
 from inspector.observe.metrics import AnomalyClass, Stage
 from inspector.store.allowed import AllowedPlace
-from schemas import CameraFrame, Identity, Reason, RecordSource, Status
+from schemas import CameraFrame, Identity, Reason, RecordSource, Status, TraceContext
 
 
 class Refusal(NamedTuple):
@@ -58,6 +58,12 @@ class Frame:
     refusal: Refusal | None = None
     sample: DLSample | None = None
     result: DLResult | None = None
+    batch_size: int | None = None
+    """With how many frames it was scored, itself included; None before that."""
+    trace: TraceContext | None = None
+    """Its place among traces as its result hands it on; None: it belongs to no trace."""
+    parent_span_id: str | None = None
+    """The sender's span in that trace, where the frame has one of its own."""
     stage: Stage | None = "queue"
     """Where it is; None once it has left for good."""
     entered_s: float = 0.0
@@ -96,6 +102,14 @@ class Frame:
         """The seconds from its score until its verdict was acknowledged, but for those that it waited for others; None if it has none."""
         spent = self.stage_seconds
         return spent.get("encode", 0.0) + spent.get("send", 0.0) if "score" in spent else None
+
+    def scored(self, outcome: DLResult | Refusal, *, batch_size: int) -> None:
+        """Take what the device found, in a batch of `batch_size` frames."""
+        self.batch_size = batch_size
+        if isinstance(outcome, Refusal):
+            self.refusal = outcome
+        else:
+            self.result = outcome
 
     def enter(self, stage: Stage | None, now_s: float) -> float:
         """Leave its stage for another, or for good; return the seconds that it spent in the one that it leaves."""

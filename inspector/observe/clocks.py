@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Collection
 
+from inspector.observe.fields import camera_fields
 from inspector.observe.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class ClockWatch:
                     "before their capture is refused; synchronise both clocks (NTP or PTP)",
                     camera,
                     -offset_s,
+                    extra=camera_fields(camera),
                 )
                 self._metrics.clock_alarm(camera, on=True)
             self._ahead_at_s[camera] = self._monotonic_s()
@@ -60,6 +62,11 @@ class ClockWatch:
         """End the alarm of each camera that was well for long enough, or silent; to be called a few times a second."""
         calm_s = self._monotonic_s() - CALM_S
         for camera in [camera for camera, ahead_at_s in self._ahead_at_s.items() if ahead_at_s <= calm_s]:
-            log.info("the clock of %s has not been ahead of this machine's for %.0f s", camera, CALM_S)
+            log.info(
+                "the clock of %s has not been ahead of this machine's for %.0f s",
+                camera,
+                CALM_S,
+                extra=camera_fields(camera),
+            )
             del self._ahead_at_s[camera]
             self._metrics.clock_alarm(camera, on=False)

@@ -27,7 +27,7 @@ from typing_extensions import override
 
 from inspector.credentials.certificates import server_context
 from inspector.errors import ConfigError
-from inspector.settings.http import HttpSettings
+from inspector.settings.watch.http import HttpSettings
 
 log = logging.getLogger(__name__)
 

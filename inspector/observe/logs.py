@@ -1,4 +1,7 @@
-"""Logging: the standard library's loggers everywhere, rendered by structlog as text for people or JSON for machines."""
+"""Logging: the standard library's loggers everywhere, rendered by structlog as text for people or JSON for machines.
+
+A line about a frame is written by a logger that is bound to it (`observe/fields`, which names its fields).
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from typing_extensions import override
 
 from inspector.observe.repeats import Repeats
 
-# aiokafka tells of every fetch at info; what it repeats at warning is worth reading.
-QUIET = {"aiokafka": logging.WARNING, "asyncio": logging.WARNING}
+# aiokafka tells of every fetch at info, urllib3 of every request to a collector at debug; what they repeat at warning is worth reading.
+QUIET = {"aiokafka": logging.WARNING, "asyncio": logging.WARNING, "urllib3": logging.WARNING}
 
 
 class _Handler(logging.StreamHandler[TextIO]):

@@ -274,9 +274,12 @@ class Metrics:
         """A frame left a stage after so long."""
         self._stage.labels(stage).observe(seconds)
 
-    def capture_to_result(self, camera: str, seconds: float) -> None:
-        """A result was acknowledged so long after its frame's capture stamp; clocks that disagree count as zero."""
-        self._latency.labels(self._camera(camera)).observe(max(0.0, seconds))
+    def capture_to_result(self, camera: str, seconds: float, exemplar: dict[str, str] | None = None) -> None:
+        """A result was acknowledged so long after its frame's capture stamp; clocks that disagree count as zero.
+
+        `exemplar`: whose frame it was, for the bucket that it falls into; up to 128 characters.
+        """
+        self._latency.labels(self._camera(camera)).observe(max(0.0, seconds), exemplar)
 
     def slow_decoding(self, camera: str) -> None:
         """A frame has been decoded for longer than it should."""

@@ -11,15 +11,16 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from typing_extensions import override
 
 from inspector.settings.gate import GateSettings
-from inspector.settings.heartbeat import HeartbeatSettings
-from inspector.settings.http import HttpSettings
 from inspector.settings.kafka import KafkaSettings
 from inspector.settings.places.archive import ArchiveSettings
 from inspector.settings.places.store import StoreSettings
 from inspector.settings.releases import ReleaseSettings
 from inspector.settings.section import MIB, Digest, Identifier, Positive, Section
 from inspector.settings.topics import TopicSettings
-from inspector.settings.watchdog import WatchdogSettings
+from inspector.settings.watch.heartbeat import HeartbeatSettings
+from inspector.settings.watch.http import HttpSettings
+from inspector.settings.watch.tracing import TracingSettings
+from inspector.settings.watch.watchdog import WatchdogSettings
 
 ENV_PREFIX = "INSPECTOR_"
 # What a message adds to the image that it carries: identity, digest, msgpack framing and Kafka headers.
@@ -172,6 +173,7 @@ class Settings(BaseSettings):
     store: StoreSettings = Field(default_factory=StoreSettings)
     releases: ReleaseSettings = Field(default_factory=ReleaseSettings)
     archive: ArchiveSettings = Field(default_factory=ArchiveSettings)
+    tracing: TracingSettings = Field(default_factory=TracingSettings)
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")
     decode_threads: Annotated[int, Field(ge=0)] = Field(
         0, description="threads that decode and encode, two at least; 0: one for each core"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -26,8 +26,10 @@ from inspector.loop.clock import Clock, monotonic_deadline_s
 from inspector.settings.settings import LimitSettings
 from inspector.store.allowed import AllowedPlace
 from inspector.store.errors import ClaimError
-from schemas import CameraFrame, Identity, RecordSource, SchemaError, decode, identity_from_headers
+from schemas import CameraFrame, Identity, RecordSource, SchemaError, TraceContext, decode, identity_from_headers
 from schemas.base import MAX_INTEGER
+
+Headers = Sequence[tuple[str, bytes | None]]
 
 FLOAT32_BYTES = 4
 HEAVY_PIXELS = 16_000_000
@@ -44,7 +46,7 @@ def image_limits(limits: LimitSettings) -> ImageLimits:
 class Admission:
     """Turns every record into a frame, also those that cannot be read: each is owed a verdict. Event loop only."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all named
         self,
         limits: LimitSettings,
         *,
@@ -54,6 +56,7 @@ class Admission:
         find_place: Callable[[str], AllowedPlace],
         budget: Budget,
         clock: Clock,
+        join_trace: Callable[[Headers], tuple[TraceContext | None, str | None]],
     ) -> None:
         """Check against `limits`.
 
@@ -65,6 +68,7 @@ class Admission:
             find_place: by `image_uri`; raises `ClaimError` for one that is not allowed.
             budget: what is in flight.
             clock: the time.
+            join_trace: by headers: the trace that the frame belongs to, and its sender's span; never raises.
         """
         self._limits = limits
         self._image_limits = image_limits(limits)
@@ -74,6 +78,7 @@ class Admission:
         self._find_place = find_place
         self._budget = budget
         self._clock = clock
+        self._join_trace = join_trace
 
     def admit(self, record: ConsumedRecord, lease: Lease) -> Frame:
         """Return the frame of `record`, with a `refusal` where there is no point in going on. Never raises."""
@@ -86,6 +91,7 @@ class Admission:
         known = identity.line_id is not None and identity.camera_id is not None
         route = self._find_route(identity.line_id or "", identity.camera_id or "") if known else None
         deadline_at = self._deadline_at(identity, message, route)
+        trace, parent_span_id = self._join_trace(record.headers)
         frame = Frame(
             lease=lease,
             source=RecordSource(topic=record.topic, partition=record.partition, offset=record.offset),
@@ -104,6 +110,8 @@ class Admission:
             message=message,
             route=route,
             refusal=refusal,
+            trace=trace,
+            parent_span_id=parent_span_id,
         )
         if message is not None and refusal is None:
             frame.refusal = self._check(frame, message, route)

@@ -21,6 +21,7 @@ from inspector.inflight.frame import Frame, Refusal
 from inspector.inflight.route import Model
 from inspector.inflight.turns import TurnQueues
 from inspector.loop.clock import Clock
+from inspector.observe.fields import AboutFrame, about
 from schemas import CameraFrame, Reason
 
 log = logging.getLogger(__name__)
@@ -177,7 +178,9 @@ class DecodeStage:
 
         def job() -> Decoded:
             decoding.begun_s = self._clock.monotonic_s()
-            return decode_golden(message) if frame.is_heartbeat else decode_frame(message, route.model, self._limits)
+            if frame.is_heartbeat:
+                return decode_golden(message)
+            return decode_frame(message, route.model, self._limits, frame)
 
         self._submit(job, functools.partial(self._done, decoding))
 
@@ -201,7 +204,7 @@ class DecodeStage:
 
 def tell_slow(frame: Frame, seconds: float) -> None:
     """Log that a frame is being decoded for so long."""
-    log.warning(
+    about(log, frame).warning(
         "a frame of %s (%s) has been decoded for %.1f s: %d bytes that take %d to decode",
         frame.camera,
         f"{frame.source.topic}/{frame.source.partition}, offset {frame.source.offset}",
@@ -211,8 +214,11 @@ def tell_slow(frame: Frame, seconds: float) -> None:
     )
 
 
-def decode_frame(message: CameraFrame, model: Model, limits: ImageLimits) -> Decoded:
-    """Return the picture, reduced to the scale that `model` needs, or why there is none. Thread safe; never raises."""
+def decode_frame(message: CameraFrame, model: Model, limits: ImageLimits, frame: AboutFrame | None = None) -> Decoded:
+    """Return the picture, reduced to the scale that `model` needs, or why there is none. Thread safe; never raises.
+
+    `frame`: what it belongs to, for the log.
+    """
     try:
         if not message.is_intact():
             reason: Reason = "digest_mismatch" if message.image_uri is None else "image_mismatch"
@@ -235,8 +241,8 @@ def decode_frame(message: CameraFrame, model: Model, limits: ImageLimits) -> Dec
         return Refusal("undecodable", exc.reason, str(exc))
     except MemoryError as exc:
         return Refusal("failed", "out_of_memory", str(exc))
-    except Exception as exc:
-        log.exception("decoding a frame failed unexpectedly")
+    except Exception as exc:  # noqa: BLE001 told with its stack, by a logger that is bound to the frame
+        (log if frame is None else about(log, frame)).exception("decoding a frame failed unexpectedly")
         return Refusal("failed", "internal", f"{type(exc).__name__}: {exc}")
     return sample
 

@@ -12,6 +12,7 @@ from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
 from inspector.bus.ports import ProducedRecord
 from inspector.inflight.frame import Frame, Outgoing, Refusal
 from inspector.loop.clock import Clock
+from inspector.observe.fields import about
 from inspector.settings.topics import TopicSettings
 from schemas import (
     MAX_RLE_BYTES,
@@ -66,8 +67,8 @@ class Encoder:
                 return self._inspected(frame)
             except UncalibratedError as exc:
                 frame.refusal = Refusal("no_model", "uncalibrated", str(exc))
-            except Exception as exc:
-                log.exception("encoding a verdict failed unexpectedly")
+            except Exception as exc:  # noqa: BLE001 told with its stack, by a logger that is bound to the frame
+                about(log, frame).exception("encoding a verdict failed unexpectedly")
                 frame.refusal = Refusal("failed", "internal", f"{type(exc).__name__}: {exc}")
         return self.refused(frame, frame.refusal)
 
@@ -185,7 +186,7 @@ class Encoder:
             topic = self._topics.stray_results_topic
         else:
             topic = self._topics.results_topic(identity.line_id, identity.camera_id)
-        return ProducedRecord(topic, self._key(frame), encode(message), result_headers(message))
+        return ProducedRecord(topic, self._key(frame), encode(message), result_headers(message, frame.trace))
 
     def _deadletter(self, frame: Frame, refusal: Refusal) -> ProducedRecord | None:
         status = refusal.status

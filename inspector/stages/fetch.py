@@ -16,6 +16,7 @@ from inspector.inflight.frame import Frame, Refusal
 from inspector.inflight.turns import TurnQueues
 from inspector.loop.clock import Clock
 from inspector.loop.pump import Pump
+from inspector.observe.fields import about
 from inspector.settings.settings import Settings
 from inspector.store.allowed import AllowedPlace
 from inspector.store.errors import ClaimError
@@ -151,8 +152,8 @@ class FetchStage:
             if left_s <= self._timeout_s:
                 return Refusal("expired", "late_before_decode", "its picture was not there in time")
             return Refusal("failed", "image_unreachable", f"the store did not give it within {self._timeout_s:g} s")
-        except Exception as exc:
-            log.exception("fetching a picture failed unexpectedly")
+        except Exception as exc:  # noqa: BLE001 told with its stack, by a logger that is bound to the frame
+            about(log, frame).exception("fetching a picture failed unexpectedly")
             return Refusal("failed", "internal", f"{type(exc).__name__}: {exc}")
 
 

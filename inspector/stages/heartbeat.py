@@ -21,6 +21,7 @@ from inspector.inflight.frame import Frame
 from inspector.inflight.lease import Lease
 from inspector.inflight.route import Model, Route
 from inspector.loop.clock import Clock, monotonic_deadline_s
+from inspector.observe.fields import camera_fields
 from inspector.settings.settings import Settings
 from schemas import CameraFrame, Identity, RawFormat, RecordSource, image_digest
 
@@ -70,7 +71,8 @@ class Heartbeats:
     async def run(self, interval_s: float) -> None:
         """Beat until cancelled; the cameras one after the other, so that neither the loop nor the device has all of them at once."""
         for route in self._silent:
-            log.warning("%s has no heartbeat: model %s keeps no picture", route.camera, route.model.name)
+            extra = camera_fields(route.camera)
+            log.warning("%s has no heartbeat: model %s keeps no picture", route.camera, route.model.name, extra=extra)
         await asyncio.to_thread(self.prepare)
         while True:
             if not self._routes:

@@ -18,7 +18,8 @@ from inspector.bus.ports import Partition, ProducedRecord, ResultProducer
 from inspector.errors import AccessError, BusError, MessageTooLargeError, PartitionGoneError
 from inspector.inflight.frame import Outgoing
 from inspector.loop.clock import Clock
-from inspector.observe.metrics import Metrics, Timing
+from inspector.observe.fields import about, exemplar_labels
+from inspector.observe.metrics import LETTERED, Metrics, Timing
 from inspector.watchdog.ongoing import Ongoing
 
 log = logging.getLogger(__name__)
@@ -294,4 +295,32 @@ def count_delivery(metrics: Metrics, outgoing: Outgoing, wall_us: int) -> None:
     if outgoing.deadletter is not None:
         metrics.dead_letter(outgoing.reason)
     if frame.identity.captured_at is not None:
-        metrics.capture_to_result(frame.camera, (wall_us - frame.identity.captured_at) / 1e6)
+        age_s = (wall_us - frame.identity.captured_at) / 1e6
+        metrics.capture_to_result(frame.camera, age_s, exemplar_labels(frame))
+    _tell(outgoing)
+
+
+def _tell(outgoing: Outgoing) -> None:
+    """Log a verdict: what gets a dead letter as a warning, of which the log repeats only the number; all others for who debugs."""
+    level = logging.WARNING if outgoing.status in LETTERED else logging.DEBUG
+    if not log.isEnabledFor(level):
+        return
+    frame = outgoing.frame
+    reference = None if frame.route is None else frame.route.reference
+    line = about(
+        log,
+        frame,
+        status=outgoing.status,
+        reason=outgoing.reason,
+        detail=None if frame.refusal is None else frame.refusal.detail or None,
+        anomaly_class=outgoing.anomaly_class,
+        score_ratio=outgoing.score_ratio,
+        model=None if reference is None else reference.name,
+        model_version=None if reference is None else reference.version,
+        model_digest=None if reference is None else reference.digest,
+        batch_size=frame.batch_size,
+    )
+    if level == logging.WARNING:
+        line.warning("a part was rejected without a look: %s, %s", outgoing.status, outgoing.reason)
+    else:
+        line.debug("verdict: %s, %s", outgoing.anomaly_class, outgoing.status)

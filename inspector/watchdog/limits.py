@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from inspector.errors import ConfigError, DeviceLostError, HangError
-from inspector.settings.watchdog import WatchdogSettings
+from inspector.settings.watch.watchdog import WatchdogSettings
 from inspector.watchdog.hang import Steps, Watched
 
 EXIT_FAILED = 1

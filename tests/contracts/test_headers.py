@@ -14,11 +14,14 @@ from schemas import (
     CameraFrame,
     DLResultMessage,
     Identity,
+    SchemaError,
+    TraceContext,
     expected_score_from_headers,
     frame_headers,
     heartbeat_headers,
     identity_from_headers,
     result_headers,
+    trace_from_headers,
 )
 from tests.contracts import messages
 
@@ -120,3 +123,80 @@ def test_a_score_that_is_none_is_no_expectation(value: bytes | None) -> None:
 def test_two_expectations_are_none() -> None:
     assert expected_score_from_headers([("expected_score", b"0.5"), ("expected_score", b"0.25")]) is None
     assert expected_score_from_headers(None) is None
+
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+PARENT = f"00-{TRACE}-{SPAN}-01".encode()
+"""The example of W3C's recommendation."""
+
+
+def test_a_trace_is_read_and_handed_on_by_a_result() -> None:
+    trace = trace_from_headers([*SOUND, ("traceparent", PARENT), ("tracestate", b"rojo=00f067aa0ba902b7")])
+    assert trace == TraceContext(TRACE, SPAN, is_sampled=True, state="rojo=00f067aa0ba902b7")
+    message = DLResultMessage(**messages.result_fields())
+    headers = result_headers(message, trace)
+    assert headers[: len(result_headers(message))] == result_headers(message)
+    assert headers[len(result_headers(message)) :] == [
+        ("traceparent", PARENT),
+        ("tracestate", b"rojo=00f067aa0ba902b7"),
+    ]
+    assert trace_from_headers(headers) == trace
+    assert trace_from_headers(SOUND) is None
+    assert trace_from_headers(None) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "is_sampled"),
+    [
+        (PARENT, True),
+        (PARENT[:-2] + b"00", False),
+        (PARENT[:-2] + b"03", True),  # a flag of a later level
+        (b"cc" + PARENT[2:], True),
+        (b"cc" + PARENT[2:] + b"-what-comes-later", True),
+    ],
+)
+def test_later_versions_and_flags_are_read_as_far_as_they_are_known_and_handed_on_as_ours(
+    value: bytes,
+    is_sampled: bool,  # noqa: FBT001
+) -> None:
+    trace = trace_from_headers([("traceparent", value), ("traceparent", value)])
+    assert trace == TraceContext(TRACE, SPAN, is_sampled=is_sampled)
+    assert trace.headers() == [("traceparent", PARENT[:-1] + str(int(is_sampled)).encode())]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (None,),
+        (b"",),
+        (PARENT[:-1],),
+        (PARENT + b"-more",),
+        (PARENT.upper(),),
+        (b"ff" + PARENT[2:],),
+        (b"cc" + PARENT[2:] + b"more",),
+        (b"cc" + PARENT[2:] + b"-" + b"x" * 457,),
+        (f"00-{'0' * 32}-{SPAN}-01".encode(),),
+        (f"00-{TRACE}-{'0' * 16}-01".encode(),),
+        (PARENT + b"\n",),
+        (PARENT.replace(b"-", b"_"),),
+        (PARENT, PARENT[:-2] + b"00"),
+    ],
+)
+def test_a_broken_traceparent_is_refused(values: tuple[bytes | None, ...]) -> None:
+    with pytest.raises(SchemaError, match="traceparent"):
+        trace_from_headers([("traceparent", value) for value in values] + [("tracestate", b"a=1")])
+
+
+@pytest.mark.parametrize("states", [(None,), (b"",), (b"a=\xff",), (b"a=1\n",), (b"x" * 513,), (b"a=1", b"a=2")])
+def test_a_tracestate_that_cannot_be_handed_on_is_left_out(states: tuple[bytes | None, ...]) -> None:
+    trace = trace_from_headers([("traceparent", PARENT), *(("tracestate", state) for state in states)])
+    assert trace == TraceContext(TRACE, SPAN, is_sampled=True)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["traceparent", "tracestate"]), st.none() | st.binary(max_size=70))))
+def test_any_trace_is_read_or_refused(headers: list[tuple[str, bytes | None]]) -> None:
+    try:
+        trace = trace_from_headers(headers)
+    except SchemaError:
+        return
+    assert trace is None or len(trace.headers()[0][1]) == len(PARENT)

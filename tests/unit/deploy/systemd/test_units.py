@@ -17,7 +17,7 @@ from inspector.observe.systemd import START_MORE_S
 from inspector.service import EXIT_CLEAN
 from inspector.settings.gate import GateSettings
 from inspector.settings.settings import Settings
-from inspector.settings.watchdog import WatchdogSettings
+from inspector.settings.watch.watchdog import WatchdogSettings
 from inspector.watchdog.limits import EXIT_USAGE
 from inspector.watchdog.watchdog import LAST_WORDS_S, LEAVE_S
 

@@ -133,8 +133,10 @@ def test_folders_of_pictures_that_are_not_there_and_a_missing_extra_are_named(
         "secret_access_key": "secret",
     }
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
-    assert machine_faults(Settings(store=store)) == [  # type: ignore[arg-type]
+    tracing = {"endpoint": "http://127.0.0.1:4318"}
+    assert machine_faults(Settings(store=store, tracing=tracing)) == [  # type: ignore[arg-type]
         "store.access_key_id: obstore is not installed. Install it with: pip install 'line-inspector[store]'",
+        "tracing.endpoint: opentelemetry is not installed. Install it with: pip install 'line-inspector[otel]'",
         f"store.allowed_prefixes: file://{tmp_path}/gone/ names no folder of this machine; make it, or leave the prefix out",
     ]
 

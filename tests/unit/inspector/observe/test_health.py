@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from inspector.errors import ConfigError
 from inspector.observe.health import Health, HealthServer
 from inspector.observe.metrics import Metrics
-from inspector.settings.http import HttpSettings
+from inspector.settings.watch.http import HttpSettings
 
 
 @dataclass

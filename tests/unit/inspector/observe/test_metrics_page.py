@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from inspector.observe.metrics import Metrics
 from inspector.observe.models import Judge
+from inspector.tracing.counts import TraceCounts
 from tests.prometheus import required_program
 
 DOCS = Path(__file__).parents[4] / "docs" / "metrics.md"
@@ -27,6 +28,7 @@ def registry() -> CollectorRegistry:
     """Of a process that has been assigned a partition and scored a batch."""
     registry = CollectorRegistry()
     metrics = Metrics(registry, ["L1/C1"])
+    TraceCounts(registry)
     ProcessCollector(registry=registry)
     metrics.build(version="1", python="3", device="cpu")
     metrics.assigned([0])

@@ -23,7 +23,16 @@ from inspector.settings.settings import LimitSettings
 from inspector.stages import admit
 from inspector.stages.admit import Admission
 from inspector.store.allowed import AllowList
-from schemas import MAX_BUDGET_US, MAX_CAPTURED_AT, MAX_INTEGER, ImageEncoding, ModelReference, PixelFormat, RawFormat
+from schemas import (
+    MAX_BUDGET_US,
+    MAX_CAPTURED_AT,
+    MAX_INTEGER,
+    ImageEncoding,
+    ModelReference,
+    PixelFormat,
+    RawFormat,
+    trace_from_headers,
+)
 from tests.encoded import scan_bomb
 from tests.fakes import FakeClock, FakeModel, FakeRecord
 from tests.frames import camera_frame, png, record_of
@@ -58,6 +67,7 @@ class Door:
             find_place=AllowList(["s3://bucket/lines/"]).find,
             budget=self.budget,
             clock=self.clock,
+            join_trace=lambda headers: (trace_from_headers(headers), None),
         )
 
     def admit(self, key: bytes | None, value: bytes | None, headers: Any = (), *, fault: Fault | None = None) -> Frame:

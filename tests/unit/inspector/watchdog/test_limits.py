@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import inspector.service
-from inspector.settings.watchdog import WatchdogSettings
+from inspector.settings.watch.watchdog import WatchdogSettings
 from inspector.watchdog import limits
 from inspector.watchdog.limits import watched
 
