@@ -219,7 +219,7 @@ def _largest_picture_bytes(settings: Settings) -> int:
     return min(3 * settings.limits.max_pixels, largest_decoding_bytes(settings))
 
 
-TRACED_FRAME_BYTES = 8192
+TRACED_FRAME_BYTES = 16384
 """What a traced frame takes while its spans wait and are sent, at most: its words are bounded, and so are its stages."""
 
 LOOK_BYTES = 2 * MIB

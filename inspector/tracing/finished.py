@@ -43,6 +43,6 @@ def finished_frame(outgoing: Outgoing, context: TraceContext, wall_us: int) -> F
         **fields.frame_fields(frame),
         **{name: value for name, value in values.items() if value is not None},
     }
-    del attributes[fields.TRACE_ID]  # a span has its own place for it
+    attributes.pop(fields.TRACE_ID, None)  # a span has its own place for it
     fault = None if outgoing.status == "inspected" else outgoing.reason
     return FinishedFrame(context, frame.parent_span_id, wall_us, frame.stage_seconds, attributes, fault)

@@ -4,7 +4,10 @@
 
 In each round every variant has the same frames, one after the other in an order that turns from round to round; what is told is the median over
 the rounds of the difference and the ratio to `before` of the same round. CPU seconds of this process, all its threads: not the collector's, which is a
-process of its own, and not the clock's, since machines are shared. `--keep` writes tests/benchmarks/results/tracing.json.
+process of its own, and not the clock's, since machines are shared. What the service does by the clock (gauges four times a second) counts too, so on a machine that is
+busy the figures of few frames are too large. `pieces` are the same steps by themselves: the median of many calls, in microseconds of their thread's CPU time.
+
+`--keep` writes tests/benchmarks/results/tracing.json; with `--rounds 0` the rounds that it has stay.
 """
 
 from __future__ import annotations
@@ -16,26 +19,41 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from prometheus_client import CollectorRegistry
+
+from inspector.bus.ports import ProducedRecord
+from inspector.inflight.budget import Budget
+from inspector.inflight.frame import Outgoing
 from inspector.loop.clock import SystemClock
+from inspector.observe.fields import exemplar_labels
+from inspector.observe.metrics import Metrics
 from inspector.settings.topics import TopicSettings
+from inspector.settings.watch.tracing import TracingSettings
 from inspector.stages import sink
+from inspector.tracing.counts import TraceCounts
+from inspector.tracing.export import OtlpExporter
+from inspector.tracing.finished import finished_frame
 from inspector.tracing.tracer import Joined, Tracer
+from schemas import Identity, TraceContext
 from tests.benchmarks.machine import Load
 from tests.benchmarks.store import write_store
 from tests.buses import MemoryBus
 from tests.collectors import running_collector
 from tests.frames import camera_frame, record_of
+from tests.inflight import inflight_frame
 from tests.stage import CAMERAS, Stage
 
 RESULT = Path(__file__).parent / "results" / "tracing.json"
 VARIANTS: dict[str, float | None] = {"before": None, "off": None, "ratio_0.01": 0.01, "ratio_1": 1.0}
 """Share of the frames that are traced. `before`: without what is done for each frame also where nothing is traced."""
+NOW_US = 1_800_000_000_000_000
 
 Records = list[tuple[int, bytes, bytes, list[tuple[str, bytes | None]]]]
 
@@ -119,6 +137,49 @@ def _quartiles(values: list[float], digits: int) -> dict[str, float]:
     }
 
 
+def pieces() -> dict[str, float]:
+    """Return what each step takes by itself, in CPU microseconds of a frame."""
+    counts = TraceCounts(CollectorRegistry())
+    metrics = Metrics(CollectorRegistry(), ["line/a"])
+    exporter = OtlpExporter(TracingSettings(endpoint="http://127.0.0.1:1"), counts, deployment="d", version="1")
+    off, on = Tracer(counts), Tracer(counts, exporter, sample_ratio=0.01)
+    plain = [("line_id", b"line"), ("camera_id", b"a"), ("part_id", b"part-1"), ("seq", b"1"), ("captured_at", b"1")]
+    context = TraceContext("ab" * 16, "cd" * 8, is_sampled=True)
+    frame = inflight_frame(Budget(1).hold(0))
+    frame.identity, frame.trace, frame.batch_size = Identity("line", "a", "part-1", 1, 1), context, 8
+    frame.stage_seconds = dict.fromkeys(("queue", "decode", "batch", "score", "encode", "sequence", "send"), 0.01)
+    result = ProducedRecord("results", b"line/a", b"", [])
+    outgoing = Outgoing(frame, "inspected", "none", result, anomaly_class="ok", score_ratio=0.5)
+    labels = exemplar_labels(frame)
+    finished = finished_frame(outgoing, context, NOW_US)
+
+    def encoded() -> bytes:
+        return encode_spans(list(exporter._maker.spans(finished))).SerializeToString()
+
+    steps: dict[str, Callable[[], object]] = {
+        "look for a traceparent": lambda: off.join(plain),
+        "sample by ratio": lambda: on.join(plain),
+        "read a traceparent": lambda: on.join([*plain, *context.headers()]),
+        "labels of an exemplar": lambda: exemplar_labels(frame),
+        "latency without exemplar": lambda: metrics.capture_to_result("line/a", 0.1),
+        "latency with exemplar": lambda: metrics.capture_to_result("line/a", 0.1, labels),
+        "is a verdict logged": lambda: sink._tell(outgoing),
+        "keep a traced frame": lambda: finished_frame(outgoing, context, NOW_US),
+        "make and encode its spans": encoded,
+    }
+    return {name: round(_call_us(step), 2) for name, step in steps.items()}
+
+
+def _call_us(step: Callable[[], object], *, calls: int = 200, batches: int = 25) -> float:
+    taken = []
+    for _ in range(batches):
+        begun_ns = time.thread_time_ns()
+        for _ in range(calls):
+            step()
+        taken.append((time.thread_time_ns() - begun_ns) / calls / 1000)
+    return statistics.median(taken)
+
+
 @contextmanager
 def collector_process() -> Iterator[str]:
     """Run a collector whose CPU time is not ours; gives its address."""
@@ -134,7 +195,7 @@ def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.tracing", description=__doc__)
     parser.add_argument("--frames", type=int, default=1000, help="of each variant in each round (default: 1000)")
-    parser.add_argument("--rounds", type=int, default=12, help="at least 2 (default: 12)")
+    parser.add_argument("--rounds", type=int, default=12, help="0, or at least 2 (default: 12)")
     parser.add_argument("--keep", action="store_true", help=f"also write {RESULT.name}")
     parser.add_argument("--collector", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -143,10 +204,13 @@ def main() -> int:
             print(collector.url, flush=True)
             sys.stdin.read()
         return 0
-    load = Load(None)
-    with collector_process() as url:
-        found = measure(frames(arguments.frames), arguments.rounds, url)
-    told: dict[str, Any] = {"frames": arguments.frames, "variants": summary(found), "load": load.shares()}
+    told: dict[str, Any] = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    told["pieces"] = pieces()
+    if arguments.rounds:
+        load = Load(None)
+        with collector_process() as url:
+            found = measure(frames(arguments.frames), arguments.rounds, url)
+        told |= {"frames": arguments.frames, "variants": summary(found), "load": load.shares()}
     if arguments.keep:
         write_store(RESULT, told)
     print(json.dumps(told, indent=1))

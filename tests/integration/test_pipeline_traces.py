@@ -7,10 +7,11 @@ import io
 import itertools
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 
 import pytest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from inspector.loop.clock import SystemClock
@@ -27,6 +28,7 @@ from tests.stage import Stage, by_seq, metric
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SENDER = ("traceparent", f"00-{TRACE}-{SPAN}-01".encode())
+PARSE: Callable[[str], Iterable[Metric]] = parse_openmetrics  # ships no types
 STAGES = ["queue", "decode", "batch", "score", "encode", "sequence", "send"]
 AMPLE = {"default_budget_ms": 3_600_000}
 
@@ -82,7 +84,7 @@ async def test_a_traced_frame_is_found_at_the_collector_in_its_result_in_the_met
         tracing = {"endpoint": collector.url, "sample_ratio": 1.0, "service_name": "line-7"}
         settings = stage.settings(tracing=tracing, deadline=AMPLE, device_threads=1, deployment="d7")
         async with stage.service(settings, clock=SystemClock()) as service:
-            await wait_until(lambda: service.health.not_ready() == [])  # warmed up
+            await wait_until(lambda: service.health.not_ready() == [], timeout_s=240)  # the first warm-up loads much
             held = stage.hold_device()
             first = await send(stage, 0, SENDER, ("tracestate", b"vendor=7"))
             await wait_until(held.scoring.is_set)
@@ -99,7 +101,7 @@ async def test_a_traced_frame_is_found_at_the_collector_in_its_result_in_the_met
             assert metric(service, "traceparents_ignored_total") == 1
         assert metric(service, "traced_frames_total", outcome="exported") == 4, "all but the one whose sender said no"
 
-    spans = {span.attributes["seq"]: span for span in collector.frames()}
+    spans = {int(span.attributes["seq"]): span for span in collector.frames()}
     assert spans.keys() == {0, 1, 2, 4}
     assert (spans[0].trace_id, spans[0].parent_id, spans[0].state) == (TRACE, SPAN, "vendor=7")
     assert [spans[seq].parent_id for seq in (1, 2, 4)] == [""] * 3
@@ -147,7 +149,7 @@ async def test_a_traced_frame_is_found_at_the_collector_in_its_result_in_the_met
     assert plain_type.startswith("text/plain")
     assert " # {" not in plain
     page = "".join(line + "\n" for line in page.splitlines() if "clock_offset_seconds" not in line)
-    families = {family.name: family for family in parse_openmetrics(page)}
+    families = {family.name: family for family in PARSE(page)}
     exemplars = [
         sample.exemplar
         for sample in families["inspector_capture_to_result_seconds"].samples

@@ -14,6 +14,7 @@ from inspector.inflight.budget import (
     FRAME_OVERHEAD_BYTES,
     LOOK_BYTES,
     PREPARING_FACTOR,
+    TRACED_FRAME_BYTES,
     Budget,
     chunk_bytes,
     fetched_bytes,
@@ -76,6 +77,13 @@ def test_the_bound_grows_with_everything_that_is_bounded() -> None:
     assert bound(fetch_bytes=40 * MIB) - bound(fetch_bytes=30 * MIB) == 20 * MIB
     assert bound(send_bytes=2 * MIB) - bound(send_bytes=MIB) == 2 * MIB * Settings().topics.frames_partitions
     assert bound(max_frames_in_flight=2048) - bound(max_frames_in_flight=1024) == 1024 * 4096
+
+
+def test_the_bound_counts_the_frames_whose_spans_wait_where_they_are_traced() -> None:
+    named: dict[str, int] = dict.fromkeys(("partitions", "workers", "device_threads", "domains"), 1)
+    named |= {"fetch_bytes": MIB, "send_bytes": MIB}
+    traced = Settings.model_validate({"tracing": {"endpoint": "http://127.0.0.1:4318", "max_queued_frames": 100}})
+    assert memory_bound_bytes(traced, **named) - memory_bound_bytes(Settings(), **named) == 100 * TRACED_FRAME_BYTES
 
 
 def test_the_bound_counts_the_read_and_the_decoding_that_may_go_beyond_the_budget() -> None:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
+from typing import Any, get_args
 
 import pytest
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from prometheus_client import CollectorRegistry
 
+from inspector.inflight.budget import TRACED_FRAME_BYTES
+from inspector.observe import fields
+from inspector.observe.metrics import Stage
 from inspector.settings.watch.tracing import TracingSettings
 from inspector.tracing import export
 from inspector.tracing.counts import TraceCounts
@@ -20,10 +26,10 @@ from tests.collectors import running_collector
 STAGES = {"queue": 0.25, "decode": 0.5, "send": 0.125}
 
 
-def frame(number: int = 1, **fields: object) -> FinishedFrame:
+def frame(number: int = 1, **changes: Any) -> FinishedFrame:
     context = TraceContext(f"{number:032x}", f"{number:016x}", is_sampled=True, state="vendor=7")
     plain = FinishedFrame(context, None, 2_000_000, STAGES, {"part_id": f"part-{number}", "seq": number}, None)
-    return plain._replace(**fields)
+    return plain._replace(**changes)
 
 
 class Bench:
@@ -136,6 +142,27 @@ def test_a_frame_of_which_no_span_can_be_made_is_counted_and_the_next_one_is_sen
         until(lambda: bench.count("exported") == 1)
         assert bench.exporter.stop(30)
     assert "spans could not be made or sent" in caplog.text
+
+
+def test_a_frame_takes_no_more_than_the_memory_bound_says_also_while_it_is_sent() -> None:
+    words = dict.fromkeys((*fields.FRAME_FIELDS, *fields.VERDICT_FIELDS), "x" * 249)
+    bench = Bench("http://127.0.0.1:1")
+    list(bench.exporter._maker.spans(frame()))  # what is made once
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        largest = frame(
+            context=TraceContext("a" * 32, "b" * 16, is_sampled=True, state="a=" + "x" * 200),
+            attributes={name: value + name for name, value in words.items()},
+            stage_seconds=dict.fromkeys(get_args(Stage), 0.1),
+        )
+        spans = list(bench.exporter._maker.spans(largest))
+        taken = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    encoded = encode_spans(spans).ByteSize()
+    assert len(spans) == 9
+    assert taken + 2 * encoded <= TRACED_FRAME_BYTES
 
 
 def test_one_that_was_never_started_ends_too_and_counts_what_it_was_given() -> None:
