@@ -210,7 +210,9 @@ def memory_bound_bytes(
         chunk_bytes(settings) + largest_decoding_bytes(settings) + limits.max_frames_in_flight * FRAME_OVERHEAD_BYTES
     )
     looking = 2 * LOOK_BYTES if settings.second_writer_check_s else 0  # as answer
-    tracing = 0 if settings.tracing.endpoint is None else settings.tracing.max_queued_frames * TRACED_FRAME_BYTES
+    tracing = 0
+    if settings.tracing.endpoint is not None:
+        tracing = settings.tracing.max_queued_frames * TRACED_FRAME_BYTES + SENDING_SPANS_BYTES
     working = encoding + preparing + masks + sending + looking + tracing
     return limits.max_bytes_in_flight + beyond + fetched + answer + working
 
@@ -219,8 +221,11 @@ def _largest_picture_bytes(settings: Settings) -> int:
     return min(3 * settings.limits.max_pixels, largest_decoding_bytes(settings))
 
 
-TRACED_FRAME_BYTES = 16384
-"""What a traced frame takes while its spans wait and are sent, at most: its words are bounded, and so are its stages."""
+TRACED_FRAME_BYTES = 8192
+"""What is kept of a traced frame until its spans are made, at most: its words are bounded, and so are its stages."""
+
+SENDING_SPANS_BYTES = 2 * MIB
+"""The spans of one request to a collector, made and encoded."""
 
 LOOK_BYTES = 2 * MIB
 """The largest answer to a look at the results (`bus/tail`), which may be a record batch above its own megabyte."""

@@ -153,7 +153,7 @@ def pieces() -> dict[str, float]:
     labels = exemplar_labels(frame)
     finished = finished_frame(outgoing, context, NOW_US)
 
-    def encoded() -> bytes:
+    def encoded() -> object:
         return encode_spans(list(exporter._maker.spans(finished))).SerializeToString()
 
     steps: dict[str, Callable[[], object]] = {

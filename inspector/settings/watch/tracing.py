@@ -31,7 +31,7 @@ class TracingSettings(Section):
     max_queued_frames: Positive = Field(
         2048,
         le=100_000,
-        description="traced frames that wait to be sent, 16 KiB each at most; one more is dropped and counted",
+        description="traced frames that wait to be sent, 8 KiB each at most; one more is dropped and counted",
     )
 
     @field_validator("endpoint")

@@ -14,6 +14,7 @@ from inspector.inflight.budget import (
     FRAME_OVERHEAD_BYTES,
     LOOK_BYTES,
     PREPARING_FACTOR,
+    SENDING_SPANS_BYTES,
     TRACED_FRAME_BYTES,
     Budget,
     chunk_bytes,
@@ -83,7 +84,8 @@ def test_the_bound_counts_the_frames_whose_spans_wait_where_they_are_traced() ->
     named: dict[str, int] = dict.fromkeys(("partitions", "workers", "device_threads", "domains"), 1)
     named |= {"fetch_bytes": MIB, "send_bytes": MIB}
     traced = Settings.model_validate({"tracing": {"endpoint": "http://127.0.0.1:4318", "max_queued_frames": 100}})
-    assert memory_bound_bytes(traced, **named) - memory_bound_bytes(Settings(), **named) == 100 * TRACED_FRAME_BYTES
+    more = memory_bound_bytes(traced, **named) - memory_bound_bytes(Settings(), **named)
+    assert more == 100 * TRACED_FRAME_BYTES + SENDING_SPANS_BYTES
 
 
 def test_the_bound_counts_the_read_and_the_decoding_that_may_go_beyond_the_budget() -> None:

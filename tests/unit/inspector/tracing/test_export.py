@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from prometheus_client import CollectorRegistry
 
-from inspector.inflight.budget import TRACED_FRAME_BYTES
+from inspector.inflight.budget import SENDING_SPANS_BYTES, TRACED_FRAME_BYTES
 from inspector.observe import fields
 from inspector.observe.metrics import Stage
 from inspector.settings.watch.tracing import TracingSettings
@@ -144,25 +144,27 @@ def test_a_frame_of_which_no_span_can_be_made_is_counted_and_the_next_one_is_sen
     assert "spans could not be made or sent" in caplog.text
 
 
-def test_a_frame_takes_no_more_than_the_memory_bound_says_also_while_it_is_sent() -> None:
-    words = dict.fromkeys((*fields.FRAME_FIELDS, *fields.VERDICT_FIELDS), "x" * 249)
+def test_a_frame_takes_no_more_than_the_memory_bound_says_as_it_waits_and_as_it_is_sent() -> None:
     bench = Bench("http://127.0.0.1:1")
     list(bench.exporter._maker.spans(frame()))  # what is made once
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
+        names = (*fields.FRAME_FIELDS, *fields.VERDICT_FIELDS)
         largest = frame(
-            context=TraceContext("a" * 32, "b" * 16, is_sampled=True, state="a=" + "x" * 200),
-            attributes={name: value + name for name, value in words.items()},
+            context=TraceContext("a" * 32, "b" * 16, is_sampled=True, state="a=" + "x" * 510),
+            attributes={name: name + "x" * (249 if name == fields.TOPIC else 128) for name in names},
             stage_seconds=dict.fromkeys(get_args(Stage), 0.1),
         )
+        waiting = tracemalloc.get_traced_memory()[0] - before
         spans = list(bench.exporter._maker.spans(largest))
-        taken = tracemalloc.get_traced_memory()[0] - before
+        made = tracemalloc.get_traced_memory()[0] - before - waiting
     finally:
         tracemalloc.stop()
-    encoded = encode_spans(spans).ByteSize()
     assert len(spans) == 9
-    assert taken + 2 * encoded <= TRACED_FRAME_BYTES
+    assert waiting <= TRACED_FRAME_BYTES
+    messages_and_bytes = 2 * encode_spans(spans).ByteSize()
+    assert export.BATCH_FRAMES * (made + messages_and_bytes) <= SENDING_SPANS_BYTES
 
 
 def test_one_that_was_never_started_ends_too_and_counts_what_it_was_given() -> None:
