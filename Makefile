@@ -1,11 +1,13 @@
 # Needs Python 3.11 or newer and make (GNU make 3.81, as macOS ships it, will do). Everything goes into .venv.
 #
 #   make demo    train two models, start a broker and the inspector, replay images, write demo-out/
+#   make install the commands trainer and inspector, in .venv/bin
 #   make test    the tests; those that need Apache Kafka skip visibly where there is none
 #   make check   ruff, mypy, import-linter: what pre-commit and CI run
 #   make bench   throughput as JSON
 #   make bench-accuracy   detectors and backbones on the sets of ../shared/data; goes on where it was cut off
 #   make chaos   faults, attacks and overload on Apache Kafka (hours); chaos-smoke: the same with small counts (docs/chaos.md)
+#   make docs    the pages of docs/ as a site in site/, strictly: a broken link ends it
 #   make fuzz    every reader of bytes from outside, FUZZ_SECONDS (60) each, with atheris; FUZZ="manifest picture": these alone
 #   make clean   remove .venv, caches and outputs
 #
@@ -26,11 +28,14 @@ PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH
 # The stamps make an environment follow its description: a change of either file installs again.
 DEV := $(VENV)/.installed-dev
 DEMO := $(VENV)/.installed-demo
+DOCS := $(VENV)/.installed-docs
 
-.PHONY: help demo test check bench bench-accuracy chaos chaos-smoke fuzz clean
+.PHONY: help install demo test check docs bench bench-accuracy chaos chaos-smoke fuzz clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
+
+install: $(DEMO)
 
 demo: $(DEMO)
 	$(BIN)/python -m deploy.demo
@@ -43,6 +48,9 @@ check: $(DEV)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(DOCS)
+	$(BIN)/python -m deploy.site
 
 bench: $(DEV)
 	$(BIN)/python -m tests.benchmarks
@@ -61,7 +69,7 @@ fuzz: $(DEV)
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m tests.fuzz $(FUZZ)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-out out build dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-out out build dist site
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and not on the PATH: make PYTHON=/path/to/python3.12"; exit 1; }
@@ -76,3 +84,7 @@ $(DEMO): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into $(VENV): a few minutes, once"
 	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[demo]'
 	@touch $(DEMO)
+
+$(DOCS): pyproject.toml constraints.txt | $(DEV)
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[docs]'
+	@touch $(DOCS)

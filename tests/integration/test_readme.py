@@ -1,4 +1,4 @@
-"""What the documents tell a newcomer to do works: the README's two programs run as they stand, links and targets exist."""
+"""What the documents tell a newcomer to do works: the guides' two programs run as they stand, links and targets exist."""
 
 from __future__ import annotations
 
@@ -31,9 +31,15 @@ from tests.messages import message
 from tests.models import make_bundle, nok_image, ok_image
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")
+DOCUMENTS = (
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    *(path.relative_to(CHECKOUT).as_posix() for path in sorted((CHECKOUT / "docs").rglob("*.md"))),
+)
 MAX_LINES = 21
-CAMERA, ACTUATOR = "The smallest camera", "The smallest actuator"
+CAMERA, ACTUATOR = "camera", "actuator"
+HEADINGS = {CAMERA: "The smallest camera", ACTUATOR: "The smallest actuator"}
 LONG_TRAVEL_S, SHORT_TRAVEL_S = 12.0, 1.0
 BUDGET_MS = 120_000
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PARTITION"} | {"PYTHONPATH": str(CHECKOUT)}
@@ -58,11 +64,12 @@ partition = 5
 """
 
 
-def program(heading: str) -> str:
-    """The Python block of a section of the README."""
-    section = (CHECKOUT / "README.md").read_text("utf-8").split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+def program(name: str) -> str:
+    """The program of the guide for a camera or an actuator."""
+    page = (CHECKOUT / f"docs/{name}.md").read_text("utf-8")
+    section = page.split(f"\n## {HEADINGS[name]}\n", 1)[1].split("\n## ", 1)[0]
     blocks: list[str] = re.findall(r"^```python\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 1, f"{heading}: {len(blocks)} programs"
+    assert len(blocks) == 1, f"{name}: {len(blocks)} programs"
     return blocks[0]
 
 
@@ -146,9 +153,9 @@ async def told(answers: dict[str, asyncio.Task[str]]) -> dict[str, str]:
 # ------------------------------------------------------------------------------------------------------ the programs
 
 
-@pytest.mark.parametrize("heading", [CAMERA, ACTUATOR])
-def test_the_programs_are_small_and_need_a_kafka_client_and_the_messages_only(heading: str) -> None:
-    text = program(heading)
+@pytest.mark.parametrize("name", [CAMERA, ACTUATOR])
+def test_the_programs_are_small_and_need_a_kafka_client_and_the_messages_only(name: str) -> None:
+    text = program(name)
     assert len([line for line in text.splitlines() if line.strip()]) <= MAX_LINES
     imports = re.findall(r"^(?:import|from) (.*?)(?: import .*)?$", text, re.MULTILINE)
     names = {name.strip() for line in imports for name in line.split(",")}
@@ -312,7 +319,7 @@ def test_the_preprocessing_step_registers_and_its_parameters_are_written(
     from inspector.anomaly.preprocess import steps
 
     monkeypatch.setattr(steps, "_steps", {})
-    text = (CHECKOUT / "README.md").read_text("utf-8")
+    text = (CHECKOUT / "docs/steps.md").read_text("utf-8")
     (program,) = re.findall(r"acme_steps\.py <<'END'\n(.*?)^END$", text, re.MULTILINE | re.DOTALL)
     namespace: dict[str, Any] = {}
     exec(compile(program, "acme_steps.py", "exec"), namespace)  # noqa: S102 - our own document
@@ -329,11 +336,12 @@ def test_the_preprocessing_step_registers_and_its_parameters_are_written(
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_link_leads_somewhere(name: str) -> None:
     text = (CHECKOUT / name).read_text("utf-8")
+    text = re.sub(r"^(`{3,}).*?^\1|`[^`\n]+`", "", text, flags=re.MULTILINE | re.DOTALL)  # code is no link
     targets: list[str] = re.findall(r"\]\(<?([^)\s>]+)", text) + re.findall(r"""(?:src|href)=["']([^"']+)""", text)
     for target in targets:
         if not re.match(r"[a-z]+:", target):
             path, _, anchor = target.partition("#")
-            found = CHECKOUT / path if path else CHECKOUT / name
+            found = (CHECKOUT / name).parent / path if path else CHECKOUT / name
             assert found.exists(), f"{name} links to {target}, which is not there"
             assert not anchor or anchor in anchors(found), f"{name} links to {target}: no such heading"
 

@@ -23,7 +23,7 @@ from tests.benchmarks.accuracy.cells import (
     plan,
 )
 from tests.benchmarks.accuracy.choice import BUDGETS, choose, merit
-from tests.benchmarks.accuracy.readme import peer_rows, readme_rows, shipped_rows
+from tests.benchmarks.accuracy.page import page_rows, peer_rows, shipped_rows
 from tests.benchmarks.accuracy.table import markdown
 
 
@@ -101,11 +101,11 @@ def test_the_page_is_that_of_the_figures() -> None:
     assert TABLE.read_text(encoding="utf-8") == markdown(store)
 
 
-def test_readme_says_what_was_measured() -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-    rows = readme_rows(json.loads(STORE.read_text(encoding="utf-8")))
+def test_the_page_of_the_docs_says_what_was_measured() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "accuracy.md").read_text(encoding="utf-8")
+    rows = page_rows(json.loads(STORE.read_text(encoding="utf-8")))
     assert len(rows) == len(BUDGETS) + len(SETS)
-    assert [row for row in rows if row not in readme] == []
+    assert [row for row in rows if row not in page] == []
 
 
 def test_the_page_says_what_anomalib_and_the_shipped_threshold_were_measured_to_do() -> None:

@@ -1,4 +1,4 @@
-"""The rows that README.md shows of what was measured. Pure."""
+"""The rows that docs/accuracy.md shows of what was measured. Pure."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _figures(measured: Sequence[Mapping[str, float | None]]) -> str:
     return " / ".join(number(statistics.fmean(values)) for values in found if values)
 
 
-def readme_rows(store: Mapping[str, Any]) -> list[str]:
+def page_rows(store: Mapping[str, Any]) -> list[str]:
     """A row for each quality, then a row for each set with the qualities' figures there; empty before all is measured."""
     main, timing = measured_rows(store, "main"), measured_rows(store, "timing")
     by_name = {variant.name: variant for variant in main}
