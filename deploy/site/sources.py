@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -18,17 +19,21 @@ from deploy.site.messages_page import message_markdown
 from deploy.site.modules_page import modules_markdown
 from deploy.site.navigation import folder_markdown, navigation_markdown
 from deploy.site.settings_page import settings_markdown
-from schemas import CameraFrame, DeadLetter, DLResultMessage
+from schemas.base import Message
+from schemas.generate import MESSAGES
+
+
+def _section_of(message: type[Message], _: Path) -> str:
+    return message_markdown(message)
+
 
 GENERATED: Final[Mapping[str, Callable[[Path], str]]] = MappingProxyType(
     {
         "settings": lambda _: settings_markdown(),
-        "CameraFrame": lambda _: message_markdown(CameraFrame),
-        "DLResultMessage": lambda _: message_markdown(DLResultMessage),
-        "DeadLetter": lambda _: message_markdown(DeadLetter),
         "modules": modules_markdown,
         "commands": lambda _: commands_markdown(),
     }
+    | {message.__name__: partial(_section_of, message) for message in MESSAGES}
 )
 _MARK = re.compile(r"^<!-- generated: ([A-Za-z]+) -->$", re.MULTILINE)
 

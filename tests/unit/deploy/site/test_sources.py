@@ -8,9 +8,7 @@ import pytest
 
 from deploy.site.sources import write_sources
 from inspector.settings.settings import CameraSettings, Settings
-from schemas import CameraFrame, DeadLetter, DLResultMessage
-
-MESSAGES = ("CameraFrame", "DLResultMessage", "DeadLetter")
+from schemas.generate import MESSAGES
 
 
 @pytest.fixture
@@ -20,7 +18,7 @@ def repository(tmp_path: Path) -> Path:
     (root / "results").mkdir()
     (root / "docs/index.md").write_text("# Start\n\n[README](README.md)\n".replace("(README", "(../README"))
     (root / "docs/settings.md").write_text("# Settings\n\n<!-- generated: settings -->\n")
-    messages = "".join(f"## {name}\n\n<!-- generated: {name} -->\n\n" for name in MESSAGES)
+    messages = "".join(f"## {one.__name__}\n\n<!-- generated: {one.__name__} -->\n\n" for one in MESSAGES)
     (root / "docs/messages.md").write_text(f"# Messages\n\n{messages}")
     (root / "docs/runbook/index.md").write_text("# Runbook\n")
     (root / "docs/runbook/broker.md").write_text("# Broker\n")
@@ -48,7 +46,7 @@ def test_every_setting_and_every_field_of_a_message_has_a_row(repository: Path, 
         assert all(f"| `{one}` |" in settings for one in inner or ([] if name in {"models", "cameras"} else [name]))
     assert all(f"| `{name}` |" in settings for name in CameraSettings.model_fields)
     messages = (tmp_path / "out/messages.md").read_text()
-    for message in (CameraFrame, DLResultMessage, DeadLetter):
+    for message in MESSAGES:
         section = messages.split(f"## {message.__name__}\n", 1)[1].split("\n## ", 1)[0]
         assert all(f"| `{name}` |" in section for name in message.model_fields)
 
@@ -63,3 +61,8 @@ def test_what_nobody_generates_is_refused(repository: Path, tmp_path: Path) -> N
     (repository / "docs/gate.md").write_text("<!-- generated: riddles -->")
     with pytest.raises(KeyError, match="riddles"):
         write_sources(repository, tmp_path / "out")
+
+
+def test_the_page_of_messages_has_them_all() -> None:
+    page = (Path(__file__).parents[4] / "docs/messages.md").read_text(encoding="utf-8")
+    assert [f"\n<!-- generated: {message.__name__} -->\n" in page for message in MESSAGES] == [True] * len(MESSAGES)
