@@ -1,4 +1,4 @@
-"""Writes the JSON Schema of each message: `python -m schemas.generate`, or `--check` to only compare.
+"""Writes the JSON Schema of each message and the AsyncAPI document: `python -m schemas.generate`, or `--check` to only compare.
 
 The schemas describe the content of the msgpack map, with msgpack's bin as a string of format `binary`. They cannot say
 everything: the rules between fields are in each message's description.
@@ -16,12 +16,73 @@ from typing import Any
 from schemas.base import Message
 from schemas.deadletter import DeadLetter
 from schemas.frame import CameraFrame
+from schemas.headers import FRAME_HEADERS, HEARTBEAT_HEADERS, RESULT_HEADERS
 from schemas.releases.audit import AuditRecord
 from schemas.releases.release import ModelRelease
 from schemas.result import DLResultMessage
 
 JSON_FOLDER = Path(__file__).with_name("json")
 MESSAGES: tuple[type[Message], ...] = (CameraFrame, DLResultMessage, DeadLetter, ModelRelease, AuditRecord)
+
+
+ASYNCAPI_FILE = Path(__file__).with_name("asyncapi.json")
+# Topic, its message, what the inspector does with it, its headers, and what it is for.
+_TOPICS: tuple[tuple[str, type[Message], str, tuple[str, ...], str], ...] = (
+    ("frames", CameraFrame, "receive", FRAME_HEADERS, "Pictures of parts, from the cameras"),
+    ("results", DLResultMessage, "send", RESULT_HEADERS, "One verdict for each picture"),
+    ("deadletters", DeadLetter, "send", (), "Frames that could not be inspected"),
+    (
+        "heartbeats",
+        DLResultMessage,
+        "send",
+        HEARTBEAT_HEADERS,
+        "Verdicts on a picture of the model itself, if asked for",
+    ),
+    ("models", ModelRelease, "receive", (), "Which model judges a camera; compacted"),
+    ("audit", AuditRecord, "send", (), "Who changed which model judges a camera, and what became of it"),
+)
+
+
+def asyncapi_document() -> str:
+    """Return the topics and their messages as an AsyncAPI 3 document, from the inspector's point of view; the text of a file."""
+    channels, operations, messages = {}, {}, {}
+    for topic, message, action, headers, about in _TOPICS:
+        name = message.__name__ if topic != "heartbeats" else "Heartbeat"
+        channels[topic] = {
+            "address": f"inspection.{topic}",
+            "description": f"{about}. The beginning of the name is a setting.",
+            "messages": {name: {"$ref": f"#/components/messages/{name}"}},
+        }
+        operations[f"{action}_{topic}"] = {
+            "action": action,
+            "channel": {"$ref": f"#/channels/{topic}"},
+            "messages": [{"$ref": f"#/channels/{topic}/messages/{name}"}],
+        }
+        messages[name] = {
+            "name": name,
+            "summary": about,
+            "contentType": "application/msgpack",
+            "payload": {"$ref": f"json/{message.__name__}.json"},
+            "bindings": {"kafka": {"key": {"type": "string"}, "bindingVersion": "0.5.0"}},
+        }
+        if headers:
+            texts = {header: {"type": "string", "description": "ASCII text"} for header in headers}
+            messages[name]["headers"] = {"type": "object", "properties": texts}
+    document = {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "line-inspector",
+            "version": "1",
+            "description": "Values of Kafka records are msgpack maps; the schemas describe their content. docs/messages.md has the rules.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/msgpack",
+        "servers": {"kafka": {"host": "localhost:9092", "protocol": "kafka"}},
+        "channels": channels,
+        "operations": operations,
+        "components": {"messages": messages},
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def json_schema(message_type: type[Message]) -> str:
@@ -65,7 +126,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _files(folder: Path) -> dict[Path, str]:
-    return {folder / f"{message.__name__}.json": json_schema(message) for message in MESSAGES}
+    schemas = {folder / f"{message.__name__}.json": json_schema(message) for message in MESSAGES}
+    return schemas | {folder.with_name(ASYNCAPI_FILE.name): asyncapi_document()}
 
 
 def _open(node: Any) -> Any:  # noqa: ANN401 - any JSON value

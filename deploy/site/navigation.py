@@ -8,6 +8,7 @@ from typing import Final
 
 SECTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
+        "Roles": ("roles",),
         "Train models": (
             "training",
             "thresholds",
