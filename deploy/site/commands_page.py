@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
@@ -13,38 +14,32 @@ from unittest import mock
 from inspector.cli import parse_arguments
 from trainer.settings.commands import parse_settings
 
-COMMANDS: Final[Mapping[str, tuple[Callable[[list[str]], object], tuple[str, ...]]]] = MappingProxyType(
-    {
-        "trainer": (parse_settings, ("check", "fit", "apply", "show", "workflow", "sign")),
-        "inspector": (
-            parse_arguments,
-            ("config", "topics", "run", "replay", "results", "gate", "line-simulator"),
-        ),
-    }
+PROGRAMS: Final[Mapping[str, Callable[[list[str]], object]]] = MappingProxyType(
+    {"trainer": parse_settings, "inspector": parse_arguments}
 )
 
 
 def commands_markdown() -> str:
     """Return a section for each command, with its help in 100 columns."""
     return "\n".join(
-        f"## {program} {command}\n\n```text\n{help_text(parse, command)}```\n"
-        for program, (parse, commands) in COMMANDS.items()
-        for command in commands
+        f"## {program} {command}\n\n```text\n{help_text(program, command)}```\n"
+        for program in PROGRAMS
+        for command in command_names(program)
     )
 
 
-def help_text(parse: Callable[[list[str]], object], command: str) -> str:
-    """Return what `command --help` prints.
+def command_names(program: str) -> list[str]:
+    """Return the commands that the program's own help lists."""
+    return re.findall(r"^    ([a-z][a-z-]*)(?: |$)", help_text(program), re.MULTILINE)
 
-    Args:
-        parse: What reads the program's command line.
-        command: One of its commands.
-    """
+
+def help_text(program: str, *command: str) -> str:
+    """Return what `--help` prints for a program or one of its commands, in 100 columns."""
     printed = io.StringIO()
     with (
         mock.patch.dict(os.environ, {"COLUMNS": "100"}),
         contextlib.redirect_stdout(printed),
         contextlib.suppress(SystemExit),
     ):
-        parse([command, "--help"])
+        PROGRAMS[program]([*command, "--help"])
     return printed.getvalue()

@@ -104,7 +104,9 @@ def test_what_is_cut_short_or_has_something_behind_it_passes_nothing(programs: P
         b"\xdf\xff\xff\xff\xff",
     ]:
         assert read_result(programs, damaged) == ["REJECT (cannot be read)"]
-    assert ok[0] == 0xDE  # a map with a count of two bytes: one more key, under which arrays lie deeper than the reader goes
+    assert (
+        ok[0] == 0xDE
+    )  # a map with a count of two bytes: one more key, under which arrays lie deeper than the reader goes
     longer = b"\xde" + (int.from_bytes(ok[1:3]) + 1).to_bytes(2) + ok[3:] + b"\xa1x"
     assert read_result(programs, longer + b"\x91" * 3 + b"\xc0")[-1] == "PASS"
     assert read_result(programs, longer + b"\x91" * 20 + b"\xc0") == ["REJECT (cannot be read)"]

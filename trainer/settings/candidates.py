@@ -31,7 +31,7 @@ CANDIDATES: Final[tuple[CandidateChoice, ...]] = (
 )
 """The first one is the default: another replaces it only where it is surely better.
 
-All are on one backbone at one size: of these synthetic defects tell the better one, of backbones and sizes they do not (ARCHITECTURE.md).
+All are on one backbone at one size: of these synthetic defects tell the better one, of backbones and sizes they do not (docs/decisions/detectors.md).
 """
 
 CHOSEN_BY_AUTO: Final = (
