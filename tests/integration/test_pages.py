@@ -98,7 +98,7 @@ def test_every_import_of_a_program_works(page: Path) -> None:
     for language, block in code(page):
         if language == "python":
             tree = ast.parse(block)
-            imports = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+            imports: list[ast.stmt] = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
             if len(imports) < len(tree.body) and page.relative_to(CHECKOUT).as_posix() not in RUN_ELSEWHERE:
                 assert page.name == "chaos.md", f"{page.name} has a program that no test runs"
             exec(compile(ast.Module(imports, []), str(page), "exec"), {})  # noqa: S102 - our own document
