@@ -81,6 +81,7 @@ def parse_arguments(arguments: Sequence[str]) -> Given:
             "replay": Command(commands.ReplayOptions),
             "results": Command(commands.ResultsOptions),
             "topics": Command(commands.TopicsOptions),
+            "audit": Command(commands.AuditOptions),
             "gate": Command(commands.GateOptions),
             "archive": Command(commands.ArchiveOptions),
             "line-simulator": Command(commands.LineSimulatorOptions),
@@ -250,6 +251,23 @@ def _topics(given: Given) -> int:
     return EXIT_FAILED if any(report.differences for report in reports) else 0
 
 
+def _audit(given: Given) -> int:
+    from inspector.settings.commands import AuditOptions
+
+    options = _checked(AuditOptions, given)
+    import asyncio
+
+    from inspector.releases.journal import verify_topics
+
+    verdict = asyncio.run(verify_topics(_client_settings(options)))
+    for note in verdict.notes:
+        print(f"note: {note}")
+    for fault in verdict.faults:
+        print(f"fault: {fault}")
+    print(f"{_counted(verdict.links, 'record')}, {_counted(len(verdict.faults), 'fault')}")
+    return EXIT_FAILED if verdict.faults else 0
+
+
 def _gate(given: Given) -> int:
     from inspector.settings.commands import GateOptions
 
@@ -343,6 +361,7 @@ _HANDLERS: Final[Mapping[str, Callable[[Given], int]]] = MappingProxyType(
         "replay": _replay,
         "results": _results,
         "topics": _topics,
+        "audit": _audit,
         "gate": _gate,
         "archive": _archive,
         "line-simulator": _line_simulator,

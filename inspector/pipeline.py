@@ -68,7 +68,7 @@ class Pipeline:
         """Connect the stages; nothing moves before `source.start`."""
         limits, batching = settings.limits, settings.batching
         self._clock, self._metrics, self._engine = parts.clock, parts.metrics, parts.engine
-        self._workers, self._tracer = parts.workers, parts.tracer
+        self._workers, self._tracer, self._registry = parts.workers, parts.tracer, parts.registry
         self._frames: set[Frame] = set()  # everything between source and lease
         self._refused: list[Frame] = []
         self._scoring, self._draining = 0, False
@@ -93,6 +93,7 @@ class Pipeline:
             default_budget_us=settings.deadline.default_budget_ms * 1000,
             largest_decoding_bytes=largest_decoding_bytes(settings),
             find_route=parts.registry.route,
+            saw=parts.registry.saw,
             find_place=parts.store.find,
             budget=self.budget,
             clock=parts.clock,
@@ -140,7 +141,7 @@ class Pipeline:
         self.sink = Sink(parts.producer, self, parts.clock)
         held, partition_for = self.source.partitions, parts.producer.partition_for
         self.heartbeats = Heartbeats(
-            settings, parts.registry.routes, self.beat, self.budget, held, partition_for, parts.clock
+            settings, lambda: parts.registry.routes, self.beat, self.budget, held, partition_for, parts.clock
         )
 
     def _pump(self) -> None:
@@ -389,11 +390,10 @@ class Pipeline:
             self._metrics.slow_decoding(frame.camera)
             tell_slow(frame, seconds)
         self.standstill.look(self._frames, len(self.sink))
-        self._metrics.queue_depth("fetch", len(self._fetcher))
-        self._metrics.queue_depth("decode", len(self._decoder))
-        self._metrics.queue_depth("batch", len(self._batcher))
-        self._metrics.queue_depth("score", self._scoring)
-        self._metrics.queue_depth("sequence", len(self._sequence))
-        self._metrics.queue_depth("send", len(self.sink))
+        models = self._registry.models | {frame.model for frame in self._frames}
+        self._batcher.forget_all_but(models)
+        self._engine.room.forget_all_but(models)
+        self._metrics.queue_depths(fetch=len(self._fetcher), decode=len(self._decoder), batch=len(self._batcher))
+        self._metrics.queue_depths(score=self._scoring, sequence=len(self._sequence), send=len(self.sink))
         self._metrics.frames_in_flight(len(self._frames))
         self._metrics.bytes_in_flight(self.budget.used_bytes, self.budget.limit_bytes)

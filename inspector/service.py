@@ -36,11 +36,10 @@ from inspector.bus.connect import FETCH_BYTES
 from inspector.bus.consumer import KafkaConsumer
 from inspector.bus.ports import FrameConsumer, ResultProducer, ResultTail
 from inspector.bus.producer import SEND_BATCH_BYTES, KafkaProducer
+from inspector.bus.reading.log import LogReader
 from inspector.bus.tail import KafkaTail
 from inspector.errors import AccessError, BusError, InspectorError
 from inspector.inflight.budget import fetched_bytes, memory_bound_bytes
-from inspector.inflight.loading import bundle_reader, require_device, set_torch_threads
-from inspector.inflight.registry import Registry, judge_of, load_routes
 from inspector.inflight.route import Model
 from inspector.inflight.writers import watch_writers
 from inspector.loop.clock import Clock, SystemClock
@@ -55,6 +54,7 @@ from inspector.pipeline import Parts, Pipeline
 from inspector.settings.settings import Settings
 from inspector.stages.score import Engine
 from inspector.store.pictures import PictureStore
+from inspector.swap.models import Models
 from inspector.tracing.tracer import make_tracer
 from inspector.watchdog.limits import EXIT_FAILED, EXIT_LOOP_HANGS, status_of, watched
 from inspector.watchdog.watchdog import Watchdog
@@ -70,7 +70,7 @@ RETRY_S = 1.0
 CRASH_DRAIN_S = 5.0
 DISCONNECT_S = 5.0
 JOIN_S = 2.0
-CLOSE_S = 3 * DISCONNECT_S + 4 * JOIN_S
+CLOSE_S = 4 * DISCONNECT_S + 5 * JOIN_S
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread may keep the interpreter from another. The loop and the device's threads need it often and briefly: with
 Python's 5 ms a core idles while its thread waits for the word to start the next operation (3 % of the throughput on two cores)."""
@@ -106,12 +106,12 @@ class Service:
         consumer: FrameConsumer | None = None,
         producer: ResultProducer | None = None,
         tail: ResultTail | None = None,
+        release_log: LogReader | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Prepare; nothing connects or loads before `run`. Tests replace what touches the outside world."""
         self._settings = settings
         self._clock = SystemClock() if clock is None else clock
-        self._read_model = read_model or bundle_reader(settings)
         self._consumer = consumer or KafkaConsumer(
             settings.kafka,
             settings.topics.frames_topic,
@@ -143,10 +143,20 @@ class Service:
         )
         self._workers = Workers(decode_threads(settings), self._supervisor.post, self._supervisor.crash)
         self._store = PictureStore(settings.store, post=self._supervisor.post)
+        self._models = Models(
+            settings,
+            self._engine,
+            producer=self._producer,
+            metrics=self.metrics,
+            clock=self._clock,
+            post=self._supervisor.post,
+            on_crash=self._supervisor.crash,
+            read_model=read_model,
+            release_log=release_log,
+        )
         self.pipeline: Pipeline | None = None
         self.has_ended = False
         """Whether every thread that works for this service has ended, too."""
-        self._registry = Registry({})
         self.watchdog = Watchdog(
             watched(
                 settings.watchdog,
@@ -155,7 +165,7 @@ class Service:
                 calling=self._engine.calling.steps,
                 working=self._workers.working.steps,
                 sending=lambda: {} if self.pipeline is None else self.pipeline.sink.sending.steps(),
-                batch_takes_s=lambda: self._registry.slowest_batch_s,
+                batch_takes_s=lambda: self._models.registry.slowest_batch_s,
             ),
             on_hang=lambda hang: self._supervisor.post(partial(self._supervisor.crash, hang)),
             drain_s=CRASH_DRAIN_S,
@@ -191,7 +201,7 @@ class Service:
     async def _start(self) -> Pipeline:
         self._store.start()
         self._tracer.start()
-        registry = await self._load_models()
+        registry = await self._models.load(partial(self.health.missing, "models"))
         self.health.there("models")
         await self._connect_producer()
         parts = Parts(
@@ -215,6 +225,8 @@ class Service:
         self._supervisor.spawn(pipeline.source.watch_forever())
         self._supervisor.spawn(pipeline.sink.run())
         self._supervisor.spawn(self._report_forever(pipeline))
+        for work in self._models.tasks():
+            self._supervisor.spawn(work)
         interval_ms = self._settings.heartbeat.interval_ms
         if interval_ms is not None:
             self._supervisor.spawn(pipeline.heartbeats.run(interval_ms / 1000))
@@ -222,37 +234,6 @@ class Service:
             watch_writers(self._settings, self._tail, lambda: pipeline.sink.partitions, self.metrics)
         )
         return pipeline
-
-    async def _load_models(self) -> Registry:
-        settings = self._settings
-        load = partial(
-            load_routes,
-            settings.models,
-            settings.cameras,
-            self._read_model,
-            digests=settings.model_digests,
-            default_budget_us=settings.deadline.default_budget_ms * 1000,
-        )
-        await asyncio.wrap_future(self._engine.call(partial(require_device, settings)))
-        await self._on_each_thread(partial(set_torch_threads, settings.torch_threads))
-        registry = await asyncio.wrap_future(self._engine.call(load))
-        self._registry = registry
-        await self._on_each_thread(
-            partial(registry.warm_up, sorted({1, settings.batching.max_batch_size}), self._engine.room.exceeded)
-        )
-        self._show_models()
-        for route in registry.routes:
-            reference = route.reference
-            log.info(
-                "%s is judged by %s %s (%s)", route.camera, reference.name, reference.version, reference.digest[:12]
-            )
-        return registry
-
-    def _show_models(self) -> None:
-        """Let the metrics show what judges each camera now; asked again and again, so that every change shows."""
-        now_s = self._clock.wall_us() / 1e6
-        for route in self._registry.routes:
-            self.metrics.models.show(route.camera, judge_of(route), now_s)
 
     def _note_idle_memory(self) -> None:
         """Note the memory before the first frame, from where `/metrics` has it; not known on every system."""
@@ -265,9 +246,6 @@ class Service:
             self.metrics.out_of_memory()
         most = self._settings.batching.max_batch_size
         self.metrics.batch_room(most if limit is None else min(limit, most))
-
-    async def _on_each_thread(self, function: Callable[[], None]) -> None:
-        await asyncio.gather(*map(asyncio.wrap_future, self._engine.call_on_each(function)))
 
     async def _connect_producer(self) -> None:
         topics = self._settings.topics
@@ -326,8 +304,9 @@ class Service:
         """End every task, leave the group, disconnect; each within bounds. The loop is seen to run until all that is done."""
         self.watchdog.leave_within(CLOSE_S, status)
         await self._supervisor.end(spared=beating)
-        clients: dict[str, FrameConsumer | ResultProducer | ResultTail]
+        clients: dict[str, FrameConsumer | ResultProducer | ResultTail | Models]
         clients = {"consumer": self._consumer, "producer": self._producer, "reader of results": self._tail}
+        clients["reader of releases"] = self._models
         for name, client in clients.items():
             try:
                 async with asyncio.timeout(DISCONNECT_S):
@@ -342,6 +321,7 @@ class Service:
     def _end_threads(self) -> bool:
         """Wait a little for the threads; return whether all have ended: the interpreter may crash under one that computes."""
         ended = [self._engine.stop(JOIN_S), self._workers.stop(JOIN_S), self._store.stop(), self._tracer.stop(JOIN_S)]
+        ended.append(self._models.end())
         return all(ended)
 
     async def _report_forever(self, pipeline: Pipeline) -> None:
@@ -350,7 +330,7 @@ class Service:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             pipeline.report()
-            self._show_models()
+            self._models.show()
             not_ready = pipeline.source.not_ready or pipeline.standstill.not_ready
             if not_ready is not None:
                 self.health.missing("partitions", not_ready)
@@ -378,7 +358,7 @@ class Service:
             partitions=partitions,
             workers=encode_threads(self._settings),
             device_threads=device_threads(self._settings),
-            domains=len(self._registry.domains),
+            domains=len(self._models.registry.domains),
             fetch_bytes=FETCH_BYTES,
             send_bytes=SEND_BATCH_BYTES,
         )

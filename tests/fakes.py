@@ -296,7 +296,7 @@ class FakeModel:
     digest = "ab" * 32
     preprocess_param = DLPreprocessParam(image_width=64, image_height=64)
     inputs_per_picture = 1
-    golden_images: Sequence[NDArray[np.uint8]] = (np.full((48, 64), 32, np.uint8),)
+    golden_images: Sequence[NDArray[np.uint8]] = (np.full((64, 64), 32, np.uint8),)
     golden_scores: Sequence[float] = (0.125,)
     thresholds: Thresholds
 

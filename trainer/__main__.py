@@ -21,7 +21,8 @@ def _run() -> int:
         module = (error.name or "").partition(".")[0]
         if module in {"", "trainer", "inspector", "schemas"}:
             raise
-        print(f"trainer: {module} is missing: pip install 'line-inspector[trainer]'", file=sys.stderr)
+        extra = "release" if module == "aiokafka" else "trainer"
+        print(f"trainer: {module} is missing: pip install 'line-inspector[{extra}]'", file=sys.stderr)
         return 1
 
 

@@ -15,6 +15,7 @@ from inspector.anomaly.domain.domain import PixelBox as PixelBox
 from inspector.anomaly.errors import AnomalyError as AnomalyError
 from inspector.anomaly.errors import BundleError as BundleError
 from inspector.anomaly.errors import GeometryError as GeometryError
+from inspector.anomaly.errors import GoldenSampleError as GoldenSampleError
 from inspector.anomaly.errors import ImageError as ImageError
 from inspector.anomaly.errors import ImageReason as ImageReason
 from inspector.anomaly.errors import ParameterError as ParameterError

@@ -6,7 +6,8 @@ AnomalyError
  +-- ParameterError      a parameter is out of its documented range
  |    +-- StepError       a preprocessing step of one's own is not installed, or does not keep its word
  +-- WeightsError        backbone weights are missing or are not the published ones
- +-- BundleError         a model bundle is incomplete, altered, of another version or fails its golden samples
+ +-- BundleError         a model bundle is incomplete, altered or of another version
+ |    +-- GoldenSampleError  it is whole, and does not score its golden samples as recorded
  +-- UncalibratedError   a verdict was asked of a model without thresholds
 """
 
@@ -50,6 +51,10 @@ class WeightsError(AnomalyError):
 
 class BundleError(AnomalyError):
     """A model bundle cannot be trusted or read; the message names the file and what is wrong."""
+
+
+class GoldenSampleError(BundleError):
+    """A bundle is whole, and does not score its golden samples as recorded: not on this machine, or never again."""
 
 
 class UncalibratedError(AnomalyError):

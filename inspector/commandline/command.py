@@ -134,7 +134,11 @@ def _usage(program: str, options: Sequence[Option]) -> str:
     required = [
         f"{option.name} {option.value}" for option in options if option.is_required and not option.is_positional
     ]
-    positional = [option.value + " ..." * option.is_list for option in options if option.is_positional]
+    positional = [
+        (option.value if option.is_required else f"[{option.value}]") + " ..." * option.is_list
+        for option in options
+        if option.is_positional
+    ]
     return " ".join([program, *required, "[options]", *positional])
 
 

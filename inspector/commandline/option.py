@@ -112,7 +112,8 @@ class Option:
             return (self.name,), keywords
         keywords |= {"metavar": self.value, "type": self._reader()}
         if self.is_positional:
-            return (self.key,), keywords | ({"nargs": "+"} if self.is_list else {})
+            may_be_absent = {} if self.is_required else {"nargs": "?"}
+            return (self.key,), keywords | ({"nargs": "+"} if self.is_list else may_be_absent)
         is_many = self.is_list or get_origin(self._type) is dict
         action = "append" if keywords["type"] is str else "extend"
         keywords |= {"dest": self.key} | ({"action": action} if is_many else {})

@@ -1,4 +1,4 @@
-"""Which model judges which camera: bundles loaded once, shared by the cameras that name them."""
+"""Which model judges which camera, and which part: bundles loaded once, shared by the cameras that name them, exchanged by releases."""
 
 from __future__ import annotations
 
@@ -6,15 +6,25 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from inspector.anomaly.domain.domain import ImageDomain
 from inspector.anomaly.errors import BundleError
+from inspector.anomaly.types import DLSample
 from inspector.errors import DeviceLostError, ModelError
 from inspector.inflight.fault import device_fault
 from inspector.inflight.route import Model, Route
 from inspector.observe.models import Judge
 from inspector.settings.settings import CameraSettings
-from schemas import ModelReference
+from schemas import ModelReference, part_share
+
+
+class _Judges(NamedTuple):
+    """Who judges a camera's parts: all of them, or those whose share is below `share` another."""
+
+    active: Route
+    canary: Route | None = None
+    share: float = 0.0
 
 
 class Registry:
@@ -22,23 +32,58 @@ class Registry:
 
     def __init__(self, routes: Mapping[tuple[str, str], Route]) -> None:
         """Take routes whose models are loaded."""
-        self._routes = dict(routes)
+        self._configured = dict(routes)
+        self._judges = {key: _Judges(route) for key, route in routes.items()}
+        self._seen: dict[str, DLSample] = {}
         self.slowest_batch_s = 0.0
         """What the slowest batch of `warm_up` took."""
 
-    def route(self, line_id: str, camera_id: str) -> Route | None:
-        """Return the route of this camera, or None for one that the configuration does not name."""
-        return self._routes.get((line_id, camera_id))
+    def route(self, line_id: str, camera_id: str, part_id: str | None = None) -> Route | None:
+        """Return the route of this camera's part, or None for a camera that the configuration does not name."""
+        judges = self._judges.get((line_id, camera_id))
+        if judges is None or judges.canary is None or part_id is None:
+            return None if judges is None else judges.active
+        return judges.canary if part_share(part_id) < judges.share else judges.active
+
+    def configured(self, line_id: str, camera_id: str) -> Route | None:
+        """Return the route of this camera as the settings have it, whatever was released since."""
+        return self._configured.get((line_id, camera_id))
+
+    def replace(self, active: Route, *, canary: Route | None = None, share: float = 0.0) -> None:
+        """Let a camera's frames that are admitted from now on be judged by these routes.
+
+        Args:
+            active: judges its parts.
+            canary: judges those whose share is below `share` instead.
+            share: 0 to 1.
+        """
+        line_id, _, camera_id = active.camera.partition("/")
+        self._judges[line_id, camera_id] = _Judges(active, canary, share)
+
+    def saw(self, camera: str, picture: DLSample) -> None:
+        """Note size and channels of a picture that a camera sent and its model takes."""
+        self._seen[camera] = picture
+
+    def seen(self, camera: str) -> DLSample | None:
+        """Return the last that `saw` was told of a camera; without pixels."""
+        return self._seen.get(camera)
 
     @property
     def routes(self) -> list[Route]:
-        """All routes."""
-        return list(self._routes.values())
+        """The route of each camera; that of a canary not among them."""
+        return [judges.active for judges in self._judges.values()]
+
+    @property
+    def models(self) -> set[Model]:
+        """All models that judge or may judge again: those of the settings are kept."""
+        judges = self._judges.values()
+        routes = [*(one.active for one in judges), *(one.canary for one in judges), *self._configured.values()]
+        return {route.model for route in routes if route is not None}
 
     @property
     def domains(self) -> set[ImageDomain]:
         """The different regions of interest of the models."""
-        found = {route.model.preprocess_param.domain for route in self._routes.values()}
+        found = {model.preprocess_param.domain for model in self.models}
         return {domain for domain in found if domain is not None}
 
     def warm_up(self, batch_sizes: Sequence[int], exceeded: Callable[[Model, int], object]) -> None:
@@ -52,17 +97,24 @@ class Registry:
             ModelError: There is no room for a single frame.
             DeviceLostError: The device is of no use.
         """
-        for model in {route.model for route in self._routes.values()}:
-            for size in batch_sizes:
-                begun_s = time.monotonic()
-                words = _warm_up(model, size)
-                self.slowest_batch_s = max(self.slowest_batch_s, time.monotonic() - begun_s)
-                if words is None:
-                    continue
-                if size == 1:
-                    raise ModelError(f"the device has no room for one frame of {model.name}: {words}")
-                exceeded(model, size)
-                break
+        for model in self.models:
+            self.slowest_batch_s = max(self.slowest_batch_s, warm_up_model(model, batch_sizes, exceeded))
+
+
+def warm_up_model(model: Model, batch_sizes: Sequence[int], exceeded: Callable[[Model, int], object]) -> float:
+    """Run batches of these sizes, ascending; return the seconds of the slowest. Arguments and errors as `Registry.warm_up`."""
+    slowest_s = 0.0
+    for size in batch_sizes:
+        begun_s = time.monotonic()
+        words = _warm_up(model, size)
+        slowest_s = max(slowest_s, time.monotonic() - begun_s)
+        if words is None:
+            continue
+        if size == 1:
+            raise ModelError(f"the device has no room for one frame of {model.name}: {words}")
+        exceeded(model, size)
+        break
+    return slowest_s
 
 
 def load_routes(

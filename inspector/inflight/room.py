@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 
 PATIENCE = 50
@@ -28,6 +29,12 @@ class Room:
         """Begin without a limit."""
         self._wants: dict[object, _Want] = {}
         self._lock = threading.Lock()
+
+    def forget_all_but(self, models: Collection[object]) -> None:
+        """Forget what was learnt of models that are gone, which it would keep in memory."""
+        with self._lock:
+            for model in [model for model in self._wants if model not in models]:
+                del self._wants[model]
 
     def limit(self, model: object) -> int | None:
         """Return how many frames fit; None: nothing has ever shown a limit, or it is over."""

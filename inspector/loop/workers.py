@@ -94,6 +94,7 @@ class Workers:
                 self._post(functools.partial(self._on_crash, exc))
                 return
             self._post(done)
+            del work, done  # or an idle thread would keep what its last job had, a model that was replaced with it
 
     def _run_job(self, job: Callable[[], Any]) -> Any:  # noqa: ANN401
         with self.working.step(threading.current_thread().name):

@@ -305,9 +305,10 @@ class Metrics:
         """The device would score so many frames of a camera in a second; known after its model's first batch."""
         self._capacity.labels(self._camera(camera)).set(frames_per_s)
 
-    def queue_depth(self, stage: Queue, frames: int) -> None:
-        """So many frames wait before a stage."""
-        self._queue.labels(stage).set(frames)
+    def queue_depths(self, **frames: int) -> None:
+        """So many frames wait before each of these stages, named as `Queue` does."""
+        for stage, waiting in frames.items():
+            self._queue.labels(stage).set(waiting)
 
     def bytes_in_flight(self, reserved: int, limit: int | None = None) -> None:
         """So many bytes are reserved, of a budget of `limit`."""

@@ -224,6 +224,19 @@ class LineSimulatorOptions(ClientOptions):
         return self
 
 
+class AuditOptions(ClientOptions):
+    """Hold the records of who released what against each other and against the releases: docs/releases.md.
+
+    Each chain must be whole, each release must be what its record says, and the last record of each camera must have its release.
+
+    Exit status 0: all is as it was written; 1: it is not, or the topics cannot be read; 2: options or settings are wrong.
+    """
+
+    action: Annotated[Literal["verify"], Argument("verify", is_positional=True)] = Field(
+        description="read both topics from their beginnings and say what does not fit"
+    )
+
+
 class TopicsOptions(ClientOptions):
     """Create the topics that are missing and say where others differ, changing none; or grant rights on them to each role."""
 

@@ -13,8 +13,8 @@ from typing_extensions import override
 from inspector.settings.gate import GateSettings
 from inspector.settings.kafka import KafkaSettings
 from inspector.settings.places.archive import ArchiveSettings
+from inspector.settings.places.releases import ReleaseSettings
 from inspector.settings.places.store import StoreSettings
-from inspector.settings.releases import ReleaseSettings
 from inspector.settings.section import MIB, Digest, Identifier, Positive, Section
 from inspector.settings.topics import TopicSettings
 from inspector.settings.watch.heartbeat import HeartbeatSettings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -52,11 +53,12 @@ class Admission:
         *,
         default_budget_us: int,
         largest_decoding_bytes: int,
-        find_route: Callable[[str, str], Route | None],
+        find_route: Callable[[str, str, str | None], Route | None],
         find_place: Callable[[str], AllowedPlace],
         budget: Budget,
         clock: Clock,
         join_trace: Callable[[Headers], tuple[TraceContext | None, str | None]],
+        saw: Callable[[str, DLSample], object] = lambda _camera, _picture: None,
     ) -> None:
         """Check against `limits`.
 
@@ -64,12 +66,14 @@ class Admission:
             limits: what is accepted.
             default_budget_us: for frames of unknown cameras.
             largest_decoding_bytes: a picture that takes more to decode is too large.
-            find_route: by line and camera.
+            find_route: by line, camera and part.
             find_place: by `image_uri`; raises `ClaimError` for one that is not allowed.
             budget: what is in flight.
             clock: the time.
             join_trace: by headers: the trace that the frame belongs to, and its sender's span; never raises.
+            saw: told of size and channels of each picture that its camera's model takes.
         """
+        self._saw = saw
         self._limits = limits
         self._image_limits = image_limits(limits)
         self._default_budget_us = default_budget_us
@@ -89,7 +93,7 @@ class Admission:
             refusal = Refusal("undecodable", record.fault.reason, record.fault.detail)
         identity = identity_from_headers(record.headers) if message is None else message.identity
         known = identity.line_id is not None and identity.camera_id is not None
-        route = self._find_route(identity.line_id or "", identity.camera_id or "") if known else None
+        route = self._find_route(identity.line_id or "", identity.camera_id or "", identity.part_id) if known else None
         deadline_at = self._deadline_at(identity, message, route)
         trace, parent_span_id = self._join_trace(record.headers)
         frame = Frame(
@@ -171,18 +175,14 @@ class Admission:
             width, height = header.width, header.height
             if param.apply_exif and message.raw is None and exif_orientation(message.image) in LYING:
                 width, height = height, width
-            route.model.check_geometry(
-                DLSample(
-                    _NO_PIXELS,
-                    original_width=width,
-                    original_height=height,
-                    channels=1 if header.channels == 1 else 3,
-                )
-            )
+            channels: Literal[1, 3] = 1 if header.channels == 1 else 3
+            picture = DLSample(_NO_PIXELS, original_width=width, original_height=height, channels=channels)
+            route.model.check_geometry(picture)
         except ImageError as exc:
             return Refusal("undecodable", exc.reason, str(exc))
         except GeometryError as exc:
             return Refusal("failed", "geometry", str(exc))
+        self._saw(frame.camera, picture)
         frame.is_heavy = header.width * header.height * decoding_passes(header) >= HEAVY_PIXELS
         pixels = decoded_bytes(header, target=param.decode_target, margin=param.decode_margin)
         map_width, map_height = param.map_size(width, height)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -99,6 +99,11 @@ class Batcher(Generic[F]):
     def observe_after(self, camera: Hashable, seconds: float) -> None:
         """Learn how long a frame of `camera` took from its score until its verdict was acknowledged."""
         self._after.setdefault(camera, Pace()).observe(1, seconds)
+
+    def forget_all_but(self, models: Collection[object]) -> None:
+        """Forget the pace of models that are gone, which it would keep in memory; no frame of theirs waits."""
+        for model in [model for model in self._paces if model not in models]:
+            del self._paces[model]
 
     def needed_s(self, frame: F, size: int) -> float:
         """Return the seconds that a frame is expected to take in a batch of `size` until its verdict is there; 0 before the first of its model."""

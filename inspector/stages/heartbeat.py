@@ -37,7 +37,7 @@ class Heartbeats:
     def __init__(
         self,
         settings: Settings,
-        routes: Sequence[Route],
+        routes: Callable[[], Sequence[Route]],
         take: Callable[[Frame], None],
         budget: Budget,
         held: Callable[[], Collection[Partition]],
@@ -48,7 +48,7 @@ class Heartbeats:
 
         Args:
             settings: topics, and each camera's partition where it has one of its own.
-            routes: how cameras are judged; one whose model keeps no picture has no heartbeat.
+            routes: how cameras are judged now; one whose model keeps no picture has no heartbeat.
             take: takes a frame in.
             budget: accounts for its bytes.
             held: the partitions of frames that this process has.
@@ -56,7 +56,7 @@ class Heartbeats:
             clock: tells when a beat was begun, and when it is late.
         """
         self._settings = settings
-        self._routes = [route for route in routes if route.model.golden_images]
+        self._all_routes = routes
         self._take = take
         self._budget = budget
         self._held = held
@@ -66,28 +66,39 @@ class Heartbeats:
         self._under_way: dict[str, Frame] = {}
         self._messages: dict[Model, Sequence[CameraFrame]] = {}
         self._number = 0
-        self._silent = [route for route in routes if not route.model.golden_images]
 
     async def run(self, interval_s: float) -> None:
         """Beat until cancelled; the cameras one after the other, so that neither the loop nor the device has all of them at once."""
-        for route in self._silent:
-            extra = camera_fields(route.camera)
-            log.warning("%s has no heartbeat: model %s keeps no picture", route.camera, route.model.name, extra=extra)
-        await asyncio.to_thread(self.prepare)
+        for route in self._all_routes():
+            if not route.model.golden_images:
+                extra = camera_fields(route.camera)
+                log.warning(
+                    "%s has no heartbeat: model %s keeps no picture", route.camera, route.model.name, extra=extra
+                )
         while True:
-            if not self._routes:
+            routes = self._routes
+            if {route.model for route in routes} != self._messages.keys():  # a release has changed one
+                await asyncio.to_thread(self.prepare)
+            if not routes:
                 await asyncio.sleep(interval_s)
-            for route in self._routes:
-                await asyncio.sleep(interval_s / len(self._routes))
+            for route in routes:
+                await asyncio.sleep(interval_s / len(routes))
                 try:
                     await self.beat(route)
                 except BusError as exc:
                     log.warning("no heartbeat: %s", exc)
 
+    @property
+    def _routes(self) -> list[Route]:
+        return [route for route in self._all_routes() if route.model.golden_images]
+
     def prepare(self) -> None:
         """Make the messages: once for each model, for copying and hashing its pictures takes milliseconds. Any thread, before `beat`."""
-        for model in {route.model for route in self._routes}:
-            self._messages[model] = [_message(image, index) for index, image in enumerate(model.golden_images)]
+        before = self._messages
+        self._messages = {
+            model: before.get(model) or [_message(image, index) for index, image in enumerate(model.golden_images)]
+            for model in {route.model for route in self._routes}
+        }
 
     async def beat(self, route: Route) -> None:
         """Begin one for a camera, if it is of this process's partitions, has none under way, and there is room for it.
@@ -96,6 +107,8 @@ class Heartbeats:
             BusError: The brokers do not tell a camera's partition.
         """
         topic = self._settings.topics.frames_topic
+        if route.model not in self._messages:
+            return  # a release has just changed it: the next round has its messages
         before = self._under_way.get(route.camera)
         if before is not None and before.stage is not None:
             return

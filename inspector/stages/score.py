@@ -178,6 +178,7 @@ class Engine:
                     with self.calling.step(name):
                         item()
                 is_idle = not isinstance(item, _Batch)
+                del item  # or an idle thread would keep its last batch, and a model that was replaced with it
                 # One that did not fit is scored again when nothing else lies on the device.
                 while launched and (is_idle or len(launched) >= self._overlap or _failed(launched[-1])):
                     self._finish(launched.popleft(), launched)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +29,9 @@ from trainer.settings.commands import (
     ApplySettings,
     CommandSettings,
     FitSettings,
+    ReleaseSettings,
+    ReleasesSettings,
+    RollbackSettings,
     ShowSettings,
     SignSettings,
     WorkflowSettings,
@@ -37,6 +40,7 @@ from trainer.settings.commands import (
 from trainer.wording import printable
 
 if TYPE_CHECKING:
+    from inspector.releases.desk import Outcome
     from trainer.progress import StageProgress
     from trainer.workflow.outcome import FitOutcome
 
@@ -187,6 +191,58 @@ def _sign(settings: SignSettings) -> int:
     return 0
 
 
+def _release(settings: ReleaseSettings) -> int:
+    from trainer.commands.release import run_release
+
+    return _tell_changes(settings, lambda: run_release(settings))
+
+
+def _rollback(settings: RollbackSettings) -> int:
+    from trainer.commands.release import run_rollback
+
+    return _tell_changes(settings, lambda: run_rollback(settings))
+
+
+def _tell_changes(settings: ReleaseSettings | RollbackSettings, run: Callable[[], Sequence[Outcome]]) -> int:
+    from inspector.anomaly.errors import AnomalyError
+    from inspector.errors import ConfigError, InspectorError
+    from trainer.commands.release import as_json, outcome_lines
+
+    try:
+        outcomes = run()
+    except (AnomalyError, InspectorError) as error:
+        return _complain(error, WRONG_USAGE if isinstance(error, ConfigError) else REFUSED)
+    if settings.json_output:
+        for outcome in outcomes:
+            if outcome.written is not None:
+                print(as_json(outcome.written.release))
+    else:
+        for line in outcome_lines(outcomes):
+            print(line)
+    refused = [outcome for outcome in outcomes if outcome.written is None]
+    for outcome in refused:
+        _complain(f"{outcome.camera}: {outcome.refusal.removeprefix(f'{outcome.camera}: ')}", REFUSED)
+    return REFUSED if refused else 0
+
+
+def _releases(settings: ReleasesSettings) -> int:
+    from inspector.errors import ConfigError, InspectorError
+    from trainer.commands.release import as_json, releases_table, run_releases
+
+    try:
+        releases = run_releases(settings)
+    except InspectorError as error:
+        return _complain(error, WRONG_USAGE if isinstance(error, ConfigError) else REFUSED)
+    if settings.json_output:
+        for release in releases:
+            print(as_json(release))
+    elif releases:
+        Console().print(releases_table(releases))
+    else:
+        print("no model was released: the models of the inspectors' settings judge")
+    return 0
+
+
 def _complain(message: object, status: int) -> int:
     print(f"trainer: {printable(message)}", file=sys.stderr)
     return status
@@ -250,5 +306,8 @@ _COMMANDS: Final[Mapping[type[CommandSettings], Callable[[Any], int]]] = Mapping
         ShowSettings: _show,
         WorkflowSettings: _workflow,
         SignSettings: _sign,
+        ReleaseSettings: _release,
+        RollbackSettings: _rollback,
+        ReleasesSettings: _releases,
     }
 )

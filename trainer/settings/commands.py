@@ -20,6 +20,7 @@ from trainer.formats.known import READABLE
 from trainer.settings.check import CheckSettings
 from trainer.settings.fit import ChoiceSettings, FitSettings
 from trainer.settings.rates import Percent
+from trainer.settings.release import ReleaseSettings, ReleasesSettings, RollbackSettings
 from trainer.settings.source import DEVICE_HELP, SourceSettings, SplitSettings
 from trainer.settings.thresholds import ThresholdSettings
 from trainer.wording import is_printable, printable
@@ -29,6 +30,9 @@ __all__ = [
     "CheckSettings",
     "CommandSettings",
     "FitSettings",
+    "ReleaseSettings",
+    "ReleasesSettings",
+    "RollbackSettings",
     "ShowSettings",
     "SignSettings",
     "WorkflowSettings",
@@ -122,7 +126,17 @@ class SignSettings(BaseModel):
     key: Annotated[Path, Argument("FILE")] = Field(description="the private key, without a passphrase")
 
 
-CommandSettings = CheckSettings | FitSettings | ApplySettings | ShowSettings | WorkflowSettings | SignSettings
+CommandSettings = (
+    CheckSettings
+    | FitSettings
+    | ApplySettings
+    | ShowSettings
+    | WorkflowSettings
+    | SignSettings
+    | ReleaseSettings
+    | RollbackSettings
+    | ReleasesSettings
+)
 
 
 SETTINGS: Final[Mapping[str, type[CommandSettings]]] = MappingProxyType(
@@ -133,6 +147,9 @@ SETTINGS: Final[Mapping[str, type[CommandSettings]]] = MappingProxyType(
         "show": ShowSettings,
         "workflow": WorkflowSettings,
         "sign": SignSettings,
+        "release": ReleaseSettings,
+        "rollback": RollbackSettings,
+        "releases": ReleasesSettings,
     }
 )
 """What each command is told."""

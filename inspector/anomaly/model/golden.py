@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from inspector.anomaly.errors import AnomalyError, BundleError
+from inspector.anomaly.errors import AnomalyError, BundleError, GoldenSampleError
 from inspector.anomaly.model.manifest import GoldenSample
 from inspector.anomaly.model.model import AnomalyModel
 from inspector.anomaly.preprocess.cut import centre_of_tiles, grid_of
@@ -83,7 +83,8 @@ def check_golden_samples(
         tensors: The pictures.
 
     Raises:
-        BundleError: A picture is missing, cannot be scored, or does not score as recorded.
+        BundleError: A picture is missing.
+        GoldenSampleError: One cannot be scored, or does not score as recorded.
     """
     for sample in samples:
         if sample.tensor not in tensors:
@@ -92,11 +93,11 @@ def check_golden_samples(
         try:
             score = model.launch([image]).finish()[0].anomaly_score
         except (AnomalyError, RuntimeError) as exc:
-            raise BundleError(f"bundle {path}: golden sample {sample.tensor} cannot be scored: {exc}") from exc
+            raise GoldenSampleError(f"bundle {path}: golden sample {sample.tensor} cannot be scored: {exc}") from exc
         # Compared as raw distances: near 1 a score hides how far apart two distances are.
         expected, found = (model.scale.to_distance(value) for value in (sample.anomaly_score, score))
         if not math.isclose(found, expected, rel_tol=GOLDEN_TOLERANCE, abs_tol=GOLDEN_TOLERANCE * model.scale.s):
-            raise BundleError(
+            raise GoldenSampleError(
                 f"bundle {path}: golden sample {sample.tensor} scores {score:.6g}, recorded was "
                 f"{sample.anomaly_score:.6g}; its thresholds do not hold on this machine, calibrate the model here"
             )

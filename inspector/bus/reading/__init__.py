@@ -1,1 +1,1 @@
-"""Readers that are no stage of the inspector: a group of results, and single records at known places."""
+"""Readers that are no stage of the inspector: a group of results, single records at known places, a small topic as a whole."""

@@ -1,1 +1,1 @@
-"""Settings of where pictures lie: those that frames only name, and those that are kept."""
+"""Settings of where pictures lie, those that frames only name and those that are kept, and of where bundles do."""

@@ -205,3 +205,18 @@ def test_options_that_take_long_to_load_are_loaded_for_their_command_only(capsys
 
     parse("make", "s", "f", "--out", "o", more=fail)
     shown(capsys, "--help", more=fail)
+
+
+class Anywhere(BaseModel):
+    """Go."""
+
+    folder: Annotated[Path | None, Argument("DIR", is_positional=True)] = Field(None, description="where")
+
+
+def test_what_has_a_place_and_a_default_may_be_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    commands = {"go": Command(Anywhere)}
+    assert parse_command("program", "about", commands, ["go"]).values == {}
+    assert parse_command("program", "about", commands, ["go", "here"]).values == {"folder": "here"}
+    with pytest.raises(SystemExit):
+        parse_command("program", "about", commands, ["go", "--help"])
+    assert "[options] [DIR]" in capsys.readouterr().out

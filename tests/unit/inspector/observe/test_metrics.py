@@ -146,7 +146,7 @@ def test_lag_is_forgotten_with_the_assignment(metrics: Metrics) -> None:
         (lambda m: m.out_of_memory(), "inspector_out_of_memory_total", {}, 1),
         (lambda m: m.batch_room(4), "inspector_batch_room_frames", {}, 4),
         (lambda m: m.capacity("L1/C1", 50.0), "inspector_capacity_frames_per_second", {"camera": "L1/C1"}, 50),
-        (lambda m: m.queue_depth("batch", 5), "inspector_queue_frames", {"stage": "batch"}, 5),
+        (lambda m: m.queue_depths(batch=5), "inspector_queue_frames", {"stage": "batch"}, 5),
         (lambda m: m.bytes_in_flight(10, 20), "inspector_in_flight_bytes", {}, 10),
         (lambda m: m.bytes_in_flight(10, 20), "inspector_in_flight_limit_bytes", {}, 20),
         (lambda m: m.frames_in_flight(7), "inspector_in_flight_frames", {}, 7),

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from inspector.observe.metrics import Metrics
 from inspector.observe.models import Judge
+from inspector.swap.metrics import ReleaseMetrics
 from inspector.tracing.counts import TraceCounts
 from tests.prometheus import required_program
 
@@ -31,8 +32,9 @@ def registry() -> CollectorRegistry:
     TraceCounts(registry)
     ProcessCollector(registry=registry)
     metrics.build(version="1", python="3", device="cpu")
+    ReleaseMetrics(registry, ["L1/C1"])
     metrics.assigned([0])
-    metrics.queue_depth("batch", 1)
+    metrics.queue_depths(batch=1)
     metrics.capacity("L1/C1", 10.0)
     metrics.models.show("L1/C1", Judge("m", "1", "aa", classification_threshold=0.5, budget_s=0.5), 1e9)
     metrics.verdict("L1/C1", "ok", 0.4)

@@ -63,7 +63,9 @@ class Door:
             LIMITS,
             default_budget_us=default_budget_us,
             largest_decoding_bytes=largest_decoding_bytes,
-            find_route=lambda line, camera: {"a": ROUTE, "strict": STRICT}.get(camera) if line == "line" else None,
+            find_route=lambda line, camera, _part: (
+                {"a": ROUTE, "strict": STRICT}.get(camera) if line == "line" else None
+            ),
             find_place=AllowList(["s3://bucket/lines/"]).find,
             budget=self.budget,
             clock=self.clock,

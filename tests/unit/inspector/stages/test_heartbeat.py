@@ -42,7 +42,7 @@ class Bench:
         self.routes = [Route(f"line/{camera}", self.model, REFERENCE, None, 500_000) for camera in ("own", "hashed")]
         self.heartbeats = Heartbeats(
             settings,
-            self.routes,
+            lambda: self.routes,
             self.taken.append,
             self.budget,
             lambda: self.held,

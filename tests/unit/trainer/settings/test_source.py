@@ -5,17 +5,18 @@ import re
 import pytest
 
 from trainer.errors import SettingsError
-from trainer.settings.commands import ApplySettings, SignSettings, parse_settings
+from trainer.settings.commands import parse_settings
+from trainer.settings.source import SourceSettings
 
 
 @pytest.mark.parametrize("command", [["fit"], ["workflow"], ["show", "bundle"]])
 def test_what_says_the_labels_goes_with_every_command_that_reads_them(command: list[str]) -> None:
     given = [*command, "--images", "a", "--out", "o"]
     settings = parse_settings([*given, "--ok-folder", "pass", "--ok-folder", "0"])
-    assert not isinstance(settings, ApplySettings | SignSettings)
+    assert isinstance(settings, SourceSettings)
     assert settings.ok_folder == ("pass", "0")
     settings = parse_settings([*given, "--label-pattern", "_(OK|NOK)"])
-    assert not isinstance(settings, ApplySettings | SignSettings)
+    assert isinstance(settings, SourceSettings)
     assert settings.label_pattern == "_(OK|NOK)"
 
 

@@ -1,0 +1,257 @@
+"""The topic of releases, read to its end before the first frame and followed from then on; the cache where it is away."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from inspector.bundles.errors import BundleStoreError
+from inspector.bus.reading.log import LogReader
+from inspector.errors import AccessError, BusError, TopicError
+from inspector.inflight.registry import Registry
+from inspector.loop.workers import Workers
+from inspector.releases.chain import read_releases
+from inspector.swap.load import BundleLoader
+from inspector.swap.metrics import ReleaseMetrics
+from inspector.swap.refusal import ReleaseRefusedError
+from inspector.swap.switch import Switch
+from inspector.swap.tell import OutcomeTeller
+from schemas import BundleReference, ModelRelease
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+READ_S: Final = 1.0
+RETRY_S: Final = 1.0
+FIRST_PAUSE_S: Final = 5.0
+LONGEST_PAUSE_S: Final = 60.0
+"""Between two tries of a release whose bundle the store does not give: the pause doubles up to this."""
+
+
+@dataclass(slots=True)
+class _Due:
+    """A release that is still to be applied, and when it is tried next."""
+
+    release: ModelRelease
+    at_s: float
+    pause_s: float = FIRST_PAUSE_S
+
+
+class ReleaseFollower:
+    """Brings releases to `Switch`. Event loop only, but for what the loader's thread does."""
+
+    def __init__(
+        self,
+        log_reader: LogReader,
+        loader: BundleLoader,
+        registry: Registry,
+        *,
+        workers: Workers,
+        teller: OutcomeTeller,
+        metrics: ReleaseMetrics,
+        wait_s: float,
+    ) -> None:
+        """Prepare; nothing is read before `begin`.
+
+        Args:
+            log_reader: of the topic of releases.
+            loader: on its own thread.
+            registry: whose routes are changed.
+            workers: the loader's thread.
+            teller: of what became of each release.
+            metrics: the same, as series.
+            wait_s: so long the topic is waited for at the start.
+        """
+        self._log, self._loader, self._workers = log_reader, loader, workers
+        self._registry, self._teller, self._metrics = registry, teller, metrics
+        self._wait_s = wait_s
+        self._switch = Switch(registry, self._load)
+        self._due: dict[str, _Due] = {}
+        self._is_reading = False
+
+    async def begin(self, tell: Callable[[str], None]) -> None:
+        """Apply what is released, before any frame is read; where that cannot be, what was last known to be good.
+
+        Args:
+            tell: hears what is waited for.
+
+        Raises:
+            AccessError: The brokers refuse this client.
+            DeviceLostError: The device is of no use.
+        """
+        kept = await self._on_thread(self._loader.cache.kept)
+        tell("the topic of releases is read")
+        wanted = await self._first_reading()
+        for route in self._registry.routes:
+            camera = route.camera
+            self._want(wanted.get(camera))
+            choices = {
+                release.number: release for release in (kept.get(camera), wanted.get(camera)) if release is not None
+            }
+            tell(f"the release of {camera} is loaded")
+            for number in sorted(choices, reverse=True):
+                if await self._try(choices[number]):
+                    break
+            else:
+                if choices:
+                    log.error("no release of %s can be applied; the model of the settings judges it", camera)
+            if camera not in wanted and self._switch.number(camera):
+                log.warning("no release of %s was read; its last known good one judges, from the cache", camera)
+
+    async def run(self) -> None:
+        """Follow until cancelled."""
+        while True:
+            try:
+                if not self._is_reading:
+                    await self._start()
+                self._note(await self._log.read(READ_S))
+            except (BusError, TopicError) as exc:
+                await self._lose(exc)
+            await self._apply_due()
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        await self._log.stop()
+
+    # reading
+
+    async def _first_reading(self) -> dict[str, ModelRelease]:
+        loop = asyncio.get_running_loop()
+        give_up_s = loop.time() + self._wait_s
+        while True:
+            try:
+                async with asyncio.timeout_at(give_up_s):
+                    await self._start()
+                    releases, unreadable = read_releases(await self._log.read_to_end())
+            except AccessError:
+                raise
+            except (BusError, TopicError, TimeoutError) as exc:
+                await self._lose(exc)
+                if loop.time() >= give_up_s:
+                    log.error(  # noqa: TRY400 a sentence for the operator
+                        "the topic of releases could not be read within releases.wait_s, %g s: the cache says which models serve",
+                        self._wait_s,
+                    )
+                    return {}
+            else:
+                for sentence in unreadable:
+                    log.error("topic of releases: %s", sentence)
+                return releases
+
+    async def _start(self) -> None:
+        await self._log.start()
+        self._is_reading = True
+        self._metrics.readable(is_so=True)
+
+    async def _lose(self, exc: Exception) -> None:
+        if self._is_reading or not isinstance(exc, TimeoutError):
+            log.warning("the topic of releases cannot be read yet: %s", str(exc) or "no answer")
+        self._is_reading = False
+        self._metrics.readable(is_so=False)
+        await self._log.stop()
+        await asyncio.sleep(RETRY_S)
+
+    def _note(self, records: Any) -> None:  # noqa: ANN401 a sequence of ConsumedRecord
+        releases, unreadable = read_releases(records)
+        for sentence in unreadable:
+            log.error("topic of releases: %s", sentence)
+        for release in releases.values():
+            self._want(release)
+
+    def _want(self, release: ModelRelease | None) -> None:
+        if release is None or self._registry.configured(release.line_id, release.camera_id) is None:
+            return
+        camera, number = release.camera, self._switch.number(release.camera)
+        if release.number <= number:
+            if release.number < number:
+                log.warning(
+                    "release %d of %s is older than %d, which judges here; it is ignored",
+                    release.number,
+                    camera,
+                    number,
+                )
+            return
+        due = self._due.get(camera)
+        if due is None or due.release.number < release.number:
+            self._due[camera] = _Due(release, asyncio.get_running_loop().time())
+            self._metrics.wanted(camera, release.number)
+
+    # applying
+
+    async def _apply_due(self) -> None:
+        now_s = asyncio.get_running_loop().time()
+        for due in [due for due in self._due.values() if due.at_s <= now_s]:
+            await self._try(due.release)
+
+    async def _try(self, release: ModelRelease) -> bool:
+        """Apply a release; return whether it judges now. One that may do later is due again."""
+        camera, number = release.camera, release.number
+        try:
+            applied = await self._switch.apply(release)
+        except (BundleStoreError, ReleaseRefusedError) as exc:
+            self._refuse(release, exc)
+            return False
+        self._forget(release)
+        if applied is not None:
+            model = applied.active.reference
+            log.info(
+                "%s is judged by release %d: %s %s (%s)", camera, number, model.name, model.version, model.digest[:12]
+            )
+            self._metrics.applied(camera, number)
+            self._teller.tell(release, "applied")
+            try:
+                await self._on_thread(functools.partial(self._loader.keep, release, self._switch.digests()))
+            except BundleStoreError as exc:
+                log.error("after a restart without store or topic %s would have another model: %s", camera, exc)  # noqa: TRY400
+        return self._switch.number(camera) == number
+
+    def _refuse(self, release: ModelRelease, exc: BundleStoreError | ReleaseRefusedError) -> None:
+        camera, number = release.camera, release.number
+        self._metrics.refused(camera, exc.reason)
+        due = self._due.get(camera)
+        is_first = due is None or due.pause_s == FIRST_PAUSE_S
+        if is_first:
+            log.error(
+                "release %d of %s is not applied (%s), the model before goes on: %s", number, camera, exc.reason, exc
+            )
+            self._teller.tell(release, "refused", f"{exc.reason}: {exc}")
+        if exc.is_final:
+            self._forget(release)
+        elif due is not None and due.release.number == number:
+            due.at_s = asyncio.get_running_loop().time() + due.pause_s
+            due.pause_s = min(2 * due.pause_s, LONGEST_PAUSE_S)
+
+    def _forget(self, release: ModelRelease) -> None:
+        due = self._due.get(release.camera)
+        if due is not None and due.release.number <= release.number:
+            del self._due[release.camera]
+
+    async def _load(self, bundle: BundleReference) -> Any:  # noqa: ANN401 a Model
+        return await self._on_thread(functools.partial(self._loader.load, bundle))
+
+    async def _on_thread(self, job: Callable[[], T]) -> T:
+        """Run a job on the loader's thread; what it raises is raised here."""
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        def run() -> tuple[T | None, Exception | None]:
+            try:
+                return job(), None
+            except Exception as exc:  # noqa: BLE001 it belongs to whoever waits
+                return None, exc
+
+        def done(outcome: tuple[Any, Exception | None]) -> None:
+            if future.done():
+                return
+            result, error = outcome
+            if error is None:
+                future.set_result(result)
+            else:
+                future.set_exception(error)
+
+        self._workers.submit(run, done)
+        return await future

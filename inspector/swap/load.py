@@ -1,0 +1,170 @@
+"""A bundle from the store to a model that is warm: on a thread of its own that takes no time from the device's."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from inspector.anomaly.errors import BundleError, GoldenSampleError
+from inspector.bundles.cache import BundleCache
+from inspector.bundles.download import download_bundle
+from inspector.bundles.errors import BundleStoreError
+from inspector.bundles.place import BundlePlace
+from inspector.errors import DeviceLostError, ModelError
+from inspector.inflight.fault import device_fault
+from inspector.inflight.loading import set_torch_threads
+from inspector.inflight.registry import warm_up_model
+from inspector.inflight.route import Model
+from inspector.settings.settings import Settings
+from inspector.swap.memory import wanting_bytes
+from inspector.swap.refusal import ReleaseRefusedError
+from schemas import BundleReference, ModelRelease
+
+if TYPE_CHECKING:
+    from inspector.anomaly.model.signature import Signers
+
+log = logging.getLogger(__name__)
+
+LOADER_NICE: Final = 10
+"""How much the thread that loads gives way to those that decode and score."""
+
+
+class BundleLoader:
+    """Fetches, verifies, loads and warms up. Blocking; on one thread, the loader's."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        read_model: Callable[[Path], Model],
+        *,
+        exceeded: Callable[[Model, int], object] = lambda _model, _size: None,
+    ) -> None:
+        """Make the cache's folder; nothing connects.
+
+        Args:
+            settings: with releases on.
+            read_model: loads and verifies a bundle, and scores its golden samples.
+            exceeded: told of a model and a batch that the device has no room for.
+
+        Raises:
+            ConfigError: The cache cannot be written to, or releases are off.
+            MissingExtraError: What the store needs is not installed.
+        """
+        releases = settings.releases
+        if releases.store is None or releases.cache is None:
+            raise ValueError("there is no loader without releases.store and releases.cache")
+        self._settings = settings
+        self._read_model = read_model
+        self._exceeded = exceeded
+        self._place = BundlePlace(releases.store, settings.store)
+        self.cache = BundleCache(releases.cache, releases.cache_bytes)
+        self._prepared = threading.local()
+
+    def load(self, bundle: BundleReference) -> Model:
+        """Return the model of a bundle, fetched where it is not in the cache.
+
+        Raises:
+            BundleStoreError: It cannot be fetched, or is not what the release says.
+            ReleaseRefusedError: It is that, and cannot judge.
+            DeviceLostError: The device is of no use any more.
+        """
+        self._prepare()
+        try:
+            return self._load(bundle)
+        except (BundleStoreError, ReleaseRefusedError, DeviceLostError):
+            raise
+        except OSError as exc:
+            raise BundleStoreError("no_room", f"{_named(bundle)} cannot be read from the cache: {exc}") from exc
+        except Exception as exc:  # whatever it is, the model before goes on
+            fault = device_fault(exc)
+            if fault == "lost":
+                raise DeviceLostError(f"the device is lost: {exc}") from exc
+            sentence = f"{_named(bundle)}: {type(exc).__name__}: {exc}"
+            raise ReleaseRefusedError("memory" if fault == "memory" else "bundle", sentence) from exc
+
+    def _load(self, bundle: BundleReference) -> Model:
+        digest = bundle.model.digest
+        path = self.cache.fetch(digest, partial(self._download, bundle))
+        wanting = wanting_bytes(path, self._settings.device)
+        if wanting:
+            raise ReleaseRefusedError(
+                "memory",
+                f"{_named(bundle)} does not fit into memory beside what is there: {wanting >> 20} MiB are wanting",
+            )
+        model = self._read(bundle, path)
+        if model.thresholds is None:
+            raise ReleaseRefusedError(
+                "thresholds", f"{_named(bundle)} has no thresholds; calibrate it with `trainer fit`"
+            )
+        try:
+            warm_up_model(model, self.batch_sizes, self._exceeded)
+        except ModelError as exc:
+            raise ReleaseRefusedError("memory", f"{_named(bundle)}: {exc}") from exc
+        return model
+
+    @property
+    def batch_sizes(self) -> Sequence[int]:
+        """What a model is warmed up with."""
+        return sorted({1, self._settings.batching.max_batch_size})
+
+    def keep(self, release: ModelRelease, in_use: set[str]) -> None:
+        """Note a release as the last known good of its camera, and remove what the cache has too much.
+
+        Raises:
+            BundleStoreError: It cannot be written.
+        """
+        self.cache.keep(release)
+        try:
+            self.cache.evict(in_use)
+        except OSError as exc:  # another process of the deployment tidies up, too
+            log.warning("the cache of bundles could not be tidied up: %s", exc)
+
+    def _read(self, bundle: BundleReference, path: Path) -> Model:
+        digest = bundle.model.digest
+        try:
+            model = self._read_model(path)
+        except GoldenSampleError as exc:
+            raise ReleaseRefusedError("golden", f"{_named(bundle)}: {exc}") from exc
+        except BundleError as exc:
+            self.cache.discard(digest)  # whoever spoilt it: the next try fetches it anew
+            raise ReleaseRefusedError("bundle", f"{_named(bundle)}: {exc}") from exc
+        if model.digest != digest:
+            self.cache.discard(digest)
+            raise ReleaseRefusedError("bundle", f"{_named(bundle)}: what was loaded has digest {model.digest}")
+        return model
+
+    def _download(self, bundle: BundleReference, into: Path) -> None:
+        download_bundle(
+            bundle.url,
+            bundle.model.digest,
+            self._place,
+            into,
+            read_signers=self._signers,
+            max_bytes=self._settings.releases.max_bundle_bytes,
+        )
+
+    def _signers(self) -> Signers:
+        from inspector.anomaly.model.signature import Signers  # noqa: PLC0415
+
+        return Signers.of_files(self._settings.trusted_keys, is_required=self._settings.require_signature)
+
+    def _prepare(self) -> None:
+        """Let this thread give way to the others, once."""
+        if getattr(self._prepared, "is_done", False):
+            return
+        self._prepared.is_done = True
+        set_torch_threads(self._settings.torch_threads)
+        with contextlib.suppress(OSError, AttributeError):  # of a thread on Linux; elsewhere it would be the process
+            if os.uname().sysname == "Linux":
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOADER_NICE)
+
+
+def _named(bundle: BundleReference) -> str:
+    model = bundle.model
+    return f"{model.name} {model.version} ({model.digest[:12]})"

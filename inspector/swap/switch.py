@@ -1,0 +1,126 @@
+"""A release applied to a camera: its models loaded, then its route exchanged between two frames, or nothing changed at all.
+
+A frame is judged by the model that its camera had when the frame was admitted: it was decoded for that one, and a batch has one
+model. So the frames before a swap finish with the old model, those after it with the new one, and the camera's order is
+what it always is. The old model goes when its last frame has left.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from inspector.anomaly.errors import GeometryError
+from inspector.anomaly.types import DLSample
+from inspector.inflight.registry import Registry
+from inspector.inflight.route import Model, Route
+from inspector.swap.refusal import ReleaseRefusedError
+from schemas import BundleReference, Candidate, LiveChanges, ModelRelease
+
+Load = Callable[[BundleReference], Awaitable[Model]]
+
+
+class Applied(NamedTuple):
+    """What judges a camera now."""
+
+    release: ModelRelease
+    active: Route
+    canary: Route | None
+
+
+class Switch:
+    """Applies releases one at a time. Event loop only."""
+
+    def __init__(self, registry: Registry, load: Load) -> None:
+        """Change the routes of `registry`; `load` returns a verified, warm model of a bundle."""
+        self._registry = registry
+        self._load = load
+        self._numbers: dict[str, int] = {}
+        # Models that are here, for cameras that share one: nothing is kept by this.
+        self._here: weakref.WeakValueDictionary[str, Model] = weakref.WeakValueDictionary(
+            {route.model.digest: route.model for route in registry.routes}
+        )
+
+    def number(self, camera: str) -> int:
+        """Return the number of the release by which a camera is judged; 0: by the settings."""
+        return self._numbers.get(camera, 0)
+
+    def digests(self) -> set[str]:
+        """Return the digests of the models that are here."""
+        return set(self._here)
+
+    async def apply(self, release: ModelRelease) -> Applied | None:
+        """Let a camera be judged as `release` says; None: it is not of this deployment, or no newer than what is applied.
+
+        Raises:
+            BundleStoreError: A bundle cannot be fetched, or is not what the release says. Nothing was changed.
+            ReleaseRefusedError: A model is not to judge this camera. Nothing was changed.
+            DeviceLostError: The device is of no use any more.
+        """
+        base = self._registry.configured(release.line_id, release.camera_id)
+        if base is None or release.number <= self.number(release.camera):
+            return None
+        models = release.models
+        active = await self._active(base, models.active, models.changes)
+        canary = None if models.candidate is None else await self._canary(base, models.candidate, active)
+        share = 0.0
+        if models.candidate is not None and models.candidate.percent is not None:
+            share = models.candidate.percent / 100
+        self._registry.replace(active, canary=canary, share=share)
+        self._numbers[release.camera] = release.number
+        return Applied(release, active, canary)
+
+    async def _active(self, base: Route, bundle: BundleReference | None, changes: LiveChanges) -> Route:
+        route = base if bundle is None else await self._route(base, bundle)
+        if changes.classification_threshold is not None:
+            route = replace(route, classification_threshold=changes.classification_threshold)
+        if changes.budget_us is not None:
+            route = replace(route, budget_us=changes.budget_us)
+        return route
+
+    async def _canary(self, base: Route, candidate: Candidate, active: Route) -> Route:
+        if candidate.role != "canary":
+            raise ReleaseRefusedError(
+                "shadow", f"this inspector tries no models as {candidate.role}; it judges by canaries alone"
+            )
+        return replace(await self._route(base, candidate.bundle), budget_us=active.budget_us)
+
+    async def _route(self, base: Route, bundle: BundleReference) -> Route:
+        """Return the camera's route by another model; its threshold is the bundle's, for that of the settings was the settings' model's."""
+        digest = bundle.model.digest
+        model = self._here.get(digest)
+        if model is None:
+            model = await self._load(bundle)
+            self._here[digest] = model
+        self._check_geometry(base, model)
+        return replace(base, model=model, reference=bundle.model, classification_threshold=None)
+
+    def _check_geometry(self, base: Route, model: Model) -> None:
+        """Refuse a model that would refuse this camera's pictures: those that it sends, or else those that its present model learnt from.
+
+        Raises:
+            ReleaseRefusedError: `geometry`.
+        """
+        for sample in self._pictures(base, model):
+            try:
+                model.check_geometry(sample)
+            except GeometryError as exc:
+                raise ReleaseRefusedError("geometry", f"{base.camera} sends other pictures: {exc}") from exc
+
+    def _pictures(self, base: Route, model: Model) -> list[DLSample]:
+        seen = self._registry.seen(base.camera)
+        if seen is not None:
+            return [seen]
+        if model.preprocess_param.tile is not None or base.model.preprocess_param.tile is not None:
+            return []  # golden pictures of tiles are cut out, in another size
+        return [
+            DLSample(
+                image,
+                original_width=image.shape[1],
+                original_height=image.shape[0],
+                channels=1 if image.ndim == 2 else 3,  # noqa: PLR2004 (H, W)
+            )
+            for image in base.model.golden_images[:1]
+        ]
