@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from pathlib import Path
 from inspector.anomaly.network.cores import usable_cores
 from inspector.checks.certificates import certificate_faults
 from inspector.errors import MissingExtraError
+from inspector.settings.places.releases import ReleaseSettings
 from inspector.settings.places.store import StoreSettings
 from inspector.settings.settings import Settings
 from inspector.store.folder import absent_folders
@@ -27,7 +29,7 @@ _MOST_THREADS = 64
 
 def machine_faults(settings: Settings) -> list[str]:
     """Return a sentence for each thing that is not here, or not as it must be; without the bundles' contents."""
-    return [*boot_faults(settings), *_folders(settings.store), *_device(settings)]
+    return [*boot_faults(settings), *_folders(settings.store), *_releases(settings.releases), *_device(settings)]
 
 
 def boot_faults(settings: Settings) -> list[str]:
@@ -101,9 +103,21 @@ def _folders(store: StoreSettings) -> Iterator[str]:
         yield f"store.allowed_prefixes: {prefix} names no folder of this machine; make it, or leave the prefix out"
 
 
+def _releases(releases: ReleaseSettings) -> Iterator[str]:
+    if releases.store is not None:
+        for folder in absent_folders([releases.store]):
+            yield f"releases.store: {folder} names no folder of this machine; make it, or mount it"
+    if releases.cache is not None:
+        above = next(folder for folder in (releases.cache, *releases.cache.absolute().parents) if folder.exists())
+        if not above.is_dir() or not os.access(above, os.W_OK):
+            yield f"releases.cache: {releases.cache} cannot be made or written to; give a folder of this machine"
+
+
 def _extras(settings: Settings) -> Iterator[str]:
-    if settings.store.access_key_id is not None and importlib.util.find_spec("obstore") is None:
-        yield f"store.access_key_id: {MissingExtraError('obstore', 'store')}"
+    wanting = {"store.access_key_id": settings.store.access_key_id, "releases.store": settings.releases.store}
+    for name, wants in wanting.items():
+        if wants is not None and importlib.util.find_spec("obstore") is None:
+            yield f"{name}: {MissingExtraError('obstore', 'store')}"
     if settings.tracing.endpoint is not None and not _has_opentelemetry():
         yield f"tracing.endpoint: {MissingExtraError('opentelemetry', 'otel')}"
 

@@ -14,6 +14,7 @@ from inspector.bus.reading.log import LogReader
 from inspector.errors import AccessError, BusError, TopicError
 from inspector.inflight.registry import Registry
 from inspector.loop.workers import Workers
+from inspector.observe.fields import camera_fields
 from inspector.releases.chain import read_releases
 from inspector.swap.load import BundleLoader
 from inspector.swap.metrics import ReleaseMetrics
@@ -99,9 +100,17 @@ class ReleaseFollower:
                     break
             else:
                 if choices:
-                    log.error("no release of %s can be applied; the model of the settings judges it", camera)
+                    log.error(
+                        "no release of %s can be applied; the model of the settings judges it",
+                        camera,
+                        extra=camera_fields(camera),
+                    )
             if camera not in wanted and self._switch.number(camera):
-                log.warning("no release of %s was read; its last known good one judges, from the cache", camera)
+                log.warning(
+                    "no release of %s was read; its last known good one judges, from the cache",
+                    camera,
+                    extra=camera_fields(camera),
+                )
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -174,6 +183,7 @@ class ReleaseFollower:
                     release.number,
                     camera,
                     number,
+                    extra=camera_fields(camera),
                 )
             return
         due = self._due.get(camera)
@@ -200,14 +210,25 @@ class ReleaseFollower:
         if applied is not None:
             model = applied.active.reference
             log.info(
-                "%s is judged by release %d: %s %s (%s)", camera, number, model.name, model.version, model.digest[:12]
+                "%s is judged by release %d: %s %s (%s)",
+                camera,
+                number,
+                model.name,
+                model.version,
+                model.digest[:12],
+                extra=camera_fields(camera),
             )
             self._metrics.applied(camera, number)
             self._teller.tell(release, "applied")
             try:
                 await self._on_thread(functools.partial(self._loader.keep, release, self._switch.digests()))
             except BundleStoreError as exc:
-                log.error("after a restart without store or topic %s would have another model: %s", camera, exc)  # noqa: TRY400
+                log.error(  # noqa: TRY400 a sentence for the operator
+                    "after a restart without store or topic %s would have another model: %s",
+                    camera,
+                    exc,
+                    extra=camera_fields(camera),
+                )
         return self._switch.number(camera) == number
 
     def _refuse(self, release: ModelRelease, exc: BundleStoreError | ReleaseRefusedError) -> None:
@@ -217,7 +238,12 @@ class ReleaseFollower:
         is_first = due is None or due.pause_s == FIRST_PAUSE_S
         if is_first:
             log.error(
-                "release %d of %s is not applied (%s), the model before goes on: %s", number, camera, exc.reason, exc
+                "release %d of %s is not applied (%s), the model before goes on: %s",
+                number,
+                camera,
+                exc.reason,
+                exc,
+                extra=camera_fields(camera),
             )
             self._teller.tell(release, "refused", f"{exc.reason}: {exc}")
         if exc.is_final:

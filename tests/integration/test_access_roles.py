@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,20 @@ from inspector.anomaly.types import Thresholds
 from inspector.bus.consumer import KafkaConsumer
 from inspector.bus.ports import ProducedRecord
 from inspector.bus.producer import KafkaProducer
+from inspector.bus.reading.log import KafkaLog
 from inspector.bus.rights import Acl
 from inspector.checks.broker import broker_faults
-from inspector.clients.acls import apply_acls
+from inspector.clients.acls import acls_of, apply_acls, principals
 from inspector.clients.results import Verdict, read_results
 from inspector.clients.topics import apply_topics
 from inspector.errors import AccessError
+from inspector.releases.chain import read_releases
+from inspector.releases.edit import with_changes
+from inspector.releases.journal import Change, connect_journal
 from inspector.service import EXIT_CLEAN, Service
+from inspector.settings.places.releases import ReleaseSettings
 from inspector.settings.settings import Settings
+from schemas import LiveChanges
 from tests.buses import wait_until
 from tests.fakes import FakeModel
 from tests.frames import camera_frame, record_of
@@ -157,6 +164,48 @@ async def test_others_do_not_take_the_inspectors_frames(broker: SecureBroker, us
     finally:
         await consumer.stop()
     assert f"User:{user} lacks the right {lacking}" in told
+
+
+async def test_only_the_trainer_says_which_model_judges(broker: SecureBroker, tmp_path: Path) -> None:
+    releases = ReleaseSettings(store="file:///srv/models/", cache=tmp_path)
+    owner = Settings.model_validate(
+        {
+            "kafka": {"bootstrap_servers": broker.address("plain"), "group_id": "inspectors"},
+            "topics": {"prefix": PREFIX},
+            "releases": releases,
+        }
+    )
+    await apply_topics(owner, replication="auto")
+    await apply_acls(owner, acls_of(owner, principals({"trainer": "trainer", "inspector": "inspector"})))
+
+    def of(user: str) -> Settings:
+        return settings(broker, user).model_copy(update={"releases": releases})
+
+    async def change(user: str, budget_us: int) -> int:
+        edit = partial(with_changes, changes=LiveChanges(budget_us=budget_us), as_set=False)
+        async with connect_journal(of(user), writes=True) as journal:
+            return (await journal.change("line", "a", Change("settings", edit, user))).release.number
+
+    number, budget_us = 0, 0
+    async with asyncio.timeout(60):  # the controller's yes comes before the brokers know of it
+        while not number:
+            budget_us += 1
+            try:
+                number = await change("trainer", budget_us)
+            except AccessError:
+                await asyncio.sleep(0.1)
+    models, audit = owner.topics.models_topic, owner.topics.audit_topic
+    assert "Describe" in await refused(change("gate", 2))
+    assert "Describe" in await refused(change("camera", 2))
+    log = KafkaLog(of("inspector").kafka, models)
+    await log.start()
+    releases_read, unreadable = read_releases(await log.read_to_end())
+    await log.stop()
+    assert (list(releases_read), unreadable) == (["line/a"], [])
+    await send(of("inspector"), audit, b"process:x/y", b"told")
+    told = await refused(send(of("inspector"), models, b"line/a", b"forged"))
+    assert f"User:inspector lacks the right Write on topic {models}" in told
+    assert await change("trainer", budget_us + 1) == number + 1
 
 
 async def test_only_an_admin_makes_topics_and_grants_rights(broker: SecureBroker, tmp_path: Path) -> None:

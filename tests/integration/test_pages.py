@@ -27,8 +27,6 @@ _FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INDENTED = re.compile(r"(?:^    .*\n)+", re.MULTILINE)
 _COMMAND = re.compile(rf"(?:^|[\s`]){{1}}((?:{'|'.join(PROGRAMS)}) [a-z][^`\n|&>]*)")
 # Programs that other tests run: the README's and the guides' by test_readme*.py, the step's by test_readme.py.
-# The table of rights names it already; it comes with the releases.
-ANNOUNCED = {("inspector", "audit")}
 RUN_ELSEWHERE = {"README.md", "docs/camera.md", "docs/actuator.md"}
 
 
@@ -54,9 +52,7 @@ def commands(page: Path) -> Iterator[list[str]]:
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_every_command_and_option_that_is_shown_exists(page: Path) -> None:
     for program, command, *words in commands(page):
-        if command not in command_names(program):
-            assert (program, command) in ANNOUNCED, f"{program} {command}"
-            continue
+        assert command in command_names(program), f"{program} {command}"
         known = set(re.findall(r"--[a-z][\w.-]*", help_text(program, command)))
         typed = {word.partition("=")[0] for word in words if word.startswith("--")} - {"--help"}
         assert typed <= known, f"{program} {command}: {sorted(typed - known)}"

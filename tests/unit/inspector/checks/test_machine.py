@@ -141,6 +141,22 @@ def test_folders_of_pictures_that_are_not_there_and_a_missing_extra_are_named(
     ]
 
 
+def test_a_store_of_bundles_that_is_not_there_and_a_cache_that_cannot_be_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    releases = {"store": f"file://{tmp_path}/", "cache": tmp_path / "new" / "cache"}
+    assert faults(releases=releases) == []
+    assert faults(releases={"store": f"file://{tmp_path}/gone/", "cache": tmp_path / "file" / "cache"}) == [
+        f"releases.store: file://{tmp_path}/gone/ names no folder of this machine; make it, or mount it",
+        f"releases.cache: {tmp_path}/file/cache cannot be made or written to; give a folder of this machine",
+    ]
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    assert faults(releases=releases) == [
+        "releases.store: obstore is not installed. Install it with: pip install 'line-inspector[store]'"
+    ]
+
+
 def test_a_bundle_without_the_signature_that_is_required_is_refused(tmp_path: Path) -> None:
     bundle = make_bundle(tmp_path)
     key = Ed25519PrivateKey.generate()

@@ -177,3 +177,18 @@ async def test_a_model_without_a_picture_has_no_beat() -> None:
     await asyncio.sleep(0.05)
     assert (running.done(), bench.taken) == (False, [])
     running.cancel()
+
+
+async def test_after_a_swap_the_new_models_pictures_are_beaten_and_the_old_ones_are_let_go() -> None:
+    bench = Bench()
+    new = FakeModel(Thresholds(classification=0.5, segmentation=0.5))
+    new.golden_images, new.golden_scores = (np.full((64, 64), 200, np.uint8),), (0.78125,)
+    old, bench.routes = bench.model, [Route("line/own", new, REFERENCE, None, 500_000)]
+    assert await bench.beat(3) == [], "its messages are not made yet"
+    running = asyncio.create_task(bench.heartbeats.run(0.001))
+    async with asyncio.timeout(60):
+        while not bench.taken:
+            await asyncio.sleep(0.001)
+    running.cancel()
+    assert bench.taken[0].expected_score == 0.78125
+    assert old not in bench.heartbeats._messages
