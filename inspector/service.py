@@ -37,7 +37,7 @@ from inspector.bus.consumer import KafkaConsumer
 from inspector.bus.ports import FrameConsumer, ResultProducer, ResultTail
 from inspector.bus.producer import SEND_BATCH_BYTES, KafkaProducer
 from inspector.bus.reading.log import LogReader
-from inspector.bus.tail import KafkaTail
+from inspector.bus.reading.tail import KafkaTail
 from inspector.errors import AccessError, BusError, InspectorError
 from inspector.inflight.budget import fetched_bytes, memory_bound_bytes
 from inspector.inflight.route import Model

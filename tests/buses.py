@@ -19,8 +19,8 @@ from inspector.bus.connect import consumer_client, producer_client, start_client
 from inspector.bus.consumer import KafkaConsumer
 from inspector.bus.ports import FrameConsumer, ResultProducer, ResultTail
 from inspector.bus.producer import KafkaProducer
+from inspector.bus.reading.tail import KafkaTail
 from inspector.bus.records import HEADER_NAME
-from inspector.bus.tail import KafkaTail
 from inspector.clients.topics import apply_topics
 from inspector.inflight.budget import fetched_bytes
 from inspector.settings.kafka import KafkaSettings

@@ -29,6 +29,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from inspector.bus import records
 from inspector.bus.doors import DoorError, speaks_tls, try_tls
+from inspector.bus.patience import notice_dead_network
 from inspector.credentials.certificates import client_context
 from inspector.errors import AccessError, BusError
 from inspector.settings.kafka import KafkaSettings
@@ -141,6 +142,7 @@ async def start_client(client: Any) -> None:  # noqa: ANN401
     """
     inner = client.client if isinstance(client, AIOKafkaProducer) else client._client  # noqa: SLF001 no public way
     pace_metadata(inner)
+    notice_dead_network(inner)
     try:
         await inner.bootstrap()
     except KafkaConnectionError as exc:

@@ -228,7 +228,7 @@ SENDING_SPANS_BYTES = 2 * MIB
 """The spans of one request to a collector, made and encoded."""
 
 LOOK_BYTES = 2 * MIB
-"""The largest answer to a look at the results (`bus/tail`), which may be a record batch above its own megabyte."""
+"""The largest answer to a look at the results (`bus/reading/tail`), which may be a record batch above its own megabyte."""
 
 _LARGEST_MAP_BYTES = 4 * MIB
 """A map of 1024 x 1024 pixels, the largest input of a model, in float32."""

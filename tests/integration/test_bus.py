@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import struct
 from collections.abc import AsyncIterator
 from typing import Any
@@ -40,6 +41,15 @@ def records(topic: str, count: int, size: int = 10) -> list[ProducedRecord]:
 
 async def arrived(kafka_settings: KafkaSettings, topic: str) -> list[bytes]:
     return [sent.value for sent in await KafkaBus(kafka_settings, None).records(topic)]  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system has no TCP_USER_TIMEOUT")
+async def test_every_connection_ends_when_nothing_is_acknowledged(producer: KafkaProducer, topic: str) -> None:
+    await producer.send((topic, 0), records(topic, 1))
+    connections = list(producer._producer.client._conns.values())
+    sockets = [connection._writer.get_extra_info("socket") for connection in connections]
+    assert sockets
+    assert all(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 10_000 for one in sockets)
 
 
 async def test_a_window_arrives_as_one_batch_in_order(

@@ -1,1 +1,1 @@
-"""Readers that are no stage of the inspector: a group of results, single records at known places, a small topic as a whole."""
+"""Readers beside the frames: a group of results, single records at known places, a small topic as a whole, the ends of topics."""

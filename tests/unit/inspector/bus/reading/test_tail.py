@@ -11,8 +11,8 @@ from aiokafka import TopicPartition
 from aiokafka.errors import UnknownTopicOrPartitionError
 
 from inspector.bus import records
-from inspector.bus import tail as tail_module
-from inspector.bus.tail import INFLATED_BYTES, KafkaTail
+from inspector.bus.reading import tail as tail_module
+from inspector.bus.reading.tail import INFLATED_BYTES, KafkaTail
 from inspector.errors import BusError, ConfigError
 from inspector.settings.kafka import KafkaSettings
 
