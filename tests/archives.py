@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import override
 
 from inspector.archive.candidate import Candidate, row_of, worth_of
@@ -14,6 +16,7 @@ from inspector.archive.storage.folder import FolderStorage
 from inspector.archive.storage.port import StorageError
 from schemas import CameraFrame, DLResultMessage, RecordSource
 from schemas.archive.row import ArchiveRow
+from tests.encoded import encoded
 from tests.messages import MODEL, message
 
 NOON_US = 1_772_366_400_000_000
@@ -68,6 +71,14 @@ def arrival_of(seq: int, score: float | None = 0.2, **changes: Any) -> Arrival:
     frame = frame_of(candidate.message)
     picture = picture_file(frame, frame.image)
     return Arrival(row_of(candidate, frame, frame.image, picture), picture.content)
+
+
+def shown_arrival(seq: int, score: float | None, pixels: NDArray[np.uint8]) -> Arrival:
+    """A picture that shows these pixels, as PNG, with its row."""
+    candidate = candidate_of(seq, score)
+    image = encoded(pixels, ".png")
+    frame = frame_of(candidate.message, image)
+    return Arrival(row_of(candidate, frame, image, picture_file(frame, image)), image)
 
 
 def rows_of(arrivals: Iterable[Arrival]) -> list[ArchiveRow]:

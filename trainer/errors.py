@@ -8,6 +8,7 @@ TrainerError
  +-- SplitError        the images cannot be divided as asked (too few, or percentages that make no sense)
  +-- CalibrationError  no threshold can be estimated from the scores there are
  +-- EvaluationError   a measure cannot be taken of what was given, or no image fits the selection
+ +-- WorseModelError   the new model is worse than the one that it was to be no worse than
  +-- OutputError       the place where the bundle or the report should go is taken or cannot be written
 """
 
@@ -65,6 +66,10 @@ class CalibrationError(TrainerError):
 
 class EvaluationError(TrainerError):
     """A model cannot be measured as asked: a selection that fits no image, or arguments that do not fit each other."""
+
+
+class WorseModelError(TrainerError):
+    """The new model is worse than the one in use, on the same images."""
 
 
 class OutputError(TrainerError):

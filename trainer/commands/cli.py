@@ -27,6 +27,7 @@ from trainer.errors import SettingsError, TrainerError
 from trainer.settings.check import CheckSettings
 from trainer.settings.commands import (
     ApplySettings,
+    BacktestSettings,
     CommandSettings,
     FitSettings,
     ReleaseSettings,
@@ -135,6 +136,27 @@ def _apply(settings: ApplySettings) -> int:
     if not output.tally.taken:
         return REFUSED
     return LEFT_OUT if output.tally.pictures_left_out else 0
+
+
+def _backtest(settings: BacktestSettings) -> int:
+    from inspector.anomaly.errors import AnomalyError
+    from trainer.backtest.output import print_backtest, write_backtest
+    from trainer.backtest.run import run_backtest
+
+    try:
+        with _progress_bar(is_shown=not settings.json_output) as progress:
+            result = run_backtest(settings, progress)
+        if settings.out is not None:
+            write_backtest(result, settings.out)
+    except (TrainerError, AnomalyError) as error:
+        return _complain(error, REFUSED)
+    if settings.json_output:
+        print(json.dumps(result.as_json()))
+    else:
+        print_backtest(result, Console())
+        if settings.out is not None:
+            print(f"files: {settings.out}")
+    return 0
 
 
 def _show(settings: ShowSettings) -> int:
@@ -303,6 +325,7 @@ _COMMANDS: Final[Mapping[type[CommandSettings], Callable[[Any], int]]] = Mapping
         CheckSettings: _check,
         FitSettings: _fit,
         ApplySettings: _apply,
+        BacktestSettings: _backtest,
         ShowSettings: _show,
         WorkflowSettings: _workflow,
         SignSettings: _sign,

@@ -6,12 +6,15 @@ import re
 import resource
 import sys
 import time
+from dataclasses import replace
 
 from inspector.anomaly.files import is_empty_folder, resolved, try_folder
-from inspector.anomaly.model.bundle import check_replaceable
+from inspector.anomaly.model.bundle import check_replaceable, read_dl_model
+from inspector.anomaly.model.model import AnomalyModel
 from inspector.anomaly.network.device import available_device
 from inspector.anomaly.parameters import NAME_PATTERN
-from trainer.errors import OutputError
+from trainer.comparison.against import Comparison, compare_models
+from trainer.errors import OutputError, WorseModelError
 from trainer.listing.tally import Tally
 from trainer.progress import StageProgress
 from trainer.settings.commands import FitSettings
@@ -43,11 +46,31 @@ def fit_and_export(settings: FitSettings, progress: StageProgress, course: Cours
     name = _name(settings)
     _check_out(settings)
     available_device(settings.device)
+    in_use = None if settings.not_worse_than is None else read_dl_model(settings.not_worse_than, device=settings.device)
     fitted = fit_model(settings, name, progress, course)
     outcome = _outcome(settings, fitted, started)
+    if in_use is not None:
+        outcome = replace(outcome, comparison=_compared(fitted, in_use, progress))
     export(settings, fitted, outcome, progress)
     course.say("write_dl_model", f"{settings.out}: weights, preprocessing and thresholds in one folder")
     return fitted, outcome
+
+
+def _compared(fitted: Fitted, in_use: AnomalyModel, progress: StageProgress) -> Comparison:
+    """The candidate beside the model in use.
+
+    Raises:
+        EvaluationError: There is no image to compare them on.
+        WorseModelError: It is worse.
+    """
+    bound = fitted.calibration.false_reject_bound
+    compared = compare_models(fitted.model, in_use, fitted.dataset, allowed_false_rejects=bound, progress=progress)
+    if compared.faults:
+        raise WorseModelError(
+            f"the new model is worse than {compared.in_use}, and nothing is written: {'; '.join(compared.faults)}; look at these "
+            "images (trainer backtest), or leave out --not-worse-than"
+        )
+    return compared
 
 
 def _outcome(settings: FitSettings, fitted: Fitted, started: float) -> FitOutcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
@@ -15,11 +16,12 @@ from schemas.archive.layout import (
 )
 from schemas.base import ID_PATTERN
 from trainer.dataset.dataset import DLDataset
+from trainer.dataset.index import read_index
 from trainer.dataset.read import load_listing
 from trainer.errors import DatasetError
 from trainer.listing.listing import ListedImage, Listing
 from trainer.listing.search import is_folder, search_folder
-from trainer.listing.tally import LeftOut, Tally
+from trainer.listing.tally import LeftOut, Reason, Tally
 from trainer.progress import StageProgress
 from trainer.wording import some
 
@@ -37,6 +39,7 @@ def read_dl_dataset_archive(  # noqa: PLR0913 - all but the first three named
     geometry_rule: GeometryRule = "one-camera",
     apply_exif: bool = False,
     skip_unreadable: bool = False,
+    include_near: bool = False,
     progress: StageProgress | None = None,
 ) -> DLDataset:
     """Read one camera's images from the inspector's archive; the layout is in `schemas.archive.layout`.
@@ -52,13 +55,14 @@ def read_dl_dataset_archive(  # noqa: PLR0913 - all but the first three named
         geometry_rule: See `read_dl_dataset_anomaly`.
         apply_exif: See `read_dl_dataset_anomaly`.
         skip_unreadable: See `read_dl_dataset_anomaly`.
+        include_near: See `list_archive`.
         progress: Told of each image, as stage "read images".
 
     Raises:
         DatasetError: No such camera, a time without its zone, an empty time window, no file with a name that fits, or
             an image is refused as by `read_dl_dataset_anomaly`.
     """
-    listing = list_archive(Path(root), line_id, camera_id, captured_from, captured_to)
+    listing = list_archive(Path(root), line_id, camera_id, captured_from, captured_to, include_near=include_near)
     return load_listing(listing, progress, geometry_rule, apply_exif=apply_exif, skip_unreadable=skip_unreadable)
 
 
@@ -68,13 +72,27 @@ def list_archive(
     camera_id: str,
     captured_from: datetime | None = None,
     captured_to: datetime | None = None,
+    *,
+    include_near: bool = False,
 ) -> Listing:
     """List one camera's images in the order of their capture; none is opened.
+
+    Where the archive has an index, an image whose bytes came before is left out, and so are ok images that were kept for their
+    score near the threshold alone: beside the uniform sample there are too many of them to say what is usual. One whose label
+    somebody has corrected stays.
+
+    Args:
+        root: Folder of the archive.
+        line_id: The camera's line.
+        camera_id: The camera.
+        captured_from: See `read_dl_dataset_archive`.
+        captured_to: See `read_dl_dataset_archive`.
+        include_near: Take the ok images near the threshold, too.
 
     Raises:
         DatasetError: See `read_dl_dataset_archive`.
     """
-    camera_dir = _camera_dir(root, line_id, camera_id)
+    camera_dir = camera_dir_of(root, line_id, camera_id)
     first, last = _microseconds(captured_from, "captured_from"), _microseconds(captured_to, "captured_to")
     if first is not None and last is not None and first >= last:
         raise DatasetError(f"captured_from {captured_from} is not before captured_to {captured_to}; exchange them")
@@ -88,6 +106,9 @@ def list_archive(
             f"none of the {len(found)} images below {camera_dir} lies in the time window; they were captured from "
             f"{_time(times[0])} to {_time(times[-1])}, widen it"
         )
+    unwanted = _unwanted(camera_dir, inside, include_near=include_near)
+    left_out += [LeftOut(_below(name), reason) for name, reason in unwanted.items()]
+    inside = {name: image for name, image in inside.items() if name not in unwanted}
     images = tuple(
         ListedImage(
             name=_below(name),
@@ -98,9 +119,33 @@ def list_archive(
         )
         for name, image in sorted(inside.items(), key=lambda item: (item[1].captured_at, item[0]))
     )
-    left_out += [LeftOut(_below(name), "outside the time window") for name in sorted(found.keys() - inside.keys())]
+    left_out += [
+        LeftOut(_below(name), "outside the time window")
+        for name in sorted(found.keys() - inside.keys() - unwanted.keys())
+    ]
     mend, tally = "widen the time window or label images ok", Tally(len(images), tuple(left_out))
     return Listing(camera_dir, camera_dir, "archive", images, tuple(notes), mend, tally)
+
+
+def _unwanted(
+    camera_dir: Path, images: Mapping[PurePosixPath, ArchivedImage], *, include_near: bool
+) -> dict[PurePosixPath, Reason]:
+    """What the index says that is better left out, and why."""
+    index = read_index(camera_dir)
+    unwanted: dict[PurePosixPath, Reason] = {}
+    seen: set[str] = set()
+    for name, image in sorted(images.items(), key=lambda item: (item[1].captured_at, item[0])) if len(index) else ():
+        row = index.row(name)
+        if row is None:
+            continue
+        is_relabelled = row.file != str(name)
+        if row.image_digest in seen and not is_relabelled:
+            unwanted[name] = "a copy of an earlier image"
+        elif image.label == "ok" and not (row.is_sample or is_relabelled or include_near):
+            unwanted[name] = "kept for its score near the threshold"
+        else:
+            seen.add(row.image_digest)
+    return unwanted
 
 
 def _scan(
@@ -137,13 +182,18 @@ def _scan(
     return found, masks, left_out, notes
 
 
-def _camera_dir(root: Path, line_id: str, camera_id: str) -> Path:
+def camera_dir_of(root: Path, line_id: str, camera_id: str) -> Path:
+    """Return the folder of a camera.
+
+    Raises:
+        DatasetError: There is none; says which there are.
+    """
     for name, value in (("line_id", line_id), ("camera_id", camera_id)):
         if not re.fullmatch(_ID, value):
             raise DatasetError(f"{name} is {value!r}; it has 1 to 64 of A-Z a-z 0-9 _ -")
     camera_dir = root / line_id / camera_id
     if not is_folder(camera_dir):
-        known = sorted(str(path.relative_to(root)) for path in root.glob("*/*") if path.is_dir())
+        known = sorted(str(path.relative_to(root)) for path in root.glob("[!.]*/*") if path.is_dir())
         there = f"; there are {some(known)}" if known else "; give the archive's root"
         raise DatasetError(f"{camera_dir} does not exist{there}")
     return camera_dir

@@ -20,6 +20,8 @@ Reason = Literal[
     "outside the sub-folders that were asked for",
     "outside the time window",
     "not named as in the archive",
+    "a copy of an earlier image",
+    "kept for its score near the threshold",
     "nok without a mask",
     "unreadable",
     "does not fit the model",

@@ -17,6 +17,7 @@ from inspector.commandline.option import Argument
 from schemas.refusal import Place, refusals
 from trainer.errors import SettingsError
 from trainer.formats.known import READABLE
+from trainer.settings.backtest import BacktestSettings
 from trainer.settings.check import CheckSettings
 from trainer.settings.fit import ChoiceSettings, FitSettings
 from trainer.settings.rates import Percent
@@ -27,6 +28,7 @@ from trainer.wording import is_printable, printable
 
 __all__ = [
     "ApplySettings",
+    "BacktestSettings",
     "CheckSettings",
     "CommandSettings",
     "FitSettings",
@@ -130,6 +132,7 @@ CommandSettings = (
     CheckSettings
     | FitSettings
     | ApplySettings
+    | BacktestSettings
     | ShowSettings
     | WorkflowSettings
     | SignSettings
@@ -144,6 +147,7 @@ SETTINGS: Final[Mapping[str, type[CommandSettings]]] = MappingProxyType(
         "check": CheckSettings,
         "fit": FitSettings,
         "apply": ApplySettings,
+        "backtest": BacktestSettings,
         "show": ShowSettings,
         "workflow": WorkflowSettings,
         "sign": SignSettings,

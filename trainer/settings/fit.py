@@ -319,6 +319,10 @@ class OutputSettings(Group):
         None, pattern=NAME_PATTERN, description="name of the model; that of the bundle's folder by default"
     )
     overwrite: bool = Field(False, description="replace a bundle that is there already")
+    not_worse_than: Annotated[Path | None, Argument("BUNDLE")] = Field(
+        None,
+        description="the model in use: write nothing where the new one is worse on the test images, by an exact paired test",
+    )
     json_output: bool = Field(False, validation_alias="json", description="print one JSON object instead of the table")
 
 

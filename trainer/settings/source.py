@@ -52,7 +52,13 @@ class SourceSettings(Group):
     )
     archive: Path | None = Field(None, description="root of the inspector's archive, with --line and --camera")
     line: str | None = Field(None, description="the camera's line in the archive")
-    camera: str | None = Field(None, description="the camera in the archive")
+    camera: Annotated[str | None, Argument("[LINE/]CAMERA")] = Field(
+        None, description="the camera in the archive; with its line before a /, or with --line"
+    )
+    include_near: bool = Field(
+        False,
+        description="of the archive also those ok images that were kept only for their score near the threshold",
+    )
     captured_from: datetime | None = Field(
         None, validation_alias="from", description="earliest capture time in the archive, with its zone; included"
     )
@@ -61,6 +67,16 @@ class SourceSettings(Group):
     )
 
     skip_unreadable: bool = Field(False, description="leave out images that cannot be read, and name them")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _names_the_line(cls, values: object) -> object:
+        """`--camera LINE/CAMERA` says both."""
+        if isinstance(values, dict) and isinstance(camera := values.get("camera"), str) and "/" in camera:
+            line, _, name = camera.partition("/")
+            if values.get("line", line) == line:
+                return {**values, "line": line, "camera": name}
+        return values
 
     @field_validator("images", "ok_folder", mode="before")
     @classmethod
@@ -96,14 +112,14 @@ class SourceSettings(Group):
             raise ValueError(f"give one of --images, --manifest and --archive, got {got}")
         for names, owner in (
             (("anomaly_dir", "all_ok", "ok_folder", "label_pattern", "group_pattern"), "images"),
-            (("line", "camera", "captured_from", "captured_to"), "archive"),
+            (("line", "camera", "captured_from", "captured_to", "include_near"), "archive"),
         ):
             _refuse([name for name in names if getattr(self, name) and owner not in given], f"--{owner}")
         given = [option(name) for name in ("all_ok", "ok_folder", "label_pattern") if getattr(self, name)]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} each say what is ok; give one of them")
         if self.archive and not (self.line and self.camera):
-            raise ValueError("--archive needs --line and --camera")
+            raise ValueError("--archive needs --camera LINE/CAMERA, or --line and --camera")
         for name in ("captured_from", "captured_to"):
             value = getattr(self, name)
             if value is not None and value.tzinfo is None:

@@ -58,7 +58,8 @@ def list_source(settings: SourceSettings) -> Listing:
         return list_manifest(settings.manifest)
     if settings.archive is not None:
         times = settings.captured_from, settings.captured_to
-        return list_archive(settings.archive, settings.line or "", settings.camera or "", *times)
+        names = settings.line or "", settings.camera or ""
+        return list_archive(settings.archive, *names, *times, include_near=settings.include_near)
     param = DatasetParam(
         group_pattern=settings.group_pattern,
         ok_folders=settings.ok_folder,

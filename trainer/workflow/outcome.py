@@ -8,6 +8,7 @@ from typing import Any
 
 from trainer.calibration.calibration import Calibration
 from trainer.calibration.cost import ThresholdCost
+from trainer.comparison.against import Comparison
 from trainer.evaluation.as_json import figures_as_json
 from trainer.evaluation.result import EvaluationResult
 from trainer.listing.tally import Tally
@@ -54,6 +55,8 @@ class FitOutcome:
     """None where there are no defects, real or synthetic."""
     selection: ModelSelection | None = None
     """How the model was chosen; None where the settings say which."""
+    comparison: Comparison | None = None
+    """With the model in use; None where none was given."""
     tally: Tally = field(default_factory=Tally)
     """Of the files that the source holds; a suspect that was dropped was taken first."""
 
@@ -95,6 +98,7 @@ class FitOutcome:
             "suspects": [asdict(image) for image in self.suspects],
             "dropped_suspects": [asdict(image) for image in self.dropped],
             "selection": self.selection and self.selection.as_json(),
+            "comparison": self.comparison and self.comparison.as_json(),
             "warnings": list(self.warnings),
             "notes": list(self.notes),
             "files": self.tally.as_json(),
@@ -127,6 +131,8 @@ class FitOutcome:
             rows += _test_rows(self.evaluation)
         if self.cost is not None:
             rows.append(("what that costs", self.cost.sentence))
+        if self.comparison is not None:
+            rows.append(("no worse", self.comparison.sentence))
         if self.dropped:
             rows.append(("left out", ", ".join(image.image_file_name for image in self.dropped)))
         return [

@@ -1,0 +1,1 @@
+"""The command backtest: what another model would have said of a past window of the archive."""
