@@ -5,7 +5,7 @@ import re
 import pytest
 
 from trainer.errors import SettingsError
-from trainer.settings.commands import parse_settings
+from trainer.settings.commands import FitSettings, parse_settings
 from trainer.settings.source import SourceSettings
 
 
@@ -37,3 +37,20 @@ def test_what_says_the_labels_goes_with_every_command_that_reads_them(command: l
 def test_labels_are_said_once(options: list[str], words: str) -> None:
     with pytest.raises(SettingsError, match=re.escape(words)):
         parse_settings(["fit", "--out", "o", *options])
+
+
+def test_a_camera_may_come_with_its_line() -> None:
+    for names in (["--camera", "l1/c1"], ["--line", "l1", "--camera", "c1"]):
+        settings = parse_settings(["fit", "--out", "o", "--archive", "a", *names])
+        assert isinstance(settings, FitSettings)
+        assert (settings.line, settings.camera) == ("l1", "c1")
+
+
+def test_a_backtest_needs_a_whole_camera_and_times_with_their_zone() -> None:
+    given = ["backtest", "--bundle", "b", "--archive", "a", "--camera"]
+    for options, words in (
+        (["c1"], "--camera"),
+        (["l1/c1", "--from", "2026-11-01T00:00:00"], "--from: give the time with its zone"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            parse_settings([*given, *options])
