@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -268,6 +269,7 @@ class ReleaseFollower:
             try:
                 return job(), None
             except Exception as exc:  # noqa: BLE001 it belongs to whoever waits
+                _let_go(exc)
                 return None, exc
 
         def done(outcome: tuple[Any, Exception | None]) -> None:
@@ -281,3 +283,15 @@ class ReleaseFollower:
 
         self._workers.submit(run, done)
         return await future
+
+
+def _let_go(error: BaseException) -> None:
+    """Clear what an error's frames hold, a model that was refused with it: a cycle would keep that until the collector comes by."""
+    seen: set[int] = set()
+    left: list[BaseException | None] = [error]
+    while left:
+        exc = left.pop()
+        if exc is not None and id(exc) not in seen:
+            seen.add(id(exc))
+            traceback.clear_frames(exc.__traceback__)
+            left += [exc.__cause__, exc.__context__]

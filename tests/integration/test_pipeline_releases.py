@@ -253,3 +253,24 @@ async def test_models_that_were_replaced_are_given_back(line: Line) -> None:
             return sum(ref() is not None for ref in gone)
 
         await wait_until(lambda: left() == 1)
+
+
+async def test_a_model_that_was_refused_is_given_back_at_once(line: Line) -> None:
+    held: list[weakref.ref[FakeModel]] = []
+
+    def read() -> None:
+        model = FakeModel(Thresholds(classification=0.5, segmentation=0.5))
+        held.append(weakref.ref(model))
+        raise GoldenSampleError("it scores otherwise")
+
+    line.shelf.put("b")
+    line.shelf.on_read[digest_of("b")] = read
+    line.release()
+    async with line.running():
+        gc.disable()  # an error and its frames hold each other
+        try:
+            line.release(release("a", 1, "b"))
+            await line.until_told(1)
+            assert held[0]() is None
+        finally:
+            gc.enable()
