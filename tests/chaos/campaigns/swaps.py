@@ -207,8 +207,8 @@ CAMPAIGN = Campaign(
     summary="models exchanged under load, every fourth by a broken bundle",
     full={"swaps": 200, "rate": 10, "most_mb": 10},
     # So few say nothing of memory: malloc's heaps and caches grow by more.
-    smoke={"swaps": 8, "rate": 5, "most_mb": 5_000},
+    smoke={"swaps": 4, "rate": 5, "most_mb": 5_000},
     run=run,
     mutations={"golden_unchecked": "no broken bundle judges"},
-    mutated={"swaps": 8, "rate": 5, "most_mb": 5_000},
+    mutated={"swaps": 4, "rate": 5, "most_mb": 5_000},
 )
