@@ -31,7 +31,7 @@ def _rate(name: str, by: str = "instance") -> str:
 def _figures(dashboard: Dashboard) -> Dashboard:
     partitions = Query(f"sum(inspector_assigned_partitions{{{PROCESS}}})")
     starts = Query(f"sum(instance:inspector_starts:changes1h{{{PROCESS}}})")
-    rebalances = Query(f"max(increase(inspector_rebalances_total{{{PROCESS}}}[1h]))")
+    rebalances = Query(f"max(round(increase(inspector_rebalances_total{{{PROCESS}}}[1h])))")
     memory = Query(f"max(instance:inspector_memory_bound:ratio{{{PROCESS}}})")
     late = Query(f"max(inspector_event_loop_lag_seconds{{{PROCESS}}})")
     return (

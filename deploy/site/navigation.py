@@ -26,6 +26,7 @@ SECTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "settings",
             "metrics",
             "alerts",
+            "dashboards",
             "releases",
             "archive",
             "access",

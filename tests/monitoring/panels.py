@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.monitoring.rules import PACE_S
+
 DASHBOARDS = Path(__file__).parents[2] / "deploy" / "grafana" / "dashboards"
+RATE_INTERVAL = f"{8 * PACE_S}s"
+"""What Grafana makes of a scrape interval is four times as long; twice that, where some scrapes may be missed."""
 NAMES = ("line", "camera", "service", "models")
 
 
@@ -50,7 +54,7 @@ def document(name: str) -> dict[str, Any]:
 
 def panels(name: str, **variables: str) -> list[Panel]:
     """Return the panels of a dashboard, `$name` replaced by the variable of that name; rows are left out."""
-    values = {"__rate_interval": "8s", "job": ".*", **variables}
+    values = {"__rate_interval": RATE_INTERVAL, "job": ".*", **variables}
     return [_panel(panel, values) for panel in document(name)["panels"] if panel["type"] != "row"]
 
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from deploy.local.prometheus import Prometheus, Series
 from tests.monitoring.panels import NAMES, Panel, Target, document, panels
+from tests.monitoring.rules import PACE_S
 
 VARIABLES = {
     "line": {"line": "line"},
-    "camera": {"camera": "line/top"},
+    "camera": {"camera": "line/right"},
     "service": {"instance": ".*"},
     "models": {"camera": ".*"},
 }
@@ -39,7 +40,7 @@ class Shot:
 
 
 def take_shots(prometheus: Prometheus, begin_s: float, end_s: float) -> dict[str, list[Shot]]:
-    """Ask every query of every panel, from `begin_s` to `end_s` (seconds since 1970), once a second."""
+    """Ask every query of every panel, from `begin_s` to `end_s` (seconds since 1970), once a scrape."""
     return {
         name: [
             Shot(panel, [_answer(prometheus, target, begin_s, end_s) for target in panel.targets])
@@ -50,7 +51,7 @@ def take_shots(prometheus: Prometheus, begin_s: float, end_s: float) -> dict[str
 
 
 def _answer(prometheus: Prometheus, target: Target, begin_s: float, end_s: float) -> Answer:
-    found = prometheus.query_range(target.expr, begin_s=begin_s, end_s=end_s, step_s=1)
+    found = prometheus.query_range(target.expr, begin_s=begin_s, end_s=end_s, step_s=PACE_S)
     return Answer(target, [one for one in found if any(math.isfinite(value) for _, value in one.points)])
 
 

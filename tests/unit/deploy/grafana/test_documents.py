@@ -107,6 +107,20 @@ def test_what_the_issue_of_a_dashboard_is_stands_on_it() -> None:
     assert scores["type"] == "heatmap"
 
 
+def test_the_runbook_names_panels_that_there_are() -> None:
+    known = {panel["title"] for board in DOCUMENTS.values() for panel in board["panels"]} | {
+        "Line overview",
+        "Camera",
+        "Service",
+        "Models",
+        "Targets",
+    }
+    for page in (ROOT / "docs" / "runbook").glob("*.md"):
+        named = set(re.findall(r"(?<![*\w])\*([A-Z][^*\n]*)\*(?![*\w])", page.read_text()))
+        assert named, page.name
+        assert named <= known, f"{page.name}: {named - known}"
+
+
 def test_grafana_finds_its_source_and_the_dashboards() -> None:
     (source,) = yaml.safe_load((PROVISIONING / "datasources" / "prometheus.yml").read_text())["datasources"]
     assert (source["type"], source["isDefault"]) == ("prometheus", True)
