@@ -10,6 +10,9 @@ which contrast and light hardly change, the memory the features as they are.
 Both see a grid of stride 16. Where the backbone has finer levels, a memory of their patches makes the map finer than that
 (`refine`), at the same score.
 
+What lies at the border counts a little less (`BORDER_WEIGHT`): there the backbone sees its own padding, which makes features say less of
+the picture, and parts of other things that the camera happens to have in view.
+
 Sources: `padim` and `patchcore`; that a product of the two ranks images better than either was measured on the development sets, each
 judged by the choice of the others (tests/benchmarks/results/accuracy.md).
 """
@@ -35,6 +38,10 @@ FLOOR_SHARE = 0.1
 FINE_FLOOR_SHARE = 0.3
 """The same of the fine bank, which is a sparser sample; a higher floor costs nothing (AUPRO 0.8811 without, 0.8816 with it, sketch)."""
 
+BORDER_WEIGHT = 0.93
+"""Of the distances in the outermost positions of the grid; docs/accuracy.md has what was tried."""
+
+_BORDER = "border"
 _LEAST_FLOOR = 1e-6
 _CHUNK_PATCHES = 1024
 
@@ -48,22 +55,35 @@ class Fused:
         floor: () float32, above 0: added in squares to the distance to the bank. Where a picture was learnt by heart that distance
             is 0 but for rounding, and a product with it would be rounding alone.
         refinement: Makes the map finer; None leaves it on the grid.
+        border: Factor of the distances in the outermost positions of the grid; above 0, up to 1.
 
     Raises:
-        ParameterError: The floor is not above 0.
+        ParameterError: The floor is not above 0, or the factor is out of range.
     """
 
     kind: ClassVar[DetectorName] = "fused"
     keeps_fine: ClassVar[bool] = False
     projects_fine: ClassVar[bool] = True
 
-    def __init__(self, gaussian: PaDiM, bank: PatchCore, floor: Tensor, refinement: Refinement | None = None) -> None:
+    def __init__(
+        self,
+        gaussian: PaDiM,
+        bank: PatchCore,
+        floor: Tensor,
+        refinement: Refinement | None = None,
+        border: float = 1.0,
+    ) -> None:
         if not float(floor) > 0:
             raise ParameterError(f"the floor of the distances to the bank must be above 0, is {float(floor):g}")
+        if not 0 < border <= 1:
+            raise ParameterError(f"the factor of distances at the border must be above 0, up to 1, is {border:g}")
         self._gaussian = gaussian
         self._bank = bank
         self._floor = floor
         self._refinement = refinement
+        self._border = border
+        # Under a root, as the distances that it weighs.
+        self._squared_weights = _border_weights(gaussian, border).square()
 
     @torch.inference_mode()
     def distances(self, embedded: Tensor) -> Tensor:
@@ -76,24 +96,26 @@ class Fused:
                 f"Gaussians of {gaussian} and a bank of {bank} dimensions do not fit an embedding of {deep.shape[-1]}"
             )
         nearest = torch.hypot(self._bank.distances(deep[..., -bank:]), self._floor)
-        coarse = (self._gaussian.distances(deep[..., :gaussian]) * nearest).sqrt()
+        coarse = (self._gaussian.distances(deep[..., :gaussian]) * nearest * self._squared_weights).sqrt()
         return coarse if self._refinement is None else self._refinement(coarse, embedded[..., -fine:])
 
     def tensors(self) -> dict[str, Tensor]:
         """See `Detector.tensors`."""
         fine = {} if self._refinement is None else self._refinement.tensors()
-        return {**self._gaussian.tensors(), **self._bank.tensors(), "floor": self._floor.cpu(), **fine}
+        own = {"floor": self._floor.cpu(), _BORDER: torch.tensor(self._border)}
+        return {**self._gaussian.tensors(), **self._bank.tensors(), **own, **fine}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], device: torch.device) -> Fused:
-        """Build from what a bundle stores.
+        """Build from what a bundle stores; one of an earlier version stores no factor of the border, and has none.
 
         Raises:
             ParameterError: A tensor is missing or not what it should be.
         """
         gaussian, bank = PaDiM.from_tensors(tensors, device), PatchCore.from_tensors(tensors, device)
         refinement = Refinement.from_tensors(tensors, (gaussian.grid[0], gaussian.grid[1]), device)
-        return cls(gaussian, bank, checked(tensors, "floor", 0).to(device), refinement)
+        border = float(checked(tensors, _BORDER, 0)) if _BORDER in tensors else 1.0
+        return cls(gaussian, bank, checked(tensors, "floor", 0).to(device), refinement, border)
 
 
 def fuse(gaussian: PaDiM, bank: PatchCore, fine: PatchCore | None = None, counted: Tensor | None = None) -> Fused:
@@ -111,8 +133,16 @@ def fuse(gaussian: PaDiM, bank: PatchCore, fine: PatchCore | None = None, counte
     device, refinement = gaussian.device, None
     if fine is not None and counted is not None:
         ratio = counted.shape[1] // gaussian.grid[1]
-        refinement = Refinement(fine, _floor(fine, FINE_FLOOR_SHARE).to(device), counted.to(device), ratio)
-    return Fused(gaussian, bank, _floor(bank, FLOOR_SHARE).to(device), refinement)
+        floor = _floor(fine, FINE_FLOOR_SHARE).to(device)
+        refinement = Refinement(fine, floor, counted.to(device), ratio)
+    return Fused(gaussian, bank, _floor(bank, FLOOR_SHARE).to(device), refinement, BORDER_WEIGHT)
+
+
+def _border_weights(gaussian: PaDiM, border: float) -> Tensor:
+    """(h, w) float32 on the Gaussians' device: `border` in the outermost positions, 1 inside."""
+    weights = torch.full(tuple(gaussian.grid), border, device=gaussian.device)
+    weights[1:-1, 1:-1] = 1.0
+    return weights
 
 
 def _floor(bank: PatchCore, share: float) -> Tensor:

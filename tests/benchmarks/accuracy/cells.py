@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Literal
 
@@ -29,8 +29,13 @@ NORMALIZATIONS: tuple[FeatureNormalization, ...] = ("level", "vector")
 SEEDS = (0, 1, 2)
 PEERS: Mapping[str, tuple[int, ...]] = MappingProxyType({"PatchCore": (3, 5), "PaDiM": (2, 3, 5)})
 """anomalib's models, and the backbone's levels that they see: strides 8 and 16, and 4 too for PaDiM, as of its own backbones."""
-REVISIONS: Mapping[DetectorName, int] = MappingProxyType({"padim": 5, "patchcore": 4, "student": 6, "fused": 6})
-"""Raised with every change of a detector that moves its figures: its cells are then measured anew."""
+REVISIONS: Mapping[DetectorName, int] = MappingProxyType({"padim": 5, "patchcore": 4, "student": 6, "fused": 7})
+"""Raised with every change of a detector that moves its figures: its cells are then measured anew. Until they are, the page shows what was
+measured of it before, and says so."""
+
+
+STORED = ("border", "fine.neighbourhood", "fine.power")
+"""Numbers of the fused detector that nothing is learnt with: they are changed in the trained one."""
 
 
 class Variant(BaseModel):
@@ -40,7 +45,7 @@ class Variant(BaseModel):
         short_side: Of the model's input, pixels; the long side keeps the aspect.
         levels: Of the backbone, with `grid_level` the index of the one that gives the grid; None for the default.
         normalization: Of the features before their projection; None for the default.
-        own: Parameters of the detector itself.
+        own: Parameters of the detector itself, or numbers that the trained one stores (`STORED`).
         rule: `maximum`, `mean_of_top <share>` or `standard_deviation <factor>`; None for the default.
     """
 
@@ -73,7 +78,7 @@ class Cell(BaseModel):
     """One measurement.
 
     Attributes:
-        revision: Of the detector (`REVISIONS`) that was measured; what was measured of another one does not count.
+        revision: Of the detector (`REVISIONS`) that was measured.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -90,9 +95,22 @@ class Cell(BaseModel):
         return self.revision == REVISIONS[self.variant.detector]
 
     @property
+    def as_now(self) -> Cell:
+        """The same of the detector as it is now."""
+        return self.model_copy(update={"revision": REVISIONS[self.variant.detector]})
+
+    @property
     def key(self) -> str:
         """What tells it from all others."""
         return self.model_dump_json()
+
+
+def newest(cells: Iterable[Cell]) -> list[Cell]:
+    """Of cells that differ in their revision alone the one of the latest."""
+    found: dict[str, Cell] = {}
+    for cell in sorted(cells, key=lambda cell: cell.revision):
+        found[cell.as_now.key] = cell
+    return list(found.values())
 
 
 _LEVELS: tuple[tuple[tuple[int, ...], int], ...] = (
@@ -117,6 +135,9 @@ def ablations() -> Iterator[Variant]:
         yield Variant(detector="fused", own=(("coreset", coreset),))
     for regularization in (0.1, 1):
         yield Variant(detector="fused", own=(("regularization", regularization),))
+    for name, numbers in (("border", (1, 0.97, 0.9)), ("fine.neighbourhood", (1, 5)), ("fine.power", (0.5, 1))):
+        for number in numbers:
+            yield Variant(detector="fused", own=((name, number),))
     for levels, grid in _LEVELS:
         yield Variant(detector="fused", levels=levels, grid_level=grid)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from functools import lru_cache
 
+import torch
+
+from inspector.anomaly.model.model import AnomalyModel
 from inspector.anomaly.model.param import DLModelParam, InitialModel
 from inspector.anomaly.types import Thresholds
 from inspector.anomaly.verdict.score import ScoreRule
-from tests.benchmarks.accuracy.cells import Cell, Variant
+from tests.benchmarks.accuracy.cells import STORED, Cell, Variant
 from tests.benchmarks.accuracy.sets import divided
 from trainer.dataset.dataset import DLDataset, trained_geometry
 from trainer.evaluation.evaluate import evaluate_dl_model
@@ -25,14 +29,26 @@ def measure(cell: Cell) -> Figures:
         DatasetError: The set is not there.
     """
     dataset = divided(cell.set, cell.seed)
-    # A score rule is no part of the training.
-    model = _trained_before(cell.set, cell.variant.model_copy(update={"rule": None}), cell.seed).model
-    model.rule = _model_param(dataset, cell.variant).score_rule
+    # A score rule is no part of the training, nor is what is changed in the trained detector.
+    own = tuple((parameter, value) for parameter, value in cell.variant.own if parameter not in STORED)
+    learnt = cell.variant.model_copy(update={"rule": None, "own": own})
+    model = _with_stored(_trained_before(cell.set, learnt, cell.seed).model, cell.variant)
+    model.rule = _model_param(dataset, learnt.model_copy(update={"rule": cell.variant.rule})).score_rule
     # Nothing here depends on thresholds; the procedure wants some to judge.
     model.thresholds = Thresholds(classification=0.5, segmentation=0.5)
     found = evaluate_dl_model(dataset, model, "split", "test")
     recall = {f"recall_at_{at.max_rate:g}": at.recall.rate for at in found.recall_at}
     return {"image_auroc": found.image_auroc, "pixel_auroc": found.pixel_auroc, "aupro": found.aupro, **recall}
+
+
+def _with_stored(model: AnomalyModel, variant: Variant) -> AnomalyModel:
+    """The same model with numbers of the variant in place of those that its detector stores."""
+    numbers = {name: torch.tensor(float(value)) for name, value in variant.own if name in STORED}
+    if not numbers:
+        return model
+    changed = copy.copy(model)
+    changed.detector = type(model.detector).from_tensors(model.detector.tensors() | numbers, torch.device("cpu"))
+    return changed
 
 
 def trained(name: str, variant: Variant, seed: int) -> DLTrainResult:

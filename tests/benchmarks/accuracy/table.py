@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
-from tests.benchmarks.accuracy.cells import SETS, Cell, Piece, Variant
+from tests.benchmarks.accuracy.cells import SETS, Cell, Piece, Variant, newest
 from tests.benchmarks.accuracy.choice import BUDGETS, Choice, choose, merit
 
 Figures = Mapping[str, float | None]
@@ -36,6 +36,7 @@ def markdown(store: Mapping[str, Any]) -> str:
     parts = [
         "# Accuracy and cost of each detector and backbone",
         intro,
+        _earlier(store),
         _means(main, timing),
         *(_per_set(main, figure) for figure in _SHOWN),
         _costs(timing),
@@ -46,13 +47,27 @@ def markdown(store: Mapping[str, Any]) -> str:
 
 
 def measured_rows(store: Mapping[str, Any], piece: Piece) -> Rows:
-    """The figures of a piece by model and set, in the order of the seeds; of the detectors as they are now."""
+    """The figures of a piece by model and set, in the order of the seeds; of each cell those of the latest revision."""
     rows: Rows = defaultdict(lambda: defaultdict(list))
-    found = [(Cell.model_validate_json(key), figures) for key, figures in store["cells"].items()]
-    for cell, figures in sorted(found, key=lambda item: item[0].seed):
-        if cell.piece == piece and cell.is_current:
-            rows[cell.variant][cell.set].append(figures)
+    for cell in sorted(newest(map(Cell.model_validate_json, store["cells"])), key=lambda cell: cell.seed):
+        if cell.piece == piece:
+            rows[cell.variant][cell.set].append(store["cells"][cell.key])
     return dict(sorted(rows.items(), key=lambda row: row[0].name))
+
+
+def _earlier(store: Mapping[str, Any]) -> str:
+    """What is not of the detectors as they are now, in words."""
+    found = [cell for cell in newest(map(Cell.model_validate_json, store["cells"])) if not cell.is_current]
+    seeds: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for cell in sorted(found, key=lambda cell: (cell.piece, cell.variant.name, SETS.index(cell.set), cell.seed)):
+        seeds[f"{cell.piece}: {cell.variant.name}"][cell.set].append(cell.seed)
+    if not seeds:
+        return ""
+    lines = [
+        f"- {model}: " + ", ".join(f"{name} (seed {', '.join(map(str, own))})" for name, own in by_set.items())
+        for model, by_set in seeds.items()
+    ]
+    return "Measured before the detector's last change, and not yet again:\n\n" + "\n".join(lines)
 
 
 def values_of(figures: Iterable[Figures], name: str) -> list[float]:

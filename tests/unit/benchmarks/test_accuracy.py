@@ -87,13 +87,20 @@ def test_the_table_shows_mean_spread_and_choice() -> None:
     assert "| `fast` | the fastest | padim · lite0 |" in page
 
 
-def test_what_was_measured_of_an_earlier_detector_does_not_count() -> None:
+def test_what_was_measured_of_an_earlier_detector_counts_until_it_is_measured_anew_and_is_named() -> None:
     current = plan("main")[0]
     assert current.is_current
     stale = current.model_copy(update={"revision": REVISIONS[current.variant.detector] - 1})
-    figures = {"image_auroc": 0.123, "pixel_auroc": None, "aupro": None, "recall_at_0.01": None}
-    assert "0.123" in markdown({"cells": {current.key: figures}})
-    assert "0.123" not in markdown({"cells": {stale.key: figures}})
+    assert stale.as_now == current
+    none = {"pixel_auroc": None, "aupro": None, "recall_at_0.01": None}
+    before, after = {"image_auroc": 0.123, **none}, {"image_auroc": 0.456, **none}
+    page = markdown({"cells": {stale.key: before}})
+    assert "0.123" in page
+    assert f"not yet again:\n\n- main: {current.variant.name}: {current.set} (seed 0)" in page
+    page = markdown({"cells": {current.key: after, stale.key: before}})
+    assert "0.456" in page
+    assert "0.123" not in page
+    assert "not yet again" not in page
 
 
 def test_the_page_is_that_of_the_figures() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from inspector.anomaly.detectors.fused import FLOOR_SHARE, Fused, fuse
+from inspector.anomaly.detectors.fused import BORDER_WEIGHT, FLOOR_SHARE, Fused, fuse
 from inspector.anomaly.detectors.padim import PaDiM, fit_padim
 from inspector.anomaly.detectors.patchcore import PatchCore, fit_patchcore
 from inspector.anomaly.errors import ParameterError
@@ -20,13 +20,20 @@ def parts(coreset: int = 100) -> tuple[PaDiM, PatchCore]:
     return fit_padim(embeddings()), fit_patchcore(embeddings(), coreset=coreset, seed=0)
 
 
+def weighted(distances: Tensor) -> Tensor:
+    """(B, 4, 5): with the border's factor."""
+    found = BORDER_WEIGHT * distances
+    found[:, 1:-1, 1:-1] = distances[:, 1:-1, 1:-1]
+    return found
+
+
 def test_the_distance_is_the_geometric_mean_of_both() -> None:
     gaussian, bank = parts()
     fused, new = fuse(gaussian, bank), embeddings(3, seed=1)
     nearest = (bank.distances(new).double() ** 2 + fused.tensors()["floor"].double() ** 2).sqrt()
-    expected = (gaussian.distances(new).double() * nearest).sqrt()
+    expected = weighted((gaussian.distances(new).double() * nearest).sqrt())
     np.testing.assert_allclose(fused.distances(new).numpy(), expected.numpy(), rtol=1e-5)
-    plain = (gaussian.distances(new).double() * bank.distances(new).double()).sqrt()
+    plain = weighted((gaussian.distances(new).double() * bank.distances(new).double()).sqrt())
     np.testing.assert_allclose(fused.distances(new).numpy(), plain.numpy(), rtol=0.02)  # the floor is low
 
 
@@ -37,7 +44,7 @@ def test_each_sees_its_part_of_the_embedding() -> None:
     found = fuse(gaussian, other).distances(torch.cat([first, last], dim=-1))
     floor = fuse(gaussian, other).tensors()["floor"]
     expected = (gaussian.distances(first) * torch.hypot(other.distances(last), floor)).sqrt()
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, weighted(expected))
 
 
 def test_what_is_known_elsewhere_counts_for_less_than_what_is_known_nowhere() -> None:
@@ -102,5 +109,8 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         fuse(gaussian, PatchCore(normal(10, 5))).distances(normal(1, 4, 5, 12))
     with pytest.raises(ParameterError, match="must be above 0, is 0"):
         Fused(gaussian, bank, torch.zeros(()))
+    for border in (0.0, 1.1):
+        with pytest.raises(ParameterError, match="at the border must be above 0, up to 1, is"):
+            Fused(gaussian, bank, torch.ones(()), border=border)
     with pytest.raises(ParameterError, match="'floor' is missing"):
         Fused.from_tensors({**gaussian.tensors(), **bank.tensors()}, torch.device("cpu"))

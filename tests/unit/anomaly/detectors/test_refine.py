@@ -25,10 +25,10 @@ def coarse(images: int, seed: int = 0) -> Tensor:
     return normal(images, *GRID, seed=seed).abs() + 0.5
 
 
-def refinement(counted: Tensor | None = None) -> Refinement:
+def refinement(counted: Tensor | None = None, neighbourhood: int = 1, power: float = 0.5) -> Refinement:
     bank = fit_patchcore(unfold_fine(folded(6), RATIO), coreset=50, seed=0)
     every = torch.ones(RATIO * GRID[0], RATIO * GRID[1], dtype=torch.bool)
-    return Refinement(bank, torch.tensor(0.1), every if counted is None else counted, RATIO)
+    return Refinement(bank, torch.tensor(0.1), every if counted is None else counted, RATIO, neighbourhood, power)
 
 
 def test_the_strongest_pixel_is_the_fine_one_inside_the_strongest_place() -> None:
@@ -42,17 +42,51 @@ def test_the_strongest_pixel_is_the_fine_one_inside_the_strongest_place() -> Non
     assert float(found[2 * RATIO, 2 * RATIO]) < float(found.max()) / 2
 
 
-def test_the_score_stays_that_of_the_coarse_distances() -> None:
+def test_what_several_neighbours_say_is_stronger_than_what_one_says_alone() -> None:
+    distances, fine = torch.ones(1, *GRID), torch.zeros(1, *GRID, RATIO**2 * DIMS)
+    values = torch.unflatten(fine, -1, (RATIO, RATIO, DIMS))
+    values[0, 3, 3, 1, 1] = 12.0
+    values[0, 8, 6, :2, :2] = 9.0
+    lone, several = (3 * RATIO + 1, 3 * RATIO + 1), (8 * RATIO, 6 * RATIO)
+    alone, averaged = (refinement(neighbourhood=side)(distances, fine)[0] for side in (1, 3))
+    assert float(alone[lone]) > float(alone[several])
+    assert float(averaged[lone]) < float(averaged[several])
+
+
+def test_a_larger_power_sets_the_strongest_place_off_more() -> None:
+    distances, fine = torch.ones(1, *GRID), folded(1, seed=2)
+    root, higher = (refinement(power=power)(distances, fine)[0].double().flatten() for power in (0.5, 0.75))
+    np.testing.assert_allclose((higher / higher.mean()).numpy(), (root**1.5 / (root**1.5).mean()).numpy(), rtol=1e-4)
+
+
+def test_the_mean_is_of_those_neighbours_that_count() -> None:
+    counted = torch.zeros(RATIO * GRID[0], RATIO * GRID[1], dtype=torch.bool)
+    counted[:22, 6:31] = True
+    distances, fine = torch.ones(1, *GRID), folded(1, seed=2)
+    plain, averaged = (refinement(counted, side)(distances, fine)[0].double() for side in (1, 3))
+    # With equal coarse distances such a map is the root of the distances to the bank, up to one factor.
+    squares = plain.square()
+    for y, x in ((0, 6), (10, 15), (21, 30)):
+        window = slice(max(0, y - 1), y + 2), slice(max(0, x - 1), x + 2)
+        expected = squares[window][counted[window]].mean() / squares[9:12, 14:17].mean()
+        np.testing.assert_allclose(float((averaged[y, x] / averaged[10, 15]).square()), float(expected), rtol=1e-4)
+
+
+@pytest.mark.parametrize("neighbourhood", [1, 3])
+def test_the_score_stays_that_of_the_coarse_distances(neighbourhood: int) -> None:
     """So fine features, which rank pictures badly, have no say in it."""
     distances, rule = coarse(20, seed=1), ScoreRule()
-    found = refinement()(distances, folded(20, seed=2) * torch.linspace(0.1, 9, 20)[:, None, None, None])
+    found = refinement(neighbourhood=neighbourhood)(
+        distances, folded(20, seed=2) * torch.linspace(0.1, 9, 20)[:, None, None, None]
+    )
     np.testing.assert_allclose(rule.apply(found).numpy(), rule.apply(distances).numpy(), rtol=1e-5)
 
 
-def test_what_lies_outside_the_domain_changes_nothing_inside() -> None:
+@pytest.mark.parametrize("neighbourhood", [1, 3])
+def test_what_lies_outside_the_domain_changes_nothing_inside(neighbourhood: int) -> None:
     counted = torch.zeros(RATIO * GRID[0], RATIO * GRID[1], dtype=torch.bool)
     counted[:22, 6:31] = True
-    refine, distances, fine = refinement(counted), coarse(2, seed=1), folded(2, seed=2)
+    refine, distances, fine = refinement(counted, neighbourhood), coarse(2, seed=1), folded(2, seed=2)
     expected = refine(distances, fine)
     outside = torch.nn.functional.max_pool2d(counted[None].float(), RATIO)[0] == 0
     distances[:, outside], fine[:, outside] = torch.nan, torch.inf
@@ -97,6 +131,21 @@ def test_a_fused_detector_of_a_finer_map_is_stored_and_ranks_as_without() -> Non
     torch.testing.assert_close(*scores, rtol=1e-5, atol=0)
 
 
+def test_a_bundle_of_an_earlier_version_keeps_its_map() -> None:
+    """It stores neither neighbourhood, power nor a factor of the border, and its thresholds are for maps as they were."""
+    _, fused = parts()
+    new = torch.cat([normal(4, *GRID, 8, seed=7), folded(4, seed=8)], dim=-1)
+    tensors = fused.tensors()
+    stands_for = {"fine.neighbourhood": torch.tensor(1.0), "fine.power": torch.tensor(0.5), "border": torch.tensor(1.0)}
+    earlier = {name: tensor for name, tensor in tensors.items() if name not in stands_for}
+    without = tensors | stands_for
+    found, same, now = (
+        Fused.from_tensors(stored, torch.device("cpu")).distances(new) for stored in (earlier, without, tensors)
+    )
+    assert torch.equal(found, same)
+    assert not torch.allclose(found, now, rtol=1e-3)
+
+
 def test_parts_that_do_not_fit_are_refused() -> None:
     bank, every = PatchCore(normal(10, DIMS)), torch.ones(8, 8, dtype=torch.bool)
     with pytest.raises(ParameterError, match="must be above 0, is 0"):
@@ -104,11 +153,18 @@ def test_parts_that_do_not_fit_are_refused() -> None:
     for counted, ratio in ((every[:7], RATIO), (every, 0), (~every, RATIO)):
         with pytest.raises(ParameterError, match=r"a fine mask of .* that counts is needed"):
             Refinement(bank, torch.ones(()), counted, ratio)
+    for neighbourhood in (0, 2):
+        with pytest.raises(ParameterError, match=f"must be 1, 3 or another odd number, is {neighbourhood}"):
+            Refinement(bank, torch.ones(()), every, RATIO, neighbourhood)
+    with pytest.raises(ParameterError, match="the power of the distances to the fine bank must be above 0, is 0"):
+        Refinement(bank, torch.ones(()), every, RATIO, power=0.0)
     with pytest.raises(ParameterError, match=r"the fine bank has 4x4 patches of 3 dimensions .* got 48 on \(3, 2\)"):
         Refinement(bank, torch.ones(()), every, RATIO)(torch.ones(1, 3, 2), torch.ones(1, 3, 2, 48))
     _, fused = parts()
     tensors = fused.tensors()
     with pytest.raises(ParameterError, match=r"'fine\.floor' is missing"):
         Fused.from_tensors({name: t for name, t in tensors.items() if name != "fine.floor"}, torch.device("cpu"))
+    with pytest.raises(ParameterError, match=r"must be a whole number, is 2\.5"):
+        Fused.from_tensors({**tensors, "fine.neighbourhood": torch.tensor(2.5)}, torch.device("cpu"))
     with pytest.raises(ParameterError, match="does not fit a grid"):
         Fused.from_tensors({**tensors, "fine.counted": torch.ones(47, 40)}, torch.device("cpu"))
