@@ -1,0 +1,1 @@
+"""What lies in the inspector's image beside the program."""
