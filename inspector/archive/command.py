@@ -98,7 +98,12 @@ async def _run(settings: Settings) -> tuple[int, bool]:
     topics = settings.topics
     parts = Parts(
         storage=storage_of(archive),
-        group=KafkaGroup(settings.kafka, result_topics(settings), archive.group_id),
+        group=KafkaGroup(
+            settings.kafka,
+            result_topics(settings),
+            archive.group_id,
+            session_timeout_ms=archive.session_timeout_ms,
+        ),
         places=KafkaPlaces(
             settings.kafka, topics.frames_topic, max_inflated_bytes=2 * settings.limits.max_message_bytes
         ),

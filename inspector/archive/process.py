@@ -33,7 +33,8 @@ from schemas.archive.layout import day_of
 log = logging.getLogger(__name__)
 
 READ_S: Final = 0.2
-READ_RECORDS: Final = 2_000
+READ_RECORDS: Final = 500
+"""Taken in at once: some tens of milliseconds, in which no heartbeat leaves."""
 MOST_WAITING: Final = 5_000
 """Candidates that wait for a flush; their results take some kilobytes each."""
 RETRY_S: Final = 1.0
@@ -136,9 +137,7 @@ class ArchiveProcess:
             async with asyncio.timeout(RELEASE_S), self._working:
                 pass
         except TimeoutError:
-            log.warning(
-                "the storage has not ended a write within %.0f s; partitions are given back all the same", RELEASE_S
-            )
+            log.warning("a flush has not ended within %.0f s; partitions are given back all the same", RELEASE_S)
         self._intake.begin({})
 
     # the work

@@ -87,9 +87,11 @@ class GroupReader(Protocol):
 class KafkaGroup:
     """`GroupReader` on aiokafka."""
 
-    def __init__(self, kafka: KafkaSettings, topics: Collection[str], group_id: str) -> None:
+    def __init__(
+        self, kafka: KafkaSettings, topics: Collection[str], group_id: str, *, session_timeout_ms: int
+    ) -> None:
         """Prepare; nothing connects before `start`."""
-        self._kafka = kafka.model_copy(update={"group_id": group_id})
+        self._kafka = kafka.model_copy(update={"group_id": group_id, "session_timeout_ms": session_timeout_ms})
         self._topics = sorted(topics)
         self._consumer: Any = None
         for topic in topics:

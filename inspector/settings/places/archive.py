@@ -22,6 +22,10 @@ class ArchiveSettings(Section):
     group_id: str = Field(
         "line-inspector-archive", min_length=1, description="consumer group; never that of the inspectors"
     )
+    session_timeout_ms: Positive = Field(
+        20_000,
+        description="a process silent for so long loses its partitions; nobody waits for the archive, so longer than kafka's",
+    )
     near: float = Field(
         0.1, ge=0, lt=1, description="ok pictures are all kept whose score is at least (1 - near) x threshold"
     )
