@@ -133,7 +133,7 @@ REFUSED: Final[Sequence[tuple[str, Door, str]]] = (
     ("no certificate", "mtls", "wants a certificate of this client (mutual TLS) and was shown none"),
     ("unknown certificate", "mtls", "refuses the certificate of kafka.ssl_certfile"),
     ("expired certificate", "mtls", "refuses the certificate of kafka.ssl_certfile"),
-    ("wrong password", "sasltls", "mend kafka.sasl_username, kafka.sasl_password or kafka.sasl_mechanism"),
+    ("wrong password", "sasltls", "check kafka.sasl_username, kafka.sasl_password or kafka.sasl_mechanism"),
     ("plain to TLS", "tls", "speaks TLS, and kafka.security_protocol is PLAINTEXT; set it to SSL"),
     ("password to TLS", "sasltls", "speaks TLS, and kafka.security_protocol is SASL_PLAINTEXT; set it to SASL_SSL"),
     ("password unasked", "plain", "this listener asks for no password"),

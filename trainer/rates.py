@@ -20,7 +20,7 @@ class Rate:
 
     @property
     def rate(self) -> float | None:
-        """Observed share, None of nothing."""
+        """Observed share; None if nothing was observed."""
         return self.count / self.total if self.total else None
 
 

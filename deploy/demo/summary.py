@@ -1,4 +1,4 @@
-"""What a run came to: the figures of summary.json, and the sentences that make a run fail."""
+"""The summary of a run: the figures of summary.json, and the sentences that make a run fail."""
 
 from __future__ import annotations
 

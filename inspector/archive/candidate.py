@@ -52,7 +52,7 @@ def worth_of(message: DLResultMessage, *, near: float) -> Worth:
 def refusal_of(message: DLResultMessage, *, accept_simulated: bool, max_age_days: int) -> Refused | None:
     """Return why a picture has no place in the archive; None: it has one.
 
-    A capture time that lies far from its verdict's would open a folder for a day that is none of the camera's.
+    A capture time that lies far from its verdict's would open a folder for a day on which the camera took no picture.
     """
     if not message.identity.is_complete or message.captured_at is None:
         return "nameless"

@@ -62,7 +62,7 @@ _MENDS: dict[type[Exception], str] = {
     GroupAuthorizationFailedError: "grant Read on the group of kafka.group_id",
     IllegalSaslStateError: "this listener asks for no password; set kafka.security_protocol to PLAINTEXT or SSL, or give the port of "
     "one that does",
-    SaslAuthenticationFailed: "mend kafka.sasl_username, kafka.sasl_password or kafka.sasl_mechanism",
+    SaslAuthenticationFailed: "check kafka.sasl_username, kafka.sasl_password or kafka.sasl_mechanism",
     TopicAuthorizationFailedError: "grant Describe, and Read on the frames topic or Write on those of results and dead letters",
     UnsupportedSaslMechanismError: "set kafka.sasl_mechanism to one that the brokers offer",
 }

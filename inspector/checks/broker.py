@@ -76,7 +76,7 @@ def _frames_config(name: str, config: Mapping[str, str], wanted: Mapping[str, st
 
 
 def _mend(name: str, key: str, value: str) -> str:
-    return f"mend it with kafka-configs --alter --entity-type topics --entity-name {name} --add-config {key}={value}"
+    return f"change it with kafka-configs --alter --entity-type topics --entity-name {name} --add-config {key}={value}"
 
 
 def _topic(found: TopicRights, name: str, right: Right, user: str) -> Iterator[str]:

@@ -142,8 +142,8 @@ def _differences(spec: TopicSpec, state: TopicState) -> Iterator[str]:
             "make a topic of another name and move the cameras to it"
         )
     if state.replication != spec.replication:
-        yield f"is kept {state.replication} times, not {spec.replication}; mend it with kafka-reassign-partitions"
+        yield f"is kept {state.replication} times, not {spec.replication}; change it with kafka-reassign-partitions"
     for key, value in spec.config.items():
         actual = state.config.get(key, value)  # what the broker does not tell cannot be compared
         if actual != value:
-            yield f"has {key}={actual}, not {value}; mend it with kafka-configs --alter --add-config {key}={value}"
+            yield f"has {key}={actual}, not {value}; change it with kafka-configs --alter --add-config {key}={value}"

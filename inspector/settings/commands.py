@@ -56,10 +56,10 @@ class ClientOptions(CommandOptions):
     title: ClassVar[str] = "broker"
 
     config: Annotated[Path | None, Argument("FILE")] = Field(
-        None, description="settings (TOML), the inspector's own file"
+        None, description="settings file (TOML), the same as the inspector's"
     )
     bootstrap: Annotated[str | None, Argument("HOST:PORT")] = Field(
-        None, description="instead of kafka.bootstrap_servers"
+        None, description="broker address, instead of kafka.bootstrap_servers of the settings"
     )
 
 
@@ -71,7 +71,7 @@ class RunOptions(CommandOptions):
     """
 
     config: Annotated[Path | None, Argument("FILE")] = Field(
-        None, description="settings (TOML); `inspector config --example` prints one"
+        None, description="settings file (TOML); `inspector config --example` prints one"
     )
 
 
@@ -82,9 +82,12 @@ class ConfigOptions(CommandOptions):
 
     example: bool = Field(False, description="print a valid file with every setting and its default")
     check: Annotated[Path | None, Argument("FILE")] = Field(
-        None, description="say what is wrong with this file, the environment and what they name on this machine"
+        None,
+        description="check this file, the environment, and the files and models that they name, and print what is wrong",
     )
-    connect: bool = Field(False, description="with --check: try broker, credentials, topics and rights, too")
+    connect: bool = Field(
+        False, description="with --check: also connect to the broker and check credentials, topics and rights"
+    )
 
     @model_validator(mode="after")
     def _is_one(self) -> Self:
@@ -96,26 +99,28 @@ class ConfigOptions(CommandOptions):
 
 
 class ReplayOptions(ClientOptions):
-    """Be a camera: publish the JPEG and PNG files of a folder as frames."""
+    """Play a camera: send the JPEG and PNG files of a folder as frames."""
 
     folder: Annotated[Path, Argument("DIR", is_positional=True)] = Field(
-        description="image files, also in folders below"
+        description="folder of images; folders in it are searched too"
     )
     camera: Annotated[str, Argument("LINE/CAMERA")] = Field(
-        description="the camera to be; or its id alone, with --line"
+        description="which camera to play; with --line its id alone"
     )
     line: Annotated[str | None, Argument("LINE")] = Field(
-        None, description="the camera's line, where --camera is its id alone"
+        None, description="the camera's line, if --camera is its id alone"
     )
-    rate: Annotated[float, Argument("FPS")] = Field(description="frames a second; 0: as fast as they are taken")
-    count: int | None = Field(None, description="frames to send in all (default: each file once)")
-    cycle: bool = Field(False, description="begin again after the last file, without end unless --count says")
+    rate: Annotated[float, Argument("FPS")] = Field(
+        description="frames per second; 0: as fast as the broker accepts them"
+    )
+    count: int | None = Field(None, description="number of frames to send (default: each file once)")
+    cycle: bool = Field(False, description="start again after the last file, until --count is reached or forever")
     budget_ms: Annotated[int | None, Argument("MS")] = Field(
-        None, description="verdict due so long after capture (default: the inspector's)"
+        None, description="time from capture to the deadline of the verdict (default: the inspector's setting)"
     )
-    first_seq: int = Field(0, description="number of the first frame")
+    first_seq: int = Field(0, description="seq of the first frame")
     json_output: bool = Field(
-        False, validation_alias="json", description="one JSON object for each acknowledged frame, and a summary"
+        False, validation_alias="json", description="print one JSON object for each acknowledged frame, and a summary"
     )
 
     @model_validator(mode="after")
@@ -134,12 +139,12 @@ class ReplayOptions(ClientOptions):
 
 
 class ResultsOptions(ClientOptions):
-    """Print verdicts: those that are there, or those to come."""
+    """Print the verdicts on the results topic: those that are there, or those to come."""
 
-    follow: bool = Field(False, description="print what comes from now on, until interrupted")
-    from_beginning: bool = Field(False, description="with --follow: begin with what is there")
-    count: int | None = Field(None, description="end after so many")
-    camera: Annotated[str | None, Argument("LINE/CAMERA")] = Field(None, description="of this camera only")
+    follow: bool = Field(False, description="print new verdicts as they come, until interrupted")
+    from_beginning: bool = Field(False, description="with --follow: print the verdicts that are there first")
+    count: int | None = Field(None, description="stop after N verdicts")
+    camera: Annotated[str | None, Argument("LINE/CAMERA")] = Field(None, description="only verdicts of this camera")
     json_output: bool = Field(False, validation_alias="json", description="one JSON object a line")
 
     @model_validator(mode="after")
@@ -155,7 +160,7 @@ class ResultsOptions(ClientOptions):
 
 
 class GateOptions(ClientOptions):
-    """Decide over the parts of one line: PASS only on an ok of every camera in time, else REJECT.
+    """Decide about the parts of one line: PASS only if every camera says ok in time, else REJECT.
 
     The line announces each part and hears one decision, over lines of text or Modbus TCP ([gate] in the settings file;
     docs/gate.md). Prints each decision, until interrupted.
@@ -163,7 +168,9 @@ class GateOptions(ClientOptions):
     Exit status 0: it was interrupted; 1: the brokers refuse it; 2: options or settings are wrong, or a port cannot be listened at.
     """
 
-    line: Annotated[str | None, Argument("LINE")] = Field(None, description="instead of gate.line_id")
+    line: Annotated[str | None, Argument("LINE")] = Field(
+        None, description="line, instead of gate.line_id of the settings"
+    )
     json_output: bool = Field(False, validation_alias="json", description="one JSON object a line")
 
 
@@ -188,24 +195,26 @@ class ArchiveOptions(ClientOptions):
 
 
 class LineSimulatorOptions(ClientOptions):
-    """Be a line: announce parts to a running gate as a PLC does, and count what becomes of them.
+    """Play a production line: announce parts to a running gate as a PLC does, and count what it decides.
 
     Exit status 0: the gate let the line run, and no part passed without a verdict or was acted on twice; 1: else, or no
     broker answers; 2: options or settings are wrong.
     """
 
-    line: Annotated[str | None, Argument("LINE")] = Field(None, description="instead of gate.line_id")
-    over: Literal["tcp", "modbus"] = Field("tcp", description="which port of the gate to speak to")
-    parts: int = Field(100, description="how many")
-    interval_ms: Annotated[int, Argument("MS")] = Field(500, description="from one part to the next")
+    line: Annotated[str | None, Argument("LINE")] = Field(
+        None, description="line, instead of gate.line_id of the settings"
+    )
+    over: Literal["tcp", "modbus"] = Field("tcp", description="which port of the gate to use")
+    parts: int = Field(100, description="number of parts")
+    interval_ms: Annotated[int, Argument("MS")] = Field(500, description="time between parts")
     window_ms: Annotated[int | None, Argument("MS")] = Field(
         None, description="from the photo eye to the rejector (default: gate.window_ms)"
     )
     pictures: Annotated[Path | None, Argument("DIR")] = Field(
-        None, description="be the line's cameras too: they show the JPEG and PNG files of this folder in turn"
+        None, description="also play the line's cameras, with the JPEG and PNG files of this folder in turn"
     )
-    first_number: int | None = Field(None, description="number of the first part (default: by the clock)")
-    reset_after_s: float | None = Field(None, description="reset a gate that is at fault after so many seconds")
+    first_number: int | None = Field(None, description="number of the first part (default: from the clock)")
+    reset_after_s: float | None = Field(None, description="reset a gate in the fault state after so many seconds")
     json_output: bool = Field(False, validation_alias="json", description="one JSON object a line, and a summary")
 
     @model_validator(mode="after")
@@ -238,7 +247,7 @@ class AuditOptions(ClientOptions):
 
 
 class TopicsOptions(ClientOptions):
-    """Create the topics that are missing and say where others differ, changing none; or grant rights on them to each role."""
+    """Create missing topics and report where existing ones differ from the settings, without changing them; or grant each role each role."""
 
     action: Annotated[Literal["apply", "acls"], Argument("{apply,acls}", is_positional=True)] = Field(
         description="apply: the topics; acls: print the commands of Kafka's own tool that grant each role its rights"
@@ -248,7 +257,7 @@ class TopicsOptions(ClientOptions):
         description="acls: the user of a role (camera, inspector, gate, archive, dashboard, trainer, admin), by default of the role's name; only the "
         "named roles are granted theirs, all where none is named",
     )
-    grant: bool = Field(False, description="acls: grant the rights instead of printing commands")
+    grant: bool = Field(False, description="acls: grant the rights at once, instead of printing commands")
     replication: Annotated[int | Literal["auto"], Argument("N|auto")] = Field(
         3, description="copies of each partition; auto: as many as there are brokers, 3 at most"
     )

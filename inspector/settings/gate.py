@@ -26,7 +26,7 @@ class GateSettings(Section):
         1_000, description="from the announcement of a part to the rejector, where the announcement does not say"
     )
     max_window_ms: Positive = Field(60_000, description="longest window that an announcement may ask for")
-    lead_ms: Positive = Field(50, description="a decision leaves so long before its window ends")
+    lead_ms: Positive = Field(50, description="how long before the end of the window a decision is sent")
     fault_after: Positive = Field(
         3, description="parts in a row that not every camera answered by ok or nok in time, until the gate is at fault"
     )
@@ -84,7 +84,7 @@ class GateSettings(Section):
         strangers = sorted(set(self.cameras) - set(known))
         if known and strangers:
             return (
-                f"gate.cameras names {strangers[0]}, which is none of the [[cameras]] of line {self.line_id} "
+                f"gate.cameras names {strangers[0]}, which is not one of the [[cameras]] of line {self.line_id} "
                 f"({', '.join(sorted(known))}); every part would be rejected"
             )
         return None

@@ -21,7 +21,7 @@ class KafkaSettings(Section):
     """The broker, and this process as its client."""
 
     bootstrap_servers: str = Field(
-        "127.0.0.1:9092", min_length=1, description="host:port of some brokers, comma-separated"
+        "127.0.0.1:9092", min_length=1, description="addresses of some brokers, host:port, separated by commas"
     )
     group_id: str = Field(
         "line-inspector", min_length=1, description="consumer group; processes of one group share the partitions"
@@ -35,7 +35,7 @@ class KafkaSettings(Section):
     )
     sasl_username: str | None = Field(None, description="user of the SASL protocols")
     sasl_password: SecretStr | None = Field(
-        None, description="better given as sasl_password_file or INSPECTOR_KAFKA__SASL_PASSWORD"
+        None, description="password; better set in sasl_password_file or INSPECTOR_KAFKA__SASL_PASSWORD"
     )
     sasl_password_file: Path | None = Field(None, description="file that holds the password")
     ssl_cafile: Path | None = Field(None, description="PEM file of the authority that signed the brokers' certificates")
@@ -45,21 +45,28 @@ class KafkaSettings(Section):
         6_000,
         description="a process silent for so long loses its partitions; below 6 s brokers want group.min.session.timeout.ms lowered (docs/chaos.md)",
     )
-    rebalance_timeout_ms: Positive = Field(30_000, description="time to give partitions back in; above drain_timeout_s")
+    rebalance_timeout_ms: Positive = Field(
+        30_000,
+        description="time that the group waits for a process to give back its partitions; must be above drain_timeout_s",
+    )
     request_timeout_ms: Positive = Field(
-        40_000, description="above rebalance_timeout_ms, or joining the group never succeeds"
+        40_000,
+        description="time limit of a request; must be above rebalance_timeout_ms, or joining the group never succeeds",
     )
-    fetch_max_wait_ms: Positive = Field(50, description="how long the broker holds a fetch that finds nothing")
+    fetch_max_wait_ms: Positive = Field(50, description="how long the broker waits when there is nothing to fetch")
     max_partition_fetch_bytes: Positive = Field(
-        MIB, description="larger fetches are slower; a message larger than this still comes, in a fetch of its own"
+        MIB,
+        description="largest fetch from one partition; larger fetches are slower, and a message above this still arrives, in a fetch of its own",
     )
-    idempotent: bool = Field(True, description="off only for brokers that cannot (the embedded one)")
+    idempotent: bool = Field(
+        True, description="use the idempotent producer; off only for brokers without it (the embedded one)"
+    )
     auto_offset_reset: Literal["earliest", "latest", "none"] = Field(
-        "earliest", description="where a group without offsets begins"
+        "earliest", description="where a group without committed offsets begins"
     )
 
     isolation_level: Literal["read_committed", "read_uncommitted"] = Field(
-        "read_committed", description="whether frames of a transaction that is open or was given up are left out"
+        "read_committed", description="read_committed: ignore frames of open and aborted transactions"
     )
 
     @field_validator("bootstrap_servers")
@@ -82,7 +89,7 @@ class KafkaSettings(Section):
             raise ValueError("ssl_certfile and ssl_keyfile go together")
         if self.rebalance_timeout_ms >= self.request_timeout_ms:
             raise ValueError(
-                "request_timeout_ms must be above rebalance_timeout_ms, or joining the group never succeeds"
+                "request_timeout_ms must be time limit of a request; must be above rebalance_timeout_ms, or joining the group never succeeds"
             )
         return self
 

@@ -75,7 +75,8 @@ class LimitSettings(Section):
         2_000, description="a frame that is decoded for longer is named in the log and counted"
     )
     max_bytes_in_flight: Positive = Field(
-        512 * MIB, description="encoded and decoded bytes of all frames inside; the log tells the memory that follows"
+        512 * MIB,
+        description="bytes of all frames being processed, encoded and decoded; the log shows the bound of memory that follows",
     )
     max_frames_in_flight: Positive = Field(1024, description="frames of one partition between read and commit")
     max_clock_skew_ms: Positive = Field(
@@ -103,7 +104,7 @@ class BatchingSettings(Section):
         8,
         ge=1,
         le=256,
-        description="frames scored at once; of a model with tiles as many frames as have no more tiles, or one",
+        description="frames scored at once; for a model with tiles it counts tiles",
     )
     linger_ms: float = Field(0, ge=0, le=10_000, description="how long a free device waits for a fuller batch")
 
@@ -139,13 +140,13 @@ class Settings(BaseSettings):
     )
 
     deployment: Identifier | None = Field(
-        None, description="who writes these results, as they say themselves; default: kafka.group_id"
+        None, description="name of this deployment, which every result carries (default: kafka.group_id)"
     )
     second_writer_check_s: float = Field(
         5.0,
         ge=0,
         le=3600,
-        description="how often the results topics are looked at for results that another deployment wrote of these cameras; 0: never",
+        description="how often, in seconds, the results topics are searched for results that another deployment wrote about these cameras; 0: never",
     )
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     topics: TopicSettings = Field(default_factory=TopicSettings)
@@ -154,10 +155,10 @@ class Settings(BaseSettings):
     )
     model_digests: dict[Identifier, Digest] = Field(
         default_factory=dict,
-        description="name = SHA-256 of the model's bundle.json, as the log and /metrics tell it; another bundle is refused",
+        description="name = SHA-256 of the model's bundle.json, as the log and /metrics show it; any other bundle is refused",
     )
     require_signature: bool = Field(
-        False, description="whether a bundle that no key of trusted_keys has signed is refused (trainer sign)"
+        False, description="refuse bundles that are not signed by a key of trusted_keys (trainer sign)"
     )
     trusted_keys: tuple[Path, ...] = Field(
         (), description="PEM files of Ed25519 public keys; a bundle that is signed must be signed by one of them"
@@ -176,19 +177,19 @@ class Settings(BaseSettings):
     tracing: TracingSettings = Field(default_factory=TracingSettings)
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")
     decode_threads: Annotated[int, Field(ge=0)] = Field(
-        0, description="threads that decode and encode, two at least; 0: one for each core"
+        0, description="threads that decode pictures and encode results, at least two; 0: one for each core"
     )
     device_threads: Annotated[int, Field(ge=0)] = Field(
-        0, description="batches scored side by side on a CPU; 0: one for each core; a GPU has one thread"
+        0, description="batches scored in parallel on a CPU; 0: one for each core; a GPU always has one thread"
     )
     torch_threads: Annotated[int, Field(ge=1)] = Field(
-        1, description="threads of one forward pass on a CPU: more for less delay on a machine with cores to spare"
+        1, description="threads of one forward pass on a CPU; more of them reduce the delay if cores are idle"
     )
     commit_interval_ms: Positive = Field(250, description="how often offsets are committed")
-    drain_timeout_s: float = Field(20.0, gt=0, description="for finishing what is in flight on stop or rebalance")
-    deadletter_bytes: bool = Field(False, description="whether dead letters carry the image's bytes")
+    drain_timeout_s: float = Field(20.0, gt=0, description="time to finish frames in flight on stop or rebalance")
+    deadletter_bytes: bool = Field(False, description="include the image in dead letters")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
-    log_json: bool = Field(False, description="one JSON object a line instead of text")
+    log_json: bool = Field(False, description="log one JSON object per line instead of text")
 
     @classmethod
     @override

@@ -51,7 +51,7 @@ class ArchivedImage:
     """One image of the archive.
 
     Raises:
-        ValueError: A part is none that a name may hold.
+        ValueError: A part contains a character that a name must not contain.
     """
 
     line_id: str

@@ -68,7 +68,7 @@ def learn(images: Path, out: Path) -> Learnt:
     set_dl_model_param(model, "complexity", 8)
     width, height, channels = get_dl_model_param(model, "image_dimensions")
 
-    # The parameters of the preprocessing are set, or taken from the model; it comes to the same. They are kept for the inference.
+    # The parameters of the preprocessing are set, or taken from the model; the result is the same. They are kept for the inference.
     param = create_dl_preprocess_param(image_width=width, image_height=height)
     assert channels == param.image_num_channels
     assert param == create_dl_preprocess_param_from_model(model)

@@ -93,7 +93,7 @@ async def test_who_cannot_read_results_back_is_told_that_a_second_writer_would_n
 async def test_a_wrong_password_is_named_and_not_tried_again(broker: SecureBroker) -> None:
     (fault,) = await broker_faults(broker.settings("worker", sasl_password="wrong"))
     assert "SaslAuthenticationFailed" in fault
-    assert "mend kafka.sasl_username, kafka.sasl_password or kafka.sasl_mechanism" in fault
+    assert "check kafka.sasl_username, kafka.sasl_password or kafka.sasl_mechanism" in fault
     (fault,) = await broker_faults(broker.settings("worker", sasl_mechanism="PLAIN"))
     assert "set kafka.sasl_mechanism to one that the brokers offer" in fault
     assert "wrong" not in fault
@@ -126,7 +126,7 @@ async def test_who_may_not_make_topics_is_told_which_right_that_takes(broker: Se
 @pytest.mark.parametrize(
     ("user", "password", "told"),
     [
-        ("worker", "wrong", "mend kafka.sasl_username, kafka.sasl_password or kafka.sasl_mechanism"),
+        ("worker", "wrong", "check kafka.sasl_username, kafka.sasl_password or kafka.sasl_mechanism"),
         ("poor", "poor-secret", "User:poor lacks the right Write on any topic"),
         ("blind", "blind-secret", f"User:blind lacks the right Read on topic {PREFIX}.frames; grant it"),
     ],

@@ -87,7 +87,7 @@ async def test_a_frames_topic_that_takes_what_the_settings_do_not_is_named_by_th
     assert await broker_faults(settings) == []
     await bus.set_frames(max_message_bytes="1000000")
     compression, size = await broker_faults(settings)
-    mend = f"mend it with kafka-configs --alter --entity-type topics --entity-name {topic_names.frames_topic} --add-config "
+    mend = f"change it with kafka-configs --alter --entity-type topics --entity-name {topic_names.frames_topic} --add-config "
     assert (
         f"topic {topic_names.frames_topic}: compression.type is producer, so what is compressed is inflated"
         in compression

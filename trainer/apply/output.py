@@ -74,7 +74,7 @@ class VerdictOutput:
         self._verdicts.append(verdict)
 
     def end(self, *, is_interrupted: bool = False) -> None:
-        """Print what it came to, and write the table that was asked for, but for one that would not be whole.
+        """Print the summary and write the table that was asked for, unless it would be incomplete.
 
         Raises:
             OutputError: The table cannot be written.

@@ -70,8 +70,8 @@ def compute_dl_anomaly_thresholds(
         What was found, in scores by the scale that the model has afterwards.
 
     Raises:
-        CalibrationError: The model is none, the data set is not divided, a split has no ok image, or a score is of no
-            use; says the mend. The model is as before.
+        CalibrationError: `model` is not a trained AnomalyModel, the data set is not divided, a split has no ok image, or a
+            score is not a positive finite number. The message says what to do; the model is unchanged.
         GeometryError: An image is unlike those that the model was trained with; names it.
         DatasetError: An image cannot be read any more.
     """

@@ -49,7 +49,7 @@ def least_epoch(errors: Sequence[float], best_epoch: int | None) -> int:
     """The best epoch, counted from 1.
 
     Raises:
-        SettingsError: There is no finite error, or `best_epoch` is none of the epochs or has no finite one.
+        SettingsError: There is no finite error, or `best_epoch` is not one of the epochs or has no finite one.
     """
     finite = {epoch: error for epoch, error in enumerate(errors, start=1) if math.isfinite(error)}
     if not finite:

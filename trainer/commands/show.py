@@ -98,7 +98,7 @@ def shown_sample(dataset: DLDataset, sample: DLDatasetSample, image: ScoredImage
         DatasetError: It was not scored.
     """
     if image.sample is None or image.result is None:
-        raise DatasetError(f"image {image.path} {image.error}; mend it, or leave it out")
+        raise DatasetError(f"image {image.path} {image.error}; repair it, or leave it out")
     whole = replace(
         image.sample,
         image=whole_picture(image.path, image.sample),

@@ -126,7 +126,7 @@ def training_error_curve(errors: Sequence[float], *, best_epoch: int | None = No
         (H, W, 3) RGB uint8.
 
     Raises:
-        SettingsError: There is no finite error, or `best_epoch` is none of the epochs.
+        SettingsError: There is no finite error, or `best_epoch` is not one of the epochs.
     """
     best = least_epoch(errors, best_epoch)
     return render_pixels(lambda axes: draw_training(axes, errors, best), "Training error", _TRAINING)

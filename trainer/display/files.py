@@ -117,7 +117,7 @@ def show_training(folder: Path | str, errors: Sequence[float], *, best_epoch: in
     """Write `<folder>/training_error.png`.
 
     Raises:
-        SettingsError: There is no finite error, or `best_epoch` is none of the epochs.
+        SettingsError: There is no finite error, or `best_epoch` is not one of the epochs.
         OutputError: The file cannot be written.
     """
     target = Path(folder) / TRAINING_NAME

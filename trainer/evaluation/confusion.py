@@ -133,7 +133,7 @@ class Share:
 
     @property
     def rate(self) -> float | None:
-        """None of nothing."""
+        """None if nothing was counted."""
         return self.right / self.total if self.total else None
 
     @property

@@ -147,7 +147,7 @@ def score_samples(
     with closing(score_images(model, [dataset.image_path(sample) for sample in samples])) as images:
         for sample, image in zip(samples, images, strict=True):
             if image.result is None:
-                raise EvaluationError(f"image {image.path} {image.error}; mend it, or leave it out of the evaluation")
+                raise EvaluationError(f"image {image.path} {image.error}; repair it, or leave it out of the evaluation")
             scores.append(image.result.anomaly_score)
             mask = dataset.read_mask(sample) if pixels is not None else None
             if pixels is not None and mask is not None:

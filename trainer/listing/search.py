@@ -148,8 +148,8 @@ class _Search:
             return
         if reason is None and kind == "lost link" and not name.suffix:
             raise DatasetError(
-                f"{self._root / name} is a link that leads nowhere, perhaps to a folder of images that is not there now; mend or "
-                "remove it"
+                f"{self._root / name} is a link that leads nowhere, perhaps to a folder of images that is not there now; repair "
+                "or remove it"
             )
         if reason is None and kind != "other":
             reason = self._judge(name)  # a lost link to a picture is found to be unreadable when it is opened

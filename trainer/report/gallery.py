@@ -147,7 +147,7 @@ def _how_many(total: int, count: int) -> str:
 
 
 def glance(test: Sequence[ScoredSample], draw: Draw, *, count: int = PICTURES_AT_A_GLANCE) -> list[InspectedImage]:
-    """Draw test images from the lowest score to the highest; of more than `count`, every so-manieth of each class."""
+    """Draw test images from the lowest score to the highest; if there are more than `count`, evenly spaced ones of each class."""
     chosen = {sample.image_id for sample in evenly_of_each_class([s.sample for s in test], count)}
     return [draw(scored) for scored in _highest(test)[::-1] if scored.sample.image_id in chosen]
 

@@ -87,7 +87,7 @@ class KeptPictures:
 
 
 def evenly_of_each_class(samples: Sequence[DLDatasetSample], count: int) -> list[DLDatasetSample]:
-    """All samples, or of more than `count` every so-manieth of each class; both are seen, however rare one is."""
+    """All samples; if there are more than `count`, evenly spaced ones of each class, so that both are seen, however rare one is."""
     if len(samples) <= count:
         return list(samples)
     chosen: list[DLDatasetSample] = []

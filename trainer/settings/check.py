@@ -20,9 +20,9 @@ class FindingsSettings(Group):
 
     out: Path | None = Field(
         None,
-        description="file to write a contact sheet to: .png, or .html for a page with all that was found beside the pictures",
+        description="file to write a contact sheet to: .png for the pictures, .html for a page with all findings beside them",
     )
-    overwrite: bool = Field(False, description="replace a file that is there already")
+    overwrite: bool = Field(False, description="replace an existing file")
     json_output: bool = Field(False, validation_alias="json", description="print one JSON object instead of the table")
 
     @model_validator(mode="after")
@@ -37,11 +37,11 @@ class FindingsSettings(Group):
 
 
 class CheckSettings(FindingsSettings, LearningSettings):
-    """Look at images before a fit: what it would take, hold out and leave out, what it would refuse, and what looks odd.
+    """Check images before a fit: which it would use, hold out, leave out or refuse, and which look odd.
 
-    Nothing is learnt, so it takes seconds. It takes the options of fit but --name; --out is the contact sheet. What it says is
-    of the images: whether --weights, --cache and --checkpoint can be used is not tried.
+    No model is trained, so it takes seconds. It accepts the options of fit except --name; --out is a contact sheet. Only the images are
+    checked, not --weights, --cache and --checkpoint.
 
-    Exit status: 0 a fit would start, 1 it would be refused (each reason is named with its mend), 2 wrong usage,
+    Exit status: 0 a fit would start, 1 it would be refused (each reason is printed with what to do), 2 wrong usage,
     130 interrupted.
     """

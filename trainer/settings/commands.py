@@ -55,23 +55,23 @@ class ApplySettings(BaseModel):
 
     Exit status: 0 every picture was scored, whatever the verdicts; 1 refused, or none could be scored (the message says why);
     2 wrong usage; 3 some pictures were left out: unreadable, of a format that is not read, or unfit for the model;
-    130 interrupted; 141 whoever read the output has left.
+    130 interrupted; 141 the reader of the output has closed it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     bundle: Annotated[Path, Argument("BUNDLE", is_positional=True)] = Field(description="folder of the model bundle")
     images: Annotated[list[Path], Argument("IMAGE", is_positional=True)] = Field(
-        min_length=1, description=f"images, or folders of images: {READABLE}"
+        min_length=1, description=f"images, or folders of images ({READABLE})"
     )
     pictures: Path | None = Field(
-        None, description="folder to write a PNG with heat map and outlines to, for each image"
+        None, description="folder to write a PNG with heat map and outlined regions to, for each image"
     )
     csv: Annotated[Path | None, Argument("FILE")] = Field(
-        None, description="table to write, with a row for each file that was seen"
+        None, description="CSV file to write, with a row for each file that was found"
     )
     threshold: float | None = Field(
-        None, gt=0, lt=1, description="call an image nok from this score on, instead of the bundle's threshold"
+        None, gt=0, lt=1, description="reject images from this score on, instead of the bundle's threshold"
     )
     device: str = Field("cpu", description=DEVICE_HELP)
     json_output: bool = Field(
@@ -82,7 +82,7 @@ class ApplySettings(BaseModel):
 
 
 class ShowSettings(SourceSettings):
-    """Draw what a bundle makes of labelled images, as PNG files: samples, a grid, the evaluation, the training's error.
+    """Draw a bundle's verdicts on labelled images as PNG files: samples, a grid, the evaluation, the training's error.
 
     They are of the images that folders or a manifest name for testing. Where these name none, they are of all images, those
     included that the model may have learnt from: then give a folder of others, or a manifest with the column split.
@@ -96,28 +96,29 @@ class ShowSettings(SourceSettings):
 
 
 class WorkflowSettings(ThresholdSettings, ChoiceSettings, SplitSettings, SourceSettings):
-    """Run the workflow of HALCON's chapter step by step, and say what comes of each.
+    """Run the workflow of HALCON's chapter step by step, and print the result of each.
 
     Exit status: 0 done, 1 refused (the message says why), 2 wrong usage, 130 interrupted.
     """
 
-    out: Path = Field(description="folder to write to: must not be there, or be empty")
+    out: Path = Field(description="folder to write to; it must be empty or not exist")
     training_percent: Percent | None = Field(
-        None, description=f"share of the ok images to learn from ({WORKFLOW_TRAINING_PERCENT})"
+        None, description=f"percentage of the ok images used for training (default: {WORKFLOW_TRAINING_PERCENT})"
     )
     validation_percent: Percent | None = Field(
-        None, description=f"share of the ok images that calibrate only ({WORKFLOW_VALIDATION_PERCENT})"
+        None,
+        description=f"percentage of the ok images used only for calibration (default: {WORKFLOW_VALIDATION_PERCENT})",
     )
     max_num_epochs: int | None = Field(None, ge=1, description="student: passes over the images")
-    seed: int = Field(0, ge=0, lt=2**31, description="decides every random choice")
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of all random choices")
     device: str = Field("cpu", description=DEVICE_HELP)
 
 
 class SignSettings(BaseModel):
-    """Sign a bundle, so that an inspector with require_signature reads it: docs/access.md.
+    """Sign a bundle for inspectors with require_signature (docs/access.md).
 
     Keys are Ed25519 in PEM: `openssl genpkey -algorithm ed25519 -out KEY` makes one, `openssl pkey -in KEY -pubout` its public key,
-    which goes into the inspector's trusted_keys. A bundle that is written anew is to be signed anew.
+    which goes into the inspector's trusted_keys. A bundle that is written again must be signed again.
 
     Exit status: 0 signed, 1 refused (the message says why), 2 wrong usage.
     """

@@ -56,35 +56,35 @@ class ChoiceSettings(Group):
 
     quality: QualityChoice = Field(
         DEFAULT_QUALITY,
-        description="detector and backbone: fast, balanced, or best: a larger network, slower, more accurate on most sets; auto chooses"
-        " by synthetic defects in ok images",
+        description="which model: fast: best accuracy of the fastest model; balanced: best within 1.5 times its time; best: best at any cost; auto: the best"
+        " on your own images, by defects painted into ok images",
     )
     min_fps: float | None = Field(
         None,
         gt=0,
-        description="with auto: frames a second that the model has to reach on one core of this machine",
+        description="with --quality auto: frames per second that the model must reach on one core of this machine",
     )
     detector: DetectorName | None = Field(
         None,
-        description="instead of the quality's: a Gaussian for each position, a memory bank, both fused, or a student",
+        description="detector instead of the one of --quality: padim: a Gaussian for each position; patchcore: a memory of patches; fused: both; student: a small network",
     )
     backbone: Annotated[BackboneName | None, Argument(f"{{{','.join(LITE_NAMES)},timm:NAME}}")] = Field(
         None,
-        description="instead of the quality's, or efficientnet_lite0 with --detector; larger ones are slower; timm:NAME is a"
-        " network of timm, if that is installed",
+        description="backbone instead of the one of --quality (default with --detector: efficientnet_lite0); larger ones are slower; timm:NAME is any"
+        " network of timm, if timm is installed",
     )
     weights: Path | None = Field(
         None,
-        description="safetensors file of the weights of timm:NAME; those that timm publishes are fetched by default",
+        description="safetensors file with the weights of timm:NAME (default: timm downloads them)",
     )
     geometry: GeometryRule = Field(
         "one-camera",
-        description="refuse images of another aspect than the typical one, or take any, for parts cropped to their own size",
+        description="one-camera: refuse images whose aspect ratio differs from the typical one; any: accept all, for parts cropped to their own size",
     )
 
     apply_exif: bool = Field(
         False,
-        description="turn images upright as their EXIF orientation says, which is ignored by default; the bundle makes apply, show and the service do the same",
+        description="turn images upright as their EXIF orientation says; apply, show and the inspector then do the same (default: the orientation is ignored)",
     )
 
     @model_validator(mode="after")
@@ -148,30 +148,32 @@ class ModelSettings(ChoiceSettings):
 
     width: Side | None = Field(
         None,
-        description="model input, a multiple of 32 or of a vision transformer's patch; chosen from the images by default",
+        description="width of the model's input in pixels, a multiple of 32 or of a vision transformer's patch size (default: chosen from the images)",
     )
-    height: Side | None = Field(None, description="as width, and given together with it")
+    height: Side | None = Field(None, description="height of the model's input, given together with --width")
     tile: int | None = Field(
         None,
         ge=LEAST_TILE,
-        description="for small defects in large or long images: cut them into squares of so many pixels, which overlap; each is a"
-        " model input, of that size unless width and height say otherwise, and the image gets one score, map and verdict",
+        description="for small defects in large images: cut each image into overlapping squares of N pixels; each square is a"
+        " model input of that size, unless --width and --height are given; the image still gets one score, map and verdict",
     )
     tile_overlap: int | None = Field(
         None,
         ge=0,
-        description="pixels by which squares overlap at least; a defect no larger than this lies within one (a quarter of --tile)",
+        description="least overlap of the squares in pixels; a defect up to this size lies within one square (default: a quarter of --tile)",
     )
     feature_normalization: FeatureNormalization | None = Field(
         None,
-        description="of the features: level keeps contrast; vector leaves it out, for light that changes; both, for fused only, gives one to each"
-        " of its two parts (level; fused: both)",
+        description="how features are normalised: level keeps contrast; vector removes it, for changing light; both (fused only) gives one to each"
+        " of its two parts (default: level; with fused: both)",
     )
-    complexity: int | None = Field(None, ge=1, le=256, description="width of the student (10)")
+    complexity: int | None = Field(None, ge=1, le=256, description="width of the student's network (default: 10)")
     coreset: int | None = Field(
-        None, ge=1, le=100_000, description="patches in the memory bank of patchcore and fused (4000)"
+        None, ge=1, le=100_000, description="number of patches in the memory of patchcore and fused (default: 4000)"
     )
-    score_rule: str | None = Field(None, description="a map's score: max, top-k:SHARE or std:FACTOR (top-k:0.01)")
+    score_rule: str | None = Field(
+        None, description="how the score follows from the map: max, top-k:SHARE or std:FACTOR (default: top-k:0.01)"
+    )
 
     @field_validator("score_rule")
     @classmethod
@@ -234,23 +236,27 @@ class PreprocessSettings(Group):
     title: ClassVar[str] = "preprocessing"
 
     domain: str | None = Field(
-        None, description="where anything counts: x,y,width,height, or a polygon 'x,y x,y x,y', in pixels of the images"
+        None,
+        description="the part of the image that is inspected: x,y,width,height, or a polygon 'x,y x,y x,y', in pixels of the images",
     )
     domain_handling: DomainHandling | None = Field(
-        None, description="show the network the domain's box, or the whole picture (crop_domain)"
+        None,
+        description="with --domain: show the network the domain's bounding box, or the whole picture (default: crop_domain)",
     )
-    normalization_type: NormalizationType | None = Field(None, description="of the gray values (constant_values)")
+    normalization_type: NormalizationType | None = Field(
+        None, description="how gray values are normalised (default: constant_values)"
+    )
     preprocess_param: Path | None = Field(
         None,
-        description="file of write_dl_preprocess_param: all of these, the input's size, and preprocessing steps of your own"
+        description="file written by write_dl_preprocess_param, instead of these options and the size of the input; it may contain preprocessing steps of your own"
         " (see: python -m pydoc inspector.anomaly.preprocess.steps)",
     )
     cache: Path | None = Field(
         None,
-        description="folder for preprocessed samples, used again by the next fit of the same images and parameters",
+        description="folder in which preprocessed images are kept, so that the next fit of the same images and parameters is faster",
     )
     overwrite_cache: bool = Field(
-        False, description="empty the cache first, so that one of other images or parameters can be used"
+        False, description="empty the --cache folder first; needed when it holds other images or parameters"
     )
 
     @field_validator("domain")
@@ -281,24 +287,34 @@ class TrainSettings(Group):
 
     title: ClassVar[str] = "training"
 
-    max_num_epochs: int | None = Field(None, ge=1, description="student: passes over the images (to about 3,000 shown)")
-    error_threshold: float | None = Field(None, ge=0, le=1, description="student: error that ends the training (0.001)")
+    max_num_epochs: int | None = Field(
+        None, ge=1, description="student: passes over the images (default: so many that about 3,000 images are shown)"
+    )
+    error_threshold: float | None = Field(
+        None, ge=0, le=1, description="student: stop the training at this error (default: 0.001)"
+    )
     domain_ratio: Share | None = Field(
-        None, gt=0, le=1, description="student: share of positions in an epoch; patchcore: of patches considered (1)"
+        None,
+        gt=0,
+        le=1,
+        description="student: share of positions used in an epoch; patchcore: share of patches considered (default: 1)",
     )
     regularization_noise: float | None = Field(
-        None, ge=0, description="student, padim, fused: standard deviation of noise on the features (0)"
+        None, ge=0, description="student, padim, fused: standard deviation of noise added to the features (default: 0)"
     )
     augment: str | None = Field(
-        None, description="varied copies: flip-horizontal,flip-vertical,rotation=5,brightness=0.1,copies=1"
+        None,
+        description="train on varied copies of the images too, for example flip-horizontal,flip-vertical,rotation=5,brightness=0.1,copies=1",
     )
     drop_suspects: int = Field(
         0,
         ge=0,
-        description="leave out this many ok images, those least like the others; look at what a fit names first",
+        description="leave out the N ok images that are least like the others; look at the suspects that a fit names first",
     )
-    checkpoint: Path | None = Field(None, description="student: folder to go on from after an interruption")
-    seed: int = Field(0, ge=0, lt=2**31, description="decides every random choice")
+    checkpoint: Path | None = Field(
+        None, description="student: folder for checkpoints; an interrupted training continues from there"
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of all random choices")
     device: str = Field("cpu", description=DEVICE_HELP)
 
     @field_validator("augment")
@@ -314,14 +330,14 @@ class OutputSettings(Group):
 
     title: ClassVar[str] = "output"
 
-    out: Path = Field(description="folder of the model bundle to write")
+    out: Path = Field(description="folder to write the model bundle to")
     name: str | None = Field(
-        None, pattern=NAME_PATTERN, description="name of the model; that of the bundle's folder by default"
+        None, pattern=NAME_PATTERN, description="name of the model (default: the name of the bundle's folder)"
     )
-    overwrite: bool = Field(False, description="replace a bundle that is there already")
+    overwrite: bool = Field(False, description="replace an existing bundle")
     not_worse_than: Annotated[Path | None, Argument("BUNDLE")] = Field(
         None,
-        description="the model in use: write nothing where the new one is worse on the test images, by an exact paired test",
+        description="bundle of the model in use: write nothing if the new model is worse on the test images, by an exact paired test",
     )
     json_output: bool = Field(False, validation_alias="json", description="print one JSON object instead of the table")
 

@@ -32,41 +32,45 @@ class SourceSettings(Group):
 
     images: tuple[Path, ...] | Path = Field(
         (),
-        description=f"folder of {READABLE} images: MVTec AD layout, folders named ok and otherwise, or nothing but ok images; repeat",
+        description=f"folder of images ({READABLE}): in the MVTec AD layout, with a folder ok and one for each defect, or ok images only; may be repeated",
     )
-    anomaly_dir: Path | None = Field(None, description="folder of masks, unless it is IMAGES/ground_truth")
-    all_ok: bool = Field(False, description="every image is ok, whatever its folder is called")
+    anomaly_dir: Path | None = Field(None, description="folder of the defects' masks (default: IMAGES/ground_truth)")
+    all_ok: bool = Field(False, description="treat every image as ok, whatever its folder is called")
     ok_folder: Annotated[tuple[str, ...], Argument("NAME")] = Field(
-        (), description="name of a folder whose images are ok, besides ok, good, pass, gut and the like; repeat"
+        (),
+        description="name of one more folder whose images are ok; ok, good, pass, gut and similar names are known; may be repeated",
     )
     label_pattern: str | None = Field(
         None,
-        description="labels stand in file names: regular expression whose () captures the word for ok or nok, such as '_(OK|NOK)';"
-        " other words: '(?P<ok>_A)|(?P<nok>_B)'",
+        description="read labels from file names: a regular expression whose group captures the word for ok or nok, for example '_(OK|NOK)';"
+        " for other words name the groups: '(?P<ok>_A)|(?P<nok>_B)'",
     )
     group_pattern: str | None = Field(
-        None, description="regular expression; what its () captures of an image's name is the image's group"
+        None, description="regular expression; the text that its group captures in an image's name is the image's group"
     )
     manifest: Path | None = Field(
-        None, description="CSV or Parquet table: path, image_label, anomaly_file_name, group, split"
+        None,
+        description="CSV or Parquet table of images with the columns path, image_label, anomaly_file_name, group, split",
     )
-    archive: Path | None = Field(None, description="root of the inspector's archive, with --line and --camera")
-    line: str | None = Field(None, description="the camera's line in the archive")
+    archive: Path | None = Field(None, description="root folder of the inspector's archive; needs --camera")
+    line: str | None = Field(None, description="with --archive: the camera's line")
     camera: Annotated[str | None, Argument("[LINE/]CAMERA")] = Field(
-        None, description="the camera in the archive; with its line before a /, or with --line"
+        None, description="with --archive: the camera; LINE/CAMERA, or its id alone with --line"
     )
     include_near: bool = Field(
         False,
-        description="of the archive also those ok images that were kept only for their score near the threshold",
+        description="with --archive: also use ok images that were kept only because their score was near the threshold",
     )
     captured_from: datetime | None = Field(
-        None, validation_alias="from", description="earliest capture time in the archive, with its zone; included"
+        None, validation_alias="from", description="with --archive: earliest capture time, with time zone; included"
     )
     captured_to: datetime | None = Field(
-        None, validation_alias="to", description="latest capture time, with its zone; not included"
+        None, validation_alias="to", description="with --archive: latest capture time, with time zone; not included"
     )
 
-    skip_unreadable: bool = Field(False, description="leave out images that cannot be read, and name them")
+    skip_unreadable: bool = Field(
+        False, description="leave out images that cannot be read, and list them, instead of stopping"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -133,21 +137,28 @@ class SplitSettings(Group):
     title: ClassVar[str] = "split"
 
     training_percent: Percent | None = Field(
-        None, description="share of the ok images to learn from (80 where there are nok images, else 100)"
+        None,
+        description="percentage of the ok images used for training (default: 80 if there are nok images, else 100)",
     )
     validation_percent: Percent | None = Field(
         None,
-        description="share of the ok images that calibrate only (those to learn from calibrate, by folds; from 1000 on, or 300 with"
-        " --max-false-rejects, 30 of 100 are held out)",
+        description="percentage of the ok images used only for calibration (default: cross-validation, or, from 1000 ok images on, 300 with"
+        " --max-false-rejects, 30 % held out)",
     )
     overwrite_split: bool = Field(
-        False, description="divide anew by the percentages what folders or manifest divide already; else that is kept"
+        False,
+        description="ignore the division into training and test images that the folders or the manifest make, and divide by the percentages",
     )
     group_by: GroupBy = Field(
-        "group", description="what stays on one side: the images' groups, time windows, or nothing"
+        "group",
+        description="which images are kept together on one side of the division: those of a group, those of a time window, or none",
     )
-    time_window_minutes: float | None = Field(None, ge=1e-3, description="width, with --group-by time_window")
-    max_train: int | None = Field(None, ge=3, description="most images to fit on; the others calibrate")
+    time_window_minutes: float | None = Field(
+        None, ge=1e-3, description="width of the windows, with --group-by time_window"
+    )
+    max_train: int | None = Field(
+        None, ge=3, description="largest number of training images; the others are used for calibration"
+    )
 
     @model_validator(mode="after")
     def _has_window(self) -> Self:

@@ -22,20 +22,26 @@ class ThresholdSettings(Group):
         0.05,
         gt=0,
         lt=1,
-        description="share of ok parts that is rejected on average, 0.05 or 5%; how sure that is, is stated beside it",
+        description="share of ok parts to reject on average, 0.05 or 5%; the bound that holds with --confidence is printed beside it",
     )
     max_false_rejects: Share | None = Field(
         None,
         gt=0,
         lt=1,
-        description="instead: a share that is not exceeded, at --confidence; finds fewer defects; from 300 ok images on"
-        " those held out prove it, with fewer it is an estimate",
+        description="instead of --false-rejects: a share of rejected ok parts that is not exceeded, with --confidence; finds fewer defects; from 300 ok images on"
+        " it is proven by held-out images, with fewer it is estimated",
     )
-    confidence: Share = Field(0.95, gt=0, lt=1, description="of --max-false-rejects, or of the bound that is stated")
+    confidence: Share = Field(
+        0.95, gt=0, lt=1, description="confidence of --max-false-rejects, or of the bound that is printed"
+    )
     threshold_method: ThresholdMethod = Field(
-        "ok_only", description="from ok images with a stated bound, or as HALCON does, who uses nok test images as well"
+        "ok_only",
+        description="ok_only: from ok images, with a bound; halcon: as HALCON does, from ok and nok test images",
     )
-    threshold_rule: ThresholdRuleChoice = Field("auto", description="of --max-false-rejects: assume nothing, or a tail")
+    threshold_rule: ThresholdRuleChoice = Field(
+        "auto",
+        description="with --max-false-rejects: order_statistic assumes nothing about the scores, tail_model a tail",
+    )
 
     @model_validator(mode="after")
     def _has_rule(self) -> Self:

@@ -126,7 +126,7 @@ def check_train_param(detector: DetectorName, param: DLTrainParam) -> None:
     """
     for name, why in _WITHOUT[detector].items():
         if getattr(param, name) is not None:
-            raise ParameterError(f"{name} is none of {detector}'s: {why}; leave it out, or train a student")
+            raise ParameterError(f"{name} is no parameter of {detector}: {why}; leave it out, or train a student")
     if detector in ("padim", "fused") and param.domain_ratio != 1:
         raise ParameterError(
             f"domain_ratio {param.domain_ratio:g} is not possible with {detector}: every position has a Gaussian of its own and "

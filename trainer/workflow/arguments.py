@@ -198,7 +198,7 @@ def train_param(settings: LearningSettings, model: InitialModel) -> DLTrainParam
     """How it is trained.
 
     Raises:
-        ParameterError: A parameter is none of the detector's.
+        ParameterError: The detector has no such parameter.
     """
     return create_dl_train_param(
         model,

@@ -94,9 +94,9 @@ def write_dl_model(
 
     Raises:
         ParameterError: The model is not trained.
-        BundleError: There is something other than an empty folder at `path` already, or something other than a bundle, it cannot be written, there is no golden image, `created_at` is
-            no time, an extra file has the name of a part, the model's name or another value is none that a manifest may
-            have, or meta_data and records are too large.
+        BundleError: `path` exists and is neither an empty folder nor, with `overwrite`, a bundle; it cannot be written; there is
+            no golden image; `created_at` is not a time; an extra file has the name of a file of the bundle; a manifest must
+            not contain the model's name or another value; or meta_data and records are too large.
     """
     path, model = Path(path), trained_model(model)
     made = _time(created_at)
@@ -272,7 +272,7 @@ def _assemble(
     stored = tensors[DETECTOR_FILE]
     grid_level = manifest.detector.grid_level
     if grid_level >= len(manifest.backbone.levels):
-        raise BundleError(f"grid level {grid_level} is none of levels {manifest.backbone.levels}")
+        raise BundleError(f"grid level {grid_level} is not one of the levels {manifest.backbone.levels}")
     projection = checked(stored, "projection", 2).to(device)
     embedding = Embedding(
         grid_level,

@@ -87,7 +87,7 @@ def check_signature(folder: Path, name: str, content: bytes, signers: Signers) -
     if key not in signers.keys:
         trusted = ", ".join(sorted(known.hex()[:16] for known in signers.keys)) or "none"
         raise BundleError(
-            f"{folder} is signed by key {key.hex()[:16]}, which is none of trusted_keys ({trusted}); sign it with a key that is, "
+            f"{folder} is signed by key {key.hex()[:16]}, which is not one of trusted_keys ({trusted}); sign it with a key that is, "
             "or trust that one"
         )
     if not _is_signed(content, key, signature):

@@ -134,7 +134,7 @@ def _find(step: PreprocessStep) -> StepFunction:
             except Exception as exc:
                 raise StepError(
                     f"preprocess step {step.name} cannot be loaded from {entry.value}: {type(exc).__name__}: {exc}; "
-                    "mend or reinstall the package that brings it"
+                    "repair or reinstall the package that brings it"
                 ) from exc
         found = _steps.get((step.name, step.version))
         versions = sorted(version for name, version in _steps if name == step.name)

@@ -39,7 +39,7 @@ def decode_rows(content: bytes) -> list[ArchiveRow]:
     """Return the rows of a Parquet file; columns that are not ours are passed over.
 
     Raises:
-        ValueError: It is none of the index.
+        ValueError: It is not a file of the index.
     """
     try:
         table = pq.read_table(io.BytesIO(content), columns=list(ArchiveRow._fields))

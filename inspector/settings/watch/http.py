@@ -15,9 +15,11 @@ class HttpSettings(Section):
     """Where /metrics, /healthz and /readyz answer, and whom."""
 
     host: str = Field(
-        "127.0.0.1", min_length=1, description="0.0.0.0: for the whole network; give a certificate and a token then"
+        "127.0.0.1",
+        min_length=1,
+        description="address to listen on; with 0.0.0.0 (the whole network) set a certificate and a token",
     )
-    port: Port = Field(9300, description="0 takes a free one and logs it")
+    port: Port = Field(9300, description="port; 0: any free port, which is logged")
     hang_after_s: float = Field(5.0, gt=0, description="/healthz fails when the event loop has not run for so long")
     tls_certfile: Path | None = Field(None, description="PEM file of the certificate to show: HTTPS instead of HTTP")
     tls_keyfile: Path | None = Field(None, description="PEM file of its key")

@@ -191,7 +191,7 @@ def test_help_tells_the_exit_statuses(capsys: pytest.CaptureFixture[str]) -> Non
         run(["apply", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "3 some pictures were left out" in text
-    assert "130 interrupted; 141 whoever read the output has left" in text
+    assert "130 interrupted; 141 the reader of the output has closed it" in text
 
 
 def test_every_command_has_a_line_of_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -189,8 +189,11 @@ def test_help_says_by_which_percentages_images_are_divided(
     with pytest.raises(SystemExit):
         parse_settings([command, "--help"])
     shown = " ".join(capsys.readouterr().out.split())
-    assert f"share of the ok images to learn from ({percents[0]}" in shown
-    assert percents[1] is None or f"share of the ok images that calibrate only ({percents[1]})" in shown
+    assert f"percentage of the ok images used for training (default: {percents[0]}" in shown
+    assert (
+        percents[1] is None
+        or f"percentage of the ok images used only for calibration (default: {percents[1]})" in shown
+    )
     assert "divide anew by the percentages what folders or manifest divide already; else that is kept" in shown
 
 

@@ -37,7 +37,8 @@ def test_help_says_what_the_best_is(capsys: pytest.CaptureFixture[str]) -> None:
         parse_settings(["fit", "--help"])
     shown = " ".join(capsys.readouterr().out.split())
     assert (
-        "detector and backbone: fast, balanced, or best: a larger network, slower, more accurate on most sets" in shown
+        "fast: best accuracy of the fastest model; balanced: best within 1.5 times its time; best: best at any cost"
+        in shown
     )
 
 
