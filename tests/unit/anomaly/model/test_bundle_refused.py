@@ -100,7 +100,7 @@ def test_a_manifest_of_absurd_size_is_refused(copy: Path, monkeypatch: pytest.Mo
         (lambda d: d["backbone"].update(levels=[]), "levels must be rising"),
         (lambda d: d["backbone"].update(levels=[1, 2]), "does not fit together"),
         (lambda d: d["backbone"].update(levels=[4]), "does not fit together|cannot be scored"),
-        (lambda d: d["detector"].update(grid_level=2), "grid level 2 is none of levels"),
+        (lambda d: d["detector"].update(grid_level=2), "grid level 2 is not one of the levels"),
         (lambda d: d["detector"].update(grid_level=1), "golden sample .* cannot be scored"),
         (lambda d: d["detector"].update(kind="patchcore"), "'bank' is missing"),
         (lambda d: d["detector"]["rule"].update(kind="maximum"), "detector.rule: .*maximum has no top_share"),
