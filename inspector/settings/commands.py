@@ -247,7 +247,7 @@ class AuditOptions(ClientOptions):
 
 
 class TopicsOptions(ClientOptions):
-    """Create missing topics and report where existing ones differ from the settings, without changing them; or grant each role each role."""
+    """Create missing topics and report where existing ones differ from the settings, without changing them; or grant each role its rights."""
 
     action: Annotated[Literal["apply", "acls"], Argument("{apply,acls}", is_positional=True)] = Field(
         description="apply: the topics; acls: print the commands of Kafka's own tool that grant each role its rights"

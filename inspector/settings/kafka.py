@@ -89,7 +89,7 @@ class KafkaSettings(Section):
             raise ValueError("ssl_certfile and ssl_keyfile go together")
         if self.rebalance_timeout_ms >= self.request_timeout_ms:
             raise ValueError(
-                "request_timeout_ms must be time limit of a request; must be above rebalance_timeout_ms, or joining the group never succeeds"
+                "request_timeout_ms must be above rebalance_timeout_ms, or joining the group never succeeds"
             )
         return self
 

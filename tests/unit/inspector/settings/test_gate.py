@@ -59,7 +59,7 @@ def whole(*, interval_ms: int | None = None, **gate: Any) -> Settings:
             {"heartbeat_timeout_ms": 500, "interval_ms": 500},
             "heartbeat_timeout_ms must be above heartbeat.interval_ms, 500",
         ),
-        ({"line_id": "L1", "cameras": ["a", "c"]}, r"gate.cameras names c, which is none of .* of line L1 \(a\)"),
+        ({"line_id": "L1", "cameras": ["a", "c"]}, r"gate.cameras names c, which is not one of .* of line L1 \(a\)"),
     ],
 )
 def test_what_contradicts_the_rest_of_the_settings_is_refused(changes: dict[str, Any], words: str) -> None:

@@ -190,11 +190,8 @@ def test_help_says_by_which_percentages_images_are_divided(
         parse_settings([command, "--help"])
     shown = " ".join(capsys.readouterr().out.split())
     assert f"percentage of the ok images used for training (default: {percents[0]}" in shown
-    assert (
-        percents[1] is None
-        or f"percentage of the ok images used only for calibration (default: {percents[1]})" in shown
-    )
-    assert "divide anew by the percentages what folders or manifest divide already; else that is kept" in shown
+    assert percents[1] is None or f"used only for calibration (default: {percents[1]})" in shown
+    assert "ignore the division into training and test images" in shown
 
 
 def test_a_folder_in_the_environment_needs_no_brackets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,11 @@ def test_what_is_given_is_kept_and_survives_the_bundles_record() -> None:
         ("padim", {"domain_ratio": 0.5}, "domain_ratio 0.5 is not possible with padim: .*leave it out"),
         ("patchcore", {"max_num_epochs": 5}, "max_num_epochs is no parameter of patchcore"),
         ("patchcore", {"error_threshold": 0.1}, "error_threshold is no parameter of patchcore"),
-        ("patchcore", {"regularization_noise": 0.0}, "regularization_noise is no parameter of patchcore: .*larger coreset"),
+        (
+            "patchcore",
+            {"regularization_noise": 0.0},
+            "regularization_noise is no parameter of patchcore: .*larger coreset",
+        ),
     ],
 )
 def test_what_is_out_of_range_or_of_no_use_is_refused_by_name(
