@@ -225,12 +225,14 @@ async def test_killed_again_and_again_it_holds_each_picture_once_byte_for_byte(
     assert (account.rows, account.files, account.unlisted) == (len(expected), len(expected), [])
     assert await archive.stop() == 0
     assert list(root.rglob("*.tmp")) == []
-    dataset = read_dl_dataset_archive(root, "L1", "C1")
-    inspected = {each.result.result_id for each in shown if each.result.status == "inspected"}
-    mine = [each for each in shown if each.frame.camera_id == "C1"]
-    assert len(dataset.samples) == len({each.result.result_id for each in mine} & expected.keys() & inspected)
-    nok_ids = {each.result.result_id for each in mine if each.result.anomaly_class == "nok"} & inspected
-    assert sum(sample.image_label == "nok" for sample in dataset.samples) == len(nok_ids)
+    inspected = {each.result.result_id: each.result for each in shown if each.result.status == "inspected"}
+    mine = {id_ for id_, result in inspected.items() if result.camera_id == "C1"}
+    nok_ids = {id_ for id_ in mine if inspected[id_].anomaly_class == "nok"}
+    sampled = set(sorted(mine - nok_ids)[:OK_PER_DAY])
+    for include_near, ids in ((False, nok_ids | sampled), (True, mine & expected.keys())):
+        dataset = read_dl_dataset_archive(root, "L1", "C1", include_near=include_near)
+        assert len(dataset.samples) == len(ids)
+        assert sum(sample.image_label == "nok" for sample in dataset.samples) == len(nok_ids)
 
 
 def stored_now(root: Path) -> set[str]:

@@ -6,7 +6,8 @@ As in `bus.consumer`: commits name their offsets, `getmany` is never cancelled, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, Protocol
 
 from aiokafka import ConsumerRebalanceListener, TopicPartition
@@ -113,7 +114,7 @@ class KafkaGroup:
                 await consumer.stop()
                 raise
         self._consumer = consumer
-        consumer.subscribe(self._topics, listener=_Listener(listener, self._begin))
+        consumer.subscribe(self._topics, listener=_Listener(listener, self))
 
     async def read(self, *, timeout_s: float, max_records: int) -> Mapping[Partition, Sequence[ConsumedRecord]]:
         """Return what is there."""
@@ -154,7 +155,16 @@ class KafkaGroup:
         }
         return bool(known) and self._consumer.assignment() == known
 
-    async def _begin(self, assigned: Collection[TopicPartition]) -> dict[Partition, int]:
+    @contextmanager
+    def held(self, assigned: Collection[TopicPartition]) -> Iterator[None]:
+        """Read nothing of these partitions meanwhile: the listener would not know them yet, and nobody would read it again."""
+        self._consumer.pause(*assigned)
+        try:
+            yield
+        finally:
+            self._consumer.resume(*(self._consumer.assignment() & set(assigned)))
+
+    async def begin(self, assigned: Collection[TopicPartition]) -> dict[Partition, int]:
         """Go back a little before what was committed; return where that is not yet done."""
         begins: dict[Partition, int] = {}
         if not assigned:
@@ -179,13 +189,15 @@ class KafkaGroup:
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
     """Hands aiokafka's callbacks on; what they raise would otherwise only be logged, so they must not raise."""
 
-    def __init__(self, listener: GroupListener, begin: Any) -> None:  # noqa: ANN401
+    def __init__(self, listener: GroupListener, group: KafkaGroup) -> None:
         self._listener = listener
-        self._begin = begin
+        self._group = group
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         if revoked:
             await self._listener.on_revoked()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        await self._listener.on_assigned({tuple(place): 0 for place in assigned} | await self._begin(assigned))
+        with self._group.held(assigned):
+            begins = await self._group.begin(assigned)
+            await self._listener.on_assigned({tuple(place): 0 for place in assigned} | begins)
