@@ -13,6 +13,7 @@
 #
 # PYTHON       the interpreter that .venv is made from
 # VENV         where the environment goes
+# TEST_PROCESSES  in how many processes the tests run, each with brokers of its own (default: 2; 0: in one, for a debugger)
 # TORCH_INDEX  one more package index, e.g. https://download.pytorch.org/whl/cpu for a build of torch without CUDA
 
 # The first that is new enough; macOS's own python3 is not.
@@ -20,6 +21,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 TORCH_INDEX ?=
+TEST_PROCESSES ?= 2
 FUZZ ?=
 FUZZ_SECONDS ?= 60
 
@@ -41,7 +43,7 @@ demo: $(DEMO)
 	$(BIN)/python -m deploy.demo
 
 test: $(DEV)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 check: $(DEV)
 	$(BIN)/ruff check .
