@@ -44,7 +44,7 @@ def commands(page: Path) -> Iterator[list[str]]:
     parts = [block for language, block in code(page) if language not in {"python", "text", "c"}]
     parts += re.findall(r"`((?:trainer|inspector) [^`\n]+)`", _FENCED.sub("", text))
     for part in parts:
-        for line in part.replace("\\\n", " ").splitlines():
+        for line in part.replace("\\\n", " ").replace("docker compose exec inspector ", "").splitlines():
             for found in _COMMAND.findall(line.split("  #")[0]):
                 yield shlex.split(found, comments=True)
 
