@@ -43,6 +43,7 @@ from trainer.errors import SplitError as SplitError
 from trainer.errors import TrainerError as TrainerError
 from trainer.errors import UnreadableImageError as UnreadableImageError
 from trainer.errors import UnreadableImagesError as UnreadableImagesError
+from trainer.errors import WorseModelError as WorseModelError
 from trainer.evaluation.as_json import figures_as_json as figures_as_json
 from trainer.evaluation.as_json import halcon_as_json as halcon_as_json
 from trainer.evaluation.confusion import ConfusionMatrix as ConfusionMatrix

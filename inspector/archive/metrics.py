@@ -8,12 +8,12 @@ from typing import Literal, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from inspector.bus.ports import Partition
+from inspector.observe.metrics import CommitOutcome
 
 Outcome = Literal["stored", "unsampled", "repeat", "simulated", "nameless", "odd_time", "gone", "unreadable", "dropped"]
 """What became of a result: its picture is stored, or is not of the sample; a result of the same frame came before; it is simulated;
 its frame is not named; its stamps are days apart; its frame is no longer in the topic; result or frame cannot be read; the storage
 was away for too long."""
-CommitOutcome = Literal["ok", "stale", "failed"]
 
 OTHER_CAMERA = "other"
 
