@@ -20,6 +20,9 @@ from tests.brokers import required
 # much on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 tune_process()
+# pytest-xdist sets it for its processes; a command would take it for the width of a terminal.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.pop("COLUMNS", None)
 
 # No deadlines: a busy machine is no failure. In CI the same examples every time: a red run can be repeated.
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True)
