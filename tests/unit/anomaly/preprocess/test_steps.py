@@ -199,7 +199,7 @@ def test_a_broken_package_is_named(installed: Callable[[str], None]) -> None:
     installed("raise RuntimeError('half installed')")
     with pytest.raises(
         StepError,
-        match=r"acme.step cannot be loaded from acme_steps_of_a_test:step: RuntimeError: half installed; mend",
+        match=r"acme.step cannot be loaded from acme_steps_of_a_test:step: RuntimeError: half installed; repair or reinstall the package",
     ):
         check_preprocess_steps(a_param("acme.step"))
 
