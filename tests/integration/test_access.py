@@ -167,7 +167,7 @@ async def test_a_password_that_is_changed_while_it_runs_is_told_by_who_asks_what
                 await consumer.survey()
                 await asyncio.sleep(0.1)
 
-        with pytest.raises(AccessError, match=r"mend kafka\.sasl_username, kafka\.sasl_password"):
+        with pytest.raises(AccessError, match=r"check kafka\.sasl_username, kafka\.sasl_password"):
             await survey_on()
         client._sasl_plain_password = "worker-secret"
         async with asyncio.timeout(60):
