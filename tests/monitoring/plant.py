@@ -112,9 +112,9 @@ class Plant:
             producer.open.set()
 
     def leak(self) -> None:
-        """Take as much memory as an inspector may grow by."""
+        """Take as much memory as an inspector may grow by, and a GiB that this process may have given back since the inspector began."""
         bound = self.services[0].memory_bound_bytes(len(CAMERAS))
-        self._leaked.append(bytearray(b"x") * bound)
+        self._leaked.append(bytearray(b"x") * (bound + (1 << 30)))
 
     def stop_second(self) -> None:
         """One inspector is gone; the other takes its partitions over."""
