@@ -45,7 +45,7 @@ def write_file(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    _sync(path.parent)
+    sync_folder(path.parent)
 
 
 def unfinished_files(folder: Path, name: str | None = None) -> list[Path]:
@@ -78,7 +78,7 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     try:
         for name, content in files.items():
             _write_synced(temporary / name, content)
-        _sync(temporary)
+        sync_folder(temporary)
         if not path.exists():
             temporary.rename(path)
         elif not _exchange(temporary, path):
@@ -86,7 +86,7 @@ def write_folder(path: Path, files: Mapping[str, bytes]) -> None:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    _sync(path.parent)
+    sync_folder(path.parent)
     shutil.rmtree(temporary, ignore_errors=True)  # the old one, where they were exchanged
     _remove_left_behind(path)
 
@@ -176,8 +176,13 @@ def _write_synced(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder last, also when the power goes.
+
+    Raises:
+        OSError: It cannot be opened or synced.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     finally:

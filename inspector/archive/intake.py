@@ -10,8 +10,9 @@ from inspector.archive.answers import Answers
 from inspector.archive.candidate import Candidate, refusal_of, worth_of
 from inspector.archive.metrics import OTHER_CAMERA, ArchiveMetrics
 from inspector.bus.ports import ConsumedRecord, Partition
+from inspector.bus.reading.result import result_of
 from inspector.settings.places.archive import ArchiveSettings
-from schemas import DLResultMessage, SchemaError, decode
+from schemas import DLResultMessage
 
 MOST_SEEN: Final = 20_000
 """Ids of each partition by which a repeated result is known; more than are read again at the start."""
@@ -72,7 +73,7 @@ class Intake:
 
     def _take(self, partition: Partition, record: ConsumedRecord, now_s: float) -> None:
         is_fresh = record.offset >= self._begins[partition]
-        message = _message(record)
+        message = result_of(record)
         if message is None:
             if is_fresh:
                 self._metrics.result(OTHER_CAMERA, "unreadable")
@@ -110,12 +111,3 @@ class Intake:
 def camera_of(message: DLResultMessage) -> str:
     """Return `line_id/camera_id`, the camera's name in metrics."""
     return f"{message.line_id}/{message.camera_id}"
-
-
-def _message(record: ConsumedRecord) -> DLResultMessage | None:
-    if record.fault is not None:
-        return None
-    try:
-        return decode(DLResultMessage, record.value or b"")
-    except SchemaError:
-        return None

@@ -18,6 +18,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
+from inspector.anomaly.files import sync_folder
 from inspector.bundles.errors import BundleStoreError
 from inspector.errors import ConfigError
 from schemas import ModelRelease, SchemaError, decode, encode
@@ -71,10 +72,10 @@ class BundleCache:
         try:
             unfinished = Path(tempfile.mkdtemp(prefix=f".{digest}.", dir=self._bundles))
             download(unfinished)
-            _sync(unfinished)
+            sync_folder(unfinished)
             with contextlib.suppress(OSError):  # another process was quicker
                 unfinished.rename(path)
-            _sync(self._bundles)
+            sync_folder(self._bundles)
         except OSError as exc:
             raise BundleStoreError("no_room", f"{self._bundles} cannot be written to: {exc.strerror or exc}") from exc
         finally:
@@ -145,11 +146,3 @@ def digests_of(release: ModelRelease) -> set[str]:
     models = release.models
     named = [models.active, models.previous, None if models.candidate is None else models.candidate.bundle]
     return {bundle.model.digest for bundle in named if bundle is not None}
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from inspector.bus.ports import ConsumedRecord
+from inspector.bus.reading.result import result_of
 from inspector.gate.decide import Gate
 from inspector.gate.evidence import Seen, judge
 from inspector.gate.golden import beat_of
 from inspector.loop.clock import Clock
-from schemas import DLResultMessage, SchemaError, decode, identity_from_headers
+from schemas import identity_from_headers
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Intake:
             self.gate.observe(seen, now_s=self.clock.monotonic_s(), now_us=now_us)
 
     def _readable(self, record: ConsumedRecord, now_us: int) -> Seen | None:
-        message = _message(record)
+        message = result_of(record)
         if message is None or message.line_id != self.line_id or message.camera_id is None or message.part_id is None:
             self.counts.strangers += message is not None
             return None
@@ -81,7 +82,7 @@ class Intake:
 
     def _unreadable(self, record: ConsumedRecord) -> Seen | None:
         """A result that cannot be read counts against the part that its headers name."""
-        if _message(record) is not None:
+        if result_of(record) is not None:
             return None
         self.counts.unreadable += 1
         line_id, camera_id, part_id, _, captured_at = identity_from_headers(record.headers)
@@ -92,7 +93,7 @@ class Intake:
         return Seen(camera_id, part_id, result_id, "unreadable", captured_at or 0)
 
     def _beat(self, record: ConsumedRecord) -> None:
-        message = _message(record)
+        message = result_of(record)
         if message is None or message.line_id != self.line_id or message.camera_id is None:
             return
         beat = beat_of(message, record.headers, self.clock.wall_us(), skew_us=self.skew_us)
@@ -100,12 +101,3 @@ class Intake:
             return
         self.counts.heartbeats += 1
         self.gate.beat(message.camera_id, beat.fault, now_s=self.clock.monotonic_s())
-
-
-def _message(record: ConsumedRecord) -> DLResultMessage | None:
-    if record.fault is not None:
-        return None
-    try:
-        return decode(DLResultMessage, record.value or b"")
-    except SchemaError:
-        return None

@@ -6,7 +6,6 @@ import http.client
 import io
 import itertools
 import json
-import logging
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 
@@ -16,7 +15,6 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 
 from inspector.loop.clock import SystemClock
 from inspector.observe import fields
-from inspector.observe.logs import configure_logging
 from inspector.service import Service
 from inspector.settings.settings import Settings
 from inspector.stages import decode
@@ -24,6 +22,7 @@ from schemas import Identity, image_digest, result_id_of_frame, trace_from_heade
 from tests.buses import wait_until
 from tests.collectors import running_collector
 from tests.frames import Headers, camera_frame, record_of
+from tests.log_lines import written_log
 from tests.stage import Stage, by_seq, metric
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -36,14 +35,8 @@ AMPLE = {"default_budget_ms": 3_600_000}
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
     """What the service's own handler writes."""
-    root = logging.getLogger()
-    handlers, level, quiet = root.handlers[:], root.level, logging.getLogger("aiokafka").level
-    stream = io.StringIO()
-    configure_logging("debug", as_json=True, stream=stream)
-    yield stream
-    root.handlers = handlers
-    root.setLevel(level)
-    logging.getLogger("aiokafka").setLevel(quiet)
+    with written_log("debug") as stream:
+        yield stream
 
 
 def records(stream: io.StringIO, about: str) -> list[dict[str, str | int]]:

@@ -11,24 +11,18 @@ from collections.abc import Iterator
 import pytest
 
 from inspector.bus.admin import connect_admin
-from inspector.observe.logs import configure_logging
 from inspector.settings.kafka import KafkaSettings
 from inspector.settings.topics import TopicSettings
 from tests.buses import KafkaBus, wait_until
+from tests.log_lines import written_log
 from tests.stage import Stage, metric
 
 
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
     """What the service's own handler writes."""
-    root = logging.getLogger()
-    handlers, level, quiet = root.handlers[:], root.level, logging.getLogger("aiokafka").level
-    stream = io.StringIO()
-    configure_logging("info", as_json=True, stream=stream)
-    yield stream
-    root.handlers = handlers
-    root.setLevel(level)
-    logging.getLogger("aiokafka").setLevel(quiet)
+    with written_log("info") as stream:
+        yield stream
 
 
 def repeated(lines: io.StringIO) -> dict[str, int]:

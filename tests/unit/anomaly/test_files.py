@@ -276,7 +276,7 @@ def test_a_file_keeps_its_mode_and_its_folder_is_synced(tmp_path: Path, monkeypa
     path.write_bytes(b"old")
     path.chmod(0o600)
     synced: list[Path] = []
-    monkeypatch.setattr(files_module, "_sync", synced.append)
+    monkeypatch.setattr(files_module, "sync_folder", synced.append)
     write_file(path, b"new")
     assert (path.read_bytes(), path.stat().st_mode & 0o777) == (b"new", 0o600)
     assert synced == [tmp_path]
