@@ -80,9 +80,9 @@ class Pending:
 
 def install() -> None:
     """Let the service read its model through this device. On the main thread, before the service begins."""
-    from inspector import service
+    from inspector.swap import models
 
-    owner: Any = service
+    owner: Any = models
     reader_of = owner.bundle_reader
     device = Device(None)
 

@@ -39,6 +39,19 @@ def test_a_point_of_death_is_a_method_that_there_is(point: str) -> None:
     assert callable(getattr(getattr(importlib.import_module(module), owner), method))
 
 
+CHANGES = sorted({mutation for campaign in CAMPAIGNS.values() for mutation in campaign.mutations})
+
+
+def test_what_changes_the_service_finds_what_it_changes() -> None:
+    code = (
+        "import importlib, sys\n"
+        "for name in sys.argv[1:]: print(name); importlib.import_module('tests.chaos.' + name).install()"
+    )
+    modules = ["device", *(f"mutations.{mutation}" for mutation in CHANGES)]
+    done = subprocess.run([sys.executable, "-c", code, *modules], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{done.stdout.split()[-1]}\n{done.stderr}"
+
+
 def campaign_that(outcome: str) -> Campaign:
     async def run(context: Context) -> None:
         if outcome == "skips":
