@@ -274,10 +274,12 @@ def _gate(given: Given) -> int:
     options = _checked(GateOptions, given)
     from inspector.gate.command import make_gate_process
     from inspector.gate.terminal import GateDisplay
+    from inspector.loop.heap import freeze_heap
 
     # The gate's own sentences say it, once; aiokafka's say it every second.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     process = make_gate_process(_client_settings(options), watchers=[GateDisplay(as_json=options.json_output)])
+    freeze_heap()
     _until_interrupted(process.run)
     return 0
 

@@ -43,6 +43,7 @@ from inspector.inflight.budget import fetched_bytes, memory_bound_bytes
 from inspector.inflight.route import Model
 from inspector.inflight.writers import watch_writers
 from inspector.loop.clock import Clock, SystemClock
+from inspector.loop.heap import freeze_heap
 from inspector.loop.signals import stopped_by_signals
 from inspector.loop.supervisor import Supervisor
 from inspector.loop.threads import decode_threads, device_threads, encode_threads
@@ -90,6 +91,7 @@ def run(settings: Settings) -> int:
 
 async def _run(settings: Settings) -> tuple[int, bool]:
     service = Service(settings)
+    service.on_loaded = freeze_heap
     service.watchdog.start()
     with stopped_by_signals(service.stop, at_once_status=EXIT_CUT_SHORT):
         return await service.run(), service.has_ended
@@ -155,6 +157,8 @@ class Service:
             release_log=release_log,
         )
         self.pipeline: Pipeline | None = None
+        self.on_loaded: Callable[[], None] = lambda: None
+        """Called once, when the models are warm and before the first frame is read."""
         self.has_ended = False
         """Whether every thread that works for this service has ended, too."""
         self.watchdog = Watchdog(
@@ -219,6 +223,7 @@ class Service:
         self.pipeline = pipeline = Pipeline(self._settings, parts)
         await self._retry("join the group", pipeline.source.start)
         self.health.there("broker")
+        self.on_loaded()
         self._note_idle_memory()
         self._supervisor.spawn(pipeline.source.run())
         self._supervisor.spawn(pipeline.source.commit_forever(self._settings.commit_interval_ms / 1000))

@@ -16,6 +16,7 @@ import inspector.service
 from inspector.bus.ports import Partition, ProducedRecord, ResultProducer
 from inspector.errors import AccessError, DeviceLostError
 from inspector.inflight.route import Model
+from inspector.loop.heap import freeze_heap
 from inspector.service import EXIT_CLEAN, Service
 from inspector.settings.settings import Settings
 from inspector.settings.topics import TopicSettings
@@ -121,6 +122,38 @@ async def test_a_model_that_still_loads_is_left_behind_and_known_to_be(
     assert await task == EXIT_CLEAN
     assert not service.has_ended
     gate.set()
+
+
+async def test_the_heap_is_frozen_once_when_models_are_loaded_and_before_frames_are_read(stage: Stage) -> None:
+    has_read: list[Path] = []
+    then: list[tuple[int, list[str]]] = []
+
+    def read_model(path: Path) -> Model:
+        has_read.append(path)
+        return stage.model
+
+    await stage.publish("a", 1)
+    service, task = await stage.start(read_model=read_model)
+    service.on_loaded = lambda: then.append((len(has_read), service.health.not_ready()))
+    await stage.bus.wait_for_results(1)
+    service.stop()
+    assert await task == EXIT_CLEAN
+    assert then == [(1, ["partitions: not there yet"])]
+
+
+def test_the_process_freezes_its_heap(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[Service] = []
+    run = Service.run
+
+    async def run_and_stop(service: Service) -> int:
+        begun.append(service)
+        service.stop()
+        return await run(service)
+
+    monkeypatch.setattr(Service, "run", run_and_stop)
+    status, _ = asyncio.run(inspector.service._run(Settings.model_validate({"http": {"port": 0}})))
+    assert status == EXIT_CLEAN
+    assert begun[0].on_loaded is freeze_heap
 
 
 @pytest.mark.parametrize(("has_ended", "leaves_at_once"), [(True, False), (False, True)])
