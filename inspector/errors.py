@@ -33,7 +33,7 @@ class MissingExtraError(InspectorError):
     """A command needs a package that is not installed."""
 
     def __init__(self, module: str, extra: str) -> None:
-        super().__init__(f"{module} is not installed. Install it with: pip install 'line-inspector[{extra}]'")
+        super().__init__(f"{module} is not installed. In the clone of line-inspector, run: pip install '.[{extra}]'")
 
 
 class TopicError(InspectorError):

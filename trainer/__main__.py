@@ -22,7 +22,10 @@ def _run() -> int:
         if module in {"", "trainer", "inspector", "schemas"}:
             raise
         extra = "release" if module == "aiokafka" else "trainer"
-        print(f"trainer: {module} is missing: pip install 'line-inspector[{extra}]'", file=sys.stderr)
+        print(
+            f"trainer: {module} is missing; in the clone of line-inspector, run: pip install '.[{extra}]'",
+            file=sys.stderr,
+        )
         return 1
 
 

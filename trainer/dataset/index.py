@@ -43,7 +43,8 @@ def read_index(camera_dir: Path) -> ArchiveIndex:
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError as error:
         raise DatasetError(
-            f"the archive's index below {camera_dir} needs pyarrow; pip install 'line-inspector[parquet]'"
+            f"the archive's index below {camera_dir} needs pyarrow; in the clone of line-inspector, run: pip install "
+            "'.[parquet]'"
         ) from error
     rows: list[ArchiveRow] = []
     for file in files:

@@ -109,7 +109,8 @@ def _parquet(path: Path, is_wanted: Callable[[str], bool]) -> tuple[list[str], I
         from pyarrow import parquet  # noqa: PLC0415
     except ImportError as error:
         raise DatasetError(
-            f"reading {path} needs pyarrow; pip install 'line-inspector[parquet]', or save the manifest as CSV"
+            f"reading {path} needs pyarrow; in the clone of line-inspector, run: pip install '.[parquet]', or save "
+            "the manifest as CSV"
         ) from error
     try:
         names = [str(name) for name in parquet.ParquetFile(path).schema_arrow.names]

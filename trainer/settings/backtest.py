@@ -13,26 +13,26 @@ from trainer.settings.source import DEVICE_HELP, Group, option
 
 
 class BacktestSettings(Group):
-    """Let a model judge a past window of the inspector's archive, and say where it differs from the verdicts of that time.
+    """Judge archived images again with another model, and show where its verdicts differ from the recorded ones.
 
     Exit status: 0 done, whatever the differences; 1 refused (the message says why); 2 wrong usage; 130 interrupted.
     """
 
     bundle: Annotated[Path, Argument("BUNDLE")] = Field(description="folder of the model bundle to try")
-    archive: Path = Field(description="root of the inspector's archive")
+    archive: Path = Field(description="root folder of the inspector's archive")
     camera: Annotated[str, Argument("LINE/CAMERA")] = Field(
         pattern=r"^[A-Za-z0-9_-]{1,64}/[A-Za-z0-9_-]{1,64}$", description="the camera in the archive"
     )
     captured_from: datetime | None = Field(
-        None, validation_alias="from", description="earliest capture time, with its zone; included"
+        None, validation_alias="from", description="earliest capture time (included), with time zone"
     )
     captured_to: datetime | None = Field(
-        None, validation_alias="to", description="latest capture time, with its zone; not included"
+        None, validation_alias="to", description="latest capture time (not included), with time zone"
     )
     out: Path | None = Field(
-        None, description="folder to write to: backtest.json, backtest.csv, and a picture of each difference"
+        None, description="folder for backtest.json, backtest.csv and a picture of each difference"
     )
-    pictures: int = Field(50, ge=0, description="most pictures that are drawn, of the largest differences first")
+    pictures: int = Field(50, ge=0, description="maximum number of pictures to draw, the largest differences first")
     device: str = Field("cpu", description=DEVICE_HELP)
     json_output: bool = Field(False, validation_alias="json", description="print one JSON object instead of the table")
 

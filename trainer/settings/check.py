@@ -20,7 +20,7 @@ class FindingsSettings(Group):
 
     out: Path | None = Field(
         None,
-        description="file to write a contact sheet to: .png for the pictures, .html for a page with all findings beside them",
+        description="contact sheet to write: .png for the pictures alone, .html for a page that lists all findings too",
     )
     overwrite: bool = Field(False, description="replace an existing file")
     json_output: bool = Field(False, validation_alias="json", description="print one JSON object instead of the table")
@@ -37,11 +37,11 @@ class FindingsSettings(Group):
 
 
 class CheckSettings(FindingsSettings, LearningSettings):
-    """Check images before a fit: which it would use, hold out, leave out or refuse, and which look odd.
+    """Check images before training: which ones a fit would use, hold out, leave out or refuse, and which look odd.
 
-    No model is trained, so it takes seconds. It accepts the options of fit except --name; --out is a contact sheet. Only the images are
-    checked, not --weights, --cache and --checkpoint.
+    No model is trained, so it takes seconds. It accepts the options of fit except --name; --out names a contact sheet.
+    Only the images are checked, not --weights, --cache and --checkpoint.
 
-    Exit status: 0 a fit would start, 1 it would be refused (each reason is printed with what to do), 2 wrong usage,
-    130 interrupted.
+    Exit status: 0 a fit would start, 1 a fit would be refused (each reason is printed with what to do), 2
+    wrong usage, 130 interrupted.
     """

@@ -41,21 +41,22 @@ __all__ = [
     "parse_settings",
 ]
 
-ABOUT: Final = "Learn a camera's ok parts from images, and try the model that comes of it."
+ABOUT: Final = "Train a model on images of ok parts, try it, and release it to the inspectors."
 
 WORKFLOW_TRAINING_PERCENT, WORKFLOW_VALIDATION_PERCENT = 60, 20
 """The chapter's example takes 50 and 10, of many images; what is left over is tested on."""
 
 
 class ApplySettings(BaseModel):
-    """Score images with a bundle, without a broker.
+    """Score images with a trained model, without Kafka.
 
-    Each verdict is printed as soon as it is there, and at the end how many images were scored, rejected and left out, and why.
-    Hidden files, masks and what is no picture by its name are counted, and are no reason for another exit status.
+    Each verdict is printed at once. At the end it prints how many images were scored, rejected and left out, and why.
+    Hidden files, masks and files whose names are not those of pictures are only counted: they do not change the exit
+    status.
 
     Exit status: 0 every picture was scored, whatever the verdicts; 1 refused, or none could be scored (the message says why);
-    2 wrong usage; 3 some pictures were left out: unreadable, of a format that is not read, or unfit for the model;
-    130 interrupted; 141 the reader of the output has closed it.
+    2 wrong usage; 3 some pictures were left out: unreadable, in an unsupported format, or unsuitable for the model; 130
+    interrupted; 141 the program that read the output has closed it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -64,14 +65,12 @@ class ApplySettings(BaseModel):
     images: Annotated[list[Path], Argument("IMAGE", is_positional=True)] = Field(
         min_length=1, description=f"images, or folders of images ({READABLE})"
     )
-    pictures: Path | None = Field(
-        None, description="folder to write a PNG with heat map and outlined regions to, for each image"
-    )
+    pictures: Path | None = Field(None, description="folder for one PNG per image, with heat map and outlined regions")
     csv: Annotated[Path | None, Argument("FILE")] = Field(
-        None, description="CSV file to write, with a row for each file that was found"
+        None, description="CSV file to write, with one row for each file found"
     )
     threshold: float | None = Field(
-        None, gt=0, lt=1, description="reject images from this score on, instead of the bundle's threshold"
+        None, gt=0, lt=1, description="reject images with this score or more, instead of using the bundle's threshold"
     )
     device: str = Field("cpu", description=DEVICE_HELP)
     json_output: bool = Field(
@@ -82,10 +81,10 @@ class ApplySettings(BaseModel):
 
 
 class ShowSettings(SourceSettings):
-    """Draw a bundle's verdicts on labelled images as PNG files: samples, a grid, the evaluation, the training's error.
+    """Draw a model's verdicts on labelled images as PNG files: single images, a grid, the evaluation and the training error.
 
-    They are of the images that folders or a manifest name for testing. Where these name none, they are of all images, those
-    included that the model may have learnt from: then give a folder of others, or a manifest with the column split.
+    It draws the test images of the folders or the manifest. If there are none, it draws all images, even those that the
+    model may have been trained on; to avoid that, give a folder of other images, or a manifest with the column split.
 
     Exit status: 0 done, 1 refused (the message says why), 2 wrong usage, 130 interrupted.
     """
@@ -96,7 +95,7 @@ class ShowSettings(SourceSettings):
 
 
 class WorkflowSettings(ThresholdSettings, ChoiceSettings, SplitSettings, SourceSettings):
-    """Run the workflow of HALCON's chapter step by step, and print the result of each.
+    """Run the workflow of HALCON's chapter on anomaly detection step by step, and print the result of each step.
 
     Exit status: 0 done, 1 refused (the message says why), 2 wrong usage, 130 interrupted.
     """
@@ -107,7 +106,8 @@ class WorkflowSettings(ThresholdSettings, ChoiceSettings, SplitSettings, SourceS
     )
     validation_percent: Percent | None = Field(
         None,
-        description=f"percentage of the ok images used only for calibration (default: {WORKFLOW_VALIDATION_PERCENT})",
+        description="percentage of the ok images used only to set the thresholds (default: "
+        f"{WORKFLOW_VALIDATION_PERCENT})",
     )
     max_num_epochs: int | None = Field(None, ge=1, description="student: passes over the images")
     seed: int = Field(0, ge=0, lt=2**31, description="seed of all random choices")
@@ -115,7 +115,7 @@ class WorkflowSettings(ThresholdSettings, ChoiceSettings, SplitSettings, SourceS
 
 
 class SignSettings(BaseModel):
-    """Sign a bundle for inspectors with require_signature (docs/access.md).
+    """Sign a bundle, for inspectors that accept signed bundles only (docs/access.md).
 
     Keys are Ed25519 in PEM: `openssl genpkey -algorithm ed25519 -out KEY` makes one, `openssl pkey -in KEY -pubout` its public key,
     which goes into the inspector's trusted_keys. A bundle that is written again must be signed again.

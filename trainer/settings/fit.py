@@ -56,22 +56,25 @@ class ChoiceSettings(Group):
 
     quality: QualityChoice = Field(
         DEFAULT_QUALITY,
-        description="which model: fast: best accuracy of the fastest model; balanced: best within 1.5 times its time; best: best at any cost; auto: the best"
-        " on your own images, by defects painted into ok images",
+        description="which model: fast: the fastest; balanced: the most accurate that takes at most 1.5 times as "
+        "long; best: the most accurate; auto: the one that finds most synthetic defects painted into your "
+        "own ok images",
     )
     min_fps: float | None = Field(
         None,
         gt=0,
-        description="with --quality auto: frames per second that the model must reach on one core of this machine",
+        description="with --quality auto: minimum frames per second on one core of this machine",
     )
     detector: DetectorName | None = Field(
         None,
-        description="detector instead of the one of --quality: padim: a Gaussian for each position; patchcore: a memory of patches; fused: both; student: a small network",
+        description="detector to use instead of the one of --quality: padim: a Gaussian for each position; patchcore: "
+        "a memory of image patches; fused: both together; student: a small network",
     )
     backbone: Annotated[BackboneName | None, Argument(f"{{{','.join(LITE_NAMES)},timm:NAME}}")] = Field(
         None,
-        description="backbone instead of the one of --quality (default with --detector: efficientnet_lite0); larger ones are slower; timm:NAME is any"
-        " network of timm, if timm is installed",
+        description="pretrained network to use instead of the one of --quality (default with --detector: "
+        "efficientnet_lite0); larger ones are slower; timm:NAME is any network of timm, if timm is "
+        "installed",
     )
     weights: Path | None = Field(
         None,
@@ -84,7 +87,8 @@ class ChoiceSettings(Group):
 
     apply_exif: bool = Field(
         False,
-        description="turn images upright as their EXIF orientation says; apply, show and the inspector then do the same (default: the orientation is ignored)",
+        description="rotate images as their EXIF orientation says; apply, show and the inspector then do the same "
+        "(default: the orientation is ignored)",
     )
 
     @model_validator(mode="after")
@@ -160,19 +164,22 @@ class ModelSettings(ChoiceSettings):
     tile_overlap: int | None = Field(
         None,
         ge=0,
-        description="least overlap of the squares in pixels; a defect up to this size lies within one square (default: a quarter of --tile)",
+        description="minimum overlap of the squares in pixels; a defect up to this size lies entirely within one "
+        "square (default: a quarter of --tile)",
     )
     feature_normalization: FeatureNormalization | None = Field(
         None,
-        description="how features are normalised: level keeps contrast; vector removes it, for changing light; both (fused only) gives one to each"
-        " of its two parts (default: level; with fused: both)",
+        description="how features are normalised: level keeps contrast; vector removes it, for changing light; both "
+        "(fused only): vector for the Gaussians, level for the memory (default: level; with fused: both)",
     )
-    complexity: int | None = Field(None, ge=1, le=256, description="width of the student's network (default: 10)")
+    complexity: int | None = Field(None, ge=1, le=256, description="student: width of the network (default: 10)")
     coreset: int | None = Field(
-        None, ge=1, le=100_000, description="number of patches in the memory of patchcore and fused (default: 4000)"
+        None, ge=1, le=100_000, description="patchcore, fused: number of patches in the memory (default: 4000)"
     )
     score_rule: str | None = Field(
-        None, description="how the score follows from the map: max, top-k:SHARE or std:FACTOR (default: top-k:0.01)"
+        None,
+        description="how the score is calculated from the heat map: max, top-k:SHARE or std:FACTOR (default: "
+        "top-k:0.01)",
     )
 
     @field_validator("score_rule")
@@ -237,26 +244,29 @@ class PreprocessSettings(Group):
 
     domain: str | None = Field(
         None,
-        description="the part of the image that is inspected: x,y,width,height, or a polygon 'x,y x,y x,y', in pixels of the images",
+        description="the area to inspect: x,y,width,height, or a polygon 'x,y x,y x,y', in pixels of the images",
     )
     domain_handling: DomainHandling | None = Field(
         None,
-        description="with --domain: show the network the domain's bounding box, or the whole picture (default: crop_domain)",
+        description="with --domain: crop_domain: the network sees the bounding box of the area; keep_domain: it sees "
+        "the whole picture (default: crop_domain)",
     )
     normalization_type: NormalizationType | None = Field(
         None, description="how gray values are normalised (default: constant_values)"
     )
     preprocess_param: Path | None = Field(
         None,
-        description="file written by write_dl_preprocess_param, instead of these options and the size of the input; it may contain preprocessing steps of your own"
-        " (see: python -m pydoc inspector.anomaly.preprocess.steps)",
+        description="file written by write_dl_preprocess_param, to use instead of these options and --width and "
+        "--height; it may contain preprocessing steps of your own (see: python -m pydoc "
+        "inspector.anomaly.preprocess.steps)",
     )
     cache: Path | None = Field(
         None,
-        description="folder in which preprocessed images are kept, so that the next fit of the same images and parameters is faster",
+        description="folder in which preprocessed images are kept, so that the next fit with the same images and "
+        "parameters is faster",
     )
     overwrite_cache: bool = Field(
-        False, description="empty the --cache folder first; needed when it holds other images or parameters"
+        False, description="empty the --cache folder first; needed if it was made from other images or parameters"
     )
 
     @field_validator("domain")
@@ -288,7 +298,10 @@ class TrainSettings(Group):
     title: ClassVar[str] = "training"
 
     max_num_epochs: int | None = Field(
-        None, ge=1, description="student: passes over the images (default: so many that about 3,000 images are shown)"
+        None,
+        ge=1,
+        description="student: number of passes over the images (default: as many as are needed to show "
+        "about 3,000 images)",
     )
     error_threshold: float | None = Field(
         None, ge=0, le=1, description="student: stop the training at this error (default: 0.001)"
@@ -297,19 +310,22 @@ class TrainSettings(Group):
         None,
         gt=0,
         le=1,
-        description="student: share of positions used in an epoch; patchcore: share of patches considered (default: 1)",
+        description="student: share of the positions used in each epoch; patchcore: share of the patches considered "
+        "(default: 1)",
     )
     regularization_noise: float | None = Field(
         None, ge=0, description="student, padim, fused: standard deviation of noise added to the features (default: 0)"
     )
     augment: str | None = Field(
         None,
-        description="train on varied copies of the images too, for example flip-horizontal,flip-vertical,rotation=5,brightness=0.1,copies=1",
+        description="also train on modified copies of the images, for example "
+        "flip-horizontal,flip-vertical,rotation=5,brightness=0.1,copies=1",
     )
     drop_suspects: int = Field(
         0,
         ge=0,
-        description="leave out the N ok images that are least like the others; look at the suspects that a fit names first",
+        description="leave out the N ok images that are least like the others; first look at the suspects that an "
+        "earlier fit named",
     )
     checkpoint: Path | None = Field(
         None, description="student: folder for checkpoints; an interrupted training continues from there"
@@ -337,7 +353,8 @@ class OutputSettings(Group):
     overwrite: bool = Field(False, description="replace an existing bundle")
     not_worse_than: Annotated[Path | None, Argument("BUNDLE")] = Field(
         None,
-        description="bundle of the model in use: write nothing if the new model is worse on the test images, by an exact paired test",
+        description="bundle of the model in use: write nothing if an exact paired test shows that the new model is "
+        "worse on the test images",
     )
     json_output: bool = Field(False, validation_alias="json", description="print one JSON object instead of the table")
 
@@ -354,7 +371,7 @@ class LearningSettings(
 
 
 class FitSettings(OutputSettings, LearningSettings):
-    """Fit a model on ok images, calibrate and judge it, write its bundle and report.
+    """Train a model on ok images, set its thresholds, test it, and write its bundle and report.
 
     Exit status: 0 done, 1 refused (the message says why), 2 wrong usage, 130 interrupted.
     """

@@ -16,10 +16,10 @@ class ReleaseBase(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     config: Annotated[Path | None, Argument("FILE")] = Field(
-        None, description="the inspector's settings (TOML): brokers, topics, [releases] and cameras are read from it"
+        None, description="the inspector's settings file (TOML), for brokers, topics, [releases] and cameras"
     )
     bootstrap: Annotated[str | None, Argument("HOST:PORT")] = Field(
-        None, description="instead of the file's kafka.bootstrap_servers"
+        None, description="broker address, instead of kafka.bootstrap_servers of the settings"
     )
 
 
@@ -27,24 +27,27 @@ class ChangeBase(ReleaseBase):
     """What those are told that change something."""
 
     camera: Annotated[list[str], Argument("LINE/CAMERA")] = Field(
-        min_length=1, description="the cameras that are to change; may be repeated"
+        min_length=1, description="camera to change; may be repeated"
     )
     by: Annotated[str | None, Argument("NAME")] = Field(
         None,
         max_length=128,
         pattern=r"^[!-~]+( [!-~]+)*$",
-        description="who does it, for the audit record, in printable ASCII (user@host)",
+        description="who makes the change, for the audit record, in printable ASCII (default: user@host)",
     )
-    note: Annotated[str, Argument("TEXT")] = Field("", max_length=500, description="why, for the audit record")
+    note: Annotated[str, Argument("TEXT")] = Field(
+        "", max_length=500, description="reason for the change, for the audit record"
+    )
     json_output: bool = Field(False, validation_alias="json", description="print one JSON object for each camera")
 
 
 class ReleaseSettings(ChangeBase):
-    """Let a bundle judge cameras, or be tried beside the model that does, while the inspectors run.
+    """Switch cameras to another model while the inspectors run, or try the model on a share of the parts first.
 
-    The bundle is loaded and scores its golden samples here, goes into the store, and the release onto the topic of releases. Each inspector
-    fetches it, verifies it, and changes between two frames of the camera; where anything is wrong it keeps the model that it has, and says
-    why in its log, on /metrics and in the audit topic. Without a bundle only --threshold and --budget-ms are changed. See docs/releases.md.
+    The bundle is loaded and tested here, copied to the store, and announced on the topic of releases. Each inspector
+    fetches and verifies it, and switches between two frames of the camera. If anything is wrong, the inspector keeps
+    its present model and says why in its log, on /metrics and in the audit topic. Without BUNDLE, only --threshold and
+    --budget-ms are changed. See docs/releases.md.
 
     Exit status: 0 released, 1 refused for one camera at least (the message says why), 2 wrong usage.
     """
@@ -53,17 +56,27 @@ class ReleaseSettings(ChangeBase):
         None, description="folder of the model bundle"
     )
     canary: Annotated[float | None, Argument("PERCENT")] = Field(
-        None, gt=0, lt=100, description="try it: it judges so many percent of the parts, always the same ones"
+        None,
+        gt=0,
+        lt=100,
+        description="try the model on this percentage of the parts; a part is always judged by the same model",
     )
     threshold: float | None = Field(
-        None, gt=0, lt=1, description="parts are nok from this score of the judging model on, instead of the bundle's"
+        None,
+        gt=0,
+        lt=1,
+        description="new classification threshold: parts with this score or more are nok, instead "
+        "of the bundle's threshold",
     )
     budget_ms: Annotated[int | None, Argument("MS")] = Field(
-        None, ge=1, le=86_400_000, description="verdict due so long after capture, instead of the inspector's settings"
+        None,
+        ge=1,
+        le=86_400_000,
+        description="new time budget from capture to verdict, instead of the one in the inspector's settings",
     )
-    as_set: bool = Field(False, description="thresholds and budget again as bundle and settings say")
+    as_set: bool = Field(False, description="go back to the bundle's threshold and the budget of the settings")
     store: Annotated[str | None, Argument("URL")] = Field(
-        None, description="folder of bundles, s3://… or file:///…/, instead of the file's releases.store"
+        None, description="folder of bundles, s3://… or file:///…/, instead of releases.store of the settings"
     )
 
     @model_validator(mode="after")
@@ -84,17 +97,17 @@ class ReleaseSettings(ChangeBase):
 
 
 class RollbackSettings(ChangeBase):
-    """End a trial of cameras; where there is none, let the model judge again that did so before.
+    """End the trial of a model; if there is none, switch back to the previous model.
 
     Exit status: 0 done, 1 refused for one camera at least (the message says why), 2 wrong usage.
     """
 
 
 class ReleasesSettings(ReleaseBase):
-    """Print which model judges which camera by the releases, since when, and who said so.
+    """Print which model was released to which camera, when, and by whom.
 
-    A camera that is not listed has none: the model of the inspector's settings judges it. What became of a release in each inspector tell its
-    log, /metrics and the audit topic.
+    A camera that is not listed has no release: it uses the model from the inspector's settings. Whether an inspector
+    applied a release is shown in its log, on /metrics and in the audit topic.
 
     Exit status: 0 done, 1 refused (the message says why), 2 wrong usage.
     """

@@ -15,7 +15,7 @@ from trainer.formats.known import READABLE
 from trainer.labels.patterns import LabelPattern, check_group_pattern
 from trainer.settings.rates import Percent
 
-DEVICE_HELP: Final = "where the network runs: cpu, cuda, cuda:1"
+DEVICE_HELP: Final = "device that runs the network: cpu, cuda, cuda:1"
 
 
 class Group(BaseModel):
@@ -46,7 +46,9 @@ class SourceSettings(Group):
         " for other words name the groups: '(?P<ok>_A)|(?P<nok>_B)'",
     )
     group_pattern: str | None = Field(
-        None, description="regular expression; the text that its group captures in an image's name is the image's group"
+        None,
+        description="regular expression that finds an image's group (its part, batch or day) in its name, for "
+        "example '(batch[0-9]+)'; the images of a group stay together when they are divided",
     )
     manifest: Path | None = Field(
         None,
@@ -55,17 +57,17 @@ class SourceSettings(Group):
     archive: Path | None = Field(None, description="root folder of the inspector's archive; needs --camera")
     line: str | None = Field(None, description="with --archive: the camera's line")
     camera: Annotated[str | None, Argument("[LINE/]CAMERA")] = Field(
-        None, description="with --archive: the camera; LINE/CAMERA, or its id alone with --line"
+        None, description="with --archive: the camera as LINE/CAMERA, or only its id together with --line"
     )
     include_near: bool = Field(
         False,
         description="with --archive: also use ok images that were kept only because their score was near the threshold",
     )
     captured_from: datetime | None = Field(
-        None, validation_alias="from", description="with --archive: earliest capture time, with time zone; included"
+        None, validation_alias="from", description="with --archive: earliest capture time (included), with time zone"
     )
     captured_to: datetime | None = Field(
-        None, validation_alias="to", description="with --archive: latest capture time, with time zone; not included"
+        None, validation_alias="to", description="with --archive: latest capture time (not included), with time zone"
     )
 
     skip_unreadable: bool = Field(
@@ -142,22 +144,24 @@ class SplitSettings(Group):
     )
     validation_percent: Percent | None = Field(
         None,
-        description="percentage of the ok images used only for calibration (default: cross-validation, or, from 1000 ok images on, 300 with"
-        " --max-false-rejects, 30 % held out)",
+        description="percentage of the ok images used only to set the thresholds (default: cross-validation with "
+        "fewer than 1000 ok images, 300 with --max-false-rejects, else 30 % held out)",
     )
     overwrite_split: bool = Field(
         False,
-        description="ignore the division into training and test images that the folders or the manifest make, and divide by the percentages",
+        description="ignore the training and test sets given by the folders or the manifest, and divide by the "
+        "percentages",
     )
     group_by: GroupBy = Field(
         "group",
-        description="which images are kept together on one side of the division: those of a group, those of a time window, or none",
+        description="which images must not be separated into training and test: those of the same group, those of the "
+        "same time window, or none",
     )
     time_window_minutes: float | None = Field(
         None, ge=1e-3, description="width of the windows, with --group-by time_window"
     )
     max_train: int | None = Field(
-        None, ge=3, description="largest number of training images; the others are used for calibration"
+        None, ge=3, description="maximum number of training images; the others are used to set the thresholds"
     )
 
     @model_validator(mode="after")

@@ -22,14 +22,16 @@ class ThresholdSettings(Group):
         0.05,
         gt=0,
         lt=1,
-        description="share of ok parts to reject on average, 0.05 or 5%; the bound that holds with --confidence is printed beside it",
+        description="share of ok parts to reject on average, such as 0.05 or 5%; the upper bound that holds with "
+        "--confidence is printed beside it",
     )
     max_false_rejects: Share | None = Field(
         None,
         gt=0,
         lt=1,
-        description="instead of --false-rejects: a share of rejected ok parts that is not exceeded, with --confidence; finds fewer defects; from 300 ok images on"
-        " it is proven by held-out images, with fewer it is estimated",
+        description="instead of --false-rejects: the share of ok parts that may be rejected at most, with "
+        "--confidence; this finds fewer defects. The bound is proven by held-out images if there are 300 "
+        "ok images or more, otherwise it is estimated",
     )
     confidence: Share = Field(
         0.95, gt=0, lt=1, description="confidence of --max-false-rejects, or of the bound that is printed"
@@ -40,7 +42,8 @@ class ThresholdSettings(Group):
     )
     threshold_rule: ThresholdRuleChoice = Field(
         "auto",
-        description="with --max-false-rejects: order_statistic assumes nothing about the scores, tail_model a tail",
+        description="with --max-false-rejects: order_statistic assumes nothing about the distribution of the scores, "
+        "tail_model assumes a tail that can be extrapolated",
     )
 
     @model_validator(mode="after")

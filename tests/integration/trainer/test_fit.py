@@ -339,7 +339,9 @@ def test_missing_extra_names_what_to_install(module: str) -> None:
     )
     ended = python(program)
     assert ended.returncode == 1
-    assert ended.stderr.strip() == f"trainer: {module} is missing: pip install 'line-inspector[trainer]'"
+    assert ended.stderr.strip() == (
+        f"trainer: {module} is missing; in the clone of line-inspector, run: pip install '.[trainer]'"
+    )
 
 
 # ---------------------------------------------------------------------------------------------------------- real data

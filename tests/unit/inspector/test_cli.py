@@ -215,7 +215,8 @@ def test_a_missing_package_names_the_extra_that_brings_it(file: Path, module: st
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == cli.EXIT_USAGE, done.stderr
     assert (
-        done.stderr == f"inspector: {module} is not installed. Install it with: pip install 'line-inspector[{extra}]'\n"
+        done.stderr == f"inspector: {module} is not installed. In the clone of line-inspector, run: pip install "
+        f"'.[{extra}]'\n"
     )
 
 

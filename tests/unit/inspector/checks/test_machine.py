@@ -135,8 +135,8 @@ def test_folders_of_pictures_that_are_not_there_and_a_missing_extra_are_named(
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     tracing = {"endpoint": "http://127.0.0.1:4318"}
     assert machine_faults(Settings(store=store, tracing=tracing)) == [  # type: ignore[arg-type]
-        "store.access_key_id: obstore is not installed. Install it with: pip install 'line-inspector[store]'",
-        "tracing.endpoint: opentelemetry is not installed. Install it with: pip install 'line-inspector[otel]'",
+        "store.access_key_id: obstore is not installed. In the clone of line-inspector, run: pip install '.[store]'",
+        "tracing.endpoint: opentelemetry is not installed. In the clone of line-inspector, run: pip install '.[otel]'",
         f"store.allowed_prefixes: file://{tmp_path}/gone/ names no folder of this machine; make it, or leave the prefix out",
     ]
 
@@ -153,7 +153,7 @@ def test_a_store_of_bundles_that_is_not_there_and_a_cache_that_cannot_be_are_nam
     ]
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     assert faults(releases=releases) == [
-        "releases.store: obstore is not installed. Install it with: pip install 'line-inspector[store]'"
+        "releases.store: obstore is not installed. In the clone of line-inspector, run: pip install '.[store]'"
     ]
 
 

@@ -67,7 +67,7 @@ def test_modbus_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "pymodbus", None)
     with pytest.raises(ModuleNotFoundError) as missing:
         make_gate_process(settings(gate={"line_id": "L1", "modbus_port": 502}))
-    assert "'line-inspector[gate]'" in str(_missing_extra(missing.value))
+    assert "'.[gate]'" in str(_missing_extra(missing.value))
 
 
 async def test_the_process_watches_its_own_clock_and_a_reset_goes_on_from_then() -> None:

@@ -114,5 +114,5 @@ def test_without_the_extra_traces_are_refused_with_its_name(monkeypatch: pytest.
     monkeypatch.setattr(cli, "_HANDLERS", {"run": start})
     assert cli.main(["run"]) == cli.EXIT_USAGE
     assert capsys.readouterr().err == (
-        "inspector: opentelemetry is not installed. Install it with: pip install 'line-inspector[otel]'\n"
+        "inspector: opentelemetry is not installed. In the clone of line-inspector, run: pip install '.[otel]'\n"
     )

@@ -179,7 +179,7 @@ def test_every_command_that_runs_the_network_takes_a_device(command: str, capsys
     with pytest.raises(SystemExit):
         parse_settings([command, "--help"])
     shown = " ".join(capsys.readouterr().out.split())
-    assert "--device TEXT where the network runs: cpu, cuda, cuda:1 (default: cpu)" in shown
+    assert "--device TEXT device that runs the network: cpu, cuda, cuda:1 (default: cpu)" in shown
 
 
 @pytest.mark.parametrize(("command", "percents"), [("fit", ("80", None)), ("workflow", ("60", "20"))])
