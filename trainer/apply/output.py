@@ -103,7 +103,7 @@ class VerdictOutput:
             return
         self._print(Text(_summary(self._verdicts, rejected, tally, unreached)))
         if settings.csv is not None:
-            said = "is not written, as it would not be whole" if is_interrupted else "has a row for each file"
+            said = "is not written, because it would be incomplete" if is_interrupted else "has a row for each file"
             self._print(Text(f"{printable(str(settings.csv))} {said}"))
 
     def _print(self, line: Text) -> None:

@@ -91,7 +91,7 @@ def find_images(given: Sequence[Path]) -> tuple[list[Path], list[LeftOut]]:
         if is_folder(path):
             inside = search_folder(path)
             if not inside.taken:
-                raise DatasetError(f"no image in {path}; what is read is {READABLE}; give the folder that holds them")
+                raise DatasetError(f"there is no image in {path}; give a folder that contains images ({READABLE})")
             images = [path / name for name in inside.taken]
             others = [LeftOut(str(path / name), reason) for name, reason in inside.left_out.items()]
             left_out |= {os.path.abspath(one.name): one for one in others}  # noqa: PTH100 - links keep their names
@@ -118,7 +118,7 @@ def picture_paths(folder: Path, paths: Sequence[Path]) -> dict[Path, Path]:
     images = set(resolved)
     for target in targets.values():
         if target.resolve() in images:
-            raise OutputError(f"the picture {target} would replace an image; give another folder to --pictures")
+            raise OutputError(f"the picture {target} would overwrite an image; give another folder to --pictures")
     return targets
 
 

@@ -86,11 +86,11 @@ def check_csv(target: Path, images: Iterable[Path]) -> None:
     except OSError as error:
         raise OutputError.unwritable(f"the table {target}", error, mend="give another file to --csv") from error
     if is_taken:
-        raise OutputError(f"{target} is no regular file; give a file to --csv")
+        raise OutputError(f"{target} is not a regular file; give a file to --csv")
     if is_homeless:
-        raise OutputError(f"the folder of {target} does not exist; make it, or give another file to --csv")
+        raise OutputError(f"the folder of {target} does not exist; create it, or give another file to --csv")
     if is_image:
-        raise OutputError(f"the table {target} would replace an image; give another file to --csv")
+        raise OutputError(f"the table {target} would overwrite an image; give another file to --csv")
 
 
 def write_csv(target: Path, verdicts: Sequence[ImageVerdict], left_out: Sequence[LeftOut]) -> None:

@@ -24,20 +24,22 @@ _COLUMNS = ("name", "label", "recorded", "recorded_ratio", "model", "is_sample",
 def print_backtest(result: BacktestResult, console: Console) -> None:
     """Print what changed, at what rates, and the images that differ most."""
     counts = result.counts
-    table = Table(title=Text(f"{len(result.images)} images judged again by {result.tried}"), title_justify="left")
-    table.add_column("verdict of that time")
+    table = Table(
+        title=Text(f"{len(result.images)} archived images judged again by {result.tried}"), title_justify="left"
+    )
+    table.add_column("recorded verdict")
     for name in ("ok", "nok"):
         table.add_column(f"now {name}", justify="right")
     for recorded in ("ok", "nok"):
         table.add_row(recorded, *(str(counts[recorded, tried]) for tried in ("ok", "nok")))
     console.print(table)
-    _say(console, f"of the uniform sample of ok images it rejects {_rate(result.new_rejects)}")
-    _say(console, f"of the images that were nok it passes {_rate(result.passed)}")
+    _say(console, f"it rejects {_rate(result.new_rejects)} of the random sample of ok images")
+    _say(console, f"it passes {_rate(result.passed)} of the images that were nok")
     if result.gone:
-        _say(console, f"{result.gone} images of the index are not there any more")
+        _say(console, f"{result.gone} images of the index no longer exist")
     if not result.differences:
         return
-    shown = Table(title="other verdicts, the largest differences first", title_justify="left")
+    shown = Table(title="changed verdicts, the largest differences first", title_justify="left")
     for name in ("image", "then", "now", "score / threshold"):
         shown.add_column(name, overflow="fold")
     for one in result.differences[:_SHOWN]:
@@ -69,7 +71,7 @@ def write_backtest(result: BacktestResult, out: Path) -> None:
 
 def _rate(rate: Rate) -> str:
     if not rate.total:
-        return "none, for there is none"
+        return "none, since there are none"
     share = as_percent(rate.rate or 0.0)
     return (
         f"{rate.count} of {rate.total} ({share}; 95\u00a0% interval {as_percent(rate.low)} to {as_percent(rate.high)})"

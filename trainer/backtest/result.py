@@ -1,4 +1,4 @@
-"""What a backtest found: the verdict of that time beside that of the model that is tried, and what follows from it."""
+"""What a backtest found: the recorded verdict beside that of the model that is tried, and what follows from it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Judged:
     Attributes:
         name: Relative to the archive's root.
         label: Of the folder that it lies in now.
-        recorded: The verdict of that time.
+        recorded: The recorded verdict.
         recorded_ratio: Its score over the threshold of that time; from 1 on nok.
         model: Name and version of the model that gave it.
         is_sample: Whether it belongs to the uniform sample of the ok images of its day.

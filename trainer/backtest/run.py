@@ -57,7 +57,8 @@ def window_of(settings: BacktestSettings) -> tuple[list[Judged], int]:
     index = read_index(camera_dir)
     if not len(index):
         raise DatasetError(
-            f"{camera_dir} has no index, so nobody knows the verdicts of that time; only what `inspector archive` keeps can be tried"
+            f"{camera_dir} has no index, so the recorded verdicts are not known; only images kept by `inspector "
+            "archive` can be judged again"
         )
     first, last = (None if at is None else (at - _EPOCH) // timedelta(microseconds=1) for at in _window(settings))
     rows = [
@@ -68,7 +69,8 @@ def window_of(settings: BacktestSettings) -> tuple[list[Judged], int]:
     found = [one for row in rows if (one := _image(settings.archive, row)) is not None]
     if not found:
         raise DatasetError(
-            f"none of the {len(index)} images of {camera_dir} was judged within the window and is still there; widen it"
+            f"none of the {len(index)} images of {camera_dir} was judged within the time window and still exists; "
+            "widen the window"
         )
     return found, len(rows) - len(found)
 

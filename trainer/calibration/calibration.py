@@ -53,7 +53,7 @@ def calibration_of(
     """What there is to say of the thresholds, in the model's own scores."""
     thresholds, estimate = model.thresholds, found.estimate
     if thresholds is None or dataset.division is None:
-        raise OutputError("the model has no thresholds, or its images are not divided")
+        raise OutputError("the model has no thresholds, or its images have not been split")
     images = [CalibrationImage(*one) for one in zip(calibration_samples(dataset), found.ok_scores, strict=True)]
     above = [image for image in images if image.anomaly_score >= thresholds.classification]
     if estimate is None:
@@ -87,8 +87,8 @@ def _of_learning(factor: float) -> str:
     if factor == 1:
         return ""
     return (
-        f" Models of fewer images score higher, so these scores were lowered by {as_percent(1 - factor)}, as one more model of still "
-        "fewer images tells."
+        " Models trained on fewer images give higher scores, so these scores were lowered by "
+        f"{as_percent(1 - factor)}; the amount was estimated with another model, trained on even fewer images."
     )
 
 
@@ -104,6 +104,6 @@ def _bound_of_halcon(found: AnomalyThresholds, confidence: float) -> float:
 def _explanation_of_halcon(found: AnomalyThresholds) -> str:
     values = ", ".join(f"{value:.4f}" for value in found.image_thresholds)
     return (
-        f"HALCON's thresholds ({found.method}): {values}; the last is used. They were laid by {found.n_ok} ok and "
-        f"{found.n_nok} nok images; HALCON states no bound, this one is what the ok scores prove."
+        f"HALCON's thresholds ({found.method}): {values}; the last one is used. They were set from {found.n_ok} ok "
+        f"and {found.n_nok} nok images. HALCON gives no bound; the bound here is what the ok scores prove."
     )

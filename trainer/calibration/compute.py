@@ -24,9 +24,9 @@ from trainer.thresholds.scores import CalibrationScores
 
 _MENDS: dict[SplitName, str] = {
     "validation": (
-        "give split_dl_dataset a validation_percent, such as 20 (with overwrite_split=True where folders or manifest divide the "
-        "images), or train by train_and_score_folds, which scores each image by a model of the others, and give what it "
-        "returns as unseen"
+        "give split_dl_dataset a validation_percent, such as 20 (with overwrite_split=True if the folders or the "
+        "manifest divide the images), or train with train_and_score_folds, which scores each image with a model "
+        "trained on the others, and pass what it returns as unseen"
     ),
     "test": "lower training_percent in split_dl_dataset, or take image_split='validation'",
 }
@@ -78,7 +78,8 @@ def compute_dl_anomaly_thresholds(
     param = ThresholdParam() if param is None else param
     if not isinstance(model, AnomalyModel):
         raise CalibrationError(
-            f"thresholds need a trained model of type anomaly_detection, got {type(model).__name__}; train it first"
+            "thresholds can only be computed for a trained model of type anomaly_detection, got "
+            f"{type(model).__name__}; train it first"
         )
     if min_area is not None and min_area < 1:
         raise CalibrationError(f"min_area must be at least 1 pixel, got {min_area}")
@@ -144,7 +145,7 @@ def samples_to_score(dataset: DLDataset, param: ThresholdParam, *, is_enough: bo
     """
     samples = dataset.samples
     if all(sample.split is None for sample in samples):
-        raise CalibrationError(f"the data set of {dataset.image_dir} is not divided; call split_dl_dataset first")
+        raise CalibrationError(f"the data set of {dataset.image_dir} has not been split; call split_dl_dataset first")
     split = param.ok_split
     if not is_enough:
         if param.is_pixel_rule and not any(s.split == "validation" for s in samples):

@@ -124,8 +124,8 @@ def drop_dl_dataset_suspects(
     folds = Counter(sample.fold for sample in dataset.train if sample.image_id not in gone)
     if (left := folds.total() - max(folds.values())) < LEAST_TO_FIT:
         raise CalibrationError(
-            f"without the {count} most suspicious images {left} are left to a fold's model, which needs {LEAST_TO_FIT}; drop "
-            "fewer, or add ok images"
+            f"without the {count} most suspicious images each fold's model is trained on {left} images, but it needs "
+            f"{LEAST_TO_FIT}; drop fewer, or add ok images"
         )
     # Numbered anew: no fold may be empty.
     number = {fold: place for place, fold in enumerate(sorted(fold for fold in folds if fold is not None))}
@@ -147,8 +147,8 @@ def check_droppable(dataset: DLDataset, count: int) -> None:
     images = len(dataset.train)
     if not 1 <= count <= images // 2:
         raise CalibrationError(
-            f"{count} suspects cannot be dropped of {images} images to learn from; drop 1 to {images // 2}: with more than half "
-            "of them gone nobody knows what is usual"
+            f"{count} suspects cannot be dropped from {images} training images; drop 1 to {images // 2}: if more than "
+            "half of the images are dropped, what is normal is no longer known"
         )
     _check_folds(dataset)
 
@@ -156,9 +156,10 @@ def check_droppable(dataset: DLDataset, count: int) -> None:
 def _check_folds(dataset: DLDataset) -> None:
     if not dataset.folds:
         raise CalibrationError(
-            f"suspects among the {len(dataset.train)} images to learn from are not known: no model of other folds scores them, "
-            f"as {len(dataset.validation)} validation images calibrate alone; divide with fewer than 59 of these (a lower or no "
-            "validation percentage, a higher max_train), or put them into train"
+            f"suspects among the {len(dataset.train)} training images are not known: they were not scored by "
+            f"cross-validation, because the {len(dataset.validation)} validation images are enough to set the "
+            "thresholds; use fewer than 59 validation images (a lower validation percentage or none, a higher "
+            "max_train), or move them to train"
         )
 
 
@@ -167,7 +168,7 @@ def _scores_of(dataset: DLDataset, unseen: CalibrationScores | None) -> list[flo
     if unseen is None or len(unseen.ok) != len(dataset.train):
         count = 0 if unseen is None else len(unseen.ok)
         raise CalibrationError(
-            f"{count} scores are not those of {len(dataset.train)} images to learn from; give what train_and_score_folds returned "
+            f"got {count} scores for {len(dataset.train)} training images; give what train_and_score_folds returned "
             "for this data set"
         )
     return unseen.ok

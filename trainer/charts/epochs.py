@@ -53,8 +53,8 @@ def least_epoch(errors: Sequence[float], best_epoch: int | None) -> int:
     """
     finite = {epoch: error for epoch, error in enumerate(errors, start=1) if math.isfinite(error)}
     if not finite:
-        raise SettingsError("there is no finite training error to draw; train for one epoch or more")
+        raise SettingsError("there is no finite training error to draw; train for at least one epoch")
     best = min(finite, key=lambda epoch: finite[epoch]) if best_epoch is None else best_epoch
     if best not in finite:
-        raise SettingsError(f"epoch {best} has no finite error; give one of 1 to {len(errors)} that has")
+        raise SettingsError(f"epoch {best} has no finite error; give an epoch from 1 to {len(errors)} that has one")
     return best

@@ -44,7 +44,7 @@ def score_curves(curves: ScoreHistogram, threshold: float) -> str:
         SettingsError: There is no finite score.
     """
     if not finite([*curves.ok_x, *curves.nok_x]):
-        raise SettingsError("there is no finite score to draw a curve of; give scores of test images")
+        raise SettingsError("there is no finite score to draw a curve from; give scores of test images")
     label = "share of images by anomaly score"
     return in_both_widths(lambda axes: draw_marked_curves(axes, curves, threshold), label, _HEIGHT)
 

@@ -106,7 +106,7 @@ class Facts:
 
     @property
     def blank(self) -> list[SeenImage]:
-        """Images of one colour throughout."""
+        """Images of a single colour."""
         return [image for image in self.images if image.probe.is_blank]
 
     @property

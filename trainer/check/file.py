@@ -38,9 +38,9 @@ def check_target(settings: CheckSettings) -> None:
         if target.is_dir():
             raise OutputError(f"{target} is a folder; {_MEND}")
         if target.exists() and not settings.overwrite:
-            raise OutputError(f"{target} exists already; {_MEND}, or pass --overwrite")
+            raise OutputError(f"{target} already exists; {_MEND}, or pass --overwrite")
         if not target.parent.is_dir():
-            raise OutputError(f"the folder of {target} does not exist; make it, or {_MEND}")
+            raise OutputError(f"the folder of {target} does not exist; create it, or {_MEND}")
     except OSError as error:
         raise OutputError.unwritable(target, error, mend=_MEND) from error
 
@@ -62,7 +62,7 @@ def write_sheet(target: Path, checked: Checked) -> None:
     if opened is not None:
         images = {(opened.listing.image_dir / image.name).resolve() for image in opened.listing.images}
         if target.resolve() in images:
-            raise OutputError(f"the sheet {target} would replace an image; {_MEND}")
+            raise OutputError(f"the sheet {target} would overwrite an image; {_MEND}")
     if target.suffix.lower() == ".png":
         write_png(target, draw_sheet(checked.result, groups, thumbnail))
         return

@@ -92,12 +92,8 @@ def _oddity(images: Sequence[SeenImage], short: str, sentence: str) -> Iterator[
 def _against_label(images: Sequence[SeenImage]) -> Iterator[Oddity]:
     ok = [i for i in images if i.label == "ok" and speaks_of_nok(PurePosixPath(i.name).stem)]
     nok = [i for i in images if i.label == "nok" and said_by(PurePosixPath(i.name).stem) == "ok"]
-    yield from _oddity(
-        ok, "ok, named as if nok", "labelled ok, but named as if nok: {names}; look whether the label is right"
-    )
-    yield from _oddity(
-        nok, "nok, named as if ok", "labelled nok, but named as if ok: {names}; look whether the label is right"
-    )
+    yield from _oddity(ok, "ok, name says nok", "labelled ok, but with a name that says nok: {names}; check the label")
+    yield from _oddity(nok, "nok, name says ok", "labelled nok, but with a name that says ok: {names}; check the label")
 
 
 def _made(images: Sequence[SeenImage]) -> Iterator[Oddity]:
@@ -106,7 +102,7 @@ def _made(images: Sequence[SeenImage]) -> Iterator[Oddity]:
         yield from _oddity(
             found,
             "named like a mask or result",
-            "named like a mask, a result or a copy rather than a picture: {names}; move it out if it is one",
+            "with a name like that of a mask, a result or a copy: {names}; move it out if it is one",
         )
 
 
@@ -120,8 +116,8 @@ def _suffixes(images: Sequence[SeenImage]) -> Iterator[Oddity]:
     kinds = " and ".join(sorted({FORMAT_NAMES[image.probe.format] for image in wrong}))
     yield from _oddity(
         wrong,
-        "suffix of another format",
-        f"with another suffix than its contents ({kinds}): {{names}}; read by the contents, so nothing is lost",
+        "suffix does not match",
+        f"with a suffix that does not match the contents ({kinds}): {{names}}; the contents decide, so nothing is lost",
     )
 
 
@@ -132,8 +128,8 @@ def _cases(images: Sequence[SeenImage]) -> Iterator[Oddity]:
     alike = [image for group in by_key.values() if len(group) > 1 for image in group]
     yield from _oddity(
         alike,
-        "differs in capitals alone",
-        "whose names differ in capitals alone: {names}; Windows and macOS keep one of them only",
+        "name differs only in case",
+        "whose names differ only in upper and lower case: {names}; Windows and macOS keep only one of them",
     )
 
 
@@ -151,6 +147,6 @@ def _near(facts: Facts) -> Iterator[Oddity]:
     yield from _oddity(
         odd,
         f"not quite {width}x{height}",
-        f"nearly of the usual {width}x{height}, but not quite: {{names}}; perhaps cropped or scaled by hand, which shifts "
-        "the part in the picture",
+        f"almost, but not exactly, {width}x{height} like most: {{names}}; perhaps cropped or scaled by hand, which moves "
+        "the part within the picture",
     )

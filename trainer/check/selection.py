@@ -37,7 +37,7 @@ def sheet_groups(facts: Facts, oddities: Sequence[Oddity]) -> list[SheetGroup]:
         _group("Look at these", _to_look_at(facts, oddities)),
         _group("Copies of one picture", [Shown(i, _whose(i)) for one in facts.copies for i in one.images[:2]]),
         _group(
-            "With an EXIF orientation, which is ignored without --apply-exif",
+            "With an EXIF orientation, ignored without --apply-exif",
             [Shown(i, f"EXIF orientation {int(i.probe.orientation)}") for i in facts.turned],
         ),
         _group("The darkest and the brightest", [Shown(i, _light(i)) for i in _extremes(facts)]),
@@ -52,7 +52,7 @@ def _extremes(facts: Facts) -> list[SeenImage]:
 
 def _labelled(facts: Facts, label: str | None) -> SheetGroup:
     images = [image for image in facts.images if image.label == label]
-    head = {"ok": "ok", "nok": "nok", None: "Images whose label is not known"}[label]
+    head = {"ok": "ok", "nok": "nok", None: "Images without a known label"}[label]
     shown = evenly(sorted(images, key=lambda image: (image.defect or "", image.name)), IN_A_GROUP)
     outlined = " (outlined: what the mask marks)" if any(image.mask for image in shown) else ""
     return _group(f"{head}: {len(shown)} of {len(images)}{outlined}", [Shown(image, _whose(image)) for image in shown])
@@ -60,7 +60,7 @@ def _labelled(facts: Facts, label: str | None) -> SheetGroup:
 
 def _to_look_at(facts: Facts, oddities: Sequence[Oddity]) -> list[Shown]:
     by_name = {image.name: image for image in facts.images}
-    found = {image.name: Shown(image, "of one colour throughout") for image in facts.blank}
+    found = {image.name: Shown(image, "of a single colour") for image in facts.blank}
     for oddity in oddities:
         found |= {name: Shown(by_name[name], oddity.short) for name in oddity.names if name not in found}
     return list(found.values())

@@ -69,7 +69,7 @@ def _left_out(tally: Tally, reason: Reason, names: Sequence[str]) -> list[Line]:
 
 def _labels(facts: Facts) -> str:
     if all(image.label is None for image in facts.images):
-        return "not known: see the reason below"
+        return "unknown: see the reason below"
     parts = [f"{n} {label}" + (f" in {split}" if split else "") for label, split, n in facts.labels]
     return ", ".join(parts)
 
@@ -84,24 +84,24 @@ def _division(result: CheckResult) -> list[Line]:
     if dataset is None:
         return []
     n_train, n_held = len(dataset.train), len(dataset.validation)
-    judged = f"each scored by a model of the other {dataset.num_folds - 1} of {dataset.num_folds} folds"
+    judged = f"each scored by a model trained on the other {dataset.num_folds - 1} of {dataset.num_folds} folds"
     if not dataset.folds:
         judged = f"from {n_held} ok images that are held out"
     elif n_held:
-        judged = f"from {n_held} that are held out, and from those learnt, {judged}"
+        judged = f"from {n_held} that are held out, and from the training images, {judged}"
     else:
         judged = f"from the same, {judged}"
     tested = [f"{n} {label}" for (side, label), n in sorted(result.sides.items(), reverse=True) if side == "test"]
     unused = sum(n for (side, _), n in result.sides.items() if side == "not used")
     found = [
-        Line("would learn", f"from {n_train} ok images{', once the reasons below are mended' * result.is_refused}"),
+        Line("would learn", f"from {n_train} ok images{', once the problems below are solved' * result.is_refused}"),
         Line("threshold", judged),
-        Line("would test", f"on {' and '.join(tested)} images" if tested else "on nothing: there are no test images"),
+        Line("would test", f"on {' and '.join(tested)} images" if tested else "not at all: there are no test images"),
     ]
     return [
         *found,
         *(
-            [Line("not used", f"{counted(unused)}: copies of others, or of a group that is tested on")]
+            [Line("not used", f"{counted(unused)}: copies of others, or in the same group as a test image")]
             if unused
             else []
         ),
@@ -114,7 +114,7 @@ def _masks(facts: Facts) -> list[Line]:
         return []
     without = facts.nok_without_mask
     if len(without) == nok:
-        return [Line("masks", f"none for the {nok} nok images: where a defect lies is not measured")]
+        return [Line("masks", f"none for the {nok} nok images, so it is not measured whether the right place is found")]
     names = f"; {len(without)} have none: {some([i.name for i in without], _NAMES)}" if without else ""
     return [Line("masks", f"{nok - len(without)} of {nok} nok images have one{names}")]
 
@@ -125,7 +125,7 @@ def _copies(facts: Facts) -> list[Line]:
         return []
     more = sum(len(one.images) for one in copies) - len(copies)
     kind = "1 picture is" if len(copies) == 1 else f"{len(copies)} pictures are"
-    found = [Line("copies", f"{kind} there more than once ({more} files too many)")]
+    found = [Line("copies", f"{kind} present more than once ({more} surplus files)")]
     return found + [Line("", _copy(one)) for one in sorted(copies, key=_gravity)[:_NAMES]]
 
 

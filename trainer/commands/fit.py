@@ -114,8 +114,8 @@ def _name(settings: FitSettings) -> str:
     name = settings.name or resolved(settings.out).name
     if re.fullmatch(NAME_PATTERN, name) is None:
         raise OutputError(
-            f"the model cannot be named {name!r} after the folder {settings.out}: a name has up to 64 letters without accents, "
-            "digits, dots, dashes and underscores; give --name"
+            f"the model cannot be named {name!r} after the folder {settings.out}: a name has up to 64 characters: "
+            "letters without accents, digits, dots, dashes and underscores; give --name"
         )
     return name
 
@@ -126,7 +126,7 @@ def _check_out(settings: FitSettings) -> None:
     try:
         if out.exists() and not is_empty_folder(out):
             if not settings.overwrite:
-                raise OutputError(f"{out} exists already; give another folder to --out, or pass --overwrite")
+                raise OutputError(f"{out} already exists; give another folder to --out, or pass --overwrite")
             check_replaceable(out)
         try_folder(out)
     except OSError as exc:
@@ -143,7 +143,7 @@ def _warnings(fitted: Fitted) -> tuple[str, ...]:
         rejects = evaluation.false_rejects
         warnings.append(
             f"{rejects.count} of {rejects.total} ok test images are rejected, more than the bound of "
-            f"{calibration.false_reject_bound:.1%} allows by chance: they differ from the images it was learnt from"
+            f"{calibration.false_reject_bound:.1%} allows by chance: they differ from the training images"
         )
     if fitted.selection is not None and fitted.selection.warning:
         warnings.append(fitted.selection.warning)

@@ -71,7 +71,7 @@ def check_bundle(bundle: Path) -> None:
     """
     model = read_dl_model(bundle)
     if model.thresholds is None:
-        raise UncalibratedError(f"{bundle} has no thresholds, so it gives no verdicts; calibrate it with `trainer fit`")
+        raise UncalibratedError(f"{bundle} has no thresholds, so it cannot give verdicts; train it with `trainer fit`")
 
 
 def _change(settings: ChangeBase, action: ChangeAction, edit: Edit) -> Change:

@@ -28,8 +28,8 @@ PICTURES_IN_GRID = 40
 
 
 MAY_BE_LEARNT_FROM = (
-    "the source names no test images, so pictures and figures are of all its images, the ok images that the model may have "
-    "learnt from too: what they say of false rejects is then too good; give --images with a folder of others, or a "
+    "there are no test images, so all images are drawn and counted, including ok images that the model may have been "
+    "trained on; the number of false rejects is then too low. Give --images with a folder of other images, or a "
     "--manifest whose column split names the test images"
 )
 
@@ -63,7 +63,7 @@ def run_show(settings: ShowSettings, progress: StageProgress) -> Drawn:
     manifest, _ = read_manifest(settings.bundle)
     model = read_dl_model(settings.bundle, device=settings.device)
     if model.thresholds is None:
-        raise UncalibratedError(f"model {model.name} has no thresholds to show verdicts by; calibrate it")
+        raise UncalibratedError(f"model {model.name} has no thresholds, so there are no verdicts to show; calibrate it")
     dataset = read_dataset(settings, progress, model.geometry.rule, apply_exif=model.preprocess_param.apply_exif)
     tested = [s for s in dataset.samples if s.split == "test"]
     samples = tested or list(dataset.samples)

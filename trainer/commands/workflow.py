@@ -48,7 +48,7 @@ def run_workflow(settings: WorkflowSettings, say: Say, progress: StageProgress) 
     out = settings.out
     try:
         if out.exists() and not is_empty_folder(out):
-            raise OutputError(f"{out} exists already and is not an empty folder; give another to --out")
+            raise OutputError(f"{out} already exists and is not an empty folder; give another folder to --out")
         out.mkdir(parents=True, exist_ok=True)
         try_folder(out / MODEL_FOLDER)
     except OSError as exc:
@@ -96,7 +96,7 @@ def _infer(dataset: DLDataset, settings: WorkflowSettings, say: Say) -> None:
     say("apply_dl_model", f"anomaly_score from {min(scores):.3f} to {max(scores):.3f}, and an anomaly_image each")
     threshold_dl_anomaly_results(model, samples, results)
     right = sum(r.anomaly_class == s.image_label for r, s in zip(results, samples, strict=True))
-    say("threshold_dl_anomaly_results", f"{right} of {len(samples)} called what they are labelled")
+    say("threshold_dl_anomaly_results", f"{right} of {len(samples)} verdicts agree with the labels")
     shown = [
         ShownSample(sample, result, dataset.read_mask(known))
         for sample, result, known in zip(samples, results, chosen, strict=True)

@@ -95,7 +95,7 @@ def list_archive(
     camera_dir = camera_dir_of(root, line_id, camera_id)
     first, last = _microseconds(captured_from, "captured_from"), _microseconds(captured_to, "captured_to")
     if first is not None and last is not None and first >= last:
-        raise DatasetError(f"captured_from {captured_from} is not before captured_to {captured_to}; exchange them")
+        raise DatasetError(f"captured_from {captured_from} is not before captured_to {captured_to}; swap them")
     found, masks, left_out, notes = _scan(root, camera_dir)
     inside = {
         n: i for n, i in found.items() if (first or 0) <= i.captured_at and (last is None or i.captured_at < last)
@@ -104,7 +104,7 @@ def list_archive(
         times = sorted(image.captured_at for image in found.values())
         raise DatasetError(
             f"none of the {len(found)} images below {camera_dir} lies in the time window; they were captured from "
-            f"{_time(times[0])} to {_time(times[-1])}, widen it"
+            f"{_time(times[0])} to {_time(times[-1])}; widen the window"
         )
     unwanted = _unwanted(camera_dir, inside, include_near=include_near)
     left_out += [LeftOut(_below(name), reason) for name, reason in unwanted.items()]
@@ -123,7 +123,7 @@ def list_archive(
         LeftOut(_below(name), "outside the time window")
         for name in sorted(found.keys() - inside.keys() - unwanted.keys())
     ]
-    mend, tally = "widen the time window or label images ok", Tally(len(images), tuple(left_out))
+    mend, tally = "widen the time window, or label images ok", Tally(len(images), tuple(left_out))
     return Listing(camera_dir, camera_dir, "archive", images, tuple(notes), mend, tally)
 
 
@@ -167,15 +167,17 @@ def _scan(
             strangers.append(name)
     if not found:
         raise DatasetError(
-            f"no file below {camera_dir} is named as in the inspector's archive, "
-            f"<YYYY-MM-DD>/<ok|nok>/<captured_at>_<seq>_<part_id>.<jpg|png|...>"
+            f"no file below {camera_dir} has a name like those of the inspector's archive, "
+            "<YYYY-MM-DD>/<ok|nok>/<captured_at>_<seq>_<part_id>.<jpg|png|...>"
             + (f", unlike {some(strangers)}" if strangers else "")
-            + "; give the archive's root, or read the folder as one of images"
+            + "; give the root folder of the archive, or read the folder with --images"
         )
     notes = []
     if strangers:
-        notes.append(f"{len(strangers)} files are not named as in the archive and are ignored: {some(strangers)}")
-        left_out += [LeftOut(_below(name), "not named as in the archive") for name in strangers]
+        notes.append(
+            f"{len(strangers)} files do not have a name like those of the archive and are ignored: {some(strangers)}"
+        )
+        left_out += [LeftOut(_below(name), "without a name as in the archive") for name in strangers]
     if unowned := sorted(masks - {mask_name(name) for name in found}):
         notes.append(f"{len(unowned)} masks have no image and are ignored: {some(unowned)}")
     left_out += [LeftOut(_below(name), "a mask") for name in sorted(masks)]
@@ -190,11 +192,11 @@ def camera_dir_of(root: Path, line_id: str, camera_id: str) -> Path:
     """
     for name, value in (("line_id", line_id), ("camera_id", camera_id)):
         if not re.fullmatch(_ID, value):
-            raise DatasetError(f"{name} is {value!r}; it has 1 to 64 of A-Z a-z 0-9 _ -")
+            raise DatasetError(f"{name} is {value!r}; it must have 1 to 64 of the characters A-Z a-z 0-9 _ -")
     camera_dir = root / line_id / camera_id
     if not is_folder(camera_dir):
         known = sorted(str(path.relative_to(root)) for path in root.glob("[!.]*/*") if path.is_dir())
-        there = f"; there are {some(known)}" if known else "; give the archive's root"
+        there = f"; there are {some(known)}" if known else "; give the root folder of the archive"
         raise DatasetError(f"{camera_dir} does not exist{there}")
     return camera_dir
 

@@ -36,7 +36,7 @@ def typical_geometry(pictures: Iterable[ImageGeometry], rule: GeometryRule = "on
     check_rule(rule)
     ordered = sorted(pictures, key=lambda picture: (picture.width / picture.height, picture.width))
     if not ordered:
-        raise DatasetError("no ok image to learn from")
+        raise DatasetError("there is no ok image to train on")
     channels = Counter(picture.channels for picture in ordered).most_common(1)[0][0]
     middle = ordered[len(ordered) // 2]
     return ImageGeometry(width=middle.width, height=middle.height, channels=channels, rule=rule)
@@ -58,15 +58,15 @@ def check_geometries(pictures: Iterable[tuple[str, ImageGeometry]], typical: Ima
         kind = "gray" if typical.channels == 1 else "colour"
         taken = "one camera" if typical.rule == "one-camera" else f"{kind} images alone"
         raise DatasetError(
-            f"most ok images are {kind}, but these are not: {some(strangers)}; "
-            f"convert or remove them, a model is fitted to {taken}"
+            f"most ok images are {kind}, but these are not: {some(strangers)}; convert or remove them, because a "
+            f"model is trained on {taken}"
         )
     strangers = _strangers(pictures, typical.fits_aspect)
     if strangers:
         raise DatasetError(
             f"the typical ok image has {typical.width}x{typical.height} pixels, the aspect of these differs by more "
-            f"than {ASPECT_TOLERANCE:.0%}: {some(strangers)}; crop or remove them, a model is fitted to one camera; "
-            "where parts are cropped to their own size, fit with --geometry any (geometry_rule='any')"
+            f"than {ASPECT_TOLERANCE:.0%}: {some(strangers)}; crop or remove them, because a model is trained for one "
+            "camera; if parts are cropped to their own size, fit with --geometry any (geometry_rule='any')"
         )
 
 
@@ -83,9 +83,9 @@ def check_sizes(pictures: Iterable[tuple[str, ImageGeometry]], typical: ImageGeo
     strangers = _strangers(pictures, typical.fits_size)
     if strangers:
         raise DatasetError(
-            f"the typical ok image has {typical.width}x{typical.height} pixels, these have another size: {some(strangers)}; tiles "
-            "would show parts in different sizes: remove them, or fit with --geometry any (geometry_rule='any') where parts are "
-            "of one scale in all images"
+            f"the typical ok image has {typical.width}x{typical.height} pixels, these have another size: "
+            f"{some(strangers)}; tiles would show parts in different sizes: remove them, or fit with --geometry any "
+            "(geometry_rule='any') if parts have the same scale in all images"
         )
 
 
@@ -106,11 +106,11 @@ def geometry_note(pictures: Iterable[ImageGeometry], typical: ImageGeometry) -> 
     one_camera = typical.model_copy(update={"rule": "one-camera"})
     if all(one_camera.fits_aspect(picture.width, picture.height) for picture in ordered):
         return (
-            "all images have one aspect, as of one camera; a model fitted with --geometry any takes pictures of a changed camera "
-            "without a word, one fitted with --geometry one-camera refuses them"
+            "all images have the same aspect ratio, as from one camera; a model fitted with --geometry any silently "
+            "accepts pictures of a changed camera, whereas one fitted with --geometry one-camera refuses them"
         )
     smallest, largest = ordered[0], ordered[-1]
     return (
-        f"images of any size and aspect, here from {smallest.width}x{smallest.height} to {largest.width}x{largest.height} "
-        "pixels, are resized to one input; their aspect is not kept"
+        f"images of any size and aspect, here from {smallest.width}x{smallest.height} to "
+        f"{largest.width}x{largest.height} pixels, are resized to one input size; their aspect ratio is not kept"
     )

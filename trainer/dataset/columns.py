@@ -106,7 +106,7 @@ def find_columns(manifest: Path, names: Sequence[str]) -> Columns:
     for fact, own in NAMES.items():
         places = tuple(at for at, name in enumerate(known) if name in own)
         if twice := sorted({known[at] for at in places if known.count(known[at]) > 1}):
-            raise DatasetError(f"{manifest} has more than one column {some(twice)}; rename all but one")
+            raise DatasetError(f"{manifest} has more than one column named {some(twice)}; rename all but one")
         if not places:
             places = tuple(at for at, name in enumerate(known) if name in _OTHER_NAMES[fact])
             if len(places) > 1:
@@ -116,8 +116,8 @@ def find_columns(manifest: Path, names: Sequence[str]) -> Columns:
                 )
         if not places and fact in ("path", "label"):
             raise DatasetError(
-                f"{manifest} has no column {' or '.join(own)}, only {some(map(repr, names))}; add it or rename one to it, and separate "
-                "columns by commas, semicolons or tabs where it is CSV"
+                f"{manifest} has no column {' or '.join(own)}, only {some(map(repr, names))}; add it or rename a "
+                "column, and separate the columns of a CSV file by commas, semicolons or tabs"
             )
         found[fact] = places
     return Columns(names, found)

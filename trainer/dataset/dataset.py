@@ -141,8 +141,8 @@ class DLDataset:
         """
         if preprocess_param.apply_exif != self.apply_exif:
             raise DatasetError(
-                f"the data set was read with apply_exif={self.apply_exif}, the preprocessing parameters say "
-                f"apply_exif={preprocess_param.apply_exif}; make both alike (--apply-exif)"
+                f"the data set was read with apply_exif={self.apply_exif}, but the preprocessing parameters say "
+                f"apply_exif={preprocess_param.apply_exif}; use the same value for both (--apply-exif)"
             )
 
     def of_split(self, name: SplitName) -> tuple[DLDatasetSample, ...]:

@@ -52,7 +52,7 @@ def read_index(camera_dir: Path) -> ArchiveIndex:
             table = parquet.read_table(file, columns=list(ArchiveRow._fields))
         except (pa.ArrowException, OSError) as error:
             raise DatasetError(
-                f"{file} cannot be read as the archive's index ({error}); `inspector archive --verify` looks further"
+                f"{file} cannot be read as the archive's index ({error}); run `inspector archive --verify`"
             ) from error
         rows += map(_row, table.to_pylist())
     return ArchiveIndex(rows)

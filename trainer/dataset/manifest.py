@@ -78,9 +78,9 @@ def list_manifest(manifest: Path) -> Listing:
         DatasetError: See `read_dl_dataset_manifest`.
     """
     if not manifest.is_file():
-        raise DatasetError(f"{manifest} is no file; give the manifest, a .csv or .parquet file")
+        raise DatasetError(f"{manifest} is not a file; give the manifest, a .csv or .parquet file")
     if manifest.suffix.lower() not in _SUFFIXES:
-        raise DatasetError(f"{manifest} is neither .csv nor .parquet; save the manifest as one of these")
+        raise DatasetError(f"{manifest} is neither a .csv nor a .parquet file; save the manifest as one of these")
     names, rows = read_table(manifest, is_known)
     reader = _Rows(manifest.parent, find_columns(manifest, names))
     images: list[ListedImage] = []
@@ -96,11 +96,11 @@ def list_manifest(manifest: Path) -> Listing:
         shown = "; ".join(failures[:_BAD_ROWS_SHOWN]) + (f"; and {more} more rows" if more > 0 else "")
         raise DatasetError(f"{manifest}: {shown}")
     if not images:
-        raise DatasetError(f"{manifest} has a header and no row; write a row for each image")
+        raise DatasetError(f"{manifest} has a header but no rows; write one row for each image")
     ignored = reader.columns.unused
     notes = [f"columns of {manifest.name} that are not used: {some(ignored)}"] if ignored else []
     notes += reader.notes(manifest.name)
-    mend = f"label images ok in {manifest}, and not all of them for the test"
+    mend = f"label images ok in {manifest}, and do not use all of them for the test"
     return Listing(manifest.parent, manifest.parent, "manifest", tuple(images), tuple(notes), mend)
 
 
@@ -144,10 +144,10 @@ class _Rows:
         notes = []
         if others:
             taken = ", ".join(f"{name!r} as the {fact}" for fact, name in others.items())
-            notes.append(f"columns of {manifest} are taken by their meaning: {taken}")
+            notes.append(f"columns of {manifest} are recognised by their meaning: {taken}")
         if self.digits:
             read = " and ".join(f"{digit} as {label}" for digit, label in sorted(self.digits.items()))
-            notes.append(f"column {self._title('label')} of {manifest} holds digits: {read} is how they are taken")
+            notes.append(f"column {self._title('label')} of {manifest} holds digits, which are read as follows: {read}")
         return notes
 
     def _title(self, fact: Fact) -> str:
@@ -164,7 +164,7 @@ class _Rows:
             label = label_of(column, value)
             if label is None:
                 raise _RowError(
-                    f"column {column}: {str(value).strip()!r} is no known word for ok or nok; write ok or nok"
+                    f"column {column}: {str(value).strip()!r} is not a known word for ok or nok; write ok or nok"
                 )
             if is_digit(value):
                 self.digits[str(value).strip()] = label
@@ -178,7 +178,8 @@ class _Rows:
         split = None if text is None else split_of(text)
         if text is not None and split is None:
             raise _RowError(
-                f"column {self._title('split')}: {text!r} is no split; write train, validation or test, or drop the column"
+                f"column {self._title('split')}: {text!r} is not a split; write train, validation or test, or remove "
+                "the column"
             )
         return split
 
@@ -191,7 +192,7 @@ class _Rows:
                 continue  # an empty cell, as pandas writes it where a whole column is empty
             value = _as_text(value) if fact == "group" else value
             if not isinstance(value, str):
-                raise _RowError(f"column {column}: {value!r} is no text; write it as text")
+                raise _RowError(f"column {column}: {value!r} is not text; write it as text")
             if value.strip():
                 found[column] = value.strip()
         return _agreed(found) if found else None
@@ -205,11 +206,12 @@ class _Rows:
         if not path.is_file() and not (fact == "mask" and path.is_dir()):
             if _WINDOWS.match(name):
                 raise _RowError(
-                    f"{head}: {name} is a path of another machine; write it relative to the manifest's folder, {self.folder}"
+                    f"{head}: {name} is a path on another machine; write it relative to the manifest's folder, "
+                    f"{self.folder}"
                 )
-            raise _RowError(f"{head}: {path} is missing; correct the name, it counts from {self.folder}")
+            raise _RowError(f"{head}: {path} does not exist; correct the name, which is relative to {self.folder}")
         if other := self.seen.get(path.resolve()):
-            raise _RowError(f"{head}: {name} is named already, in {other}; each file may stand once")
+            raise _RowError(f"{head}: {name} is already named in {other}; name each file only once")
         self.seen[path.resolve()] = place
         return path
 
@@ -248,4 +250,4 @@ def _split_gaps(images: list[ListedImage]) -> list[str]:
     without = [image.name for image in images if image.split is None]
     if not given or not without:
         return []
-    return [f"{some(without)} have no split, others have; fill the column or drop it"]
+    return [f"{some(without)} have no split, but others do; fill in the column or remove it"]

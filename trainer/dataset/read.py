@@ -206,7 +206,7 @@ def check_learnable(images: Iterable[ListedImage], listing: Listing) -> None:
         DatasetError: Names the mend.
     """
     if not any(image.label == "ok" and image.split != "test" for image in images):
-        raise DatasetError(f"no ok image to train from in {listing.image_dir}; {listing.ok_mend}")
+        raise DatasetError(f"there is no ok image to train on in {listing.image_dir}; {listing.ok_mend}")
 
 
 def check_names(listing: Listing) -> None:
@@ -219,8 +219,8 @@ def check_names(listing: Listing) -> None:
     if odd := [name for name in dict.fromkeys([str(listing.image_dir), *files]) if not is_printable(name)]:
         are = agreed(len(odd), "is not UTF-8 or holds control characters", "are not UTF-8 or hold control characters")
         raise DatasetError(
-            f"{counted(len(odd), 'name')} {are}, which no report can show: {some(odd)}; rename these files or folders "
-            "(convmv -r -f latin1 -t utf8 --notest FOLDER mends the names of old Windows disks)"
+            f"{counted(len(odd), 'name')} {are}, so no report can show them: {some(odd)}; rename these files or "
+            "folders (convmv -r -f latin1 -t utf8 --notest FOLDER repairs the names from old Windows disks)"
         )
 
 
@@ -231,16 +231,19 @@ def _check_blank(images: Sequence[tuple[ListedImage, Probe]], refuse: Refuse) ->
     if blank and all(probe.is_blank for probe in learnable):
         refuse(
             DatasetError(
-                f"each of the {len(learnable)} ok images to learn from is of one colour throughout ({some(blank)}), and nothing can be "
-                "learnt from these; look at camera, light and export (of 16 bits only the upper 8 are read), and give images that show "
-                "the part"
+                f"each of the {len(learnable)} ok training images has a single colour ({some(blank)}), so nothing can "
+                "be learned from them; check the camera, the light and the export (of 16 bits only the upper 8 are "
+                "read), and give images that show the part"
             )
         )
         return []
     if not blank:
         return []
     return [
-        f"{counted(len(blank))} {agreed(len(blank), 'is', 'are')} of one colour throughout, as from a covered or failed camera: {some(blank)}; remove them"
+        (
+            f"{counted(len(blank))} {agreed(len(blank), 'is', 'are')} of a single colour, as from a covered or failed "
+            f"camera: {some(blank)}; remove them"
+        )
     ]
 
 
@@ -279,8 +282,8 @@ def _check_masks(dataset: DLDataset, refuse: Refuse) -> list[str]:
         if sample.image_label == "ok" and is_marked:
             refuse(
                 DatasetError(
-                    f"mask {path} marks pixels of {sample.image_file_name}, which is labelled ok; correct the label or "
-                    "remove the mask"
+                    f"mask {path} marks pixels of {sample.image_file_name}, which is labelled ok; correct the label "
+                    "or remove the mask"
                 )
             )
         if sample.image_label == "nok" and not is_marked:

@@ -54,8 +54,8 @@ def _csv(path: Path, is_wanted: Callable[[str], bool]) -> tuple[list[str], Itera
     except csv.Error as error:
         named = _DELIMITERS.get(delimiter, repr(delimiter))
         raise DatasetError(
-            f"{path} cannot be read as CSV with {named} between its columns: line {first + reader.line_num}: {error}; double the quotes "
-            "inside a quoted cell, or export it again"
+            f"{path} cannot be read as CSV with {named} between its columns: line {first + reader.line_num}: {error}; "
+            "write quotes inside a quoted cell twice, or export it again"
         ) from error
     if not table:
         raise DatasetError(f"{path} is empty; write a header and a row for each image")
@@ -77,9 +77,7 @@ def _text(path: Path) -> str:
             f"{path} is not UTF-8 (line {line}: {error.reason}); save it as 'CSV UTF-8', as spreadsheets call it"
         ) from error
     if "\0" in text:
-        raise DatasetError(
-            f"{path} holds zero bytes, as UTF-16 without its mark or no text does; save it as 'CSV UTF-8'"
-        )
+        raise DatasetError(f"{path} holds zero bytes, so it is UTF-16 or not text at all; save it as 'CSV UTF-8'")
     return text
 
 

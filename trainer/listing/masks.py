@@ -124,7 +124,10 @@ def match_masks(
     _refuse_images(anomaly_dir, masks, files)
     notes = (
         [
-            f"{counted(len(others), 'mask')} {agreed(len(others), 'is', 'are')} of a format that is not read: {some(others)}"
+            (
+                f"{counted(len(others), 'mask')} {agreed(len(others), 'is', 'are')} in a format that is not supported: "
+                f"{some(others)}"
+            )
         ]
         if others
         else []

@@ -13,7 +13,7 @@ from trainer.errors import SplitError
 from trainer.prepare.units import deal, gather, pictures, share_out
 from trainer.wording import some
 
-NO_VALIDATION = "keep_validation needs images that their source put into validation; leave it out"
+NO_VALIDATION = "keep_validation needs images that the folders or the manifest assign to validation; leave it out"
 
 
 @dataclass(slots=True)
@@ -45,8 +45,8 @@ def respect_given(
     learn = [s for s in others if s.image_id not in kept]
     warnings: list[str] = []
     held = _without(held, test, unit_of, warnings, ("validation", "test", "calibrate nothing"))
-    learn = _without(learn, test, unit_of, warnings, ("training", "test", "are not learnt from"))
-    learn = _without(learn, held, unit_of, warnings, ("training", "validation", "are not learnt from"))
+    learn = _without(learn, test, unit_of, warnings, ("training", "test", "are not used for training"))
+    learn = _without(learn, held, unit_of, warnings, ("training", "validation", "are not used for training"))
     return Sides(learn, held, test, is_held_given, warnings)
 
 
@@ -65,7 +65,9 @@ def _without(
     if same:
         warnings.append(f"{len(same)} {side} images are also {other_side} images and {so}: {some(same)}")
     if akin:
-        warnings.append(f"{len(akin)} {side} images are of a group of the {other_side} images and {so}: {some(akin)}")
+        warnings.append(
+            f"{len(akin)} {side} images belong to a group of the {other_side} images and {so}: {some(akin)}"
+        )
     return [s for s in samples if unit_of[s.image_id] not in units]
 
 
@@ -87,7 +89,7 @@ def divide_by_percent(
     parts: list[list[DLDatasetSample]] = [[], [], []]
     for sample in samples:
         parts[side_of.get(unit_of[sample.image_id], 2)].append(sample)
-    note = f"{tested} ok images share a group with a nok image, so they are test images"
+    note = f"{tested} ok images are in the same group as a nok image, so they are test images"
     return Sides(parts[0], parts[1], parts[2], is_held_given=False, warnings=[note] if tested else [])
 
 
@@ -97,5 +99,5 @@ def without_copies(samples: Sequence[DLDatasetSample], warnings: list[str]) -> l
     copies = [s for s in samples if first.setdefault(s.pixel_digest, s) is not s]
     if copies:
         names = some(f"{s.image_file_name} (= {first[s.pixel_digest].image_file_name})" for s in copies)
-        warnings.append(f"{len(copies)} training images are copies of another and count once: {names}")
+        warnings.append(f"{len(copies)} training images are copies of other images and count once: {names}")
     return list(first.values())

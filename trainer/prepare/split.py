@@ -74,7 +74,9 @@ class SplitParam(StageParameters):
     def check_consistency(self) -> None:
         """Refuse a time window without its width, or a width without time windows."""
         if (self.group_by == "time_window") != (self.time_window_minutes is not None):
-            raise SplitError("group_by='time_window' and time_window_minutes go together; give both or neither")
+            raise SplitError(
+                "group_by='time_window' needs time_window_minutes and the other way round; give both or neither"
+            )
 
 
 def split_dl_dataset(
@@ -123,8 +125,9 @@ def split_dl_dataset(
     is_kept = is_given(dataset, overwrite_split=overwrite_split)
     if is_kept and not (training_percent is None and validation_percent is None):
         raise SplitError(
-            f"the folders or the manifest of {dataset.image_dir} say themselves what to test on; leave out training_percent "
-            "and validation_percent, or pass overwrite_split=True to divide all ok images by them"
+            f"the folders or the manifest of {dataset.image_dir} already name the test images; leave out "
+            "training_percent and validation_percent, or pass overwrite_split=True to divide all ok images by these "
+            "percentages"
         )
     random = np.random.default_rng(seed)
     samples = sorted(dataset.samples, key=lambda s: (PurePosixPath(s.image_file_name), s.pixel_digest))
@@ -144,7 +147,7 @@ def _percents(dataset: DLDataset, training: float | None, validation: float | No
     """Exact shares of training, validation and test, in percent."""
     for name, value in (("training_percent", training), ("validation_percent", validation)):
         if value is not None and not 0 <= value <= _ALL:
-            raise SplitError(f"{name} must lie between 0 and 100, got {value}")
+            raise SplitError(f"{name} must be between 0 and 100, got {value}")
     held = Fraction(str(validation or 0))
     has_nok = any(s.image_label == "nok" for s in dataset.samples)
     default = (TRAINING_PERCENT if has_nok else _ALL) - held
@@ -172,8 +175,8 @@ def is_given(dataset: DLDataset, *, overwrite_split: bool) -> bool:
         return False
     if dataset.division is not None:
         raise SplitError(
-            f"the data set of {dataset.image_dir} is split already; split it as it was read, or pass overwrite_split=True "
-            "to divide all its ok images anew"
+            f"the data set of {dataset.image_dir} is split already; split it as it was read, or pass "
+            "overwrite_split=True to divide all its ok images again"
         )
     return any(s.split is not None for s in dataset.samples)
 
@@ -226,8 +229,8 @@ def _hold_out(units: Sequence[Unit], param: SplitParam, *, is_held_given: bool) 
             rest.append(unit)
     if count < LEAST_TO_FIT:
         raise SplitError(
-            f"max_train {param.max_train} leaves {count} images to fit on, as groups stay together and the smallest has "
-            f"{min(map(len, units))}; raise it, or group less"
+            f"max_train {param.max_train} leaves {count} training images, because groups stay together and the "
+            f"smallest one has {min(map(len, units))} images; raise it, or use smaller groups"
         )
     return fitted, rest
 
@@ -244,16 +247,18 @@ def _check_enough(
     least = LEAST_TO_FIT if is_alone else _LEAST_OF_FOLDS
     if len(learn) < least:
         images = "image is" if len(learn) == 1 else "images are"
-        needs = "a model needs 2" if is_alone else "3 are needed, so that each is judged by a model of two others"
+        needs = (
+            "a model needs 2" if is_alone else ("3 are needed, so that each can be scored by a model of the two others")
+        )
         tested = sum(s.image_label == "ok" for s in sides.test)
         elsewhere = f" ({tested} are tested on, {len(held)} only calibrate)" if tested or held else ""
-        mend = "add ok images, or divide anew with more of them to learn from" if elsewhere else "add ok images"
+        mend = "add ok images, or divide them again with more images for training" if elsewhere else "add ok images"
         why = f" ({'; '.join(sides.warnings)})" if sides.warnings else ""
         raise SplitError(
-            f"{len(learn)} different ok {images} left to learn from in {dataset.image_dir}{elsewhere}; "
-            f"{needs}, {FEW_IMAGES} or more to trust the threshold; {mend}{why}"
+            f"{len(learn)} different ok {images} left to train on in {dataset.image_dir}{elsewhere}; {needs}, "
+            f"{FEW_IMAGES} or more for a reliable threshold; {mend}{why}"
         )
     if len(learn) + len(held) < FEW_IMAGES:
         sides.warnings.append(
-            f"only {len(learn) + len(held)} different ok images to learn from; collect {FEW_IMAGES} or more"
+            f"only {len(learn) + len(held)} different ok images to train on; collect {FEW_IMAGES} or more"
         )

@@ -63,8 +63,8 @@ def _groups(
     times = {s.image_id: s.captured_at for s in samples if s.captured_at is not None}
     if without := [s.image_file_name for s in samples if s.captured_at is None]:
         raise SplitError(
-            f"{some(without)} have no capture time, which time windows need; read the images from the inspector's archive, "
-            "or group them by a manifest's column or a pattern"
+            f"{some(without)} have no capture time, which is needed for time windows; read the images from the "
+            "inspector's archive, or group them by a column of a manifest or by a pattern"
         )
     began: dict[str, int] = {}
     for s in samples:
@@ -134,17 +134,18 @@ def deal_folds(units: Sequence[Unit], folds: int) -> list[int]:
     """
     total, largest = sum(map(len, units)), max(map(len, units))
     if total - largest < LEAST_TO_FIT:
-        of = "all of one group" if len(units) == 1 else f"of one group but {total - largest}"
+        of = "all from one group" if len(units) == 1 else f"from one group except {total - largest}"
         raise SplitError(
-            f"the {total} images to fit on are {of}, and a model that judges that group needs {LEAST_TO_FIT} others; add "
-            "images of other groups, narrow the groups, pass group_by='none', or raise max_train where that is given"
+            f"the {total} training images are {of}, and a model that scores this group needs {LEAST_TO_FIT} images of "
+            "other groups; add images of other groups, make the groups smaller, pass group_by='none', or raise "
+            "max_train if it is given"
         )
     count = min(folds, len(units))
     dealt = deal(units, [total] * count)
     sizes = Counter(fold for unit, fold in zip(units, dealt, strict=True) for _ in unit)
     if (left := total - max(sizes.values())) < LEAST_TO_FIT:
         raise SplitError(
-            f"{count} folds of {total} images leave {left} to a fold's model, which needs {LEAST_TO_FIT}; raise folds, or "
-            "add ok images"
+            f"with {count} folds of {total} images each model is trained on {left} images, but it needs "
+            f"{LEAST_TO_FIT}; raise folds, or add ok images"
         )
     return dealt

@@ -111,7 +111,7 @@ class Report:
     def histogram(self) -> Markup:
         """The score histogram as SVG."""
         threshold = self.calibration.classification_threshold
-        held = "held out" if self.calibration.method == "held_out" else "out-of-fold"
+        held = "held out" if self.calibration.method == "held_out" else "cross-validated"
         rows = [
             ScoreRow(f"ok, {held}", f"{len(self.calibration.scores)} images", "calibration", self.calibration.scores),
             ScoreRow("ok, test", _reached(self.test_ok, threshold, "rejected"), "ok", self.test_ok),

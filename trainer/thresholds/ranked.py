@@ -110,8 +110,8 @@ def rank_scores(distances: Sequence[float] | NDArray[np.floating], groups: Seque
     _, numbers, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     if len(sizes) < LEAST_SCORES:
         raise CalibrationError(
-            f"the {n} ok images that the threshold comes from are all of one group, which says nothing of others; add images of "
-            "other groups, or group less"
+            f"the {n} ok images that the threshold comes from are all from one group, which says nothing of others; "
+            "add images of other groups, or group less"
         )
     correlation = _intraclass_correlation(np.log(values), numbers, sizes)
     independent = len(sizes) / float((correlation + (1 - correlation) / sizes).mean())

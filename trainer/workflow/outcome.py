@@ -107,12 +107,13 @@ class FitOutcome:
     def summary(self) -> list[tuple[str, str]]:
         """Rows of the table that `trainer fit` prints."""
         calibration = self.calibration
-        method, known = ("held-out", "proven") if calibration.method == "held_out" else ("out-of-fold", "estimated")
+        held_out = calibration.method == "held_out"
+        method, known = ("of held-out images", "proven") if held_out else ("by cross-validation", "estimated")
         rows = [
-            ("learnt from", f"{self.n_train} ok images, {self.detector}, {self.image_width}x{self.image_height} px"),
+            ("trained on", f"{self.n_train} ok images, {self.detector}, {self.image_width}x{self.image_height} px"),
             (
                 "threshold",
-                f"{calibration.classification_threshold:.4f}, from {len(calibration.scores)} {method} scores",
+                f"{calibration.classification_threshold:.4f}, from {len(calibration.scores)} scores {method}",
             ),
             ("false rejects", _promise(calibration, known)),
         ]
@@ -126,7 +127,7 @@ class FitOutcome:
         if self.num_epochs > 1:
             rows.append(("error", f"{self.best_error:.4f} in epoch {self.best_epoch} of {self.num_epochs}"))
         if self.evaluation is None:
-            rows.append(("test", "no test images: what it finds is not known"))
+            rows.append(("test", "no test images, so it is not known how many defects the model finds"))
         else:
             rows += _test_rows(self.evaluation)
         if self.cost is not None:
@@ -145,7 +146,7 @@ def _promise(calibration: Calibration, known: str) -> str:
     """The share that is rejected on average, where that was asked for, and how sure it is."""
     average = calibration.false_rejects
     mean = "" if average is None else f"{as_percent(average)} on average; "
-    of = "" if calibration.n_groups is None else f", of images of other groups ({calibration.n_groups} were seen)"
+    of = "" if calibration.n_groups is None else f", for images of other groups (from {calibration.n_groups} groups)"
     bound = f"{as_percent(calibration.false_reject_bound)} at most with {as_percent(calibration.confidence)} confidence"
     return f"{mean}{bound}, {known}{of}"
 

@@ -47,11 +47,11 @@ def named_images(suspects: Sequence[Suspect], scale: ScoreScale) -> tuple[NamedI
 
 def warning_of_suspects(suspects: Sequence[Suspect], n_scored: int) -> str:
     """The warning that names them all, and what to do."""
-    looks, it = ("looks", "it") if len(suspects) == 1 else ("look", "them")
+    looks = "looks" if len(suspects) == 1 else "look"
     return (
-        f"{len(suspects)} of {n_scored} ok images {looks} unlike the others, to models that had not seen {it}: "
-        f"{_names(suspects)}; see the pictures in the report: label nok what is not ok, or leave it out by --drop-suspects; "
-        "keep what is ok, and add more images like it"
+        f"{len(suspects)} of {n_scored} ok images {looks} unlike the others: {_names(suspects)}. Look at the report: "
+        "if the part is bad, label the image nok or leave it out with --drop-suspects; if the part is good, keep the "
+        "image and add more like it"
     )
 
 
@@ -61,13 +61,14 @@ def notes_of_suspects(dataset: DLDataset, dropped: Sequence[Suspect]) -> tuple[s
     if dropped:
         images = "image was" if len(dropped) == 1 else "images were"
         notes.append(
-            f"{len(dropped)} ok {images} left out, as --drop-suspects asks: {_names(dropped)}; the thresholds come from the "
-            "others, so the bound holds for parts like those"
+            f"{len(dropped)} ok {images} left out because of --drop-suspects: {_names(dropped)}; the thresholds come "
+            "from the other images, so the bound holds for parts like those"
         )
     if not dataset.folds:
         notes.append(
-            f"suspects were looked for among the {len(dataset.validation)} held-out images alone: of the {len(dataset.train)} "
-            "that were learnt from nothing is known, as no other model scored them; --drop-suspects scores each by folds"
+            f"suspects were looked for only among the {len(dataset.validation)} held-out images: the "
+            f"{len(dataset.train)} training images were not scored by any other model; --drop-suspects scores all "
+            "images by cross-validation"
         )
     return tuple(notes)
 

@@ -276,7 +276,7 @@ def test_apply_refuses_to_draw_over_the_images(images: Path, bundle: Path, capsy
     folder = images / "test/good"
     before = (folder / "000.png").read_bytes()
     assert run(["apply", str(bundle), str(folder), "--pictures", str(folder)]) == 1
-    assert "would replace an image" in capsys.readouterr().err
+    assert "would overwrite an image" in capsys.readouterr().err
     assert (folder / "000.png").read_bytes() == before
 
 

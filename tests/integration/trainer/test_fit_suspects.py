@@ -50,7 +50,7 @@ def test_suspects_are_named_and_shown_and_nothing_is_dropped(fit: Fit, mixed: Pa
     assert LEFT_OUT not in page
     assert page.count("data:image/jpeg") == 2 * (2 + 6 + 6), "the suspects, six others and six painted defects"
     assert page.count(">suspect</span>") == 2
-    assert "to learn from as many ok images as possible" in page
+    assert "To train the model on as many ok images as possible" in page
     assert read_manifest(tmp_path / "out")[0].training["suspects"] == said["suspects"]
 
 
@@ -66,8 +66,8 @@ def test_what_is_left_out_is_as_if_it_had_not_been_there(fit: Fit, mixed: Path, 
     assert UNLIKE not in page
     assert "2 ok images were left out, as --drop-suspects asks: " in page
     assert all(name in page for name in PLANTED)
-    assert "Suspects were looked for among all ok images, so thresholds come from" in page
-    assert "to learn from as many ok images as possible" not in page
+    assert "All ok images were searched for suspects, so the thresholds come from" in page
+    assert "To train the model on as many ok images as possible" not in page
 
 
 def test_the_model_learns_from_the_others_alone(fit: Fit, mixed: Path, cleaned: Path, tmp_path: Path) -> None:
@@ -102,7 +102,10 @@ def test_held_out_images_are_looked_at_and_the_rest_said_to_be_unknown(fit: Fit,
     page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     assert named <= set(PLANTED)
     assert named
-    assert "looked for among the 62 held-out images alone: of the 12 that were learnt from nothing is known" in page
+    assert (
+        "looked for only among the 62 held-out images: the 12 training images were not scored by any other model"
+        in page
+    )
 
 
 def test_of_many_images_each_is_judged_by_folds_where_suspects_are_dropped(fit: Fit, tmp_path: Path) -> None:
@@ -117,8 +120,8 @@ def test_of_many_images_each_is_judged_by_folds_where_suspects_are_dropped(fit: 
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--drop-suspects", "15"), "15 suspects cannot be dropped of 28 images to learn from; drop 1 to 14"),
-        (("--drop-suspects", "28"), "28 suspects cannot be dropped of 28 images"),
+        (("--drop-suspects", "15"), "15 suspects cannot be dropped from 28 training images; drop 1 to 14"),
+        (("--drop-suspects", "28"), "28 suspects cannot be dropped from 28 training images"),
     ],
 )
 def test_a_number_that_cannot_be_dropped_is_refused_before_the_fit(
@@ -137,7 +140,7 @@ def test_held_out_images_and_dropping_do_not_go_together(tmp_path: Path, capsys:
         write(tmp_path / f"flat/{i:03}.png", part(i, moves=True))
     arguments = ["fit", "--images", str(tmp_path / "flat"), "--out", str(tmp_path / "out"), *SMALL, "--max-train", "8"]
     assert run([*arguments, "--drop-suspects", "1"]) == 1
-    assert "62 validation images calibrate alone; divide with fewer than 59 of these" in capsys.readouterr().err
+    assert "62 validation images are enough to set the thresholds; use fewer than 59" in capsys.readouterr().err
 
 
 def test_the_terminal_names_them(mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

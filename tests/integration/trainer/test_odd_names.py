@@ -59,6 +59,6 @@ def test_a_name_that_is_not_utf_8_is_refused_before_anything_is_learnt(
         pytest.skip("this file system takes UTF-8 names alone")
     for command in ("fit", "workflow"):
         assert run([command, "--images", str(tmp_path / "set"), "--out", str(tmp_path / command)]) == 1
-        assert r"which no report can show: b\xe4r.png; rename" in capsys.readouterr().err
+        assert r"so no report can show them: b\xe4r.png; rename" in capsys.readouterr().err
     assert run(["fit", "--images", str(tmp_path / "set"), "--out", str(tmp_path / "o\nut")]) == 2
     assert r"--out: the name" in capsys.readouterr().err

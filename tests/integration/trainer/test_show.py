@@ -40,7 +40,7 @@ def test_show_says_what_its_pictures_are_of(
         assert run(["show", str(tmp_path / "out"), *source, "--out", str(tmp_path / "pictures")]) == 0
         return capsys.readouterr().out
 
-    doubt = "warning: the source names no test images, so pictures and figures are of all its images"
+    doubt = "warning: there are no test images, so all images are drawn and counted"
     stroke = images / "stroke"
     defects = said("--images", str(stroke), "--all-ok")
     assert doubt in defects

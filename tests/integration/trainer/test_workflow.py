@@ -103,7 +103,7 @@ def test_percentages_against_a_division_that_is_there_are_refused(
 ) -> None:
     arguments = ["workflow", "--manifest", str(divided), "--out", str(tmp_path / "out"), "--training-percent", "50"]
     assert run(arguments) == 1
-    assert "say themselves what to test on" in capsys.readouterr().err
+    assert "already name the test images" in capsys.readouterr().err
 
 
 def test_a_workflow_without_validation_images_calibrates_by_folds_as_the_fit_does(

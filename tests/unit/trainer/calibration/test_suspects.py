@@ -140,18 +140,23 @@ def test_folds_that_are_left_empty_are_no_folds() -> None:
 
 @pytest.mark.parametrize("count", [0, -1, 31])
 def test_a_number_to_drop_that_leaves_nothing_usual_is_refused(count: int) -> None:
-    with pytest.raises(CalibrationError, match=f"{count} suspects cannot be dropped of 60 images .*; drop 1 to 30:"):
+    with pytest.raises(
+        CalibrationError, match=f"{count} suspects cannot be dropped from 60 training images; drop 1 to 30:"
+    ):
         drop_dl_dataset_suspects(divided(60), scores(60), count)
 
 
 def test_too_few_left_for_a_model_of_a_fold_is_refused() -> None:
-    with pytest.raises(CalibrationError, match="1 are left to a fold's model, which needs 2; drop fewer"):
+    with pytest.raises(CalibrationError, match="each fold's model is trained on 1 images, but it needs 2; drop fewer"):
         drop_dl_dataset_suspects(divided(4), scores(4, {0: 5.0, 1: 6.0}), 2)
 
 
 def test_images_without_folds_are_refused_with_the_mend() -> None:
     images = split_dl_dataset(dataset(ok_images(1000)))
-    refusal = "no model of other folds scores them, as 300 validation images calibrate alone; divide with fewer than 59"
+    refusal = (
+        "they were not scored by cross-validation, because the 300 validation images are enough to set the "
+        "thresholds; use fewer than 59"
+    )
     with pytest.raises(CalibrationError, match=refusal):
         find_dl_dataset_suspects(images, None)
     with pytest.raises(CalibrationError, match=refusal):
@@ -160,7 +165,7 @@ def test_images_without_folds_are_refused_with_the_mend() -> None:
 
 @pytest.mark.parametrize("found", [None, scores(59)])
 def test_scores_of_another_data_set_are_refused(found: CalibrationScores | None) -> None:
-    with pytest.raises(CalibrationError, match=r"scores are not those of 60 images .*train_and_score_folds returned"):
+    with pytest.raises(CalibrationError, match=r"scores for 60 training images; .*train_and_score_folds returned"):
         find_dl_dataset_suspects(divided(60), found)
 
 

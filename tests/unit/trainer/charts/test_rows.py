@@ -74,7 +74,7 @@ def test_labels_are_shown_as_they_are() -> None:
 @pytest.mark.parametrize("threshold", [0.0, 0.3, 0.5, 1.0])
 def test_nothing_is_written_outside_the_chart(threshold: float) -> None:
     """In letters as wide as any; where the line is at an edge, too."""
-    rows = [ScoreRow("ok, out-of-fold", "31 images", "ok", np.linspace(0.01, 0.99, 30).tolist())]
+    rows = [ScoreRow("ok, cross-validated", "31 images", "ok", np.linspace(0.01, 0.99, 30).tolist())]
     for svg in score_histogram(rows, threshold).split("\n"):
         root = wide(svg)
         width = float(root.get("viewBox", "").split()[2])

@@ -31,7 +31,7 @@ def test_usual_images_have_none() -> None:
 
 def test_names_against_the_label() -> None:
     odd = found(seen("ok/part_NOK.png"), seen("crack/part_OK.png", "nok"), seen("crack/part_NOK.png", "nok"))
-    assert odd == {"ok, named as if nok": ("ok/part_NOK.png",), "nok, named as if ok": ("crack/part_OK.png",)}
+    assert odd == {"ok, name says nok": ("ok/part_NOK.png",), "nok, name says ok": ("crack/part_OK.png",)}
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,11 @@ def test_a_word_that_most_images_bear_says_nothing() -> None:
 
 def test_suffixes_that_are_not_the_contents() -> None:
     odd = found(seen("ok/a.jpg"), seen("ok/b.JPEG", kind="jpeg"), seen("ok/c.tif", kind="bmp"))
-    assert odd == {"suffix of another format": ("ok/a.jpg", "ok/c.tif")}
+    assert odd == {"suffix does not match": ("ok/a.jpg", "ok/c.tif")}
 
 
 def test_names_that_differ_in_capitals_alone() -> None:
-    assert found(seen("ok/A.png"), seen("ok/a.png")) == {"differs in capitals alone": ("ok/A.png", "ok/a.png")}
+    assert found(seen("ok/A.png"), seen("ok/a.png")) == {"name differs only in case": ("ok/A.png", "ok/a.png")}
 
 
 def test_sizes_that_are_nearly_the_usual() -> None:

@@ -301,7 +301,7 @@ def test_the_sheet_shows_the_images(line: Path, tmp_path: Path, suffix: str) -> 
     assert "<script" not in page
     assert "<b>" not in page
     assert "ok/&lt;b&gt; overlay.png" in page
-    for text in ("crack/1.png", "of one colour throughout", "named like a mask or result", "A fit would start."):
+    for text in ("crack/1.png", "of a single colour", "named like a mask or result", "A fit would start."):
         assert text in page
     assert page.count("<img") >= 10
 
@@ -319,14 +319,14 @@ def test_places_where_no_sheet_can_be_written(line: Path, tmp_path: Path, capsys
 
     taken = tmp_path / "there.png"
     taken.write_bytes(b"mine")
-    assert "exists already; give another file to --out, or pass --overwrite" in refused(taken)
+    assert "already exists; give another file to --out, or pass --overwrite" in refused(taken)
     assert taken.read_bytes() == b"mine"
-    assert "does not exist; make it" in refused(tmp_path / "no/sheet.png")
+    assert "does not exist; create it" in refused(tmp_path / "no/sheet.png")
     (tmp_path / "folder.png").mkdir()
     assert "is a folder" in refused(tmp_path / "folder.png", "--overwrite")
     image = line / "ok/0.png"
     before = image.read_bytes()
-    assert "would replace an image" in refused(image, "--overwrite")
+    assert "would overwrite an image" in refused(image, "--overwrite")
     assert image.read_bytes() == before
     assert run(["check", "--images", str(line), "--out", str(taken), "--overwrite", *FAST]) == 0
     assert taken.read_bytes() != b"mine"

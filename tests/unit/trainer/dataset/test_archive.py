@@ -76,7 +76,7 @@ def test_what_does_not_fit_is_noted(archive: Path) -> None:
     picture(archive / "line-1/top/.trash/2026-03-01/ok/1772366400000000_9_p1.png")
     dataset = read_dl_dataset_archive(archive, "line-1", "top")
     assert len(dataset.samples) == 4
-    assert "2 files are not named as in the archive" in dataset.notes[0]
+    assert "2 files are without a name as in the archive" in dataset.notes[0]
     assert "holiday.png" in dataset.notes[0]
     assert "1 masks have no image" in dataset.notes[1]
 
@@ -90,8 +90,8 @@ def refusal(root: Path, line_id: str = "line-1", camera_id: str = "top", **windo
 def test_a_camera_that_is_not_there(archive: Path) -> None:
     message = refusal(archive, camera_id="bottom")
     assert "bottom does not exist; there are line-1/side, line-1/top" in message
-    assert "give the archive's root" in refusal(archive / "nowhere")
-    assert "line_id is '../x'; it has 1 to 64" in refusal(archive, line_id="../x")
+    assert "give the root folder of the archive" in refusal(archive / "nowhere")
+    assert "line_id is '../x'; it must have 1 to 64" in refusal(archive, line_id="../x")
 
 
 def test_nothing_fits(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_nothing_fits(tmp_path: Path) -> None:
     message = refusal(tmp_path)
     assert "no file below" in message
     assert "unlike line-1/top/good/a.png" in message
-    assert "read the folder as one of images" in message
+    assert "read the folder with --images" in message
 
 
 def test_windows_that_hold_nothing(archive: Path) -> None:
@@ -112,8 +112,8 @@ def test_windows_that_hold_nothing(archive: Path) -> None:
 
 def test_no_ok_image_in_the_window(archive: Path) -> None:
     message = refusal(archive, captured_from=NOON + timedelta(minutes=2), captured_to=NOON + timedelta(minutes=3))
-    assert "no ok image to train from" in message
-    assert "widen the time window or label images ok" in message
+    assert "no ok image to train on" in message
+    assert "widen the time window, or label images ok" in message
 
 
 def test_images_of_any_size_are_taken_where_that_is_asked_for(archive: Path) -> None:

@@ -32,14 +32,14 @@ def test_images_of_another_aspect_are_refused_and_the_option_for_them_named() ->
     with pytest.raises(DatasetError) as caught:
         check_geometries(named(CROPPED), typical_geometry(CROPPED))
     assert "0.png (300x100), 1.png (50x100)" in str(caught.value)
-    assert "a model is fitted to one camera" in str(caught.value)
+    assert "a model is trained for one camera" in str(caught.value)
     assert "fit with --geometry any (geometry_rule='any')" in str(caught.value)
     check_geometries(named(CROPPED), typical_geometry(CROPPED, "any"))
 
 
 @pytest.mark.parametrize(
     ("rule", "mend"),
-    [("one-camera", "a model is fitted to one camera"), ("any", "a model is fitted to colour images alone")],
+    [("one-camera", "a model is trained for one camera"), ("any", "a model is trained on colour images alone")],
 )
 def test_images_of_other_channels_are_refused_whatever_the_rule(rule: GeometryRule, mend: str) -> None:
     mixed = [*CROPPED, picture(120, 100, 1)]
@@ -50,14 +50,15 @@ def test_images_of_other_channels_are_refused_whatever_the_rule(rule: GeometryRu
 def test_the_sizes_are_told_where_they_vary() -> None:
     assert geometry_note(CROPPED, typical_geometry(CROPPED)) is None
     assert geometry_note(CROPPED, typical_geometry(CROPPED, "any")) == (
-        "images of any size and aspect, here from 50x100 to 300x100 pixels, are resized to one input; their aspect is not kept"
+        "images of any size and aspect, here from 50x100 to 300x100 pixels, are resized to one input size; their "
+        "aspect ratio is not kept"
     )
 
 
 def test_images_of_one_camera_need_no_such_rule_and_that_is_told() -> None:
     alike = [picture(200, 100), picture(400, 200), picture(203, 100)]
     assert geometry_note(alike, typical_geometry(alike)) is None
-    assert "all images have one aspect, as of one camera" in (
+    assert "all images have the same aspect ratio, as from one camera" in (
         geometry_note(alike, typical_geometry(alike, "any")) or ""
     )
 

@@ -95,15 +95,18 @@ def test_absolute_paths_and_paths_elsewhere(folder: Path) -> None:
     ("row", "words"),
     [
         (",ok,,,train", "line 3: column path: no path; name the image or delete the row"),
-        ("b.png,crack,,,train", "line 3: column image_label: 'crack' is no known word for ok or nok; write ok or nok"),
+        (
+            "b.png,crack,,,train",
+            "line 3: column image_label: 'crack' is not a known word for ok or nok; write ok or nok",
+        ),
         ("b.png,,,,train", "line 3: column image_label: no label; write ok or nok"),
-        ("sub/c.png,nok,,,holdout", "line 3: column split: 'holdout' is no split; write train, validation or test"),
-        ("sub/x.png,nok,,,test", "line 3: column path: {folder}/sub/x.png is missing; correct the name"),
+        ("sub/c.png,nok,,,holdout", "line 3: column split: 'holdout' is not a split; write train, validation or test"),
+        ("sub/x.png,nok,,,test", "line 3: column path: {folder}/sub/x.png does not exist; correct the name"),
         ("sub/c.png,nok,masks/x.png,,test", "line 3: column anomaly_file_name: {folder}/masks/x.png is missing"),
-        ("./sub/../a.png,ok,,,train", "line 3: column path: ./sub/../a.png is named already, in line 2"),
+        ("./sub/../a.png,ok,,,train", "line 3: column path: ./sub/../a.png is already named in line 2"),
         ("b, left.png,ok,,,train", "line 3: 6 cells for 5 columns; put cells that hold a comma into double quotes"),
         ("sub/c.png,nok", "line 3: 2 cells for 5 columns"),
-        ("sub/c.png,nok,,,", "sub/c.png have no split, others have; fill the column or drop it"),
+        ("sub/c.png,nok,,,", "sub/c.png have no split, but others do; fill in the column or remove it"),
     ],
 )
 def test_a_bad_row_is_named_with_its_line(folder: Path, row: str, words: str) -> None:
@@ -132,16 +135,16 @@ def test_labels_that_contradict(folder: Path) -> None:
 
 def test_one_mask_for_two_images(folder: Path) -> None:
     message = refusal(folder, f"{HEAD}a.png,ok,,,\nsub/c.png,nok,masks/c.png,,\nsub/d.png,nok,masks/c.png,,\n")
-    assert "line 4: column anomaly_file_name: masks/c.png is named already, in line 3" in message
+    assert "line 4: column anomaly_file_name: masks/c.png is already named in line 3" in message
 
 
 @pytest.mark.parametrize(
     ("text", "words"),
     [
         ("", "is empty; write a header"),
-        ("path,image_label\n", "has a header and no row"),
-        ("image_label\nok\n", "has no column path or image_file_name, only 'image_label'; add it or rename one to it"),
-        ("path|image_label\na.png|ok\n", "separate columns by commas, semicolons or tabs"),
+        ("path,image_label\n", "has a header but no rows"),
+        ("image_label\nok\n", "has no column path or image_file_name, only 'image_label'; add it or rename a column"),
+        ("path|image_label\na.png|ok\n", "separate the columns of a CSV file by commas, semicolons or tabs"),
         ("path\na.png\n", "has no column image_label or anomaly_label"),
         ("path,image_label,image_label\na.png,ok,nok\n", "more than one column image_label; rename"),
         ('path,image_label\n"a.png,ok\n', "cannot be read as CSV"),
@@ -159,12 +162,12 @@ def test_other_encodings_and_files(folder: Path) -> None:
     with pytest.raises(DatasetError, match="is no file"):
         read_dl_dataset_manifest(folder)
     path.rename(folder / "set.xlsx")
-    with pytest.raises(DatasetError, match=r"neither \.csv nor \.parquet"):
+    with pytest.raises(DatasetError, match=r"neither a \.csv nor a \.parquet file"):
         read_dl_dataset_manifest(folder / "set.xlsx")
 
 
 def test_no_ok_image_to_learn_from(folder: Path) -> None:
-    with pytest.raises(DatasetError, match=r"no ok image to train from .* label images ok in"):
+    with pytest.raises(DatasetError, match=r"no ok image to train on .* label images ok in"):
         read(folder, "path,image_label,split\na.png,ok,test\nsub/c.png,nok,test\n")
 
 
@@ -235,7 +238,7 @@ def test_paths_of_windows(folder: Path) -> None:
     assert [row[:3] for row in rows_of(dataset)] == [("a.png", "ok", None), ("sub/c.png", "nok", "masks/c.png")]
     for name in ("C:\\data\\a.png", "C:/data/a.png", "\\\\server\\share\\a.png"):
         message = refusal(folder, f"path,image_label\n{name},ok\n")
-        assert f"line 2: column path: {name} is a path of another machine; write it relative to" in message
+        assert f"line 2: column path: {name} is a path on another machine; write it relative to" in message
     assert f"column path: {folder}/sub/x.png is missing" in refusal(folder, "path,image_label\nsub\\x.png,ok\n")
 
 
@@ -311,13 +314,13 @@ def test_a_column_without_any_value_is_empty(folder: Path) -> None:
 @pytest.mark.parametrize("group", [1.5, True, b"p1", float("inf")])
 def test_groups_that_are_neither_text_nor_whole_numbers_are_refused(folder: Path, group: object) -> None:
     path = parquet(folder, {"path": ["a.png"], "image_label": ["ok"], "group": [group]})
-    with pytest.raises(DatasetError, match=r"row 1: column group: .* is no text; write it as text"):
+    with pytest.raises(DatasetError, match=r"row 1: column group: .* is not text; write it as text"):
         read_dl_dataset_manifest(path)
 
 
 def test_parquet_rows_are_refused_by_number(folder: Path) -> None:
     path = parquet(folder, {"path": ["a.png", "sub/c.png"], "image_label": [0, 7]})
-    with pytest.raises(DatasetError, match="row 2: column image_label: '7' is no known word"):
+    with pytest.raises(DatasetError, match="row 2: column image_label: '7' is not a known word"):
         read_dl_dataset_manifest(path)
 
 
@@ -342,7 +345,7 @@ def test_a_file_that_is_no_parquet(folder: Path) -> None:
 def test_without_pyarrow_the_extra_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "set.parquet").write_bytes(b"PAR1")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(DatasetError, match=r"pip install 'line-inspector\[parquet\]'"):
+    with pytest.raises(DatasetError, match=r"pip install '\.\[parquet\]'"):
         read_dl_dataset_manifest(folder / "set.parquet")
 
 

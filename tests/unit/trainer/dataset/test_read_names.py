@@ -39,7 +39,7 @@ def test_names_that_no_report_could_show_are_refused_escaped(tmp_path: Path, nam
     odd(tmp_path / "set/good", name)
     message = refusal(tmp_path / "set")
     assert message.startswith(
-        f"1 name is not UTF-8 or holds control characters, which no report can show: good/{shown};"
+        f"1 name is not UTF-8 or holds control characters, so no report can show them: good/{shown};"
     )
     assert "rename these files" in message
 

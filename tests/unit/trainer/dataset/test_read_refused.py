@@ -113,15 +113,12 @@ def test_a_set_of_one_colour_is_not_learnt_from(tmp_path: Path) -> None:
         write(tmp_path / f"set/good/{i}.png", np.full((8, 12, 3), value, np.uint8))
     picture(tmp_path / "set/crack/1.png")
     message = refusal(tmp_path / "set")
-    assert (
-        "each of the 3 ok images to learn from is of one colour throughout (good/0.png, good/1.png, good/2.png)"
-        in message
-    )
-    assert "look at camera, light and export" in message
+    assert "each of the 3 ok training images has a single colour (good/0.png, good/1.png, good/2.png)" in message
+    assert "check the camera, the light and the export" in message
 
 
 def test_a_few_pictures_of_one_colour_are_noted(tmp_path: Path) -> None:
     picture(tmp_path / "set/good/0.png")
     write(tmp_path / "set/good/1.png", np.full((8, 12, 3), (9, 8, 7), np.uint8))
     (note,) = [note for note in read_dl_dataset_anomaly(tmp_path / "set").notes if "colour" in note]
-    assert note.startswith("1 image is of one colour throughout, as from a covered or failed camera: good/1.png")
+    assert note.startswith("1 image is of a single colour, as from a covered or failed camera: good/1.png")

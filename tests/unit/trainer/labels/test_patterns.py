@@ -53,7 +53,7 @@ def test_a_word_after_a_small_letter_is_whole() -> None:
         ("(?P<nok>NOK)", ["a.png"], "says what is nok and not what is ok; add (?P<ok>...)"),
         ("_(OK|NOK)", ["a_OK.png", "b.png"], "finds no label in 1 names: b.png; widen it"),
         ("_(OK|NOK)", ["ok_OK_NOK.png"], "finds words for ok and for nok in ok_OK_NOK.png; narrow it"),
-        ("_(A|B)", ["1_A.png"], "captures 'A' in 1_A.png, which is no known word for ok or nok; name the groups"),
+        ("_(A|B)", ["1_A.png"], "captures 'A' in 1_A.png, which is not a known word for ok or nok; name the groups"),
     ],
 )
 def test_what_is_refused(pattern: str, names: list[str], words: str) -> None:

@@ -95,7 +95,7 @@ def test_unreadable_images_are_left_out_where_that_is_asked_for(source: tuple[Pa
 
 def test_where_nothing_is_left_to_learn_from_that_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"no picture")
-    with pytest.raises(DatasetError, match="no ok image to train from"):
+    with pytest.raises(DatasetError, match="no ok image to train on"):
         read_dl_dataset_anomaly(tmp_path, skip_unreadable=True)
 
 

@@ -56,16 +56,15 @@ def test_three_images_make_three_folds_of_one() -> None:
 def test_two_images_are_too_few_as_a_fold_would_be_judged_by_a_model_of_one() -> None:
     message = refusal(ok_images(2), "mvtec")
     assert "2 different ok images are left to learn from" in message
-    assert "3 are needed, so that each is judged by a model of two others" in message
+    assert "3 are needed, so that each can be scored by a model of the two others" in message
     assert message.endswith("add ok images")
 
 
 def test_two_images_do_where_the_validation_split_calibrates_alone() -> None:
     rows: list[Row] = [*ok_images(2), *ok_images(59, "validation")]
     assert sizes(split_dl_dataset(dataset(rows))) == (2, 59, 0)
-    assert (
-        "1 different ok image is left to learn from in set (0 are tested on, 59 only calibrate); a model needs 2"
-        in (refusal([*ok_images(1), *ok_images(59, "validation")], "mvtec"))
+    assert "1 different ok image is left to train on in set (0 are tested on, 59 only calibrate); a model needs 2" in (
+        refusal([*ok_images(1), *ok_images(59, "validation")], "mvtec")
     )
 
 
@@ -74,12 +73,12 @@ def test_percentages_that_leave_too_few_images_say_where_the_others_are() -> Non
     data = dataset(rows, "folders")
     assert sizes(split_dl_dataset(data, seed=0)) == (3, 0, 2)
     message = refusal(rows, seed=5)
-    assert "2 different ok images are left to learn from in set (1 are tested on, 0 only calibrate)" in message
-    assert message.endswith("add ok images, or divide anew with more of them to learn from")
+    assert "2 different ok images are left to train on in set (1 are tested on, 0 only calibrate)" in message
+    assert message.endswith("add ok images, or divide them again with more images for training")
 
 
 def test_two_folds_of_three_images_leave_one_to_fit_on() -> None:
-    assert "2 folds of 3 images leave 1 to a fold's model, which needs 2; raise folds" in (
+    assert "with 2 folds of 3 images each model is trained on 1 images, but it needs 2; raise folds" in (
         refusal(ok_images(3), param=SplitParam(folds=2))
     )
 
@@ -180,7 +179,7 @@ def test_one_picture_is_too_few() -> None:
     ("arguments", "words"),
     [
         ({"training_percent": 0.0}, "training_percent must be above 0"),
-        ({"training_percent": -1.0}, "training_percent must lie between 0 and 100, got -1"),
+        ({"training_percent": -1.0}, "training_percent must be between 0 and 100, got -1"),
         ({"training_percent": 101.0}, "training_percent must lie"),
         ({"training_percent": float("nan")}, "training_percent must lie"),
         ({"validation_percent": -0.1}, "validation_percent must lie"),

@@ -64,7 +64,8 @@ def test_a_group_without_two_other_images_cannot_be_judged() -> None:
     rows: list[tuple[AnomalyClass, SplitName | None, str | None]] = [("ok", None, "a")] * 20
     message = refusal_of(grouped([*rows, ("ok", None, "b")]))
     assert (
-        "the 21 images to fit on are of one group but 1, and a model that judges that group needs 2 others" in message
+        "the 21 training images are from one group except 1, and a model that scores this group needs 2 images of "
+        "other groups" in message
     )
     assert "pass group_by='none'" in message
     split = split_dl_dataset(grouped([*rows, ("ok", None, "b"), ("ok", None, "c")]))
@@ -73,7 +74,7 @@ def test_a_group_without_two_other_images_cannot_be_judged() -> None:
 
 def test_groups_are_ignored_when_asked() -> None:
     rows: list[tuple[AnomalyClass, SplitName | None, str | None]] = [("ok", None, "p")] * 100
-    assert "are all of one group" in refusal_of(grouped(rows))
+    assert "are all from one group" in refusal_of(grouped(rows))
     split = split_dl_dataset(grouped(rows), 50, 10, param=SplitParam(group_by="none"))
     assert sizes(split) == (50, 10, 40)
 
@@ -90,7 +91,7 @@ def test_ok_images_of_a_nok_part_are_tested_on() -> None:
     split = split_dl_dataset(grouped(rows))
     assert "p3" not in groups_of((*split.train, *split.validation))
     assert [s.image_file_name for s in split.test if s.group == "p3"] == ["0003.png", "0040.png", "0041.png"]
-    assert any("2 ok images share a group with a nok image" in w for w in division(split).warnings)
+    assert any("2 ok images are in the same group as a nok image" in w for w in division(split).warnings)
 
 
 def test_groups_are_counted_where_images_come_in_groups() -> None:
@@ -108,7 +109,7 @@ def test_where_every_part_has_a_nok_image_nothing_is_left() -> None:
     rows += [("nok", None, f"p{i}") for i in range(40)]
     message = refusal_of(grouped(rows))
     assert "0 different ok images are left" in message
-    assert "40 ok images share a group with a nok image" in message
+    assert "40 ok images are in the same group as a nok image" in message
 
 
 def test_a_given_division_loses_what_its_groups_straddle() -> None:
@@ -117,7 +118,8 @@ def test_a_given_division_loses_what_its_groups_straddle() -> None:
     split = split_dl_dataset(grouped(rows))
     assert sizes(split) == (38, 0, 3)
     assert any(
-        "2 training images are of a group of the test images" in w and "0001.png" in w for w in division(split).warnings
+        "2 training images belong to a group of the test images" in w and "0001.png" in w
+        for w in division(split).warnings
     )
 
 

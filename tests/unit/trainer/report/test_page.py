@@ -112,7 +112,7 @@ def test_figures_on_the_page() -> None:
     assert "finds 2 of 3 nok parts and rejects 1 of 2 ok parts" in text
     assert "66.7 %" in text
     assert "With 95 % confidence, by estimate, at most 9.2 % of ok parts" in text
-    assert "ok, out-of-fold3 images" in text
+    assert "ok, cross-validated3 images" in text
     assert "1 of 2 rejected" in text
     assert "2 of 3 found" in text
     assert "threshold 0.5" in text
@@ -167,7 +167,7 @@ def test_a_rate_that_was_not_asked_for_is_not_named() -> None:
     halcon = render_report(replace(report(), calibration=replace(CALIBRATION, max_false_rejects=None)))
     assert "of ok parts</strong> will be rejected" in halcon
     assert "asked for" not in halcon
-    assert "No test image had a part" not in halcon
+    assert "No test image was used" not in halcon
 
 
 @pytest.mark.parametrize(("value", "shown"), [(0.9997, "0.999"), (1.0, "1.000"), (0.98765, "0.988"), (math.nan, "nan")])
@@ -244,10 +244,11 @@ def test_a_share_on_average_is_said_with_how_sure_it_is() -> None:
     text = read(render_report(replace(report(), calibration=calibration))).text
     assert "On average 5 % of ok parts from groups not seen will be rejected" in text
     assert (
-        "With 95 % confidence, by estimate, it is at most 9.2 %; more groups bring that closer to the average." in text
+        "With 95 % confidence (an estimate), it is at most 9.2 %; with more groups this bound comes closer to the "
+        "average." in text
     )
     assert "False rejects on average" in text
-    assert "No test image had a part" in text
+    assert "No test image was used" in text
 
 
 def test_images_above_the_threshold_are_named_a_few_dozen_at_most() -> None:
@@ -269,4 +270,4 @@ def test_the_table_of_rates_marks_the_one_that_ships() -> None:
     assert page.count('class="chosen"') == 1
     assert "5 % (shipped)" in text
     assert "1 of 2 (50 %)" in text
-    assert "What a rate of false rejects buys" not in render_report(report())
+    assert "What other rates of false rejects would find" not in render_report(report())

@@ -190,8 +190,8 @@ def test_help_says_by_which_percentages_images_are_divided(
         parse_settings([command, "--help"])
     shown = " ".join(capsys.readouterr().out.split())
     assert f"percentage of the ok images used for training (default: {percents[0]}" in shown
-    assert percents[1] is None or f"used only for calibration (default: {percents[1]})" in shown
-    assert "ignore the division into training and test images" in shown
+    assert percents[1] is None or f"used only to set the thresholds (default: {percents[1]})" in shown
+    assert "ignore the training and test sets given" in shown
 
 
 def test_a_folder_in_the_environment_needs_no_brackets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ def test_help_says_what_the_best_is(capsys: pytest.CaptureFixture[str]) -> None:
         parse_settings(["fit", "--help"])
     shown = " ".join(capsys.readouterr().out.split())
     assert (
-        "fast: best accuracy of the fastest model; balanced: best within 1.5 times its time; best: best at any cost"
+        "fast: the fastest; balanced: the most accurate that takes at most 1.5 times as long; best: the most accurate"
         in shown
     )
 

@@ -55,7 +55,7 @@ def test_a_guarantee_costs_what_the_share_on_average_does_not() -> None:
 
 @pytest.mark.parametrize(
     ("groups", "words"),
-    [([0, 0, 1], "4 distances and 3 groups"), ([2, 2, 2, 2], "are all of one group")],
+    [([0, 0, 1], "4 distances and 3 groups"), ([2, 2, 2, 2], "are all from one group")],
 )
 def test_groups_that_say_nothing_are_refused(groups: list[int], words: str) -> None:
     with pytest.raises(CalibrationError, match=words):

@@ -219,7 +219,7 @@ def test_preprocessing_of_another_size_is_refused(dataset: DLDataset) -> None:
         ({"image_label": "nok"}, "sample 2 are nok; .* leave them out"),
         (
             {"original_width": 90},
-            r"than 2%: sample 2 \(90x64\); .* a model is fitted to one camera; .*geometry_rule='any'",
+            r"than 2%: sample 2 \(90x64\); .* a model is trained for one camera; .*geometry_rule='any'",
         ),
         ({"channels": 1}, "most ok images are colour, but these are not: sample 2; "),
     ],
@@ -236,7 +236,7 @@ def test_samples_of_any_size_make_a_model_for_any_size() -> None:
     rng, model = np.random.default_rng(4), initial()
     sizes = [(64, 64), (40, 100), (150, 70), (90, 90), (64, 48), (30, 30)]
     given = gen_dl_samples_from_images([ok_picture(rng, width=width, height=height) for width, height in sizes])
-    with pytest.raises(DatasetError, match="a model is fitted to one camera"):
+    with pytest.raises(DatasetError, match="a model is trained for one camera"):
         train_dl_model_anomaly_dataset(model, given, param_of(model))
     trained = train_dl_model_anomaly_dataset(model, given, param_of(model), geometry_rule="any").model
     assert trained.geometry == ImageGeometry(width=90, height=90, channels=3, rule="any")

@@ -84,7 +84,7 @@ def test_no_false_reject_is_zero_and_not_null() -> None:
 
 def test_summary_says_what_is_not_known() -> None:
     rows = dict(outcome(labels=[], scores=[]).summary())
-    assert rows["test"] == "no test images: what it finds is not known"
+    assert rows["test"] == "no test images, so it is not known how many defects the model finds"
     rows = dict(outcome(labels=["ok", "nok"], scores=[0.1, 0.9]).summary())
     assert rows["nok found"].startswith("1 of 1")
     assert rows["ok rejected"].startswith("0 of 1")
@@ -98,7 +98,8 @@ def test_what_the_threshold_costs_is_printed_with_the_images_above_it() -> None:
     full = replace(plain, calibration=calibration, cost=threshold_cost(found, [0.9, 0.1], [0.1]))
     rows = dict(full.summary())
     assert rows["false rejects"] == (
-        "5\u00a0% on average; 9.2\u00a0% at most with 95\u00a0% confidence, estimated, of images of other groups (12 were seen)"
+        "5\u00a0% on average; 9.2\u00a0% at most with 95\u00a0% confidence, estimated, for images of other groups "
+        "(from 12 groups)"
     )
     assert rows["ok above threshold"] == "1 of these 31: train/odd.png"
     assert rows["what that costs"].startswith(
