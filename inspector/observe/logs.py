@@ -39,7 +39,7 @@ def configure_logging(level: str, *, as_json: bool, stream: TextIO | None = None
 
     Args:
         level: debug, info, warning or error.
-        as_json: one JSON object a line, with `extra` fields as keys, instead of text (coloured on a terminal).
+        as_json: print one JSON object per line, with `extra` fields as keys, instead of text (coloured on a terminal).
         stream: default: standard error.
     """
     stream = sys.stderr if stream is None else stream

@@ -55,19 +55,18 @@ class ClientOptions(CommandOptions):
 
     title: ClassVar[str] = "broker"
 
-    config: Annotated[Path | None, Argument("FILE")] = Field(
-        None, description="settings file (TOML), the same as the inspector's"
-    )
+    config: Annotated[Path | None, Argument("FILE")] = Field(None, description="settings file (TOML) of the inspector")
     bootstrap: Annotated[str | None, Argument("HOST:PORT")] = Field(
-        None, description="broker address, instead of kafka.bootstrap_servers of the settings"
+        None, description="address of a broker, instead of kafka.bootstrap_servers of the settings"
     )
 
 
 class RunOptions(CommandOptions):
-    """Read frames, judge them, publish results, until SIGTERM or SIGINT.
+    """Run the service: read frames, judge them and publish results, until SIGTERM or SIGINT.
 
-    Every setting of the file is an option too. The command line comes before the environment
-    (INSPECTOR_KAFKA__BOOTSTRAP_SERVERS), that before the file, and that before the defaults.
+    Every setting of the file is also an option. The command line
+    overrides the environment (INSPECTOR_KAFKA__BOOTSTRAP_SERVERS), which overrides the file, which overrides the
+    defaults.
     """
 
     config: Annotated[Path | None, Argument("FILE")] = Field(
@@ -83,10 +82,10 @@ class ConfigOptions(CommandOptions):
     example: bool = Field(False, description="print a valid file with every setting and its default")
     check: Annotated[Path | None, Argument("FILE")] = Field(
         None,
-        description="check this file, the environment, and the files and models that they name, and print what is wrong",
+        description="check this file, the environment and all files and models that they name, and print what is wrong",
     )
     connect: bool = Field(
-        False, description="with --check: also connect to the broker and check credentials, topics and rights"
+        False, description="with --check: also connect to the brokers, and check login, topics and rights"
     )
 
     @model_validator(mode="after")
@@ -99,16 +98,14 @@ class ConfigOptions(CommandOptions):
 
 
 class ReplayOptions(ClientOptions):
-    """Play a camera: send the JPEG and PNG files of a folder as frames."""
+    """Act as a camera: send the JPEG and PNG files of a folder as frames."""
 
     folder: Annotated[Path, Argument("DIR", is_positional=True)] = Field(
-        description="folder of images; folders in it are searched too"
+        description="folder of images, including its sub-folders"
     )
-    camera: Annotated[str, Argument("LINE/CAMERA")] = Field(
-        description="which camera to play; with --line its id alone"
-    )
+    camera: Annotated[str, Argument("LINE/CAMERA")] = Field(description="camera to act as; with --line, only its id")
     line: Annotated[str | None, Argument("LINE")] = Field(
-        None, description="the camera's line, if --camera is its id alone"
+        None, description="the camera's line, if --camera is only an id"
     )
     rate: Annotated[float, Argument("FPS")] = Field(
         description="frames per second; 0: as fast as the broker accepts them"
@@ -139,13 +136,15 @@ class ReplayOptions(ClientOptions):
 
 
 class ResultsOptions(ClientOptions):
-    """Print the verdicts on the results topic: those that are there, or those to come."""
+    """Print the verdicts on the results topic: existing ones, or new ones as they arrive (--follow)."""
 
-    follow: bool = Field(False, description="print new verdicts as they come, until interrupted")
-    from_beginning: bool = Field(False, description="with --follow: print the verdicts that are there first")
+    follow: bool = Field(False, description="print new verdicts as they arrive, until interrupted")
+    from_beginning: bool = Field(False, description="with --follow: print the existing verdicts first")
     count: int | None = Field(None, description="stop after N verdicts")
-    camera: Annotated[str | None, Argument("LINE/CAMERA")] = Field(None, description="only verdicts of this camera")
-    json_output: bool = Field(False, validation_alias="json", description="one JSON object a line")
+    camera: Annotated[str | None, Argument("LINE/CAMERA")] = Field(
+        None, description="print only the verdicts of this camera"
+    )
+    json_output: bool = Field(False, validation_alias="json", description="print one JSON object per line")
 
     @model_validator(mode="after")
     def _names_a_camera(self) -> Self:
@@ -160,31 +159,33 @@ class ResultsOptions(ClientOptions):
 
 
 class GateOptions(ClientOptions):
-    """Decide about the parts of one line: PASS only if every camera says ok in time, else REJECT.
+    """Decide for each part of a line: PASS only if every camera says ok in time, otherwise REJECT.
 
-    The line announces each part and hears one decision, over lines of text or Modbus TCP ([gate] in the settings file;
-    docs/gate.md). Prints each decision, until interrupted.
+    The line announces each part and gets one decision, over a text protocol or Modbus TCP ([gate] in
+    the settings file; docs/gate.md). Prints each decision, until interrupted.
 
-    Exit status 0: it was interrupted; 1: the brokers refuse it; 2: options or settings are wrong, or a port cannot be listened at.
+    Exit status 0: interrupted; 1: refused by the brokers; 2: options or settings are wrong, or a port cannot be opened.
     """
 
     line: Annotated[str | None, Argument("LINE")] = Field(
-        None, description="line, instead of gate.line_id of the settings"
+        None, description="id of the line, instead of gate.line_id of the settings"
     )
-    json_output: bool = Field(False, validation_alias="json", description="one JSON object a line")
+    json_output: bool = Field(False, validation_alias="json", description="print one JSON object per line")
 
 
 class ArchiveOptions(ClientOptions):
-    """Keep pictures with their verdicts for the trainer: all nok, all near the threshold, a sample of ok (docs/archive.md).
+    """Store pictures with their verdicts for the trainer: all nok, all near the threshold, and a sample of ok (docs/archive.md).
 
-    Runs until SIGTERM or SIGINT. `--create` makes the archive once, `--verify` compares its index with its files; both end.
+    Runs until SIGTERM or SIGINT. With `--create` it only creates the archive, with `--verify` it only compares the
+    index with the files.
 
-    Exit status 0: done, or stopped by a signal; 1: the brokers refuse it, or --verify found faults; 2: options or settings are wrong.
+    Exit status 0: done, or stopped by a signal; 1: refused by the brokers, or --verify found faults; 2: options or
+    settings are wrong.
     """
 
-    create: bool = Field(False, description="make an archive at archive.url, and end; one that is there stays")
+    create: bool = Field(False, description="create the archive at archive.url, unless it exists already, and exit")
     verify_files: bool = Field(
-        False, validation_alias="verify", description="compare index and files, and end; reads every file"
+        False, validation_alias="verify", description="compare the index with the files and exit; reads every file"
     )
 
     @model_validator(mode="after")
@@ -195,27 +196,31 @@ class ArchiveOptions(ClientOptions):
 
 
 class LineSimulatorOptions(ClientOptions):
-    """Play a production line: announce parts to a running gate as a PLC does, and count what it decides.
+    """Act as a production line: announce parts to a running gate as a PLC does, and count its decisions.
 
-    Exit status 0: the gate let the line run, and no part passed without a verdict or was acted on twice; 1: else, or no
-    broker answers; 2: options or settings are wrong.
+    Exit status 0: the gate let the line run, and no part passed without a verdict or was acted on twice; 1: otherwise,
+    or no broker answers; 2: options or settings are wrong.
     """
 
     line: Annotated[str | None, Argument("LINE")] = Field(
-        None, description="line, instead of gate.line_id of the settings"
+        None, description="id of the line, instead of gate.line_id of the settings"
     )
     over: Literal["tcp", "modbus"] = Field("tcp", description="which port of the gate to use")
     parts: int = Field(100, description="number of parts")
     interval_ms: Annotated[int, Argument("MS")] = Field(500, description="time between parts")
     window_ms: Annotated[int | None, Argument("MS")] = Field(
-        None, description="from the photo eye to the rejector (default: gate.window_ms)"
+        None, description="time from the photo eye to the rejector (default: gate.window_ms)"
     )
     pictures: Annotated[Path | None, Argument("DIR")] = Field(
-        None, description="also play the line's cameras, with the JPEG and PNG files of this folder in turn"
+        None, description="also act as the line's cameras, sending the JPEG and PNG files of this folder in turn"
     )
     first_number: int | None = Field(None, description="number of the first part (default: from the clock)")
-    reset_after_s: float | None = Field(None, description="reset a gate in the fault state after so many seconds")
-    json_output: bool = Field(False, validation_alias="json", description="one JSON object a line, and a summary")
+    reset_after_s: float | None = Field(
+        None, description="reset a gate that has been in the fault state for this many seconds"
+    )
+    json_output: bool = Field(
+        False, validation_alias="json", description="print one JSON object per line, and a summary"
+    )
 
     @model_validator(mode="after")
     def _is_possible(self) -> Self:
@@ -234,35 +239,40 @@ class LineSimulatorOptions(ClientOptions):
 
 
 class AuditOptions(ClientOptions):
-    """Hold the records of who released what against each other and against the releases: docs/releases.md.
+    """Check the audit records of all releases against each other and against the releases (docs/releases.md).
 
-    Each chain must be whole, each release must be what its record says, and the last record of each camera must have its release.
+    No record may be missing, each release must agree with its record, and the last record of each camera must have a
+    release.
 
-    Exit status 0: all is as it was written; 1: it is not, or the topics cannot be read; 2: options or settings are wrong.
+    Exit status 0: everything agrees; 1: something does not, or the topics cannot be read; 2: options or settings are
+    wrong.
     """
 
     action: Annotated[Literal["verify"], Argument("verify", is_positional=True)] = Field(
-        description="read both topics from their beginnings and say what does not fit"
+        description="read both topics from the beginning and print every contradiction"
     )
 
 
 class TopicsOptions(ClientOptions):
-    """Create missing topics and report where existing ones differ from the settings, without changing them; or grant each role its rights."""
+    """Create the topics that are missing and report where existing ones differ from the settings (apply), or print or grant the rights of each role (acls)."""
 
     action: Annotated[Literal["apply", "acls"], Argument("{apply,acls}", is_positional=True)] = Field(
-        description="apply: the topics; acls: print the commands of Kafka's own tool that grant each role its rights"
+        description="apply: create missing topics; acls: print the commands of Kafka's own tool that grant each role "
+        "its rights"
     )
     principal: Annotated[dict[Role, str], Argument("ROLE=USER")] = Field(
         default_factory=dict,
-        description="acls: the user of a role (camera, inspector, gate, archive, dashboard, trainer, admin), by default of the role's name; only the "
-        "named roles are granted theirs, all where none is named",
+        description="acls: the Kafka user of a role (camera, inspector, gate, archive, dashboard, trainer, admin). If "
+        "given, only the named roles are handled; otherwise all, each with a user named like the role",
     )
-    grant: bool = Field(False, description="acls: grant the rights at once, instead of printing commands")
+    grant: bool = Field(False, description="acls: grant the rights instead of printing commands")
     replication: Annotated[int | Literal["auto"], Argument("N|auto")] = Field(
-        3, description="copies of each partition; auto: as many as there are brokers, 3 at most"
+        3, description="number of copies of each partition; auto: as many as there are brokers, at most 3"
     )
     min_insync: int | None = Field(
-        None, description="copies that must have a record before it counts (default: one less)"
+        None,
+        description="number of copies that must have a record before it is acknowledged (default: one less than "
+        "--replication)",
     )
 
     @model_validator(mode="after")

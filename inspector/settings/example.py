@@ -11,9 +11,9 @@ from pydantic.fields import FieldInfo
 from inspector.settings.settings import CameraSettings, Settings
 
 _HEAD = """\
-# Settings of `inspector run` and of the clients. `#name =` shows a setting that has no value unless it is given one.
+# Settings of `inspector run` and of the other commands. `#name =` is a setting without a default.
 # Precedence: command line > environment > this file > defaults. A setting's variable is INSPECTOR_ and its path, with two
-# underscores for each dot: INSPECTOR_KAFKA__BOOTSTRAP_SERVERS. `inspector config --check FILE` tells what is wrong.
+# underscores for each dot: INSPECTOR_KAFKA__BOOTSTRAP_SERVERS. `inspector config --check FILE` says what is wrong.
 """
 
 _CUT = "# Examples: give your own models and cameras, without the # in front."

@@ -16,52 +16,63 @@ MAX_ALIVE_MS = 500
 
 
 class GateSettings(Section):
-    """The fail-safe gate between the results and the rejector of one line."""
+    """The fail-safe gate between the results topics and the rejector of one line."""
 
-    line_id: Identifier | None = Field(None, description="the line whose parts the gate passes")
+    line_id: Identifier | None = Field(None, description="the line that the gate serves")
     cameras: tuple[Identifier, ...] = Field(
-        (), description="ids of the cameras that must all say ok; empty: all [[cameras]] of the line"
+        (), description="ids of the cameras that must all say ok; empty: all [[cameras]] of this line"
     )
     window_ms: Positive = Field(
-        1_000, description="from the announcement of a part to the rejector, where the announcement does not say"
+        1_000,
+        description="time from the announcement of a part until it is at the rejector, unless the announcement "
+        "says otherwise",
     )
     max_window_ms: Positive = Field(60_000, description="longest window that an announcement may ask for")
-    lead_ms: Positive = Field(50, description="how long before the end of the window a decision is sent")
+    lead_ms: Positive = Field(50, description="how long before the end of this window the decision is sent")
     fault_after: Positive = Field(
-        3, description="parts in a row that not every camera answered by ok or nok in time, until the gate is at fault"
+        3,
+        description="number of consecutive parts without an ok or nok in time from every camera, after which the "
+        "gate enters the fault state",
     )
     max_age_ms: Positive = Field(
-        5_000, description="a picture taken longer before its part's announcement is of an earlier part of the same id"
+        5_000,
+        description="a picture taken earlier than this before the part's announcement is taken to show an "
+        "earlier part with the same id",
     )
     max_clock_skew_ms: Annotated[int, Field(ge=0)] = Field(
-        50, description="a picture whose time lies further ahead of the gate's clock passes nothing"
+        50, description="a picture whose capture time is further ahead of the gate's clock does not pass a part"
     )
     keep_s: float = Field(
-        120.0, gt=0, description="a decided part is remembered for so long; its id is free again after that"
+        120.0, gt=0, description="how long a decided part is remembered; after that its id can be used again"
     )
     max_parts: Positive = Field(
-        10_000, description="parts that are known at once; further announcements are refused, so rejected"
+        10_000,
+        description="maximum number of parts known at the same time; further announcements are refused, so "
+        "those parts are rejected",
     )
     announced: bool = Field(
-        True, description="the line announces each part; off: a part is known by its first result, and begins with it"
+        True, description="whether the line announces each part; off: a part begins with its first result"
     )
     accept_unseen_silence: bool = Field(
-        False, description="needed for announced = false: a part that no result names is never rejected by the gate"
+        False,
+        description="must be on if announced is off: confirms that the gate never rejects a part for which "
+        "there is no result at all",
     )
-    accept_simulated: bool = Field(False, description="whether pictures that say is_simulated count; for trials")
+    accept_simulated: bool = Field(False, description="whether simulated pictures (is_simulated) count; for trials")
     heartbeat_timeout_ms: Positive | None = Field(
         None,
-        description="a camera without a heartbeat of its inspector for so long is a fault; needs [heartbeat] there",
+        description="if a camera's inspector sends no heartbeat for this long, the gate enters the fault state; needs "
+        "[heartbeat] in the inspector's settings",
     )
-    host: str = Field("127.0.0.1", min_length=1, description="address of both ports; there is no login")
+    host: str = Field("127.0.0.1", min_length=1, description="address on which both ports listen; there is no login")
     tcp_port: Port | None = Field(7000, description="port of the text protocol")
     modbus_port: Port | None = Field(
-        None, description="port of Modbus TCP; its usual one, 502, needs CAP_NET_BIND_SERVICE on Linux"
+        None, description="port of Modbus TCP; the usual port 502 needs CAP_NET_BIND_SERVICE on Linux"
     )
     modbus_part_id: str = Field(
-        "part-{number}", description="how a part number of the PLC is written as a part id; holds {number}"
+        "part-{number}", description="how a part number of the PLC becomes a part id; must contain {number}"
     )
-    alive_ms: Positive = Field(200, description="how often the gate tells the line that it is well; 500 at most")
+    alive_ms: Positive = Field(200, description="how often the gate tells the line that it is working; at most 500")
 
     @property
     def is_served(self) -> bool:

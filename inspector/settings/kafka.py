@@ -21,12 +21,14 @@ class KafkaSettings(Section):
     """The broker, and this process as its client."""
 
     bootstrap_servers: str = Field(
-        "127.0.0.1:9092", min_length=1, description="addresses of some brokers, host:port, separated by commas"
+        "127.0.0.1:9092", min_length=1, description="addresses of one or more brokers, host:port, separated by commas"
     )
     group_id: str = Field(
-        "line-inspector", min_length=1, description="consumer group; processes of one group share the partitions"
+        "line-inspector",
+        min_length=1,
+        description="consumer group; the processes of a group share the partitions among them",
     )
-    client_id: str = Field("inspector", min_length=1, description="name of this process in the broker's logs")
+    client_id: str = Field("inspector", min_length=1, description="name of this process in the logs of the brokers")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
     )
@@ -35,7 +37,7 @@ class KafkaSettings(Section):
     )
     sasl_username: str | None = Field(None, description="user of the SASL protocols")
     sasl_password: SecretStr | None = Field(
-        None, description="password; better set in sasl_password_file or INSPECTOR_KAFKA__SASL_PASSWORD"
+        None, description="password; sasl_password_file or INSPECTOR_KAFKA__SASL_PASSWORD is safer"
     )
     sasl_password_file: Path | None = Field(None, description="file that holds the password")
     ssl_cafile: Path | None = Field(None, description="PEM file of the authority that signed the brokers' certificates")
@@ -43,26 +45,32 @@ class KafkaSettings(Section):
     ssl_keyfile: Path | None = Field(None, description="PEM file of its key")
     session_timeout_ms: Positive = Field(
         6_000,
-        description="a process silent for so long loses its partitions; below 6 s brokers want group.min.session.timeout.ms lowered (docs/chaos.md)",
+        description="if the brokers do not hear from a process for this long, it loses its partitions; for less than "
+        "6 s, lower group.min.session.timeout.ms on the brokers (docs/chaos.md)",
     )
     rebalance_timeout_ms: Positive = Field(
         30_000,
-        description="time that the group waits for a process to give back its partitions; must be above drain_timeout_s",
+        description="how long the group waits for a process to give back its partitions; must be more than "
+        "drain_timeout_s",
     )
     request_timeout_ms: Positive = Field(
         40_000,
-        description="time limit of a request; must be above rebalance_timeout_ms, or joining the group never succeeds",
+        description="time limit of a request; must be more than rebalance_timeout_ms, or joining the group never "
+        "succeeds",
     )
     fetch_max_wait_ms: Positive = Field(50, description="how long the broker waits when there is nothing to fetch")
     max_partition_fetch_bytes: Positive = Field(
         MIB,
-        description="largest fetch from one partition; larger fetches are slower, and a message above this still arrives, in a fetch of its own",
+        description="maximum size of a fetch from one partition; larger fetches are slower. A larger message still "
+        "arrives, in a fetch of its own",
     )
     idempotent: bool = Field(
-        True, description="use the idempotent producer; off only for brokers without it (the embedded one)"
+        True,
+        description="use the idempotent producer; switch it off only for brokers that lack it, such as the "
+        "embedded one",
     )
     auto_offset_reset: Literal["earliest", "latest", "none"] = Field(
-        "earliest", description="where a group without committed offsets begins"
+        "earliest", description="where a group without committed offsets begins to read"
     )
 
     isolation_level: Literal["read_committed", "read_uncommitted"] = Field(
@@ -89,7 +97,7 @@ class KafkaSettings(Section):
             raise ValueError("ssl_certfile and ssl_keyfile go together")
         if self.rebalance_timeout_ms >= self.request_timeout_ms:
             raise ValueError(
-                "request_timeout_ms must be above rebalance_timeout_ms, or joining the group never succeeds"
+                "request_timeout_ms must be more than rebalance_timeout_ms, or joining the group never succeeds"
             )
         return self
 

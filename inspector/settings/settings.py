@@ -30,28 +30,31 @@ MESSAGE_OVERHEAD_BYTES = 64 * 1024
 class CameraSettings(Section):
     """The route of one camera's frames."""
 
-    line_id: Identifier = Field(description="the line that the camera stands at")
-    camera_id: Identifier = Field(description="the camera, unique on its line")
+    line_id: Identifier = Field(description="the line to which the camera belongs")
+    camera_id: Identifier = Field(description="the camera's id, unique on its line")
     model: Identifier = Field(description="a name from [models]")
     classification_threshold: float | None = Field(
-        None, gt=0, lt=1, description="scores from here on are nok; default: the one that the bundle was calibrated to"
+        None, gt=0, lt=1, description="parts with this score or more are nok; default: the bundle's threshold"
     )
     partition: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="partition of the frames topic that this camera's producer uses; default: hash of the key"
+        None,
+        description="partition of the frames topic that this camera's producer uses; default: chosen by a hash "
+        "of the key",
     )
     budget_ms: Positive | None = Field(
-        None, description="verdict due so long after capture; default: [deadline] default_budget_ms"
+        None, description="time from capture to verdict; default: [deadline] default_budget_ms"
     )
     weight: float = Field(
         1.0,
         ge=0.001,
         le=1000,
-        description="share of the capacity under overload: a camera of weight 2 gets twice the time of the device that one of 1 gets",
+        description="share of the capacity under overload: a camera of weight 2 gets twice as much time on the device "
+        "as one of weight 1",
     )
     policy: Literal["inspect_all", "freshest_first"] = Field(
         "inspect_all",
-        description="inspect_all: every frame that can be in time is inspected; freshest_first: of the frames that wait only the "
-        "newest, the older ones are answered as expired, reason superseded",
+        description="inspect_all: every frame that can still be in time is inspected; freshest_first: only the newest "
+        "waiting frame is inspected, older ones are answered as expired, reason superseded",
     )
 
     @property
@@ -61,28 +64,32 @@ class CameraSettings(Section):
 
 
 class LimitSettings(Section):
-    """Bounds of what one process takes in."""
+    """Limits on what one process accepts."""
 
-    max_frame_bytes: Positive = Field(8 * MIB, description="largest encoded image")
+    max_frame_bytes: Positive = Field(8 * MIB, description="maximum size of an encoded image")
     max_pixels: Positive = Field(
         64_000_000,
-        description="largest image, width x height; memory may grow by 24 bytes a pixel for each scoring thread",
+        description="maximum number of pixels (width x height); each scoring thread may need 24 bytes of memory per "
+        "pixel",
     )
     max_jpeg_scans: Positive = Field(
-        64, description="scans of one JPEG: each costs a pass over its pixels; encoders write 1, or 10 if progressive"
+        64,
+        description="maximum number of scans in a JPEG, each of which costs a pass over its pixels; encoders "
+        "write 1, or about 10 if progressive",
     )
-    slow_decoding_ms: Positive = Field(
-        2_000, description="a frame that is decoded for longer is named in the log and counted"
-    )
+    slow_decoding_ms: Positive = Field(2_000, description="if decoding a frame takes longer, it is logged and counted")
     max_bytes_in_flight: Positive = Field(
         512 * MIB,
-        description="bytes of all frames being processed, encoded and decoded; the log shows the bound of memory that follows",
+        description="memory for all frames being processed, encoded and decoded; the log shows the resulting limit "
+        "for the whole process",
     )
-    max_frames_in_flight: Positive = Field(1024, description="frames of one partition between read and commit")
+    max_frames_in_flight: Positive = Field(
+        1024, description="maximum number of frames of one partition between read and commit"
+    )
     max_clock_skew_ms: Positive = Field(
         2_000,
-        description="a frame stamped further in the future is refused at once; one stamped less far is refused only if its"
-        " verdict is ready before that time",
+        description="a frame whose capture time is further in the future is refused at once; if it is less far, the "
+        "frame is refused only if its verdict is ready before that time",
     )
 
     @property
@@ -98,15 +105,17 @@ class LimitSettings(Section):
 
 
 class BatchingSettings(Section):
-    """How frames are put together for the device."""
+    """How frames are combined into batches for the device."""
 
     max_batch_size: int = Field(
         8,
         ge=1,
         le=256,
-        description="frames scored at once; for a model with tiles it counts tiles",
+        description="maximum number of frames scored together; for a model with tiles, the number of tiles",
     )
-    linger_ms: float = Field(0, ge=0, le=10_000, description="how long a free device waits for a fuller batch")
+    linger_ms: float = Field(
+        0, ge=0, le=10_000, description="how long an idle device waits for more frames to fill a batch"
+    )
 
     @property
     def linger_s(self) -> float:
@@ -115,10 +124,10 @@ class BatchingSettings(Section):
 
 
 class DeadlineSettings(Section):
-    """When a verdict is due."""
+    """When a verdict must be ready."""
 
     default_budget_ms: Positive = Field(
-        1_000, description="from capture to result, for frames and cameras that name none"
+        1_000, description="time from capture to result, for frames and cameras that do not set their own"
     )
 
 
@@ -140,28 +149,31 @@ class Settings(BaseSettings):
     )
 
     deployment: Identifier | None = Field(
-        None, description="name of this deployment, which every result carries (default: kafka.group_id)"
+        None, description="name of this deployment, which is written into every result (default: kafka.group_id)"
     )
     second_writer_check_s: float = Field(
         5.0,
         ge=0,
         le=3600,
-        description="how often, in seconds, the results topics are searched for results that another deployment wrote about these cameras; 0: never",
+        description="how often, in seconds, to look for results about these cameras that another deployment wrote; 0: "
+        "never",
     )
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     topics: TopicSettings = Field(default_factory=TopicSettings)
     models: dict[Identifier, Path] = Field(
-        default_factory=dict, description="name = folder of a bundle; relative to this file"
+        default_factory=dict,
+        description="name and bundle folder of each model; paths are relative to the settings file",
     )
     model_digests: dict[Identifier, Digest] = Field(
         default_factory=dict,
-        description="name = SHA-256 of the model's bundle.json, as the log and /metrics show it; any other bundle is refused",
+        description="name of a model and SHA-256 of its bundle.json, as shown in the log and on /metrics; any other "
+        "bundle is refused",
     )
     require_signature: bool = Field(
-        False, description="refuse bundles that are not signed by a key of trusted_keys (trainer sign)"
+        False, description="refuse bundles that are not signed with one of the trusted_keys (see trainer sign)"
     )
     trusted_keys: tuple[Path, ...] = Field(
-        (), description="PEM files of Ed25519 public keys; a bundle that is signed must be signed by one of them"
+        (), description="PEM files of Ed25519 public keys; a signed bundle must be signed with one of them"
     )
     cameras: tuple[CameraSettings, ...] = Field((), description="one table for each camera")
     limits: LimitSettings = Field(default_factory=LimitSettings)
@@ -177,16 +189,17 @@ class Settings(BaseSettings):
     tracing: TracingSettings = Field(default_factory=TracingSettings)
     device: str = Field("cpu", pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N")
     decode_threads: Annotated[int, Field(ge=0)] = Field(
-        0, description="threads that decode pictures and encode results, at least two; 0: one for each core"
+        0, description="number of threads that decode pictures and encode results, at least two; 0: one per core"
     )
     device_threads: Annotated[int, Field(ge=0)] = Field(
-        0, description="batches scored in parallel on a CPU; 0: one for each core; a GPU always has one thread"
+        0, description="number of batches scored in parallel on a CPU; 0: one per core; a GPU always has one thread"
     )
     torch_threads: Annotated[int, Field(ge=1)] = Field(
-        1, description="threads of one forward pass on a CPU; more of them reduce the delay if cores are idle"
+        1,
+        description="number of threads for one forward pass on a CPU; more threads reduce the delay if cores are idle",
     )
     commit_interval_ms: Positive = Field(250, description="how often offsets are committed")
-    drain_timeout_s: float = Field(20.0, gt=0, description="time to finish frames in flight on stop or rebalance")
+    drain_timeout_s: float = Field(20.0, gt=0, description="time to finish the frames in flight on stop or rebalance")
     deadletter_bytes: bool = Field(False, description="include the image in dead letters")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="debug, info, warning or error")
     log_json: bool = Field(False, description="log one JSON object per line instead of text")

@@ -13,17 +13,27 @@ _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
 
 class TopicSettings(Section):
-    """Names of the topics. `{prefix}` stands for `prefix`; results may also hold `{line_id}` and `{camera_id}`."""
+    """Names of the topics. `{prefix}` is replaced by `prefix`; results may also contain `{line_id}` and `{camera_id}`."""
 
-    prefix: str = Field("inspection", pattern=r"^[A-Za-z0-9._-]{1,100}$", description="common beginning of the names")
+    prefix: str = Field("inspection", pattern=r"^[A-Za-z0-9._-]{1,100}$", description="prefix of the topic names")
     frames: str = Field("{prefix}.frames", description="where cameras write")
-    results: str = Field("{prefix}.results", description="where verdicts go; may hold {line_id} and {camera_id}")
-    deadletters: str = Field("{prefix}.deadletters", description="where frames go that could not be inspected")
-    heartbeats: str = Field("{prefix}.heartbeats", description="where verdicts on the models' own pictures go, if any")
-    models: str = Field("{prefix}.models", description="where releases say which model judges which camera, if any")
-    audit: str = Field("{prefix}.audit", description="where it is kept who released what, and what became of it")
+    results: str = Field(
+        "{prefix}.results", description="where verdicts are written; may contain {line_id} and {camera_id}"
+    )
+    deadletters: str = Field("{prefix}.deadletters", description="where frames that could not be inspected are written")
+    heartbeats: str = Field(
+        "{prefix}.heartbeats",
+        description="where heartbeats (verdicts on a picture stored in the model) are written, if there are any",
+    )
+    models: str = Field(
+        "{prefix}.models", description="where releases are written, if there are any: which model judges which camera"
+    )
+    audit: str = Field(
+        "{prefix}.audit",
+        description="where the record of all releases is written: who released what, and whether it was applied",
+    )
     frames_partitions: Positive = Field(
-        8, description="partitions of the frames topic, and so the largest number of processes"
+        8, description="number of partitions of the frames topic, which is also the maximum number of processes"
     )
 
     @model_validator(mode="after")

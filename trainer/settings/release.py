@@ -19,7 +19,7 @@ class ReleaseBase(BaseModel):
         None, description="the inspector's settings file (TOML), for brokers, topics, [releases] and cameras"
     )
     bootstrap: Annotated[str | None, Argument("HOST:PORT")] = Field(
-        None, description="broker address, instead of kafka.bootstrap_servers of the settings"
+        None, description="address of a broker, instead of kafka.bootstrap_servers of the settings"
     )
 
 

@@ -16,55 +16,61 @@ _S3: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_./-]
 
 
 class ArchiveSettings(Section):
-    """The archive of pictures with their verdicts, which the trainer reads."""
+    """The archive of pictures with their verdicts, which the trainer can read."""
 
-    url: str | None = Field(None, description='where the pictures go: a folder, or "s3://bucket/prefix"')
+    url: str | None = Field(None, description='where the pictures are stored: a folder, or "s3://bucket/prefix"')
     group_id: str = Field(
-        "line-inspector-archive", min_length=1, description="consumer group; never that of the inspectors"
+        "line-inspector-archive", min_length=1, description="consumer group; must differ from that of the inspectors"
     )
     session_timeout_ms: Positive = Field(
         20_000,
-        description="a process silent for so long loses its partitions; nobody waits for the archive, so longer than kafka's",
+        description="if the brokers do not hear from a process for this long, it loses its partitions; nobody waits "
+        "for the archive, so it may be longer than kafka.session_timeout_ms",
     )
     near: float = Field(
-        0.1, ge=0, lt=1, description="ok pictures are all kept whose score is at least (1 - near) x threshold"
+        0.1, ge=0, lt=1, description="all ok pictures with a score of at least (1 - near) x threshold are kept"
     )
-    ok_per_day: Positive = Field(
-        200, description="size of the uniform sample that is kept of a camera's ok pictures of a day"
-    )
+    ok_per_day: Positive = Field(200, description="number of randomly chosen ok pictures kept for each camera and day")
     uninspected_per_day: Annotated[int, Field(ge=0)] = Field(
-        50, description="likewise of pictures that no model judged (expired, undecodable, ...); they get no label"
+        50, description="the same for pictures that no model judged (expired, undecodable, ...); they get no label"
     )
-    accept_simulated: bool = Field(False, description="whether pictures that say is_simulated are kept; for trials")
-    max_age_days: Positive = Field(90, description="older pictures are removed")
+    accept_simulated: bool = Field(False, description="whether simulated pictures (is_simulated) are kept; for trials")
+    max_age_days: Positive = Field(90, description="pictures that are older are removed")
     max_camera_bytes: Positive = Field(
-        20 * GIB, description="bytes of one camera's pictures; above that the oldest are removed"
+        20 * GIB, description="maximum size of one camera's pictures; above it, the oldest ones are removed"
     )
     keep_last_ok: Annotated[int, Field(ge=0)] = Field(
-        500, description="a camera's newest ok pictures, which neither age nor bytes remove"
+        500, description="number of each camera's newest ok pictures that are never removed because of age or size"
     )
     flush_ms: Positive = Field(
-        2_000, description="pictures and index are written, and offsets committed, at least this often"
+        2_000, description="maximum time between two writes of pictures and index, after which offsets are committed"
     )
-    flush_bytes: Positive = Field(64 * MIB, description="bytes of pictures held in memory until they are written")
+    flush_bytes: Positive = Field(
+        64 * MIB, description="maximum size of pictures held in memory before they are written"
+    )
     wait_for_store_s: Annotated[float, Field(ge=0)] = Field(
         1_800.0,
-        description="how long a full or absent store is waited for, while the frames wait in Kafka, until pictures are dropped; "
-        "below the retention of the frames topic",
+        description="how long to wait for a full or absent store before pictures are dropped; until then the frames "
+        "wait in Kafka, so it must be less than the retention of the frames topic",
     )
     missing_after_s: float = Field(
         60.0,
         gt=0,
-        description="a frame without a result is counted as missing once a later one of its partition has had its own for so long",
+        description="a frame without a result is counted as missing this long after a later frame of its partition "
+        "got its result",
     )
     http_port: Port = Field(
-        9301, description="port of the archive's /metrics, /healthz and /readyz; the rest of [http] holds here too"
+        9301,
+        description="port of the archive's /metrics, /healthz and /readyz; the other settings of [http] apply "
+        "to it too",
     )
     endpoint: str | None = Field(None, description="http(s)://host[:port] of an S3 store other than Amazon's")
     region: str = Field("us-east-1", pattern=r"^[a-z0-9-]{1,64}$", description="region of the S3 store")
-    access_key_id: str | None = Field(None, min_length=1, description="without it the credentials of the machine count")
+    access_key_id: str | None = Field(
+        None, min_length=1, description="access key; without it, the credentials of the machine are used"
+    )
     secret_access_key: SecretStr | None = Field(
-        None, description="better given as secret_access_key_file or INSPECTOR_ARCHIVE__SECRET_ACCESS_KEY"
+        None, description="secret key; secret_access_key_file or INSPECTOR_ARCHIVE__SECRET_ACCESS_KEY is safer"
     )
     secret_access_key_file: Path | None = Field(None, description="file that holds the secret key")
 

@@ -12,25 +12,32 @@ from schemas.image_uri import store_place
 
 
 class ReleaseSettings(Section):
-    """Models that are changed while the service runs (`trainer release`); off unless a store is named."""
+    """Models that are changed while the service runs (`trainer release`). Off unless a store is named."""
 
     store: str | None = Field(
         None,
-        description='folder of bundles, "s3://models/line1/" or "file:///srv/models/"; nothing outside it is fetched. S3\'s address and '
-        "keys are those of [store]. Without it models change with this file alone",
+        description='folder of bundles, "s3://models/line1/" or "file:///srv/models/"; nothing outside it is fetched. '
+        "Address and keys of S3 are taken from [store]. Without a store, models change only with this file",
     )
     cache: Path | None = Field(
-        None, description="folder that bundles are fetched to, and are served from where the store or the topic is away"
+        None,
+        description="folder to which bundles are fetched, and from which they are loaded when the store or the "
+        "topic cannot be reached",
     )
     cache_bytes: Positive = Field(
-        4096 * MIB, description="of the cache; beyond it those go that were used longest ago, but none that serves"
+        4096 * MIB,
+        description="maximum size of the cache; above it, the bundles used longest ago are deleted, but "
+        "never one in use",
     )
-    max_bundle_bytes: Positive = Field(2048 * MIB, description="a bundle with more is refused before it is fetched")
+    max_bundle_bytes: Positive = Field(
+        2048 * MIB, description="maximum size of a bundle; a larger one is refused before it is fetched"
+    )
     wait_s: float = Field(
         30.0,
         gt=0,
         le=3600,
-        description="at the start: if the topic of releases cannot be read by then, the cache says which models serve",
+        description="how long to wait for the topic of releases at the start; after that, the models are those in the "
+        "cache",
     )
 
     @field_validator("store")

@@ -15,28 +15,33 @@ from schemas.image_uri import store_place
 
 
 class StoreSettings(Section):
-    """Where pictures may be fetched from; nowhere by default."""
+    """Where pictures may be fetched from. By default they may not be fetched from anywhere."""
 
     allowed_prefixes: tuple[str, ...] = Field(
         (),
-        description='folders that image_uri may lead into: "s3://bucket/lines/", "file:///srv/frames/"; all else is refused',
+        description='folders that image_uri may refer to: "s3://bucket/lines/", "file:///srv/frames/"; all others are '
+        "refused",
     )
     endpoint: str | None = Field(
         None,
-        description="http(s)://host[:port] of the S3 store; no request goes to any other, redirects are not followed",
+        description="http(s)://host[:port] of the S3 store; no requests go to other hosts, and redirects are not "
+        "followed",
     )
     region: str = Field("us-east-1", pattern=r"^[a-z0-9-]{1,64}$", description="region of the S3 store")
-    access_key_id: str | None = Field(None, min_length=1, description="without it requests are not signed")
+    access_key_id: str | None = Field(None, min_length=1, description="access key; without it, requests are not signed")
     secret_access_key: SecretStr | None = Field(
-        None, description="better given as secret_access_key_file or INSPECTOR_STORE__SECRET_ACCESS_KEY"
+        None, description="secret key; secret_access_key_file or INSPECTOR_STORE__SECRET_ACCESS_KEY is safer"
     )
     secret_access_key_file: Path | None = Field(None, description="file that holds the secret key")
     fetch_timeout_ms: Positive = Field(
         2_000,
-        description="a picture that is not there by then is image_unreachable; its frame's deadline ends it before",
+        description="if a picture has not been fetched after this time, its frame is answered as image_unreachable; "
+        "the frame's deadline may end the attempt earlier",
     )
     concurrency: Annotated[int, Field(ge=1, le=256)] = Field(
-        8, description="pictures fetched at once; one camera leaves one of the places to the others"
+        8,
+        description="maximum number of pictures fetched at the same time; one camera may use all but one of these "
+        "places",
     )
 
     @field_validator("allowed_prefixes")

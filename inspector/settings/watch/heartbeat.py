@@ -8,9 +8,10 @@ from inspector.settings.section import Positive, Section
 
 
 class HeartbeatSettings(Section):
-    """Real verdicts on a picture that comes with each model, so that a gate sees that pictures would be judged."""
+    """Verdicts on a picture stored in each model, so that a gate can see that the inspector works even when no parts come."""
 
     interval_ms: Positive | None = Field(
         None,
-        description="one verdict for each camera of this process's partitions so often, such as 500; each costs a score of the device",
+        description="time between two heartbeats of each camera, such as 500; each one costs the device as much as a "
+        "frame. Off unless set",
     )

@@ -12,21 +12,21 @@ from inspector.settings.section import Port, Section
 
 
 class HttpSettings(Section):
-    """Where /metrics, /healthz and /readyz answer, and whom."""
+    """Where /metrics, /healthz and /readyz answer, and to whom."""
 
     host: str = Field(
         "127.0.0.1",
         min_length=1,
         description="address to listen on; with 0.0.0.0 (the whole network) set a certificate and a token",
     )
-    port: Port = Field(9300, description="port; 0: any free port, which is logged")
-    hang_after_s: float = Field(5.0, gt=0, description="/healthz fails when the event loop has not run for so long")
+    port: Port = Field(9300, description="port; 0: any free port (the log shows which)")
+    hang_after_s: float = Field(5.0, gt=0, description="/healthz fails when the event loop has not run for this long")
     tls_certfile: Path | None = Field(None, description="PEM file of the certificate to show: HTTPS instead of HTTP")
     tls_keyfile: Path | None = Field(None, description="PEM file of its key")
     token: SecretStr | None = Field(
         None,
-        description="who asks for /metrics must send it (Authorization: Bearer ...); /healthz and /readyz give others the status "
-        "and no reasons; better given as token_file or INSPECTOR_HTTP__TOKEN",
+        description="token that a client must send to read /metrics (Authorization: Bearer ...); without it, /healthz "
+        "and /readyz give the status but no reasons. token_file or INSPECTOR_HTTP__TOKEN is safer",
     )
     token_file: Path | None = Field(None, description="file that holds the token")
 

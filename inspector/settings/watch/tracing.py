@@ -14,24 +14,26 @@ TRACES_PATH = "/v1/traces"
 
 
 class TracingSettings(Section):
-    """One trace a frame by OpenTelemetry; nothing is traced, and nothing of OpenTelemetry loaded, without an endpoint."""
+    """One OpenTelemetry trace per frame. Without an endpoint nothing is traced and OpenTelemetry is not loaded."""
 
     endpoint: str | None = Field(
         None,
-        description="base address of a collector that takes OTLP over HTTP, such as http://127.0.0.1:4318 (it gets /v1/traces); needs"
-        " the extra otel; without it nothing is traced",
+        description="base address of a collector that accepts OTLP over HTTP, such as http://127.0.0.1:4318 "
+        "(/v1/traces is added); needs the extra otel. Without an address nothing is traced",
     )
     sample_ratio: float = Field(
         0.01,
         ge=0,
         le=1,
-        description="share of the frames without a traceparent of their own that are traced; those with one follow its sampled flag",
+        description="share of frames to trace, for frames without a header traceparent; if there is one, its sampled "
+        "flag decides",
     )
     service_name: str = Field("line-inspector", min_length=1, max_length=128, description="service.name of the spans")
     max_queued_frames: Positive = Field(
         2048,
         le=100_000,
-        description="traced frames that wait to be sent, 8 KiB each at most; one more is dropped and counted",
+        description="maximum number of traced frames waiting to be sent, each up to 8 KiB; further ones are dropped "
+        "and counted",
     )
 
     @field_validator("endpoint")

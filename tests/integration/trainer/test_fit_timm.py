@@ -90,9 +90,7 @@ def test_a_bundle_says_that_timm_is_missing(fit: Fit, tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(importlib, "import_module", import_module)
     import_timm.cache_clear()
-    with pytest.raises(
-        BundleError, match=r"has backbone timm:resnet18: timm is not installed; .*pip install '\.\["
-    ):
+    with pytest.raises(BundleError, match=r"has backbone timm:resnet18: timm is not installed; .*pip install '\.\["):
         read_dl_model(tmp_path / "out")
     monkeypatch.undo()
     import_timm.cache_clear()

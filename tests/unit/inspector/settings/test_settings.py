@@ -39,7 +39,7 @@ def test_settings_are_frozen() -> None:
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"kafka": {"rebalance_timeout_ms": 40_000}}, "request_timeout_ms must be above rebalance_timeout_ms"),
+        ({"kafka": {"rebalance_timeout_ms": 40_000}}, "request_timeout_ms must be more than rebalance_timeout_ms"),
         ({"drain_timeout_s": 30}, "drain_timeout_s must be below kafka.rebalance_timeout_ms"),
         ({"cameras": [CAMERA, CAMERA]}, "camera L1/C1 is listed twice"),
         (
