@@ -104,7 +104,8 @@ def dev_display_anomaly_detection_evaluation(
         raise SettingsError("there is no finite score to draw; evaluate on one test image or more")
     if index >= len(judged) and not set(param.modes) <= set(SCORE_MODES):
         raise SettingsError(
-            f"classification_threshold_index is {index}, and {len(judged)} thresholds were judged; they count from 0"
+            f"classification_threshold_index is {index}, but {len(judged)} thresholds were evaluated; they are "
+            "numbered from 0"
         )
     pictures: dict[DisplayMode, NDArray[np.uint8]] = {}
     for mode in param.modes:

@@ -72,7 +72,7 @@ def sample_picture_names(images: Sequence[str]) -> list[PurePath]:
     """
     if len(set(images)) < len(images):
         twice = next(name for index, name in enumerate(images) if name in images[:index])
-        raise SettingsError(f"two samples are called {twice}; give each its own image_file_name")
+        raise SettingsError(f"two samples are called {twice}; give each a different image_file_name")
     paths = map(PurePath, images)
     return picture_names([_inside(path) for path in paths])
 

@@ -110,7 +110,8 @@ def dev_display_dl_data(
     param = DisplayParam() if param is None else param
     if not sample.image.size:
         raise SettingsError(
-            f"{name_of(sample)} was read back from a cache, which holds no picture; make the sample from its file to draw it"
+            f"{name_of(sample)} was read from a cache, which does not contain its picture; to draw it, create the "
+            "sample from its file"
         )
     _check(keys, result, ground_truth)
     judged = None if result is None else _tried_out(sample, result, param)
@@ -139,7 +140,9 @@ def _check(keys: Sequence[DisplayKey], result: DLResult | None, ground_truth: ND
         if key in {"anomaly_result", "anomaly_both", "anomaly_image"} and result is None:
             raise SettingsError(f"{key} needs a result; apply the model to the sample, or show 'image'")
         if key == "anomaly_ground_truth" and ground_truth is None:
-            raise SettingsError("anomaly_ground_truth needs the labelled mask, which this sample has not; show 'image'")
+            raise SettingsError(
+                "anomaly_ground_truth needs the labelled mask, which this sample does not have; show 'image'"
+            )
 
 
 def _tried_out(sample: DLSample, result: DLResult, param: DisplayParam) -> DLResult:

@@ -70,7 +70,7 @@ def evaluate_dl_model(
     dataset.check_orientation(model.preprocess_param)
     samples = select_samples(dataset, sample_select_method, values)
     if model.thresholds is None:
-        raise UncalibratedError(f"model {model.name} has no thresholds to judge; calibrate it before it is evaluated")
+        raise UncalibratedError(f"model {model.name} has no thresholds to evaluate; calibrate it first")
     has_masks = any(sample.anomaly_file_name for sample in samples)
     pixels = PixelMeasures() if has_masks and param.wanted & set(PIXEL_MEASURES) else None
     with _shown(progress, visible=param.show_progress and progress is None) as report:
@@ -95,10 +95,12 @@ def select_samples(
     """
     wanted: list[str | int] = [values] if isinstance(values, str | int) else list(values)
     if not wanted:
-        raise EvaluationError(f"no {method} to evaluate; name at least one")
+        raise EvaluationError(f"no {method} to evaluate; give at least one")
     twice = [value for value, count in Counter(wanted).items() if count > 1]
     if twice:
-        raise EvaluationError(f"{method} {some(twice)} is named twice; name it once, an image may count once only")
+        raise EvaluationError(
+            f"{method} {some(twice)} is named twice; give it once, because each image may count only once"
+        )
     if method == "split":
         return _of_splits(dataset, wanted)
     if method == "image_ids":
@@ -110,8 +112,8 @@ def select_samples(
     strangers = [value for value in wanted if value not in known]
     if strangers:
         raise EvaluationError(
-            f"none of the {len(known)} samples of {dataset.image_dir} has {method} {some(strangers)}; "
-            f"they are 0 to {len(known) - 1} as long as no sample was removed"
+            f"none of the {len(known)} samples of {dataset.image_dir} has {method} {some(strangers)}; they are 0 to "
+            f"{len(known) - 1} unless samples were removed"
         )
     return tuple(known[value] for value in wanted)
 
@@ -122,7 +124,7 @@ def _of_splits(dataset: DLDataset, names: Sequence[object]) -> tuple[DLDatasetSa
         if name not in there:
             known = (
                 ", ".join(sorted(split for split in there if split))
-                or "none: call split_dl_dataset first, or select by image_ids"
+                or "none; call split_dl_dataset first, or select by image_ids"
             )
             raise EvaluationError(f"no sample of {dataset.image_dir} is in the split {name!r}; its splits are {known}")
     return tuple(sample for sample in dataset.samples if sample.split in names)

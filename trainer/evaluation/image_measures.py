@@ -68,7 +68,7 @@ def image_scores(scores: Sequence[float], labels: Sequence[AnomalyClass]) -> Ima
         EvaluationError: There are not as many labels as scores, or a label is neither ok nor nok.
     """
     if len(scores) != len(labels):
-        raise EvaluationError(f"there are {len(scores)} scores and {len(labels)} labels; give a label for each score")
+        raise EvaluationError(f"got {len(scores)} scores and {len(labels)} labels; give one label for each score")
     strangers = {label for label in labels if label not in ("ok", "nok")}
     if strangers:
         raise EvaluationError(f"label {min(map(repr, strangers))} is neither 'ok' nor 'nok'; give one of the two")

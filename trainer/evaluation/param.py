@@ -56,7 +56,7 @@ class GenParamEval(StageParameters):
             strangers = [name for name in names if name not in ALL_MEASURES]
             if strangers:
                 known = ", ".join(ALL_MEASURES)
-                raise ValueError(f'there is no measure {strangers[0]!r}; choose from {known}, or give "all" by itself')
+                raise ValueError(f'unknown measure {strangers[0]!r}; choose from {known}, or give "all" alone')
         return names
 
     @field_validator("anomaly_classification_thresholds", mode="before")

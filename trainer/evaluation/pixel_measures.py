@@ -146,8 +146,8 @@ class PixelMeasures:
 def _check(anomaly_image: NDArray[np.float32], name: str, mask: NDArray[np.bool_]) -> None:
     if anomaly_image.ndim != _MAP_DIMENSIONS or anomaly_image.shape != mask.shape:
         raise EvaluationError(
-            f"anomaly image {anomaly_image.shape} and {name} {mask.shape} differ in shape, or are no matrices; "
-            "bring both to the size of the original image"
+            f"anomaly image {anomaly_image.shape} and {name} {mask.shape} differ in shape, or are not matrices; "
+            "resize both to the size of the original image"
         )
     if mask.dtype != np.bool_:
         raise EvaluationError(f"{name} is {mask.dtype}; give bool, such as {name} > 0")

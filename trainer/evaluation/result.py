@@ -132,9 +132,13 @@ def evaluate_scores(
     """
     param = gen_param_eval or GenParamEval()
     if math.isnan(classification_threshold):
-        raise EvaluationError("the classification threshold is not a number: nothing would reach it; calibrate first")
+        raise EvaluationError(
+            "the classification threshold is not a number, so no score would reach it; calibrate the model first"
+        )
     if image_ids and len(image_ids) != len(scores):
-        raise EvaluationError(f"there are {len(scores)} scores and {len(image_ids)} image_ids; give one for each score")
+        raise EvaluationError(
+            f"got {len(scores)} scores and {len(image_ids)} image_ids; give one image_id for each score"
+        )
     parted = image_scores(scores, labels)
     wanted = param.wanted
     verdicts = confusion_matrix(parted, classification_threshold).absolute

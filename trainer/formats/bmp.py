@@ -30,7 +30,7 @@ def read_bmp_header(content: bytes, limits: ImageLimits) -> PictureHeader:
         raise cut_short("BMP", len(content))
     pixels_at, header_bytes = struct.unpack_from("<II", content, 10)
     if header_bytes not in _HEADER_BYTES:
-        raise ImageError("unsupported", f"BMP has a header of {header_bytes} bytes; save it anew, as Windows BMP")
+        raise ImageError("unsupported", f"BMP has a header of {header_bytes} bytes; save it again as Windows BMP")
     width, height, _, bits, compression = struct.unpack_from("<iiHHI", content, 18)
     height = abs(height)  # rows from top to bottom, where it is below 0
     limits.check_size(width, height)

@@ -56,7 +56,7 @@ def read_picture_header(content: bytes, *, limits: ImageLimits) -> PictureHeader
     if pnm.MAGIC.match(content):
         return pnm.read_pnm_header(content, limits)
     raise ImageError(
-        "unsupported", f"it is none: it starts with {content[:_RAW_START].hex(' ')}; save it as {READABLE}"
+        "unsupported", f"it is not an image: it starts with {content[:_RAW_START].hex(' ')}; save it as {READABLE}"
     )
 
 

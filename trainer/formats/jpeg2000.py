@@ -46,9 +46,11 @@ def read_jpeg2000_header(content: bytes, limits: ImageLimits) -> PictureHeader:
     if len(fields) < 3 * components:
         raise cut_short("JPEG 2000", len(content))
     if len({fields[i : i + 3] for i in range(0, len(fields), 3)}) > 1 or fields[1:3] != b"\1\1":
-        raise ImageError("unsupported", "JPEG 2000 has components that differ in size or bits; save them alike")
+        raise ImageError(
+            "unsupported", "JPEG 2000 has components of different sizes or bit depths; save them with the same"
+        )
     if fields[0] & _SIGNED:
-        raise ImageError("unsupported", "JPEG 2000 has values with a sign; save it with 8 or 16 bits without one")
+        raise ImageError("unsupported", "JPEG 2000 has signed values; save it with 8 or 16 bits, unsigned")
     depth = fields[0] + 1
     check_depth("JPEG 2000", depth)
     if depth == 1:

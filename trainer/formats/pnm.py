@@ -29,7 +29,7 @@ def read_pnm_header(content: bytes, limits: ImageLimits) -> PictureHeader:
     """
     size = _SIZE.match(content[:_LONGEST_HEADER])
     if size is None:
-        raise ImageError("corrupt", "PNM does not say its size in whole numbers behind its first two letters")
+        raise ImageError("corrupt", "PNM has no size in whole numbers after its first two letters")
     width, height, end = int(size[1]), int(size[2]), size.end()
     limits.check_size(width, height)
     kind = content[1:2]
@@ -37,11 +37,11 @@ def read_pnm_header(content: bytes, limits: ImageLimits) -> PictureHeader:
     if kind not in _BITMAPS:
         found = _MAXIMUM.match(content[: end + _LONGEST_HEADER], end)
         if found is None:
-            raise ImageError("corrupt", "PNM does not say its largest value behind its size")
+            raise ImageError("corrupt", "PNM has no maximum value after its size")
         maximum, end = int(found[1]), found.end()
     depth = maximum.bit_length()
     if maximum != (1 << depth) - 1:
-        raise ImageError("unsupported", f"PNM has the largest value {maximum}; save it with 255 or 65535")
+        raise ImageError("unsupported", f"PNM has the maximum value {maximum}; save it with 255 or 65535")
     check_depth("PNM", depth)
     if kind in _TEXT and depth not in {1, 8}:
         raise ImageError("unsupported", f"PNM has {depth} bits a sample as text; save it as binary PNM")

@@ -76,11 +76,9 @@ def without_orientation(content: bytes) -> bytes:
 
 def _check_samples(page: _Page, samples: int, bits: set[int], colours: int) -> None:
     if len(bits) != 1:
-        raise ImageError("unsupported", "TIFF has channels of different bits; save it with 8 or 16 bits")
+        raise ImageError("unsupported", "TIFF has channels of different bit depths; save it with 8 or 16 bits")
     if page.one(_FORMAT, _UNSIGNED) != _UNSIGNED:
-        raise ImageError(
-            "unsupported", "TIFF has values with a sign or fractions; save it with 8 or 16 bits without a sign"
-        )
+        raise ImageError("unsupported", "TIFF has signed or fractional values; save it with 8 or 16 bits, unsigned")
     (depth,) = bits
     if depth not in {1, 8, 16}:
         raise ImageError("unsupported", f"TIFF has {depth} bits a sample; save it with 8 or 16 bits")
@@ -89,15 +87,15 @@ def _check_samples(page: _Page, samples: int, bits: set[int], colours: int) -> N
             "unsupported", f"TIFF is {_COLOUR_NAMES.get(colours, f'of kind {colours}')}; save it as gray or RGB"
         )
     if page.tags.get(_EXTRA):
-        raise ImageError("unsupported", "TIFF has an alpha channel; save it without")
+        raise ImageError("unsupported", "TIFF has an alpha channel; save it without one")
     if samples != (1 if colours == _PALETTE else _CHANNELS[colours]):
         raise ImageError("unsupported", f"TIFF has {samples} channels; save it as gray or RGB")
     if samples > 1 and page.one(_PLANES, 1) != 1:
-        raise ImageError("unsupported", "TIFF has its channels one behind the other; save it with interleaved channels")
+        raise ImageError("unsupported", "TIFF has separate planes for its channels; save it with interleaved channels")
     if colours == _PALETTE and depth != 8:  # noqa: PLR2004 - bits
         raise ImageError("unsupported", f"TIFF has a palette of {depth} bits; save it as gray or RGB")
     if colours == _WHITE_IS_0 and depth != 1:
-        raise ImageError("unsupported", "TIFF has white as 0; save it with black as 0")
+        raise ImageError("unsupported", "TIFF stores white as 0; save it with black as 0")
 
 
 def _check_pixels(content: bytes, page: _Page, num_bytes: int, depth: int) -> None:
@@ -107,7 +105,7 @@ def _check_pixels(content: bytes, page: _Page, num_bytes: int, depth: int) -> No
         ((page.tags[at], page.tags.get(size, ())) for at, size in kinds if at in page.tags), ((), ())
     )
     if not starts or len(starts) != len(lengths):
-        raise ImageError("corrupt", "TIFF does not say where its pixels lie")
+        raise ImageError("corrupt", "TIFF does not say where its pixels are")
     if any(start + length > len(content) for start, length in zip(starts, lengths, strict=True)):
         raise cut_short("TIFF", len(content))
     ratio = _BILEVEL_RATIO if depth == 1 else _RATIO.get(page.one(_COMPRESSION, _PLAIN))
@@ -142,9 +140,7 @@ def _only_page(content: bytes) -> _Page:
             break
     if at or len(pages) > 1:
         more = " or more" if at else ""
-        raise ImageError(
-            "unsupported", f"TIFF has {len(pages)}{more} pages; save the one that counts as a file of its own"
-        )
+        raise ImageError("unsupported", f"TIFF has {len(pages)}{more} pages; save the relevant one as a separate file")
     return pages[0]
 
 

@@ -30,14 +30,14 @@ def read_webp_header(content: bytes, limits: ImageLimits) -> PictureHeader:
     if len(content) < _START + 8:
         raise cut_short("WebP", len(content))
     if content[8:12] != _KIND:
-        raise ImageError("unsupported", "RIFF file is no WebP image")
+        raise ImageError("unsupported", "RIFF file is not a WebP image")
     if 8 + int.from_bytes(content[4:8], "little") > len(content):
         raise cut_short("WebP", len(content))
     size: tuple[int, int] | None = None
     orientation: Orientation = UPRIGHT
     for kind, chunk in _chunks(content):
         if kind == b"VP8X" and chunk and chunk[0] & _ANIMATED:
-            raise ImageError("unsupported", "WebP is animated; save the one frame that counts as a file of its own")
+            raise ImageError("unsupported", "WebP is animated; save the relevant frame as a separate file")
         if kind in {b"VP8 ", b"VP8L"} and size is None:
             size = _size(kind, chunk)
         if kind == b"EXIF":

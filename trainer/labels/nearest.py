@@ -87,20 +87,21 @@ def doubt(place: PurePosixPath, shown: str, rules: LabelRules = BY_WORDS) -> str
     nearest = next((folder for folder in reversed(folders) if has_letter(folder)), "")
     if rules.said_by(nearest) == "doubt":
         return (
-            f"{shown}: the name {nearest} has a word for ok beside others, which does not say whether its images are ok; pass "
-            f"--ok-folder '{nearest}' if they are, rename it if they are not, {WAY_OUT}"
+            f"{shown}: the name {nearest} contains a word for ok among others, so it is not clear whether its images "
+            f"are ok; pass --ok-folder '{nearest}' if they are, rename the folder if they are not, {WAY_OUT}"
         )
     inside = _inside_ok(folders, rules)
     if inside == len(folders) or not any(map(has_letter, folders[inside:])):
         return (
-            f"{shown} lies inside a folder that says nok, which contradicts its own name; move it out if its images are ok, "
-            f"name it otherwise if they are not, {WAY_OUT}"
+            f"{shown} is inside a folder named as nok, which contradicts its own name; move it out if its images are "
+            f"ok, rename it if they are not, {WAY_OUT}"
         )
     ok = folders[inside - 1]
     renamed = PurePosixPath(*folders[: inside - 1], *folders[inside:], ok)
     return (
-        f"{shown} lies inside the ok folder {ok}, which does not say whether its images are ok; rename {place} to "
-        f"{renamed} if its images are ok (or pass --ok-folder '{nearest}'), or move it out of {ok} if they are not, {WAY_OUT}"
+        f"{shown} is inside the ok folder {ok}, but it is not clear whether its images are ok; rename {place} to "
+        f"{renamed} if its images are ok (or pass --ok-folder '{nearest}'), or move it out of {ok} if they are not, "
+        f"{WAY_OUT}"
     )
 
 

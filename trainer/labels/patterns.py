@@ -24,7 +24,7 @@ class LabelPattern:
     are captured: `(OK)` is not found in `NOK` or `token`.
 
     Raises:
-        DatasetError: It is no regular expression, captures nothing, or has groups of other names.
+        DatasetError: It is not a regular expression, captures nothing, or has groups of other names.
     """
 
     text: str
@@ -33,10 +33,13 @@ class LabelPattern:
         try:
             pattern = self._pattern
         except re.error as error:
-            raise DatasetError(f"label_pattern {self.text!r} is no regular expression: {error}; correct it") from error
+            raise DatasetError(
+                f"label_pattern {self.text!r} is not a regular expression: {error}; correct it"
+            ) from error
         if not pattern.groups:
             raise DatasetError(
-                f"label_pattern {self.text!r} captures nothing; put the words of the label into (), such as '_(OK|NOK)'"
+                f"label_pattern {self.text!r} captures nothing; put the words of the label into parentheses, such as "
+                "'_(OK|NOK)'"
             )
         named = set(pattern.groupindex)
         if strangers := sorted(named - _NAMED):
@@ -45,8 +48,8 @@ class LabelPattern:
             )
         if named == {"nok"}:
             raise DatasetError(
-                f"label_pattern {self.text!r} says what is nok and not what is ok; add (?P<ok>...), so that a name that says "
-                "neither is never learnt as ok"
+                f"label_pattern {self.text!r} says what is nok but not what is ok; add (?P<ok>...), so that a name "
+                "that says neither is never used for training as ok"
             )
 
     @property
@@ -106,13 +109,13 @@ class LabelPattern:
             )
         if both:
             raise DatasetError(
-                f"{head} finds words for ok and for nok in {some(both)}; narrow it, such as to the end of the name: "
+                f"{head} finds words for ok and for nok in {some(both)}; make it narrower, for example at the end of the name: "
                 r"'_(OK|NOK)\.[a-z]+$'"
             )
         if silent:
             raise DatasetError(
-                f"{head} finds no label in {len(silent)} names: {some(silent)}; widen it, or move these images away (only whole "
-                "words are found)"
+                f"{head} finds no label in {len(silent)} names: {some(silent)}; make it wider, or move these images "
+                "away (only whole words are found)"
             )
 
 
@@ -120,14 +123,16 @@ def check_group_pattern(text: str) -> None:
     """Refuse a pattern of groups that cannot be one.
 
     Raises:
-        DatasetError: It is no regular expression, or captures nothing.
+        DatasetError: It is not a regular expression, or captures nothing.
     """
     try:
         groups = re.compile(text).groups
     except re.error as error:
-        raise DatasetError(f"group_pattern {text!r} is no regular expression: {error}; correct it") from error
+        raise DatasetError(f"group_pattern {text!r} is not a regular expression: {error}; correct it") from error
     if not groups:
-        raise DatasetError(f"group_pattern {text!r} captures nothing; put the group's part in ()")
+        raise DatasetError(
+            f"group_pattern {text!r} captures nothing; put the part that names the group into parentheses"
+        )
 
 
 def _is_whole(name: str, start: int, end: int) -> bool:

@@ -60,35 +60,37 @@ class DatasetParam(StageParameters):
         if self.image_list is not None:
             self._check_lists(self.image_list)
         elif self.anomaly_list is not None:
-            raise DatasetError("anomaly_list goes with image_list; give both or neither")
+            raise DatasetError("anomaly_list needs image_list; give both or neither")
         if self.group_pattern is not None:
             check_group_pattern(self.group_pattern)
         if self.ok_folders and self.label_pattern is not None:
-            raise DatasetError("ok_folders and label_pattern both say what is ok; leave one of them out")
+            raise DatasetError("ok_folders and label_pattern both say what is ok; leave one out")
         for name in _label_rules(self).ok_folders:
             if not name or "/" in name:
                 raise DatasetError(
-                    f"ok_folders counts names of folders, not paths, unlike {name!r}; give the last part alone"
+                    f"ok_folders takes names of folders, not paths such as {name!r}; give only the last part"
                 )
 
     def _check_lists(self, image_list: tuple[str, ...]) -> None:
         if not image_list:
-            raise DatasetError("image_list is empty; name the images, or leave it out to search the folder")
+            raise DatasetError("image_list is empty; list the images, or leave it out to search the folder")
         if self.image_sub_dirs:
-            raise DatasetError("image_list names each image, so image_sub_dirs has no use; leave one of them out")
+            raise DatasetError("image_list names every image, so image_sub_dirs has no effect; leave one of them out")
         if self.anomaly_list is not None and len(self.anomaly_list) != len(image_list):
             raise DatasetError(
-                f"image_list has {len(image_list)} names, anomaly_list {len(self.anomaly_list)}; "
-                "give one for each image, None where it has no mask"
+                f"image_list has {len(image_list)} names, but anomaly_list has {len(self.anomaly_list)}; give one "
+                "mask for each image, or None"
             )
         names = [*image_list, *(name for name in self.anomaly_list or () if name is not None)]
         if outside := [n for n in names if not n or PurePosixPath(n).is_absolute() or ".." in PurePosixPath(n).parts]:
-            raise DatasetError(f"names count from the folder and stay inside it, unlike {some(map(repr, outside))}")
+            raise DatasetError(
+                f"names must be relative to the folder and stay inside it, unlike {some(map(repr, outside))}"
+            )
         for parameter, listed in (("image_list", image_list), ("anomaly_list", self.anomaly_list or ())):
             given = [PurePosixPath(name) for name in listed if name is not None]
             if len(set(given)) < len(given):
                 twice = sorted({str(name) for name in given if given.count(name) > 1})
-                raise DatasetError(f"{parameter} names {some(twice)} more than once; remove the repetition")
+                raise DatasetError(f"{parameter} contains {some(twice)} more than once; remove the repetition")
 
 
 def _label_rules(param: DatasetParam) -> LabelRules:
@@ -104,7 +106,7 @@ def list_folders(image_dirs: Sequence[Path], anomaly_dir: Path | None, param: Da
     """
     if all_ok and (param.ok_folders or param.label_pattern is not None):
         raise DatasetError(
-            "all_ok takes every image as ok, so ok_folders and label_pattern have no use; leave one of them out"
+            "all_ok treats every image as ok, so ok_folders and label_pattern have no effect; leave one of them out"
         )
     rules = _label_rules(param)
     if param.image_list is None:
@@ -120,7 +122,8 @@ def list_folders(image_dirs: Sequence[Path], anomaly_dir: Path | None, param: Da
         files = tuple(file for file in files if file.label == "ok" or file.path in masks)
         if without := [file for file in layout.files if file not in files]:
             notes.append(
-                f"{counted(len(without), 'nok image')} without a mask {agreed(len(without), 'is', 'are')} left out, as asked"
+                f"{counted(len(without), 'nok image')} without a mask {agreed(len(without), 'is', 'are')} left out, "
+                "as requested"
             )
             left_out += [LeftOut(_name(file.path, base), "nok without a mask") for file in without]
     masks_base = anomaly_dir or (mask_folder(base) if single else base)
@@ -154,13 +157,17 @@ def _name(path: Path, base: Path) -> str:
 
 def _listed(image_dirs: Sequence[Path], param: DatasetParam, *, all_ok: bool) -> Layout:
     if len(image_dirs) != 1:
-        raise DatasetError(f"image_list counts from one folder, got {len(image_dirs)}; give their common folder")
+        raise DatasetError(
+            f"image_list is relative to one folder, but {len(image_dirs)} were given; give their common folder"
+        )
     (root,) = image_dirs
     if not root.is_dir():
-        raise DatasetError(f"{root} is no folder; give the one that image_list counts from")
+        raise DatasetError(f"{root} is not a folder; give the folder to which image_list is relative")
     names = [PurePosixPath(name) for name in param.image_list or ()]
     if missing := [root / name for name in names if not (root / name).is_file()]:
-        raise DatasetError(f"{some(missing)} of image_list is missing; correct the name or take it off the list")
+        raise DatasetError(
+            f"{some(missing)} of image_list does not exist; correct the name, or remove it from the list"
+        )
     return label_names({root: sorted(names)}, all_ok=all_ok, rules=_label_rules(param))
 
 
@@ -191,11 +198,11 @@ def _masks(
 
 def _listed_masks(files: Sequence[LabelledFile], anomaly_dir: Path | None, param: DatasetParam) -> dict[Path, Path]:
     if anomaly_dir is None or not anomaly_dir.is_dir():
-        raise DatasetError(f"anomaly_list counts from anomaly_dir, which is {anomaly_dir}; give that folder")
+        raise DatasetError(f"anomaly_list is relative to anomaly_dir, which is {anomaly_dir}; give that folder")
     pairs = zip(param.image_list or (), param.anomaly_list or (), strict=True)
     by_name = {PurePosixPath(image): anomaly_dir / mask for image, mask in pairs if mask is not None}
     if missing := [mask for mask in by_name.values() if not mask.is_file()]:
-        raise DatasetError(f"mask {some(missing)} of anomaly_list is missing; correct the name or give None")
+        raise DatasetError(f"mask {some(missing)} of anomaly_list does not exist; correct the name, or give None")
     images = {file.path.resolve() for file in files}
     if own := [mask for mask in by_name.values() if mask.resolve() in images]:
         raise DatasetError(f"mask {some(own)} of anomaly_list is an image of the data set; give its mask, or None")
@@ -210,7 +217,7 @@ def _groups(files: Sequence[LabelledFile], base: Path, pattern: str | None) -> d
     groups = {path: match[1] for path, match in found.items() if match and match[1]}
     if without := [_name(path, base) for path in found if path not in groups]:
         raise DatasetError(
-            f"group_pattern {pattern!r} finds no group in {some(without)}; widen it, an image without its group could "
-            "be learnt from and tested on"
+            f"group_pattern {pattern!r} finds no group in {some(without)}; make it wider, because images of one group "
+            "must not be used both for training and for testing"
         )
     return groups

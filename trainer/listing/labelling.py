@@ -79,7 +79,7 @@ def label_names(
         all_images = (
             f"{'all ' if len(files) > 1 else ''}{counted(len(files))} {agreed(len(files), 'is', 'are')} taken as ok"
         )
-        note = f"{all_images}, whatever {agreed(len(files), 'its', 'their')} folder is called, as asked"
+        note = f"{all_images}, whatever {agreed(len(files), 'its', 'their')} folder is called, as requested"
         return Layout("all_ok", tuple(files), (note,))
     _check_ok_folders(by_root, rules)
     # A lone test/ is of this layout too: its ok images are never what a model is fitted on.
@@ -87,8 +87,8 @@ def label_names(
     if len(set(mvtec.values())) > 1:
         (one, *_), (other, *_) = ([r for r, is_mvtec in mvtec.items() if is_mvtec is kind] for kind in (True, False))
         raise DatasetError(
-            f"{one} says by train/ and test/ what to test on, {other} does not; read them one by one, or move the images "
-            "of the latter into such folders"
+            f"{one} has folders train/ and test/ that say what to test on, but {other} does not; read them "
+            "separately, or move the images of the latter into such folders"
         )
     is_mvtec = any(mvtec.values())
     label = _label_names if rules.pattern is not None else _label_mvtec if is_mvtec else _label_folders
@@ -108,12 +108,13 @@ def label_names(
 def _why_none(files: Sequence[LabelledFile], rules: LabelRules) -> str:
     if rules.pattern is not None:
         return (
-            f"label_pattern {rules.pattern.text!r} takes none of the names as ok, such as {files[0].name}; correct it"
+            f"label_pattern {rules.pattern.text!r} matches none of the names as ok, for example {files[0].name}; "
+            "correct it"
         )
     folders = sorted({file.name.parts[0] for file in files})
     return (
-        f"none of its folders ({some(folders)}) is named ok or good; rename the folder of ok images, name it by --ok-folder, "
-        "or pass --all-ok if every image is ok"
+        f"none of its folders ({some(folders)}) is named ok or good; rename the folder of ok images, name it with "
+        "--ok-folder, or pass --all-ok if every image is ok"
     )
 
 
@@ -124,7 +125,7 @@ def _check_ok_folders(by_root: dict[Path, list[PurePosixPath]], rules: LabelRule
     for wanted in rules.ok_folders:
         if not any(LabelRules((wanted,)).is_named_ok(folder) for folder in there):
             raise DatasetError(
-                f"--ok-folder {wanted!r} is the name of no folder with images; there are {some(sorted(there))}; correct it"
+                f"--ok-folder {wanted!r} is not the name of a folder with images; there are {some(sorted(there))}; correct it"
             )
 
 
@@ -147,7 +148,7 @@ def _refuse_nok_names(files: Sequence[LabelledFile], rules: LabelRules) -> None:
             0, "pass --label-pattern '(OK|NOK)' with the words that the names hold, so that they give the labels"
         )
     raise DatasetError(
-        f"{len(spoken)} of {len(ok)} images that would be taken as ok speak of nok by their names: "
+        f"{len(spoken)} of {len(ok)} images that would be taken as ok have names that say nok: "
         f"{some(file.name for file in spoken)}; move them into a folder named nok, or {', or '.join(mends)}"
     )
 
@@ -164,7 +165,7 @@ def _ignored(strangers: Sequence[PurePosixPath]) -> str:
 def _label_names(root: Path, names: Sequence[PurePosixPath], rules: LabelRules) -> tuple[list[LabelledFile], list[str]]:
     """By the pattern; folders still say the split."""
     if rules.pattern is None:
-        raise DatasetError("no label_pattern was given; give one")
+        raise DatasetError("label_pattern is missing; give one")
     is_mvtec = any(map(_names_a_split, names))
     splits = {n: SPLIT_FOLDERS.get(n.parts[0].lower()) if is_mvtec and len(n.parts) > 1 else None for n in names}
     taken = [name for name in names if not is_mvtec or splits[name] is not None]
@@ -198,8 +199,8 @@ def _label_mvtec(root: Path, names: Sequence[PurePosixPath], rules: LabelRules) 
             nested.append((name, folders, split))
         elif split == "test":
             raise DatasetError(
-                f"{root / name} lies directly in {top}/, which does not say whether it is ok; "
-                f"move it to {top}/good or {top}/<name of the defect>"
+                f"{root / name} is directly in {top}/, so it is not clear whether it is ok; move it to {top}/good or "
+                f"{top}/<name of the defect>"
             )
         else:
             direct.append(LabelledFile(root, name, "ok", split, (), rules))
@@ -225,8 +226,9 @@ def _label_folders(
     is_flat = len(direct) == len(names)
     if is_flat and (spoken := _speaking_of_nok(root, rules)):
         raise DatasetError(
-            f"{root} says by {'its name' if spoken == own_name else f'the name {spoken} around it'} that its images are nok, and nothing "
-            "is learnt from such; give the folder of ok images, or pass --all-ok if every image is ok"
+            f"{root} says by {'its name' if spoken == own_name else f'the name {spoken} around it'} that its images "
+            "are nok, which cannot be used for training; give the folder of ok images, or pass --all-ok if every "
+            "image is ok"
         )
     if is_flat or rules.is_ok(own_name):
         around = (own_name if rules.is_ok(own_name) else "ok",)
@@ -237,8 +239,8 @@ def _label_folders(
         ]
     if direct:
         raise DatasetError(
-            f"{root} holds images both directly ({some(direct)}) and in folders, which does not say which are ok; "
-            f"move the ok images to {root / 'good'} and the others to {root}/<name of the defect>"
+            f"{root} contains images both directly ({some(direct)}) and in folders, so it is not clear which ones are "
+            f"ok; move the ok images to {root / 'good'} and the others to {root}/<name of the defect>"
         )
     files = _labelled(root, [(name, name.parts[:-1], None) for name in names], rules)
     return files, _nested(files, rules)

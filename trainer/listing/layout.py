@@ -53,8 +53,8 @@ def find_images(
         if not inside:
             strange = found.other_formats
             hint = f"; save {some(strange)} in one of these formats" if strange else "; give the folder that holds them"
-            where = f" (only {some(sub_dirs)} are looked in)" if sub_dirs else ""
-            raise DatasetError(f"no image below {image_dir}{where}; what is read is {READABLE}{hint}")
+            where = f" (only {some(sub_dirs)} are searched)" if sub_dirs else ""
+            raise DatasetError(f"there is no image below {image_dir}{where}; supported formats: {READABLE}{hint}")
         by_root.setdefault(root, []).extend(prefix / name for name in inside)
     notes = (
         [f"{counted(len(others))} {agreed(len(others), 'is', 'are')} in a format that is not supported: {some(others)}"]
@@ -72,7 +72,7 @@ def find_images(
 
 def _check_folders(image_dirs: Sequence[Path]) -> None:
     if not image_dirs:
-        raise DatasetError("no folder of images was given; give one or several")
+        raise DatasetError("no folder of images was given; give one or more")
     for image_dir in image_dirs:
         if not is_folder(image_dir):
             what = "is a file" if image_dir.exists() else "does not exist"
@@ -81,7 +81,9 @@ def _check_folders(image_dirs: Sequence[Path]) -> None:
     for i, inner in enumerate(real):
         for outer in real[:i] + real[i + 1 :]:
             if inner.is_relative_to(outer):
-                raise DatasetError(f"{inner} lies in {outer}, so its images would count twice; give one of the two")
+                raise DatasetError(
+                    f"{inner} is inside {outer}, so its images would count twice; give only one of the two"
+                )
 
 
 def _root_and_prefix(image_dir: Path, names: Sequence[PurePosixPath]) -> tuple[Path, PurePosixPath]:

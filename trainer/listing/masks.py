@@ -71,8 +71,8 @@ class _Matching:
             if len(fitting) > 1 and len(chosen) != 1:
                 raise DatasetError(
                     f"several masks fit {file.name}: {some(fitting)}; keep one, put it into a folder called "
-                    f"{file.name.parent.name}, or say with file_name_image_only and file_name_anomaly_only in which "
-                    "part the names differ"
+                    f"{file.name.parent.name}, or use file_name_image_only and file_name_anomaly_only to say how the "
+                    "names differ"
                 )
             for mask in chosen:
                 other = self.owner.setdefault(mask, file)
@@ -117,7 +117,9 @@ def match_masks(
     rules = rules or MaskRules()
     if not anomaly_dir.is_dir():
         if rules.must_match:
-            raise DatasetError(f"the folder with masks, {anomaly_dir}, does not exist; give the one that holds them")
+            raise DatasetError(
+                f"the folder of masks, {anomaly_dir}, does not exist; give the folder that contains them"
+            )
         return {}, []
     masks, others = find_pictures(anomaly_dir)
     masks = in_sub_dirs(anomaly_dir, masks, rules.sub_dirs, "anomaly_sub_dirs")
@@ -141,11 +143,13 @@ def match_masks(
     if rules.must_match and not matching.by_image:
         raise DatasetError(
             f"no mask below {anomaly_dir} fits an image; a mask is named <defect>/<image>_mask.png or "
-            "<defect>/<image>.png; where the names differ in another part, say so with file_name_image_only and "
+            "<defect>/<image>.png; if the names differ in another way, say so with file_name_image_only and "
             "file_name_anomaly_only"
         )
     if unused := matching.free():
-        belong = agreed(len(unused), "belongs to no nok image and is", "belong to no nok image and are")
+        belong = agreed(
+            len(unused), "does not belong to any nok image and is", "do not belong to any nok image and are"
+        )
         notes.append(f"{counted(len(unused), 'mask')} {belong} ignored: {some(unused)}")
     return matching.by_image, notes
 
@@ -161,8 +165,9 @@ def _refuse_images(anomaly_dir: Path, masks: Iterable[PurePosixPath], files: Ite
     images = {file.path.resolve() for file in files}
     if found := [mask for mask in masks if (anomaly_dir / mask).resolve() in images]:
         raise DatasetError(
-            f"the folder with masks, {anomaly_dir}, holds images of the data set, which are no masks: {some(found)}; give "
-            "a folder that holds masks only, or name its sub-folders that do with anomaly_sub_dirs"
+            f"the folder of masks, {anomaly_dir}, contains images of the data set, which are not masks: "
+            f"{some(found)}; give a folder that contains only masks, or name its sub-folders of masks with "
+            "anomaly_sub_dirs"
         )
 
 

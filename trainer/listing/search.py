@@ -48,7 +48,7 @@ def mask_folder(root: Path) -> Path:
         sorted(path for path in root.iterdir() if is_mask_folder(path.name) and path.is_dir()) if root.is_dir() else []
     )
     if len(found) > 1:
-        raise DatasetError(f"{some(found)} may each hold the masks; keep one, or name it by --anomaly-dir")
+        raise DatasetError(f"the masks may be in any of {some(found)}; keep one, or name it with --anomaly-dir")
     return found[0] if found else root / MASK_FOLDER
 
 
@@ -100,8 +100,8 @@ def is_folder(path: Path) -> bool:
 def _unreadable(what: str, error: OSError) -> DatasetError:
     """What the file system says of a folder, and the mend."""
     return DatasetError(
-        f"{what} cannot be read ({error.strerror or error}); give yourself the right to read it, or move it out "
-        "of what you name"
+        f"{what} cannot be read ({error.strerror or error}); grant yourself the right to read it, or move it out of "
+        "the folder that you give"
     )
 
 
@@ -148,8 +148,8 @@ class _Search:
             return
         if reason is None and kind == "lost link" and not name.suffix:
             raise DatasetError(
-                f"{self._root / name} is a link that leads nowhere, perhaps to a folder of images that is not there now; repair "
-                "or remove it"
+                f"{self._root / name} is a broken link, perhaps to a folder of images that is missing at the moment; "
+                "repair or remove it"
             )
         if reason is None and kind != "other":
             reason = self._judge(name)  # a lost link to a picture is found to be unreadable when it is opened

@@ -56,7 +56,7 @@ def read_picture(
     """
     content = read_bytes(path)
     if digest is not None and hashlib.sha256(content).hexdigest() != digest:
-        raise DatasetError(f"{path} was changed since the data set was read; read the data set again")
+        raise DatasetError(f"{path} has changed since the data set was read; read the data set again")
     return decode_picture(path, content, preprocess_param, apply_exif=apply_exif).sample
 
 
@@ -182,7 +182,7 @@ def read_mask_file(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     try:
         header = read_picture_header(content, limits=READ_LIMITS)
         if header.format not in LOSSLESS:
-            kind = f"a {FORMAT_NAMES[header.format]}, whose compression invents pixels above 0"
+            kind = f"a {FORMAT_NAMES[header.format]}, whose compression adds pixels above 0"
             raise DatasetError(f"mask {path} is {kind}; save it as PNG")
         mask = decoded_values(content, header)
     except ImageError as error:

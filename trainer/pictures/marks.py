@@ -34,7 +34,7 @@ def read_marks(mask: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     files = mask_files(mask)
     if not files:
         raise DatasetError(
-            f"mask {mask} is a folder without a picture; put the masks of its image into it, or remove it"
+            f"mask {mask} is a folder without any picture; put the masks of its image into it, or remove it"
         )
     marked = read_mask_file(files[0], shape)
     for file in files[1:]:
@@ -54,6 +54,7 @@ def inversion_note(shares: Iterable[tuple[str, float]]) -> str | None:
         return None
     named = some(f"{name}: {as_percent(share)}" for name, share in large)
     return (
-        f"{len(large)} of {len(shares)} masks mark more than half of their picture ({named}); pixels above 0 are taken as the "
-        "defect, so if yours mark the good part, exchange black and white in them, or the pixel measures are worthless"
+        f"{len(large)} of {len(shares)} masks mark more than half of their picture ({named}); pixels above 0 are "
+        "taken as the defect; if yours mark the good part, swap black and white, otherwise the pixel measures are "
+        "meaningless"
     )

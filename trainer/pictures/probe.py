@@ -115,5 +115,5 @@ def dark_note(path: Path) -> str | None:
         return None
     return (
         f"{path.name} has 16 bits, but no value above {highest}: only the upper 8 bits are read, which leaves "
-        f"{(highest >> 8) + 1} gray levels; save the images with their values shifted up to 65535, or with 8 bits"
+        f"{(highest >> 8) + 1} gray levels; save the images with values scaled up to 65535, or with 8 bits"
     )

@@ -42,7 +42,7 @@ def unreadable_note(left_out: Sequence[str], total: int) -> str:
     """What was left out, as was asked for; each with its reason."""
     are = agreed(len(left_out), "is", "are")
     images = counted(total)
-    return f"{len(left_out)} of {images} cannot be read and {are} left out, as asked: {some(left_out, NAMES_SHOWN)}"
+    return f"{len(left_out)} of {images} cannot be read and {are} left out, as requested: {some(left_out, NAMES_SHOWN)}"
 
 
 def notes_of_files(images: Named, *, apply_exif: bool) -> list[str]:
@@ -61,12 +61,12 @@ def orientation_note(images: Named, *, apply_exif: bool) -> str | None:
     count = f"{len(flagged)} of {counted(len(images))} {have} an EXIF orientation other than upright ({some(flagged)})"
     if apply_exif:
         return (
-            f"{count}: {they_are} turned upright, as asked. The service does the same with JPEG and PNG frames of this model; raw "
-            "frames have no such flag, and must come upright"
+            f"{count}: {they_are} rotated upright, as requested. The service does the same with JPEG and PNG frames "
+            "for this model; raw frames have no orientation and must be sent upright"
         )
     return (
-        f"{count}, which is ignored: {they_are} learnt and judged as {read}, as in the service; to have images turned upright, "
-        "fit with --apply-exif (apply_exif=True)"
+        f"{count}, which is ignored: {they_are} used as {read}, for training, testing and in the service; to have "
+        "images rotated upright, fit with --apply-exif (apply_exif=True)"
     )
 
 
@@ -87,8 +87,8 @@ def ignored_orientation_note(names: Sequence[object]) -> str | None:
     if not names:
         return None
     return (
-        f"{counted(len(names))} {agreed(len(names), 'has', 'have')} an EXIF orientation other than upright, which this model ignores: "
-        f"{some(names)}; where they should be turned upright, fit with --apply-exif"
+        f"{counted(len(names))} {agreed(len(names), 'has', 'have')} an EXIF orientation other than upright, which "
+        f"this model ignores: {some(names)}; if they should be rotated upright, fit with --apply-exif"
     )
 
 
@@ -98,8 +98,8 @@ def _format_note(images: Named) -> str | None:
         return None
     kinds = " and ".join(f"{count} {kind}" for kind, count in sorted(others.items()))
     return (
-        f"{kinds} of {counted(len(images))}: the service takes frames as JPEG, PNG or raw pixels; the same pixels have the same score in "
-        "each, so send these as PNG or raw"
+        f"{kinds} of {counted(len(images))}: the service accepts frames as JPEG, PNG or raw pixels; the same pixels "
+        "get the same score in each format, so send these as PNG or raw"
     )
 
 
@@ -109,17 +109,17 @@ def _limit_notes(images: Named) -> Iterable[str]:
     if large:
         name, most = max(large, key=lambda image: image[1])
         yield (
-            f"{len(large)} of {counted(len(images))} {agreed(len(large), 'has', 'have')} more than {DEFAULT_LIMITS.max_bytes // _MIB} MiB, up to {_mib(most)} "
-            f"({name}): with its usual settings the service refuses frames of that size; raise its limits.max_frame_bytes to "
-            f"{most} or more"
+            f"{len(large)} of {counted(len(images))} {agreed(len(large), 'has', 'have')} more than "
+            f"{DEFAULT_LIMITS.max_bytes // _MIB} MiB, up to {_mib(most)} ({name}): with default settings the service "
+            f"refuses frames of this size; raise its limits.max_frame_bytes to {most} or more"
         )
     vast = [(name, _decoding_bytes(probe)) for name, probe in images if _decoding_bytes(probe) > LARGEST_DECODING_BYTES]
     if vast:
         name, most = max(vast, key=lambda image: image[1])
         yield (
-            f"decoding {name} takes {_mib(most)}: with its usual settings the service refuses frames that take more than "
-            f"{LARGEST_DECODING_BYTES // _MIB} MiB, {len(vast)} of {counted(len(images))} here; raise its limits.max_bytes_in_flight to "
-            f"{2 * most} or more"
+            f"decoding {name} takes {_mib(most)}: with default settings the service refuses frames that take more "
+            f"than {LARGEST_DECODING_BYTES // _MIB} MiB, {len(vast)} of {counted(len(images))} here; raise its "
+            f"limits.max_bytes_in_flight to {2 * most} or more"
         )
 
 

@@ -76,12 +76,12 @@ def preprocess_dl_dataset(
     dataset.check_orientation(preprocess_param)
     if preprocess_param.tile is not None:
         raise ParameterError(
-            "tiles cannot be preprocessed to disk, where they would take up to twenty times the room of their pictures; leave the "
-            "cache or the tiles out: a fit cuts tiles on the way"
+            "tiles cannot be preprocessed to disk, where they would need up to twenty times the space of their "
+            "pictures; leave out the cache or the tiles: a fit cuts the tiles as it goes"
         )
     plans = [_plan(dataset, sample, preprocess_param) for sample in dataset.samples]
     if len({plan.file_name for plan in plans}) != len(plans):
-        raise DatasetError("two samples have the same image_id; give each its own")
+        raise DatasetError("two samples have the same image_id; give each a different one")
     try:
         folder = prepare_store(directory, _content(plans, preprocess_param), overwrite=overwrite_files)
         _write_all(dataset, folder, plans, preprocess_param, progress)

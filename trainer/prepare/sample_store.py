@@ -44,8 +44,8 @@ def prepare_store(directory: Path, content: dict[str, Any], *, overwrite: bool) 
             same = found.get("preprocess_param") == content["preprocess_param"]
             raise OutputError(
                 f"{directory} was preprocessed {'from another set of images' if same else 'with other parameters'}; "
-                "give another directory, or have this one emptied (trainer fit --overwrite-cache, or overwrite_files=True of "
-                "preprocess_dl_dataset)"
+                "give another directory, or let this one be emptied (trainer fit --overwrite-cache, or "
+                "overwrite_files=True of preprocess_dl_dataset)"
             )
         if overwrite:
             _empty(directory)
@@ -129,7 +129,7 @@ def _read_document(directory: Path) -> dict[str, Any]:
         document = None
     if not isinstance(document, dict) or document.get("kind") != _KIND:
         raise OutputError(
-            f"{directory} holds files, but was not made by preprocess_dl_dataset, so it is left alone; "
+            f"{directory} contains files, but was not created by preprocess_dl_dataset, so it is not overwritten; "
             "give another directory"
         )
     if document.get("format_version") != FORMAT_VERSION:
@@ -155,7 +155,8 @@ def _empty(directory: Path) -> None:
         strangers += [path for path in folder.iterdir() if path.is_dir() or not _SAMPLE_FILE.match(path.name)]
     if strangers:
         raise OutputError(
-            f"{strangers[0]} is no part of a preprocessed data set, so {directory} is not overwritten; move it away"
+            f"{strangers[0]} is not part of a preprocessed data set, so {directory} is not overwritten; move this "
+            "file away"
         )
     if folder.exists():
         shutil.rmtree(folder)

@@ -46,12 +46,12 @@ def gallery(
     rows = [
         (
             "Ok images with the highest scores",
-            f"The ok {source} images that come nearest to being rejected, or are.",
+            f"The ok {source} images that are rejected or come closest to it.",
             (ok or _highest(held_out))[:count],
         ),
         (
             "Nok images with the lowest scores",
-            "The defects that are hardest for this model, missed ones first.",
+            "The defects that are hardest for this model; missed ones come first.",
             hardest,
         ),
         ("Nok images with the highest scores", "The defects that stand out most.", clearest),
@@ -68,8 +68,8 @@ def unseen_rows(unseen: Sequence[ScoredSample], draw: Draw, *, count: int = PICT
         count: Most pictures in a row.
     """
     text = (
-        "Of the ok images that the threshold comes from, those below it that come nearest to being rejected. Scores are by models that "
-        "had not seen them; the heat map is by the model that ships, which may have learnt from them."
+        "Of the ok images used to set the threshold, those just below it. Their scores come from models that had not "
+        "seen them; the heat maps come from the final model, which may have been trained on them."
     )
     chosen = _highest(unseen)[:count]
     return [PictureRow("Ok images with the highest scores", text, [draw(one) for one in chosen])] if chosen else []
@@ -82,10 +82,15 @@ def painted_rows(pictures: Sequence[InspectedImage], *, has_seen: bool) -> list[
         pictures: Of ok images with a defect painted in, as the model that ships sees them.
         has_seen: Whether that model has learnt from the images, before the defects were painted in.
     """
-    known = " It has learnt from these images, as they were without." if has_seen else " It has not seen these images."
+    known = (
+        " It was trained on these images, without the painted defects."
+        if has_seen
+        else " It has not seen these images."
+    )
     text = (
-        "There are no test images with real defects, so some were painted into ok images: this is what the model that ships makes of "
-        f"them.{known} They show where it looks, and are no measure of how many real defects it finds."
+        "There are no test images with real defects, so synthetic ones were painted into ok images. This is what the "
+        f"final model finds.{known} The pictures show where it looks; they do not tell how many real defects it will "
+        "find."
     )
     return [PictureRow("Synthetic defects", text, pictures)] if pictures else []
 
@@ -99,12 +104,13 @@ def above_rows(above: Sequence[ScoredSample], draw: Draw, *, count: int = PICTUR
         count: Most pictures in a row.
     """
     text = (
-        "They are among the images that the threshold comes from: parts like these will be rejected. If that is wrong, add more "
-        "images like them. Where they were learnt from, their scores are by models that had not seen them, and the heat map is by the model that ships."
+        "These images were used to set the threshold, and parts like them will be rejected. If that is wrong, add "
+        "more images like them. Scores come from models that had not seen the images; the heat maps come from the "
+        "final model."
     )
     if not above:
         return []
-    title = "Ok images behind the threshold that lie above it"
+    title = "Ok images used to set the threshold that lie above it"
     return [PictureRow(title, text + _how_many(len(above), count), [draw(scored) for scored in above[:count]])]
 
 
@@ -124,12 +130,12 @@ def suspect_rows(
         count: Most pictures in a row.
     """
     looks_odd = (
-        "Perhaps they are not ok: look at them. Scores are by models that had not seen them; the heat map is by the model "
-        "that ships, which may have learnt from them."
+        "Perhaps they are not ok: look at them. Their scores come from models that had not seen them; the heat maps "
+        "come from the final model, which may have been trained on them."
     )
     left_out = (
-        "The most suspicious ones, as --drop-suspects asks. Scores are by models of a first training, which had not seen "
-        "them; the heat map is by the model that ships, which has not either."
+        "The most suspicious images, left out because of --drop-suspects. Their scores come from models of a first "
+        "training, which had not seen them; the heat maps come from the final model, which has not seen them either."
     )
     rows = [
         ("Ok images that look unlike the others", looks_odd, suspects),
@@ -143,7 +149,7 @@ def suspect_rows(
 
 
 def _how_many(total: int, count: int) -> str:
-    return f" These are the first {count} of {total}; this page names the others too." if total > count else ""
+    return f" These are the first {count} of {total}; the others are named on this page too." if total > count else ""
 
 
 def glance(test: Sequence[ScoredSample], draw: Draw, *, count: int = PICTURES_AT_A_GLANCE) -> list[InspectedImage]:

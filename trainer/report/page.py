@@ -171,8 +171,8 @@ class Report:
             return ()
         matrix = self.evaluation.absolute_confusion_matrix
         charts = (
-            ("Precision: right among those called so", precision_shares(matrix)),
-            ("Recall: right among those that are so", recall_shares(matrix)),
+            ("Precision: share of the verdicts that are right", precision_shares(matrix)),
+            ("Recall: share of the labels that are recognised", recall_shares(matrix)),
         )
         return [(title, Markup(pie_charts(shares, title))) for title, shares in charts]  # noqa: S704 - as above
 

@@ -45,13 +45,14 @@ class SelectionSection:
 def selection_section(selection: ModelSelection) -> SelectionSection:
     """Put a selection into words and pictures."""
     tried = (
-        f" Small defects were painted into {selection.n_images} of the ok images. Each model learnt from two thirds of these images and scored "
-        "the others, and the defects in them, in turn. No nok image and no test image was looked at."
+        f" Small synthetic defects were painted into {selection.n_images} of the ok images. In turn, each model was "
+        "trained on two thirds of these images and scored the others, with and without defects. No nok image and no "
+        "test image was used."
     )
     speed = (
         ""
         if selection.fps is None
-        else f" The first one computes {selection.fps:.1f} frames a second on one core of this machine."
+        else f" The first one computes {selection.fps:.1f} frames per second on one core of this machine."
     )
     return SelectionSection(
         text=f"Chosen: {selection.sentence}.{tried * bool(selection.n_images)}{speed}",

@@ -58,7 +58,7 @@ def choose_dl_model_param(
     priced = _priced(candidates)
     if not dataset.train:
         raise DatasetError(
-            f"no image of {dataset.image_dir} is in the split train; call split_dl_dataset before a model is chosen"
+            f"no image of {dataset.image_dir} is in the split train; call split_dl_dataset before choosing a model"
         )
     images = trial_images(dataset, seed=seed)
     if images is None:
@@ -85,10 +85,10 @@ def _priced(candidates: Sequence[DLModelParam]) -> list[TriedModel]:
         ParameterError: As `choose_dl_model_param`.
     """
     if not candidates:
-        raise ParameterError("there is no candidate to choose among; give the parameters of at least one model")
+        raise ParameterError("there are no candidates to choose from; give the parameters of at least one model")
     if any(param.detector == "student" for param in candidates):
         raise ParameterError(
-            "a student cannot be a candidate: it trains over epochs, which takes too long to be tried; choose it by --detector"
+            "a student cannot be a candidate, because its training takes too long; choose it with --detector"
         )
     try:
         costs = [nominal_cost_ms(param) for param in candidates]
@@ -102,7 +102,8 @@ def _too_few(dataset: DLDataset, priced: Sequence[TriedModel]) -> ModelSelection
     return ModelSelection(
         priced[0].param,
         tuple(replace(one, left_out="not tried: too few images") for one in priced),
-        f"the default, as models are compared by {LEAST_IMAGES} different images or more, of {FOLDS} groups or more, and there are {count}",
+        f"the default, because comparing models takes at least {LEAST_IMAGES} different images from at least {FOLDS} "
+        f"groups, and there are {count}",
     )
 
 
@@ -114,7 +115,7 @@ def _decide(tried: Sequence[TriedModel], min_fps: float | None) -> tuple[list[Tr
         return (
             list(tried),
             cheapest,
-            f"no model reaches {min_fps:g} frames/s on one core here; this one is reckoned the fastest",
+            f"no model reaches {min_fps:g} frames/s on one core here; this one is estimated to be the fastest",
         )
     default = allowed[0]
     judged = [

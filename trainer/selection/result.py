@@ -164,10 +164,11 @@ def reason_for(chosen: TriedModel, default: TriedModel, first: TriedModel | None
         beside, before = default.name, f"the default is left out ({first.left_out}); "
     if chosen.gain is None or chosen.scores is None:
         return (
-            f"{before}no other model parts synthetic defects from ok images surely better than {beside} (AUROC {kept})"
+            f"{before}no other model separates synthetic defects from ok images significantly better than {beside} "
+            f"(AUROC {kept})"
         )
     by, error = chosen.gain.difference, chosen.gain.error
     return (
-        f"{before}it parts synthetic defects from ok images better than {beside}: AUROC {as_figure(chosen.scores.auroc)} instead of "
-        f"{kept}, {by:.3f} more with a standard error of {error:.3f}"
+        f"{before}it separates synthetic defects from ok images better than {beside}: AUROC "
+        f"{as_figure(chosen.scores.auroc)} instead of {kept}, {by:.3f} more with a standard error of {error:.3f}"
     )

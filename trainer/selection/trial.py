@@ -99,7 +99,7 @@ class Trial:
         if is_default:
             self.fps = fps
             if self.min_fps is not None and fps is not None and fps < self.min_fps:
-                left_out = f"too slow: {fps:.1f} frames/s where {self.min_fps:g} are asked for"
+                left_out = f"too slow: {fps:.1f} frames/s, required: {self.min_fps:g}"
             else:
                 self._auroc = scores.auroc
         return replace(one, scores=scores, left_out=left_out)
@@ -107,11 +107,11 @@ class Trial:
     def _refusal(self, one: TriedModel) -> str:
         """Why a candidate other than the default is not tried; empty where it is."""
         if self._auroc >= NEAR_PERFECT:
-            return "not tried: the default tells nearly all defects"
+            return "not tried: the default already finds nearly all defects"
         if self.min_fps is not None and self.fps is not None:
             reckoned = self.fps / one.cost
             if reckoned < SPEED_MARGIN * self.min_fps:
-                return f"too slow: about {reckoned:.1f} frames/s where {self.min_fps:g} are asked for"
+                return f"too slow: about {reckoned:.1f} frames/s, required: {self.min_fps:g}"
         elif one.cost > MOST_COST:
-            return f"too slow: {one.cost:.2g} times the default's cost, where {MOST_COST:g} are allowed"
+            return f"too slow: {one.cost:.2g} times the cost of the default, allowed: {MOST_COST:g}"
         return ""

@@ -29,10 +29,10 @@ class FindingsSettings(Group):
     def _has_known_suffix(self) -> Self:
         if self.out is not None and self.out.suffix.lower() not in SHEET_SUFFIXES:
             raise ValueError(
-                f"--out is a file for the contact sheet and ends with .png or .html, unlike {self.out.name}"
+                f"--out names the contact sheet, so it must end with .png or .html, unlike {self.out.name}"
             )
         if self.overwrite and self.out is None:
-            raise ValueError("--overwrite goes with --out; say which file, or leave it out")
+            raise ValueError("--overwrite needs --out; say which file, or leave it out")
         return self
 
 

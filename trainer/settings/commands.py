@@ -76,7 +76,7 @@ class ApplySettings(BaseModel):
     json_output: bool = Field(
         False,
         validation_alias="json",
-        description="print JSON lines instead of the table: one for each image, then a summary",
+        description="print JSON lines instead of the table: one per image, then a summary",
     )
 
 

@@ -102,12 +102,13 @@ class ChoiceSettings(Group):
                 raise ValueError(f"{option(name)} is a setting of {' and '.join(owners)}, not of {chosen}")
         if self.weights is not None and self.model_choice.backbone in LITE_NAMES:
             raise ValueError(
-                f"--weights goes with --backbone timm:NAME; {self.model_choice.backbone} has its own, in an installed package"
+                f"--weights needs --backbone timm:NAME; the weights of {self.model_choice.backbone} come with an "
+                "installed package"
             )
         if self.geometry == "any" and getattr(self, "domain", None) is not None:
             raise ValueError(
-                "--domain goes with --geometry one-camera only: in images of any size and aspect it would lie elsewhere in "
-                "each; leave one of them out"
+                "--domain can be used with --geometry one-camera only: in images of different sizes it would be at a "
+                "different place in each; leave one of them out"
             )
         return self
 
@@ -116,7 +117,7 @@ class ChoiceSettings(Group):
         if not self.is_auto:
             if self.min_fps is not None:
                 raise ValueError(
-                    "--min-fps goes with --quality auto, which chooses a model by it; leave one of them out"
+                    "--min-fps has an effect with --quality auto only; leave it out, or choose that quality"
                 )
             return
         given = [name for name in (*CHOSEN_BY_AUTO, *_OWNERS) if getattr(self, name, None) is not None]
@@ -194,14 +195,14 @@ class ModelSettings(ChoiceSettings):
         detector = self.model_choice.detector
         if self.feature_normalization == "both" and detector != "fused":
             raise ValueError(
-                f"--feature-normalization both is for fused, whose two parts see one each; give level or vector with {detector}"
+                f"--feature-normalization both is for fused, which has two parts; give level or vector with {detector}"
             )
         return self
 
     @model_validator(mode="after")
     def _has_whole_size(self) -> Self:
         if (self.width is None) != (self.height is None):
-            raise ValueError("--width and --height go together")
+            raise ValueError("--width and --height must be given together")
         names = ("tile",) if self.tile and not self.width else ("width", "height")
         sides = [(name, side) for name in names if (side := getattr(self, name)) is not None]
         for name, side in sides if self.model_choice.backbone in LITE_NAMES else []:
@@ -214,18 +215,18 @@ class ModelSettings(ChoiceSettings):
         tile, overlap = self.tile, self.tile_overlap
         if tile is None:
             if overlap is not None:
-                raise ValueError("--tile-overlap goes with --tile; say how large the tiles are, or leave it out")
+                raise ValueError("--tile-overlap needs --tile; say how large the tiles are, or leave it out")
             return self
         if overlap is not None and overlap > tile // 2:
-            raise ValueError(f"--tile-overlap is at most half of --tile, {tile // 2} pixels here, got {overlap}")
+            raise ValueError(f"--tile-overlap must be at most half of --tile, here {tile // 2} pixels, got {overlap}")
         if self.width != self.height:
             raise ValueError(
                 f"--tile cuts squares, so --width and --height must be equal, got {self.width} and {self.height}"
             )
         if self.width is None and tile > MAX_INPUT_SIZE:
             raise ValueError(
-                f"a model input has at most {MAX_INPUT_SIZE} pixels a side, got --tile {tile}; give --width and --height too, to which "
-                "each tile is reduced"
+                f"a model input has at most {MAX_INPUT_SIZE} pixels per side, got --tile {tile}; also give --width "
+                "and --height, the size to which each tile is reduced"
             )
         domain = getattr(self, "domain", None)
         if (domain is not None and not is_rectangle(domain)) or getattr(self, "domain_handling", None) == "keep_domain":
@@ -233,7 +234,7 @@ class ModelSettings(ChoiceSettings):
                 "--tile cuts a rectangle: give --domain as x,y,width,height, and no --domain-handling keep_domain"
             )
         if getattr(self, "cache", None) is not None:
-            raise ValueError("--cache keeps whole inputs and --tile makes many of each image; leave one of them out")
+            raise ValueError("--cache and --tile cannot be combined; leave one of them out")
         return self
 
 
@@ -283,12 +284,12 @@ class PreprocessSettings(Group):
                 f"--domain-handling {self.domain_handling} does not go with{'out' * (not self.domain)} --domain"
             )
         if self.overwrite_cache and self.cache is None:
-            raise ValueError("--overwrite-cache goes with --cache; say which folder, or leave it out")
+            raise ValueError("--overwrite-cache needs --cache; say which folder, or leave it out")
         if self.preprocess_param is not None:
             names = ("domain", "domain_handling", "normalization_type", "width", "height", "tile")
             twice = [option(name) for name in names if getattr(self, name, None) is not None]
             if twice:
-                raise ValueError(f"--preprocess-param says {', '.join(twice)} already; leave one of them out")
+                raise ValueError(f"--preprocess-param already sets {', '.join(twice)}; leave one of them out")
         return self
 
 

@@ -84,15 +84,15 @@ class ReleaseSettings(ChangeBase):
         is_trial = self.canary is not None
         sets = self.threshold is not None or self.budget_ms is not None or self.as_set
         if is_trial and self.bundle is None:
-            raise ValueError("--canary wants a BUNDLE to try")
+            raise ValueError("--canary needs a BUNDLE to try")
         if is_trial and sets:
             raise ValueError(
-                "a canary judges by its bundle's own threshold; change --threshold and --budget-ms in a release of their own"
+                "a canary uses the threshold of its bundle; change --threshold and --budget-ms in a separate release"
             )
         if self.bundle is None and not sets:
             raise ValueError("give a BUNDLE, or --threshold, --budget-ms or --as-set")
         if self.as_set and (self.bundle is not None or self.threshold is not None or self.budget_ms is not None):
-            raise ValueError("--as-set goes alone: it takes --threshold and --budget-ms back")
+            raise ValueError("--as-set must be given alone: it undoes --threshold and --budget-ms")
         return self
 
 

@@ -123,7 +123,7 @@ class SourceSettings(Group):
             _refuse([name for name in names if getattr(self, name) and owner not in given], f"--{owner}")
         given = [option(name) for name in ("all_ok", "ok_folder", "label_pattern") if getattr(self, name)]
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} each say what is ok; give one of them")
+            raise ValueError(f"{' and '.join(given)} each say what is ok; give only one of them")
         if self.archive and not (self.line and self.camera):
             raise ValueError("--archive needs --camera LINE/CAMERA, or --line and --camera")
         for name in ("captured_from", "captured_to"):
@@ -167,7 +167,7 @@ class SplitSettings(Group):
     @model_validator(mode="after")
     def _has_window(self) -> Self:
         if (self.group_by == "time_window") != (self.time_window_minutes is not None):
-            raise ValueError("--group-by time_window and --time-window-minutes go together")
+            raise ValueError("--group-by time_window and --time-window-minutes must be given together")
         if self.group_by == "none" and getattr(self, "group_pattern", None) is not None:
             raise ValueError("--group-pattern has no effect with --group-by none; leave one of them out")
         if (self.training_percent or 0) + (self.validation_percent or 0) > 100:  # noqa: PLR2004 - percent

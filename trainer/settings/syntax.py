@@ -16,8 +16,8 @@ from trainer.training.augmentation import Augmentation
 _RECTANGLE: Final = 4
 _CORNERS: Final = 3
 _DOMAIN_HELP: Final = (
-    "a domain is a rectangle x,y,width,height or a polygon of three corners or more 'x,y x,y x,y' (several parted by ';'), "
-    "in pixels of the images"
+    "a domain is a rectangle x,y,width,height or a polygon of three corners or more 'x,y x,y x,y' (several separated "
+    "by ';'), in pixels of the images"
 )
 _FLIPS: Final = {"flip-horizontal": "flip_horizontal", "flip-vertical": "flip_vertical"}
 _AMOUNTS: Final = {"rotation": "rotation_degrees", "brightness": "brightness", "copies": "copies"}
@@ -78,8 +78,8 @@ def parse_augmentation(text: str) -> Augmentation:
         field = _FLIPS.get(name) if not equals else _AMOUNTS.get(name)
         if field is None or field in values:
             raise ValueError(
-                f"{part!r} is no part of an augmentation, or given twice; give any of flip-horizontal, flip-vertical, "
-                "rotation=DEGREES, brightness=SHARE and copies=N, with commas between"
+                f"{part!r} is not an augmentation, or given twice; give any of flip-horizontal, flip-vertical, "
+                "rotation=DEGREES, brightness=SHARE and copies=N, separated by commas"
             )
         values[field] = amount if equals else True
     if "brightness" in values:

@@ -56,8 +56,8 @@ class ThresholdSettings(Group):
             )
         if {"false_rejects", "max_false_rejects"} <= self.model_fields_set:
             raise ValueError(
-                "--false-rejects is a share on average, --max-false-rejects one that is not exceeded; give one of the two"
+                "--false-rejects sets the average share, --max-false-rejects the maximum; give only one of the two"
             )
         if "threshold_rule" in self.model_fields_set and self.max_false_rejects is None:
-            raise ValueError("--threshold-rule says how --max-false-rejects is kept; give that too, or leave it out")
+            raise ValueError("--threshold-rule needs --max-false-rejects; give both, or leave it out")
         return self

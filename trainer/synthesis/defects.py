@@ -66,7 +66,8 @@ def add_defect(
     height, width = picture.shape[:2]
     if min(height, width) < LEAST_SIDE:
         raise DatasetError(
-            f"a picture of {width} x {height} pixels is too small for a synthetic defect; give pictures of {LEAST_SIDE} a side"
+            f"a picture of {width} x {height} pixels is too small for a synthetic defect; give pictures with sides of "
+            f"at least {LEAST_SIDE} pixels"
         )
     random = np.random.default_rng([seed, index, DEFECT_KINDS.index(kind)])
     try:
@@ -81,7 +82,7 @@ def add_defect(
         if best[0] >= _LEAST_CHANGE:
             break
     if best is None or not best[1].mask.any():
-        raise DatasetError("no synthetic defect can be painted: the part of the picture where it may lie is too small")
+        raise DatasetError("no synthetic defect can be painted: the area where it may be is too small")
     return best[1]
 
 

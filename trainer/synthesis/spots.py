@@ -78,7 +78,7 @@ def structure_of(picture: Picture, inside: NDArray[np.bool_] | None = None) -> C
     if inside is not None:
         weights = weights * cv2.resize(inside.astype(np.float64), cells, interpolation=cv2.INTER_AREA)
     if not weights.sum() > 0:
-        raise ValueError("there is no pixel in which a defect may lie")
+        raise ValueError("there is no pixel where a defect may be painted")
     return np.asarray(weights / weights.sum())
 
 

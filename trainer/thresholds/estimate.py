@@ -43,12 +43,14 @@ class ThresholdParam(OkOnlyParam):
         OkOnlyParam.check_consistency(self)
         if self.segmentation == "regions" and self.method != "ok_only":
             raise CalibrationError(
-                f"segmentation by regions follows the rate of ok_only, and the method {self.method} knows none; take another one"
+                f"segmentation by regions uses the rate of ok_only, which the method {self.method} does not have; "
+                "choose another segmentation"
             )
         given = [name for name in OkOnlyParam.model_fields if name in self.model_fields_set]
         if given and self.method != "ok_only":
             raise CalibrationError(
-                f"the method {self.method} knows no {' and no '.join(given)}, which are of ok_only; leave out one or the other"
+                f"the method {self.method} knows no {' and no '.join(given)}, which belong to ok_only; leave out one "
+                "or the other"
             )
 
     @property
@@ -140,7 +142,7 @@ def estimate_anomaly_thresholds(
     warnings = [_leak(scores.n_test)] if scores.n_test else []
     for score in scores.ok:
         if not 0 <= score < math.inf:
-            raise CalibrationError(f"a raw score of an ok image is {score}; raw scores are finite and not negative")
+            raise CalibrationError(f"a raw score of an ok image is {score}; raw scores must be finite and not negative")
     estimate: ThresholdEstimate | None = None
     found: tuple[float, ...]
     if param.method == "ok_only":
@@ -202,6 +204,6 @@ def _scale_of(distance: float) -> ScoreScale:
 def _leak(count: int) -> str:
     images = "image" if count == 1 else "images"
     return (
-        f"leak: {count} test {images} took part in the thresholds, so what the test images say of them is too good; "
-        "judge them on others, or use the method ok_only on the validation split"
+        f"leak: {count} test {images} were used to set the thresholds, so the results on the test images are too "
+        "good; evaluate on other images, or use the method ok_only on the validation split"
     )

@@ -49,7 +49,7 @@ def halcon_image_thresholds(
     """
     ok, nok = _checked("ok", ok_scores), _checked("nok", nok_scores)
     if not len(ok):
-        raise CalibrationError("there is no score of an ok image to lay the threshold above; score at least one")
+        raise CalibrationError("there is no score of an ok image from which to set the threshold; score at least one")
     highest = float(ok[-1])
     above = highest * PARITY_FACTOR if is_parity else max(highest * JUST_ABOVE, math.nextafter(highest, math.inf))
     if not len(nok):
@@ -76,7 +76,7 @@ def _checked(name: str, scores: Scores) -> NDArray[np.float64]:
     values = np.sort(np.asarray(scores, dtype=np.float64).reshape(-1))
     if len(values) and not (np.isfinite(values).all() and values[0] >= 0):
         wrong = next(float(v) for v in values if not (math.isfinite(v) and v >= 0))
-        raise CalibrationError(f"a score of a {name} image is {wrong}; scores are finite and not negative")
+        raise CalibrationError(f"a score of a {name} image is {wrong}; scores must be finite and not negative")
     return values
 
 

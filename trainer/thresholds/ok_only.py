@@ -49,11 +49,10 @@ class OkOnlyParam(StageParameters):
     def check_consistency(self) -> None:
         """Refuse a share on average together with a guarantee, and a rule without one."""
         if self.max_false_rejects is None and "rule" in self.model_fields_set:
-            raise CalibrationError("rule says how max_false_rejects is kept; give that too, or leave rule out")
+            raise CalibrationError("rule needs max_false_rejects; give both, or leave rule out")
         if self.max_false_rejects is not None and "false_rejects" in self.model_fields_set:
             raise CalibrationError(
-                "false_rejects is a share on average and max_false_rejects a bound: one threshold cannot be laid by both; leave "
-                "one of them out"
+                "false_rejects sets the average share and max_false_rejects the maximum; give only one of them"
             )
 
 

@@ -103,15 +103,15 @@ def rank_scores(distances: Sequence[float] | NDArray[np.floating], groups: Seque
             f"thresholds need at least {LEAST_SCORES} finite, positive distances of ok images, got {n}"
         )
     if groups is not None and len(groups) != n:
-        raise CalibrationError(f"there are {n} distances and {len(groups)} groups; give the group of each distance")
+        raise CalibrationError(f"got {n} distances and {len(groups)} groups; give the group of each distance")
     order = np.argsort(-values, kind="stable")
     if groups is None or len(set(groups)) == n:
         return RankedScores(values[order], np.ones(n), n, float(n))
     _, numbers, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
     if len(sizes) < LEAST_SCORES:
         raise CalibrationError(
-            f"the {n} ok images that the threshold comes from are all from one group, which says nothing of others; "
-            "add images of other groups, or group less"
+            f"the {n} ok images used to set the threshold all come from one group, which says nothing about others; "
+            "add images of other groups, or use smaller groups"
         )
     correlation = _intraclass_correlation(np.log(values), numbers, sizes)
     independent = len(sizes) / float((correlation + (1 - correlation) / sizes).mean())

@@ -35,7 +35,8 @@ class PixelStatistics:
         """
         if domain is not None and domain.shape != anomaly_image.shape:
             raise CalibrationError(
-                f"the domain is {domain.shape}, the anomaly image {anomaly_image.shape}; bring it to the model's size"
+                f"the domain is {domain.shape}, but the anomaly image is {anomaly_image.shape}; resize the domain to "
+                "the model's size"
             )
         values = (anomaly_image if domain is None else anomaly_image[domain]).astype(np.float64)
         if not np.isfinite(values).all():

@@ -11,7 +11,7 @@ _PARTS = {2: "half", 3: "two thirds", 4: "three quarters", 5: "four fifths"}
 """Share of the images that the model of each fold has seen, in words."""
 FEW_GROUPS = 20
 """With fewer groups the bound is above 14 %, whatever the scores: a warning says so."""
-_ANOTHER = "The bound is estimated: the model that ships is another one, fitted on all."
+_ANOTHER = "The bound is an estimate, because the final model is a different one, trained on all images."
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +62,34 @@ class ThresholdEstimate:
         """A few sentences for people: how the threshold was found, and what the bound rests on."""
         found = self._expected_rule() if self.false_rejects is not None else self._guaranteed_rule()
         if self.n_groups is not None:
-            bound = f"The images are of {self.n_groups} groups, so the bound counts groups and is of images of other groups."
+            bound = (
+                f"The images are of {self.n_groups} groups, so the bound counts groups and holds for images of "
+                "other groups."
+            )
         else:
-            bound = "The bound assumes nothing about how scores are distributed."
+            bound = "The bound makes no assumption about the distribution of the scores."
         return " ".join([found, bound] if self.is_proven else [found, bound, _ANOTHER])
 
     def _expected_rule(self) -> str:
-        laid = f"The threshold is laid so that {as_percent(self.false_rejects)} of ok parts are rejected on average, from {self._scores}"
+        laid = (
+            f"The threshold is set so that {as_percent(self.false_rejects)} of ok parts are rejected on average, "
+            f"based on {self._scores}"
+        )
         if self.rule == "tail":
             return (
-                f"{laid}. They are too few to observe so small a share, so their tail is assumed to go on as it begins."
+                f"{laid}. These are too few to observe such a small share, so the tail of their distribution is "
+                "extrapolated."
             )
         return f"{laid}."
 
     def _guaranteed_rule(self) -> str:
         asked = as_percent(self.max_false_rejects)
         if self.rule == "order_statistic":
-            return f"The threshold lies just above all but {self.exceeding} of {self._scores}."
+            return f"The threshold is just above all but {self.exceeding} of {self._scores}."
         if self._count < self.n_needed:
             reason = f"are too few for a bound of {asked} (that takes {self.n_needed} {self.units}), so"
         else:
-            reason = "would do without, but a tail model was asked for:"
+            reason = "would be enough without it, but a tail model was requested:"
         return f"The {self._scores} {reason} the threshold extrapolates their logarithms as normally distributed; the bound does not."
 
     @property
@@ -91,9 +98,9 @@ class ThresholdEstimate:
         found = [self._too_few(), self._unreached()]
         if self._is_of_few_groups:
             found.append(
-                f"the {self.n} ok images that the thresholds come from are of {self.n_groups} groups only: of images of other groups "
-                f"up to {as_percent(self.false_reject_bound)} may be rejected ({as_percent(self.confidence)} confidence); add images "
-                "of more groups"
+                f"the {self.n} ok images used to set the thresholds come from only {self.n_groups} groups: of images "
+                f"from other groups, up to {as_percent(self.false_reject_bound)} may be rejected "
+                f"({as_percent(self.confidence)} confidence); add images of more groups"
             )
         return tuple(sentence for sentence in found if sentence)
 
@@ -106,19 +113,19 @@ class ThresholdEstimate:
         said = f"{self._counted} are too few to observe a false-reject rate of {as_percent(self.asked)}"
         if self.false_rejects > self.asked:
             return (
-                f"{said}: the threshold is laid for {as_percent(self.false_rejects)}, the least that can be extrapolated from them; "
-                f"collect {self.n_needed} or more"
+                f"{said}: the threshold is set for {as_percent(self.false_rejects)}, the smallest share that can be "
+                f"extrapolated from them; collect {self.n_needed} or more"
             )
         return f"{said}, so the threshold is extrapolated; collect {self.n_needed} or more"
 
     def _unreached(self) -> str | None:
         if self.max_false_rejects is None or self.false_reject_bound <= self.max_false_rejects:
             return None
-        bound, asked = as_percent(self.false_reject_bound), f"the {as_percent(self.max_false_rejects)} asked for"
+        bound, asked = as_percent(self.false_reject_bound), f"the requested {as_percent(self.max_false_rejects)}"
         if self.is_proven:
             said = f"{self._counted} prove a false-reject rate of at most {bound}, not {asked}"
         else:
-            said = f"{self._counted} put the false-reject rate at {bound} at most, by estimate, not at {asked}"
+            said = f"{self._counted} give an estimated false-reject rate of at most {bound}, not {asked}"
         if self._count < self.n_needed:
             return f"{said}: collect {self.n_needed} or more"
         return f"{said}: the tail model gave up {self.exceeding} of them; use the rule order_statistic"

@@ -28,7 +28,8 @@ class Augmentation(Parameters):
     def _varies(self) -> Augmentation:
         if not (self.flip_horizontal or self.flip_vertical or self.rotation_degrees or self.brightness):
             raise ValueError(
-                "an augmentation without flip, rotation or brightness makes equal copies; give one of them, or none"
+                "an augmentation without flip, rotation or brightness makes identical copies; add one of these, or "
+                "leave it out"
             )
         return self
 

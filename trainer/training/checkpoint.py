@@ -66,7 +66,7 @@ class Checkpoint:
                 document = json.loads((file.metadata() or {}).get("state", "null"))
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
         except (OSError, SafetensorError, ValueError) as exc:
-            raise OutputError(f"checkpoint {self.path} cannot be read ({exc}); delete it to start anew") from exc
+            raise OutputError(f"checkpoint {self.path} cannot be read ({exc}); delete it to start again") from exc
         self._check(document)
         parts = {part: _part(tensors, part) for part in ("weights", "best", "moments")}
         return TrainingState(errors=[float(error) for error in document["errors"]], **parts)
@@ -76,13 +76,13 @@ class Checkpoint:
             _KIND,
             _FORMAT_VERSION,
         ):
-            raise OutputError(f"{self.path} is no checkpoint of this program; give another folder")
+            raise OutputError(f"{self.path} is not a checkpoint of this program; give another folder")
         found = document.get("identity")
         others = [name for name, digest in self._identity.items() if not found or found.get(name) != digest]
         if others:
             raise OutputError(
-                f"checkpoint {self.path} is of a training with other {' and '.join(others)}; give another folder, or "
-                "delete it to start anew"
+                f"checkpoint {self.path} comes from a training with other {' and '.join(others)}; give another "
+                "folder, or delete it to start again"
             )
 
     def save(self, state: TrainingState) -> None:

@@ -230,7 +230,7 @@ def _chunks(
         if not sample.image.size:
             name = sample.image_file_name or sample.image_id
             raise ParameterError(
-                f"sample {name} has no picture any more to augment; give the picture, or no augmentation"
+                f"sample {name} no longer has a picture to augment; give the picture, or no augmentation"
             )
         pictures = [sample.image, *augment(sample.image, augmentation, seed=seed, index=index)]
         every += [

@@ -117,8 +117,8 @@ class FeatureStore:
         except OSError as exc:
             folder = self._folder or tempfile.gettempdir()
             raise OutputError(
-                f"features cannot be kept in a file in {folder} ({exc.strerror or exc}); free space there, set TMPDIR to "
-                "another folder, learn from fewer images, or make the model's input smaller"
+                f"features cannot be kept in a file in {folder} ({exc.strerror or exc}); free space there, set TMPDIR "
+                "to another folder, train on fewer images, or make the model's input smaller"
             ) from exc
 
     def read(self, rows: Sequence[int]) -> Tensor:

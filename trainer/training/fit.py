@@ -80,7 +80,7 @@ def fit_detector(
         OutputError: The checkpoint cannot be written, or is not one of this training.
     """
     if checkpoint is not None and param.detector != "student":
-        raise ParameterError(f"{param.detector} learns in one pass, so it has no checkpoint; leave the folder out")
+        raise ParameterError(f"{param.detector} is trained in one pass, so it has no checkpoint; leave the folder out")
     rows = features.rows(images)
     if param.detector == "student":
         identity = training_identity(features, images, param, train_param)

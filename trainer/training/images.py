@@ -126,8 +126,8 @@ def dataset_images(dataset: DLDataset, preprocess_param: DLPreprocessParam) -> T
     nok = [s.image_file_name for s in chosen if s.image_label != "ok"]
     if nok:
         raise DatasetError(
-            f"{some(nok)} are nok and in the split train; anomaly detection learns from ok images alone: move them to "
-            "test, or let split_dl_dataset do so with overwrite_split=True"
+            f"{some(nok)} are nok and in the split train, but anomaly detection is trained on ok images only: move "
+            "them to test, or let split_dl_dataset do so with overwrite_split=True"
         )
     dataset.check_orientation(preprocess_param)
     is_cached = dataset.preprocess_param == preprocess_param and all(s.dlsample_file_name for s in chosen)
@@ -156,11 +156,11 @@ def sample_images(
         GeometryError: As `dataset_images`, or a picture that is to be cut into tiles was reduced.
     """
     if not samples:
-        raise DatasetError("there is no sample to learn from; give ok images")
+        raise DatasetError("there is no sample to train on; give ok images")
     names = [_name(sample, index) for index, sample in enumerate(samples)]
     nok = [name for name, sample in zip(names, samples, strict=True) if sample.image_label == "nok"]
     if nok:
-        raise DatasetError(f"{some(nok)} are nok; anomaly detection learns from ok images alone, leave them out")
+        raise DatasetError(f"{some(nok)} are nok; anomaly detection is trained on ok images only, so leave them out")
     geometries = [ImageGeometry(width=s.original_width, height=s.original_height, channels=s.channels) for s in samples]
     geometry = typical_geometry(geometries, geometry_rule)
     check_geometries(zip(names, geometries, strict=True), geometry)
@@ -186,7 +186,7 @@ def _as_decoded(sample: DLSample, preprocess_param: DLPreprocessParam) -> DLSamp
 def _check_uncut(names: Sequence[str], samples: Sequence[DLSample]) -> None:
     for name, sample in zip(names, samples, strict=True):
         if sample.preprocessed is not None:
-            raise DatasetError(f"{name} is preprocessed already, and cannot be cut into tiles; give it as a picture")
+            raise DatasetError(f"{name} is already preprocessed and cannot be cut into tiles; give it as a picture")
         check_whole(sample, name)
 
 

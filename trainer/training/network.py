@@ -184,7 +184,7 @@ def _scales(
         numbers = torch.tensor([level[:, 0].numel() for level in inside], dtype=torch.float64)
         squares, counts = (squares + found, counts + numbers) if len(counts) else (found, numbers)
     if not len(counts):
-        raise DatasetError("there is no image to learn from")
+        raise DatasetError("there is no image to train on")
     return (squares / counts).sqrt().clamp_min(1e-12), device
 
 

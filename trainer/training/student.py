@@ -146,8 +146,8 @@ def _loss(network: StudentNetwork, batch: Tensor, param: DLTrainParam, draws: _D
     loss = draws.counted(errors).mean()
     if not bool(loss.isfinite()):
         raise ParameterError(
-            f"the student's error is {loss.item()}: it learns nothing any more; lower regularization_noise, or look for "
-            "images that the backbone cannot make sense of"
+            f"the student's error is {loss.item()}: the training has failed; lower regularization_noise, or look for "
+            "unusual images"
         )
     return loss
 
@@ -189,7 +189,7 @@ def _resumed(network: StudentNetwork, optimizer: torch.optim.AdamW, checkpoint: 
                 moments[key] = torch.empty_like(parameter, requires_grad=False).copy_(moments[key])
             optimizer.state[parameter] = moments
     except (RuntimeError, KeyError) as exc:
-        raise OutputError(f"checkpoint {checkpoint.path} does not fit the student; delete it to start anew") from exc
+        raise OutputError(f"checkpoint {checkpoint.path} does not fit the student; delete it to start again") from exc
     return state
 
 

@@ -137,8 +137,8 @@ def resolve_preprocess_param(model: InitialModel, preprocess_param: DLPreprocess
         asked, found = getattr(model.param, name), getattr(preprocess_param, name)
         if asked != found:
             raise ParameterError(
-                f"{name} is {asked} for the model and {found} for the preprocessing; make the parameters by "
-                "create_dl_preprocess_param_from_model, or set the model's"
+                f"{name} is {asked} for the model and {found} for the preprocessing; create the parameters with "
+                "create_dl_preprocess_param_from_model, or change the model's"
             )
     return preprocess_param
 

@@ -26,17 +26,17 @@ _WITHOUT: Final[Mapping[DetectorName, Mapping[str, str]]] = MappingProxyType(
     {
         "student": {},
         "padim": {
-            "max_num_epochs": "it learns in one pass",
-            "error_threshold": "it learns in one pass, which no error ends",
+            "max_num_epochs": "it is trained in one pass",
+            "error_threshold": "it is trained in one pass, which no error can end",
         },
         "patchcore": {
-            "max_num_epochs": "it learns in one pass",
-            "error_threshold": "it learns in one pass, which no error ends",
+            "max_num_epochs": "it is trained in one pass",
+            "error_threshold": "it is trained in one pass, which no error can end",
             "regularization_noise": "its bank holds patches as they are; give a larger coreset",
         },
         "fused": {
-            "max_num_epochs": "it learns in one pass",
-            "error_threshold": "it learns in one pass, which no error ends",
+            "max_num_epochs": "it is trained in one pass",
+            "error_threshold": "it is trained in one pass, which no error can end",
         },
     }
 )
@@ -126,11 +126,11 @@ def check_train_param(detector: DetectorName, param: DLTrainParam) -> None:
     """
     for name, why in _WITHOUT[detector].items():
         if getattr(param, name) is not None:
-            raise ParameterError(f"{name} is no parameter of {detector}: {why}; leave it out, or train a student")
+            raise ParameterError(f"{name} is not a parameter of {detector}: {why}; leave it out, or train a student")
     if detector in ("padim", "fused") and param.domain_ratio != 1:
         raise ParameterError(
-            f"domain_ratio {param.domain_ratio:g} is not possible with {detector}: every position has a Gaussian of its own and "
-            "needs all images; leave it out, or restrict the domain of the preprocessing"
+            f"domain_ratio {param.domain_ratio:g} is not possible with {detector}: every position has its own "
+            "Gaussian, which needs all images; leave it out, or restrict the domain of the preprocessing"
         )
 
 

@@ -245,8 +245,8 @@ def _divided(settings: FitSettings, course: Course, progress: StageProgress) -> 
     dataset = divided(settings, dataset, training, validation)
     if course.is_test_needed and not dataset.test:
         raise SplitError(
-            f"no image of {settings.source} is left to evaluate on; pass --overwrite-split to divide anew what is divided "
-            "already, or lower the percentages"
+            f"no image of {settings.source} is left to evaluate on; pass --overwrite-split to divide again, or lower "
+            "the percentages"
         )
     parts = f"{len(dataset.train)} train, {len(dataset.validation)} validation, {len(dataset.test)} test"
     shares = [f"{share:g}" for share in (training, validation) if share is not None]
@@ -294,7 +294,7 @@ def _selected(
 
 def _say_initial(model: InitialModel, say: Say) -> None:
     detector, backbone = model.param.detector, model.param.backbone
-    say("read_dl_model", f"the initial model of detector {detector}: parameters, and nothing learnt yet")
+    say("read_dl_model", f"the initial model of detector {detector}: parameters only, not trained yet")
     width, height, channels, low, high = (
         get_dl_model_param(model, f"image_{name}")
         for name in ("width", "height", "num_channels", "range_min", "range_max")
@@ -334,7 +334,7 @@ def _evaluated(
     if not dataset.test:
         return None
     if model.thresholds is None:
-        raise CalibrationError("the model has no thresholds to be evaluated by")
+        raise CalibrationError("the model has no thresholds to evaluate")
     wanted = GenParamEval(measures="all", anomaly_classification_thresholds=(model.thresholds.classification,))
     found = evaluate_dl_model(dataset, model, "split", "test", wanted, progress=progress, on_scored=shown.add)
     figures = {"image AUROC": found.image_auroc, "pixel AUROC": found.pixel_auroc, "AUPRO": found.aupro}

@@ -25,9 +25,9 @@ def warnings_of_constants(preprocess_param: DLPreprocessParam, param: DLModelPar
     if preprocess_param.normalization_type != "constant_values" or own == trained:
         return ()
     warning = (
-        f"the preprocessing parameters normalise by mean {_listed(own.mean)} and deviation {_listed(own.deviation)}, as they "
-        f"say; {param.backbone} was trained with {_listed(trained.mean)} and {_listed(trained.deviation)}. Unless that is "
-        "meant, make the parameters anew by create_dl_preprocess_param_from_model"
+        f"the preprocessing parameters normalise by mean {_listed(own.mean)} and deviation {_listed(own.deviation)}, "
+        f"but {param.backbone} was trained with {_listed(trained.mean)} and {_listed(trained.deviation)}. Unless this "
+        "is intended, create the parameters again with create_dl_preprocess_param_from_model"
     )
     return (warning,)
 
@@ -52,8 +52,8 @@ def notes_of_reduction(preprocess_param: DLPreprocessParam, geometry: ImageGeome
         kind, mend = "a tile", "--width and --height, or smaller tiles"
     note = (
         f"{kind} of {seen.width}x{seen.height} pixels is reduced by {_factors(across, down)} to the model's input of "
-        f"{width}x{height}, in which a defect of less than about {_rough(PIXELS_OF_DEFECT * factor)} pixels across can hardly "
-        f"be seen; for smaller defects fit with a larger {mend}"
+        f"{width}x{height}, where a defect of less than about {_rough(PIXELS_OF_DEFECT * factor)} pixels across can "
+        f"hardly be seen; to find smaller defects, fit with a larger {mend}"
     )
     return (note,)
 

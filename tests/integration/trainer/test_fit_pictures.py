@@ -70,7 +70,7 @@ def test_flags_are_noted_or_baked_in_and_the_bundle_says_so(
     assert "trainer: note: 5 images have an EXIF orientation other than upright, which this model ignores" in said
 
     document = fit("--apply-exif", source=("--images", root))
-    assert any("they are turned upright, as asked" in note for note in document["notes"])
+    assert any("they are rotated upright, as requested" in note for note in document["notes"])
     assert read_dl_model(tmp_path / "out").preprocess_param.apply_exif
     assert "turned upright as EXIF says" in (tmp_path / "out/report.html").read_text(encoding="utf-8")
     upright = np.ascontiguousarray(part(99, defect=True)[..., ::-1])

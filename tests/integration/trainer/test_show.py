@@ -44,7 +44,7 @@ def test_show_says_what_its_pictures_are_of(
     stroke = images / "stroke"
     defects = said("--images", str(stroke), "--all-ok")
     assert doubt in defects
-    assert f"note: all {NOK} images are taken as ok, whatever their folder is called, as asked" in defects
+    assert f"note: all {NOK} images are taken as ok, whatever their folder is called, as requested" in defects
     mixed = said("--images", str(images))
     assert doubt in mixed
     assert "--manifest whose column split names the test images" in mixed

@@ -22,7 +22,7 @@ REFUSALS: list[tuple[type[StageParameters], type[TrainerError], dict[str, Any], 
     (SplitParam, SplitError, {"folds": 0}, "folds: input should be greater than or equal to 2, got 0"),
     (OkOnlyParam, CalibrationError, {"confidence": 1.0}, "confidence: input should be less than 1, got 1.0"),
     (ThresholdParam, CalibrationError, {"method": "x"}, "method: input should be 'ok_only', 'halcon' or"),
-    (GenParamEval, EvaluationError, {"measures": "x"}, "^measures: there is no measure 'x'; choose from"),
+    (GenParamEval, EvaluationError, {"measures": "x"}, "^measures: unknown measure 'x'; choose from"),
     (GenParamEval, EvaluationError, {"measures": "recall"}, "^recall needs a threshold; give anomaly_classification"),
     (DisplayParam, SettingsError, {"min_area": 0}, "min_area: input should be greater than or equal to 1, got 0"),
     (

@@ -140,7 +140,9 @@ def test_folders_that_cannot_be_read_are_refused(
         assert run(["apply", str(bundle), str(given)]) == 1
         captured = capsys.readouterr()
         assert captured.out == ""
-        assert f"the folder {messy / 'nok'} cannot be read (Permission denied); give yourself the right" in captured.err
+        assert (
+            f"the folder {messy / 'nok'} cannot be read (Permission denied); grant yourself the right" in captured.err
+        )
     monkeypatch.undo()
     (messy / "empty").mkdir()
     with pytest.raises(DatasetError, match="no image in"):

@@ -77,14 +77,14 @@ def test_only_held_out_scores_are_said_to_prove(n: int) -> None:
     assert (held.is_proven, folded.is_proven) == (True, False)
     said = " ".join([folded.explanation, *folded.warnings])
     assert "scores of models fitted on four fifths of the images" in said
-    assert "The bound is estimated" in said
+    assert "The bound is an estimate" in said
     assert "prove" not in said
     assert "models fitted on" not in " ".join([held.explanation, *held.warnings])
 
 
 def test_the_warning_of_folds_names_the_images_needed() -> None:
     (warning,) = estimate_threshold(LOGNORMAL[:30], OkOnlyParam(max_false_rejects=0.05), folds=FOLDS).warnings
-    assert "put the false-reject rate at 9.5\u00a0% at most, by estimate, not at the 5\u00a0% asked for" in warning
+    assert "give an estimated false-reject rate of at most 9.5\u00a0%, not the requested 5\u00a0%" in warning
     assert "collect 59 or more" in warning
 
 
@@ -104,4 +104,4 @@ def test_computed_scores_of_folds_say_so_in_the_thresholds() -> None:
     assert found.estimate is not None
     assert not found.estimate.is_proven
     assert found.estimate.distance == pytest.approx(estimate_threshold(LOGNORMAL[:40], OkOnlyParam()).distance)
-    assert "The bound is estimated" in found.estimate.explanation
+    assert "The bound is an estimate" in found.estimate.explanation

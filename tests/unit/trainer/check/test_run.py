@@ -335,8 +335,8 @@ def test_places_where_no_sheet_can_be_written(line: Path, tmp_path: Path, capsys
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--out", "bundle"), "ends with .png or .html"),
-        (("--overwrite",), "--overwrite goes with --out"),
+        (("--out", "bundle"), "must end with .png or .html"),
+        (("--overwrite",), "--overwrite needs --out"),
         (("--training-percent", "90", "--validation-percent", "20"), "sum to more than 100"),
     ],
 )

@@ -296,7 +296,7 @@ def test_a_name_cannot_leave_the_folder(tmp_path: Path) -> None:
 
 
 def test_two_samples_of_one_name_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"two samples are called 0\.png; give each its own"):
+    with pytest.raises(SettingsError, match=r"two samples are called 0\.png; give each a different"):
         show_samples(tmp_path, shown(1) * 2, keys=["image"])
     assert not list(tmp_path.iterdir())
 
@@ -341,6 +341,7 @@ def test_colours_that_are_none_are_refused(colour: str) -> None:
 def test_a_sample_that_a_cache_gave_back_has_no_picture_to_draw() -> None:
     sample = DLSample(np.empty((0, 0), np.uint8), 8, 8, 3, image_id=7)
     with pytest.raises(
-        SettingsError, match="sample 7 was read back from a cache, which holds no picture; make the sample"
+        SettingsError,
+        match="sample 7 was read from a cache, which does not contain its picture; to draw it, create the sample",
     ):
         dev_display_dl_data(sample, keys=["image"])

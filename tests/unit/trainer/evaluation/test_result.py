@@ -53,10 +53,10 @@ def test_one_value_is_a_tuple_of_it() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"measures": ("mean_iou",)}, "there is no measure 'mean_iou'; choose from anomaly_score_histogram"),
-        ({"measures": "auc"}, "there is no measure 'auc'"),
-        ({"measures": ("all", "recall")}, 'give "all" by itself'),
-        ({"measures": (3,)}, "there is no measure 3"),
+        ({"measures": ("mean_iou",)}, "unknown measure 'mean_iou'; choose from anomaly_score_histogram"),
+        ({"measures": "auc"}, "unknown measure 'auc'"),
+        ({"measures": ("all", "recall")}, 'give "all" alone'),
+        ({"measures": (3,)}, "unknown measure 3"),
         ({"measures": None}, "measures"),
         ({"measures": "all"}, "precision, recall need a threshold; give anomaly_classification_thresholds"),
         ({"measures": ("recall",)}, "recall needs a threshold"),

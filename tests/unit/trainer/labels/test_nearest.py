@@ -76,13 +76,13 @@ def test_a_folder_inside_an_ok_folder_that_may_name_a_defect_is_refused(tmp_path
     picture(tmp_path / inside / "a.png")
     message = refusal(tmp_path)
     ok = next(name for name in reversed(Path(inside).parts) if name in ("good", "ok"))
-    assert f"{tmp_path / inside} lies inside the ok folder {ok}, which does not say" in message
+    assert f"{tmp_path / inside} is inside the ok folder {ok}, but it is not clear" in message
     assert mend in message
     assert "--all-ok" in message
     assert {s.image_label for s in read_dl_dataset_anomaly(tmp_path, all_ok=True).samples} == {"ok"}
     picture(tmp_path / "mvtec/train/good/a.png")
     picture(tmp_path / "mvtec/train" / inside / "a.png")
-    assert "does not say" in refusal(tmp_path / "mvtec"), "nor in the other layout"
+    assert "it is not clear" in refusal(tmp_path / "mvtec"), "nor in the other layout"
 
 
 def test_all_folders_in_doubt_are_named_at_once(tmp_path: Path) -> None:
@@ -97,9 +97,9 @@ def test_an_ok_folder_that_is_given_itself_is_asked_the_same(tmp_path: Path) -> 
     picture(tmp_path / "good/crack/a.png")
     picture(tmp_path / "nok/a.png")
     message = refusal(tmp_path / "good")
-    assert "lies inside the ok folder good" in message
+    assert "is inside the ok folder good" in message
     assert "rename good/crack to crack/good" in message
-    assert "lies inside the ok folder good" in refusal([tmp_path / "good", tmp_path / "nok"])
+    assert "is inside the ok folder good" in refusal([tmp_path / "good", tmp_path / "nok"])
 
 
 @pytest.mark.parametrize("inside", ["nok/ok", "Not_OK/monday/good", "rejected/good/01"])
@@ -107,7 +107,7 @@ def test_an_ok_folder_inside_one_that_says_nok_is_refused(tmp_path: Path, inside
     picture(tmp_path / "good/a.png")
     picture(tmp_path / inside / "a.png")
     message = refusal(tmp_path)
-    assert f"{tmp_path / inside} lies inside a folder that says nok" in message
+    assert f"{tmp_path / inside} is inside a folder named as nok" in message
     assert "--all-ok" in message
 
 

@@ -47,10 +47,10 @@ def test_a_word_after_a_small_letter_is_whole() -> None:
 @pytest.mark.parametrize(
     ("pattern", "names", "words"),
     [
-        ("_(OK", ["a.png"], "is no regular expression"),
+        ("_(OK", ["a.png"], "is not a regular expression"),
         ("_OK", ["a.png"], "captures nothing; put the words of the label into ()"),
         ("(?P<good>a)", ["a.png"], "names a group good; name them ok and nok"),
-        ("(?P<nok>NOK)", ["a.png"], "says what is nok and not what is ok; add (?P<ok>...)"),
+        ("(?P<nok>NOK)", ["a.png"], "says what is nok but not what is ok; add (?P<ok>...)"),
         ("_(OK|NOK)", ["a_OK.png", "b.png"], "finds no label in 1 names: b.png; widen it"),
         ("_(OK|NOK)", ["ok_OK_NOK.png"], "finds words for ok and for nok in ok_OK_NOK.png; narrow it"),
         ("_(A|B)", ["1_A.png"], "captures 'A' in 1_A.png, which is not a known word for ok or nok; name the groups"),
@@ -97,4 +97,4 @@ def test_folders_still_say_the_split(tmp_path: Path) -> None:
 def test_a_pattern_that_makes_nothing_ok(tmp_path: Path) -> None:
     picture(tmp_path / "set/a_NOK.png")
     message = refused(tmp_path / "set", label_pattern="_(OK|NOK)")
-    assert "label_pattern '_(OK|NOK)' takes none of the names as ok, such as a_NOK.png" in message
+    assert "label_pattern '_(OK|NOK)' matches none of the names as ok, for example a_NOK.png" in message

@@ -124,7 +124,7 @@ def test_a_pattern_sees_folders(tmp_path: Path) -> None:
         ({"image_list": ("a.png", "./a.png")}, "image_list names a.png more than once"),
         ({"image_list": ("a.png", "b.png"), "anomaly_list": ("m.png", "m.png")}, "anomaly_list names m.png more than"),
         ({"image_list": ("../a.png",)}, "stay inside it, unlike '../a.png'"),
-        ({"group_pattern": "("}, "is no regular expression"),
+        ({"group_pattern": "("}, "is not a regular expression"),
         ({"group_pattern": "part"}, "captures nothing"),
     ],
 )
@@ -135,11 +135,11 @@ def test_parameters_that_cannot_be_meant(param: dict[str, Any], words: str) -> N
 
 def test_listed_files_that_are_missing(mvtec: Path, tmp_path: Path) -> None:
     images = ("train/good/000.png", "test/crack/000.png")
-    assert "train/good/9.png of image_list is missing" in refused(mvtec, image_list=("train/good/9.png", *images))
+    assert "train/good/9.png of image_list does not exist" in refused(mvtec, image_list=("train/good/9.png", *images))
     assert "anomaly_dir, which is None" in refused(mvtec, image_list=images, anomaly_list=(None, "a.png"))
     message = refused(mvtec, mvtec / "ground_truth", image_list=images, anomaly_list=(None, "crack/9.png"))
-    assert "crack/9.png of anomaly_list is missing" in message
-    assert "counts from one folder, got 2" in refused([mvtec, tmp_path], image_list=images)
+    assert "crack/9.png of anomaly_list does not exist" in message
+    assert "is relative to one folder, but 2 were given" in refused([mvtec, tmp_path], image_list=images)
     assert "is no folder" in refused(tmp_path / "nowhere", image_list=images)
 
 

@@ -45,12 +45,12 @@ def test_a_named_folder_inside_an_ok_one_is_no_doubt_any_more(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("param", "words"),
     [
-        ({"ok_folders": ("pas",)}, "--ok-folder 'pas' is the name of no folder with images; there are"),
+        ({"ok_folders": ("pas",)}, "--ok-folder 'pas' is not the name of a folder with images; there are"),
         (
             {"ok_folders": ("a/pass",)},
-            "ok_folders counts names of folders, not paths, unlike 'a/pass'; give the last part alone",
+            "ok_folders takes names of folders, not paths such as 'a/pass'; give only the last part",
         ),
-        ({"ok_folders": ("",)}, "ok_folders counts names of folders"),
+        ({"ok_folders": ("",)}, "ok_folders takes names of folders"),
         ({"ok_folders": ("pass",), "label_pattern": "(ok)"}, "ok_folders and label_pattern both say what is ok"),
     ],
 )
@@ -60,14 +60,14 @@ def test_names_of_folders_that_are_refused(tmp_path: Path, param: dict[str, Any]
 
 @pytest.mark.parametrize("param", [{"ok_folders": ("pass",)}, {"label_pattern": "(ok)"}])
 def test_all_ok_leaves_no_room_for_other_rules(tmp_path: Path, param: dict[str, object]) -> None:
-    with pytest.raises(DatasetError, match="all_ok takes every image as ok"):
+    with pytest.raises(DatasetError, match="all_ok treats every image as ok"):
         read_dl_dataset_anomaly(pictures(tmp_path, "pass/a.png"), all_ok=True, param=DatasetParam.model_validate(param))
 
 
 def test_file_names_that_speak_of_nok_are_never_all_ok(tmp_path: Path) -> None:
     root = pictures(tmp_path / "set", "part1_OK.png", "part2_OK.png", "part3_NOK.png")
     message = refusal(root)
-    assert "1 of 3 images that would be taken as ok speak of nok by their names: part3_NOK.png" in message
+    assert "1 of 3 images that would be taken as ok have names that say nok: part3_NOK.png" in message
     assert "--label-pattern '(OK|NOK)'" in message
     assert "--all-ok" in message
     assert [s.image_label for s in read(root, label_pattern="(OK|NOK)").samples] == ["ok", "ok", "nok"], (
@@ -79,7 +79,7 @@ def test_file_names_that_speak_of_nok_are_never_all_ok(tmp_path: Path) -> None:
 def test_nor_in_a_folder_that_says_ok_unless_the_user_names_it(tmp_path: Path) -> None:
     root = pictures(tmp_path / "set", "good/1.png", "good/defect_2.png", "crack/3.png")
     message = refusal(root)
-    assert "1 of 2 images that would be taken as ok speak of nok by their names: good/defect_2.png" in message
+    assert "1 of 2 images that would be taken as ok have names that say nok: good/defect_2.png" in message
     assert "--ok-folder 'good'" in message
     assert "--label-pattern" not in message, "not all names have a label"
     assert (
@@ -87,7 +87,7 @@ def test_nor_in_a_folder_that_says_ok_unless_the_user_names_it(tmp_path: Path) -
         != read(root, ok_folders=("good",)).samples[0].image_label
     )
     root = pictures(tmp_path / "mvtec", "train/1.png", "train/NG_2.png")
-    assert "speak of nok by their names: train/NG_2.png" in refusal(root)
+    assert "have names that say nok: train/NG_2.png" in refusal(root)
 
 
 def test_names_that_hold_no_word_of_it_do_not_mislead(tmp_path: Path) -> None:
@@ -98,22 +98,22 @@ def test_names_that_hold_no_word_of_it_do_not_mislead(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["nok/2024-05-01", "Ausschuss 2024", "ok und nok", "不良品"])
 def test_a_lone_folder_whose_name_or_place_speaks_of_nok(tmp_path: Path, name: str) -> None:
     pictures(tmp_path / name, "a.png")
-    assert "that its images are nok, and nothing is learnt from such" in refusal(tmp_path / name)
+    assert "that its images are nok, which cannot be used for training" in refusal(tmp_path / name)
 
 
 def test_ok_beside_other_words_in_a_folders_name_is_asked_about(tmp_path: Path) -> None:
     root = pictures(tmp_path / "set", "good/1.png", "Nokia_ok/2.png")
     message = refusal(root)
-    assert "Nokia_ok has a word for ok beside others" in message
-    assert "pass --ok-folder 'Nokia_ok' if they are, rename it if they are not" in message
+    assert "Nokia_ok contains a word for ok among others" in message
+    assert "pass --ok-folder 'Nokia_ok' if they are, rename the folder if they are not" in message
     assert {s.image_label for s in read(root, ok_folders=("Nokia_ok",)).samples} == {"ok"}
 
 
 def test_where_no_folder_is_ok_the_options_are_named(tmp_path: Path) -> None:
     message = refusal(pictures(tmp_path / "set", "typ_a/1.png", "typ_b/2.png"))
     assert (
-        "none of its folders (typ_a, typ_b) is named ok or good; rename the folder of ok images, name it by --ok-folder"
-        in message
+        "none of its folders (typ_a, typ_b) is named ok or good; rename the folder of ok images, name it with "
+        "--ok-folder" in message
     )
 
 

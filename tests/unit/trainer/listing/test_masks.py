@@ -49,13 +49,13 @@ def test_among_several_the_folder_called_alike_decides(parts: Path, tmp_path: Pa
 def test_an_image_of_the_set_is_no_mask(parts: Path, tmp_path: Path) -> None:
     """It would mark nearly every pixel, and the pixel measures would be wrong without a word."""
     message = refused(parts, parts)
-    assert "holds images of the data set, which are no masks: crack/1_image.png" in message
-    assert "give a folder that holds masks only" in message
+    assert "contains images of the data set, which are not masks: crack/1_image.png" in message
+    assert "give a folder that contains only masks" in message
     (tmp_path / "linked").symlink_to(parts)
-    assert "which are no masks" in refused(parts, tmp_path / "linked"), "under another path"
+    assert "which are not masks" in refused(parts, tmp_path / "linked"), "under another path"
     (tmp_path / "linked").unlink()
     mask(tmp_path / "masks/crack/1_image.png")
-    assert "which are no masks: parts/crack/1_image.png" in refused(parts, tmp_path), "beside the masks"
+    assert "which are not masks: parts/crack/1_image.png" in refused(parts, tmp_path), "beside the masks"
     found = masks_of(read(parts, tmp_path, anomaly_sub_dirs=("masks",)))
     assert found["crack/1_image.png"] == "masks/crack/1_image.png"
 

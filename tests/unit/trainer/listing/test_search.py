@@ -104,7 +104,7 @@ def test_a_folder_that_cannot_be_read_is_named(messy: Path, locked: str, place: 
     picture(messy / "good/0.png")
     (messy / place).mkdir(parents=True)
     folders = [messy, messy / "../second/locked"] if place.startswith("..") else [messy]
-    with pytest.raises(DatasetError, match=r"locked cannot be read \(Permission denied\); give yourself the right"):
+    with pytest.raises(DatasetError, match=r"locked cannot be read \(Permission denied\); grant yourself the right"):
         list_folders(folders, None, DatasetParam(), all_ok=True)
 
 
@@ -116,11 +116,11 @@ def test_a_hidden_folder_need_not_be_readable(messy: Path, locked: str) -> None:
 
 def test_a_link_that_may_have_led_to_a_folder_is_refused(messy: Path) -> None:
     (messy / "nok").symlink_to("/mnt/share/that/is/not/there")
-    with pytest.raises(DatasetError, match="nok is a link that leads nowhere, perhaps to a folder of images"):
+    with pytest.raises(DatasetError, match="nok is a broken link, perhaps to a folder of images"):
         search_folder(messy)
     (messy / "nok").unlink()
     (messy / "nok").symlink_to("nok")
-    with pytest.raises(DatasetError, match="nok is a link that leads nowhere"):
+    with pytest.raises(DatasetError, match="nok is a broken link"):
         search_folder(messy)
 
 

@@ -57,7 +57,7 @@ def test_one_of_several_masks_is_refused_as_a_single_one_is(loco: Path) -> None:
 def test_a_folder_that_was_emptied(tmp_path: Path) -> None:
     (tmp_path / "000").mkdir()
     assert mask_files(tmp_path / "000") == []
-    with pytest.raises(DatasetError, match="is a folder without a picture"):
+    with pytest.raises(DatasetError, match="is a folder without any picture"):
         read_marks(tmp_path / "000", (8, 12))
 
 
@@ -78,7 +78,7 @@ def test_two_folders_that_may_hold_the_masks(tmp_path: Path) -> None:
     mask(tmp_path / "set/ground_truth/2.png")
     mask(tmp_path / "set/ground-truth/2.png")
     message = refused(tmp_path / "set")
-    assert "may each hold the masks; keep one, or name it by --anomaly-dir" in message
+    assert "keep one, or name it with --anomaly-dir" in message
 
 
 def test_inverted_masks_are_noted(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_inverted_masks_are_noted(tmp_path: Path) -> None:
         write(tmp_path / f"set/ground_truth/crack/{i}.png", pixels)
     (note,) = [note for note in read(tmp_path / "set").notes if "mask" in note]
     assert "3 of 3 masks mark more than half of their picture (crack/0.png: 91.7\xa0%" in note
-    assert "exchange black and white" in note
+    assert "swap black and white" in note
 
 
 def test_few_large_defects_are_no_inversion() -> None:

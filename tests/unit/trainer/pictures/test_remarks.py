@@ -89,7 +89,7 @@ def test_unreadable_images_are_left_out_where_that_is_asked_for(source: tuple[Pa
     assert len(dataset.unreadable) == 2
     assert any(named(3, ".bmp") in one and "file is empty" in one for one in dataset.unreadable)
     (note,) = [note for note in dataset.notes if "left out" in note]
-    assert note.startswith("2 of 5 images cannot be read and are left out, as asked: ")
+    assert note.startswith("2 of 5 images cannot be read and are left out, as requested: ")
     assert named(4, ".png") in note
 
 
@@ -131,7 +131,7 @@ def test_flags_are_applied_where_that_is_asked_for(source: tuple[Path, Read]) ->
     assert {(sample.width, sample.height) for sample in dataset.samples} == {(30, 20)}
     assert len({sample.pixel_digest for sample in dataset.samples}) == 1
     (note,) = [note for note in dataset.notes if "EXIF" in note]
-    assert "turned upright, as asked. The service does the same with JPEG and PNG frames" in note
+    assert "rotated upright, as requested. The service does the same with JPEG and PNG frames" in note
     with pytest.raises(
         DatasetError, match="read with apply_exif=True, the preprocessing parameters say apply_exif=False"
     ):
@@ -151,7 +151,7 @@ def test_pictures_that_the_service_would_refuse_are_noted_with_the_setting() -> 
     notes = notes_of_files([("a.png", PROBE), ("b.png", large), ("c.png", vast)], apply_exif=False)
     assert len(notes) == 2
     assert notes[0].startswith(
-        "1 of 3 images has more than 8 MiB, up to 15.0 MiB (b.png): with its usual settings the service"
+        "1 of 3 images has more than 8 MiB, up to 15.0 MiB (b.png): with default settings the service"
     )
     assert f"raise its limits.max_frame_bytes to {15 * 2**20} or more" in notes[0]
     assert notes[1].startswith("decoding c.png takes 366.2 MiB")

@@ -218,7 +218,7 @@ def test_other_parameters_never_use_it_again(images: Path, tmp_path: Path) -> No
     preprocess_dl_dataset(dataset, cache, PARAM)
     before = files_of(cache)
     with pytest.raises(
-        OutputError, match="cache was preprocessed with other parameters; give another directory, or have"
+        OutputError, match="cache was preprocessed with other parameters; give another directory, or let"
     ):
         preprocess_dl_dataset(dataset, cache, OTHER)
     assert files_of(cache) == before
@@ -244,7 +244,7 @@ def test_other_images_or_masks_never_use_it_again(images: Path, tmp_path: Path, 
     else:
         (images / "good" / "99.jpg").write_bytes(encoded(ok_picture(np.random.default_rng(9), width=160, height=160)))
     with pytest.raises(
-        OutputError, match="cache was preprocessed from another set of images; give another directory, or have"
+        OutputError, match="cache was preprocessed from another set of images; give another directory, or let"
     ):
         preprocess_dl_dataset(read_dl_dataset_anomaly(images), cache, PARAM)
 
@@ -280,7 +280,7 @@ def test_an_image_that_does_not_fit_the_domain_is_named(images: Path, tmp_path: 
 def test_samples_with_one_id_are_refused(images: Path, tmp_path: Path) -> None:
     dataset = read_dl_dataset_anomaly(images)
     twice = replace(dataset, samples=(dataset.samples[0], replace(dataset.samples[1], image_id=0)))
-    with pytest.raises(DatasetError, match="two samples have the same image_id; give each its own"):
+    with pytest.raises(DatasetError, match="two samples have the same image_id; give each a different one"):
         preprocess_dl_dataset(twice, tmp_path / "cache", PARAM)
 
 
@@ -299,7 +299,8 @@ def test_a_strangers_folder_is_left_alone(
         (stranger / "dl_dataset.json").write_text(content)
     before = files_of(stranger)
     with pytest.raises(
-        OutputError, match="holiday holds files, but was not made by preprocess_dl_dataset, so it is left"
+        OutputError,
+        match="holiday contains files, but was not created by preprocess_dl_dataset, so it is not overwritten",
     ):
         preprocess_dl_dataset(read_dl_dataset_anomaly(images), stranger, PARAM, overwrite_files=overwrite)
     assert files_of(stranger) == before
@@ -313,7 +314,7 @@ def test_a_file_that_somebody_laid_into_it_keeps_it_from_being_deleted(images: P
     (cache / name).write_text("mine")
     before = files_of(cache)
     with pytest.raises(
-        OutputError, match=r"is no part of a preprocessed data set, so .*cache is not overwritten; move it"
+        OutputError, match=r"is not part of a preprocessed data set, so .*cache is not overwritten; move this file"
     ):
         preprocess_dl_dataset(dataset, cache, OTHER, overwrite_files=True)
     assert files_of(cache) == before
@@ -326,7 +327,7 @@ def test_a_link_is_not_followed_to_delete(images: Path, tmp_path: Path, name: st
     (tmp_path / name).rename(tmp_path / "elsewhere")
     (tmp_path / name).symlink_to(tmp_path / "elsewhere")
     before = files_of(tmp_path / "elsewhere")
-    with pytest.raises(OutputError, match="is no part of a preprocessed data set"):
+    with pytest.raises(OutputError, match="is not part of a preprocessed data set"):
         preprocess_dl_dataset(dataset, cache, OTHER, overwrite_files=True)
     assert files_of(tmp_path / "elsewhere") == before
 

@@ -64,7 +64,7 @@ def test_without_test_images_there_are_unseen_ones_and_painted_defects() -> None
     assert [picture.name for picture in row.pictures] == ["u3", "u2"]
     assert unseen_rows([], blank) == []
     defects = [blank(scored("a.png, scar", "nok", 0.7))]
-    assert "has learnt from these images" in painted_rows(defects, has_seen=True)[0].text
+    assert "was trained on these images" in painted_rows(defects, has_seen=True)[0].text
     assert "has not seen these images" in painted_rows(defects, has_seen=False)[0].text
     assert painted_rows([], has_seen=True) == []
 
@@ -85,7 +85,7 @@ def test_ok_images_above_the_threshold_have_a_row_that_says_what_they_mean() -> 
     above = [scored(f"t{place}", "ok", 0.9 - place / 100) for place in range(3)]
     (row,) = above_rows(above, blank, count=2)
     assert [picture.name for picture in row.pictures] == ["t0", "t1"]
-    assert "parts like these will be rejected" in row.text
+    assert "parts like them will be rejected" in row.text
     assert "first 2 of 3" in row.text
     assert above_rows([], blank) == []
 

@@ -91,7 +91,7 @@ def test_a_candidate_that_is_surely_better_is_chosen(
     found = choose_dl_model_param(dataset, [DEFAULT, VECTOR, param("padim")])
     assert found.param == VECTOR
     assert found.chosen.param == VECTOR
-    assert "it parts synthetic defects from ok images better than the default: AUROC 0.9" in found.sentence
+    assert "it separates synthetic defects from ok images better than the default: AUROC 0.9" in found.sentence
     assert found.sentence.startswith("fused (vector) on efficientnet_lite0, 64 x 64 px, of 3 models tried on 30 ")
 
 
@@ -103,7 +103,10 @@ def test_the_default_is_kept_where_nothing_is_surely_better(
     assert found.param == DEFAULT
     assert found.tried[1].gain is not None
     assert found.tried[1].gain.difference >= 0
-    assert "no other model parts synthetic defects from ok images surely better than the default" in found.reason
+    assert (
+        "no other model separates synthetic defects from ok images significantly better than the default"
+        in found.reason
+    )
 
 
 def test_nothing_else_is_tried_where_the_default_tells_nearly_all(
@@ -112,7 +115,7 @@ def test_nothing_else_is_tried_where_the_default_tells_nearly_all(
     tried = judged((DEFAULT, 20.0))
     found = choose_dl_model_param(dataset, [DEFAULT, VECTOR])
     assert (tried, found.param) == ([DEFAULT], DEFAULT)
-    assert names(found) == ["", "not tried: the default tells nearly all defects"]
+    assert names(found) == ["", "not tried: the default already finds nearly all defects"]
 
 
 def test_what_costs_too_much_is_not_tried(dataset: DLDataset, judged: Callable[..., list[DLModelParam]]) -> None:
@@ -120,7 +123,7 @@ def test_what_costs_too_much_is_not_tried(dataset: DLDataset, judged: Callable[.
     tried = judged((large, 9.0))
     found = choose_dl_model_param(dataset, [DEFAULT, large])
     assert (tried, found.param) == ([DEFAULT], DEFAULT)
-    assert found.tried[1].left_out == "too slow: 2.2 times the default's cost, where 2 are allowed"
+    assert found.tried[1].left_out == "too slow: 2.2 times the cost of the default, allowed: 2"
 
 
 def test_the_frames_a_second_that_are_asked_for_decide_instead(
@@ -132,7 +135,7 @@ def test_the_frames_a_second_that_are_asked_for_decide_instead(
     assert (found.param, found.fps, found.min_fps) == (large, 50.0, 10)
     found = choose_dl_model_param(dataset, [DEFAULT, large], min_fps=21)
     assert found.param == DEFAULT
-    assert found.tried[1].left_out == "too slow: about 22.2 frames/s where 21 are asked for"
+    assert found.tried[1].left_out == "too slow: about 22.2 frames/s, required: 21"
 
 
 def test_a_default_that_is_too_slow_gives_way(dataset: DLDataset, judged: Callable[..., list[DLModelParam]]) -> None:
@@ -140,15 +143,13 @@ def test_a_default_that_is_too_slow_gives_way(dataset: DLDataset, judged: Callab
     judged((DEFAULT, 20.0), fps=10.0)
     found = choose_dl_model_param(dataset, [DEFAULT, small], min_fps=20)
     assert found.param == small
-    assert found.tried[0].left_out == "too slow: 10.0 frames/s where 20 are asked for"
-    assert found.reason.startswith(
-        "the default is left out (too slow: 10.0 frames/s where 20 are asked for); no other model"
-    )
+    assert found.tried[0].left_out == "too slow: 10.0 frames/s, required: 20"
+    assert found.reason.startswith("the default is left out (too slow: 10.0 frames/s, required: 20); no other model")
     assert "better than the default" not in found.reason
     assert found.warning is None
     found = choose_dl_model_param(dataset, [DEFAULT, small], min_fps=1000)
     assert found.param == small
-    assert found.reason == "no model reaches 1000 frames/s on one core here; this one is reckoned the fastest"
+    assert found.reason == "no model reaches 1000 frames/s on one core here; this one is estimated to be the fastest"
     assert found.warning is not None
     assert found.warning.startswith(
         "no model that was considered reaches the 1000 frames/s of --min-fps on one core of this"
@@ -177,8 +178,8 @@ def test_with_too_few_images_the_default_is_taken() -> None:
     found = choose_dl_model_param(few, [DEFAULT, VECTOR])
     assert found.param == DEFAULT
     assert found.sentence == (
-        "fused (both) on efficientnet_lite0, 64 x 64 px: the default, as models are compared by 12 different images or more, of 3 "
-        "groups or more, and there are 9"
+        "fused (both) on efficientnet_lite0, 64 x 64 px: the default, because comparing models takes at least 12 "
+        "different images from at least 3 groups, and there are 9"
     )
     assert set(names(found)) == {"not tried: too few images"}
 
@@ -186,8 +187,8 @@ def test_with_too_few_images_the_default_is_taken() -> None:
 @pytest.mark.parametrize(
     ("candidates", "message"),
     [
-        ([], "there is no candidate to choose among; give the parameters of at least one model"),
-        ([DLModelParam(detector="student")], "a student cannot be a candidate: it trains over epochs"),
+        ([], "there are no candidates to choose from; give the parameters of at least one model"),
+        ([DLModelParam(detector="student")], "a student cannot be a candidate, because its training takes too long"),
         (
             [DLModelParam(backbone="timm:resnet18")],
             "nothing is known of the speed of timm:resnet18; choose among models on",

@@ -160,7 +160,9 @@ def test_the_workflow_takes_images_of_any_size_too() -> None:
 
 def test_a_domain_in_images_of_any_size_is_refused() -> None:
     source = ["fit", "--images", "a", "--out", "o", "--domain", "1,2,3,4"]
-    with pytest.raises(SettingsError, match=r"--domain goes with --geometry one-camera only: .* leave one of them out"):
+    with pytest.raises(
+        SettingsError, match=r"--domain can be used with --geometry one-camera only: .* leave one of them out"
+    ):
         parse_settings([*source, "--geometry", "any"])
     assert isinstance(parse_settings([*source, "--geometry", "one-camera"]), FitSettings)
 
@@ -231,7 +233,10 @@ def test_a_backbone_is_one_of_ours_or_of_timm(tmp_path: Path) -> None:
     for options, words in (
         (("--backbone", "resnet18"), "must be efficientnet_lite0, efficientnet_lite1, efficientnet_lite2 or timm:NAME"),
         (("--backbone", "timm:hf-hub:a/b"), "or timm:NAME, got 'timm:hf-hub:a/b'"),
-        (("--weights", "x"), "--weights goes with --backbone timm:NAME; efficientnet_lite0 has its own"),
+        (
+            ("--weights", "x"),
+            "--weights needs --backbone timm:NAME; the weights of efficientnet_lite0 come with an installed package",
+        ),
         (("--width", "100", "--height", "96"), "--width must be a multiple of 32, got 100"),
     ):
         with pytest.raises(SettingsError, match=re.escape(words)):
@@ -293,16 +298,16 @@ def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatc
     ("options", "parts"),
     [
         ("--width 33 --height 32", ["--width", "multiple of 32", "33"]),
-        ("--width 32", ["--width and --height go together"]),
+        ("--width 32", ["--width and --height must be given together"]),
         ("--width 2048 --height 32", ["--width", "1024"]),
         ("--max-train 2", ["--max-train", "3"]),
         ("--false-rejects 1", ["--false-rejects", "less than 1"]),
         ("--confidence 0", ["--confidence", "greater than 0"]),
         (
             "--false-rejects 0.1 --max-false-rejects 0.1",
-            ["--false-rejects is a share on average", "give one of the two"],
+            ["--false-rejects sets the average share", "give one of the two"],
         ),
-        ("--threshold-rule tail_model", ["--threshold-rule says how --max-false-rejects is kept"]),
+        ("--threshold-rule tail_model", ["--threshold-rule needs --max-false-rejects"]),
         ("--max-false-rejects 1", ["--max-false-rejects", "less than 1"]),
         ("--max-false-rejects nan", ["--max-false-rejects"]),
         ("--seed -1", ["--seed"]),
@@ -317,7 +322,7 @@ def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatc
         ("--line l", ["--line can be given with --archive only"]),
         ("--training-percent 101", ["--training-percent", "100"]),
         ("--training-percent 60 --validation-percent 50", ["sum to more than 100"]),
-        ("--group-by time_window", ["--group-by time_window and --time-window-minutes go together"]),
+        ("--group-by time_window", ["--group-by time_window and --time-window-minutes must be given together"]),
         ("--time-window-minutes 3", ["go together"]),
         ("--backbone resnet", ["--backbone", "efficientnet_lite0"]),
         ("--detector padim --complexity 3", ["--complexity is a setting of student, not of padim"]),
@@ -335,17 +340,17 @@ def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatc
         ("--preprocess-param p --width 64 --height 64", ["--preprocess-param says --width, --height already"]),
         ("--preprocess-param p --domain 1,2,3,4", ["--preprocess-param says --domain already"]),
         ("--score-rule best", ["--score-rule", "top-k:SHARE"]),
-        ("--overwrite-cache", ["--overwrite-cache goes with --cache"]),
+        ("--overwrite-cache", ["--overwrite-cache needs --cache"]),
         ("--tile 100", ["--tile must be a multiple of 32, got 100"]),
         ("--tile 16", ["--tile", "32"]),
         ("--quality auto --tile 256", ["--quality auto chooses the model, so --tile cannot be given too"]),
-        ("--tile 2048", ["got --tile 2048; give --width and --height too, to which each tile is reduced"]),
+        ("--tile 2048", ["got --tile 2048; also give --width and --height, the size to which each tile is reduced"]),
         ("--tile 512 --width 256 --height 128", ["--tile cuts squares, so --width and --height must be equal"]),
-        ("--tile 256 --tile-overlap 129", ["--tile-overlap is at most half of --tile, 128 pixels here, got 129"]),
-        ("--tile-overlap 9", ["--tile-overlap goes with --tile"]),
+        ("--tile 256 --tile-overlap 129", ["--tile-overlap must be at most half of --tile, here 128 pixels, got 129"]),
+        ("--tile-overlap 9", ["--tile-overlap needs --tile"]),
         (
             "--tile 256 --cache c",
-            ["--cache keeps whole inputs and --tile makes many of each image; leave one of them out"],
+            ["--cache and --tile cannot be combined; leave one of them out"],
         ),
         ("--preprocess-param p --tile 64", ["--preprocess-param says --tile already"]),
         ("--augment zoom=2", ["--augment", "'zoom=2' is no part"]),

@@ -100,7 +100,7 @@ def test_what_auto_chooses_cannot_be_given_too(options: tuple[str, ...], named: 
 
 
 def test_frames_a_second_go_with_auto_alone() -> None:
-    with pytest.raises(SettingsError, match="--min-fps goes with --quality auto, which chooses a model by it"):
+    with pytest.raises(SettingsError, match="--min-fps has an effect with --quality auto only"):
         asked("--quality", "fast", "--min-fps", "10")
     with pytest.raises(SettingsError, match="greater than 0"):
         asked("--quality", "auto", "--min-fps", "0")

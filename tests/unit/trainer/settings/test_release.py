@@ -14,7 +14,7 @@ CAMERA = ["--camera", "line/a"]
     [
         (["release", "b", *CAMERA, "--canary", "100"], "canary"),
         (["release", "b", *CAMERA, "--canary", "0"], "canary"),
-        (["release", *CAMERA, "--canary", "5"], "--canary wants a BUNDLE"),
+        (["release", *CAMERA, "--canary", "5"], "--canary needs a BUNDLE"),
         (["release", "b", *CAMERA, "--canary", "5", "--threshold", "0.5"], "bundle's own threshold"),
         (["release", *CAMERA], "give a BUNDLE, or --threshold"),
         (["release", *CAMERA, "--threshold", "1"], "threshold"),

@@ -25,12 +25,15 @@ def test_what_says_the_labels_goes_with_every_command_that_reads_them(command: l
     [
         (
             ["--images", "a", "--all-ok", "--ok-folder", "b"],
-            "--all-ok and --ok-folder each say what is ok; give one of them",
+            "--all-ok and --ok-folder each say what is ok; give only one of them",
         ),
         (["--images", "a", "--ok-folder", "b", "--label-pattern", "(ok)"], "--ok-folder and --label-pattern each say"),
         (["--manifest", "m", "--ok-folder", "b"], "--ok-folder can be given with --images only"),
-        (["--images", "a", "--label-pattern", "("], "--label-pattern: is no regular expression: "),
-        (["--images", "a", "--group-pattern", "part"], "--group-pattern: captures nothing; put the group's part in ()"),
+        (["--images", "a", "--label-pattern", "("], "--label-pattern: is not a regular expression: "),
+        (
+            ["--images", "a", "--group-pattern", "part"],
+            "--group-pattern: captures nothing; put the part that names the group into parentheses",
+        ),
         (["--manifest", "m", "--label-pattern", "(ok)"], "--label-pattern can be given with --images only"),
     ],
 )

@@ -44,10 +44,10 @@ def test_augmentations_that_can_be_read() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("zoom=2", "'zoom=2' is no part of an augmentation"),
-        ("flip-horizontal=1", "is no part of an augmentation"),
+        ("zoom=2", "'zoom=2' is not an augmentation"),
+        ("flip-horizontal=1", "is not an augmentation"),
         ("rotation", "'rotation' is no part"),
-        ("rotation=1,rotation=2", "'rotation=2' is no part of an augmentation, or given twice"),
+        ("rotation=1,rotation=2", "'rotation=2' is not an augmentation, or given twice"),
         ("brightness=2", "brightness: "),
         ("rotation=x", "rotation_degrees: "),
         ("copies=3", "makes equal copies"),

@@ -100,7 +100,7 @@ def test_a_defect_lies_where_it_may_and_changes_nothing_else() -> None:
 
 
 def test_no_room_for_a_defect_is_refused() -> None:
-    with pytest.raises(DatasetError, match="there is no pixel in which a defect may lie"):
+    with pytest.raises(DatasetError, match="there is no pixel where a defect may be painted"):
         defect(GRAY, "scar", inside=np.zeros(GRAY.shape, np.bool_))
 
 

@@ -121,7 +121,7 @@ def test_a_method_without_a_rate_cuts_no_map_by_regions(method: ThresholdMethod)
 
 @pytest.mark.parametrize("score", [math.inf, -0.1, math.nan])
 def test_scores_of_no_model_are_refused(score: float) -> None:
-    with pytest.raises(CalibrationError, match="raw scores are finite and not negative"):
+    with pytest.raises(CalibrationError, match="raw scores must be finite and not negative"):
         estimate_anomaly_thresholds(CalibrationScores(ok=[0.4, score]))
 
 

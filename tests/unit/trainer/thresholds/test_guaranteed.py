@@ -237,7 +237,7 @@ def test_a_tail_model_that_is_asked_for_is_used_whatever_the_number() -> None:
     distances = 1 + np.random.default_rng(1).pareto(1.5, 400)
     estimate = estimate_threshold(distances, param)
     assert (estimate.rule, estimate.n_needed) == ("tail_model", 59)
-    assert "a tail model was asked for" in estimate.explanation
+    assert "a tail model was requested" in estimate.explanation
     # The tail of this set is much heavier than the model's: the bound says what the scores prove all the same.
     assert estimate.exceeding > 0.05 * 400
     assert estimate.false_reject_bound > estimate.exceeding / 400

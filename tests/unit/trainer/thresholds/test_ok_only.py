@@ -29,8 +29,11 @@ def test_parameters_out_of_range_are_refused(rate: float, confidence: float) -> 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"false_rejects": 0.05, "max_false_rejects": 0.05}, "a share on average and max_false_rejects a bound"),
-        ({"rule": "tail_model"}, "rule says how max_false_rejects is kept"),
+        (
+            {"false_rejects": 0.05, "max_false_rejects": 0.05},
+            "false_rejects sets the average share and max_false_rejects the maximum",
+        ),
+        ({"rule": "tail_model"}, "rule needs max_false_rejects"),
     ],
 )
 def test_a_share_on_average_goes_with_no_guarantee(given: dict[str, Any], words: str) -> None:
@@ -55,7 +58,7 @@ def test_a_guarantee_costs_what_the_share_on_average_does_not() -> None:
 
 @pytest.mark.parametrize(
     ("groups", "words"),
-    [([0, 0, 1], "4 distances and 3 groups"), ([2, 2, 2, 2], "are all from one group")],
+    [([0, 0, 1], "4 distances and 3 groups"), ([2, 2, 2, 2], "all come from one group")],
 )
 def test_groups_that_say_nothing_are_refused(groups: list[int], words: str) -> None:
     with pytest.raises(CalibrationError, match=words):

@@ -12,8 +12,8 @@ FIVE, ONE = "5\u00a0%", "1\u00a0%"
 def test_a_share_on_average_is_explained() -> None:
     found = estimate_threshold(SCORES[:80])
     assert found.explanation == (
-        f"The threshold is laid so that {FIVE} of ok parts are rejected on average, from 80 scores of unseen ok images. "
-        "The bound assumes nothing about how scores are distributed."
+        f"The threshold is set so that {FIVE} of ok parts are rejected on average, based on 80 scores of unseen ok "
+        "images. The bound makes no assumption about the distribution of the scores."
     )
     assert not found.warnings
 
@@ -21,12 +21,14 @@ def test_a_share_on_average_is_explained() -> None:
 def test_folds_make_an_estimate_of_the_bound() -> None:
     explanation = estimate_threshold(SCORES[:80], folds=5).explanation
     assert "from 80 scores of models fitted on four fifths of the images" in explanation
-    assert explanation.endswith("The bound is estimated: the model that ships is another one, fitted on all.")
+    assert explanation.endswith(
+        "The bound is an estimate, because the final model is a different one, trained on all images."
+    )
 
 
 def test_an_extrapolated_threshold_says_so_and_how_many_images_would_do() -> None:
     found = estimate_threshold(SCORES[:50], OkOnlyParam(false_rejects=0.01))
-    assert "too few to observe so small a share, so their tail is assumed" in found.explanation
+    assert "too few to observe such a small share, so the tail" in found.explanation
     assert found.warnings == (
         f"50 ok images are too few to observe a false-reject rate of {ONE}, so the threshold is extrapolated; collect 99 or more",
     )
@@ -34,7 +36,7 @@ def test_an_extrapolated_threshold_says_so_and_how_many_images_would_do() -> Non
 
 def test_a_rate_out_of_reach_says_what_it_was_laid_for() -> None:
     (warning,) = estimate_threshold(SCORES[:39], OkOnlyParam(false_rejects=0.001)).warnings
-    assert "a false-reject rate of 0.1\u00a0%: the threshold is laid for 0.25\u00a0%" in warning
+    assert "a false-reject rate of 0.1\u00a0%: the threshold is set for 0.25\u00a0%" in warning
     assert "collect 999 or more" in warning
 
 
@@ -43,13 +45,13 @@ def test_few_groups_are_warned_of_with_the_bound_that_they_support(n_groups: int
     groups = [place % n_groups for place in range(320)]
     found = estimate_threshold(SCORES, groups=groups)
     assert (
-        f"The images are of {n_groups} groups, so the bound counts groups and is of images of other groups."
+        f"The images are of {n_groups} groups, so the bound counts groups and holds for images of other groups."
         in found.explanation
     )
     assert (found.n_groups, found.units) == (n_groups, "groups")
     assert len(found.warnings) == (n_groups < 20)
     if n_groups < 20:
-        assert f"the 320 ok images that the thresholds come from are of {n_groups} groups only" in found.warnings[0]
+        assert f"the 320 ok images used to set the thresholds come from only {n_groups} groups" in found.warnings[0]
         assert found.warnings[0].endswith("add images of more groups")
 
 
@@ -58,12 +60,12 @@ def test_few_groups_are_not_warned_of_twice() -> None:
     found = estimate_threshold(scores, groups=np.repeat(range(8), 5).tolist())
     assert found.is_extrapolated
     (warning,) = found.warnings
-    assert "are of 8 groups only" in warning
+    assert "come from only 8 groups" in warning
 
 
 def test_a_guarantee_is_explained() -> None:
     found = estimate_threshold(SCORES[:80], OkOnlyParam(max_false_rejects=0.05))
     assert found.explanation == (
-        "The threshold lies just above all but 0 of 80 scores of unseen ok images. The bound assumes nothing about how scores are "
-        "distributed."
+        "The threshold is just above all but 0 of 80 scores of unseen ok images. The bound makes no assumption about "
+        "the distribution of the scores."
     )

@@ -69,7 +69,7 @@ def test_seed_and_index_alone_decide() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({}, "makes equal copies; give one of them"),
+        ({}, "makes identical copies; add one of these"),
         ({"copies": 3}, "makes equal copies"),
         ({"rotation_degrees": 181}, "rotation_degrees"),
         ({"brightness": 1.0}, "brightness"),

@@ -71,5 +71,5 @@ def test_what_the_detector_has_no_use_for_is_refused_before_the_backbone_runs(
 
     monkeypatch.setattr("trainer.training.embed.build_network", build_network)
     for_student = param_of(initial("student"), max_num_epochs=5)
-    with pytest.raises(ParameterError, match="max_num_epochs is no parameter of padim"):
+    with pytest.raises(ParameterError, match="max_num_epochs is not a parameter of padim"):
         learn(divided(tmp_path / "images", 3), initial(), for_student)

@@ -78,7 +78,7 @@ def test_samples_pass_through_and_may_be_preprocessed_already(paths: list[Path])
 
 
 def test_no_image_is_refused() -> None:
-    with pytest.raises(DatasetError, match="there is no image to learn from"):
+    with pytest.raises(DatasetError, match="there is no image to train on"):
         network_of([])
 
 

@@ -234,7 +234,7 @@ def test_a_damaged_or_strange_checkpoint_is_refused_by_name(tmp_path: Path) -> N
     with pytest.raises(OutputError, match=rf"checkpoint {path} cannot be read .*delete it"):
         train(checkpoint=Checkpoint(tmp_path, IDENTITY))
     save_file({"a": torch.zeros(1)}, path)
-    with pytest.raises(OutputError, match="is no checkpoint of this program"):
+    with pytest.raises(OutputError, match="is not a checkpoint of this program"):
         train(checkpoint=Checkpoint(tmp_path, IDENTITY))
 
 

@@ -100,7 +100,7 @@ def test_a_sample_that_cannot_be_cut_is_refused() -> None:
     with pytest.raises(GeometryError, match="sample 1 was reduced to 150x80 pixels from 300x160"):
         sample_images([whole, reduced], PARAM, "any")
     preprocess_dl_samples(whole, PARAM.of_input)
-    with pytest.raises(DatasetError, match="sample 0 is preprocessed already, and cannot be cut into tiles"):
+    with pytest.raises(DatasetError, match="sample 0 is already preprocessed and cannot be cut into tiles"):
         sample_images([whole], PARAM)
 
 
@@ -110,7 +110,7 @@ def test_files_of_another_size_and_a_cache_are_refused(tmp_path: Path) -> None:
     dataset = read_dl_dataset_anomaly(tmp_path / "images")
     with pytest.raises(DatasetError, match=r"another size: ok/3\.png \(300x160\).*or fit with --geometry any"):
         dataset_images(split_dl_dataset(dataset, 100, 0), PARAM)
-    with pytest.raises(ParameterError, match=r"tiles cannot be preprocessed to disk.*leave the cache or the tiles out"):
+    with pytest.raises(ParameterError, match=r"tiles cannot be preprocessed to disk.*leave out the cache or the tiles"):
         preprocess_dl_dataset(dataset, tmp_path / "cache", PARAM)
     assert not (tmp_path / "cache").exists()
 

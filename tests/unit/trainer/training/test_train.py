@@ -255,7 +255,7 @@ def test_a_domain_and_images_of_any_size_are_refused_before_the_training(dataset
 
 def test_no_sample_is_refused() -> None:
     model = initial()
-    with pytest.raises(DatasetError, match="there is no sample to learn from"):
+    with pytest.raises(DatasetError, match="there is no sample to train on"):
         train_dl_model_anomaly_dataset(model, [], param_of(model))
 
 
@@ -268,7 +268,7 @@ def test_samples_of_other_parameters_or_without_a_picture_are_refused() -> None:
     preprocess_dl_samples(given, PARAM)
     bare = [replace(sample, image=np.empty((0, 0), np.uint8)) for sample in given]
     flips = Augmentation(flip_horizontal=True)
-    with pytest.raises(ParameterError, match="sample 0 has no picture any more to augment"):
+    with pytest.raises(ParameterError, match="sample 0 no longer has a picture to augment"):
         train_dl_model_anomaly_dataset(model, bare, param_of(model, augmentation=flips))
 
 

@@ -51,15 +51,15 @@ def test_what_is_given_is_kept_and_survives_the_bundles_record() -> None:
         ("student", {"regularization_noise": -1e-9}, "regularization_noise"),
         ("student", {"regularization_noise": float("nan")}, "regularization_noise"),
         ("student", {"seed": -1}, "seed"),
-        ("padim", {"max_num_epochs": 5}, "max_num_epochs is no parameter of padim: .*leave it out"),
-        ("padim", {"error_threshold": 0.1}, "error_threshold is no parameter of padim"),
+        ("padim", {"max_num_epochs": 5}, "max_num_epochs is not a parameter of padim: .*leave it out"),
+        ("padim", {"error_threshold": 0.1}, "error_threshold is not a parameter of padim"),
         ("padim", {"domain_ratio": 0.5}, "domain_ratio 0.5 is not possible with padim: .*leave it out"),
-        ("patchcore", {"max_num_epochs": 5}, "max_num_epochs is no parameter of patchcore"),
-        ("patchcore", {"error_threshold": 0.1}, "error_threshold is no parameter of patchcore"),
+        ("patchcore", {"max_num_epochs": 5}, "max_num_epochs is not a parameter of patchcore"),
+        ("patchcore", {"error_threshold": 0.1}, "error_threshold is not a parameter of patchcore"),
         (
             "patchcore",
             {"regularization_noise": 0.0},
-            "regularization_noise is no parameter of patchcore: .*larger coreset",
+            "regularization_noise is not a parameter of patchcore: .*larger coreset",
         ),
     ],
 )
@@ -71,7 +71,7 @@ def test_what_is_out_of_range_or_of_no_use_is_refused_by_name(
 
 
 def test_parameters_made_for_another_detector_are_refused() -> None:
-    with pytest.raises(ParameterError, match="error_threshold is no parameter of padim"):
+    with pytest.raises(ParameterError, match="error_threshold is not a parameter of padim"):
         check_train_param("padim", create_dl_train_param(initial("student")))
 
 
