@@ -43,7 +43,7 @@ def encode(message: Message) -> bytes:
     packed: bytes = msgpack.packb(message.model_dump(), use_bin_type=True, buf_size=_PACK_BUFFER_BYTES)
     if len(packed) > MAX_MESSAGE_BYTES:
         raise LimitExceededError(
-            f"{type(message).__name__} of {len(packed)} bytes is over the limit of {MAX_MESSAGE_BYTES}"
+            f"{type(message).__name__} of {len(packed)} bytes is larger than the limit of {MAX_MESSAGE_BYTES} bytes"
         )
     return packed
 
@@ -65,13 +65,15 @@ def decode(message_type: type[M], value: bytes, *, max_bytes: int = MAX_MESSAGE_
     """
     name = message_type.__name__
     if len(value) > max_bytes:
-        raise LimitExceededError(f"{name} of {len(value)} bytes is over the limit of {max_bytes}")
+        raise LimitExceededError(f"{name} of {len(value)} bytes is larger than the limit of {max_bytes} bytes")
     content = _unpack(name, value)
     version = content.get("v")
     if type(version) is not int:
-        raise MalformedMessageError(f"{name} has no integer v (version of the contract)")
+        raise MalformedMessageError(f"{name} has no integer v (the version of the message format)")
     if version != message_type.VERSION:
-        raise WrongVersionError(f"{name} is of version {version}, this reader knows version {message_type.VERSION}")
+        raise WrongVersionError(
+            f"{name} has version {version}, but this reader supports version {message_type.VERSION}"
+        )
     try:
         return message_type.model_validate(content, extra="ignore")
     except ValidationError as exc:
@@ -94,7 +96,7 @@ class _Containers:
         self._take_one()
         built = dict(pairs)
         if len(built) != len(pairs):
-            raise MalformedMessageError("a key comes twice in one map")
+            raise MalformedMessageError("a map contains a key twice")
         return built
 
     def _take_one(self) -> None:
@@ -104,7 +106,7 @@ class _Containers:
 
 
 def _refuse_extension(code: int, data: bytes) -> NoReturn:
-    raise MalformedMessageError(f"msgpack extension type {code} ({len(data)} bytes) is not part of the contract")
+    raise MalformedMessageError(f"msgpack extension type {code} ({len(data)} bytes) is not part of the message format")
 
 
 def _unpack(name: str, value: bytes) -> dict[str, Any]:

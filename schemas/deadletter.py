@@ -37,10 +37,10 @@ class DeadLetter(FrameAnswer):
     detail: Annotated[
         str,
         BeforeValidator(_clip),
-        Field(max_length=MAX_DETAIL_CHARACTERS, description="For people; cut off at 500 characters"),
+        Field(max_length=MAX_DETAIL_CHARACTERS, description="For people to read; cut off at 500 characters"),
     ] = ""
     key: Annotated[bytes, Field(max_length=MAX_KEY_BYTES)] | None = Field(
-        description="Key of the record; null if there was none or a longer one than 1024 bytes"
+        description="Key of the record; null if it had none, or one longer than 1024 bytes"
     )
     value_digest: Annotated[Digest, Field(description="SHA-256 of the whole value of the record")]
     value_bytes: Annotated[Count, Field(description="Length of the whole value of the record")]
@@ -90,8 +90,8 @@ class DeadLetter(FrameAnswer):
             raise ValueError(f"reason {self.reason} does not belong to status {self.status}")
         if self.status != "undecodable" and not self.identity.is_complete:
             raise ValueError(
-                f"a dead letter with status {self.status} names the whole frame: no identity field is null"
+                f"a dead letter with status {self.status} identifies the frame, so no identity field may be null"
             )
         if self.value is not None and len(self.value) != self.value_bytes:
-            raise ValueError(f"value has {len(self.value)} bytes, value_bytes says {self.value_bytes}")
+            raise ValueError(f"value has {len(self.value)} bytes, but value_bytes is {self.value_bytes}")
         return self

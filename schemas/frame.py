@@ -97,23 +97,23 @@ class CameraFrame(Message):
     def _check_image(self) -> Self:
         if self.image_uri is None:
             if not self.image:
-                raise ValueError("a frame carries its image, or names it by image_uri; this one does neither")
+                raise ValueError("a frame must contain its image or name it in image_uri; this one does neither")
             if self.image_bytes is not None:
-                raise ValueError("image_bytes is only for image_uri; beside image its own length counts")
+                raise ValueError("image_bytes may only be given with image_uri; the length of image is known")
         elif self.image:
-            raise ValueError("a frame carries its image or names it by image_uri; this one does both")
+            raise ValueError("a frame must contain its image or name it in image_uri; this one does both")
         elif self.image_bytes is None or self.image_digest is None:
-            raise ValueError("image_uri needs image_bytes and image_digest, which say what picture lies there")
+            raise ValueError("image_uri needs image_bytes and image_digest, which identify the picture")
         return self
 
     @model_validator(mode="after")
     def _check_raw(self) -> Self:
         if self.raw is None:
             if self.encoding == "raw":
-                raise ValueError("encoding is raw, so raw must hold width, height and pixel_format")
+                raise ValueError("encoding is raw, so raw must contain width, height and pixel_format")
             return self
         if self.encoding != "raw":
-            raise ValueError(f"raw is only for encoding raw, not {self.encoding}")
+            raise ValueError(f"raw may only be given with encoding raw, not {self.encoding}")
         num_bytes = len(self.image) if self.image_bytes is None else self.image_bytes
         if num_bytes != self.raw.num_bytes:
             raise ValueError(

@@ -141,7 +141,8 @@ def trace_from_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> Tr
     is_longer = match is not None and match["more"] is not None
     if match is None or match.end() > MAX_TRACE_HEADER_BYTES or (is_longer and match["version"] == b"00"):
         raise MalformedMessageError(
-            f"header {TRACEPARENT_HEADER} is not as W3C Trace Context has it: 00-(32 digits)-(16 digits)-(2 digits), in hexadecimal"
+            f"header {TRACEPARENT_HEADER} does not have the form of W3C Trace Context: 00-(32 digits)-(16 digits)-(2 "
+            "digits), in hexadecimal"
         )
     states = {value for name, value in found if name == TRACESTATE_HEADER}
     state = states.pop() if len(states) == 1 else None

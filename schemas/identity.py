@@ -113,5 +113,5 @@ class FrameAnswer(Message):
     def _check_result_id(self) -> Self:
         expected = result_id_of(self.identity, self.source)
         if self.result_id != expected:
-            raise ValueError(f"result_id is {self.result_id}, but identity and source give {expected}")
+            raise ValueError(f"result_id is {self.result_id}, but it must be {expected} for this identity and source")
         return self

@@ -42,22 +42,25 @@ def store_place(uri: str, *, folder: bool = False) -> StorePlace:
     if uri.startswith("s3://"):
         bucket, slash, path = uri.removeprefix("s3://").partition("/")
         if not _BUCKET.fullmatch(bucket) or ".." in bucket or not slash:
-            raise ValueError("has no bucket of 3 to 63 of a-z 0-9 . - behind s3:// and a / behind it")
+            raise ValueError(
+                "must continue after s3:// with a bucket name (3 to 63 of the characters a-z 0-9 . -) and a /"
+            )
         place = StorePlace("s3", bucket, path)
     elif uri.startswith("file:///"):
         place = StorePlace("file", "", uri.removeprefix("file:///"))
     else:
-        raise ValueError("does not begin with s3:// or file:///, in small letters; there is no other way to a picture")
+        raise ValueError("does not begin with s3:// or file:/// in lower case; nothing else is supported")
     path = place.path
     if folder:
         if not uri.endswith("/"):
-            raise ValueError("does not end in /, so it would also allow names that only begin like it")
+            raise ValueError("does not end with /, so it would also allow names that only begin with it")
         path = path.removesuffix("/")
         if not path and place.scheme == "s3":
             return place
     for part in path.split("/"):
         if not _PART.fullmatch(part):
             raise ValueError(
-                f"has the part {ascii(part)[:80]}; a part has letters, digits and . _ = + , - of ASCII, and a dot neither first nor last"
+                f"has the part {ascii(part)[:80]}; a part may consist of ASCII letters, digits and . _ = + , - and "
+                "must not begin or end with a dot"
             )
     return place

@@ -36,7 +36,7 @@ class ComponentMessage(StrictModel):
     @model_validator(mode="after")
     def _check_area(self) -> Self:
         if self.area > self.width * self.height:
-            raise ValueError(f"area {self.area} is more than the box of {self.width} x {self.height} holds")
+            raise ValueError(f"area {self.area} is larger than the box of {self.width} x {self.height}")
         return self
 
 
@@ -70,10 +70,10 @@ class RegionMessage(StrictModel):
             raise ValueError(f"area {self.area} is more than {self.width} x {self.height} pixels")
         listed = sum(c.area for c in self.components)
         if self.area < listed or (self.area > listed and self.num_components <= MAX_COMPONENTS):
-            raise ValueError(f"area is {self.area}, but the areas of the listed components add up to {listed}")
+            raise ValueError(f"area is {self.area}, but the listed components add up to {listed}")
         for c in self.components:
             if c.x + c.width > self.width or c.y + c.height > self.height:
-                raise ValueError(f"component at {c.x}, {c.y} reaches beyond the picture")
+                raise ValueError(f"the component at {c.x}, {c.y} extends beyond the picture")
         return self
 
 
@@ -132,10 +132,12 @@ def decode_rle(counts: bytes, height: int, width: int, *, max_pixels: int = MAX_
     if height < 1 or width < 1:
         raise MalformedMessageError(f"a picture of {width} x {height} pixels has no mask")
     if height * width > max_pixels:
-        raise LimitExceededError(f"mask of {width} x {height} pixels is over the limit of {max_pixels} pixels")
+        raise LimitExceededError(f"mask of {width} x {height} pixels is larger than the limit of {max_pixels} pixels")
     runs = rle_runs(counts)
     if sum(runs) != height * width:
-        raise MalformedMessageError(f"runs add up to {sum(runs)} pixels, but {width} x {height} are {height * width}")
+        raise MalformedMessageError(
+            f"the runs add up to {sum(runs)} pixels, but {width} x {height} makes {height * width}"
+        )
     by_column = bytearray(height * width)
     start = 0
     for index, run in enumerate(runs):

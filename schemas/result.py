@@ -159,13 +159,15 @@ class DLResultMessage(FrameAnswer):
         if self.status == "inspected":
             self._check_inspected()
         elif self.anomaly_class_id != 1 or self.anomaly_score is not None or self.anomaly_region is not None:
-            raise ValueError(f"a result with status {self.status} has class nok and neither score nor region")
+            raise ValueError(f"a result with status {self.status} must have class nok and neither score nor region")
         return self
 
     @model_validator(mode="after")
     def _check_identity(self) -> Self:
         if self.status != "undecodable" and not self.identity.is_complete:
-            raise ValueError(f"a result with status {self.status} names the whole frame: no identity field is null")
+            raise ValueError(
+                f"a result with status {self.status} identifies the frame, so no identity field may be null"
+            )
         if (self.captured_at is None) != (self.deadline_at is None):
             raise ValueError("deadline_at must be null exactly when captured_at is")
         if self.captured_at is not None and self.deadline_at is not None and self.deadline_at < self.captured_at:
@@ -179,7 +181,7 @@ class DLResultMessage(FrameAnswer):
             or self.segmentation_threshold is None
             or self.model is None
         ):
-            raise ValueError("an inspected result has anomaly_score, both thresholds and model")
+            raise ValueError("an inspected result must have anomaly_score, both thresholds and model")
         is_nok = self.anomaly_score >= self.classification_threshold
         if self.anomaly_class_id != int(is_nok):
             raise ValueError(
@@ -188,5 +190,6 @@ class DLResultMessage(FrameAnswer):
             )
         if not is_nok and self.captured_at is not None and self.produced_at < self.captured_at:
             raise ValueError(
-                "produced_at is before captured_at: the clocks disagree, nobody knows how old the picture is, and it is never ok"
+                "produced_at is before captured_at: the clocks disagree, so the age of the picture is unknown and the "
+                "result cannot be ok"
             )

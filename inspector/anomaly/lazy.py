@@ -49,7 +49,7 @@ def read_stub(stub: Path) -> dict[str, str]:
     homes: dict[str, str] = {}
     for node in ast.parse(stub.read_bytes()).body:
         if not isinstance(node, ast.ImportFrom) or node.level or node.module is None:
-            raise ImportError(f"{stub} line {node.lineno} is no import from a module by its full name")
+            raise ImportError(f"{stub} line {node.lineno} is not an import from a module with its full name")
         for alias in node.names:
             if alias.asname != alias.name:
                 raise ImportError(f"{stub} line {alias.lineno}: {alias.name} is not exported; add 'as {alias.name}'")

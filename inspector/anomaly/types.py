@@ -67,8 +67,8 @@ class ImageGeometry(Parameters):
             return
         if self.rule == "any":
             raise GeometryError(
-                "a domain goes with geometry one-camera only: in pictures of any size and aspect it would lie elsewhere in "
-                "each; leave the domain out, or take the pictures of one camera"
+                "a domain can be used with geometry one-camera only: in pictures of different sizes it would be at a "
+                "different place in each; leave out the domain, or use pictures of one camera"
             )
         domain.check_size(self.width, self.height)
 
@@ -209,5 +209,5 @@ class ScoreScale(Parameters):
     @model_validator(mode="after")
     def _usable(self) -> ScoreScale:
         if not 1e-30 < self.s < 1e30:  # noqa: PLR2004 - outside, float32 maps would under- or overflow
-            raise ValueError(f"scale {self.s} is outside what float32 maps can hold")
+            raise ValueError(f"scale {self.s} is outside the range of float32 maps")
         return self

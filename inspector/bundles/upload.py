@@ -55,4 +55,6 @@ def _check(source: Path, expected: str) -> None:
             "missing", f"{source} cannot be read: {exc.strerror or exc}; the manifest names it"
         ) from exc
     if found != expected:
-        raise BundleStoreError("digest", f"{source} was altered: SHA-256 {found}, the manifest says {expected}")
+        raise BundleStoreError(
+            "digest", f"{source} was changed: its SHA-256 is {found}, but the manifest says {expected}"
+        )

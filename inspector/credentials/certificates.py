@@ -71,7 +71,7 @@ def load_pair(context: ssl.SSLContext, certificate: tuple[str, Path], key: tuple
     except (OSError, ssl.SSLError) as exc:
         if asked:
             raise ConfigError(
-                f"{key_setting}: {key_path} is locked by a passphrase; give a key without one, which only this user may read"
+                f"{key_setting}: {key_path} has a passphrase; give a key without one, in a file that only this user can read"
             ) from exc
         raise ConfigError(
             f"{cert_setting}, {key_setting}: {cert_path} and {key_path} are no certificate and its key in PEM: {_why(exc)}"

@@ -52,7 +52,7 @@ class AuditRecord(Message):
     detail: Annotated[
         str,
         BeforeValidator(_clip),
-        Field(max_length=MAX_DETAIL_CHARACTERS, description="For people; cut off at 500 characters"),
+        Field(max_length=MAX_DETAIL_CHARACTERS, description="For people to read; cut off at 500 characters"),
     ] = ""
 
     @model_validator(mode="after")
@@ -63,12 +63,12 @@ class AuditRecord(Message):
         if is_outcome != self.chain.startswith("process:"):
             raise ValueError(f"action {self.action} does not belong to the chain {self.chain}")
         if not is_outcome and (self.old is None or self.new is None):
-            raise ValueError("a change says what was before and what is from now on")
+            raise ValueError("a change must say what was before and what is from now on")
         if not is_outcome and self.chain != camera_chain(self.line_id, self.camera_id):
             raise ValueError(f"a change of {self.line_id}/{self.camera_id} does not belong to the chain {self.chain}")
         if not is_outcome and self.position != self.number - 1:
             raise ValueError(
-                f"release {self.number} of a camera stands at position {self.number - 1}, not {self.position}"
+                f"release {self.number} of a camera must be at position {self.number - 1}, not {self.position}"
             )
         return self
 

@@ -105,7 +105,7 @@ def test_a_writer_refuses_unknown_fields() -> None:
 
 @pytest.mark.parametrize("version", [0, 2, -1, 2**40])
 def test_another_version_is_refused_before_the_content(version: int) -> None:
-    with pytest.raises(WrongVersionError, match=f"version {version}, this reader knows version 1") as caught:
+    with pytest.raises(WrongVersionError, match=f"version {version}, but this reader supports version 1") as caught:
         decode(CameraFrame, msgpack.packb({"v": version, "other": "content"}))
     assert caught.value.reason == "wrong_version"
 
@@ -213,7 +213,7 @@ def test_a_length_that_the_bytes_do_not_hold_allocates_nothing() -> None:
 def test_a_value_over_the_callers_limit_is_not_read() -> None:
     value = encode(FRAME)
     assert decode(CameraFrame, value, max_bytes=len(value)) == FRAME
-    with pytest.raises(LimitExceededError, match=f"over the limit of {len(value) - 1}"):
+    with pytest.raises(LimitExceededError, match=f"larger than the limit of {len(value) - 1}"):
         decode(CameraFrame, value, max_bytes=len(value) - 1)
 
 

@@ -102,9 +102,9 @@ def test_a_raw_image_has_the_length_of_its_layout(pixel_format: Any) -> None:
 
 
 def test_raw_and_its_layout_belong_together() -> None:
-    refuse(CameraFrame, frame_fields(encoding="raw"), "raw must hold width")
+    refuse(CameraFrame, frame_fields(encoding="raw"), "raw must contain width")
     raw = RawFormat(width=4, height=3, pixel_format="mono8")
-    refuse(CameraFrame, frame_fields(encoding="png", raw=raw), "only for encoding raw, not png")
+    refuse(CameraFrame, frame_fields(encoding="png", raw=raw), "only be given with encoding raw, not png")
 
 
 @pytest.mark.parametrize("changes", [{"width": 0}, {"height": 65_536}, {"pixel_format": "bayer8"}])
@@ -208,17 +208,17 @@ def test_only_an_undecodable_frame_may_be_nameless(field: str) -> None:
     undecodable = refused_fields(status="undecodable", reason="malformed", **changes)
     assert DLResultMessage(**undecodable).result_id == result_id_of_record("inspection.frames", 3, 1234)
     for fields in (result_fields(**changes), refused_fields(**changes)):
-        refuse(DLResultMessage, fields, "names the whole frame")
+        refuse(DLResultMessage, fields, "identifies the frame")
     letter = deadletter_fields(status="undecodable", reason="malformed", **{field: None})
     assert getattr(DeadLetter(**letter), field) is None
-    refuse(DeadLetter, deadletter_fields(**{field: None}), "names the whole frame")
+    refuse(DeadLetter, deadletter_fields(**{field: None}), "identifies the frame")
 
 
 @pytest.mark.parametrize(("model", "fields"), [(DLResultMessage, result_fields()), (DeadLetter, deadletter_fields())])
 def test_a_result_id_is_the_one_of_the_frame(model: type[BaseModel], fields: dict[str, Any]) -> None:
     assert fields["result_id"] == result_id_of(IDENTITY, SOURCE)
-    refuse(model, fields | {"result_id": result_id_of(Identity(), SOURCE)}, "identity and source give")
-    refuse(model, fields | {"seq": 43}, "identity and source give")
+    refuse(model, fields | {"result_id": result_id_of(Identity(), SOURCE)}, "for this identity and source")
+    refuse(model, fields | {"seq": 43}, "for this identity and source")
     refuse(model, fields | {"result_id": "0" * 31}, "result_id")
 
 
@@ -258,7 +258,7 @@ def test_a_source_is_a_place_in_kafka(changes: dict[str, Any]) -> None:
         ({"x": -1}, "x"),
         ({"width": 0}, "width"),
         ({"area": 0}, "area"),
-        ({"area": 7}, "more than the box"),
+        ({"area": 7}, "larger than the box"),
         ({"max_score": math.nan}, "max_score"),
         ({"max_score": 1.5}, "max_score"),
     ],
@@ -370,7 +370,7 @@ def test_a_frame_that_names_its_picture_writes_no_image_and_one_that_carries_it_
     ("changes", "words"),
     [
         ({"image": None}, "neither"),
-        ({"image_bytes": 7}, "image_bytes is only for image_uri"),
+        ({"image_bytes": 7}, "image_bytes may only be given with image_uri"),
         ({"image_uri": "s3://bucket/a.jpg", "image_bytes": 7, "image_digest": "0" * 64}, "this one does both"),
         ({"image": None, "image_uri": "s3://bucket/a.jpg", "image_digest": "0" * 64}, "needs image_bytes"),
         ({"image": None, "image_uri": "s3://bucket/a.jpg", "image_bytes": 7}, "needs image_bytes and image_digest"),

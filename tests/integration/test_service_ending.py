@@ -193,6 +193,6 @@ async def test_a_device_that_is_not_here_is_found_by_a_watched_thread_and_ends_a
     monkeypatch.setattr("torch.cuda.is_available", is_available)
     _, task = await stage.start(stage.settings(device="cuda"))
     assert await task == EXIT_USAGE
-    assert "device: device 'cuda' was asked for, but torch finds no CUDA device" in caplog.text
+    assert "device: device 'cuda' was requested, but torch finds no CUDA device" in caplog.text
     assert asked
     assert set(asked) != {threading.main_thread().name}

@@ -126,7 +126,7 @@ def test_the_typing_test_uses_every_public_function_and_nothing_else() -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("import trainer", "line 1 is no import from a module by its full name"),
+        ("import trainer", "line 1 is not an import from a module with its full name"),
         ("x = 1", "line 1 is no import"),
         ("from .errors import DatasetError as DatasetError", "line 1 is no import"),
         ("from trainer.errors import DatasetError", "line 1: DatasetError is not exported; add 'as DatasetError'"),

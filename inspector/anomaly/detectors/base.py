@@ -86,7 +86,9 @@ class Embedding:
         self.normalization: FeatureNormalization = normalization
         self.fine_projection = fine_projection
         if normalization == "both" and projection.shape[1] % 2:
-            raise ParameterError(f"two projections have as many dimensions each, got {projection.shape[1]} in all")
+            raise ParameterError(
+                f"two projections must have the same number of dimensions, got {projection.shape[1]} in total"
+            )
 
     @property
     def part_dims(self) -> int:

@@ -28,7 +28,7 @@ from inspector.anomaly.errors import ParameterError
 
 _CHUNK_POSITIONS = 256
 _BLOCK_ROWS = 32
-_NO_VARIATION = "no variation to learn from: the training images are equal, or as good as equal, or not finite"
+_NO_VARIATION = "the training images do not vary: they are identical, almost identical, or not finite"
 
 
 class PaDiM:
@@ -76,7 +76,7 @@ class PaDiM:
         """See `Detector.distances`; the Mahalanobis distance of each position to its own Gaussian."""
         batch, height, width, _ = embedded.shape
         if (height, width) != tuple(self.grid):
-            raise ParameterError(f"the model was fitted on a grid of {tuple(self.grid)}, got {(height, width)}")
+            raise ParameterError(f"the model was trained on a grid of {tuple(self.grid)}, got {(height, width)}")
         centred = embedded.flatten(1, 2).transpose(0, 1) - self._mean  # (P, B, D)
         squares = [torch.bmm(centred[..., : block.shape[1]], block).square().sum(-1) for block in self._blocks_t]
         return torch.stack(squares).sum(0).sqrt().T.reshape(batch, height, width)
@@ -123,14 +123,14 @@ def fit_padim(
     """
     if neighbourhood < 1 or neighbourhood % 2 == 0 or regularization <= 0 or noise < 0:
         raise ParameterError(
-            "PaDiM needs an odd neighbourhood, a positive regularization and noise of 0 or more, "
-            f"got {neighbourhood}, {regularization}, {noise}"
+            "PaDiM needs an odd neighbourhood, a positive regularization and a noise of at least 0, got "
+            f"{neighbourhood}, {regularization}, {noise}"
         )
     moments = _Moments(mask)
     for batch in (embedded,) if isinstance(embedded, Tensor) else embedded:
         moments.add(batch)
     if moments.count < 2:  # noqa: PLR2004 - one has no variance
-        raise ParameterError(f"PaDiM needs 2 images or more, got {moments.count}")
+        raise ParameterError(f"PaDiM needs at least 2 images, got {moments.count}")
     means = _with_neighbours(moments.means(), moments.grid, neighbourhood, neighbour_share, mask)
     products = _with_neighbours(moments.products(), moments.grid, neighbourhood, neighbour_share, mask)
     correction = moments.count / (moments.count - 1)

@@ -140,9 +140,9 @@ def fit_patchcore(
     """
     patches = embedded.flatten(0, -2)
     if len(patches) == 0 or coreset < 1:
-        raise ParameterError(f"PatchCore needs 1 image and 1 patch or more, got {len(embedded)} and {coreset}")
+        raise ParameterError(f"PatchCore needs at least 1 image and 1 patch, got {len(embedded)} and {coreset}")
     if not bool(torch.isfinite(patches).all()):
-        raise ParameterError("the features of an ok image are not finite; look at the images and the weights")
+        raise ParameterError("the features of an ok image are not finite; check the images and the weights")
     return PatchCore(patches[greedy_coreset(patches, coreset, seed=seed, progress=progress)])
 
 

@@ -92,7 +92,7 @@ class StudentNetwork(nn.Module):
             squares += values.square().sum(0).cpu()
             positions += len(values)
         if not positions:
-            raise ParameterError("a student needs 1 image or more to learn from")
+            raise ParameterError("a student needs at least 1 image to train on")
         mean = total / positions
         variance = (squares / positions - mean.square()).clamp_min(0)
         least = _LEAST_DEVIATION * variance.mean().sqrt().clamp_min(_LEAST_SCALE)

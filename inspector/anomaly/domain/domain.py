@@ -93,11 +93,11 @@ class ImageDomain(Parameters):
             for x, y in polygon:
                 if not (0 <= x <= self.image_width and 0 <= y <= self.image_height):
                     raise ValueError(
-                        f"polygon {number} reaches outside the picture of {self.image_width} x {self.image_height} "
+                        f"polygon {number} extends beyond the picture of {self.image_width} x {self.image_height} "
                         f"pixels at ({x:g}, {y:g}); draw it inside"
                     )
             if abs(_area(polygon)) < 1:
-                raise ValueError(f"polygon {number} covers less than a pixel; draw it around an area")
+                raise ValueError(f"polygon {number} covers less than one pixel; draw it around an area")
         return self
 
     @property
@@ -130,8 +130,8 @@ class ImageDomain(Parameters):
         slack = 1 + self.image_width / self.image_height  # a reduced picture's sides are rounded up
         if abs(width - expected) > ASPECT_TOLERANCE * expected + slack:
             raise GeometryError(
-                f"the domain was drawn on a picture of {self.image_width} x {self.image_height} pixels, got "
-                f"{width} x {height} of another aspect; draw it on a picture of this camera"
+                f"the domain was drawn on a picture of {self.image_width} x {self.image_height} pixels, got {width} x "
+                f"{height}, which has another aspect ratio; draw it on a picture of this camera"
             )
 
 

@@ -64,7 +64,7 @@ _ONLY_TRAINED: Final = frozenset({"thresholds", *_THRESHOLDS, "scale", "num_trai
 def _runtime(model: AnomalyModel) -> TorchRuntime:
     runtime = model.network.runtime
     if not isinstance(runtime, TorchRuntime):
-        raise ParameterError(f"model {model.name} does not run in torch and does not say what its backbone is")
+        raise ParameterError(f"model {model.name} does not run in torch, so its backbone is not known")
     return runtime
 
 
@@ -139,22 +139,22 @@ def get_dl_model_param(model: InitialModel | AnomalyModel, name: str) -> ParamVa
             `scale`, and `num_trainable_params`, the numbers that its detector learnt (the backbone's are not trained).
 
     Raises:
-        ParameterError: There is no such parameter, it belongs to another detector, it is there after training only,
+        ParameterError: There is no such parameter, it belongs to another detector, it exists only after training,
             before training only, or the bundle does not record it.
     """
     _check_name(model, name)
     if isinstance(model, AnomalyModel):
         if name in _ONLY_UNTRAINED:
             raise ParameterError(
-                f"model parameter {name!r} is there before training only; a trained model holds them itself"
+                f"model parameter {name!r} exists only before training; a trained model contains the weights"
             )
         if name in _OF_TRAINED:
             return _OF_TRAINED[name](model)
         if name not in model.fitted_with:
-            raise ParameterError(f"model {model.name} does not record with which {name} it was trained; train it anew")
+            raise ParameterError(f"model {model.name} does not record which {name} it was trained with; train it again")
         return model.fitted_with[name]
     if name in _ONLY_TRAINED:
-        raise ParameterError(f"model parameter {name!r} is there after training only; train the model")
+        raise ParameterError(f"model parameter {name!r} exists only after training; train the model")
     if name == _FACTOR:
         return model.param.score_rule.standard_deviation_factor
     if name == IMAGE_DIMENSIONS:
@@ -188,16 +188,17 @@ def set_dl_model_param(model: InitialModel | AnomalyModel, name: str, value: obj
     """
     _check_name(model, name)
     if name in _READ_ONLY:
-        raise ParameterError(f"model parameter {name!r} can only be read; {_READ_ONLY[name]}")
+        raise ParameterError(f"model parameter {name!r} is read-only; {_READ_ONLY[name]}")
     is_trained = isinstance(model, AnomalyModel)
     if is_trained and name not in _AFTER_TRAINING:
         raise ParameterError(
-            f"model parameter {name!r} can be set before training only; set it on an initial model "
-            f"({', '.join(INITIAL_MODELS)}) and train that; a trained one takes {', '.join(sorted(_AFTER_TRAINING))}"
+            f"model parameter {name!r} can be set only before training; set it on an initial model "
+            f"({', '.join(INITIAL_MODELS)}) and train that; on a trained model you can set "
+            f"{', '.join(sorted(_AFTER_TRAINING))}"
         )
     if name == "thresholds" or name in _THRESHOLDS:
         if not isinstance(model, AnomalyModel):
-            raise ParameterError(f"model parameter {name!r} is there after training only; train the model")
+            raise ParameterError(f"model parameter {name!r} exists only after training; train the model")
         model.calibrate(_thresholds_of(model, name, value))
         return
     if name == _FACTOR:
@@ -262,4 +263,4 @@ def _check_name(model: InitialModel | AnomalyModel, name: str) -> None:
         )
     known = {*_OF_TRAINED, *_ONLY_UNTRAINED, *OWN_PARAMETERS[detector]}
     if name not in known:
-        raise ParameterError(f"{name!r} is no model parameter; there are {', '.join(sorted(known))}")
+        raise ParameterError(f"{name!r} is not a model parameter; the parameters are {', '.join(sorted(known))}")

@@ -50,7 +50,7 @@ def read_backbone_file(bundle: Path, digest: str) -> bytes:
         try:
             return read_bundle_file(bundle, BACKBONE_FILE)
         except BundleError as exc:
-            raise BundleError(f"{exc} (Large weights lie beside a bundle: these would be {path})") from exc
+            raise BundleError(f"{exc} (Large weights are stored beside a bundle: these should be in {path})") from exc
     try:
         return path.read_bytes()
     except OSError as exc:

@@ -102,14 +102,16 @@ def write_dl_model(
     made = _time(created_at)
     if path.exists() and not is_empty_folder(path):
         if not overwrite:
-            raise BundleError(f"{path} exists already; choose another name or say that it may be overwritten")
+            raise BundleError(f"{path} already exists; choose another name, or allow it to be overwritten")
         check_replaceable(path)
     taken = {MANIFEST_NAME, SIGNATURE_NAME, BACKBONE_FILE, DETECTOR_FILE, GOLDEN_FILE} & set(extra_files or {})
     if taken:
         raise BundleError(f"{', '.join(sorted(taken))} is part of the bundle; give the extra file another name")
     runtime = model.network.runtime
     if not isinstance(runtime, TorchRuntime):
-        raise BundleError("a bundle is written from the torch runtime, whose scores its thresholds were estimated on")
+        raise BundleError(
+            "a bundle can only be written from a model that runs in torch, because its thresholds were set with torch"
+        )
     golden, samples = golden_samples(model, golden_images)
     files = {
         BACKBONE_FILE: safetensors.save(_contiguous(runtime.backbone.state_dict())),
@@ -121,7 +123,7 @@ def write_dl_model(
         manifest = _manifest(model, runtime.backbone, made, samples, digests, records)
     except ValidationError as exc:
         raise BundleError(
-            f"bundle {path} cannot be written, for its manifest would not be read: {refusals(exc)[0]}"
+            f"bundle {path} cannot be written, because its manifest would be refused when read: {refusals(exc)[0]}"
         ) from exc
     content = manifest_bytes(manifest)
     try:
@@ -224,13 +226,13 @@ def _read_bundle(path: Path, device: torch.device, pinned: str | None, signers: 
         left = set_aside(path)
         if left is not None and isinstance(exc.__cause__, FileNotFoundError):
             raise BundleError(
-                f"bundle {path} is gone, but {left} is there: writing a new one was cut short; rename it to "
+                f"bundle {path} is missing, but {left} exists: writing a new one was interrupted; rename it to "
                 f"{resolved(path).name}"
             ) from exc
         raise
     if not manifest.golden_samples:
         raise BundleError(
-            f"bundle {path} has no golden sample, so nothing shows that it scores as it did; write it anew with golden_images"
+            f"bundle {path} has no golden sample, so its scores cannot be checked; write it again with golden_images"
         )
     try:
         check_preprocess_steps(manifest.preprocess_param)
@@ -244,7 +246,7 @@ def _read_bundle(path: Path, device: torch.device, pinned: str | None, signers: 
         found = hashlib.sha256(content).hexdigest()
         if found != manifest.files.get(name):
             raise BundleError(
-                f"{path / name} was altered: SHA-256 {found}, the manifest says {manifest.files.get(name)}"
+                f"{path / name} was changed: its SHA-256 is {found}, but the manifest says {manifest.files.get(name)}"
             )
     try:
         tensors = {name: safetensors.load(content) for name, content in files.items()}
@@ -305,7 +307,7 @@ def _time(given: datetime | str | None) -> str:
         datetime.fromisoformat(given)
     except (TypeError, ValueError) as exc:
         raise BundleError(
-            f"created_at is {given!r}, which is no time in ISO 8601, such as 2026-01-31T12:00:00+00:00"
+            f"created_at is {given!r}, which is not a time in ISO 8601 such as 2026-01-31T12:00:00+00:00"
         ) from exc
     return given
 

@@ -61,10 +61,11 @@ def golden_samples(
         images = model.golden_images
         if not images:
             raise BundleError(
-                f"model {model.name} keeps no picture of its training; give a few as golden_images, which loading tests it with"
+                f"model {model.name} does not keep any training picture; give a few as golden_images, with which it "
+                "is tested when loaded"
             )
     if not images:
-        raise BundleError("golden_images is empty; give a few pictures, which loading tests the model with")
+        raise BundleError("golden_images is empty; give a few pictures, with which the model is tested when loaded")
     tensors = {f"image_{index}": torch.from_numpy(image.copy()) for index, image in enumerate(images)}
     results = model.launch(list(images)).finish()
     scored = zip(tensors, results, strict=True)
@@ -88,7 +89,9 @@ def check_golden_samples(
     """
     for sample in samples:
         if sample.tensor not in tensors:
-            raise BundleError(f"bundle {path}: golden.safetensors has no {sample.tensor!r}, which the manifest names")
+            raise BundleError(
+                f"bundle {path}: golden.safetensors has no {sample.tensor!r}, although the manifest names it"
+            )
         image = tensors[sample.tensor].numpy()
         try:
             score = model.launch([image]).finish()[0].anomaly_score
@@ -99,7 +102,8 @@ def check_golden_samples(
         if not math.isclose(found, expected, rel_tol=GOLDEN_TOLERANCE, abs_tol=GOLDEN_TOLERANCE * model.scale.s):
             raise GoldenSampleError(
                 f"bundle {path}: golden sample {sample.tensor} scores {score:.6g}, recorded was "
-                f"{sample.anomaly_score:.6g}; its thresholds do not hold on this machine, calibrate the model here"
+                f"{sample.anomaly_score:.6g}; its thresholds are not valid on this machine, so calibrate the model "
+                "here"
             )
     model.golden_images = tuple(tensors[sample.tensor].numpy() for sample in samples)
     model.golden_scores = tuple(sample.anomaly_score for sample in samples)

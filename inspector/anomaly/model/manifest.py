@@ -100,8 +100,8 @@ def manifest_bytes(manifest: Manifest) -> bytes:
     content = json.dumps({**document, DIGEST_KEY: document_digest(document)}, indent=2, allow_nan=False).encode()
     if len(content) > _MAX_MANIFEST_BYTES:
         raise BundleError(
-            f"the manifest of model {manifest.name} would have {len(content)} bytes, at most {_MAX_MANIFEST_BYTES} are "
-            "read; put less into meta_data or the records"
+            f"the manifest of model {manifest.name} would have {len(content)} bytes, but at most "
+            f"{_MAX_MANIFEST_BYTES} are read; put less into meta_data or the records"
         )
     return content
 
@@ -130,7 +130,7 @@ def read_manifest(path: Path | str, *, digest: str | None = None, signers: Signe
     content = read_bundle_file(path, MANIFEST_NAME)
     if len(content) > _MAX_MANIFEST_BYTES:
         raise BundleError(
-            f"{path / MANIFEST_NAME} has {len(content)} bytes; a manifest has at most {_MAX_MANIFEST_BYTES}"
+            f"{path / MANIFEST_NAME} has {len(content)} bytes, but a manifest may have at most {_MAX_MANIFEST_BYTES}"
         )
     check_signature(path, MANIFEST_NAME, content, signers)
     found = hashlib.sha256(content).hexdigest()
@@ -144,8 +144,8 @@ def read_manifest(path: Path | str, *, digest: str | None = None, signers: Signe
         _check_digests(path / MANIFEST_NAME, document.pop(DIGEST_KEY, None), contents, found, digest)
     else:
         raise BundleError(
-            f"{path / MANIFEST_NAME} has format version {version!r}, this program reads {FORMAT_VERSION}; "
-            "train the model anew or use the program that wrote it"
+            f"{path / MANIFEST_NAME} has format version {version!r}, but this program reads {FORMAT_VERSION}; "
+            "train the model again, or use the program that wrote it"
         )
     try:
         manifest = Manifest.model_validate_json(json.dumps(document))
@@ -157,17 +157,17 @@ def read_manifest(path: Path | str, *, digest: str | None = None, signers: Signe
 def _check_digests(path: Path, named: object, contents: str, found: str, pinned: str | None) -> None:
     """Compare the digest that was asked for with that of the bytes, and the one that the manifest names with its contents'."""
     if pinned is not None and pinned != found:
-        raise BundleError(f"{path} is not the one that was asked for: its SHA-256 is {found}, not {pinned}")
+        raise BundleError(f"{path} is not the requested one: its SHA-256 is {found}, not {pinned}")
     if named is None and pinned is None:
         raise BundleError(
-            f"{path} has no {DIGEST_KEY}, so an older program wrote it, or somebody changed it; train the model anew, or, if "
-            f'you trust it as it is, give its digest: [model_digests] NAME = "{found}" in the inspector\'s settings, '
-            "read_dl_model(digest=...) in Python; trainer apply and trainer show read only bundles made anew"
+            f"{path} has no {DIGEST_KEY}, so it was written by an older program, or changed; train the model again, or, if "
+            f'you trust it, give its digest: [model_digests] NAME = "{found}" in the inspector\'s settings, '
+            "read_dl_model(digest=...) in Python; trainer apply and trainer show cannot read it"
         )
     if named is not None and named != contents:
         raise BundleError(
-            f"{path} was altered: its contents have SHA-256 {contents}, it says {named}; "
-            "copy the bundle again, or train the model anew"
+            f"{path} was changed: the SHA-256 of its contents is {contents}, but it says {named}; copy the bundle "
+            "again, or train the model again"
         )
 
 

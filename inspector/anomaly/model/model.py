@@ -155,17 +155,17 @@ class AnomalyModel:
             )
         if not trained.fits_aspect(sample.original_width, sample.original_height):
             raise GeometryError(
-                f"model {self.name} was trained with {trained.width}x{trained.height} pictures, "
-                f"got {sample.original_width}x{sample.original_height}: the aspect differs by more than "
+                f"model {self.name} was trained with {trained.width}x{trained.height} pictures, got "
+                f"{sample.original_width}x{sample.original_height}: the aspect ratio differs by more than "
                 f"{ASPECT_TOLERANCE:.0%}"
             )
         if self.preprocess_param.tile is not None:
             check_whole(sample, "the picture")
             if not trained.fits_size(sample.original_width, sample.original_height):
                 raise GeometryError(
-                    f"model {self.name} looks at tiles of {trained.width}x{trained.height} pictures, "
-                    f"got {sample.original_width}x{sample.original_height}, whose tiles show parts in another size; send pictures of "
-                    "the trained size, or train with --geometry any (geometry_rule='any')"
+                    f"model {self.name} was trained on tiles of {trained.width}x{trained.height} pictures, got "
+                    f"{sample.original_width}x{sample.original_height}, whose tiles would show parts at another size; "
+                    "send pictures of the trained size, or train with --geometry any (geometry_rule='any')"
                 )
 
     def calibrate(self, thresholds: Thresholds | None, scale: ScoreScale | None = None) -> None:
@@ -187,7 +187,7 @@ class AnomalyModel:
         network = self.network
         if not isinstance(network.runtime, TorchRuntime):
             raise ParameterError(
-                f"model {self.name} does not run in torch and cannot be moved; load it on {device} anew"
+                f"model {self.name} does not run in torch and cannot be moved; load it again on {device}"
             )
         detector = type(self.detector).from_tensors(self.detector.tensors(), device)
         embedding = network.embedding.moved(device)
@@ -247,11 +247,11 @@ def trained_model(model: object) -> AnomalyModel:
         return model
     if isinstance(model, InitialModel):
         raise ParameterError(
-            f"this {model.param.detector} model is not trained; give the `model` of what train_dl_model returns"
+            f"this {model.param.detector} model is not trained; use the `model` that train_dl_model returns"
         )
     if isinstance(getattr(model, "model", None), AnomalyModel):
-        raise ParameterError(f"a {type(model).__name__} is no model; give its `model`")
-    raise ParameterError(f"a {type(model).__name__} is no model; give what read_dl_model or train_dl_model returns")
+        raise ParameterError(f"a {type(model).__name__} is not a model; use its `model`")
+    raise ParameterError(f"a {type(model).__name__} is not a model; use what read_dl_model or train_dl_model returns")
 
 
 def apply_dl_model(

@@ -105,7 +105,7 @@ def default_levels(detector: DetectorName, backbone: BackboneName) -> LevelChoic
     choices = usual_level_choices(traits_of(backbone).strides)
     if detector not in choices:
         raise ParameterError(
-            f"detector {detector} needs levels of different strides, and those of {backbone} are all alike; take "
+            f"detector {detector} needs levels of different strides, but those of {backbone} are all the same; choose "
             f"{' or '.join(choices)}, or a convolutional backbone"
         )
     return choices[detector]
@@ -194,14 +194,14 @@ class DLModelParam(Parameters):
     def _multiple_of_step(cls, value: int, fields: ValidationInfo) -> int:
         step = traits_of(fields.data["backbone"]).size_step if "backbone" in fields.data else 1
         if value % step:
-            raise ValueError(f"must be a multiple of {step}, as the backbone asks, got {value}")
+            raise ValueError(f"must be a multiple of {step} for this backbone, got {value}")
         return value
 
     @field_validator("neighbourhood")
     @classmethod
     def _odd(cls, value: int) -> int:
         if value % 2 == 0:
-            raise ValueError("the square has a middle, so its side must be odd")
+            raise ValueError("the side of the square must be odd, so that it has a middle")
         return value
 
     @field_validator("meta_data")
@@ -211,7 +211,7 @@ class DLModelParam(Parameters):
             try:
                 text.encode()
             except UnicodeEncodeError as exc:
-                raise ValueError(f"{text!r} is no text that a file can hold: {exc.reason}") from exc
+                raise ValueError(f"{text!r} cannot be stored in a file: {exc.reason}") from exc
         return dict(value)
 
     @model_validator(mode="before")
@@ -236,11 +236,12 @@ class DLModelParam(Parameters):
             raise ValueError(f"grid_level {self.grid_level} is an index into levels, which are {self.levels}")
         if self.feature_normalization == "both" and self.detector != "fused":
             raise ValueError(
-                f"feature_normalization both is for fused, whose two parts see one each; give level or vector to {self.detector}"
+                f"feature_normalization both is for fused, which has two parts; give level or vector to {self.detector}"
             )
         if self.weights is not None and self.backbone in LITE_NAMES:
             raise ValueError(
-                f"weights are given for {self.backbone}, which has its own; they go with a backbone timm:NAME"
+                f"weights were given for {self.backbone}, which has its own; they can be given for a backbone "
+                "timm:NAME only"
             )
         strides = [traits_of(self.backbone).strides[level] for level in self.levels]
         # Strides never fall from one level to the next, so the last one before the grid's is the nearest to it.
@@ -248,8 +249,8 @@ class DLModelParam(Parameters):
             not self.grid_level or strides[self.grid_level - 1] == strides[self.grid_level]
         ):
             raise ValueError(
-                "a student predicts the levels before the grid's, each of which must be finer; give grid_level and levels such as "
-                f"{DEFAULT_LEVELS['student'][1]} and {DEFAULT_LEVELS['student'][0]}"
+                "a student predicts the levels before the grid level, so each of them must be finer; give grid_level "
+                f"and levels such as {DEFAULT_LEVELS['student'][1]} and {DEFAULT_LEVELS['student'][0]}"
             )
         if self.image_range_min >= self.image_range_max:
             raise ValueError(
@@ -307,7 +308,7 @@ def create_initial_model(name: str, *, device: str = "cpu") -> InitialModel:
     """
     detector = INITIAL_MODELS.get(name)
     if detector is None:
-        raise ParameterError(f"{name!r} is no initial model; there are {', '.join(INITIAL_MODELS)}")
+        raise ParameterError(f"{name!r} is not an initial model; the initial models are {', '.join(INITIAL_MODELS)}")
     available_device(device)
     return InitialModel(DLModelParam(detector=detector, device=device))
 

@@ -82,18 +82,18 @@ def check_signature(folder: Path, name: str, content: bytes, signers: Signers) -
         raise BundleError(f"{folder / SIGNATURE_NAME} cannot be read: {exc.strerror or exc}") from exc
     found = _LINE.fullmatch(line)
     if found is None:
-        raise BundleError(f"{folder / SIGNATURE_NAME} is no signature; copy the bundle again, or sign it anew")
+        raise BundleError(f"{folder / SIGNATURE_NAME} is not a signature; copy the bundle again, or sign it again")
     key, signature = (bytes.fromhex(part.decode()) for part in found.groups())
     if key not in signers.keys:
         trusted = ", ".join(sorted(known.hex()[:16] for known in signers.keys)) or "none"
         raise BundleError(
-            f"{folder} is signed by key {key.hex()[:16]}, which is not one of trusted_keys ({trusted}); sign it with a key that is, "
-            "or trust that one"
+            f"{folder} is signed by key {key.hex()[:16]}, which is not one of trusted_keys ({trusted}); sign it with "
+            "one of these keys, or add its key to them"
         )
     if not _is_signed(content, key, signature):
         raise BundleError(
-            f"{folder / name} or its {SIGNATURE_NAME} was changed since key {key.hex()[:16]} signed it; copy the bundle again, "
-            "and sign it anew only if you know who changed it"
+            f"{folder / name} or its {SIGNATURE_NAME} was changed after key {key.hex()[:16]} signed it; copy the "
+            "bundle again, and sign it again only if you know who changed it"
         )
 
 
@@ -142,7 +142,8 @@ def _public_key(path: Path) -> bytes:
         key = None
     if not isinstance(key, Ed25519PublicKey):
         raise BundleError(
-            f"trusted_keys: {path} holds no Ed25519 public key in PEM; `openssl pkey -in KEY -pubout` writes that of a private one"
+            f"trusted_keys: {path} does not contain an Ed25519 public key in PEM; `openssl pkey -in KEY -pubout` "
+            "writes the public key of a private one"
         )
     return key.public_bytes_raw()
 
@@ -157,11 +158,13 @@ def _private_key(path: Path) -> Ed25519PrivateKey:
     except OSError as exc:
         raise BundleError(f"key {path} cannot be read: {exc.strerror or exc}") from exc
     except TypeError as exc:
-        raise BundleError(f"key {path} is locked by a passphrase; give one without, which only you may read") from exc
+        raise BundleError(
+            f"key {path} has a passphrase; give a key without one, in a file that only you can read"
+        ) from exc
     except (ValueError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, Ed25519PrivateKey):
         raise BundleError(
-            f"key {path} is no Ed25519 private key in PEM; `openssl genpkey -algorithm ed25519 -out KEY` makes one"
+            f"key {path} is not an Ed25519 private key in PEM; `openssl genpkey -algorithm ed25519 -out KEY` makes one"
         )
     return key

@@ -126,8 +126,8 @@ def _layouts(tiled: TiledDistances) -> tuple[_Layout, _Layout]:
 def _layout(axis: TileAxis, positions: int, device: torch.device) -> _Layout:
     if positions % axis.steps:
         raise ParameterError(
-            f"{positions} positions along a tile are no multiple of its {axis.steps} steps, so tiles have no common grid; take "
-            "another backbone, or no tiles"
+            f"{positions} positions along a tile are not a multiple of its {axis.steps} steps, so the tiles have no "
+            "common grid; use another backbone, or no tiles"
         )
     cells = positions // axis.steps
     furthest = max((after - before for before, after in itertools.pairwise(axis.starts)), default=axis.steps)

@@ -46,4 +46,4 @@ def check_levels(levels: tuple[int, ...], strides: Mapping[int, int]) -> None:
         ValueError: There is none, they do not rise, or the network has no such level.
     """
     if not levels or list(levels) != sorted(set(levels)) or not set(levels) <= set(strides):
-        raise ValueError(f"levels must be rising numbers from 1 to {max(strides)}, got {list(levels)}")
+        raise ValueError(f"levels must be increasing numbers from 1 to {max(strides)}, got {list(levels)}")

@@ -29,10 +29,10 @@ def available_device(name: str) -> torch.device:
     except RuntimeError as exc:
         raise ParameterError(f"device {name!r} is unknown; use cpu, cuda or cuda:N") from exc
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ParameterError(f"device {name!r} was asked for, but torch finds no CUDA device; use device cpu")
+        raise ParameterError(f"device {name!r} was requested, but torch finds no CUDA device; use device cpu")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ParameterError(
-            f"device {name!r} was asked for, but torch finds {torch.cuda.device_count()} CUDA device(s)"
+            f"device {name!r} was requested, but torch finds {torch.cuda.device_count()} CUDA device(s)"
         )
     if device.type not in ("cpu", "cuda"):
         raise ParameterError(f"device {name!r} is not supported; use cpu, cuda or cuda:N")

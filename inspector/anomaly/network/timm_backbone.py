@@ -75,15 +75,13 @@ def create_network(name: BackboneName, *, is_pretrained: bool = False) -> Any:  
     timm = import_timm()
     own = name.removeprefix(TIMM_PREFIX)
     if not timm.is_model(own):
-        raise ParameterError(
-            f"timm {timm.__version__} has no network {own}; timm.list_models() names those that it has"
-        )
+        raise ParameterError(f"timm {timm.__version__} has no network {own}; timm.list_models() lists the networks")
     try:  # a vision transformer is built for one size unless it is told so; others do not know the word
         network = timm.create_model(own, pretrained=is_pretrained, num_classes=0, dynamic_img_size=True)
     except TypeError:
         network = timm.create_model(own, pretrained=is_pretrained, num_classes=0)
     if not hasattr(network, "forward_intermediates") or not hasattr(network, "prune_intermediate_layers"):
-        raise ParameterError(f"timm's network {own} does not give the features of its levels; take another one")
+        raise ParameterError(f"timm's network {own} does not provide the features of its levels; use another one")
     return network
 
 
@@ -100,7 +98,9 @@ def timm_traits(name: BackboneName) -> BackboneTraits:
     config = network.pretrained_cfg
     mean, deviation = ([_GRAY_VALUES * value for value in config[key]] for key in ("mean", "std"))
     if len(mean) != 3 or len(deviation) != 3:  # noqa: PLR2004 - red, green and blue
-        raise ParameterError(f"{name} takes no pictures of three channels, but means {mean}; take another network")
+        raise ParameterError(
+            f"{name} does not accept pictures with three channels, but means {mean}; use another network"
+        )
     return BackboneTraits(
         normalization=Normalization((mean[0], mean[1], mean[2]), (deviation[0], deviation[1], deviation[2])),
         strides={level: info["reduction"] for level, info in _infos(network)},

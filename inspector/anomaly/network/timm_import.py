@@ -39,5 +39,5 @@ def import_timm() -> Any:  # noqa: ANN401 - a module that may not be installed w
         ) from exc
     except (ImportError, RuntimeError) as exc:
         raise WeightsError(
-            f"timm cannot be imported: {exc}; install releases of torch, torchvision and timm that go together"
+            f"timm cannot be imported: {exc}; install matching releases of torch, torchvision and timm"
         ) from exc

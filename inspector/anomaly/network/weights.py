@@ -111,8 +111,8 @@ def _timm_network(name: BackboneName, weights: Path | None) -> Any:  # noqa: ANN
         except Exception as exc:
             reason = " ".join(str(exc).split())
             raise WeightsError(
-                f"the weights of {name} cannot be fetched ({type(exc).__name__}: {reason}); where there is no network, give "
-                "them as a safetensors file: --weights FILE"
+                f"the weights of {name} cannot be fetched ({type(exc).__name__}: {reason}); without a network "
+                "connection, give them as a safetensors file: --weights FILE"
             ) from exc
     network = create_network(name)
     try:
@@ -123,8 +123,8 @@ def _timm_network(name: BackboneName, weights: Path | None) -> Any:  # noqa: ANN
         raise WeightsError(f"{weights} does not hold the weights of {name}: {reason}") from exc
     if missing:
         raise WeightsError(
-            f"{weights} does not hold the weights of {name}: {len(missing)} are missing, among them {missing[0]}; give a file "
-            "that has timm's own names of them"
+            f"{weights} does not hold the weights of {name}: {len(missing)} are missing, among them {missing[0]}; "
+            "give a file in which they have timm's names"
         )
     return network
 

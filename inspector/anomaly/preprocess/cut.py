@@ -67,7 +67,7 @@ def grid_of(preprocess_param: DLPreprocessParam, width: int, height: int) -> Til
     """
     param, view = preprocess_param, preprocess_param.view
     if param.tile is None:
-        raise ParameterError("these preprocessing parameters cut no tiles; give them a `tile`")
+        raise ParameterError("these preprocessing parameters have no tiles; set `tile`")
     seen = (width, height) if view is None else view.box(width, height)[2:]
     return tile_grid(*seen, param.tile, (param.image_width // param.size_step, param.image_height // param.size_step))
 
@@ -81,8 +81,8 @@ def check_whole(sample: DLSample, name: str) -> None:
     height, width = sample.image.shape[:2]
     if sample.image.size and (width, height) != (sample.original_width, sample.original_height):
         raise GeometryError(
-            f"{name} was reduced to {width}x{height} pixels from {sample.original_width}x{sample.original_height}; tiles are "
-            "cut from whole pictures: decode it with the decode_target of the model's own preprocess_param"
+            f"{name} was reduced to {width}x{height} pixels from {sample.original_width}x{sample.original_height}; "
+            "tiles must be cut from whole pictures: decode it with the decode_target of the model's preprocess_param"
         )
 
 

@@ -45,17 +45,19 @@ def read_dl_preprocess_param(path: Path | str) -> DLPreprocessParam:
     except OSError as exc:
         raise ParameterError(f"{path} cannot be read: {exc.strerror or exc}") from exc
     if len(content) > _MAX_BYTES:
-        raise ParameterError(f"{path} is no file of preprocessing parameters: it has more than {_MAX_BYTES} bytes")
+        raise ParameterError(f"{path} is not a file of preprocessing parameters: it has more than {_MAX_BYTES} bytes")
     try:
         document = json.loads(content)
     except (ValueError, RecursionError) as exc:
         raise ParameterError(f"{path} is not JSON ({exc}); write it with write_dl_preprocess_param") from exc
     if not isinstance(document, dict) or _KEY not in document:
-        raise ParameterError(f"{path} holds no preprocessing parameters; write it with write_dl_preprocess_param")
+        raise ParameterError(
+            f"{path} does not contain preprocessing parameters; write it with write_dl_preprocess_param"
+        )
     if document.get("format_version") != FORMAT_VERSION:
         raise ParameterError(
-            f"{path} has format version {document.get('format_version')!r}, this program reads {FORMAT_VERSION}; "
-            "write it anew or use the program that wrote it"
+            f"{path} has format version {document.get('format_version')!r}, but this program reads {FORMAT_VERSION}; "
+            "write it again, or use the program that wrote it"
         )
     try:
         return DLPreprocessParam.model_validate_json(json.dumps(document[_KEY]))

@@ -171,7 +171,7 @@ def decode_image(
         MemoryError: There is no memory for the picture.
     """
     if isinstance(data, str | os.PathLike):
-        raise ParameterError(f"an image is decoded from its bytes, got {data!r}; read the file first")
+        raise ParameterError(f"an image is decoded from bytes, got {data!r}; read the file first")
     if raw is not None or encoding == "raw":
         sample = _decode_raw(data, encoding, raw, limits)
         sample.image = reduced_picture(sample.image, target, margin=margin)
@@ -180,7 +180,7 @@ def decode_image(
         return sample
     header = read_image_header(data, limits=limits)
     if encoding is not None and header.encoding != encoding:
-        raise ImageError("corrupt", f"image is said to be {encoding}, but is {header.encoding}")
+        raise ImageError("corrupt", f"image was declared as {encoding}, but is {header.encoding}")
     if header.encoding == "png":
         check_png_pixels(data)
     channels: Literal[1, 3] = 1 if header.channels == 1 else 3
@@ -189,7 +189,7 @@ def decode_image(
     if image is None:
         raise ImageError("corrupt", f"{header.encoding} of {header.width} x {header.height} pixels cannot be decoded")
     if image.shape != (size if channels == 1 else (*size, 3)) or image.dtype != np.uint8:
-        raise ImageError("corrupt", f"image decodes to {image.shape}, but its header promises {size}")
+        raise ImageError("corrupt", f"image decodes to {image.shape}, but its header says {size}")
     orientation = exif_orientation(data) if apply_exif else UPRIGHT
     image = upright(image, orientation)
     height, width = image.shape[:2]
@@ -256,9 +256,9 @@ def _imdecode(data: bytes, flags: int) -> NDArray[np.uint8] | None:
 def _decode_raw(data: bytes, encoding: ImageEncoding | None, layout: RawLayout | None, limits: ImageLimits) -> DLSample:
     """The pixels as they are, so a bgr8 image still in its own order."""
     if layout is None:
-        raise ImageError("corrupt", "raw image comes without its layout")
+        raise ImageError("corrupt", "raw image has no layout")
     if encoding not in (None, "raw"):
-        raise ImageError("corrupt", f"image is said to be {encoding}, but comes with the layout of a raw one")
+        raise ImageError("corrupt", f"image was declared as {encoding}, but has the layout of a raw image")
     if not data:
         raise ImageError("empty", "image has no bytes")
     limits.check_bytes(len(data))

@@ -58,7 +58,9 @@ class ImageLimits:
     def check_bytes(self, num_bytes: int) -> None:
         """Raise `ImageError` (too_large) where the encoded image is too long."""
         if num_bytes > self.max_bytes:
-            raise ImageError("too_large", f"image of {num_bytes} bytes is over the limit of {self.max_bytes} bytes")
+            raise ImageError(
+                "too_large", f"image of {num_bytes} bytes is larger than the limit of {self.max_bytes} bytes"
+            )
 
     def check_size(self, width: int, height: int) -> None:
         """Raise `ImageError` where a picture has no pixels (corrupt) or too many (too_large)."""
@@ -67,7 +69,8 @@ class ImageLimits:
         if max(width, height) > MAX_SIDE or width * height > self.max_pixels:
             raise ImageError(
                 "too_large",
-                f"image of {width} x {height} pixels is over the limit of {self.max_pixels} pixels, {MAX_SIDE} a side",
+                f"image of {width} x {height} pixels is larger than the limit of {self.max_pixels} pixels, {MAX_SIDE} "
+                "per side",
             )
 
     def check_scans(self, scans: int) -> None:
@@ -75,7 +78,8 @@ class ImageLimits:
         if scans > self.max_scans:
             raise ImageError(
                 "too_large",
-                f"JPEG of {scans} scans is over the limit of {self.max_scans} scans; encoders write 10 or so into a progressive one",
+                f"JPEG with {scans} scans exceeds the limit of {self.max_scans} scans; encoders write about 10 into a "
+                "progressive JPEG",
             )
 
 
@@ -165,7 +169,7 @@ def _walk_png_chunks(data: bytes, position: int) -> None:
             metadata_bytes += min(_DEFLATE_RATIO * length, _LARGEST_METADATA_BYTES)
             if metadata_bytes > _MAX_METADATA_BYTES:
                 raise ImageError(
-                    "too_large", "PNG has too much compressed metadata (zTXt, iTXt, iCCP); send it without"
+                    "too_large", "PNG has too much compressed metadata (zTXt, iTXt, iCCP); send it without metadata"
                 )
         has_pixels = has_pixels or kind == b"IDAT"
         position += 12 + length

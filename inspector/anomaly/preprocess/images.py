@@ -55,8 +55,8 @@ def preprocess_images(
     """
     if preprocess_param.tile is not None:
         raise ParameterError(
-            "with tiles a picture becomes several inputs, so there is none that it could be preprocessed to; give pictures as they "
-            "are to training and apply_dl_model"
+            "with tiles a picture becomes several inputs, so it cannot be preprocessed to a single one; give the "
+            "original pictures to the training and to apply_dl_model"
         )
     size = (preprocess_param.image_height, preprocess_param.image_width)
     view, constants = preprocess_param.view, _normalisation(preprocess_param, device)
@@ -83,7 +83,7 @@ def check_image(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     is_gray = image.ndim == 2  # noqa: PLR2004 - (H, W)
     is_colour = image.ndim == 3 and image.shape[2] == COLOUR_CHANNELS  # noqa: PLR2004
     if image.dtype != np.uint8 or not (is_gray or is_colour) or not image.size:
-        raise ParameterError(f"images are (H, W) or (H, W, 3) uint8, got {image.shape} {image.dtype}")
+        raise ParameterError(f"images must be (H, W) or (H, W, 3) uint8, got {image.shape} {image.dtype}")
     return image
 
 

@@ -133,14 +133,14 @@ class DLPreprocessParam(Parameters):
             expected = self.normalization.image_range
             if (low, high) not in (expected, _RANGE_OF_OLD_BUNDLES):
                 raise ValueError(
-                    f"constant_values gives the range {expected[0]:g} to {expected[1]:g}, got {low:g} to {high:g}; leave the "
-                    "range out, or choose another normalization_type"
+                    f"constant_values gives the range {expected[0]:g} to {expected[1]:g}, got {low:g} to {high:g}; "
+                    "leave out the range, or choose another normalization_type"
                 )
         elif low >= high:
             raise ValueError(f"image_range_min must be less than image_range_max, got {low:g} and {high:g}")
         if self.domain is not None and self.domain_handling == "full_domain":
             raise ValueError(
-                "full_domain would ignore the domain that is given; choose keep_domain or crop_domain, or give no domain"
+                "full_domain would ignore the given domain; choose keep_domain or crop_domain, or leave out the domain"
             )
         if self.domain is None and self.domain_handling != "full_domain":
             raise ValueError(f"{self.domain_handling} needs a domain; give one, or choose full_domain")
@@ -153,13 +153,13 @@ class DLPreprocessParam(Parameters):
             return self
         if tile.width * self.image_height != tile.height * self.image_width:
             raise ValueError(
-                f"tiles of {tile.width}x{tile.height} pixels would be distorted to the input of {self.image_width}x"
-                f"{self.image_height}; give both the same aspect"
+                f"tiles of {tile.width}x{tile.height} pixels would be distorted to the input of "
+                f"{self.image_width}x{self.image_height}; give both the same aspect ratio"
             )
         if self.view is not None and not self.view.is_all:
             raise ValueError(
-                "tiles are cut from whole pictures or from a rectangle of them; choose crop_domain with a domain that is a "
-                "rectangle, or leave out the domain or the tiles"
+                "tiles can be cut from whole pictures or from a rectangle; use crop_domain with a rectangular domain, "
+                "or leave out the domain or the tiles"
             )
         return self
 
@@ -334,7 +334,7 @@ def create_dl_preprocess_param_from_model(
     asked: Any = getattr(model, "preprocess_param", None) or getattr(model, "param", None) or model
     missing = [name for name in _REQUIREMENTS if not hasattr(asked, name)]
     if missing:
-        raise ParameterError(f"{type(model).__name__} is no model: it does not say its {', '.join(missing)}")
+        raise ParameterError(f"{type(model).__name__} is not a model: it has no {', '.join(missing)}")
     return create_dl_preprocess_param(
         **{name: getattr(asked, name) for name in _REQUIREMENTS},
         model_type=getattr(asked, "type", getattr(asked, "model_type", "anomaly_detection")),

@@ -45,7 +45,7 @@ def check_png_pixels(data: bytes) -> None:
             while pending and not inflater.eof:
                 room -= len(inflater.decompress(pending, _STEP_BYTES))
                 if room < 0:
-                    raise ImageError("corrupt", "PNG holds more pixels than its header says")
+                    raise ImageError("corrupt", "PNG contains more pixels than its header says")
                 pending = inflater.unconsumed_tail
     except zlib.error:
         return  # the decoder finds the same and stops there

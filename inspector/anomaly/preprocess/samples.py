@@ -40,7 +40,7 @@ def gen_dl_samples_from_images(
         raise ParameterError("images is empty; give at least one picture")
     ids = list(range(len(given))) if image_ids is None else list(image_ids)
     if len(ids) != len(given) or len(set(ids)) != len(ids):
-        raise ParameterError(f"image_ids must be {len(given)} different ids, one for each picture, got {ids}")
+        raise ParameterError(f"image_ids must be {len(given)} different ids, one per picture, got {ids}")
     samples = []
     for image_id, image in zip(ids, given, strict=True):
         if not isinstance(image, np.ndarray):
@@ -65,7 +65,8 @@ def as_samples(samples: DLSample | Sequence[DLSample]) -> Sequence[DLSample]:
     strangers = [sample for sample in given if not isinstance(sample, DLSample)]
     if strangers:
         raise ParameterError(
-            f"samples are to be DLSample, got {type(strangers[0]).__name__}; make them of pictures by gen_dl_samples_from_images"
+            f"samples must be DLSample, got {type(strangers[0]).__name__}; make them from pictures with "
+            "gen_dl_samples_from_images"
         )
     return several
 
@@ -159,7 +160,7 @@ def _taken(sample: DLSample, digest: str, *, is_fresh: bool) -> Tensor | None:
         return None
     if sample.preprocess_digest != digest:
         raise ParameterError(
-            f"{name_of(sample)} was preprocessed with other parameters than these; preprocess it again from its picture"
+            f"{name_of(sample)} was preprocessed with different parameters; preprocess it again from its picture"
         )
     return sample.preprocessed
 
@@ -173,8 +174,8 @@ def _ground_truth(sample: DLSample, param: DLPreprocessParam, digest: str) -> ND
         return truth  # in this size already
     if sample.preprocess_digest not in (None, digest):
         raise ParameterError(
-            f"the ground truth of {name_of(sample)} was already brought to the size of other parameters; "
-            "make the sample anew from its picture and ground truth"
+            f"the ground truth of {name_of(sample)} was already resized for different parameters; create the sample "
+            "again from its picture and ground truth"
         )
     width, height = sample.original_width, sample.original_height
     if truth.shape != (height, width):

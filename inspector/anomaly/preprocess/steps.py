@@ -57,7 +57,8 @@ def register_preprocess_step(name: str, version: str) -> Callable[[StepFunction]
         step = PreprocessStep(name=name, version=version)
     except ValueError as exc:
         raise ParameterError(
-            f"a step's name and version have letters, digits, dots, dashes and underscores, got {name!r} and {version!r}"
+            f"a step's name and version may contain letters, digits, dots, dashes and underscores, got {name!r} and "
+            f"{version!r}"
         ) from exc
 
     def register(function: StepFunction) -> StepFunction:
@@ -65,8 +66,8 @@ def register_preprocess_step(name: str, version: str) -> Callable[[StepFunction]
             known = _steps.setdefault((step.name, step.version), function)
         if known is not function and _origin(known) != _origin(function):
             raise ParameterError(
-                f"preprocess step {name} {version} is registered already, by {_origin(known)}; "
-                "give one of the two another name or version"
+                f"preprocess step {name} {version} is already registered by {_origin(known)}; give one of them "
+                "another name or version"
             )
         return function
 
@@ -134,15 +135,15 @@ def _find(step: PreprocessStep) -> StepFunction:
             except Exception as exc:
                 raise StepError(
                     f"preprocess step {step.name} cannot be loaded from {entry.value}: {type(exc).__name__}: {exc}; "
-                    "repair or reinstall the package that brings it"
+                    "repair or reinstall the package that contains it"
                 ) from exc
         found = _steps.get((step.name, step.version))
         versions = sorted(version for name, version in _steps if name == step.name)
     if found is None:
         have = f"installed is {', '.join(versions)}" if versions else "it is not installed"
         raise StepError(
-            f"preprocess step {step.name} {step.version} is needed, but {have}; install the package that brings this "
-            f"version (entry point group {ENTRY_POINT_GROUP})"
+            f"preprocess step {step.name} {step.version} is needed, but {have}; install the package with this version "
+            f"(entry point group {ENTRY_POINT_GROUP})"
         )
     return found
 

@@ -39,7 +39,7 @@ class TileParam(Parameters):
     def _overlaps_by_half_at_most(self) -> TileParam:
         most = min(self.width, self.height) // 2
         if self.overlap > most:
-            raise ValueError(f"overlap is at most half a tile, {most} pixels here, got {self.overlap}")
+            raise ValueError(f"overlap must be at most half a tile, here {most} pixels, got {self.overlap}")
         return self
 
 

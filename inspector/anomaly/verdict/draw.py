@@ -67,7 +67,7 @@ def heat_map_overlay(
     if not 0.0 < limit < 1.0:
         raise ParameterError(f"threshold must be greater than 0 and less than 1, got {threshold!r}")
     if not 0.0 <= alpha <= 1.0:
-        raise ParameterError(f"alpha must lie between 0 and 1, got {alpha!r}")
+        raise ParameterError(f"alpha must be between 0 and 1, got {alpha!r}")
     picture = _as_rgb(image)
     values = np.where(np.isfinite(anomaly_image), anomaly_image, np.float32(1)).clip(0, 1).astype(np.float32)
     values = resize_anomaly_image(values, width=picture.shape[1], height=picture.shape[0], view=view)

@@ -56,7 +56,7 @@ def find_anomaly_region(
             f"anomaly_image must be a float32 matrix, got {anomaly_image.dtype} of shape {anomaly_image.shape}"
         )
     if width < 1 or height < 1:
-        raise ParameterError(f"a picture has at least one pixel, got {width} x {height}")
+        raise ParameterError(f"a picture must have at least one pixel, got {width} x {height}")
     limit = _smallest_float32(threshold)
     # Most pictures are ok, and done with here. NaN is not less.
     if anomaly_image.max() < limit and anomaly_image.min() > -np.inf:

@@ -71,7 +71,7 @@ class ScoreRule(Parameters):
         """
         flat = distances.flatten(1)
         if not flat.shape[1]:
-            raise ParameterError("an image without positions has no score; widen its domain")
+            raise ParameterError("an image without positions has no score; make its domain larger")
         if self.top_share is not None:
             count = max(1, round(self.top_share * flat.shape[1]))
             return flat.topk(count, dim=1).values.double().mean(1)

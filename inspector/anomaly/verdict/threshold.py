@@ -108,7 +108,9 @@ def threshold_dl_anomaly_results(
     if isinstance(sample, DLSample):  # as apply_dl_model takes one and returns a list
         sample = [sample]
     if len(sample) != len(result):
-        raise ParameterError(f"{len(sample)} samples do not go with {len(result)} results; give one for each")
+        raise ParameterError(
+            f"{len(sample)} samples do not match {len(result)} results; give one result for each sample"
+        )
     for one_sample, one_result in zip(sample, result, strict=True):
         _apply(rule, one_sample, one_result)
     return result
@@ -122,11 +124,11 @@ def _rule(
     min_area: int | None,
 ) -> _Rule:
     if source is not None and not isinstance(source, Thresholds) and not hasattr(source, "thresholds"):
-        raise ParameterError(f"a {type(source).__name__} has no thresholds; give a trained model, or Thresholds")
+        raise ParameterError(f"a {type(source).__name__} has no thresholds; give a trained model or Thresholds")
     thresholds = source if source is None or isinstance(source, Thresholds) else source.thresholds
     if thresholds is None and (classification is None or segmentation is None):
         raise UncalibratedError(
-            "the model has no thresholds; calibrate it before it gives verdicts, or give both classification_threshold and "
+            "the model has no thresholds; calibrate it first, or give both classification_threshold and "
             "segmentation_threshold"
         )
     if region_size not in ("original", "model"):

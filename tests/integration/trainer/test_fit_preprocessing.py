@@ -51,7 +51,7 @@ def test_a_domain_outside_the_pictures_is_refused(
     images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["fit", "--images", str(images), "--out", str(tmp_path / "x"), "--domain", "0,0,97,20"]) == 1
-    assert "reaches outside the picture of 96 x 96 pixels" in capsys.readouterr().err
+    assert "extends beyond the picture of 96 x 96 pixels" in capsys.readouterr().err
 
 
 def test_a_file_of_preprocessing_parameters_says_all_of_it(fit: Fit, tmp_path: Path) -> None:

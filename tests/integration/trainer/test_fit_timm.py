@@ -99,7 +99,8 @@ def test_a_bundle_says_that_timm_is_missing(fit: Fit, tmp_path: Path, monkeypatc
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--detector", "student", "--backbone", VIT), "detector student needs levels of different strides, and those of timm:vit"),
+        (("--detector", "student", "--backbone", VIT), "detector student needs levels of different strides, but those "
+                                                       "of timm:vit"),
         (("--detector", "padim", "--backbone", VIT, "--width", "96", "--height", "98"), "must be a multiple of 14"),
         (("--detector", "padim", "--backbone", "timm:resnet17"), "has no network resnet17"),
         (("--detector", "padim", "--backbone", RESNET, "--weights", "none.safetensors"), "none.safetensors cannot be read"),
@@ -120,7 +121,9 @@ def test_what_a_backbone_decides_follows_it_until_it_is_set() -> None:
     assert (model.param.image_width, model.param.image_height) == (252, 448)
     param = create_dl_preprocess_param_from_model(model)
     assert (param.size_step, param.normalization) == (14, model.param.normalization)
-    with pytest.raises(ParameterError, match=r"'levels' cannot be \(13,\): levels must be rising numbers from 1 to 12"):
+    with pytest.raises(
+        ParameterError, match=r"'levels' cannot be \(13,\): levels must be increasing numbers from 1 to 12"
+    ):
         set_dl_model_param(model, "levels", (13,))
-    with pytest.raises(ValidationError, match="weights are given for efficientnet_lite0, which has its own"):
+    with pytest.raises(ValidationError, match="weights were given for efficientnet_lite0, which has its own"):
         DLModelParam(weights="x.safetensors")

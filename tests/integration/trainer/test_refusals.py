@@ -27,7 +27,7 @@ def test_a_device_that_is_not_there_is_refused_before_an_image_is_read(
         assert run([*arguments, "--device", "cuda:9"]) == 1
         assert not (tmp_path / "x").exists()
         said = capsys.readouterr().err.strip()
-        assert said == "trainer: device 'cuda:9' was asked for, but torch finds no CUDA device; use device cpu"
+        assert said == "trainer: device 'cuda:9' was requested, but torch finds no CUDA device; use device cpu"
 
 
 @pytest.mark.parametrize("name", ["Modell Ä 1", "v1+2", "m" * 65])

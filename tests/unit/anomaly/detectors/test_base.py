@@ -110,7 +110,7 @@ def test_both_normalizations_are_the_one_beside_the_other() -> None:
     vector, level = Embedding(1, projection[:, :5], normalization="vector"), Embedding(1, projection[:, 5:])
     assert both.part_dims == 5
     torch.testing.assert_close(both(features), torch.cat([vector(features), level(features)], dim=-1))
-    with pytest.raises(ParameterError, match="as many dimensions each, got 7"):
+    with pytest.raises(ParameterError, match="the same number of dimensions, got 7"):
         Embedding(0, torch.zeros(3, 7), normalization="both")
 
 

@@ -70,7 +70,7 @@ def test_fitting_patchcore_fills_the_bank_with_patches_of_the_images() -> None:
 
 @pytest.mark.parametrize(("images", "patches"), [(0, 5), (3, 0)])
 def test_patchcore_refuses_what_it_cannot_learn_from(images: int, patches: int) -> None:
-    with pytest.raises(ParameterError, match=f"1 image and 1 patch or more, got {images} and {patches}"):
+    with pytest.raises(ParameterError, match=f"at least 1 image and 1 patch, got {images} and {patches}"):
         fit_patchcore(torch.zeros(images, 2, 2, 4), coreset=patches, seed=0)
 
 

@@ -274,7 +274,7 @@ def test_what_does_not_fit_is_refused(student: Student) -> None:
         StudentNetwork(DEEP, 6, 8)
     with pytest.raises(ParameterError, match="in groups of 4 and a width"):
         StudentNetwork(DEEP, FINE, 0)
-    with pytest.raises(ParameterError, match="needs 1 image or more"):
+    with pytest.raises(ParameterError, match="needs at least 1 image"):
         build_student(DEEP, FINE, complexity=1, seed=0).learn_statistics([])
     with pytest.raises(ParameterError, match="learnt from 6 \\+ 8 dimensions, got 13"):
         build_student(DEEP, FINE, complexity=1, seed=0).learn_statistics([embeddings(1)[..., :-1]])
@@ -283,7 +283,9 @@ def test_what_does_not_fit_is_refused(student: Student) -> None:
         Student(build_student(DEEP, FINE, complexity=1, seed=0), narrow)
     # No level before the grid's, or one of the grid's own stride.
     for levels, grid_level in (((4, 6), 0), ((2, 3, 4, 5), 3), ((4, 5, 6), 1)):
-        with pytest.raises(ValueError, match="predicts the levels before the grid's, each of which must be finer"):
+        with pytest.raises(
+            ValueError, match="predicts the levels before the grid level, so each of them must be finer"
+        ):
             DLModelParam(detector="student", levels=levels, grid_level=grid_level)
     assert DLModelParam(detector="student", levels=(2, 3, 4, 5), grid_level=2).grid_level == 2
 

@@ -18,8 +18,8 @@ from tests.domains import BOX, HEIGHT, RECTANGLE, TRIANGLE, WIDTH
         ([], "the domain is empty; draw at least one polygon, or use full_domain"),
         ([((0, 0), (5, 5))], r"polygon 0 has 2 corner\(s\); it needs three or more"),
         ([((0, 0), (9, 0), (9, 9)), ((0, 0), (5, 5), (9, 9))], "polygon 1 covers less than a pixel"),
-        ([((1, 1), (1.5, 1), (1, 1.5))], "polygon 0 covers less than a pixel; draw it around an area"),
-        ([((0, 0), (11, 0), (0, 9))], r"reaches outside the picture of 10 x 10 pixels at \(11, 0\); draw it inside"),
+        ([((1, 1), (1.5, 1), (1, 1.5))], "polygon 0 covers less than one pixel; draw it around an area"),
+        ([((0, 0), (11, 0), (0, 9))], r"extends beyond the picture of 10 x 10 pixels at \(11, 0\); draw it inside"),
         ([((0, 0), (9, -1), (0, 9))], "polygon 0 reaches outside the picture"),
         ([((0, 0), (float("nan"), 1), (0, 9))], "polygons.0.1.0: input should be a finite number"),
     ],
@@ -30,9 +30,9 @@ def test_refused_drawings(polygons: list[tuple[tuple[float, float], ...]], messa
 
 
 def test_refused_rectangles() -> None:
-    with pytest.raises(ParameterError, match="polygon 0 reaches outside the picture of 64 x 48 pixels"):
+    with pytest.raises(ParameterError, match="polygon 0 extends beyond the picture of 64 x 48 pixels"):
         ImageDomain.rectangle(60, 0, 10, 10, image_width=64, image_height=48)
-    with pytest.raises(ParameterError, match="polygon 0 covers less than a pixel"):
+    with pytest.raises(ParameterError, match="polygon 0 covers less than one pixel"):
         ImageDomain.rectangle(10, 10, 0, 10, image_width=64, image_height=48)
     with pytest.raises(ParameterError, match="image_width: input should be greater than or equal to 1"):
         ImageDomain.rectangle(10, 10, 5, 5, image_width=0, image_height=48)
@@ -54,5 +54,5 @@ def test_reduced_pictures_keep_the_aspect_and_others_are_refused(width: int, hei
     domain = ImageDomain.rectangle(0, 0, width, height, image_width=width, image_height=height)
     domain.check_size(-(-width // factor), -(-height // factor))
     domain.check_size(3 * width, 3 * height)
-    with pytest.raises(GeometryError, match="of another aspect; draw it on a picture of this camera"):
+    with pytest.raises(GeometryError, match="another aspect ratio; draw it on a picture of this camera"):
         domain.check_size(100 * width * 2, 100 * height)

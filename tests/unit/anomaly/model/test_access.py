@@ -32,7 +32,8 @@ def model() -> AnomalyModel:
 def test_what_is_learnt_cannot_be_set_after_training(name: str, model: AnomalyModel) -> None:
     with pytest.raises(
         ParameterError,
-        match=f"'{name}' can be set before training only; set it on an initial model .*; a trained one takes anomaly_classification_threshold, ",
+        match=f"'{name}' can be set only before training; set it on an initial model .*; on a trained model you can "
+        "set anomaly_classification_threshold, ",
     ):
         set_dl_model_param(model, name, VALUES[name][0])
 
@@ -78,7 +79,7 @@ def test_a_trained_model_says_what_it_is(model: AnomalyModel) -> None:
 
 
 def test_the_detectors_own_parameters_are_read_where_they_were_recorded(model: AnomalyModel) -> None:
-    with pytest.raises(ParameterError, match="model tiny does not record with which neighbourhood it was trained"):
+    with pytest.raises(ParameterError, match="model tiny does not record which neighbourhood it was trained with"):
         get_dl_model_param(model, "neighbourhood")
     model.fitted_with = DLModelParam(neighbourhood=5).own
     assert get_dl_model_param(model, "neighbourhood") == 5
@@ -96,9 +97,9 @@ def test_another_runtime_does_not_say_its_backbone_and_cannot_be_moved(model: An
             raise NotImplementedError
 
     model.network.runtime = Elsewhere()
-    with pytest.raises(ParameterError, match="model tiny does not run in torch and does not say"):
+    with pytest.raises(ParameterError, match="model tiny does not run in torch, so its backbone is not known"):
         get_dl_model_param(model, "backbone")
-    with pytest.raises(ParameterError, match="does not run in torch and cannot be moved; load it on cpu anew"):
+    with pytest.raises(ParameterError, match="does not run in torch and cannot be moved; load it again on cpu"):
         set_dl_model_param(model, "device", "cpu")
 
 
@@ -216,7 +217,7 @@ def test_thresholds_of_another_type_are_refused(model: AnomalyModel) -> None:
 
 @pytest.mark.parametrize("name", ["thresholds", "anomaly_classification_threshold", "anomaly_segmentation_threshold"])
 def test_before_training_there_are_no_thresholds_to_set(name: str) -> None:
-    with pytest.raises(ParameterError, match=f"'{name}' is there after training only; train the model"):
+    with pytest.raises(ParameterError, match=f"'{name}' exists only after training; train the model"):
         set_dl_model_param(initial(), name, 0.5)
 
 
@@ -241,7 +242,7 @@ def test_dimensions_that_are_none_are_refused_by_name(value: object) -> None:
 
 
 def test_the_dimensions_of_a_trained_model_can_only_be_read(model: AnomalyModel) -> None:
-    with pytest.raises(ParameterError, match="'image_dimensions' can be set before training only"):
+    with pytest.raises(ParameterError, match="'image_dimensions' can be set only before training"):
         set_dl_model_param(model, "image_dimensions", (64, 64, 3))
 
 
@@ -265,7 +266,7 @@ def test_a_move_keeps_every_result(detector: DetectorName) -> None:
 def test_a_gpu_that_is_not_there_is_refused(device: str, model: AnomalyModel) -> None:
     network = model.network
     for one in (initial(), model):
-        with pytest.raises(ParameterError, match=f"device '{device}' was asked for, but torch finds no CUDA device"):
+        with pytest.raises(ParameterError, match=f"device '{device}' was requested, but torch finds no CUDA device"):
             set_dl_model_param(one, "device", device)
         assert get_dl_model_param(one, "device") == "cpu"
     assert model.network is network

@@ -41,7 +41,7 @@ def test_a_bundle_that_left_its_weights_behind_says_what_to_copy(tmp_path: Path)
     shutil.copytree(tmp_path / "model", moved)
     digest = read_manifest(moved)[0].files[BACKBONE_FILE]
     with pytest.raises(
-        BundleError, match=rf"Large weights lie beside a bundle: .*elsewhere/backbones/{digest}\.safetensors"
+        BundleError, match=rf"Large weights are stored beside a bundle: .*elsewhere/backbones/{digest}\.safetensors"
     ):
         read_dl_model(moved)
     shutil.copytree(tmp_path / SHARED_FOLDER, moved.parent / SHARED_FOLDER)

@@ -190,12 +190,12 @@ def test_a_bundle_that_could_not_test_itself_is_neither_written_nor_read(
     model: AnomalyModel, copy: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(
-        BundleError, match="golden_images is empty; give a few pictures, which loading tests the model with"
+        BundleError, match="golden_images is empty; give a few pictures, with which the model is tested when loaded"
     ):
         write_dl_model(tmp_path / "untested", model, created_at="2026-01-01", golden_images=[])
     assert not (tmp_path / "untested").exists()
     change_manifest(copy, lambda document: document.update(golden_samples=[]))
-    with pytest.raises(BundleError, match=f"bundle {copy} has no golden sample, .* write it anew with golden_images"):
+    with pytest.raises(BundleError, match=f"bundle {copy} has no golden sample, .* write it again with golden_images"):
         read_dl_model(copy)
 
 
@@ -229,7 +229,7 @@ def test_a_pickle_in_the_place_of_tensors_is_refused_and_not_run(copy: Path, nam
 @pytest.mark.parametrize("device", ["cuda", "cuda:0"])
 def test_a_gpu_that_is_not_there_is_named(written: Path, device: str) -> None:
     with pytest.raises(
-        BundleError, match=f"device '{device}' was asked for, but torch finds no CUDA device; use device cpu"
+        BundleError, match=f"device '{device}' was requested, but torch finds no CUDA device; use device cpu"
     ):
         read_dl_model(written, device=device)
 
@@ -251,5 +251,5 @@ def test_a_gpu_gives_the_scores_of_the_cpu(written: Path) -> None:
 def test_a_gpu_beyond_the_last_is_named(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with pytest.raises(BundleError, match=r"device 'cuda:2' was asked for, but torch finds 2 CUDA device\(s\)"):
+    with pytest.raises(BundleError, match=r"device 'cuda:2' was requested, but torch finds 2 CUDA device\(s\)"):
         read_dl_model(written, device="cuda:2")

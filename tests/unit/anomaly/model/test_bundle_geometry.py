@@ -74,9 +74,9 @@ def test_a_rule_that_there_is_not_is_refused(free: AnomalyModel, tmp_path: Path)
 def test_any_picture_and_a_domain_do_not_go_together(plain: AnomalyModel, tmp_path: Path) -> None:
     domain = ImageDomain.rectangle(0, 0, 32, 32, image_width=64, image_height=64)
     param = DLPreprocessParam(image_width=64, image_height=64, domain_handling="keep_domain", domain=domain)
-    with pytest.raises(GeometryError, match="a domain goes with geometry one-camera only"):
+    with pytest.raises(GeometryError, match="a domain can be used with geometry one-camera only"):
         looking_through(plain, param, ANY)
     write(tmp_path / "model", looking_through(plain, param, plain.geometry))
     change_manifest(tmp_path / "model", lambda document: document["geometry"].update(rule="any"))
-    with pytest.raises(BundleError, match="does not fit together: a domain goes with geometry one-camera only"):
+    with pytest.raises(BundleError, match="does not fit together: a domain can be used with geometry one-camera only"):
         read_dl_model(tmp_path / "model")

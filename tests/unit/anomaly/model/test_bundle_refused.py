@@ -69,13 +69,13 @@ def test_a_manifest_that_is_not_json_is_refused(copy: Path, content: bytes) -> N
 @pytest.mark.parametrize("content", [b"[]", b"null", b"{}", b'{"format_version": 1}', b'{"format_version": "2"}', b"7"])
 def test_another_format_version_is_refused_with_what_to_do(copy: Path, content: bytes) -> None:
     (copy / MANIFEST_NAME).write_bytes(content)
-    with pytest.raises(BundleError, match=r"has format version .*, this program reads 2; train the model anew"):
+    with pytest.raises(BundleError, match=r"has format version .*, this program reads 2; train the model again"):
         read_dl_model(copy)
 
 
 def test_a_manifest_of_absurd_size_is_refused(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(manifest_module, "_MAX_MANIFEST_BYTES", 100)
-    with pytest.raises(BundleError, match=r"bundle.json has \d+ bytes; a manifest has at most 100"):
+    with pytest.raises(BundleError, match=r"bundle.json has \d+ bytes, but a manifest may have at most 100"):
         read_dl_model(copy)
 
 
@@ -96,8 +96,8 @@ def test_a_manifest_of_absurd_size_is_refused(copy: Path, monkeypatch: pytest.Mo
         (lambda d: d.update(thresholds_runtime="openvino-int8"), "thresholds_runtime"),
         (lambda d: d["golden_samples"][0].update(anomaly_score=1.0), "golden_samples.0.anomaly_score"),
         (lambda d: d["backbone"].update(name="efficientnet_lite2"), "does not fit together"),
-        (lambda d: d["backbone"].update(levels=[4, 3]), "levels must be rising"),
-        (lambda d: d["backbone"].update(levels=[]), "levels must be rising"),
+        (lambda d: d["backbone"].update(levels=[4, 3]), "levels must be increasing"),
+        (lambda d: d["backbone"].update(levels=[]), "levels must be increasing"),
         (lambda d: d["backbone"].update(levels=[1, 2]), "does not fit together"),
         (lambda d: d["backbone"].update(levels=[4]), "does not fit together|cannot be scored"),
         (lambda d: d["detector"].update(grid_level=2), "grid level 2 is not one of the levels"),
@@ -107,7 +107,7 @@ def test_a_manifest_of_absurd_size_is_refused(copy: Path, monkeypatch: pytest.Mo
         (lambda d: d["detector"].update(fitted_with={"coreset": "many"}), "detector.fitted_with.coreset"),
         (lambda d: d.update(meta_data={"a": 1}), "meta_data.a"),
         (lambda d: d["preprocess_param"].update(image_width=96), "golden sample .* cannot be scored"),
-        (lambda d: d["golden_samples"][0].update(tensor="gone"), "has no 'gone', which the manifest names"),
+        (lambda d: d["golden_samples"][0].update(tensor="gone"), "has no 'gone', although the manifest names it"),
     ],
 )
 def test_a_manifest_that_does_not_fit_is_refused_by_name(
@@ -125,7 +125,7 @@ def test_a_manifest_that_does_not_fit_is_refused_by_name(
         (BACKBONE_FILE, lambda t: t.update(more=torch.zeros(1)), "does not fit together.*more"),
         (BACKBONE_FILE, lambda t: t.update({"stem.bias": torch.zeros(3)}), "does not fit together.*stem.bias"),
         (BACKBONE_FILE, lambda t: t["stem.bias"].fill_(torch.nan), "not finite: stem.bias"),
-        (BACKBONE_FILE, lambda t: t["stem.weight"].mul_(1.1), "its thresholds do not hold on this machine"),
+        (BACKBONE_FILE, lambda t: t["stem.weight"].mul_(1.1), "its thresholds are not valid on this machine"),
         (DETECTOR_FILE, lambda t: t.pop("projection"), "'projection' is missing"),
         (DETECTOR_FILE, lambda t: t["projection"].fill_(torch.inf), "'projection' must be finite"),
         (DETECTOR_FILE, lambda t: t.update(projection=t["projection"].half()), "is torch.float16"),

@@ -27,7 +27,7 @@ from tests.models import ok_picture, tiny_model
 
 def test_what_is_there_is_not_overwritten_unasked(copy: Path, model: AnomalyModel) -> None:
     before = listing(copy)
-    with pytest.raises(BundleError, match="exists already; choose another name or say that it may be overwritten"):
+    with pytest.raises(BundleError, match="already exists; choose another name, or allow it to be overwritten"):
         write(copy, model)
     assert listing(copy) == before
 
@@ -118,7 +118,7 @@ def test_only_the_torch_runtime_is_written(
     model: AnomalyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model.network, "runtime", object())
-    with pytest.raises(BundleError, match="written from the torch runtime"):
+    with pytest.raises(BundleError, match="written from a model that runs in torch"):
         write(tmp_path / "bundle", model)
 
 
@@ -154,7 +154,7 @@ def test_a_time_is_given_as_text_or_as_a_time(
 
 @pytest.mark.parametrize("given", ["", "yesterday", "31.01.2026", "2026-13-01", 1.5])
 def test_what_is_no_time_is_refused_by_name(model: AnomalyModel, tmp_path: Path, given: Any) -> None:
-    with pytest.raises(BundleError, match=r"created_at is .*, which is no time in ISO 8601, such as 2026-01-31T"):
+    with pytest.raises(BundleError, match=r"created_at is .*, which is not a time in ISO 8601 such as 2026-01-31T"):
         write_dl_model(
             tmp_path / "model", model, created_at=given, golden_images=[ok_picture(np.random.default_rng(1))]
         )
@@ -163,7 +163,7 @@ def test_what_is_no_time_is_refused_by_name(model: AnomalyModel, tmp_path: Path,
 
 def test_a_model_without_pictures_of_its_training_is_not_written_untested(model: AnomalyModel, tmp_path: Path) -> None:
     assert model.golden_images == ()
-    with pytest.raises(BundleError, match="model tiny keeps no picture of its training; give a few as golden_images"):
+    with pytest.raises(BundleError, match="model tiny does not keep any training picture; give a few as golden_images"):
         write_dl_model(tmp_path / "model", model)
 
 
@@ -185,9 +185,9 @@ def test_what_is_no_bundle_is_never_replaced(model: AnomalyModel, tmp_path: Path
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (create_initial_model("initial_dl_anomaly_padim"), "this padim model is not trained; give the `model` of what"),
-        (SimpleNamespace(model=tiny_model()), "a SimpleNamespace is no model; give its `model`"),
-        ("bundle", "a str is no model; give what read_dl_model or train_dl_model returns"),
+        (create_initial_model("initial_dl_anomaly_padim"), "this padim model is not trained; use the `model` that"),
+        (SimpleNamespace(model=tiny_model()), "a SimpleNamespace is not a model; use its `model`"),
+        ("bundle", "a str is not a model; use what read_dl_model or train_dl_model returns"),
     ],
     ids=["untrained", "a training's result", "a path"],
 )

@@ -159,7 +159,7 @@ def test_a_camera_of_another_size_is_refused(gaussians: AnomalyModel) -> None:
     model.check_geometry(DLSample(striped(300, 200), 300, 200, 3))
     model.check_geometry(DLSample(striped(303, 202), 303, 202, 3))
     with pytest.raises(
-        GeometryError, match=r"looks at tiles of 300x200 pictures, got 150x100.*or train with --geometry any"
+        GeometryError, match=r"was trained on tiles of 300x200 pictures, got 150x100.*or train with --geometry any"
     ):
         model.check_geometry(DLSample(striped(150, 100), 150, 100, 3))
     with pytest.raises(GeometryError, match="the picture was reduced to 150x100 pixels from 300x200"):

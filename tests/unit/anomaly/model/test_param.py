@@ -60,7 +60,7 @@ def test_a_value_that_is_none_is_refused_by_name_and_changes_nothing(name: str, 
 @pytest.mark.parametrize("name", READ_ONLY)
 def test_what_can_only_be_read_says_what_to_do(name: str, model: AnomalyModel) -> None:
     for one in (initial(), model):
-        with pytest.raises(ParameterError, match=f"'{name}' can only be read; .{{10,}}"):
+        with pytest.raises(ParameterError, match=f"'{name}' is read-only; .{{10,}}"):
             set_dl_model_param(one, name, 1)
 
 
@@ -75,7 +75,7 @@ def test_what_can_only_be_read_says_what_to_do(name: str, model: AnomalyModel) -
     ],
 )
 def test_what_training_gives_is_not_there_before_it(name: str) -> None:
-    with pytest.raises(ParameterError, match=f"'{name}' is there after training only; train the model"):
+    with pytest.raises(ParameterError, match=f"'{name}' exists only after training; train the model"):
         get_dl_model_param(initial(), name)
 
 
@@ -83,10 +83,12 @@ def test_what_training_gives_is_not_there_before_it(name: str) -> None:
 def test_an_unknown_name_is_refused_with_those_that_are_known(name: str, model: AnomalyModel) -> None:
     for one in (initial(), model):
         with pytest.raises(
-            ParameterError, match=f"'{name}' is no model parameter; there are anomaly_classification_.*"
+            ParameterError, match=f"'{name}' is not a model parameter; the parameters are anomaly_classification_.*"
         ):
             get_dl_model_param(one, name)
-        with pytest.raises(ParameterError, match=f"'{name}' is no model parameter; there are .*neighbourhood.*type"):
+        with pytest.raises(
+            ParameterError, match=f"'{name}' is not a model parameter; the parameters are .*neighbourhood.*type"
+        ):
             set_dl_model_param(one, name, 1)
 
 
@@ -154,11 +156,11 @@ def test_the_range_follows_the_backbone_until_it_is_set(monkeypatch: pytest.Monk
 def test_a_file_of_weights_belongs_to_a_model_that_is_not_trained(model: AnomalyModel) -> None:
     assert get_dl_model_param(initial(), "weights") is None
     with pytest.raises(
-        ParameterError, match="'weights' is there before training only; a trained model holds them itself"
+        ParameterError, match="'weights' exists only before training; a trained model contains the weights"
     ):
         get_dl_model_param(model, "weights")
     with pytest.raises(
-        ParameterError, match="'weights' cannot be 'x': weights are given for efficientnet_lite0, which has"
+        ParameterError, match="'weights' cannot be 'x': weights were given for efficientnet_lite0, which has"
     ):
         set_dl_model_param(initial(), "weights", "x")
 
@@ -188,13 +190,14 @@ def test_a_dictionary_that_was_read_or_set_is_a_copy(model: AnomalyModel) -> Non
 
 def test_an_untrained_model_cannot_be_applied() -> None:
     with pytest.raises(
-        ParameterError, match="this patchcore model is not trained; give the `model` of what train_dl_model returns"
+        ParameterError, match="this patchcore model is not trained; use the `model` that train_dl_model returns"
     ):
         apply_dl_model(initial("patchcore"), [])
 
 
 def test_an_initial_model_of_another_name_is_refused() -> None:
     with pytest.raises(
-        ParameterError, match="'initial_dl_anomaly_large' is no initial model; there are initial_dl_anom"
+        ParameterError,
+        match="'initial_dl_anomaly_large' is not an initial model; the initial models are initial_dl_anom",
     ):
         create_initial_model("initial_dl_anomaly_large")

@@ -88,13 +88,13 @@ def test_a_manifest_that_was_changed_with_its_own_digest_is_refused(copy: Path, 
     document[DIGEST_KEY] = document_digest(document)
     (copy / MANIFEST_NAME).write_text(json.dumps(document))
     assert read_manifest(copy)[0].thresholds, "who may write the bundle may write its digest too"
-    assert f"{copy / MANIFEST_NAME} or its {SIGNATURE_NAME} was changed since key" in refusal(copy, trusting(keys[1]))
+    assert f"{copy / MANIFEST_NAME} or its {SIGNATURE_NAME} was changed after key" in refusal(copy, trusting(keys[1]))
 
 
 def test_the_signature_comes_before_anything_is_parsed(copy: Path, keys: tuple[Path, Path]) -> None:
     sign(copy, MANIFEST_NAME, keys[0])
     (copy / MANIFEST_NAME).write_bytes(b"[" * 100_000)
-    assert "was changed since key" in refusal(copy, trusting(keys[1]))
+    assert "was changed after key" in refusal(copy, trusting(keys[1]))
 
 
 @pytest.mark.parametrize("flip", [0x01, 0x20, 0x80])
@@ -120,7 +120,7 @@ def test_no_flipped_byte_of_the_manifest_is_taken(copy: Path, keys: tuple[Path, 
 @pytest.mark.parametrize("line", [b"", b"ed25519\n", b"rsa " + b"0" * 64 + b" " + b"0" * 128 + b"\n", b"\x00" * 10_000])
 def test_what_is_no_signature_is_refused(copy: Path, keys: tuple[Path, Path], line: bytes) -> None:
     (copy / SIGNATURE_NAME).write_bytes(line)
-    assert "is no signature; copy the bundle again, or sign it anew" in refusal(copy, trusting(keys[1]))
+    assert "is not a signature; copy the bundle again, or sign it again" in refusal(copy, trusting(keys[1]))
 
 
 def test_a_key_that_is_none_is_refused_with_the_command_that_makes_one(
@@ -132,7 +132,7 @@ def test_a_key_that_is_none_is_refused_with_the_command_that_makes_one(
     for path, told in (
         (rsa, "openssl genpkey -algorithm ed25519"),
         (public, "openssl genpkey -algorithm ed25519"),
-        (locked, "is locked by a passphrase"),
+        (locked, "has a passphrase"),
         (tmp_path / "absent", "cannot be read: No such file"),
     ):
         assert run(["sign", str(copy), "--key", str(path)]) == 1

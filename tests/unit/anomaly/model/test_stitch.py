@@ -117,7 +117,7 @@ def test_a_distance_that_is_none_makes_a_score_that_is_none() -> None:
 
 def test_positions_without_a_common_grid_are_refused() -> None:
     tiled = TiledDistances(grid_of(64, 64), torch.ones(1, 7, 7))
-    with pytest.raises(ParameterError, match="7 positions along a tile are no multiple of its 4 steps"):
+    with pytest.raises(ParameterError, match="7 positions along a tile are not a multiple of its 4 steps"):
         joined(tiled)
 
 

@@ -114,7 +114,7 @@ def test_a_batch_keeps_its_order(backbone: EfficientNetLite) -> None:
 
 @pytest.mark.parametrize("levels", [(), (0,), (8,), (4, 3), (3, 3), (-1,)])
 def test_levels_that_are_none_are_refused(levels: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="levels must be rising numbers from 1 to 7"):
+    with pytest.raises(ValueError, match="levels must be increasing numbers from 1 to 7"):
         EfficientNetLite("efficientnet_lite0", levels)
 
 

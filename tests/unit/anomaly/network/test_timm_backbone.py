@@ -92,7 +92,7 @@ def test_a_picture_has_the_features_in_a_batch_that_it_has_alone(name: str, tmp_
 def test_what_timm_does_not_have_is_refused_by_name() -> None:
     with pytest.raises(ParameterError, match=r"timm [0-9.]+ has no network resnet17"):
         traits_of("timm:resnet17")
-    with pytest.raises(ValueError, match="levels must be rising numbers from 1 to 5"):
+    with pytest.raises(ValueError, match="levels must be increasing numbers from 1 to 5"):
         build_backbone(RESNET, (6,))
 
 
@@ -105,7 +105,7 @@ def test_a_network_without_levels_or_for_other_pictures_is_refused(monkeypatch: 
         return network
 
     monkeypatch.setattr(timm, "create_model", gray)
-    with pytest.raises(ParameterError, match="timm:resnet10t takes no pictures of three channels"):
+    with pytest.raises(ParameterError, match="timm:resnet10t does not accept pictures with three channels"):
         traits_of("timm:resnet10t")
     monkeypatch.setattr(timm, "create_model", lambda *args, **options: nn.Identity())
     with pytest.raises(ParameterError, match="timm's network resnet14t does not give the features of its levels"):

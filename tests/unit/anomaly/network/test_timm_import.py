@@ -43,7 +43,7 @@ def test_where_it_is_broken_that_is_said(error: Exception, monkeypatch: pytest.M
 
     monkeypatch.setattr(importlib, "import_module", import_module)
     with pytest.raises(
-        WeightsError, match=f"timm cannot be imported: {error}; install releases of torch, torchvision and"
+        WeightsError, match=f"timm cannot be imported: {error}; install matching releases of torch, torchvision and"
     ):
         import_timm()
 

@@ -90,15 +90,15 @@ def test_the_decoder_reduces_nothing_that_is_to_be_cut() -> None:
     [
         (
             {"image_width": 32},
-            "tiles of 64x64 pixels would be distorted to the input of 32x64; give both the same aspect",
+            "tiles of 64x64 pixels would be distorted to the input of 32x64; give both the same aspect ratio",
         ),
         (
             {"domain": RECTANGLE, "domain_handling": "keep_domain"},
-            "choose crop_domain with a domain that is a rectangle",
+            "use crop_domain with a rectangular domain",
         ),
         (
             {"domain": TRIANGLE, "domain_handling": "crop_domain"},
-            "choose crop_domain with a domain that is a rectangle",
+            "use crop_domain with a rectangular domain",
         ),
     ],
 )
@@ -108,19 +108,19 @@ def test_parameters_that_do_not_go_with_tiles_are_refused(values: dict[str, Any]
 
 
 def test_a_picture_with_tiles_is_not_one_input() -> None:
-    refusal = r"a picture becomes several inputs.*give pictures as they are"
+    refusal = r"a picture becomes several inputs.*give the original pictures"
     with pytest.raises(ParameterError, match=refusal):
         preprocess_images([noise(64, 64)], PARAM, CPU)
     with pytest.raises(ParameterError, match=refusal):
         preprocess_dl_samples(gen_dl_samples_from_images([noise(64, 64)]), PARAM)
-    with pytest.raises(ParameterError, match="cut no tiles; give them a `tile`"):
+    with pytest.raises(ParameterError, match="have no tiles; set `tile`"):
         cut_image(noise(64, 64), DLPreprocessParam(image_width=64, image_height=64))
 
 
 def test_a_reduced_picture_is_not_cut() -> None:
     check_whole(DLSample(noise(10, 20), 20, 10, 1), "x.png")
     with pytest.raises(
-        GeometryError, match=r"x\.png was reduced to 20x10 pixels from 40x20; tiles are cut from whole pictures"
+        GeometryError, match=r"x\.png was reduced to 20x10 pixels from 40x20; tiles must be cut from whole pictures"
     ):
         check_whole(DLSample(noise(10, 20), 40, 20, 1), "x.png")
 

@@ -25,7 +25,7 @@ def test_a_jpeg_of_many_scans_is_refused_though_the_decoder_would_take_it() -> N
     bomb = scan_bomb(32, 32, scans=3000)
     assert taken_by_opencv(bomb)
     assert len(bomb) < 200_000
-    with pytest.raises(ImageError, match="JPEG of 3000 scans is over the limit of 64 scans") as caught:
+    with pytest.raises(ImageError, match="JPEG with 3000 scans exceeds the limit of 64 scans") as caught:
         read_image_header(bomb)
     assert caught.value.reason == "too_large"
     assert refused(bomb).reason == "too_large"
@@ -87,7 +87,7 @@ def test_a_png_that_holds_more_pixels_than_it_says_is_refused(parts: int) -> Non
     assert taken_by_opencv(bomb)
     assert SMALL_BYTES < len(bomb) < 2 * SMALL_BYTES
     error = refused(bomb)
-    assert (error.reason, str(error)) == ("corrupt", "PNG holds more pixels than its header says")
+    assert (error.reason, str(error)) == ("corrupt", "PNG contains more pixels than its header says")
 
 
 def test_no_more_is_inflated_than_the_header_says(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ def test_refusals_say_why(data: bytes, reason: str) -> None:
 
 def test_refusals_of_a_wrong_claim_and_of_limits() -> None:
     data = encoded(picture(40, 30, 3))
-    assert str(refused(data, encoding="png")) == "image is said to be png, but is jpeg"
+    assert str(refused(data, encoding="png")) == "image was declared as png, but is jpeg"
     assert refused(data, limits=ImageLimits(max_bytes=len(data) - 1)).reason == "too_large"
     assert refused(data, limits=ImageLimits(max_pixels=40 * 30 - 1)).reason == "too_large"
     exact = ImageLimits(max_bytes=len(data), max_pixels=40 * 30)
@@ -221,7 +221,5 @@ def test_many_threads_decode_as_one_does() -> None:
 
 @pytest.mark.parametrize("name", ["part.jpg", Path("part.jpg")])
 def test_the_name_of_a_file_is_not_its_bytes(name: Any) -> None:
-    with pytest.raises(
-        ParameterError, match=r"an image is decoded from its bytes, got .*part.jpg.*; read the file first"
-    ):
+    with pytest.raises(ParameterError, match=r"an image is decoded from bytes, got .*part.jpg.*; read the file first"):
         decode_image(name)

@@ -123,7 +123,7 @@ def test_read_only_and_strided_views_are_taken_as_they_are() -> None:
     ids=lambda image: f"{image.shape}-{image.dtype}",
 )
 def test_other_arrays_are_refused_by_name(image: NDArray[np.uint8]) -> None:
-    with pytest.raises(ParameterError, match=r"images are \(H, W\) or \(H, W, 3\) uint8, got"):
+    with pytest.raises(ParameterError, match=r"images must be \(H, W\) or \(H, W, 3\) uint8, got"):
         preprocessed(image)
 
 

@@ -174,7 +174,7 @@ def test_without_normalisation_the_inputs_are_those_of_the_constants_where_chann
         ({"deviation_values_normalization": (1, 0, 1)}, "deviation_values_normalization: deviations must be positive"),
         ({"normalization_type": "none", "image_range_min": 2}, "image_range_min must be less than image_range_max"),
         ({"normalization_type": "none", "image_range_max": float("inf")}, "image_range_max: input should be a finite"),
-        ({"domain": DOMAIN}, "full_domain would ignore the domain that is given; choose keep_domain or crop_domain"),
+        ({"domain": DOMAIN}, "full_domain would ignore the given domain; choose keep_domain or crop_domain"),
         ({"domain_handling": "keep_domain"}, "keep_domain needs a domain; give one, or choose full_domain"),
         ({"domain_handling": "crop_domain"}, "crop_domain needs a domain; give one, or choose full_domain"),
         ({"domain_handling": "grow_domain"}, "domain_handling: input should be 'full_domain'"),
@@ -233,7 +233,7 @@ def test_from_what_is_no_such_model() -> None:
         create_dl_preprocess_param_from_model(Requirements(type="classification"), normalization_type="none")
     with pytest.raises(ParameterError, match=r"constant_values gives the range -2 to 3\.1, got -127 to 128"):
         create_dl_preprocess_param_from_model(Requirements())
-    with pytest.raises(ParameterError, match="str is no model: it does not say its size_step, image_width"):
+    with pytest.raises(ParameterError, match="str is not a model: it has no size_step, image_width"):
         create_dl_preprocess_param_from_model("a model")  # type: ignore[arg-type]
 
 
@@ -340,8 +340,8 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     ("content", "message"),
     [
         ("{", r"is not JSON \(.*\); write it with write_dl_preprocess_param"),
-        ("[1]", "holds no preprocessing parameters"),
-        ("{}", "holds no preprocessing parameters"),
+        ("[1]", "does not contain preprocessing parameters"),
+        ("{}", "does not contain preprocessing parameters"),
         ('{"preprocess_param": {}}', "has format version None, this program reads 1"),
         ('{"format_version": 2, "preprocess_param": {}}', "has format version 2, this program reads 1; write it anew"),
         ('{"format_version": 1, "preprocess_param": {"image_width": 64}}', "image_height is missing"),

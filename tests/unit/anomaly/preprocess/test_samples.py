@@ -54,11 +54,11 @@ def test_each_picture_becomes_a_sample_with_an_id() -> None:
         (
             [np.zeros((4, 4), np.float32)],
             {},
-            r"image 0: images are \(H, W\) or \(H, W, 3\) uint8, got \(4, 4\) float32",
+            r"image 0: images must be \(H, W\) or \(H, W, 3\) uint8, got \(4, 4\) float32",
         ),
         ([np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8)], {}, r"image 1: images are .* got \(4, 4, 4\)"),
         (["a.png"], {"image_ids": ["a"]}, "image a is a str; give a numpy array of uint8"),
-        (np.zeros((4, 4, 4), np.uint8), {}, r"image 0: images are \(H, W\) or \(H, W, 3\) uint8, got \(4, 4, 4\)"),
+        (np.zeros((4, 4, 4), np.uint8), {}, r"image 0: images must be \(H, W\) or \(H, W, 3\) uint8, got \(4, 4, 4\)"),
         (np.zeros((4, 4)), {}, r"image 0: images are .*, got \(4, 4\) float64"),
         (np.zeros((0, 4), np.uint8), {}, r"image 0: images are .*, got \(0, 4\)"),
         ([np.zeros((4, 4), np.uint8)], {"image_ids": [1, 2]}, r"image_ids must be 1 different ids.* got \[1, 2\]"),
@@ -129,7 +129,7 @@ def test_one_sample_is_taken_as_several_are() -> None:
 
 
 def test_pictures_are_no_samples() -> None:
-    message = "samples are to be DLSample, got ndarray; make them of pictures by gen_dl_samples_from_images"
+    message = "samples must be DLSample, got ndarray; make them from pictures with gen_dl_samples_from_images"
     given: Any = pictures()
     with pytest.raises(ParameterError, match=message):
         apply_dl_model(model(), given)
@@ -140,7 +140,7 @@ def test_pictures_are_no_samples() -> None:
 def test_the_model_refuses_what_was_preprocessed_otherwise() -> None:
     samples = gen_dl_samples_from_images(pictures())
     preprocess_dl_samples(samples, OTHER)
-    with pytest.raises(ParameterError, match="sample 0 was preprocessed with other parameters than these"):
+    with pytest.raises(ParameterError, match="sample 0 was preprocessed with different parameters"):
         apply_dl_model(model(), samples)
 
 
@@ -151,7 +151,7 @@ def test_what_has_no_picture_cannot_be_preprocessed_otherwise() -> None:
     expected = sample.preprocessed
     assert expected is not None
     assert torch.equal(preprocess_dl_samples([sample], PARAM)[0], expected)
-    with pytest.raises(ParameterError, match="sample 0 was preprocessed with other parameters than these"):
+    with pytest.raises(ParameterError, match="sample 0 was preprocessed with different parameters"):
         preprocess_dl_samples([sample], OTHER)
 
 
@@ -160,7 +160,7 @@ def test_no_sample_and_no_picture_are_refused() -> None:
         preprocess_dl_samples([], PARAM)
     (sample,) = gen_dl_samples_from_images(pictures(1))
     sample.image = np.zeros((0, 0), np.uint8)
-    with pytest.raises(ParameterError, match=r"images are \(H, W\) or \(H, W, 3\) uint8, got \(0, 0\)"):
+    with pytest.raises(ParameterError, match=r"images must be \(H, W\) or \(H, W, 3\) uint8, got \(0, 0\)"):
         preprocess_dl_samples([sample], PARAM)
 
 
@@ -198,7 +198,7 @@ def test_the_ground_truth_is_that_of_the_picture_as_taken_and_is_resampled_once(
     for _ in range(2):
         preprocess_dl_samples([sample], PARAM)
         np.testing.assert_array_equal(sample.anomaly_ground_truth.sum(0), 32)
-    with pytest.raises(ParameterError, match="ground truth of sample 0 was already brought to the size of other"):
+    with pytest.raises(ParameterError, match="ground truth of sample 0 was already resized for different"):
         preprocess_dl_samples([sample], OTHER)
 
 

@@ -84,14 +84,14 @@ def test_a_decorated_function_stays_what_it_is_and_may_be_registered_again() -> 
     decorate = register_preprocess_step("test.step", "1")
     assert decorate(darkened) is darkened
     assert decorate(darkened) is darkened  # a module that is loaded twice
-    with pytest.raises(ParameterError, match=r"preprocess step test.step 1 is registered already, by .*darkened; give"):
+    with pytest.raises(ParameterError, match=r"preprocess step test.step 1 is already registered by .*darkened; give"):
         decorate(lambda image, options: image)
     register(lambda image, options: image, version="2")  # another version is another step
 
 
 @pytest.mark.parametrize(("name", "version"), [("", "1"), ("a b", "1"), ("a", ""), ("a", "1/2"), ("a" * 65, "1")])
 def test_refused_names_and_versions(name: str, version: str) -> None:
-    with pytest.raises(ParameterError, match="a step's name and version have letters, digits"):
+    with pytest.raises(ParameterError, match="a step's name and version may contain letters, digits"):
         register_preprocess_step(name, version)
 
 
@@ -124,7 +124,7 @@ def test_want_of_memory_stays_what_it_is() -> None:
 
 def test_a_missing_step_and_another_version_are_refused_with_what_to_install() -> None:
     with pytest.raises(
-        StepError, match=r"test.step 1 is needed, but it is not installed; install the package that brin"
+        StepError, match=r"test.step 1 is needed, but it is not installed; install the package with this v"
     ):
         check_preprocess_steps(a_param("test.step"))
     register(darkened, version="2")

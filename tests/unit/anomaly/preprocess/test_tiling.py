@@ -59,7 +59,7 @@ def test_a_line_scan_image_and_a_large_picture_have_so_many_tiles() -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"width": 256, "height": 128, "overlap": 65}, "overlap is at most half a tile, 64 pixels here, got 65"),
+        ({"width": 256, "height": 128, "overlap": 65}, "overlap must be at most half a tile, here 64 pixels, got 65"),
         ({"width": 16, "height": 128}, "greater than or equal to 32"),
         ({"width": 64, "height": 64, "overlap": -1}, "greater than or equal to 0"),
     ],

@@ -159,7 +159,7 @@ def test_the_marks_differ_by_more_than_colour() -> None:
         (np.zeros((4, 4, 4), np.uint8), {}, r"got shape \(4, 4, 4\)"),
         (np.zeros((4, 4), np.uint8), {"threshold": 1.0}, "threshold must be greater than 0 and less than 1, got 1.0"),
         (np.zeros((4, 4), np.uint8), {"threshold": math.nan}, "threshold must be"),
-        (np.zeros((4, 4), np.uint8), {"alpha": 1.5}, "alpha must lie between 0 and 1, got 1.5"),
+        (np.zeros((4, 4), np.uint8), {"alpha": 1.5}, "alpha must be between 0 and 1, got 1.5"),
     ],
 )
 def test_refusals_of_the_overlay(image: NDArray[np.uint8], options: dict[str, Any], message: str) -> None:

@@ -167,7 +167,7 @@ def test_a_broken_map_has_no_finite_score_and_spoils_no_other(rule: ScoreRule, b
 
 @pytest.mark.parametrize("rule", RULES, ids=str)
 def test_an_image_without_positions_is_refused(rule: ScoreRule) -> None:
-    with pytest.raises(ParameterError, match="an image without positions has no score; widen its domain"):
+    with pytest.raises(ParameterError, match="an image without positions has no score; make its domain larger"):
         rule.apply(torch.zeros(2, 0))
 
 

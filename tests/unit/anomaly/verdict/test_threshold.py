@@ -168,7 +168,7 @@ def test_other_refusals(options: dict[str, Any], message: str) -> None:
 
 
 def test_samples_and_results_must_be_as_many() -> None:
-    with pytest.raises(ParameterError, match="1 samples do not go with 2 results; give one for each"):
+    with pytest.raises(ParameterError, match="1 samples do not match 2 results; give one result for each"):
         threshold_dl_anomaly_results(THRESHOLDS, [a_sample()], [a_result(0.1), a_result(0.1)])
     with pytest.raises(ParameterError, match="give one sample with one result, or as many samples as results"):
         threshold_dl_anomaly_results(THRESHOLDS, [a_sample()], a_result(0.1))  # type: ignore[call-overload]

@@ -62,7 +62,8 @@ def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(tmp_path:
     (told,) = faults(kafka=pair(files.certificate, files.key))
     assert (
         told
-        == f"kafka.ssl_keyfile: {files.key} is locked by a passphrase; give a key without one, which only this user may read"
+        == f"kafka.ssl_keyfile: {files.key} has a passphrase; give a key without one, in a file that only this user "
+        "can read"
     )
 
 

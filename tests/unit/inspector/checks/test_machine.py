@@ -80,7 +80,7 @@ def test_a_host_that_nobody_can_listen_on_is_named(host: str) -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is here")
 def test_a_device_that_is_not_there_is_named() -> None:
     assert faults(device="cuda:3") == [
-        "device: device 'cuda:3' was asked for, but torch finds no CUDA device; use device cpu"
+        "device: device 'cuda:3' was requested, but torch finds no CUDA device; use device cpu"
     ]
 
 
@@ -115,7 +115,7 @@ def test_bundles_that_were_altered_or_are_not_those_of_their_digests_are_named(t
     (fault,) = bundle_faults(Settings(models={"m": bundle}))
     assert fault.startswith(f"models.m: {manifest} was altered")
     (fault,) = bundle_faults(settings)
-    assert fault.startswith(f"models.m: {manifest} is not the one that was asked for")
+    assert fault.startswith(f"models.m: {manifest} is not the requested one")
     document["thresholds"] = None
     manifest.write_text(json.dumps({**document, DIGEST_KEY: document_digest(document)}))
     assert bundle_faults(Settings(models={"m": bundle})) == [

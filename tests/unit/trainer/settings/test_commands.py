@@ -146,7 +146,7 @@ def test_the_workflow_lays_its_thresholds_as_the_fit_does() -> None:
     )
     assert isinstance(run, WorkflowSettings)
     assert (run.max_false_rejects, run.confidence) == (0.02, 0.9)
-    with pytest.raises(SettingsError, match="give one of the two"):
+    with pytest.raises(SettingsError, match="give only one of the two"):
         parse_settings(
             ["workflow", "--images", "a", "--out", "o", "--max-false-rejects", "0.1", "--false-rejects", "0.1"]
         )
@@ -305,7 +305,7 @@ def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatc
         ("--confidence 0", ["--confidence", "greater than 0"]),
         (
             "--false-rejects 0.1 --max-false-rejects 0.1",
-            ["--false-rejects sets the average share", "give one of the two"],
+            ["--false-rejects sets the average share", "give only one of the two"],
         ),
         ("--threshold-rule tail_model", ["--threshold-rule needs --max-false-rejects"]),
         ("--max-false-rejects 1", ["--max-false-rejects", "less than 1"]),

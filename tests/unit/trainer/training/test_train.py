@@ -247,9 +247,9 @@ def test_a_domain_and_images_of_any_size_are_refused_before_the_training(dataset
     domain = ImageDomain.rectangle(0, 0, 32, 32, image_width=64, image_height=64)
     param = PARAM.model_copy(update={"domain_handling": "keep_domain", "domain": domain})
     model = initial()
-    with pytest.raises(GeometryError, match="leave the domain out"):
+    with pytest.raises(GeometryError, match="leave out the domain"):
         train(replace(dataset, geometry_rule="any"), preprocess_param=param)
-    with pytest.raises(GeometryError, match="leave the domain out"):
+    with pytest.raises(GeometryError, match="leave out the domain"):
         train_dl_model_anomaly_dataset(model, samples(4), param_of(model), preprocess_param=param, geometry_rule="any")
 
 
@@ -279,7 +279,7 @@ def test_a_checkpoint_of_one_pass_is_refused(dataset: DLDataset, tmp_path: Path)
 
 def test_one_image_is_too_few_for_padim() -> None:
     model = initial()
-    with pytest.raises(ParameterError, match="PaDiM needs 2 images or more, got 1"):
+    with pytest.raises(ParameterError, match="PaDiM needs at least 2 images, got 1"):
         train_dl_model_anomaly_dataset(model, samples(1), param_of(model))
 
 

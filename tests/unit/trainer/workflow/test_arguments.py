@@ -84,7 +84,7 @@ def test_a_device_that_is_given_reaches_the_training(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert initial_model(settings(device="cuda:1"), GEOMETRY).param.device == "cuda:1"
-    with pytest.raises(BundleError, match=r"device 'cuda:9' was asked for, but torch finds 2 CUDA device"):
+    with pytest.raises(BundleError, match=r"device 'cuda:9' was requested, but torch finds 2 CUDA device"):
         initial_model(settings(device="cuda:9"), GEOMETRY)
 
 
@@ -100,7 +100,7 @@ def test_a_file_with_a_domain_is_refused_for_pictures_of_any_size(tmp_path: Path
     given = settings(preprocess_param=tmp_path / "param.json")
     assert preprocessing(given, initial_model(given, GEOMETRY), GEOMETRY) == param
     free = GEOMETRY.model_copy(update={"rule": "any"})
-    with pytest.raises(GeometryError, match="leave the domain out"):
+    with pytest.raises(GeometryError, match="leave out the domain"):
         preprocessing(given, initial_model(given, free), free)
 
 

@@ -17,7 +17,7 @@ FOLDER = {"store": "file:///srv/models/", "cache": "cache"}
     ("releases", "told"),
     [
         ({"store": "https://host/models/", "cache": "c"}, "does not begin with s3:// or file:///"),
-        ({"store": "s3://models/line", "cache": "c"}, "does not end in /"),
+        ({"store": "s3://models/line", "cache": "c"}, "does not end with /"),
         ({"store": "file:///srv/models/"}, "cache is needed beside store"),
         ({"store": "s3://models/", "cache": "c"}, "so store.endpoint is needed"),
         ({"stroe": "x"}, "stroe"),

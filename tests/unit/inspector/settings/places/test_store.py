@@ -26,7 +26,7 @@ def test_folders_are_prefixes(prefix: str) -> None:
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"allowed_prefixes": ("s3://bucket/lines",)}, "does not end in /"),
+        ({"allowed_prefixes": ("s3://bucket/lines",)}, "does not end with /"),
         ({"allowed_prefixes": ("s3://bucket",)}, "no bucket of"),
         ({"allowed_prefixes": ("file:///",)}, "has the part ''"),
         ({"allowed_prefixes": ("file:///srv/../etc/",)}, "has the part '..'"),
