@@ -126,7 +126,8 @@ def _run(given: Given) -> int:
     settings = load_settings(options.config, overrides=overrides)
     if not settings.cameras:
         raise ConfigError(
-            "no [[cameras]] are set, so every frame would be refused; `inspector config --example` shows them"
+            "there are no [[cameras]], so every frame would be refused; `inspector config --example` shows how to set "
+            "them"
         )
     from inspector.checks.machine import boot_faults
 
@@ -169,7 +170,7 @@ def _config(given: Given) -> int:
     there = " and ".join(
         _counted(len(found), noun) for found, noun in ((settings.cameras, "camera"), (settings.models, "model"))
     )
-    print(f"{file}: {there}, all well" + ("" if settings.cameras else "; `inspector run` wants a camera"))
+    print(f"{file}: {there}, all well" + ("" if settings.cameras else "; `inspector run` needs a camera"))
     return 0
 
 

@@ -285,7 +285,7 @@ class Service:
             if failure is None:
                 if await draining:
                     return EXIT_CLEAN
-                log.error("the drain took more than %.0f s; what is left will be read again", timeout_s)
+                log.error("the drain took more than %.0f s; the remaining frames will be read again", timeout_s)
                 return EXIT_CUT_SHORT
             crash_s = self._give_up(failure)
             if not (await asyncio.wait({draining}, timeout=crash_s))[0]:
@@ -299,7 +299,7 @@ class Service:
     def _give_up(self, failure: BaseException) -> float:
         """Tell of a failure; return how long what was begun may take now, in seconds."""
         # A sentence for the operator needs no stack.
-        log.error("the service cannot go on: %s", failure, exc_info=_unexpected(failure))
+        log.error("the service cannot continue: %s", failure, exc_info=_unexpected(failure))
         self.health.fail(str(failure))
         timeout_s = min(CRASH_DRAIN_S, self._settings.drain_timeout_s)
         self.watchdog.leave_within(timeout_s, status_of(failure))
@@ -317,7 +317,7 @@ class Service:
                 async with asyncio.timeout(DISCONNECT_S):
                     await client.stop()
             except Exception as exc:  # noqa: BLE001 the process is leaving anyway
-                log.warning("the %s did not disconnect in order: %r", name, exc)
+                log.warning("the %s did not disconnect cleanly: %r", name, exc)
         self.has_ended = await asyncio.to_thread(self._end_threads)
         await asyncio.to_thread(self._server.stop)
         await self._supervisor.end()
@@ -345,7 +345,7 @@ class Service:
                 partitions = len(pipeline.source.leases)
                 bound = self.memory_bound_bytes(partitions)
                 self.metrics.memory_bound(bound)
-                log.info("memory grows by at most %d MiB with %d partitions", bound >> 20, partitions)
+                log.info("memory will grow by at most %d MiB with %d partitions", bound >> 20, partitions)
 
     def _tell_manager(self) -> None:
         """Give a sign of life unless the event loop hangs.

@@ -160,7 +160,7 @@ class FakeConsumer:
     async def read(
         self, partitions: Sequence[Partition], *, timeout_s: float, max_records: int
     ) -> Mapping[Partition, Sequence[ConsumedRecord]]:
-        assert partitions, "an empty list means all partitions"
+        assert partitions, "an empty list would mean all partitions"
         self.asked.append(partitions)
         async with self._broker.rebalancing:
             chunks = self._chunks(partitions, max_records)
@@ -193,7 +193,7 @@ class FakeConsumer:
 
     async def commit(self, offsets: Mapping[Partition, int]) -> None:
         if self.topic not in self._broker.partitions or self._made != self._broker.made.get(self.topic, 0):
-            raise StaleCommitError("could not commit: the topic is gone, or was made again")
+            raise StaleCommitError("could not commit: the topic was deleted, or created again")
         if not set(offsets) <= set(self._positions):
             raise StaleCommitError("could not commit: not assigned")
         self._broker.commits.append(dict(offsets))

@@ -121,28 +121,28 @@ def shown(files: CertificateFiles) -> dict[str, str]:
 
 
 REFUSED: Final[Sequence[tuple[str, Door, str]]] = (
-    ("wrong authority", "tls", "is signed by no authority that is trusted here"),
+    ("wrong authority", "tls", "is not signed by an authority that is trusted here"),
     ("no authority", "tls", "set kafka.ssl_cafile to the authority that signed it"),
     ("expired broker", "expired", "shows has expired; renew it on the broker"),
     (
         "other host",
         "elsewhere",
-        "shows belongs to another host; write a name that it holds into kafka.bootstrap_servers",
+        "shows belongs to another host; use a name from the certificate in kafka.bootstrap_servers",
     ),
     ("other host behind the bootstrap", "half", "shows belongs to another host"),
-    ("no certificate", "mtls", "wants a certificate of this client (mutual TLS) and was shown none"),
+    ("no certificate", "mtls", "requires a client certificate (mutual TLS), but got none"),
     ("unknown certificate", "mtls", "refuses the certificate of kafka.ssl_certfile"),
     ("expired certificate", "mtls", "refuses the certificate of kafka.ssl_certfile"),
     ("wrong password", "sasltls", "check kafka.sasl_username, kafka.sasl_password or kafka.sasl_mechanism"),
-    ("plain to TLS", "tls", "speaks TLS, and kafka.security_protocol is PLAINTEXT; set it to SSL"),
-    ("password to TLS", "sasltls", "speaks TLS, and kafka.security_protocol is SASL_PLAINTEXT; set it to SASL_SSL"),
-    ("password unasked", "plain", "this listener asks for no password"),
+    ("plain to TLS", "tls", "uses TLS, but kafka.security_protocol is PLAINTEXT; set it to SSL"),
+    ("password to TLS", "sasltls", "uses TLS, but kafka.security_protocol is SASL_PLAINTEXT; set it to SASL_SSL"),
+    ("password unasked", "plain", "this listener does not use passwords"),
 )
 """What is done wrong, at which door, and what the sentence says."""
 
 MAY_PASS: Final[Sequence[tuple[str, Door, str]]] = (
-    ("TLS to plain", "plain", "its listener wants another kafka.security_protocol than SSL"),
-    ("plain to SASL", "sasl", "its listener wants another kafka.security_protocol than PLAINTEXT"),
+    ("TLS to plain", "plain", "its listener needs another kafka.security_protocol than SSL"),
+    ("plain to SASL", "sasl", "its listener needs another kafka.security_protocol than PLAINTEXT"),
 )
 """What a broker that starts or stops looks like, too: it is tried again."""
 

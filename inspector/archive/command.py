@@ -41,7 +41,7 @@ def storage_of(archive: ArchiveSettings) -> Storage:
         MissingExtraError: It is an S3 store, and obstore is not installed.
     """
     if archive.url is None:
-        raise ConfigError('archive.url is not set: name a folder, or "s3://bucket/prefix"')
+        raise ConfigError('archive.url is not set; give a folder, or "s3://bucket/prefix"')
     return ObjectStorage(archive) if archive.is_s3 else FolderStorage(Path(archive.url))
 
 
@@ -55,7 +55,7 @@ def create(settings: Settings) -> None:
     try:
         storage_of(settings.archive).create()
     except StorageError as exc:
-        raise ArchiveError(f"the archive cannot be made: {exc}") from exc
+        raise ArchiveError(f"the archive cannot be created: {exc}") from exc
 
 
 def account_of(settings: Settings) -> Account:

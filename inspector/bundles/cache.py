@@ -109,7 +109,7 @@ class BundleCache:
             try:
                 release = decode(ModelRelease, path.read_bytes(), max_bytes=MOST_RELEASE_BYTES)
             except (OSError, SchemaError) as exc:
-                log.warning("%s is of no use: %s", path, exc)
+                log.warning("%s cannot be used: %s", path, exc)
                 continue
             if path == self._serving / release.line_id / f"{release.camera_id}.release":
                 found[release.camera] = release
@@ -137,7 +137,9 @@ class BundleCache:
                 total -= sizes[path]
                 removed.append(path.name)
         if total > self._limit_bytes:
-            log.warning("the bundles that serve have %d bytes; releases.cache_bytes is %d", total, self._limit_bytes)
+            log.warning(
+                "the bundles in use have %d bytes, more than releases.cache_bytes (%d)", total, self._limit_bytes
+            )
         return removed
 
 

@@ -50,7 +50,7 @@ def download_bundle(
     content = _small(place, f"{folder}/{MANIFEST_NAME}", url)
     found = hashlib.sha256(content).hexdigest()
     if found != digest:
-        raise BundleStoreError("digest", f"{url}{MANIFEST_NAME} has SHA-256 {found}, the release says {digest}")
+        raise BundleStoreError("digest", f"{url}{MANIFEST_NAME} has SHA-256 {found}, but the release says {digest}")
     _write(into / MANIFEST_NAME, content)
     signers = read_signers()
     if signers.keys or signers.is_required:
@@ -73,19 +73,23 @@ def _files(place: BundlePlace, url: str, manifest: Manifest, into: Path, max_byt
     for name in manifest.files:
         if not _NAME.fullmatch(name):
             raise BundleStoreError(
-                "manifest", f"{url}: the manifest names a file {ascii(name)[:80]}, which is none of a bundle's"
+                "manifest", f"{url}: the manifest names a file {ascii(name)[:80]}, which does not belong to a bundle"
             )
     sizes = {name: _size(place, f"{folder}/{name}", url) for name in manifest.files}
     total = sum(sizes.values())
     if total > max_bytes:
-        raise BundleStoreError("too_large", f"{url} has {total} bytes; releases.max_bundle_bytes is {max_bytes}")
+        raise BundleStoreError(
+            "too_large", f"{url} has {total} bytes, more than releases.max_bundle_bytes ({max_bytes})"
+        )
     free = _free_bytes(into)
     if total > free:
-        raise BundleStoreError("no_room", f"{url} has {total} bytes, and {into.parent} has room for {free}; make room")
+        raise BundleStoreError(
+            "no_room", f"{url} has {total} bytes, but {into.parent} has only {free} bytes free; free some space"
+        )
     for name, expected in manifest.files.items():
         found = _fetch(place, f"{folder}/{name}", into / name, sizes[name], url)
         if found != expected:
-            raise BundleStoreError("digest", f"{url}{name} has SHA-256 {found}, the manifest says {expected}")
+            raise BundleStoreError("digest", f"{url}{name} has SHA-256 {found}, but the manifest says {expected}")
 
 
 def _fetch(place: BundlePlace, remote: str, local: Path, size: int, url: str) -> str:
@@ -96,9 +100,7 @@ def _fetch(place: BundlePlace, remote: str, local: Path, size: int, url: str) ->
         for chunk in place.read(remote):
             taken += len(chunk)
             if taken > size:
-                raise BundleStoreError(
-                    "digest", f"{url}{local.name} has more than the {size} bytes that it was to have"
-                )
+                raise BundleStoreError("digest", f"{url}{local.name} has more than the expected {size} bytes")
             hashed.update(chunk)
             target.write(chunk)
         target.flush()

@@ -57,7 +57,7 @@ class BundlePlace:
         except ValueError as exc:
             raise BundleStoreError("not_allowed", f"bundle {ascii(url)[:200]} {exc}") from exc
         if not url.startswith(self.url) or url == self.url:
-            raise BundleStoreError("not_allowed", f"bundle {url} does not lie in releases.store, {self.url}")
+            raise BundleStoreError("not_allowed", f"bundle {url} is not inside releases.store, {self.url}")
         return url.removeprefix(self.url).removesuffix("/")
 
     def make(self) -> None:
@@ -117,7 +117,7 @@ class BundlePlace:
 
         folder = Path("/", self._path)
         if not folder.is_dir():
-            raise BundleStoreError("unreachable", f"there is no folder {folder} here; is it mounted?")
+            raise BundleStoreError("unreachable", f"the folder {folder} does not exist; is it mounted?")
         return LocalStore(folder)
 
 
@@ -133,7 +133,7 @@ def store_errors(what: str) -> Iterator[None]:
     try:
         yield
     except (NotFoundError, FileNotFoundError) as exc:
-        raise BundleStoreError("missing", f"could not {what}: there is no such file") from exc
+        raise BundleStoreError("missing", f"could not {what}: the file does not exist") from exc
     except (BaseError, OSError) as exc:
         said = " ".join(str(exc).split())
         raise BundleStoreError("unreachable", f"could not {what}: {type(exc).__name__}: {said[:300]}") from exc

@@ -80,8 +80,8 @@ class BusAdmin:
             if name not in await self._client.list_topics():
                 if (await self.rights([name]))[name].state == "forbidden":
                     raise AccessError(
-                        f"this client lacks the right Describe on topic {name}, or there is no such topic; grant Describe, "
-                        "and Read or Write"
+                        f"this client lacks the right Describe on topic {name}, or the topic does not exist; grant "
+                        "Describe, and Read or Write"
                     )
                 return None
             (described,) = await self._client.describe_topics([name])
@@ -180,7 +180,7 @@ class BusAdmin:
                 return
             if loop.time() > deadline_s:
                 raise BusError(
-                    f"topics were created, but the brokers do not tell of them yet: {', '.join(sorted(unseen))}"
+                    f"the topics were created, but the brokers do not list them yet: {', '.join(sorted(unseen))}"
                 )
             await asyncio.sleep(0.05)
 
@@ -207,7 +207,7 @@ async def require_topics(kafka: KafkaSettings, topics: Sequence[str]) -> None:
     async with connect_admin(kafka) as admin:
         for topic in topics:
             if await admin.topic(topic) is None:
-                raise TopicError(f"there is no topic {topic}; `inspector topics apply` makes it")
+                raise TopicError(f"topic {topic} does not exist; create it with `inspector topics apply`")
 
 
 @asynccontextmanager

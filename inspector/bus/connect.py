@@ -58,17 +58,17 @@ REFUSALS = (
 """What trying again does not mend: an operator must act."""
 
 _MENDS: dict[type[Exception], str] = {
-    ClusterAuthorizationFailedError: "who makes topics needs Create on them",
+    ClusterAuthorizationFailedError: "creating topics needs the right Create on them",
     GroupAuthorizationFailedError: "grant Read on the group of kafka.group_id",
-    IllegalSaslStateError: "this listener asks for no password; set kafka.security_protocol to PLAINTEXT or SSL, or give the port of "
-    "one that does",
+    IllegalSaslStateError: "this listener does not use passwords; set kafka.security_protocol to PLAINTEXT or SSL, or "
+    "give the port of a listener that does",
     SaslAuthenticationFailed: "check kafka.sasl_username, kafka.sasl_password or kafka.sasl_mechanism",
     TopicAuthorizationFailedError: "grant Describe, and Read on the frames topic or Write on those of results and dead letters",
-    UnsupportedSaslMechanismError: "set kafka.sasl_mechanism to one that the brokers offer",
+    UnsupportedSaslMechanismError: "set kafka.sasl_mechanism to one that the brokers support",
 }
 
 
-NO_BROKER = "no broker answers there; start it or correct kafka.bootstrap_servers"
+NO_BROKER = "no broker answers there; start it, or correct kafka.bootstrap_servers"
 
 
 class NoBrokerError(KafkaConnectionError):  # type: ignore[misc] # aiokafka ships no types
@@ -150,7 +150,7 @@ async def start_client(client: Any) -> None:  # noqa: ANN401
         raise NoBrokerError(NO_BROKER) from exc
     brokers = inner.cluster.brokers()
     if not brokers:
-        raise KafkaConnectionError("the bootstrap server answers, but no broker of its cluster is up yet")
+        raise KafkaConnectionError("the bootstrap server answers, but no broker of its cluster is running yet")
     # The addresses that the cluster advertises may be others than that of the bootstrap, and certificates may not name them.
     if inner._ssl_context is not None:  # noqa: SLF001
         await asyncio.gather(*(try_tls(node.host, node.port, inner._ssl_context, alert_s=0) for node in brokers))  # noqa: SLF001
@@ -182,12 +182,12 @@ async def _raise_refusal(inner: Any) -> None:  # noqa: ANN401
         except (KafkaConnectionError, ConnectionResetError) as exc:
             if context is None and await speaks_tls(host, port):
                 raise DoorError(
-                    f"{host}:{port} speaks TLS, and kafka.security_protocol is {protocol}; set it to "
+                    f"{host}:{port} uses TLS, but kafka.security_protocol is {protocol}; set it to "
                     f"{'SASL_SSL' if protocol.startswith('SASL') else 'SSL, or SASL_SSL with a password'}"
                 ) from exc
             raise NoBrokerError(
-                f"{host}:{port} takes connections and closes them; if it goes on, its listener wants another "
-                f"kafka.security_protocol than {protocol}"
+                f"{host}:{port} accepts connections and closes them at once; if this goes on, its listener needs "
+                f"another kafka.security_protocol than {protocol}"
             ) from exc
         except (KafkaError, OSError, TimeoutError):
             continue
@@ -279,6 +279,6 @@ def _said(exc: Exception, lacking: Lacks) -> str:
         return str(exc.args[0])
     missing = next((told for refusal, told in lacking.items() if isinstance(exc, refusal)), None)
     if missing is not None:
-        return f"{type(exc).__name__}: {missing}; grant it (`inspector topics acls` tells each role's rights)"
+        return f"{type(exc).__name__}: {missing}; grant it (`inspector topics acls` prints the rights of each role)"
     mend = next((f"; {mend}" for refusal, mend in _MENDS.items() if isinstance(exc, refusal)), "")
     return f"{type(exc).__name__}: {exc}{mend}"

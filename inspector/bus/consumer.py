@@ -86,7 +86,7 @@ class KafkaConsumer:
         no record of an earlier assignment comes.
         """
         if not partitions:
-            raise ValueError("no partitions to read; for aiokafka an empty list means all of them")
+            raise ValueError("there are no partitions to read; for aiokafka an empty list would mean all of them")
         wanted = [TopicPartition(*partition) for partition in partitions]
         lacking = lacks(self._kafka, "Read", self.topic, reads_in_group=True)
         async with bus_errors(f"read {self.topic}", lacking):
@@ -111,7 +111,12 @@ class KafkaConsumer:
         end = await find_end(client, partition, offset, size_bytes, is_committed=is_committed)
         if end is None or self.position(partition) != offset:
             return []
-        log.warning("%s: offsets %d to %d are answered as unreadable and passed over", partition, offset, end - 1)
+        log.warning(
+            "%s: offsets %d to %d cannot be read; they are answered as undecodable and skipped",
+            partition,
+            offset,
+            end - 1,
+        )
         self._consumer.seek(partition, end)
         return unreadable(partition, offset, end)
 
@@ -120,14 +125,14 @@ class KafkaConsumer:
         async with bus_errors("commit", lacks(self._kafka, reads_in_group=True)):
             now = await find_incarnation(self._consumer._client, self.topic)  # noqa: SLF001
             if self._is_another(now) or self._begins_anew:
-                raise StaleCommitError(f"could not commit: topic {self.topic} is gone, or was made again")
+                raise StaleCommitError(f"could not commit: topic {self.topic} was deleted, or created again")
             await self._commit({TopicPartition(*partition): offset for partition, offset in offsets.items()})
 
     async def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         try:
             await self._consumer.commit(offsets)
         except (CommitFailedError, IllegalStateError) as exc:
-            raise StaleCommitError(f"could not commit: the group has moved on: {exc}") from exc
+            raise StaleCommitError(f"could not commit: the group has rebalanced: {exc}") from exc
 
     def end_offset(self, partition: Partition) -> int | None:
         """Return the high watermark of the last fetch, or where the first open transaction begins."""
@@ -178,7 +183,7 @@ class KafkaConsumer:
         """Read a topic that was made again from its beginning, whatever was committed of the one before."""
         self._begins_anew = True
         assigned = self._consumer.assignment()
-        log.warning("topic %s was deleted and made again; it is read from its beginning", self.topic)
+        log.warning("topic %s was deleted and created again; it is read from its beginning", self.topic)
         if assigned:
             await self._commit(await self._consumer.beginning_offsets(assigned))
         self._consumer._coordinator.request_rejoin()  # noqa: SLF001 there is no public way to join anew
@@ -203,7 +208,7 @@ class KafkaConsumer:
                         self._consumer.seek(partition, offset)
                 self._topic_id = now.topic_id
         except (KafkaError, TimeoutError) as exc:
-            log.warning("which topic goes by the name %s will be found out later: %r", self.topic, exc)
+            log.warning("the id of topic %s could not be determined yet: %r", self.topic, exc)
 
     async def stop(self) -> None:
         """Leave the group and disconnect."""

@@ -79,15 +79,19 @@ def _of_broker(door: str, exc: ssl.SSLCertVerificationError) -> str:
     if exc.verify_code == _EXPIRED:
         return f"the certificate that {door} shows has expired; renew it on the broker, or set this machine's clock"
     if exc.verify_code == _NOT_YET:
-        return f"the certificate that {door} shows is not valid yet; set the clock of this machine, or of the one that made it"
+        return (
+            f"the certificate that {door} shows is not valid yet; set the clock of this machine, or of the machine "
+            "that issued it"
+        )
     if exc.verify_code in {_OTHER_HOST, _OTHER_ADDRESS}:
         return (
-            f"the certificate that {door} shows belongs to another host; write a name that it holds into "
-            "kafka.bootstrap_servers and into the brokers' advertised.listeners, or give the broker a certificate of this name"
+            f"the certificate that {door} shows belongs to another host; use a name from the certificate in "
+            "kafka.bootstrap_servers and in the brokers' advertised.listeners, or give the broker a certificate for "
+            "this name"
         )
     return (
-        f"the certificate that {door} shows is signed by no authority that is trusted here ({exc.verify_message}); "
-        "set kafka.ssl_cafile to the authority that signed it"
+        f"the certificate that {door} shows is not signed by an authority that is trusted here "
+        f"({exc.verify_message}); set kafka.ssl_cafile to the authority that signed it"
     )
 
 
@@ -96,15 +100,16 @@ def _of_alert(door: str, exc: ssl.SSLError, context: ssl.SSLContext) -> str | No
     reason = exc.reason or ""
     if reason in _SPEAKS_NO_TLS:
         return (
-            f"{door} speaks no TLS; give the port of a TLS listener, or set kafka.security_protocol to what it speaks"
+            f"{door} does not use TLS; give the port of a TLS listener, or set kafka.security_protocol to the "
+            "protocol that it uses"
         )
     if "ALERT" not in reason:
         return None
     own = context.certfile if isinstance(context, ClientContext) else None
     if own is None:
         return (
-            f"{door} wants a certificate of this client (mutual TLS) and was shown none; set kafka.ssl_certfile and "
-            "kafka.ssl_keyfile, or give the port of a listener that wants none"
+            f"{door} requires a client certificate (mutual TLS), but got none; set kafka.ssl_certfile and "
+            "kafka.ssl_keyfile, or give the port of a listener that does not require one"
         )
     said = reason.rpartition("ALERT_")[2].lower().replace("_", " ")
     return (

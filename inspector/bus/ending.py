@@ -73,4 +73,4 @@ async def _fetch(client: Any, partition: TopicPartition, offset: int, max_bytes:
                 raise error(partition)
             stable = rest[0] if is_committed and response.API_VERSION >= _HAS_LAST_STABLE else -1
             return _Answer(high if stable < 0 else stable, rest[-1] or b"")
-    raise KafkaError(f"the broker's answer says nothing of {partition}")
+    raise KafkaError(f"the broker's answer does not mention {partition}")

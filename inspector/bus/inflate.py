@@ -39,7 +39,7 @@ class TooLargeError(Exception):
 
     def __init__(self, beginning: bytearray) -> None:
         """`beginning` may have zeros at its end."""
-        super().__init__("it inflates beyond the limit")
+        super().__init__("it decompresses to more than the limit")
         self.beginning = beginning
 
 
@@ -128,7 +128,7 @@ def _gzip(data: memoryview, room: memoryview) -> int:
             at += len(piece)
             rest = stream.unconsumed_tail
             if not piece and not rest and not stream.eof:
-                raise ValueError("its gzip stream is cut")
+                raise ValueError("its gzip stream is truncated")
         rest = stream.unused_data
         if not rest:
             return at
@@ -145,7 +145,7 @@ def _snappy(data: memoryview, room: memoryview) -> int:
         (length,) = _LENGTH.unpack_from(data, at)
         at += _LENGTH.size
         if not 0 < length <= len(data) - at:
-            raise ValueError("a block of its snappy stream has no sound length")
+            raise ValueError("a block of its snappy stream has an invalid length")
         written += _snappy_block(data[at : at + length], room[written:])
         at += length
     raise ValueError(f"its snappy stream has more than {_MAX_BLOCKS} blocks")

@@ -67,7 +67,9 @@ class KafkaProducer:
     async def send(self, partition: Partition, records: Sequence[ProducedRecord]) -> int:
         """Send the first of `records` as one record batch and wait for its acknowledgement."""
         if records[0].size_bytes > self._max_record_bytes:
-            raise MessageTooLargeError(f"a record of {records[0].size_bytes} bytes is over {self._max_record_bytes}")
+            raise MessageTooLargeError(
+                f"a record of {records[0].size_bytes} bytes is larger than {self._max_record_bytes} bytes"
+            )
         producer = self._producer
         batch = producer.create_batch()
         count = 0
@@ -80,7 +82,7 @@ class KafkaProducer:
         async with bus_errors(f"send to {topic}", lacks(self._kafka, "Write", topic, writes=True)):
             # aiokafka would wait for a partition that is gone until the time for all is over.
             if number not in await self._bounded(producer.partitions_for(topic)):
-                raise PartitionGoneError(f"topic {topic} has no partition {number} any more")
+                raise PartitionGoneError(f"topic {topic} no longer has a partition {number}")
             try:
                 delivered = await self._bounded(producer.send_batch(batch, topic, partition=number))
                 await self._bounded(self._acknowledged(producer, delivered, partition))
@@ -89,7 +91,7 @@ class KafkaProducer:
                     await self._replace(producer)
                 if isinstance(exc, _TOO_LARGE):
                     raise MessageTooLargeError(
-                        f"topic {topic} does not take {count} records of this size: {exc}"
+                        f"topic {topic} does not accept {count} records of this size: {exc}"
                     ) from exc
                 raise
         return count
@@ -104,7 +106,7 @@ class KafkaProducer:
         while not (await asyncio.wait({delivered}, timeout=LOOK_S))[0]:
             there = producer.client.cluster.partitions_for_topic(topic)
             if there and number not in there:
-                raise PartitionGoneError(f"topic {topic} has no partition {number} any more")
+                raise PartitionGoneError(f"topic {topic} no longer has a partition {number}")
         await delivered
 
     async def stop(self) -> None:

@@ -38,7 +38,7 @@ _LEAST_BYTES = {0: 26, 1: 34, _V2: 61}
 
 CHECKSUM = Fault("corrupt", "the checksum of its record batch does not match")
 HEADER_NAME = Fault("malformed", "the name of one of its Kafka headers is not UTF-8")
-STRUCTURE = Fault("corrupt", "it is not built as a Kafka record is")
+STRUCTURE = Fault("corrupt", "it does not have the structure of a Kafka record")
 
 
 INFLATED_BYTES = 16 * 1024 * 1024
@@ -175,7 +175,7 @@ class Records(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc]  # aioka
             last = None if magic < _V2 else _last_offset(data, fault, self._records.next_base_offset())
             if last is None:
                 log.warning(
-                    "%s: the record batch at offset %d cannot be read, and does not tell its end: %s",
+                    "%s: the record batch at offset %d cannot be read, and its end is unknown: %s",
                     self._tp,
                     self.next_fetch_offset,
                     STRUCTURE.detail if fault is None else fault.detail,
@@ -227,7 +227,8 @@ class Records(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc]  # aioka
         self._taken_bytes += self._limit_bytes
         fault = Fault(
             "too_large",
-            f"its record batch inflates to more than {self._limit_bytes} bytes; send pictures without compression, or smaller batches",
+            f"its record batch decompresses to more than {self._limit_bytes} bytes; send pictures without "
+            "compression, or in smaller batches",
         )
         base_offset, _ = _LENGTH.unpack_from(data)  # of an old one that of its last record
         last = base_offset if data[_MAGIC_AT] < _V2 else _last_offset(data, fault, None)
@@ -259,7 +260,10 @@ class Records(aiokafka_fetcher.PartitionRecords):  # type: ignore[misc]  # aioka
 
     def _salvaged(self, plain: memoryview | bytearray, fault: Fault | None, last: int) -> Iterator[Record]:
         """Yield a record for every offset of a batch up to `last`; with `fault` none of them is to be trusted."""
-        log.warning("%s: a record batch holds what cannot be read; it is answered and passed over", self._tp)
+        log.warning(
+            "%s: a record batch contains records that cannot be read; they are answered as undecodable and skipped",
+            self._tp,
+        )
         topic, partition = self._tp
         for record in _walk(plain, topic, partition, fault):
             if self.next_fetch_offset <= record.offset <= last:
@@ -282,7 +286,7 @@ def _opened(data: memoryview, magic: int) -> Any:  # noqa: ANN401
 def _fault_of(exc: Exception) -> Fault | None:
     """Return what is wrong with all of a batch; None: perhaps one record alone."""
     if isinstance(exc, UnsupportedCodecError):
-        return Fault("unsupported", f"its record batch is compressed as this reader cannot: {exc}")
+        return Fault("unsupported", f"its record batch is compressed in an unsupported way: {exc}")
     return None
 
 

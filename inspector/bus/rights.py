@@ -187,12 +187,12 @@ async def create_acls(client: Any, acls: Sequence[Acl]) -> None:  # noqa: ANN401
             try:
                 response = await client._send_request(request)  # noqa: SLF001 there is no public way
             except (NotImplementedError, IncompatibleBrokerVersion) as exc:
-                raise BusError(f"could not {what}: this broker keeps no rights") from exc
+                raise BusError(f"could not {what}: this broker does not manage rights") from exc
         ((code, message),) = response.creation_responses
         error = for_code(code)
         if error is ClusterAuthorizationFailedError:
             raise AccessError(
-                f"could not {what}: this client lacks the right Alter on the cluster; be an administrator"
+                f"could not {what}: this client lacks the right Alter on the cluster; use an administrator's account"
             )
         if code:
             raise BusError(

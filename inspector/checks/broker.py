@@ -36,13 +36,13 @@ async def _faults(admin: BusAdmin, settings: Settings) -> list[str]:
         reads_back = settings.second_writer_check_s > 0 and name not in topics.own_topics
         if reads_back and told is not None and "Read" not in told and right in told:
             faults.append(
-                f"topic {name}: {user} lacks the right Read on it, so a second writer would not be seen; grant it, or set "
-                "second_writer_check_s = 0"
+                f"topic {name}: {user} lacks the right Read on it, so a second writer would not be noticed; grant it, "
+                "or set second_writer_check_s = 0"
             )
         if is_frames and granted[name].partitions not in (None, spec.partitions):
             faults.append(
-                f"topics.frames_partitions: topic {name} has {granted[name].partitions} partitions, the settings say "
-                f"{spec.partitions}; say what it has, or make a topic of another name"
+                f"topics.frames_partitions: topic {name} has {granted[name].partitions} partitions, but the settings "
+                f"say {spec.partitions}; correct the settings, or create a topic with another name"
             )
         if is_frames and granted[name].state == "there":
             faults += _frames_config(name, await admin.config(name), spec.config)
@@ -58,20 +58,16 @@ def _frames_config(name: str, config: Mapping[str, str], wanted: Mapping[str, st
     key = "compression.type"
     if config.get(key, wanted[key]) != wanted[key]:
         yield (
-            f"topic {name}: {key} is {config[key]}, so what is compressed is inflated here, and refused beyond "
-            f"limits.max_frame_bytes; {_mend(name, key, wanted[key])}"
+            f"topic {name}: {key} is {config[key]}, so compressed pictures are decompressed here, and refused if "
+            f"larger than limits.max_frame_bytes; {_mend(name, key, wanted[key])}"
         )
     key = "max.message.bytes"
     taken, expected = int(config.get(key, wanted[key])), int(wanted[key])
     if taken != expected:
-        what = (
-            "which may be more than memory is set aside for"
-            if taken > expected
-            else "so the largest frames are refused"
-        )
+        what = "which may be more than the reserved memory" if taken > expected else "so the largest frames are refused"
         yield (
-            f"topic {name}: {key} is {taken}, the settings want {expected} (limits.max_frame_bytes and what goes with it), {what}; "
-            f"{_mend(name, key, wanted[key])}, or change limits.max_frame_bytes"
+            f"topic {name}: {key} is {taken}, but the settings require {expected} (limits.max_frame_bytes plus "
+            f"overhead), {what}; {_mend(name, key, wanted[key])}, or change limits.max_frame_bytes"
         )
 
 
@@ -81,8 +77,8 @@ def _mend(name: str, key: str, value: str) -> str:
 
 def _topic(found: TopicRights, name: str, right: Right, user: str) -> Iterator[str]:
     if found.state == "forbidden":
-        yield f"topic {name}: {user} lacks the rights Describe and {right} on it, or there is none; grant them"
+        yield f"topic {name}: {user} lacks the rights Describe and {right} on it, or it does not exist; grant them"
     elif found.state == "missing":
-        yield f"topic {name}: there is none; `inspector topics apply` makes it"
+        yield f"topic {name} does not exist; create it with `inspector topics apply`"
     elif found.rights is not None and right not in found.rights:
         yield f"topic {name}: {user} lacks the right {right} on it; grant it"

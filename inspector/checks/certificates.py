@@ -57,4 +57,4 @@ def _out_of_time(setting: str, path: Path, now: datetime) -> Iterator[str]:
     if now > certificate.not_valid_after_utc:
         yield f"{setting}: {path} has expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC; renew it"
     elif now < certificate.not_valid_before_utc:
-        yield f"{setting}: {path} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC; set the clock, or renew it"
+        yield f"{setting}: {path} is not valid until {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC; set the clock, or renew it"

@@ -57,7 +57,7 @@ def _bundle(name: str, path: Path, settings: Settings) -> Iterator[str]:
     digests = settings.model_digests
     manifest = path / "bundle.json"
     if not manifest.is_file():
-        yield f"models.{name}: {path} holds no bundle.json; `trainer fit` makes such a folder"
+        yield f"models.{name}: {path} does not contain bundle.json; `trainer fit` creates such a folder"
         return
     try:
         from inspector.anomaly.errors import BundleError  # noqa: PLC0415 the clients' install lacks what it needs
@@ -66,7 +66,7 @@ def _bundle(name: str, path: Path, settings: Settings) -> Iterator[str]:
 
         wants_signature = bool(settings.trusted_keys or settings.require_signature)
         if wants_signature and importlib.util.find_spec("cryptography") is None:
-            yield f"models.{name}: signatures cannot be looked at here: {MissingExtraError('cryptography', 'inspector')}"
+            yield f"models.{name}: signatures cannot be checked here: {MissingExtraError('cryptography', 'inspector')}"
             return
     except ModuleNotFoundError:
         found = hashlib.sha256(manifest.read_bytes()).hexdigest()
@@ -80,7 +80,7 @@ def _bundle(name: str, path: Path, settings: Settings) -> Iterator[str]:
         yield f"models.{name}: {exc}"
         return
     if read.thresholds is None:
-        yield f"models.{name}: {path} has no thresholds; calibrate it with `trainer fit`"
+        yield f"models.{name}: {path} has no thresholds; train it with `trainer fit`"
 
 
 def _address(settings: Settings) -> Iterator[str]:
@@ -88,29 +88,29 @@ def _address(settings: Settings) -> Iterator[str]:
     try:
         found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as exc:
-        yield f"http.host: {host!r} is no address: {exc}; give one of this machine, such as 127.0.0.1"
+        yield f"http.host: {host!r} is not an address: {exc}; give an address of this machine, such as 127.0.0.1"
         return
     family, kind, protocol, _, address = found[0]
     with contextlib.closing(socket.socket(family, kind, protocol)) as probe:
         try:
             probe.bind(address)
         except OSError as exc:
-            yield f"http.host: {host!r} is no address of this machine: {exc}; give one, such as 127.0.0.1"
+            yield f"http.host: {host!r} is not an address of this machine: {exc}; give one, such as 127.0.0.1"
 
 
 def _folders(store: StoreSettings) -> Iterator[str]:
     for prefix in absent_folders(store.allowed_prefixes):
-        yield f"store.allowed_prefixes: {prefix} names no folder of this machine; make it, or leave the prefix out"
+        yield f"store.allowed_prefixes: {prefix} is not a folder on this machine; create it, or leave out the prefix"
 
 
 def _releases(releases: ReleaseSettings) -> Iterator[str]:
     if releases.store is not None:
         for folder in absent_folders([releases.store]):
-            yield f"releases.store: {folder} names no folder of this machine; make it, or mount it"
+            yield f"releases.store: {folder} is not a folder on this machine; create it, or mount it"
     if releases.cache is not None:
         above = next(folder for folder in (releases.cache, *releases.cache.absolute().parents) if folder.exists())
         if not above.is_dir() or not os.access(above, os.W_OK):
-            yield f"releases.cache: {releases.cache} cannot be made or written to; give a folder of this machine"
+            yield f"releases.cache: {releases.cache} cannot be created or written to; give a folder on this machine"
 
 
 def _extras(settings: Settings) -> Iterator[str]:
@@ -136,7 +136,7 @@ def _device(settings: Settings) -> Iterator[str]:
         from inspector.anomaly.errors import ParameterError  # noqa: PLC0415 as above
         from inspector.anomaly.network.device import available_device  # noqa: PLC0415
     except ModuleNotFoundError as exc:
-        yield f"device: {settings.device} cannot be tried, since {exc.name} is not installed"
+        yield f"device: {settings.device} cannot be checked, because {exc.name} is not installed"
         return
     try:
         available_device(settings.device)
@@ -150,4 +150,4 @@ def _threads(settings: Settings) -> Iterator[str]:
     for name in ("decode_threads", "device_threads", "torch_threads"):
         number = getattr(settings, name)
         if number > most:
-            yield f"{name}: {number} threads are too many for {cores} cores; give {most} at most, or leave it out"
+            yield f"{name}: {number} threads are too many for {cores} cores; give at most {most}, or leave it out"

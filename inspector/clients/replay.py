@@ -85,16 +85,16 @@ def find_images(folder: Path, *, max_bytes: int) -> list[Path]:
         ConfigError: No such folder, no image in it, or one that is none or too large; names the file.
     """
     if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder; replay sends the image files of one")
+        raise ConfigError(f"{folder} is not a folder; give a folder of images to send")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not files:
-        raise ConfigError(f"{folder} holds no image ({', '.join(sorted(SUFFIXES))})")
+        raise ConfigError(f"{folder} contains no image ({', '.join(sorted(SUFFIXES))})")
     for path in files:
         if path.stat().st_size > max_bytes:
-            raise ConfigError(f"{path} has {path.stat().st_size} bytes; limits.max_frame_bytes is {max_bytes}")
+            raise ConfigError(f"{path} has {path.stat().st_size} bytes, more than limits.max_frame_bytes ({max_bytes})")
         with path.open("rb") as file:
             if encoding_of(file.read(8)) is None:
-                raise ConfigError(f"{path} is neither JPEG nor PNG, whatever its name says")
+                raise ConfigError(f"{path} is neither JPEG nor PNG, in spite of its name")
     return files
 
 
@@ -177,7 +177,7 @@ def _frame(plan: ReplayPlan, file: Path, seq: int) -> tuple[CameraFrame, bytes]:
     image = file.read_bytes()
     encoding = encoding_of(image)
     if encoding is None:
-        raise ConfigError(f"{file} changed during the replay: it is neither JPEG nor PNG any more")
+        raise ConfigError(f"{file} changed during the replay: it is no longer JPEG or PNG")
     frame = CameraFrame(
         line_id=plan.line_id,
         camera_id=plan.camera_id,

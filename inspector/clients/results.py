@@ -48,7 +48,9 @@ def result_topics(settings: Settings) -> list[str]:
     if not settings.topics.results_per_camera:
         names = [settings.topics.results_topic("", "")]
     if not names:
-        raise ConfigError(f"topics.results = {settings.topics.results!r} depends on the camera: list the [[cameras]]")
+        raise ConfigError(
+            f"topics.results = {settings.topics.results!r} depends on the camera, so list the [[cameras]]"
+        )
     return sorted(set(names))
 
 

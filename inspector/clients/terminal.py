@@ -130,7 +130,7 @@ def topic_lines(report: TopicReport) -> list[str]:
     if report.created:
         return [f"{report.name}: created"]
     if not report.differences:
-        return [f"{report.name}: is as it should be"]
+        return [f"{report.name}: correct"]
     return [f"{report.name}: {difference}" for difference in report.differences]
 
 

@@ -123,7 +123,8 @@ async def apply_topics(
         states = [(spec, await admin.topic(spec.name)) for spec in wanted]
         if num_brokers < copies and any(state is None for _, state in states):
             raise TopicError(
-                f"{copies} copies need as many brokers, and there are {num_brokers}; for a trial: --replication {num_brokers} (or auto)"
+                f"{copies} copies need {copies} brokers, but there are {num_brokers}; for a trial: --replication "
+                f"{num_brokers} (or auto)"
             )
         return [await _apply(admin, spec, state) for spec, state in states]
 
@@ -138,11 +139,11 @@ async def _apply(admin: BusAdmin, spec: TopicSpec, state: TopicState | None) -> 
 def _differences(spec: TopicSpec, state: TopicState) -> Iterator[str]:
     if state.partitions != spec.partitions:
         yield (
-            f"has {state.partitions} partitions, the settings say {spec.partitions}; never changed in place: "
-            "make a topic of another name and move the cameras to it"
+            f"has {state.partitions} partitions, but the settings say {spec.partitions}; this is never changed in "
+            "place: create a topic with another name and move the cameras to it"
         )
     if state.replication != spec.replication:
-        yield f"is kept {state.replication} times, not {spec.replication}; change it with kafka-reassign-partitions"
+        yield f"has {state.replication} copies, not {spec.replication}; change it with kafka-reassign-partitions"
     for key, value in spec.config.items():
         actual = state.config.get(key, value)  # what the broker does not tell cannot be compared
         if actual != value:

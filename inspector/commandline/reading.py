@@ -21,7 +21,7 @@ def read_table(text: str) -> list[tuple[str, object]]:
         read: list[tuple[str, object]] = []
         for table in read_objects(text):
             if not isinstance(table, dict):
-                raise argparse.ArgumentTypeError(f"{text!r} is no JSON object")
+                raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object")
             read += table.items()
         return read
     entries = [entry.partition("=") for entry in re.split(r",(?=[\w-]+=)", text)]  # a value may hold a comma
@@ -39,7 +39,7 @@ def read_objects(text: str) -> list[object]:
     try:
         read = json.loads(text if text.startswith("[") else f"[{text}]")
     except ValueError as exc:
-        raise argparse.ArgumentTypeError(f"{text!r} is no JSON: {exc}") from exc
+        raise argparse.ArgumentTypeError(f"{text!r} is not JSON: {exc}") from exc
     return list(read)
 
 

@@ -31,7 +31,7 @@ def client_context(cafile: Path | None, certfile: Path | None, keyfile: Path | N
             context.load_verify_locations(str(cafile))
         except (OSError, ssl.SSLError) as exc:
             raise ConfigError(
-                f"kafka.ssl_cafile: {cafile} holds no certificate in PEM that can be read: {_why(exc)}"
+                f"kafka.ssl_cafile: {cafile} does not contain a readable certificate in PEM: {_why(exc)}"
             ) from exc
     if certfile is not None and keyfile is not None:
         load_pair(context, ("kafka.ssl_certfile", certfile), ("kafka.ssl_keyfile", keyfile))
@@ -74,12 +74,13 @@ def load_pair(context: ssl.SSLContext, certificate: tuple[str, Path], key: tuple
                 f"{key_setting}: {key_path} has a passphrase; give a key without one, in a file that only this user can read"
             ) from exc
         raise ConfigError(
-            f"{cert_setting}, {key_setting}: {cert_path} and {key_path} are no certificate and its key in PEM: {_why(exc)}"
+            f"{cert_setting}, {key_setting}: {cert_path} and {key_path} are not a certificate and its key in PEM: "
+            f"{_why(exc)}"
         ) from exc
 
 
 def _missing(setting: str, path: Path) -> str:
-    return f"{setting}: there is no file {path}; give a PEM file"
+    return f"{setting}: the file {path} does not exist; give a PEM file"
 
 
 def _why(exc: OSError) -> str:

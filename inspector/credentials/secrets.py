@@ -41,7 +41,7 @@ def read_secret(setting: str, value: SecretStr | None, file: Path | None) -> str
     except UnicodeDecodeError:
         secret = ""
     if not secret or len(content) > MAX_SECRET_BYTES or "\n" in secret:
-        raise ConfigError(f"{setting}_file: {file} holds no secret: one line of text in UTF-8 is wanted")
+        raise ConfigError(f"{setting}_file: {file} does not contain a secret; it must be one line of UTF-8 text")
     return secret
 
 
@@ -53,6 +53,6 @@ def check_token(setting: str, token: str) -> None:
     """
     if len(token) < MIN_TOKEN_CHARACTERS or not _TOKEN.fullmatch(token):
         raise ConfigError(
-            f"{setting}: a token is {MIN_TOKEN_CHARACTERS} or more letters, digits or signs of ASCII without a space; "
-            "`openssl rand -hex 32` makes one"
+            f"{setting}: a token must have at least {MIN_TOKEN_CHARACTERS} ASCII letters, digits or signs, without "
+            "spaces; `openssl rand -hex 32` makes one"
         )

@@ -27,5 +27,7 @@ def make_gate_process(settings: Settings, *, watchers: Sequence[Watcher] = ()) -
 
         ports.append(ModbusPort(gate.host, gate.modbus_port, gate.modbus_part_id))
     if not ports:
-        raise ConfigError("neither gate.tcp_port nor gate.modbus_port is set, so no line could hear the gate; set one")
+        raise ConfigError(
+            "neither gate.tcp_port nor gate.modbus_port is set, so no line can connect to the gate; set one"
+        )
     return GateProcess(settings, ports, watchers=watchers)

@@ -151,7 +151,7 @@ class Gate:
             if refused is None:
                 self._open[seen.part_id].evidence.add(seen)
             else:
-                self.fail("overflow", f"part {seen.part_id} is not taken: {refused}")
+                self.fail("overflow", f"part {seen.part_id} is refused: {refused}")
         else:
             self._keep(seen, now_s)
 
@@ -162,7 +162,7 @@ class Gate:
             if len(self._early) >= MAX_EARLY_PARTS:
                 # What is thrown away might be the one nok of a part to come.
                 self._early.clear()
-                self.fail("overflow", f"results of {MAX_EARLY_PARTS} parts that nobody announced")
+                self.fail("overflow", f"there are results of {MAX_EARLY_PARTS} parts that were never announced")
             evidence = self._early[seen.part_id] = Evidence(now_s)
         evidence.add(seen)
 
@@ -291,7 +291,8 @@ class Gate:
         if self.silent_parts >= self._rules.fault_after:
             self.fail(
                 "silence",
-                f"{self.silent_parts} parts in a row had no ok or nok in time of every camera; the last: {finding.unanswered}",
+                f"{self.silent_parts} parts in a row did not get an ok or nok in time from every camera; the last "
+                f"one: {finding.unanswered}",
             )
 
     def _forget(self, now_s: float) -> None:

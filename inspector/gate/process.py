@@ -104,11 +104,11 @@ def required_cameras(settings: Settings) -> frozenset[str]:
     """
     gate = settings.gate
     if gate.line_id is None:
-        raise ConfigError("gate.line_id is not set: name the line whose parts this gate passes")
+        raise ConfigError("gate.line_id is not set; give the line that this gate serves")
     cameras = gate.cameras or tuple(c.camera_id for c in settings.cameras if c.line_id == gate.line_id)
     if not cameras:
         raise ConfigError(
-            f"no camera of line {gate.line_id} is known: name them in gate.cameras, or list the [[cameras]] of the line"
+            f"no camera of line {gate.line_id} is known; name them in gate.cameras, or list the [[cameras]] of the line"
         )
     return frozenset(cameras)
 

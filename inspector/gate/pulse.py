@@ -26,7 +26,7 @@ class Pulse:
         """Return which camera's heartbeat is missing, as a sentence; None: none."""
         for camera, last_s in self._last_s.items():
             if last_s is None:
-                return f"camera {camera} has no right heartbeat yet"
+                return f"camera {camera} has not sent a valid heartbeat yet"
             if self._timeout_s is not None and now_s - last_s >= self._timeout_s:
                 return f"camera {camera} has had no heartbeat for {now_s - last_s:.1f} s"
         return None

@@ -108,14 +108,14 @@ class KafkaReader:
         for partition, at in known.items():
             records = fresh.get(partition)
             self._consumer.seek(partition, records[-1].offset + 1 if records else at)
-        log.warning("partitions were added or taken away: %s are read now", len(partitions))
+        log.warning("partitions were added or removed: %s are read now", len(partitions))
         return fresh
 
     async def check(self) -> str | None:
         """Return why what comes is not read, as a sentence; None: all that is there is being read."""
         consumer, now_s = self._consumer, asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(CHECK_TIMEOUT_S), bus_errors("learn what there is to read"):
+            async with asyncio.timeout(CHECK_TIMEOUT_S), bus_errors("find out what there is to read"):
                 ends = await consumer.end_offsets(consumer.assignment())
                 positions = {partition: await consumer.position(partition) for partition in ends}
         except (BusError, TimeoutError) as exc:
@@ -126,7 +126,7 @@ class KafkaReader:
                 since_s = now_s
             self._still[partition] = (positions[partition], since_s)
             if positions[partition] == before and positions[partition] < end and now_s - since_s >= STALLED_AFTER_S:
-                return f"{partition.topic}/{partition.partition} has records and is not read"
+                return f"{partition.topic}/{partition.partition} has records that are not read"
         return None
 
     async def stop(self) -> None:
@@ -142,4 +142,4 @@ class KafkaReader:
         if not stopping.done():
             stopping.cancel()
         elif not stopping.cancelled() and (error := stopping.exception()) is not None:
-            log.warning("the reader of results did not disconnect in order: %r", error)
+            log.warning("the reader of results did not disconnect cleanly: %r", error)

@@ -111,7 +111,7 @@ def warm_up_model(model: Model, batch_sizes: Sequence[int], exceeded: Callable[[
         if words is None:
             continue
         if size == 1:
-            raise ModelError(f"the device has no room for one frame of {model.name}: {words}")
+            raise ModelError(f"the device does not have enough memory for one frame of {model.name}: {words}")
         exceeded(model, size)
         break
     return slowest_s
@@ -184,8 +184,8 @@ def _load(name: str, path: Path, read: Callable[[Path], Model], digest: str | No
         raise ModelError(f"model {name!r} from {path} cannot be used: {exc}") from exc
     if digest is not None and model.digest != digest:
         raise ModelError(
-            f"model {name!r} from {path} is not the one of model_digests.{name}: its digest is {model.digest}, not {digest}"
+            f"model {name!r} from {path} is not the one in model_digests.{name}: its digest is {model.digest}, not {digest}"
         )
     if model.thresholds is None:
-        raise ModelError(f"model {name!r} from {path} has no thresholds; calibrate it with `trainer fit`")
+        raise ModelError(f"model {name!r} from {path} has no thresholds; train it with `trainer fit`")
     return model

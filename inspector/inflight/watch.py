@@ -97,20 +97,24 @@ class Watch:
         if now_s - self._seen_s >= UNSEEN_AFTER_S:
             return f"the brokers have not told for {now_s - self._seen_s:.0f} s what there is to read: {self._trouble}"
         if survey is None:
-            return "the brokers have not told yet what there is to read"
+            return "the brokers have not reported yet what there is to read"
         if survey.partitions == 0:
             return f"topic {self._topic} does not exist"
         if survey.partitions != survey.shared_out:
             return (
-                f"topic {self._topic} has {survey.partitions} partitions; when the group shared them out there were "
-                f"{survey.shared_out}"
+                f"topic {self._topic} has {survey.partitions} partitions, but there were {survey.shared_out} when the "
+                "group shared them out"
             )
         return self._stalled(STALLED_AFTER_S)
 
     def failure(self) -> str | None:
         """Return why this process should end, as a sentence; None: it should not."""
         stalled = self._stalled(GIVE_UP_AFTER_S, looks=LOOKS)
-        return None if stalled is None else f"{stalled}, though the brokers answer; a new process may do better"
+        return (
+            None
+            if stalled is None
+            else (f"{stalled}, although the brokers answer; a new process may be able to read it")
+        )
 
     def _stalled(self, after_s: float, *, looks: int = 0) -> str | None:
         for (topic, number), done in sorted(self._partitions.items()):

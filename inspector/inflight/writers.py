@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 MOST_RECORDS = 200
 """Of a partition at each look: all that comes at 40 results a second; above that a sample, which shows whoever goes on writing."""
-CANNOT_SEE = "cannot see whether another deployment writes results of these cameras"
+CANNOT_SEE = "cannot check whether another deployment writes results for these cameras"
 _LONGEST_NAME = 64
 _NEVER_S = 3600.0
 _SHOWN = 5
@@ -109,11 +109,11 @@ class WriterWatch:
         for writer in sorted({writer for writer, _ in found}):
             cameras = sorted(camera for name, camera in found if name == writer)
             log.error(
-                "%s writes results of %s too; one deployment must judge a camera, or a gate hears two verdicts on one part: "
-                "stop one of them, or take the camera out of its settings",
+                "%s also writes results for %s. Only one deployment may judge a camera, otherwise a gate gets two "
+                "verdicts on one part: stop one of them, or remove the camera from its settings",
                 f"deployment {writer}"
                 if writer
-                else "somebody who names no deployment (an inspector of an older version?)",
+                else "a writer without a deployment name (an older version of the inspector?)",
                 ", ".join(cameras[:_SHOWN]) + (f" and {len(cameras) - _SHOWN} more" if len(cameras) > _SHOWN else ""),
             )
 

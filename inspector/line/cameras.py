@@ -77,7 +77,7 @@ class FolderCameras:
     def _frame(self, camera_id: str, part_id: str, number: int, captured_at: int, image: bytes) -> CameraFrame:
         encoding = encoding_of(image)
         if encoding is None:
-            raise ConfigError(f"picture {number} of the folder is neither JPEG nor PNG any more")
+            raise ConfigError(f"picture {number} of the folder is no longer JPEG or PNG")
         return CameraFrame(
             line_id=self._line_id,
             camera_id=camera_id,

@@ -30,7 +30,8 @@ def line_plan(settings: Settings, options: LineSimulatorOptions) -> LinePlan:
     if options.pictures is not None:
         if not settings.gate.accept_simulated:
             raise ConfigError(
-                "--pictures shows simulated ones, and gate.accept_simulated is false, so none of them would pass; set it for the trial"
+                "the pictures of --pictures are simulated, and gate.accept_simulated is false, so no part would pass; "
+                "set it for the trial"
             )
         files = tuple(find_images(options.pictures, max_bytes=settings.limits.max_frame_bytes))
     # Numbers that no run of the last years has used, and that rise faster than any line makes parts.
@@ -55,7 +56,7 @@ def make_link(settings: Settings, over: str) -> Link:
     gate = settings.gate
     port = gate.tcp_port if over == "tcp" else gate.modbus_port
     if port is None:
-        raise ConfigError(f"gate.{over}_port is not set: set it, or speak --over the other one")
+        raise ConfigError(f"gate.{over}_port is not set; set it, or use --over with the other protocol")
     return (TcpLink if over == "tcp" else ModbusLink)(gate.host, port, gate.modbus_part_id)
 
 

@@ -87,7 +87,7 @@ class TcpLink:
             self._writer.write(line.encode("ascii") + b"\n")
             await self._writer.drain()
         except OSError as exc:
-            raise LinkError(f"the gate has hung up: {exc}") from exc
+            raise LinkError(f"the gate has closed the connection: {exc}") from exc
 
     async def listen(self, hear: Callable[[Heard], None]) -> None:
         """Tell everything that the gate says, until it is gone."""
@@ -102,8 +102,8 @@ class TcpLink:
                 elif word in {"STATE", "ALIVE"}:
                     hear(Heard(word, text=rest))  # type: ignore[arg-type] # the same
         except OSError as exc:
-            raise LinkError(f"the gate has hung up: {exc}") from exc
-        raise LinkError("the gate has hung up")
+            raise LinkError(f"the gate has closed the connection: {exc}") from exc
+        raise LinkError("the gate has closed the connection")
 
     async def close(self) -> None:
         """Hang up."""
@@ -196,7 +196,7 @@ class ModbusLink:
         except (ModbusException, OSError) as exc:
             raise LinkError(f"the gate does not answer: {exc}") from exc
         if answer.isError():
-            raise LinkError(f"the gate refuses to show register {address}: {answer}")
+            raise LinkError(f"the gate refuses to read register {address}: {answer}")
         return list(answer.registers)
 
     async def _write(self, address: int, values: list[int]) -> None:
@@ -207,7 +207,7 @@ class ModbusLink:
         except (ModbusException, OSError) as exc:
             raise LinkError(f"the gate does not answer: {exc}") from exc
         if answer.isError():
-            raise LinkError(f"the gate refuses to have register {address} written: {answer}")
+            raise LinkError(f"the gate refuses to write register {address}: {answer}")
 
     async def close(self) -> None:
         """Hang up."""

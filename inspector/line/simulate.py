@@ -172,7 +172,7 @@ class Line:
 
     def _halt(self, why: str) -> None:
         if self.belt.runs:
-            self._show(Happened("stopped", text=f"{why}; it waits until the gate runs again"))
+            self._show(Happened("stopped", text=f"{why}; the line waits until the gate runs again"))
         elif why != self._why:
             self._show(Happened("waits", text=why))
         self._why = why

@@ -22,10 +22,10 @@ def stopped_by_signals(stop: Callable[[], None], *, at_once_status: int) -> Iter
         nonlocal received
         received += 1
         if received > 1:
-            log.error("%s again: leaving at once", number.name)
+            log.error("%s again: exiting at once", number.name)
             logging.shutdown()
             os._exit(at_once_status)
-        log.info("%s: finishing what was begun", number.name)
+        log.info("%s: finishing the frames in flight", number.name)
         stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):

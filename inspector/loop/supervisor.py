@@ -68,7 +68,7 @@ class Supervisor:
         if stopped in done:
             return None
         stopped.cancel()
-        return _innermost(done.pop().exception() or RuntimeError("a task that never ends has ended"))
+        return _innermost(done.pop().exception() or RuntimeError("a task that should never end has ended"))
 
     async def failure_before(self, last: asyncio.Future[Any]) -> BaseException | None:
         """Wait until `last` is done (None), or for a failure; what ends in peace before is none, since the process is ending."""

@@ -49,8 +49,8 @@ class ClockWatch:
         if offset_s < -TOLERANCE_S:
             if camera not in self._ahead_at_s:
                 log.warning(
-                    "the clock of %s is ahead of this machine's by at least %.3f s: nobody knows how old its pictures are, and a verdict "
-                    "before their capture is refused; synchronise both clocks (NTP or PTP)",
+                    "the clock of %s is ahead of this machine's by at least %.3f s, so the age of its pictures is "
+                    "unknown, and a verdict before their capture time is refused; synchronise both clocks (NTP or PTP)",
                     camera,
                     -offset_s,
                     extra=camera_fields(camera),

@@ -140,9 +140,10 @@ class HealthServer:
         self._scheme = "http" if tls is None else "https"
         if (tls is None or token is None) and not _is_loopback(settings.host):
             log.warning(
-                "http.host is %s: whoever reaches it can read metrics and health%s; set %s, or 127.0.0.1",
+                "http.host is %s: anyone who can reach this address can read metrics and health%s; set %s, or use "
+                "127.0.0.1",
                 settings.host,
-                "" if token is None else ", or listen to the token",
+                "" if token is None else ", or intercept the token",
                 " and ".join(_PROTECTION[tls is None, token is None]),
             )
         try:
@@ -234,7 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _report(self, reasons: list[str]) -> None:
         status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
         if reasons and not self._is_let_in():
-            reasons = ["the reasons are told to who sends the token"]
+            reasons = ["the reasons are only shown to clients that send the token"]
         self._answer(status, "".join(f"{line}\n" for line in reasons or ["ok"]).encode(), _TEXT)
 
     def _is_let_in(self) -> bool:

@@ -56,7 +56,8 @@ class Chain:
                 self.lost.append(link)
                 return
             self.gaps.append(
-                f"{self.name}: offset {link.offset} stands at position {position}, and the record before has {self.head.record.position}"
+                f"{self.name}: offset {link.offset} is at position {position}, but the record before it is at "
+                f"{self.head.record.position}"
             )
         elif before is not None and link.record.previous_hash != before.hash:
             self.lost.append(link)
@@ -138,7 +139,7 @@ def verify(audit: Audit, releases: Mapping[str, ModelRelease]) -> Verdict:
         kind, _, camera = name.partition(":")
         if kind == "camera" and camera not in releases and chain.links:
             faults.append(
-                f"{name}: there are records, and no release of {camera}: the last one was taken away, or never arrived"
+                f"{name}: there are records, but no release of {camera}: the last one was deleted, or never arrived"
             )
     return Verdict(faults, notes, sum(len(chain.links) for chain in audit.chains.values()))
 
@@ -147,7 +148,7 @@ def _own_faults(chain: Chain) -> Sequence[str]:
     found = [f"{gap}: records between them are missing" for gap in chain.gaps]
     positions = sorted(chain.links)
     if positions and positions[0] != 0:
-        found.append(f"{chain.name}: begins at position {positions[0]}: what was before was taken away")
+        found.append(f"{chain.name}: begins at position {positions[0]}: the records before it were deleted")
     kind = chain.name.partition(":")[0]
     for link in chain.lost:
         counts = chain.links.get(link.record.position)
@@ -166,10 +167,11 @@ def _notes(chain: Chain) -> Sequence[str]:
         counts = chain.links.get(link.record.position)
         if counts is not None and counts.record.previous_hash == link.record.previous_hash:
             found.append(
-                f"{chain.name}: {link.record.action} by {link.record.by} came after that by {counts.record.by}, and changed nothing"
+                f"{chain.name}: {link.record.action} by {link.record.by} came after the one by {counts.record.by}, "
+                "and had no effect"
             )
     if chain.repeats:
-        found.append(f"{chain.name}: {chain.repeats} records came twice")
+        found.append(f"{chain.name}: {chain.repeats} records are duplicates")
     return found
 
 
@@ -177,17 +179,22 @@ def _against_release(chain: Chain, camera: str, release: ModelRelease) -> Sequen
     link = chain.links.get(release.number - 1)
     if link is None:
         return [
-            f"{camera}: release {release.number} by {release.released_by} has no record: nobody says what it changed"
+            (
+                f"{camera}: release {release.number} by {release.released_by} has no record, so it is unknown what it "
+                "changed"
+            )
         ]
     found = []
     if link.hash != release.audit_hash:
         found.append(
-            f"{camera}: release {release.number} names another record than the one of that number (offset {link.offset})"
+            f"{camera}: release {release.number} names a record other than the one with that number (offset "
+            f"{link.offset})"
         )
     if link.record.new != release.models:
-        found.append(f"{camera}: release {release.number} says something else than its record (offset {link.offset})")
+        found.append(f"{camera}: release {release.number} contradicts its record (offset {link.offset})")
     if chain.head is not None and chain.head.record.number > release.number:
         found.append(
-            f"{camera}: record {chain.head.record.number} has no release: {release.number} is the last that inspectors see"
+            f"{camera}: record {chain.head.record.number} has no release: the last one that inspectors see is "
+            f"{release.number}"
         )
     return found

@@ -57,10 +57,10 @@ class Desk:
                 found.append(camera_ids(name))
             except ValueError as exc:
                 raise ConfigError(
-                    f"--camera: {name!r} is no camera: give LINE/CAMERA; letters, digits, _ and -"
+                    f"--camera: {name!r} is not a camera; give LINE/CAMERA; letters, digits, _ and -"
                 ) from exc
             if known and name not in known:
-                raise ConfigError(f"--camera: the settings name no camera {name}, only {', '.join(known)}")
+                raise ConfigError(f"--camera: the settings do not contain the camera {name}, only {', '.join(known)}")
         return found
 
     def upload(self, bundle: Path) -> BundleReference:
@@ -73,7 +73,7 @@ class Desk:
         """
         store = self._settings.releases.store
         if store is None:
-            raise ConfigError("no store is named: set releases.store in the inspector's file, or give --store")
+            raise ConfigError("there is no store: set releases.store in the inspector's settings, or give --store")
         return upload_bundle(bundle, BundlePlace(store, self._settings.store))
 
     def change(self, cameras: Sequence[tuple[str, str]], change: Change) -> list[Outcome]:

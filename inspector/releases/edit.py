@@ -26,7 +26,9 @@ def with_candidate(models: CameraModels, candidate: Candidate) -> CameraModels:
         ReleaseError: It is the one that judges.
     """
     if models.active is not None and models.active.model.digest == candidate.bundle.model.digest:
-        raise ReleaseError(f"{_named(models.active)} judges already, so there is nothing to try; give another bundle")
+        raise ReleaseError(
+            f"{_named(models.active)} already judges this camera, so there is nothing to try; give another bundle"
+        )
     return models.model_copy(update={"candidate": candidate})
 
 
@@ -45,7 +47,7 @@ def rolled_back(models: CameraModels) -> CameraModels:
         return models.model_copy(update={"candidate": None})
     if models.active is None and models.previous is None:
         raise ReleaseError(
-            "no model was released before, so there is nothing to go back to; release one: trainer release BUNDLE"
+            "no model was released before, so there is nothing to go back to; release one with trainer release BUNDLE"
         )
     changes = models.changes.model_copy(update={"classification_threshold": None})
     return CameraModels(active=models.previous, changes=changes, previous=models.active)

@@ -85,7 +85,7 @@ class Journal:
             number, previous, old = head.record.number, head.hash, head.record.new or old
         new = change.edit(old)
         if new == old:
-            raise ReleaseError(f"{camera}: that is how it is judged already (release {number})")
+            raise ReleaseError(f"{camera}: it is already judged this way (release {number})")
         record = AuditRecord(
             chain=camera_chain(line_id, camera_id),
             position=number,
@@ -106,7 +106,7 @@ class Journal:
         if counts is None or counts.hash != audit_hash(value):
             by = "somebody" if counts is None else counts.record.by
             raise ReleaseRaceError(
-                f"{camera} was changed by {by} at the same moment, who came first; look at it, and try again"
+                f"{camera} was changed by {by} at the same moment; look at this change, and try again"
             )
         release = ModelRelease(
             line_id=line_id,

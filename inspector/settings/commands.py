@@ -38,7 +38,7 @@ def camera_ids(camera: str, line: str | None = None) -> Ids:
     found = _CAMERA.fullmatch(name)
     if found is None:
         raise ValueError(
-            f"{name!r} is no camera: give --camera LINE/CAMERA, or --line LINE --camera CAMERA; letters, digits, _ and -"
+            f"{name!r} is not a camera; give --camera LINE/CAMERA, or --line LINE --camera CAMERA; letters, digits, _ and -"
         )
     return found[1], found[2]
 
@@ -91,9 +91,9 @@ class ConfigOptions(CommandOptions):
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         if self.example == (self.check is not None):
-            raise ValueError("give one of --example and --check FILE")
+            raise ValueError("give either --example or --check FILE")
         if self.connect and self.check is None:
-            raise ValueError("--connect goes with --check FILE")
+            raise ValueError("--connect needs --check FILE")
         return self
 
 
@@ -191,7 +191,7 @@ class ArchiveOptions(ClientOptions):
     @model_validator(mode="after")
     def _is_one(self) -> Self:
         if self.create and self.verify_files:
-            raise ValueError("give one of --create and --verify")
+            raise ValueError("give either --create or --verify")
         return self
 
 
@@ -282,5 +282,5 @@ class TopicsOptions(ClientOptions):
         if copies < 1 or (insync is not None and not 1 <= insync <= copies):
             raise ValueError("--replication must be at least 1, and --min-insync between 1 and --replication")
         if self.action != "acls" and (self.principal or self.grant):
-            raise ValueError("--principal and --grant go with acls")
+            raise ValueError("--principal and --grant can be used with acls only")
         return self

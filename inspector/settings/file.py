@@ -78,12 +78,12 @@ def _read_file(path: Path) -> dict[str, Any]:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as exc:
         raise ConfigError(
-            f"{path}: there is no such file; `inspector config --example` prints one to begin with"
+            f"{path}: the file does not exist; `inspector config --example` prints one to start from"
         ) from exc
     except (OSError, UnicodeDecodeError) as exc:
         raise ConfigError(f"{path}: cannot be read: {exc}") from exc
     except tomllib.TOMLDecodeError as exc:
-        raise ConfigError(f"{path}: is no TOML: {exc}") from exc
+        raise ConfigError(f"{path}: is not TOML: {exc}") from exc
     _anchor(data.get("models"), path.parent, keys=None)
     if isinstance(data.get("trusted_keys"), list):
         data["trusted_keys"] = [str(path.parent / key) if isinstance(key, str) else key for key in data["trusted_keys"]]

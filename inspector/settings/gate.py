@@ -89,8 +89,8 @@ class GateSettings(Section):
         timeout_ms = self.heartbeat_timeout_ms
         if timeout_ms is not None and heartbeat_ms is not None and timeout_ms <= heartbeat_ms:
             return (
-                f"gate.heartbeat_timeout_ms must be above heartbeat.interval_ms, {heartbeat_ms}, or the gate is at fault between two "
-                "heartbeats; three times as much is a beginning"
+                f"gate.heartbeat_timeout_ms must be more than heartbeat.interval_ms, {heartbeat_ms}, otherwise the "
+                "gate enters the fault state between two heartbeats; start with three times as much"
             )
         strangers = sorted(set(self.cameras) - set(known))
         if known and strangers:
@@ -104,31 +104,34 @@ class GateSettings(Section):
     def _agree(self) -> Self:
         if self.alive_ms > MAX_ALIVE_MS:
             raise ValueError(
-                f"alive_ms must be at most {MAX_ALIVE_MS}: the line stops when ALIVE has not come for a second"
+                f"alive_ms must be at most {MAX_ALIVE_MS}: the line stops if it does not get ALIVE for a second"
             )
         if self.modbus_port is not None and self.modbus_port == self.tcp_port != 0:
-            raise ValueError("tcp_port and modbus_port must differ: each is a port of its own")
+            raise ValueError("tcp_port and modbus_port must be different ports")
         if self.lead_ms >= self.window_ms:
-            raise ValueError("lead_ms must be below window_ms, or a decision would leave before its part is announced")
+            raise ValueError(
+                "lead_ms must be less than window_ms, otherwise a decision would be sent before its part is announced"
+            )
         if self.window_ms > self.max_window_ms:
             raise ValueError("window_ms must be at most max_window_ms")
         if self.keep_s * 1000 < self.max_age_ms + self.max_window_ms:
             raise ValueError(
-                "keep_s must be at least max_age_ms and max_window_ms together, or an old picture could pass a new part"
+                "keep_s must be at least max_age_ms plus max_window_ms, otherwise an old picture could pass a new part"
             )
         if not self.announced and not self.accept_unseen_silence:
             raise ValueError(
-                "announced = false leaves silence unseen: a part that no result names is never rejected by the gate; let the "
-                "line announce its parts, or say accept_unseen_silence = true"
+                "with announced = false the gate never rejects a part for which there is no result at all; let the "
+                "line announce its parts, or set accept_unseen_silence = true"
             )
         if not self.announced and self.modbus_port is not None:
-            raise ValueError("modbus_port needs announced = true: its parts are the numbers that the PLC announces")
+            raise ValueError("modbus_port needs announced = true, because the PLC announces parts by number")
         longest = self.modbus_part_id.replace(PART_NUMBER, "9" * MAX_NUMBER_DIGITS)
         is_id = (
             len(longest) <= MAX_PART_ID and longest.replace("-", "a").replace("_", "a").isalnum() and longest.isascii()
         )
         if self.modbus_part_id.count(PART_NUMBER) != 1 or not is_id:
             raise ValueError(
-                f"modbus_part_id must hold {PART_NUMBER} once, and else letters, digits, _ and -, {MAX_PART_ID} with the number"
+                f"modbus_part_id must contain {PART_NUMBER} once and otherwise only letters, digits, _ and -; at most "
+                f"{MAX_PART_ID} characters with the number"
             )
         return self

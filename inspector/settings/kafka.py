@@ -83,7 +83,9 @@ class KafkaSettings(Section):
         for server in servers.split(","):
             host, colon, port = server.strip().rpartition(":")
             if not colon or not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
-                raise ValueError(f"{server.strip()!r} is no host:port; brokers mostly listen on port 9092")
+                raise ValueError(
+                    f"{server.strip()!r} is not of the form host:port; brokers usually listen on port 9092"
+                )
         return servers
 
     @model_validator(mode="after")

@@ -221,7 +221,8 @@ class Settings(BaseSettings):
     def _parts_agree(self) -> Self:
         if self.drain_timeout_s * 1000 >= self.kafka.rebalance_timeout_ms:
             raise ValueError(
-                "drain_timeout_s must be below kafka.rebalance_timeout_ms, or the group goes on without this process"
+                "drain_timeout_s must be less than kafka.rebalance_timeout_ms, otherwise the group continues without "
+                "this process"
             )
         if self.watchdog.send_s <= self.kafka.longest_send_s:
             raise ValueError(
@@ -229,11 +230,11 @@ class Settings(BaseSettings):
                 "kafka.request_timeout_ms; raise the one or lower the other"
             )
         if self.require_signature and not self.trusted_keys:
-            raise ValueError("require_signature needs trusted_keys, or every bundle would be refused")
+            raise ValueError("require_signature needs trusted_keys, otherwise every bundle would be refused")
         for name in self.model_digests:
             if name not in self.models:
                 known = ", ".join(sorted(self.models)) or "none"
-                raise ValueError(f"model_digests.{name}: [models] does not name such a model (it names {known})")
+                raise ValueError(f"model_digests.{name}: [models] does not contain this model (it contains {known})")
         seen: set[str] = set()
         for camera in self.cameras:
             if camera.key in seen:
@@ -242,11 +243,11 @@ class Settings(BaseSettings):
             if camera.model not in self.models:
                 known = ", ".join(sorted(self.models)) or "none"
                 raise ValueError(
-                    f"camera {camera.key} wants model {camera.model!r}, which [models] does not name (it names {known})"
+                    f"camera {camera.key} uses model {camera.model!r}, which is not in [models] (it contains {known})"
                 )
             if camera.partition is not None and camera.partition >= self.topics.frames_partitions:
                 raise ValueError(
-                    f"camera {camera.key} wants partition {camera.partition}; topics.frames_partitions is "
+                    f"camera {camera.key} uses partition {camera.partition}, but topics.frames_partitions is "
                     f"{self.topics.frames_partitions}, so the last is {self.topics.frames_partitions - 1}"
                 )
         return self
@@ -269,7 +270,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _archive_agrees(self) -> Self:
         if self.archive.group_id == self.kafka.group_id:
-            raise ValueError("archive.group_id must not be kafka.group_id: the inspectors' group is theirs alone")
+            raise ValueError("archive.group_id must not be kafka.group_id, which only the inspectors may use")
         return self
 
     @property

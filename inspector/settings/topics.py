@@ -54,10 +54,11 @@ class TopicSettings(Section):
         try:
             name = template.format(prefix=self.prefix, **fields)
         except (KeyError, IndexError, ValueError) as exc:
-            raise ValueError(f"{key} = {template!r}: only {allowed} may stand in braces") from exc
+            raise ValueError(f"{key} = {template!r}: only {allowed} may be used in braces") from exc
         if not _TOPIC.fullmatch(name):
             raise ValueError(
-                f"{key} = {template!r} gives {name!r}, which is no topic name ([A-Za-z0-9._-], at most 249)"
+                f"{key} = {template!r} gives {name!r}, which is not a topic name (at most 249 of the characters A-Z "
+                "a-z 0-9 . _ -)"
             )
         return name
 

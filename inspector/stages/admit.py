@@ -156,7 +156,7 @@ class Admission:
     def _check_claim(self, frame: Frame, message: CameraFrame, uri: str) -> Refusal | None:
         size_bytes = message.image_bytes or 0
         if size_bytes > self._limits.max_frame_bytes:
-            detail = f"image_bytes is {size_bytes}; limits.max_frame_bytes is {self._limits.max_frame_bytes}"
+            detail = f"image_bytes is {size_bytes}, more than limits.max_frame_bytes ({self._limits.max_frame_bytes})"
             return Refusal("undecodable", "too_large", detail)
         try:
             frame.claim = self._find_place(uri)
@@ -192,8 +192,8 @@ class Admission:
             return Refusal(
                 "undecodable",
                 "too_large",
-                f"decoding {header.width} x {header.height} pixels takes {frame.decoding_bytes} bytes; "
-                f"limits.max_bytes_in_flight leaves {self._largest_decoding_bytes}",
+                f"decoding {header.width} x {header.height} pixels takes {frame.decoding_bytes} bytes, but "
+                f"limits.max_bytes_in_flight leaves only {self._largest_decoding_bytes}",
             )
         return None
 
@@ -201,9 +201,9 @@ class Admission:
         if message.raw is None:
             header = read_image_header(message.image, limits=self._image_limits)
             if header.encoding != message.encoding:
-                raise ImageError("corrupt", f"the message says {message.encoding}, the bytes are {header.encoding}")
+                raise ImageError("corrupt", f"the message says {message.encoding}, but the bytes are {header.encoding}")
             return header
         raw = message.raw
         if len(message.image) > self._limits.max_frame_bytes or raw.width * raw.height > self._limits.max_pixels:
-            raise ImageError("too_large", f"raw image of {raw.width} x {raw.height} pixels is over the limit")
+            raise ImageError("too_large", f"raw image of {raw.width} x {raw.height} pixels is larger than the limit")
         return RawLayout(**raw.model_dump()).header

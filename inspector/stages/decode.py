@@ -222,7 +222,11 @@ def decode_frame(message: CameraFrame, model: Model, limits: ImageLimits, frame:
     try:
         if not message.is_intact():
             reason: Reason = "digest_mismatch" if message.image_uri is None else "image_mismatch"
-            return Refusal("undecodable", reason, "the image is not the one that the camera hashed")
+            return Refusal(
+                "undecodable",
+                reason,
+                "the image does not match image_digest, so it is not the one that the camera sent",
+            )
         raw = None if message.raw is None else RawLayout(**message.raw.model_dump())
         param = model.preprocess_param
         sample = decode_image(

@@ -150,7 +150,7 @@ class FetchStage:
             return Refusal("failed" if is_fault else "undecodable", exc.reason, str(exc))
         except TimeoutError:
             if left_s <= self._timeout_s:
-                return Refusal("expired", "late_before_decode", "its picture was not there in time")
+                return Refusal("expired", "late_before_decode", "its picture was not fetched in time")
             return Refusal("failed", "image_unreachable", f"the store did not give it within {self._timeout_s:g} s")
         except Exception as exc:  # noqa: BLE001 told with its stack, by a logger that is bound to the frame
             about(log, frame).exception("fetching a picture failed unexpectedly")

@@ -73,7 +73,7 @@ class Heartbeats:
             if not route.model.golden_images:
                 extra = camera_fields(route.camera)
                 log.warning(
-                    "%s has no heartbeat: model %s keeps no picture", route.camera, route.model.name, extra=extra
+                    "%s has no heartbeat: model %s contains no picture", route.camera, route.model.name, extra=extra
                 )
         while True:
             routes = self._routes

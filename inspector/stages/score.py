@@ -273,7 +273,7 @@ class Engine:
     def _exceeded(self, model: Model, size: int) -> None:
         if self.room.exceeded(model, size):
             log.warning(
-                "the device has no room for %s of %s at once; batches are halved until they fit",
+                "the device does not have enough memory for %s of %s at once; batches are halved until they fit",
                 _counted(size, "frame"),
                 model.name,
             )
@@ -284,7 +284,7 @@ class Engine:
         if before is None:
             return
         if self.room.fitted(model, size):
-            log.info("the device has room for whole batches of %s again", model.name)
+            log.info("the device has enough memory for whole batches of %s again", model.name)
         if self.room.limit(model) != before:
             self._post(functools.partial(self._on_room, False, self.room.smallest()))
 

@@ -256,8 +256,8 @@ class Sink:
         record = self._events.smaller(parcel.record)
         if record is None:
             raise MessageTooLargeError(
-                f"topic {parcel.record.topic} does not take a record of {parcel.record.size_bytes} bytes; "
-                "raise its max.message.bytes"
+                f"topic {parcel.record.topic} does not accept a record of {parcel.record.size_bytes} bytes; raise its "
+                "max.message.bytes"
             )
         parcel.record = record
 
@@ -321,6 +321,6 @@ def _tell(outgoing: Outgoing) -> None:
         batch_size=frame.batch_size,
     )
     if level == logging.WARNING:
-        line.warning("a part was rejected without a look: %s, %s", outgoing.status, outgoing.reason)
+        line.warning("a part was rejected uninspected: %s, %s", outgoing.status, outgoing.reason)
     else:
         line.debug("verdict: %s, %s", outgoing.anomaly_class, outgoing.status)

@@ -239,7 +239,7 @@ class Source:
         try:
             await self._release(self._drain_timeout_s)
         except Exception:
-            log.exception("giving partitions back did not go as it should; their frames will be read again")
+            log.exception("giving back partitions failed; their frames will be read again")
 
     async def stop(self, timeout_s: float) -> bool:
         """Take in no more, finish what was begun, commit, and end the leases; the consumer is still to be stopped.

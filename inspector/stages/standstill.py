@@ -77,11 +77,11 @@ class Standstill:
         self._sentence = (
             f"{count} frames are in flight, and no verdict has left for {self._still_s:.0f} s"
             if count
-            else f"no frame is in flight, and yet {self._budget.used_bytes} of the {self._budget.limit_bytes} bytes of "
+            else f"no frame is in flight, but {self._budget.used_bytes} of the {self._budget.limit_bytes} bytes of "
             f"limits.max_bytes_in_flight are taken, so that nothing has been read for {self._still_s:.0f} s"
         )
         if not unsent and self._still_s >= self._give_up_s():
-            raise HangError(f"{self._sentence}; a new process may do better", EXIT_PARTITION_STALLS)
+            raise HangError(f"{self._sentence}; a new process may help", EXIT_PARTITION_STALLS)
 
     @property
     def not_ready(self) -> str | None:

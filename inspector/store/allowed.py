@@ -37,9 +37,7 @@ class AllowList:
             ClaimError: `image_refused`: not allowed, or not spelt as a place is.
         """
         if not self._prefixes:
-            raise ClaimError(
-                "image_refused", f"image_uri {shown(uri)} is not fetched: store.allowed_prefixes names none"
-            )
+            raise ClaimError("image_refused", f"image_uri {shown(uri)} is not fetched: store.allowed_prefixes is empty")
         try:
             place = store_place(uri)
         except ValueError as exc:
@@ -47,4 +45,4 @@ class AllowList:
         for prefix, folder in self._prefixes.items():
             if uri.startswith(prefix):
                 return AllowedPlace(uri, place, folder)
-        raise ClaimError("image_refused", f"image_uri {shown(uri)} lies below none of store.allowed_prefixes")
+        raise ClaimError("image_refused", f"image_uri {shown(uri)} is not inside any of store.allowed_prefixes")

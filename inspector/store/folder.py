@@ -50,18 +50,18 @@ def read_file(allowed: AllowedPlace, size_bytes: int) -> bytes:
             try:
                 at = follow(str(folder), _FOLDER)
             except FileNotFoundError as exc:
-                raise ClaimError("image_unreachable", f"there is no folder {folder} here; is it mounted?") from exc
+                raise ClaimError("image_unreachable", f"the folder {folder} does not exist; is it mounted?") from exc
             for part in parts[:-1]:
                 at = follow(part, _INSIDE, at)
             file = follow(parts[-1], _FILE, at)
             return _read(file, allowed.uri, size_bytes)
         except FileNotFoundError as exc:
-            raise ClaimError("image_missing", f"there is no file {shown(allowed.uri)}") from exc
+            raise ClaimError("image_missing", f"the file {shown(allowed.uri)} does not exist") from exc
         except OSError as exc:
             if exc.errno in _REFUSED:
                 raise ClaimError(
                     "image_refused",
-                    f"{shown(allowed.uri)} leads over a link or what is no folder; links are not followed",
+                    f"{shown(allowed.uri)} contains a link, or a part that is not a folder; links are not followed",
                 ) from exc
             raise ClaimError("image_unreachable", f"{shown(allowed.uri)} cannot be read: {exc.strerror}") from exc
 
@@ -69,13 +69,15 @@ def read_file(allowed: AllowedPlace, size_bytes: int) -> bytes:
 def _read(file: int, uri: str, size_bytes: int) -> bytes:
     found = os.fstat(file)
     if not stat.S_ISREG(found.st_mode):
-        raise ClaimError("image_refused", f"{shown(uri)} is no plain file")
+        raise ClaimError("image_refused", f"{shown(uri)} is not a regular file")
     if found.st_size != size_bytes:
-        raise ClaimError("image_mismatch", f"{shown(uri)} has {found.st_size} bytes, the frame says {size_bytes}")
+        raise ClaimError("image_mismatch", f"{shown(uri)} has {found.st_size} bytes, but the frame says {size_bytes}")
     with open(file, "rb", buffering=0, closefd=False) as plain:
         data = plain.read(size_bytes)
         while len(data) < size_bytes and (more := plain.read(size_bytes - len(data))):
             data += more
     if len(data) != size_bytes:
-        raise ClaimError("image_mismatch", f"{shown(uri)} ended after {len(data)} bytes, the frame says {size_bytes}")
+        raise ClaimError(
+            "image_mismatch", f"{shown(uri)} ended after {len(data)} bytes, but the frame says {size_bytes}"
+        )
     return data

@@ -80,7 +80,7 @@ class ObjectStore:
             return await reader.readexactly(size_bytes)
         except (OSError, EOFError, asyncio.LimitOverrunError, http.client.HTTPException, UnicodeError) as exc:
             raise ClaimError(
-                "image_unreachable", f"{shown(uri)}: {self._netloc} gave no whole answer: {type(exc).__name__} {exc}"
+                "image_unreachable", f"{shown(uri)}: {self._netloc} gave no complete answer: {type(exc).__name__} {exc}"
             ) from exc
         finally:
             if writer is not None:
@@ -94,7 +94,7 @@ def _check(head: bytes, uri: str, size_bytes: int) -> None:
     protocol, _, status = status_line.partition(b" ")
     code = status[:3].decode("ascii")
     if not protocol.startswith(b"HTTP/1.") or not code.isdigit():
-        raise ClaimError("image_unreachable", f"{shown(uri)}: the store does not answer as HTTP")
+        raise ClaimError("image_unreachable", f"{shown(uri)}: the store's answer is not HTTP")
     if code == "404":
         raise ClaimError("image_missing", f"the store has no object {shown(uri)}")
     if code.startswith("3"):
@@ -103,12 +103,13 @@ def _check(head: bytes, uri: str, size_bytes: int) -> None:
         )
     if code in {"401", "403"}:
         raise ClaimError(
-            "image_missing", f"the store does not let us read {shown(uri)} (status {code}), or has no such object"
+            "image_missing",
+            f"the store does not allow reading {shown(uri)} (status {code}), or the object does not exist",
         )
     headers = http.client.parse_headers(io.BytesIO(rest))
     length = headers.get("Content-Length", "")
     if code == "416":
-        raise ClaimError("image_mismatch", f"the object {shown(uri)} is empty, the frame says {size_bytes} bytes")
+        raise ClaimError("image_mismatch", f"the object {shown(uri)} is empty, but the frame says {size_bytes} bytes")
     if code not in {"200", "206"}:
         raise ClaimError("image_unreachable", f"{shown(uri)}: the store answers with status {code}")
     total = headers.get("Content-Range", "").rpartition("/")[2] if code == "206" else length

@@ -99,7 +99,8 @@ class PictureStore:
 def _tell_absent(prefixes: Iterable[str]) -> None:
     for prefix in absent_folders(prefixes):
         log.warning(
-            "store.allowed_prefixes: %s names no folder of this machine; until it is mounted or made, its pictures are unreachable",
+            "store.allowed_prefixes: %s is not a folder on this machine; until it is mounted or created, its pictures "
+            "are unreachable",
             prefix,
         )
 

@@ -102,13 +102,13 @@ class ReleaseFollower:
             else:
                 if choices:
                     log.error(
-                        "no release of %s can be applied; the model of the settings judges it",
+                        "no release of %s can be applied; the model from the settings is used",
                         camera,
                         extra=camera_fields(camera),
                     )
             if camera not in wanted and self._switch.number(camera):
                 log.warning(
-                    "no release of %s was read; its last known good one judges, from the cache",
+                    "no release of %s was read; its last working model is used, from the cache",
                     camera,
                     extra=camera_fields(camera),
                 )
@@ -144,7 +144,8 @@ class ReleaseFollower:
                 await self._lose(exc)
                 if loop.time() >= give_up_s:
                     log.error(  # noqa: TRY400 a sentence for the operator
-                        "the topic of releases could not be read within releases.wait_s, %g s: the cache says which models serve",
+                        "the topic of releases could not be read within releases.wait_s, %g s; the models are taken "
+                        "from the cache",
                         self._wait_s,
                     )
                     return {}
@@ -180,7 +181,7 @@ class ReleaseFollower:
         if release.number <= number:
             if release.number < number:
                 log.warning(
-                    "release %d of %s is older than %d, which judges here; it is ignored",
+                    "release %d of %s is older than %d, which is in use here; it is ignored",
                     release.number,
                     camera,
                     number,
@@ -225,7 +226,7 @@ class ReleaseFollower:
                 await self._on_thread(functools.partial(self._loader.keep, release, self._switch.digests()))
             except BundleStoreError as exc:
                 log.error(  # noqa: TRY400 a sentence for the operator
-                    "after a restart without store or topic %s would have another model: %s",
+                    "after a restart without store or topic, %s would use another model: %s",
                     camera,
                     exc,
                     extra=camera_fields(camera),
@@ -239,7 +240,7 @@ class ReleaseFollower:
         is_first = due is None or due.pause_s == FIRST_PAUSE_S
         if is_first:
             log.error(
-                "release %d of %s is not applied (%s), the model before goes on: %s",
+                "release %d of %s is not applied (%s), the previous model stays in use: %s",
                 number,
                 camera,
                 exc.reason,

@@ -95,13 +95,11 @@ class BundleLoader:
         if wanting:
             raise ReleaseRefusedError(
                 "memory",
-                f"{_named(bundle)} does not fit into memory beside what is there: {wanting >> 20} MiB are wanting",
+                f"{_named(bundle)} does not fit into memory: {wanting >> 20} MiB are missing",
             )
         model = self._read(bundle, path)
         if model.thresholds is None:
-            raise ReleaseRefusedError(
-                "thresholds", f"{_named(bundle)} has no thresholds; calibrate it with `trainer fit`"
-            )
+            raise ReleaseRefusedError("thresholds", f"{_named(bundle)} has no thresholds; train it with `trainer fit`")
         try:
             warm_up_model(model, self.batch_sizes, self._exceeded)
         except ModelError as exc:
@@ -123,7 +121,7 @@ class BundleLoader:
         try:
             self.cache.evict(in_use)
         except OSError as exc:  # another process of the deployment tidies up, too
-            log.warning("the cache of bundles could not be tidied up: %s", exc)
+            log.warning("the cache of bundles could not be cleaned up: %s", exc)
 
     def _read(self, bundle: BundleReference, path: Path) -> Model:
         digest = bundle.model.digest

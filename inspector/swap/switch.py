@@ -83,7 +83,7 @@ class Switch:
     async def _canary(self, base: Route, candidate: Candidate, active: Route) -> Route:
         if candidate.role != "canary":
             raise ReleaseRefusedError(
-                "shadow", f"this inspector tries no models as {candidate.role}; it judges by canaries alone"
+                "shadow", f"this inspector does not support trials as {candidate.role}, only as canary"
             )
         return replace(await self._route(base, candidate.bundle), budget_us=active.budget_us)
 
@@ -107,7 +107,7 @@ class Switch:
             try:
                 model.check_geometry(sample)
             except GeometryError as exc:
-                raise ReleaseRefusedError("geometry", f"{base.camera} sends other pictures: {exc}") from exc
+                raise ReleaseRefusedError("geometry", f"the pictures of {base.camera} do not fit: {exc}") from exc
 
     def _pictures(self, base: Route, model: Model) -> list[DLSample]:
         seen = self._registry.seen(base.camera)

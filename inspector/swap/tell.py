@@ -84,7 +84,10 @@ class OutcomeTeller:
                 await self._producer.send((self._topic, number), [ProducedRecord(self._topic, key, value, [])])
             except BusError as exc:
                 log.warning(
-                    "cannot tell the audit topic of release %d of %s yet: %s", release.number, release.camera, exc
+                    "cannot write to the audit topic about release %d of %s yet: %s",
+                    release.number,
+                    release.camera,
+                    exc,
                 )
                 await asyncio.sleep(RETRY_S)
             else:

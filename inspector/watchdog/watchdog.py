@@ -116,16 +116,18 @@ class Watchdog:
             self._leaving = leaving = self._leaving._replace(left_s=self._leaving.left_s - passed_s)
         if leaving.left_s > 0:
             return False
-        self._end("the process was to end and did not; it is ended now", leaving.status)
+        self._end("the process should have ended but did not; it is ended now", leaving.status)
         return True
 
     def _found(self, one: Watched, sentence: str) -> None:
         status = one.status if self._hang is None else self._hang.status
         if not one.drains:
-            self._end(f"{sentence}; the process is ended at once, and what was not committed is read again", status)
+            self._end(
+                f"{sentence}; the process is ended at once, and everything not committed will be read again", status
+            )
         elif self._hang is None:
             self._hang = HangError(sentence, status)
-            _last_words(f"{sentence}; the rest is finished and committed, then the process ends")
+            _last_words(f"{sentence}; everything else is finished and committed, then the process ends")
             self.leave_within(self._drain_s, status)
             self._on_hang(self._hang)
 
@@ -141,7 +143,7 @@ def _last_words(sentence: str) -> None:
 
     def say() -> None:
         log.critical("%s", sentence)
-        log.critical("where every thread is:\n%s", stacks)
+        log.critical("stacks of all threads:\n%s", stacks)
 
     speaker = threading.Thread(target=say, name="last-words", daemon=True)
     speaker.start()
@@ -157,4 +159,4 @@ def _stacks() -> str:
         faulthandler.dump_traceback(file, all_threads=True)
         file.seek(0)
         return file.read().decode(errors="replace")
-    return "not known: no temporary file can be written"
+    return "unknown: no temporary file can be written"

@@ -147,7 +147,7 @@ def test_nothing_is_left_when_it_ends_in_the_middle(
     for part in ("inspector run", "inspector results", "tansu"):
         assert any(part in command for command in seen), seen
     # It was asked to end, and did so in order.
-    assert "SIGTERM: finishing what was begun" in (stage.logs / "inspector.log").read_text()
+    assert "SIGTERM: finishing the frames in flight" in (stage.logs / "inspector.log").read_text()
     assert not (stage.out / SUMMARY_NAME).exists()
 
 

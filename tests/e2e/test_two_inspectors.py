@@ -173,7 +173,7 @@ async def test_a_second_signal_ends_a_drain_that_cannot_finish(
     try:
         os.kill(process.pid, signal.SIGTERM)
         async with asyncio.timeout(60):
-            while "finishing what was begun" not in process.log.read_text():
+            while "finishing the frames in flight" not in process.log.read_text():
                 await asyncio.sleep(0.05)
         assert await process.stop() == EXIT_CUT_SHORT
     finally:

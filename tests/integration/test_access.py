@@ -59,7 +59,10 @@ async def test_every_missing_right_is_named_at_once(broker: SecureBroker) -> Non
     assert await broker_faults(broker.settings("poor")) == [
         f"topic {PREFIX}.frames: User:poor lacks the right Read on it; grant it",
         f"topic {PREFIX}.results: User:poor lacks the right Write on it; grant it",
-        f"topic {PREFIX}.deadletters: User:poor lacks the rights Describe and Write on it, or there is none; grant them",
+        (
+            f"topic {PREFIX}.deadletters: User:poor lacks the rights Describe and Write on it, or it does not exist; "
+            "grant them"
+        ),
         "kafka.group_id: User:poor lacks the right Read on group readers; grant it",
     ]
 
@@ -68,14 +71,14 @@ async def test_missing_topics_and_other_partitions_are_named_and_none_is_made(br
     settings = broker.settings(None)
     other = settings.topics.model_copy(update={"prefix": "nowhere"})
     assert await broker_faults(settings.model_copy(update={"topics": other})) == [
-        f"topic nowhere.{name}: there is none; `inspector topics apply` makes it"
+        f"topic nowhere.{name} does not exist; create it with `inspector topics apply`"
         for name in ("frames", "results", "deadletters")
     ]
     async with connect_admin(settings.kafka) as admin:
         assert await admin.topic("nowhere.frames") is None
     fewer = settings.topics.model_copy(update={"frames_partitions": 3})
     (fault,) = await broker_faults(settings.model_copy(update={"topics": fewer}))
-    assert fault.startswith(f"topics.frames_partitions: topic {PREFIX}.frames has 8 partitions, the settings say 3")
+    assert fault.startswith(f"topics.frames_partitions: topic {PREFIX}.frames has 8 partitions, but the settings say 3")
 
 
 async def test_who_cannot_read_results_back_is_told_that_a_second_writer_would_not_be_seen(
@@ -83,8 +86,8 @@ async def test_who_cannot_read_results_back_is_told_that_a_second_writer_would_n
 ) -> None:
     settings = broker.settings("blind")
     fault = (
-        f"topic {PREFIX}.results: User:blind lacks the right Read on it, so a second writer would not be seen; grant it, or set "
-        "second_writer_check_s = 0"
+        f"topic {PREFIX}.results: User:blind lacks the right Read on it, so a second writer would not be noticed; "
+        "grant it, or set second_writer_check_s = 0"
     )
     assert fault in await broker_faults(settings)
     assert fault not in await broker_faults(settings.model_copy(update={"second_writer_check_s": 0.0}))
@@ -95,7 +98,7 @@ async def test_a_wrong_password_is_named_and_not_tried_again(broker: SecureBroke
     assert "SaslAuthenticationFailed" in fault
     assert "check kafka.sasl_username, kafka.sasl_password or kafka.sasl_mechanism" in fault
     (fault,) = await broker_faults(broker.settings("worker", sasl_mechanism="PLAIN"))
-    assert "set kafka.sasl_mechanism to one that the brokers offer" in fault
+    assert "set kafka.sasl_mechanism to one that the brokers support" in fault
     assert "wrong" not in fault
 
 
@@ -106,7 +109,7 @@ async def test_a_broker_that_does_not_answer_is_no_matter_of_rights(broker: Secu
             pass
     assert not isinstance(caught.value, AccessError)
     (fault,) = await broker_faults(nobody)
-    assert "no broker answers there; start it or correct kafka.bootstrap_servers" in fault
+    assert "no broker answers there; start it, or correct kafka.bootstrap_servers" in fault
 
 
 async def test_a_missing_right_is_not_called_a_missing_topic(broker: SecureBroker) -> None:

@@ -214,5 +214,6 @@ async def test_only_an_admin_makes_topics_and_grants_rights(broker: SecureBroker
     assert "Describe" in await refused(apply_topics(mine, replication="auto"))
     told = await refused(apply_acls(gate, [Acl("User:gate", "Write", "topic", RESULTS)]))
     assert told == (
-        f"could not grant User:gate Write on topic {RESULTS}: this client lacks the right Alter on the cluster; be an administrator"
+        f"could not grant User:gate Write on topic {RESULTS}: this client lacks the right Alter on the cluster; use "
+        "an administrator's account"
     )

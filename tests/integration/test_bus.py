@@ -144,11 +144,11 @@ async def test_a_cluster_whose_brokers_are_all_fenced_is_one_that_is_not_there_y
     fenced = KafkaSettings(bootstrap_servers=f"127.0.0.1:{port}")
     producer = KafkaProducer(fenced, max_record_bytes=1000)
     consumer = KafkaConsumer(fenced, "frames", max_partition_fetch_bytes=1000)
-    with pytest.raises(BusError, match="no broker of its cluster is up yet"):
+    with pytest.raises(BusError, match="no broker of its cluster is running yet"):
         await producer.start()
-    with pytest.raises(BusError, match="no broker of its cluster is up yet"):
+    with pytest.raises(BusError, match="no broker of its cluster is running yet"):
         await consumer.start(Listener())
-    with pytest.raises(BusError, match="no broker of its cluster is up yet"):
+    with pytest.raises(BusError, match="no broker of its cluster is running yet"):
         async with connect_admin(fenced):
             pass
     await consumer.stop()

@@ -89,7 +89,7 @@ async def test_a_frames_topic_that_takes_what_the_settings_do_not_is_named_by_th
     compression, size = await broker_faults(settings)
     mend = f"change it with kafka-configs --alter --entity-type topics --entity-name {topic_names.frames_topic} --add-config "
     assert (
-        f"topic {topic_names.frames_topic}: compression.type is producer, so what is compressed is inflated"
+        f"topic {topic_names.frames_topic}: compression.type is producer, so compressed pictures are decompressed"
         in compression
     )
     assert f"{mend}compression.type=uncompressed" in compression
@@ -98,7 +98,7 @@ async def test_a_frames_topic_that_takes_what_the_settings_do_not_is_named_by_th
     assert f"{mend}max.message.bytes=8454144, or change limits.max_frame_bytes" in size
     await bus.set_frames(compression_type="uncompressed", max_message_bytes="9000000")
     (size,) = await broker_faults(settings)
-    assert "which may be more than memory is set aside for" in size
+    assert "which may be more than the reserved memory" in size
 
 
 async def test_topics_are_made_once_and_never_changed(
@@ -114,7 +114,9 @@ async def test_topics_are_made_once_and_never_changed(
     limits = settings.limits.model_copy(update={"max_frame_bytes": 1_000_000})
     reports = await apply_topics(Settings(kafka=kafka_settings, topics=other, limits=limits), replication=1)
     told = "\n".join(f"{report.name} {difference}" for report in reports for difference in report.differences)
-    assert f"{topic_names.frames_topic} has 8 partitions, the settings say 3; never changed in place" in told
+    assert (
+        f"{topic_names.frames_topic} has 8 partitions, but the settings say 3; this is never changed in place" in told
+    )
     assert f"{topic_names.frames_topic} has max.message.bytes=8454144, not 1065536" in told
     async with connect_admin(kafka_settings) as admin:
         state = await admin.topic(topic_names.frames_topic)
@@ -285,7 +287,7 @@ async def test_following_from_the_beginning_reads_both(settings: Settings) -> No
 
 async def test_a_missing_results_topic_is_an_error_and_not_a_silence(settings: Settings, unique_name: str) -> None:
     other = settings.model_copy(update={"topics": TopicSettings(prefix=unique_name + "none")})
-    with pytest.raises(TopicError, match="`inspector topics apply` makes it"):
+    with pytest.raises(TopicError, match="create it with `inspector topics apply`"):
         await collect(read_results(other))
 
 
@@ -301,7 +303,7 @@ def inspector(settings: Settings, *argv: str) -> subprocess.Popen[str]:
 def test_commands_of_a_whole_trial(settings: Settings, folder: Path) -> None:
     with inspector(settings, "topics", "apply", "--replication", "1") as topics:
         out, err = topics.communicate(timeout=100)
-        assert (topics.returncode, out.count("is as it should be"), err) == (0, 3, "")
+        assert (topics.returncode, out.count("correct"), err) == (0, 3, "")
     with inspector(settings, "replay", str(folder), "--camera", "L1/C1", "--rate", "100", "--json") as camera:
         out, err = camera.communicate(timeout=100)
         events = [json.loads(line) for line in out.splitlines()]

@@ -46,7 +46,7 @@ class Talk:
             while line := (await self.reader.readline()).decode():
                 if line.startswith(beginnings):
                     return line.strip()
-        raise AssertionError("the gate has hung up")
+        raise AssertionError("the gate has closed the connection")
 
 
 @asynccontextmanager
@@ -209,6 +209,8 @@ async def test_a_port_that_is_taken_is_refused(gate: RunningGate) -> None:
 async def test_a_missing_topic_is_named(kafka_broker: Broker, kafka_settings: KafkaSettings, unique_name: str) -> None:
     del kafka_broker
     reader = KafkaReader(kafka_settings, [unique_name])
-    with pytest.raises(TopicError, match=f"there is no topic {unique_name}; `inspector topics apply` makes it"):
+    with pytest.raises(
+        TopicError, match=f"topic {unique_name} does not exist; create it with `inspector topics apply`"
+    ):
         await reader.start()
     await reader.stop()

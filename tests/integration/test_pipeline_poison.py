@@ -102,7 +102,7 @@ async def test_a_batch_that_inflates_too_far_is_answered_and_stepped_over(
     assert [(letter.source.offset, letter.key) for letter in letters] == [
         (offset, b"line/a") for offset in (1, 2, 3, 4)
     ]
-    assert all("inflates to more than" in letter.detail for letter in letters)
+    assert all("decompresses to more than" in letter.detail for letter in letters)
     assert await bus.committed(0) == 6
 
 

@@ -174,7 +174,7 @@ async def test_whatever_is_wrong_with_a_release_the_old_model_goes_on_and_it_is_
             "shadow",
         ]
         assert metric(service, "releases_refused_total", camera="line/a", reason="golden") == 1
-        assert "the model before goes on" in caplog.text
+        assert "the previous model stays in use" in caplog.text
         line.release(release("a", 11, "4"))
         await wait_until(lambda: applied(service) == 11)
         line.release(release("a", 3, "b"))

@@ -160,7 +160,7 @@ async def test_a_traced_frame_is_found_at_the_collector_in_its_result_in_the_met
     assert all(line.keys() >= set(fields.FRAME_FIELDS) for line in verdicts.values())
     assert (verdicts[1]["trace_id"], verdicts[1]["batch_size"]) == (spans[1].trace_id, 3)
     assert "trace_id" not in verdicts[3]
-    (rejected,) = records(lines, "was rejected without a look")
+    (rejected,) = records(lines, "was rejected uninspected")
     assert (
         rejected.items()
         >= {
@@ -192,7 +192,7 @@ async def test_without_tracing_the_senders_trace_is_handed_on_and_a_fault_names_
     assert SENDER in (await result_headers(stage))[0]
     (told,) = records(lines, "decoding a frame failed unexpectedly")
     assert "ZeroDivisionError: a surprise" in str(told["exception"])
-    (rejected,) = records(lines, "was rejected without a look")
+    (rejected,) = records(lines, "was rejected uninspected")
     assert rejected["detail"] == "ZeroDivisionError: a surprise"
     line_id, camera_id, part_id, seq, captured_at = identity
     assert None not in (line_id, camera_id, part_id, seq, captured_at)

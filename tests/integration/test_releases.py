@@ -131,7 +131,11 @@ def test_what_cannot_be_released_is_refused_and_nothing_is_written(operator: Ope
         (["release", str(tmp_path / "none"), *of("line/a")], 1, "is "),
         (["release", str(tmp_path / "uncalibrated"), *of("line/a")], 1, "has no thresholds"),
         (["release", str(spoilt), *of("line/a")], 1, "golden sample"),
-        (["release", str(bundle), *of("line/c")], 2, "the settings name no camera line/c, only line/a, line/b"),
+        (
+            ["release", str(bundle), *of("line/c")],
+            2,
+            "the settings do not contain the camera line/c, only line/a, line/b",
+        ),
         (["release", str(bundle), *of("a")], 2, "give LINE/CAMERA"),
         (
             ["release", str(bundle), *of("line/a"), "--store", "https://host/"],
@@ -139,7 +143,7 @@ def test_what_cannot_be_released_is_refused_and_nothing_is_written(operator: Ope
             "does not begin with s3:// or file:///",
         ),
         (["rollback", *of("line/a")], 1, "line/a: no model was released before"),
-        (["release", *of("line/a"), "--as-set"], 1, "that is how it is judged already (release 0)"),
+        (["release", *of("line/a"), "--as-set"], 1, "it is already judged this way (release 0)"),
     ]
     for words, expected, told in refusals:
         status, out, err = operator.trainer(*words)
@@ -209,4 +213,4 @@ async def test_a_writer_that_died_between_record_and_release_and_a_forged_releas
     await producer.stop()
     assert decode(ModelRelease, encode(forged)) == forged
     assert await asyncio.to_thread(cli.main, ["audit", "verify", "--config", str(config)]) == 1
-    assert "says something else than its record" in capsys.readouterr().out
+    assert "contradicts its record" in capsys.readouterr().out

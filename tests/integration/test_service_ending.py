@@ -80,7 +80,7 @@ async def test_a_device_that_is_lost_while_it_drains_gives_the_status(
     monkeypatch.setattr("inspector.service.CRASH_DRAIN_S", 0.2)
     service, task, held = await draining(stage)
     service._supervisor.crash(DeviceLostError("the device is gone"))
-    await wait_until(lambda: "the service cannot go on: the device is gone" in caplog.text)
+    await wait_until(lambda: "the service cannot continue: the device is gone" in caplog.text)
     held.gate.set()
     assert await task == EXIT_DEVICE_LOST
 
@@ -101,7 +101,7 @@ async def test_a_sink_that_is_refused_while_it_drains_gives_the_status(
     _, task, held = await draining(stage, Refusing(stage.bus.broker))
     held.gate.set()
     assert await task == EXIT_FAILED
-    assert "the service cannot go on: no right Write" in caplog.text
+    assert "the service cannot continue: no right Write" in caplog.text
     assert await stage.bus.committed(0) == 0
 
 

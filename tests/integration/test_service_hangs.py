@@ -98,7 +98,7 @@ def test_a_loop_or_a_device_that_hangs_or_is_lost_ends_the_process(tmp_path: Pat
     status, log = loop.end()
     assert status == EXIT_LOOP_HANGS
     assert "the event loop has not run for 4 s; the process is ended at once" in log
-    assert "where every thread is:" in log
+    assert "stacks of all threads:" in log
     assert 'selectors.py", line' in log or "asyncio/base_events.py" in log, "the stacks"
     assert loop.told.count("READY=1") == 1
     signs = [number for number, message in enumerate(loop.told) if message.startswith("WATCHDOG=1")]
@@ -107,7 +107,7 @@ def test_a_loop_or_a_device_that_hangs_or_is_lost_ends_the_process(tmp_path: Pat
 
     status, log = device.end()
     assert status == EXIT_DEVICE_HANGS
-    assert "has computed one batch for 2 s; the rest is finished and committed, then the process ends" in log
+    assert "has computed one batch for 2 s; everything else is finished and committed, then the process ends" in log
     assert "in wait" in log, "the stack of the thread that hangs"
     assert device.told.index("READY=1") < device.told.index("STOPPING=1")
     assert "WATCHDOG=1" in device.told[device.told.index("STOPPING=1") :], "systemd lets it drain"

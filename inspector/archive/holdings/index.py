@@ -45,7 +45,7 @@ def decode_rows(content: bytes) -> list[ArchiveRow]:
         table = pq.read_table(io.BytesIO(content), columns=list(ArchiveRow._fields))
         return list(map(ArchiveRow._make, zip(*(column.to_pylist() for column in table.columns), strict=True)))
     except (pa.ArrowException, TypeError) as exc:
-        raise ValueError(f"is no Parquet file of the index: {exc}") from exc
+        raise ValueError(f"is not a Parquet file of the index: {exc}") from exc
 
 
 def segment_name(day: str, number: int) -> str:
@@ -66,7 +66,9 @@ def read_segments(storage: Storage, day: str) -> dict[int, list[ArchiveRow]]:
         try:
             segments[number] = [] if content is None else decode_rows(content)
         except ValueError as exc:
-            raise StorageError(f"{name} {exc}; move it away, and its pictures are unknown to the archive") from exc
+            raise StorageError(
+                f"{name} {exc}; move it away (the archive will then no longer know its pictures)"
+            ) from exc
     return segments
 
 

@@ -85,7 +85,9 @@ class Keeper:
             self._storage.remove(left)
             mended += len(left)
         if mended:
-            log.info("%d files that a killed process left without a row were removed; they come again", mended)
+            log.info(
+                "removed %d files without a row that a killed process left behind; they will be written again", mended
+            )
         self._storage.tidy((JOURNAL_DIR,))
         self._storage.remove((_journal(owner),))
 
@@ -182,4 +184,4 @@ def _parsed(content: bytes) -> dict[str, list[str]]:
         journal = json.loads(content)
         return {str(day): [str(name) for name in names] for day, names in journal.items()}
     except (ValueError, AttributeError, TypeError) as exc:
-        raise StorageError("the journal is not one of this program; move the folder .journal away") from exc
+        raise StorageError("the journal was not written by this program; move the folder .journal away") from exc

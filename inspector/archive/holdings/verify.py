@@ -46,8 +46,8 @@ class Account:
         """Yield the account in words."""
         yield f"{self.rows} rows, {self.files} pictures, {self.relabelled} of them relabelled"
         for what, names in (
-            ("in the index and not there", self.missing),
-            ("not what the index says", self.altered),
+            ("in the index, but missing", self.missing),
+            ("different from what the index says", self.altered),
             ("not in the index", self.unlisted),
             ("in the index more than once", self.repeated),
         ):

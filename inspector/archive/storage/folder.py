@@ -30,8 +30,8 @@ class FolderStorage:
             is_there = (self._root / MARKER_FILE).is_file()
         if not is_there:
             raise StorageError(
-                f"{self._root} holds no archive ({MARKER_FILE} is not there); mount its disk, or make a new archive with "
-                "`inspector archive --create`"
+                f"{self._root} contains no archive ({MARKER_FILE} is missing); mount its disk, or create a new "
+                "archive with `inspector archive --create`"
             )
 
     def create(self) -> None:

@@ -38,7 +38,8 @@ class ObjectStorage:
         """Find out whether the marker is there."""
         if self.read(MARKER_FILE) is None:
             raise StorageError(
-                f"{self._url} holds no archive ({MARKER_FILE} is not there); make one with `inspector archive --create`"
+                f"{self._url} contains no archive ({MARKER_FILE} is missing); create one with `inspector archive "
+                "--create`"
             )
 
     def create(self) -> None:

@@ -134,7 +134,7 @@ class KafkaGroup:
             try:
                 await self._consumer.commit({TopicPartition(*place): offset for place, offset in offsets.items()})
             except (CommitFailedError, IllegalStateError) as exc:
-                raise StaleCommitError(f"could not commit: the group has moved on: {exc}") from exc
+                raise StaleCommitError(f"could not commit: the group has rebalanced: {exc}") from exc
 
     def unread(self) -> Mapping[Partition, int]:
         """Return how many records of each assigned partition are still to be read."""
@@ -177,7 +177,7 @@ class KafkaGroup:
                     begins[tuple(place)] = committed
                     self._consumer.seek(place, max(oldest[place], min(committed, committed - LOOK_BACK)))
         except KafkaError as exc:
-            log.warning("reading begins at what was committed, since more could not be found out: %r", exc)
+            log.warning("reading begins at the committed offsets, because nothing else could be determined: %r", exc)
         return begins
 
     async def stop(self) -> None:

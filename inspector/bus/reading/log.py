@@ -97,7 +97,7 @@ class KafkaLog:
                     if at > position:
                         position, moved_s = at, asyncio.get_running_loop().time()
                     elif asyncio.get_running_loop().time() - moved_s > SILENT_S:
-                        raise BusError(f"{self._topic} is not read on from offset {at}, and ends at {end}")
+                        raise BusError(f"{self._topic} cannot be read beyond offset {at}, although it ends at {end}")
                     chunks = await self._consumer.getmany(partition, timeout_ms=POLL_MS)
                     found += [record for records in chunks.values() for record in records]
         return found

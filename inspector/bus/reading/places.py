@@ -115,7 +115,7 @@ class KafkaPlaces:
                         heard_s = loop.time()
                         yield Found(tuple(place), left.popleft(), None)
                 if loop.time() - heard_s > SILENT_S:
-                    raise BusError(f"could not read {place.topic}/{place.partition} at {left[0]}: nothing comes")
+                    raise BusError(f"could not read {place.topic}/{place.partition} at {left[0]}: no record arrives")
         finally:
             consumer.pause(place)
 

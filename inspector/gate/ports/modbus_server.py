@@ -58,7 +58,7 @@ class _Handler(ServerRequestHandler):
         """Take the connection, or refuse it where there are too many."""
         super().callback_connected()
         if len(self.server.active_connections) > MAX_CONNECTIONS:
-            log.warning("a connection to gate.modbus_port is refused: there are %s already", MAX_CONNECTIONS)
+            log.warning("a connection to gate.modbus_port is refused: there are already %s", MAX_CONNECTIONS)
             self._hang_up()
             return
         let_go_of_the_gone(self.transport)

@@ -36,14 +36,14 @@ def let_go_of_the_gone(transport: asyncio.BaseTransport) -> None:
         try:
             connected.setsockopt(level, getattr(socket, name), value)
         except OSError as exc:
-            log.warning("a line that goes without a word may keep its place: %s: %s", name, exc)
+            log.warning("a line that disconnects silently may keep its connection: %s: %s", name, exc)
 
 
 def cannot_listen(setting: str, host: str, port: int, exc: OSError) -> ConfigError:
     """Return the sentence of an address that cannot be listened at."""
     mend = ""
     if exc.errno in {errno.EACCES, errno.EPERM} and 0 < port < _PRIVILEGED:
-        mend = f"; a port below {_PRIVILEGED} needs CAP_NET_BIND_SERVICE; {1000 + port} does not"
+        mend = f"; a port below {_PRIVILEGED} needs CAP_NET_BIND_SERVICE; port {1000 + port} does not"
     return ConfigError(
-        f"gate.host, {setting}: cannot listen at {host}:{port}: {exc.strerror or exc} (errno {exc.errno}){mend}"
+        f"gate.host, {setting}: cannot listen on {host}:{port}: {exc.strerror or exc} (errno {exc.errno}){mend}"
     )

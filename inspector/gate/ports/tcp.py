@@ -74,7 +74,7 @@ class TcpPort:
         desk, task = self._desk, asyncio.current_task()
         connection = _Connection(writer)
         if desk is None or task is None or len(self._connections) >= MAX_CONNECTIONS:
-            connection.say(f"REFUSED connection there are {MAX_CONNECTIONS} already")
+            connection.say(f"REFUSED connection there are already {MAX_CONNECTIONS}")
             writer.close()
             return
         let_go_of_the_gone(writer.transport)
@@ -86,7 +86,7 @@ class TcpPort:
         except ValueError:
             connection.say(f"REFUSED line longer than {MAX_LINE_BYTES} bytes")
         except OSError as exc:
-            log.info("the line has hung up: %s", exc)
+            log.info("the line has closed the connection: %s", exc)
         except asyncio.CancelledError:  # the gate is leaving
             pass
         finally:

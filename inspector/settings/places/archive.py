@@ -80,14 +80,14 @@ class ArchiveSettings(Section):
         if url is None or (url and "://" not in url):
             return url
         if not _S3.fullmatch(url) or ".." in url or "//" in url.removeprefix("s3://"):
-            raise ValueError(f"{url!r} is neither a folder nor s3://bucket/prefix")
+            raise ValueError(f"{url!r} is neither a folder nor of the form s3://bucket/prefix")
         return url.rstrip("/")
 
     @field_validator("endpoint")
     @classmethod
     def _is_an_address(cls, endpoint: str | None) -> str | None:
         if endpoint is not None and not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]+", endpoint):
-            raise ValueError("endpoint is an address such as https://s3.example.com, with nothing behind it")
+            raise ValueError("endpoint must be an address such as https://s3.example.com, with nothing after it")
         return endpoint
 
     @model_validator(mode="after")

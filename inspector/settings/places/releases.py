@@ -54,7 +54,7 @@ class ReleaseSettings(Section):
     @model_validator(mode="after")
     def _has_a_cache(self) -> Self:
         if self.store is not None and self.cache is None:
-            raise ValueError("cache is needed beside store: a folder of this process alone, that survives a restart")
+            raise ValueError("store needs cache: a folder used only by this process, which survives a restart")
         return self
 
     @property

@@ -60,9 +60,7 @@ class StoreSettings(Section):
         if endpoint is None:
             return None
         shown = re.sub("//.*@", "//...@", endpoint)  # who writes a password there must not read it in a log
-        message = (
-            f"{shown!r} is no address such as https://s3.example.com or http://127.0.0.1:9000, with nothing behind it"
-        )
+        message = f"{shown!r} is not an address such as https://s3.example.com or http://127.0.0.1:9000, with nothing behind it"
         try:
             parts = urlsplit(endpoint)
             is_bare = parts.port != 0 and not (parts.path or parts.query or parts.fragment or "@" in parts.netloc)

@@ -42,7 +42,7 @@ class TracingSettings(Section):
         if endpoint is None:
             return None
         shown = re.sub("//.*@", "//...@", endpoint)  # who writes a password there must not read it in a log
-        message = f"{shown!r} is no address such as http://127.0.0.1:4318 or https://collector.example.com, without user, query or fragment"
+        message = f"{shown!r} is not an address such as http://127.0.0.1:4318 or https://collector.example.com, without user, query or fragment"
         try:
             parts = urlsplit(endpoint)
             is_plain = parts.port != 0 and not (parts.query or parts.fragment or "@" in parts.netloc)

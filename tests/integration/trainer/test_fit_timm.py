@@ -99,8 +99,8 @@ def test_a_bundle_says_that_timm_is_missing(fit: Fit, tmp_path: Path, monkeypatc
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--detector", "student", "--backbone", VIT), "detector student needs levels of different strides, but those "
-                                                       "of timm:vit"),
+        (("--detector", "student", "--backbone", VIT), ("detector student needs levels of different strides, but those "
+                                                       "of timm:vit")),
         (("--detector", "padim", "--backbone", VIT, "--width", "96", "--height", "98"), "must be a multiple of 14"),
         (("--detector", "padim", "--backbone", "timm:resnet17"), "has no network resnet17"),
         (("--detector", "padim", "--backbone", RESNET, "--weights", "none.safetensors"), "none.safetensors cannot be read"),

@@ -63,7 +63,7 @@ def test_run_hands_the_settings_to_the_service_and_returns_its_status(file: Path
 
 
 def test_run_without_cameras_is_refused(runs: list[Settings], capsys: pytest.CaptureFixture[str]) -> None:
-    assert "no [[cameras]] are set" in refusal(capsys, "run")
+    assert "there are no [[cameras]]" in refusal(capsys, "run")
     assert runs == []
 
 
@@ -81,7 +81,7 @@ def test_config_example_passes_its_own_check(tmp_path: Path, capsys: pytest.Capt
     file = tmp_path / "example.toml"
     file.write_text(capsys.readouterr().out)
     assert cli.main(["config", "--check", str(file)]) == 0
-    assert "0 cameras and 0 models, all well; `inspector run` wants a camera" in capsys.readouterr().out
+    assert "0 cameras and 0 models, all well; `inspector run` needs a camera" in capsys.readouterr().out
 
 
 def test_config_check_reads_bundles_and_counts_what_there_is(
@@ -100,10 +100,10 @@ def test_config_check_reads_bundles_and_counts_what_there_is(
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[http]\nhost = "203.0.113.7"\n', "http.host: '203.0.113.7' is no address of this machine"),
+        ('[http]\nhost = "203.0.113.7"\n', "http.host: '203.0.113.7' is not an address of this machine"),
         ("device_threads = 1000\n", "device_threads: 1000 threads are too many for"),
-        ('[kafka]\nssl_cafile = "none.pem"\nsecurity_protocol = "SSL"\n', "kafka.ssl_cafile: there is no file"),
-        ('[kafka]\nbootstrap_servers = "broker"\n', "'broker' is no host:port"),
+        ('[kafka]\nssl_cafile = "none.pem"\nsecurity_protocol = "SSL"\n', "kafka.ssl_cafile: the file "),
+        ('[kafka]\nbootstrap_servers = "broker"\n', "'broker' is not of the form host:port"),
     ],
 )
 def test_what_the_machine_lacks_is_refused_by_check_and_by_run(
@@ -137,7 +137,7 @@ def test_config_check_tells_every_fault_on_a_line_of_its_own(
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["replay", "{dir}", "--camera", "C", "--rate", "1"], "'C' is no camera: give --camera LINE/CAMERA"),
+        (["replay", "{dir}", "--camera", "C", "--rate", "1"], "'C' is not a camera; give --camera LINE/CAMERA"),
         (["replay", "{dir}", "--camera", "L/C", "--line", "L", "--rate", "1"], "'L/L/C' is no camera"),
         (["replay", "{dir}", "--camera", "L/C", "--rate", "-1"], "--rate must be at least 0"),
         (["replay", "{dir}", "--camera", "L/C", "--rate", "nan"], "--rate must be at least 0"),
@@ -149,12 +149,12 @@ def test_config_check_tells_every_fault_on_a_line_of_its_own(
         (["topics", "apply", "--replication", "2", "--min-insync", "3"], "--min-insync between 1 and"),
         (["topics", "destroy"], "input should be 'apply' or 'acls', got 'destroy'"),
         (["topics", "apply", "--replication", "many"], "--replication"),
-        (["config"], "give one of --example and --check FILE"),
-        (["config", "--example", "--connect"], "--connect goes with --check FILE"),
-        (["config", "--example", "--check", "f"], "give one of --example and --check FILE"),
+        (["config"], "give either --example or --check FILE"),
+        (["config", "--example", "--connect"], "--connect needs --check FILE"),
+        (["config", "--example", "--check", "f"], "give either --example or --check FILE"),
         (["replay", "{dir}", "--camera", "L/C", "--rate", "fast"], "--rate: input should be a valid number"),
         (["results", "--camera", "C"], "'C' is no camera"),
-        (["results", "--config", "{dir}/none.toml"], "there is no such file"),
+        (["results", "--config", "{dir}/none.toml"], "does not exist"),
     ],
 )
 def test_wrong_arguments_are_refused(

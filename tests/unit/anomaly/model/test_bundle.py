@@ -126,7 +126,7 @@ def test_a_bundle_of_the_first_release_is_read(copy: Path, model: AnomalyModel) 
     digest = hashlib.sha256((copy / MANIFEST_NAME).read_bytes()).hexdigest()
     with pytest.raises(
         BundleError,
-        match=f'has no manifest_sha256, so an older program wrote it, .* \\[model_digests\\] NAME = "{digest}"',
+        match=f'has no manifest_sha256, so it was written by an older program, .* \\[model_digests\\] NAME = "{digest}"',
     ):
         read_dl_model(copy)
     again = read_dl_model(copy, digest=digest)

@@ -47,7 +47,8 @@ def test_a_batch_beyond_the_limit_is_answered_under_its_key_and_those_around_it_
     fault = records[0].fault
     assert fault is not None
     assert fault.detail == (
-        "its record batch inflates to more than 100000 bytes; send pictures without compression, or smaller batches"
+        "its record batch decompresses to more than 100000 bytes; send pictures without compression, or in smaller "
+        "batches"
     )
 
 

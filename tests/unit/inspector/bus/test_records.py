@@ -122,7 +122,7 @@ def test_where_nothing_tells_it_the_position_stays_until_the_consumer_has_found_
     records = reader(record_batch([b"z"]), broken)
     assert offsets(list(records)) == [0]
     assert records.next_fetch_offset == 1
-    assert "at offset 1 cannot be read, and does not tell its end" in caplog.text
+    assert "at offset 1 cannot be read, and its end is unknown" in caplog.text
 
 
 def test_a_piece_of_a_batch_is_asked_for_again() -> None:

@@ -52,7 +52,7 @@ def test_a_certificate_out_of_its_time_is_named_with_its_date(tmp_path: Path) ->
         for setting in ("kafka.ssl_certfile", "http.tls_certfile")
     ]
     (told_early,) = faults(early, kafka=kafka)
-    assert "is not valid before" in told_early
+    assert "is not valid until" in told_early
 
 
 def test_a_key_with_a_passphrase_is_refused_and_nobody_is_asked_for_it(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def pair(tmp_path: Path) -> tuple[Path, Path]:
 def test_files_of_the_connection_that_are_not_there_are_each_named(tmp_path: Path) -> None:
     gone = tmp_path / "gone.pem"
     assert faults(**secure(ssl_cafile=gone, ssl_certfile=gone, ssl_keyfile=gone)) == [
-        f"kafka.{name}: there is no file {gone}; give a PEM file"
+        f"kafka.{name}: the file {gone} does not exist; give a PEM file"
         for name in ("ssl_cafile", "ssl_certfile", "ssl_keyfile")
     ]
 
@@ -63,7 +63,7 @@ def test_files_of_the_connection_that_are_no_certificates_are_named(tmp_path: Pa
     text.write_text("no certificate")
     assert faults(**secure(ssl_cafile=certificate, ssl_certfile=certificate, ssl_keyfile=key)) == []
     (fault,) = faults(**secure(ssl_cafile=text))
-    assert fault.startswith(f"kafka.ssl_cafile: {text} holds no certificate in PEM")
+    assert fault.startswith(f"kafka.ssl_cafile: {text} does not contain a readable certificate in PEM")
     (fault,) = faults(**secure(ssl_certfile=certificate, ssl_keyfile=certificate))
     assert fault.startswith(
         f"kafka.ssl_certfile, kafka.ssl_keyfile: {certificate} and {certificate} are no certificate and its key"
@@ -88,7 +88,7 @@ def test_a_device_that_is_not_there_is_named() -> None:
 def test_a_thousand_threads_are_too_many(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "usable_cores", lambda: 2)
     assert faults(**{name: 1000}) == [
-        f"{name}: 1000 threads are too many for 2 cores; give 64 at most, or leave it out"
+        f"{name}: 1000 threads are too many for 2 cores; give at most 64, or leave it out"
     ]
     assert faults(**{name: 64}) == []
     monkeypatch.setattr(machine, "usable_cores", lambda: 250)
@@ -99,7 +99,7 @@ def test_bundles_that_are_not_there_are_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     settings = Settings(models={"empty": tmp_path / "empty", "missing": tmp_path / "missing"})
     assert bundle_faults(settings) == [
-        f"models.{name}: {tmp_path / name} holds no bundle.json; `trainer fit` makes such a folder"
+        f"models.{name}: {tmp_path / name} does not contain bundle.json; `trainer fit` creates such a folder"
         for name in ("empty", "missing")
     ]
 
@@ -119,7 +119,7 @@ def test_bundles_that_were_altered_or_are_not_those_of_their_digests_are_named(t
     document["thresholds"] = None
     manifest.write_text(json.dumps({**document, DIGEST_KEY: document_digest(document)}))
     assert bundle_faults(Settings(models={"m": bundle})) == [
-        f"models.m: {bundle} has no thresholds; calibrate it with `trainer fit`"
+        f"models.m: {bundle} has no thresholds; train it with `trainer fit`"
     ]
 
 
@@ -137,7 +137,10 @@ def test_folders_of_pictures_that_are_not_there_and_a_missing_extra_are_named(
     assert machine_faults(Settings(store=store, tracing=tracing)) == [  # type: ignore[arg-type]
         "store.access_key_id: obstore is not installed. In the clone of line-inspector, run: pip install '.[store]'",
         "tracing.endpoint: opentelemetry is not installed. In the clone of line-inspector, run: pip install '.[otel]'",
-        f"store.allowed_prefixes: file://{tmp_path}/gone/ names no folder of this machine; make it, or leave the prefix out",
+        (
+            f"store.allowed_prefixes: file://{tmp_path}/gone/ is not a folder on this machine; create it, or leave out "
+            "the prefix"
+        ),
     ]
 
 
@@ -148,8 +151,8 @@ def test_a_store_of_bundles_that_is_not_there_and_a_cache_that_cannot_be_are_nam
     releases = {"store": f"file://{tmp_path}/", "cache": tmp_path / "new" / "cache"}
     assert faults(releases=releases) == []
     assert faults(releases={"store": f"file://{tmp_path}/gone/", "cache": tmp_path / "file" / "cache"}) == [
-        f"releases.store: file://{tmp_path}/gone/ names no folder of this machine; make it, or mount it",
-        f"releases.cache: {tmp_path}/file/cache cannot be made or written to; give a folder of this machine",
+        f"releases.store: file://{tmp_path}/gone/ is not a folder on this machine; create it, or mount it",
+        f"releases.cache: {tmp_path}/file/cache cannot be created or written to; give a folder on this machine",
     ]
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
     assert faults(releases=releases) == [

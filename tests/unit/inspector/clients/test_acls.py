@@ -87,8 +87,8 @@ def test_a_strange_user_is_quoted_and_only_named_roles_are_granted(capsys: pytes
     ("arguments", "told"),
     [
         (["acls", "--principal", "boss=me"], "--principal"),
-        (["apply", "--principal", "gate=me"], "--principal and --grant go with acls"),
-        (["apply", "--grant"], "--principal and --grant go with acls"),
+        (["apply", "--principal", "gate=me"], "--principal and --grant can be used with acls only"),
+        (["apply", "--grant"], "--principal and --grant can be used with acls only"),
     ],
 )
 def test_what_does_not_go_together_is_refused(

@@ -38,7 +38,7 @@ def test_objects_are_read(text: str, expected: list[object]) -> None:
         ("a,b=c", "is neither"),
         ("=a", "is neither"),
         ('{"a"', "is no JSON"),
-        ('{"a": 1},3', "is no JSON object"),
+        ('{"a": 1},3', "is not a JSON object"),
     ],
 )
 def test_what_is_no_table_is_refused(text: str, message: str) -> None:
@@ -47,7 +47,7 @@ def test_what_is_no_table_is_refused(text: str, message: str) -> None:
 
 
 def test_what_are_no_objects_is_refused() -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match=r"'\[1' is no JSON: Expecting"):
+    with pytest.raises(argparse.ArgumentTypeError, match=r"'\[1' is not JSON: Expecting"):
         read_objects("[1")
 
 

@@ -29,7 +29,9 @@ def test_a_secret_given_directly_needs_no_file() -> None:
 def test_anything_else_is_refused_without_showing_it(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "secret"
     file.write_bytes(content)
-    with pytest.raises(ConfigError, match=r"kafka.sasl_password_file: .* holds no secret: one line") as caught:
+    with pytest.raises(
+        ConfigError, match=r"kafka.sasl_password_file: .* does not contain a secret; it must be one line"
+    ) as caught:
         read_secret("kafka.sasl_password", None, file)
     assert "canary" not in str(caught.value)
 

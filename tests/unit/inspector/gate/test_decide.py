@@ -322,7 +322,7 @@ def test_a_wrong_heartbeat_is_a_fault_until_a_right_one_comes() -> None:
         line.gate.beat(camera, None, now_s=0.0)
     line.gate.beat("top", "scores 0.2 instead of 0.3", now_s=0.1)
     assert (line.gate.fault, line.gate.fault_detail) == ("golden", "scores 0.2 instead of 0.3")
-    assert line.reset() == "camera top has no right heartbeat yet"
+    assert line.reset() == "camera top has not sent a valid heartbeat yet"
     line.gate.beat("top", None, now_s=0.2)
     assert line.reset() is None
 

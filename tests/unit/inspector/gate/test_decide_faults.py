@@ -65,7 +65,7 @@ def test_a_dead_camera_is_a_fault_though_another_one_says_nok_now_and_then() -> 
         assert line.decide(part).why == ("nok" if number % 2 else "missing")
     assert (line.gate.state, line.gate.fault) == ("fault", "silence")
     assert line.gate.fault_detail.endswith(
-        "3 parts in a row had no ok or nok in time of every camera; the last: camera top: missing"
+        "3 parts in a row did not get an ok or nok in time from every camera; the last one: camera top: missing"
     )
 
 

@@ -90,7 +90,7 @@ async def test_brokers_that_do_not_answer_or_refuse_are_trouble(
         raise KafkaConnectionError("gone")
 
     consumer.on_ask = refuses
-    assert "could not learn what there is to read" in (await reader.check() or "")
+    assert "could not find out what there is to read" in (await reader.check() or "")
 
 
 async def test_a_partition_that_has_records_and_stands_still_is_trouble(
@@ -99,7 +99,7 @@ async def test_a_partition_that_has_records_and_stands_still_is_trouble(
     monkeypatch.setattr(module, "STALLED_AFTER_S", 0.0)
     consumer.end = 9
     assert await reader.check() is None, "it may just have come"
-    assert await reader.check() == "t.results/0 has records and is not read"
+    assert await reader.check() == "t.results/0 has records that are not read"
     consumer.at = 7
     assert await reader.check() is None
 

@@ -92,7 +92,7 @@ def test_another_model_than_the_one_of_the_digest_in_the_settings_is_refused() -
     model = FakeModel(THRESHOLDS)
     assert load(lambda _path: model, camera("a"), digests={"m": model.digest}).routes
     with pytest.raises(
-        ModelError, match=rf"'m' from /bundles/m is not the one of model_digests.m: .* {model.digest}, not 00"
+        ModelError, match=rf"'m' from /bundles/m is not the one in model_digests.m: .* {model.digest}, not 00"
     ):
         load(lambda _path: model, camera("a"), digests={"m": "00" * 32})
 
@@ -129,7 +129,7 @@ def test_a_batch_without_room_when_it_is_tried_is_told_and_a_frame_without_room_
     registry.warm_up([1, 8, 16], lambda _model, size: exceeded.append(size))
     assert exceeded == [8], "what is larger is not even tried"
     assert registry.slowest_batch_s >= 0.008
-    with pytest.raises(ModelError, match="no room for one frame of brightness"):
+    with pytest.raises(ModelError, match="not have enough memory for one frame of brightness"):
         load(lambda _path: Wanting(0), camera("a")).warm_up([1, 8], lambda _model, size: exceeded.append(size))
     assert exceeded == [8]
 

@@ -24,7 +24,7 @@ def watched(seconds: float, position: int | None, *, end: int = 10, asked: tuple
 
 def test_before_the_first_survey_and_without_one_for_long_nobody_knows() -> None:
     watch = Watch("frames", 100.0)
-    assert watch.not_ready(101.0) == "the brokers have not told yet what there is to read"
+    assert watch.not_ready(101.0) == "the brokers have not reported yet what there is to read"
     watch.seen(survey(), {A: 10, B: 10}, (), 102.0)
     assert watch.not_ready(103.0) is None
     watch.unseen("no broker answers")
@@ -37,8 +37,8 @@ def test_before_the_first_survey_and_without_one_for_long_nobody_knows() -> None
     ("partitions", "shared_out", "why"),
     [
         (0, 2, "topic frames does not exist"),
-        (6, 2, "topic frames has 6 partitions; when the group shared them out there were 2"),
-        (2, 0, "topic frames has 2 partitions; when the group shared them out there were 0"),
+        (6, 2, "topic frames has 6 partitions, but there were 2 when the group shared them out"),
+        (2, 0, "topic frames has 2 partitions, but there were 0 when the group shared them out"),
         (2, 2, None),
     ],
 )

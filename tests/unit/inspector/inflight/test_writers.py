@@ -50,7 +50,9 @@ async def test_another_deployment_is_counted_and_named_with_the_mend(caplog: pyt
     await ears.watch.look()
     assert (ears.counted(), ears.counted("line/b")) == (2, 1)
     (told,) = caplog.messages
-    assert told.startswith("deployment theirs writes results of line/a, line/b too; one deployment must judge a camera")
+    assert told.startswith(
+        "deployment theirs also writes results for line/a, line/b. Only one deployment may judge a camera"
+    )
     assert "stop one of them" in told
     await ears.watch.look()
     assert ears.counted() == 2, "nothing is counted twice"
@@ -73,8 +75,8 @@ async def test_its_own_results_and_those_of_other_cameras_are_none_of_its_busine
 @pytest.mark.parametrize(
     ("name", "told"),
     [
-        (None, "somebody who names no deployment"),
-        (b"", "somebody who names no deployment"),
+        (None, "a writer without a deployment name"),
+        (b"", "a writer without a deployment name"),
         (b"x\ny\xff", r"deployment x\ny\\xff writes"),
         (b"a" * 5000, "deployment " + "a" * 129 + " writes"),
     ],
@@ -131,5 +133,5 @@ async def test_what_cannot_be_read_is_told_and_stops_nothing(
     )
     await watch.look_if_possible()
     (told,) = caplog.messages
-    assert told == "cannot see whether another deployment writes results of these cameras" + why
+    assert told == "cannot check whether another deployment writes results for these cameras" + why
     assert [record.levelno for record in caplog.records] == [level]

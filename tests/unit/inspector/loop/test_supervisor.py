@@ -42,7 +42,7 @@ async def test_a_stop_a_task_that_fails_and_one_that_ends_are_told_apart() -> No
     assert isinstance(await failing.failure(), KeyError)
     ending = Supervisor()
     ending.spawn(asyncio.sleep(0))
-    assert str(await ending.failure()) == "a task that never ends has ended"
+    assert str(await ending.failure()) == "a task that should never end has ended"
     stopped = Supervisor()
     stopped.spawn(_ever())
     stopped.stop()

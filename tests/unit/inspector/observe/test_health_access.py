@@ -71,7 +71,7 @@ def test_metrics_are_for_who_sends_the_token(given: str | None) -> None:
 def test_health_is_open_but_its_reasons_are_not() -> None:
     with serving(HttpSettings.model_validate({"port": 0, "token": TOKEN})) as server:
         assert get(server, "/healthz") == (200, "ok\n")
-        assert get(server, "/readyz") == (503, "the reasons are told to who sends the token\n")
+        assert get(server, "/readyz") == (503, "the reasons are only shown to clients that send the token\n")
         assert get(server, "/readyz", f"bearer {TOKEN}") == (503, "models: not there yet\n")
 
 
@@ -111,7 +111,7 @@ def test_who_speaks_no_tls_or_says_nothing_disturbs_nobody(tmp_path: Path, capfd
     ("settings", "told"),
     [
         ({}, "set http.tls_certfile with its key and http.token_file, or 127.0.0.1"),
-        ({"token": TOKEN}, "or listen to the token; set http.tls_certfile with its key, or"),
+        ({"token": TOKEN}, "or intercept the token; set http.tls_certfile with its key, or use"),
     ],
 )
 def test_an_address_for_the_whole_network_without_protection_is_warned_of(

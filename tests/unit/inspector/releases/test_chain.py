@@ -95,7 +95,7 @@ def test_who_came_second_changed_nothing_and_is_a_note(log: Log) -> None:
     log.change("yours", by="bob", fits=False)
     faults, notes = log.verdict()
     assert faults == []
-    assert notes == ["camera:l/c: release by bob came after that by ada, and changed nothing"]
+    assert notes == ["camera:l/c: release by bob came after the one by ada, and had no effect"]
 
 
 def remove(number: int) -> Callable[[Log], None]:
@@ -144,9 +144,9 @@ def lose_releases(log: Log) -> None:
         (remove(2), "release 3 by ada has no record"),
         (rewrite(0), "does not follow from the record before it"),
         (rewrite(1), "does not follow from the record before it"),
-        (rewrite(2), "names another record than the one of that number"),
-        (forget_release, "record 3 has no release: 2 is the last that inspectors see"),
-        (forge_release, "says something else than its record"),
+        (rewrite(2), "names a record other than the one with that number"),
+        (forget_release, "record 3 has no release: the last one that inspectors see is 2"),
+        (forge_release, "contradicts its record"),
         (release_without_record, "release 4 by ada has no record"),
         (garble, "no record that can be read"),
         (lose_releases, "no release of l/c"),

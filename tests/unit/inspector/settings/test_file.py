@@ -69,7 +69,7 @@ def test_paths_are_relative_to_the_file_that_names_them(file: Path, monkeypatch:
         ("kafka = 3", "{file}: kafka: input should be"),
         ("models = 3", "{file}: models: input should be"),
         ('commit_interval_ms = "soon"', "{file}: commit_interval_ms: input should be a valid integer"),
-        ("drain_timeout_s = 60", "drain_timeout_s must be below kafka.rebalance_timeout_ms"),
+        ("drain_timeout_s = 60", "drain_timeout_s must be less than kafka.rebalance_timeout_ms"),
         ("[kafka", "{file}: is no TOML: "),
         ("a = 1\na = 2", "{file}: is no TOML: "),
     ],
@@ -91,7 +91,7 @@ def test_everything_wrong_is_told_at_once_and_where_it_came_from(file: Path, mon
 
 
 def test_a_missing_or_unreadable_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"there is no such file; `inspector config --example`"):
+    with pytest.raises(ConfigError, match=r"the file does not exist; `inspector config --example`"):
         load_settings(tmp_path / "none.toml")
     with pytest.raises(ConfigError, match="cannot be read"):
         load_settings(tmp_path)

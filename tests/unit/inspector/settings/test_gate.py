@@ -19,18 +19,18 @@ def test_defaults_are_a_whole() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"lead_ms": 1000}, "lead_ms must be below window_ms"),
+        ({"lead_ms": 1000}, "lead_ms must be less than window_ms"),
         ({"window_ms": 70_000}, "window_ms must be at most max_window_ms"),
-        ({"keep_s": 64.9}, "keep_s must be at least max_age_ms and max_window_ms together"),
-        ({"announced": False}, "announced = false leaves silence unseen"),
+        ({"keep_s": 64.9}, "keep_s must be at least max_age_ms plus max_window_ms"),
+        ({"announced": False}, "with announced = false the gate never rejects a part"),
         ({"announced": False, "accept_unseen_silence": True, "modbus_port": 502}, "modbus_port needs announced = true"),
         ({"modbus_part_id": "part"}, r"must hold \{number\} once"),
         ({"modbus_part_id": "{number}{number}"}, r"must hold \{number\} once"),
         ({"modbus_part_id": "part {number}"}, "letters, digits, _ and -"),
         ({"modbus_part_id": "x" * 55 + "{number}"}, "64 with the number"),
         ({"fault_after": 0}, "fault_after"),
-        ({"alive_ms": 501}, "alive_ms must be at most 500: the line stops when ALIVE has not come for a second"),
-        ({"tcp_port": 1502, "modbus_port": 1502}, "tcp_port and modbus_port must differ"),
+        ({"alive_ms": 501}, "alive_ms must be at most 500: the line stops if it does not get ALIVE for a second"),
+        ({"tcp_port": 1502, "modbus_port": 1502}, "tcp_port and modbus_port must be different ports"),
     ],
 )
 def test_what_cannot_work_is_refused(changes: dict[str, Any], words: str) -> None:
@@ -57,7 +57,7 @@ def whole(*, interval_ms: int | None = None, **gate: Any) -> Settings:
     [
         (
             {"heartbeat_timeout_ms": 500, "interval_ms": 500},
-            "heartbeat_timeout_ms must be above heartbeat.interval_ms, 500",
+            "heartbeat_timeout_ms must be more than heartbeat.interval_ms, 500",
         ),
         ({"line_id": "L1", "cameras": ["a", "c"]}, r"gate.cameras names c, which is not one of .* of line L1 \(a\)"),
     ],

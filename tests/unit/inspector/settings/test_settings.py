@@ -40,16 +40,16 @@ def test_settings_are_frozen() -> None:
     ("sections", "message"),
     [
         ({"kafka": {"rebalance_timeout_ms": 40_000}}, "request_timeout_ms must be more than rebalance_timeout_ms"),
-        ({"drain_timeout_s": 30}, "drain_timeout_s must be below kafka.rebalance_timeout_ms"),
+        ({"drain_timeout_s": 30}, "drain_timeout_s must be less than kafka.rebalance_timeout_ms"),
         ({"cameras": [CAMERA, CAMERA]}, "camera L1/C1 is listed twice"),
         (
             {"cameras": [CAMERA | {"model": "x"}]},
-            r"camera L1/C1 wants model 'x', which \[models\] does not name .*names m\)",
+            r"camera L1/C1 uses model 'x', which is not in \[models\] .*contains m\)",
         ),
         ({"cameras": [CAMERA], "models": {}}, r"\(it names none\)"),
         (
             {"cameras": [CAMERA | {"partition": 8}]},
-            "wants partition 8; topics.frames_partitions is 8, so the last is 7",
+            "uses partition 8, but topics.frames_partitions is 8, so the last is 7",
         ),
         ({"cameras": [CAMERA | {"line_id": "a b"}]}, "line_id"),
         ({"cameras": [CAMERA | {"classification_threshold": 1.0}]}, "classification_threshold"),
@@ -119,14 +119,14 @@ def test_results_topic_may_depend_on_the_camera() -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ({"frames": "{prefix}.{camera_id}"}, r"frames = .*only \{prefix\} may stand in braces"),
+        ({"frames": "{prefix}.{camera_id}"}, r"frames = .*only \{prefix\} may be used in braces"),
         ({"results": "{0}"}, r"only \{prefix\}, \{line_id\}, \{camera_id\} may"),
-        ({"results": "{prefix"}, "may stand in braces"),
-        ({"frames": "a/b"}, "is no topic name"),
+        ({"results": "{prefix"}, "may be used in braces"),
+        ({"frames": "a/b"}, "is not a topic name"),
         ({"frames": "same", "results": "same"}, "six different topics"),
         ({"deadletters": "{prefix}.frames"}, "six different topics"),
         ({"prefix": "a b"}, "prefix"),
-        ({"prefix": "a" * 100, "results": "{prefix}{prefix}{prefix}"}, "is no topic name"),
+        ({"prefix": "a" * 100, "results": "{prefix}{prefix}{prefix}"}, "is not a topic name"),
     ],
 )
 def test_impossible_topic_names_are_refused(names: dict[str, str], message: str) -> None:

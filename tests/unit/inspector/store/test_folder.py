@@ -59,7 +59,7 @@ def test_a_link_is_not_followed_wherever_it_stands(folder: Path) -> None:
 
 def test_what_is_no_plain_file_is_refused_at_once(folder: Path) -> None:
     os.mkfifo(folder / "pipe.png")
-    assert refusal(folder, "pipe.png") == ("image_refused", f"'file://{folder}/pipe.png' is no plain file")
+    assert refusal(folder, "pipe.png") == ("image_refused", f"'file://{folder}/pipe.png' is not a regular file")
     assert refusal(folder, "a")[0] == "image_refused"
     assert refusal(folder, "a/one.png/x.png")[0] == "image_refused"
 
@@ -89,4 +89,4 @@ def test_no_descriptor_is_left_open(folder: Path) -> None:
 
 def test_a_prefix_whose_folder_is_not_mounted_is_unreachable_and_no_missing_file(tmp_path: Path) -> None:
     reason, text = refusal(tmp_path / "gone", "one.png")
-    assert (reason, text) == ("image_unreachable", f"there is no folder {tmp_path / 'gone'} here; is it mounted?")
+    assert (reason, text) == ("image_unreachable", f"the folder {tmp_path / 'gone'} does not exist; is it mounted?")

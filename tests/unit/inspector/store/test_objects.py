@@ -77,9 +77,9 @@ async def test_an_object_of_another_size_is_a_mismatch_and_no_more_than_stated_i
 @pytest.mark.parametrize(
     ("fault", "reason", "words"),
     [
-        ("cut", "image_unreachable", "gave no whole answer"),
+        ("cut", "image_unreachable", "gave no complete answer"),
         ("busy", "image_unreachable", "status 503"),
-        ("no http", "image_unreachable", "does not answer as HTTP"),
+        ("no http", "image_unreachable", "answer is not HTTP"),
         ("endless", "image_mismatch", "'no stated number of' bytes"),
     ],
 )
@@ -119,7 +119,7 @@ async def test_no_object_is_missing(s3: S3Like) -> None:
 async def test_no_server_is_unreachable(s3: S3Like) -> None:
     with s3_like() as gone:
         pass
-    with pytest.raises(ClaimError, match="gave no whole answer") as caught:
+    with pytest.raises(ClaimError, match="gave no complete answer") as caught:
         await read(gone)
     assert caught.value.reason == "image_unreachable"
 

@@ -36,7 +36,7 @@ async def test_both_kinds_of_places_are_read(tmp_path: Path) -> None:
         store = store_of(StoreSettings(allowed_prefixes=prefixes, endpoint=s3.endpoint))
         assert await store.read(store.find(uri), 13) == b"from a bucket"
         assert await store.read(store.find(f"file://{tmp_path}/a.png"), 13) == b"from a folder"
-        with pytest.raises(ClaimError, match="there is no file"):
+        with pytest.raises(ClaimError, match="the file .* does not exist"):
             await store.read(store.find(f"file://{tmp_path}/b.png"), 13)
         await asyncio.to_thread(store.stop)
 
@@ -93,7 +93,7 @@ async def test_a_folder_that_is_not_there_yet_is_told_and_read_once_it_is(
 ) -> None:
     later = tmp_path / "later"
     store = store_of(StoreSettings(allowed_prefixes=(f"file://{later}/", f"file://{tmp_path}/")))
-    await wait_until(lambda: f"file://{later}/ names no folder of this machine" in caplog.text)
+    await wait_until(lambda: f"file://{later}/ is not a folder on this machine" in caplog.text)
     assert len(caplog.messages) == 1
     later.mkdir()
     (later / "a.png").write_bytes(b"late")

@@ -92,7 +92,7 @@ def test_a_device_that_hangs_lets_the_rest_drain_and_is_told_once(
     assert caplog.text.count("device-0 hangs for") == 1
     bench.run(2)
     assert bench.left[0] == 11, "the drain did not end it"
-    assert "was to end and did not" in caplog.text
+    assert "should have ended but did not" in caplog.text
 
 
 def test_a_loop_that_hangs_while_it_drains_ends_with_the_first_status(bench: Bench) -> None:

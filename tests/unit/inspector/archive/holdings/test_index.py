@@ -22,7 +22,7 @@ def test_what_is_no_index_is_said_with_its_name(tmp_path: Path) -> None:
     storage = FolderStorage(tmp_path)
     day = "L1/C1/2026-03-01"
     storage.write({segment_name(day, 0): encode_rows([arrival_of(1).row]), segment_name(day, 7): b"no parquet"})
-    with pytest.raises(StorageError, match=r"0007\.parquet is no Parquet file of the index.*; move it away"):
+    with pytest.raises(StorageError, match=r"0007\.parquet is not a Parquet file of the index.*; move it away"):
         read_segments(storage, day)
     (tmp_path / segment_name(day, 7)).unlink()
     assert read_segments(storage, day) == {0: [arrival_of(1).row]}

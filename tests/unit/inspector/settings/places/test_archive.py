@@ -17,10 +17,10 @@ KEYS = {"access_key_id": "AK", "secret_access_key": "very secret"}
 @pytest.mark.parametrize(
     ("values", "told"),
     [
-        ({"url": "http://host/archive"}, "is neither a folder nor s3://bucket/prefix"),
-        ({"url": "s3://bucket/../other"}, "is neither a folder nor s3://bucket/prefix"),
-        ({"endpoint": "https://user:word@host"}, "endpoint is an address"),
-        ({"endpoint": "https://host/path"}, "endpoint is an address"),
+        ({"url": "http://host/archive"}, "is neither a folder nor of the form s3://bucket/prefix"),
+        ({"url": "s3://bucket/../other"}, "is neither a folder nor of the form s3://bucket/prefix"),
+        ({"endpoint": "https://user:word@host"}, "endpoint must be an address"),
+        ({"endpoint": "https://host/path"}, "endpoint must be an address"),
         ({"access_key_id": "AK"}, "access_key_id and secret_access_key go together"),
         ({**KEYS, "secret_access_key_file": "k"}, "give secret_access_key or secret_access_key_file, not both"),
         ({"near": 1}, "less than 1"),

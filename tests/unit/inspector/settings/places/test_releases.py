@@ -18,7 +18,7 @@ FOLDER = {"store": "file:///srv/models/", "cache": "cache"}
     [
         ({"store": "https://host/models/", "cache": "c"}, "does not begin with s3:// or file:///"),
         ({"store": "s3://models/line", "cache": "c"}, "does not end with /"),
-        ({"store": "file:///srv/models/"}, "cache is needed beside store"),
+        ({"store": "file:///srv/models/"}, "store needs cache"),
         ({"store": "s3://models/", "cache": "c"}, "so store.endpoint is needed"),
         ({"stroe": "x"}, "stroe"),
         (FOLDER | {"wait_s": 0}, "wait_s"),

@@ -32,7 +32,7 @@ def test_spans_go_behind_the_base_address(endpoint: str, url: str) -> None:
     ("values", "words"),
     [
         *(
-            ({"endpoint": endpoint}, "is no address such as http://127.0.0.1:4318")
+            ({"endpoint": endpoint}, "is not an address such as http://127.0.0.1:4318")
             for endpoint in (
                 "127.0.0.1:4318",
                 "grpc://host:4317",
