@@ -36,7 +36,7 @@ async def test_both_kinds_of_places_are_read(tmp_path: Path) -> None:
         store = store_of(StoreSettings(allowed_prefixes=prefixes, endpoint=s3.endpoint))
         assert await store.read(store.find(uri), 13) == b"from a bucket"
         assert await store.read(store.find(f"file://{tmp_path}/a.png"), 13) == b"from a folder"
-        with pytest.raises(ClaimError, match="the file .* does not exist"):
+        with pytest.raises(ClaimError, match=r"the file .* does not exist"):
             await store.read(store.find(f"file://{tmp_path}/b.png"), 13)
         await asyncio.to_thread(store.stop)
 
