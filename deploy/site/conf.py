@@ -1,8 +1,10 @@
 """Sphinx's configuration of the site: `sphinx-build -c deploy/site`. Pages are Markdown (MyST); nothing is fetched from other hosts."""
 
+from deploy.site.docstrings import to_restructured_text
+
 project = "line-inspector"
 html_title = "line-inspector"
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 4
 html_theme = "furo"
@@ -18,3 +20,16 @@ html_theme_options = {
 highlight_language = "none"
 # Pages of the repository that were written for its readers may begin with a smaller heading.
 suppress_warnings = ["myst.header"]
+# The pages of docs/api. Types of other packages (numpy, torch) have no page here that a signature could link to.
+autodoc_member_order = "bysource"
+autodoc_default_options = {"exclude-members": "model_config, model_post_init"}
+autodoc_class_signature = "mixed"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 100
+napoleon_numpy_docstring = False
+nitpick_ignore_regex = [("py:.*", ".*")]
+
+
+def setup(app):  # noqa: ANN001, ANN201, D103 - Sphinx calls it, and is not installed where types are checked
+    # After napoleon, whose sections must be found first.
+    app.connect("autodoc-process-docstring", lambda *event: to_restructured_text(event[-1]), priority=600)

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from deploy.site.api_page import clients_markdown, face_markdown
 from deploy.site.commands_page import commands_markdown
 from deploy.site.links import DOCS, rewritten, site_path, targets
 from deploy.site.messages_page import message_markdown
@@ -32,6 +33,10 @@ GENERATED: Final[Mapping[str, Callable[[Path], str]]] = MappingProxyType(
         "settings": lambda _: settings_markdown(),
         "modules": modules_markdown,
         "commands": lambda _: commands_markdown(),
+        "trainerFace": partial(face_markdown, "trainer"),
+        "anomalyFace": partial(face_markdown, "inspector.anomaly"),
+        "schemasFace": partial(face_markdown, "schemas"),
+        "clients": lambda _: clients_markdown(),
     }
     | {message.__name__: partial(_section_of, message) for message in MESSAGES}
 )

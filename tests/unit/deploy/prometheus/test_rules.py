@@ -80,7 +80,7 @@ def test_an_alert_has_all_that_whoever_it_wakes_needs(name: str) -> None:
     assert notes["runbook_url"] == f"{LINK}{name}.md"
     page = (RUNBOOK / f"{name}.md").read_text()
     headings = re.findall("^#+ .*$", page, flags=re.MULTILINE)
-    assert headings == [f"# {name}", "## What it means", "## First look", "## Mend"]
+    assert headings == [f"# {name}", "## What it means", "## First look", "## What to do"]
     assert len(re.findall(r"^\d\. ", page, flags=re.MULTILINE)) >= 2
     assert len(re.findall("^- ", page, flags=re.MULTILINE)) >= 2
 
