@@ -33,6 +33,11 @@ class LiveTable:
         self._latest: deque[Received] = deque(maxlen=LATEST)
         self._next_line_s = _LINE_EVERY_S
 
+    @property
+    def is_half_done(self) -> bool:
+        """Whether half of the planned verdicts have come."""
+        return 2 * len(self._account.received()) >= self._planned
+
     def note(self, received: Received) -> None:
         """Show a verdict among the latest."""
         self._latest.append(received)

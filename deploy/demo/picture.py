@@ -1,6 +1,6 @@
-"""`python -m deploy.demo.picture`: the picture of a report for README, drawn from what a demo left behind.
+"""`python -m deploy.demo.picture`: the first picture of README and docs, drawn from what a demo left behind.
 
-Of each camera it shows the defects with the highest scores, in their order; none is picked by hand.
+Of each camera it shows the passed ok parts with the lowest scores and the rejected defects with the highest; none is picked by hand.
 """
 
 from __future__ import annotations
@@ -19,15 +19,18 @@ from numpy.typing import NDArray
 from deploy.demo.account import Account, CameraAccount, Received
 from deploy.demo.cameras import CAMERAS, DemoCamera, is_ok
 from deploy.demo.page import region_of
+from deploy.demo.playback import SCREEN_LOG
+from deploy.demo.screen import draw_screen
 from deploy.local.broker import CHECKOUT
 from inspector.anomaly.files import write_file
-from inspector.anomaly.verdict.draw import draw_region_outlines, verdict_frame
-from trainer.display.lettering import INK, PAPER, SOFT, draw_text, shorten
+from inspector.anomaly.verdict.draw import NOK_COLOUR, OK_COLOUR, draw_region_outlines
+from trainer.display.lettering import PAPER, SOFT, draw_text
 from trainer.pictures.files import read_picture
 
-COLUMNS = 4
 _WIDTH, _GAP, _EDGE = 1200, 16, 24
-_TITLE, _TEXT, _CAPTION = 24, 15, 13
+_TITLE, _TEXT, _VERDICT = 24, 15, 18
+_FRAME, _BAR = 5, 30
+_WHITE = (255, 255, 255)
 _JPEG_QUALITY = 82
 
 Picture = NDArray[np.uint8]
@@ -48,60 +51,79 @@ def _json_lines(log: Path) -> list[str]:
     return [line for line in log.read_text(encoding="utf-8").splitlines() if line.startswith("{")]
 
 
-def clearest(account: CameraAccount, count: int) -> list[tuple[Path, Received]]:
-    """Return the rejected defects with the highest scores, the highest first, each with its first verdict."""
-    first = [(image, given[0]) for image, given in account.by_image().items() if given and not is_ok(image)]
-    rejected = [(image, received) for image, received in first if received.anomaly_class == "nok"]
-    return sorted(rejected, key=lambda one: -(one[1].score or 0.0))[:count]
+def shown(account: CameraAccount, n_ok: int, n_nok: int) -> list[tuple[Path, Received]]:
+    """Return parts with right verdicts, each with its first one.
+
+    Ok parts that passed come first, the lowest scores first; then the rejected defects with the highest scores, highest first.
+    """
+    first = [(image, given[0]) for image, given in account.by_image().items() if given]
+    passed = [one for one in first if is_ok(one[0]) and one[1].anomaly_class == "ok"]
+    rejected = [one for one in first if not is_ok(one[0]) and one[1].anomaly_class == "nok"]
+    return (
+        sorted(passed, key=lambda one: one[1].score or 0.0)[:n_ok]
+        + sorted(rejected, key=lambda one: -(one[1].score or 0.0))[:n_nok]
+    )
 
 
 def draw_report(out: Path, cameras: Sequence[DemoCamera]) -> Picture:
-    """Draw the cameras' clearest rejections, one camera below the other; (H, W, 3) RGB."""
+    """Draw a row of parts for each camera, and the terminal below them if the demo kept it; (H, W, 3) RGB."""
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     account = read_account(out / "logs", cameras)
-    parts: list[Picture] = []
+    parts = [np.full((_EDGE, _WIDTH, 3), PAPER, np.uint8)]
     for camera in cameras:
-        parts += _camera(out, camera, account.cameras[camera.camera_id], summary["cameras"][camera.camera_id])
-    edge = np.full((_EDGE, _WIDTH, 3), PAPER, np.uint8)
-    return np.concatenate([edge, *parts])
+        parts += _camera(camera, account.cameras[camera.camera_id], summary["cameras"][camera.camera_id])
+    screen = out / "logs" / SCREEN_LOG
+    if screen.exists():
+        parts += _terminal(screen.read_text(encoding="utf-8"))
+    return np.concatenate(parts)
 
 
-def _camera(out: Path, camera: DemoCamera, account: CameraAccount, figures: Mapping[str, Any]) -> list[Picture]:
+def _camera(camera: DemoCamera, account: CameraAccount, figures: Mapping[str, Any]) -> list[Picture]:
     size = read_picture(camera.test_images()[0])
-    chosen = clearest(account, COLUMNS * (1 if size.original_width > size.original_height else 2))
-    cards = [_card(out, camera, image, received) for image, received in chosen]
+    columns, n_ok = (4, 1) if size.original_width > size.original_height else (6, 2)
+    chosen = shown(account, n_ok, columns - n_ok)
+    width = (_WIDTH - 2 * _EDGE - (columns - 1) * _GAP) // columns
     found, passed = figures["images_nok"] - figures["missed"], figures["images_ok"] - figures["false_rejects"]
+    text = f"{passed} of {figures['images_ok']} ok parts passed, {found} of {figures['images_nok']} defects rejected"
+    return [_heading(camera.title, text), _row([_card(image, received, width) for image, received in chosen])]
+
+
+def _heading(title: str, text: str) -> Picture:
     head = np.full((_TITLE + _TEXT + 30, _WIDTH, 3), PAPER, np.uint8)
-    draw_text(head, camera.title, (_EDGE, _TITLE), size=_TITLE, bold=True)
-    text = (
-        f"{found} of {figures['images_nok']} defects rejected, {passed} of {figures['images_ok']} ok parts passed. "
-        f"Shown: the {len(cards)} highest scores, with region and heat map."
-    )
+    draw_text(head, title, (_EDGE, _TITLE), size=_TITLE, bold=True)
     draw_text(head, text, (_EDGE, _TITLE + _TEXT + 12), size=_TEXT, colour=SOFT)
-    return [head, *(_row(cards[start : start + COLUMNS]) for start in range(0, len(cards), COLUMNS))]
+    return head
 
 
-def _card(out: Path, camera: DemoCamera, image: Path, received: Received) -> Picture:
-    """The part with the region that came over Kafka, its heat map beside or below it, and a line of text."""
-    picture = read_picture(image).image
+def _card(image: Path, received: Received, width: int) -> Picture:
+    """The part with the region that came over Kafka, framed and named by its verdict."""
+    picture = _fitted(read_picture(image).image, width)
     region = region_of(received)
-    if region is not None:
+    if region is not None and received.anomaly_class == "nok":
         picture = draw_region_outlines(picture, region)
-    name = image.relative_to(camera.test_folder)
-    heat_map = read_picture(out / "pictures" / camera.camera_id / name.with_suffix(".png")).image
-    width = (_WIDTH - 2 * _EDGE - (COLUMNS - 1) * _GAP) // COLUMNS
-    is_wide = picture.shape[1] > picture.shape[0]
-    each = width if is_wide else (width - 2) // 2
-    both = [_fitted(verdict_frame(picture, "nok"), each), _fitted(heat_map, each)]
-    height = max(one.shape[0] for one in both)
-    both = [_padded(one, one.shape[0] if is_wide else height, each) for one in both]
-    card = _padded(
-        np.concatenate(both, axis=0 if is_wide else 1), sum(o.shape[0] for o in both) if is_wide else height, width
-    )
-    line = np.full((_CAPTION + 16, width, 3), PAPER, np.uint8)
-    caption = f"{name.stem}   score {received.score:.2f}"
-    draw_text(line, shorten(caption, width, size=_CAPTION), (0, _CAPTION + 3), size=_CAPTION, colour=INK)
-    return np.concatenate([card, line])
+    is_passed = received.anomaly_class == "ok"
+    colour = OK_COLOUR if is_passed else NOK_COLOUR
+    card = np.empty((picture.shape[0] + _BAR + _FRAME, width, 3), np.uint8)
+    card[:] = colour
+    inner = _fitted(picture, width - 2 * _FRAME)
+    card = card[: inner.shape[0] + _BAR + _FRAME]
+    card[_BAR : _BAR + inner.shape[0], _FRAME : _FRAME + inner.shape[1]] = inner
+    draw_text(card, "OK" if is_passed else "NOK", (_FRAME + 4, _BAR - 9), size=_VERDICT, colour=_WHITE, bold=True)
+    score = f"{received.score:.2f}"
+    draw_text(card, score, (width - 46, _BAR - 9), size=_TEXT, colour=_WHITE)
+    return np.concatenate([card, np.full((_GAP, width, 3), PAPER, np.uint8)])
+
+
+def _terminal(ansi: str) -> list[Picture]:
+    edge = np.full((_EDGE, _WIDTH, 3), PAPER, np.uint8)
+    screen = draw_screen(ansi, _WIDTH - 2 * _EDGE)
+    framed = np.full((screen.shape[0], _WIDTH, 3), PAPER, np.uint8)
+    framed[:, _EDGE : _WIDTH - _EDGE] = screen
+    return [
+        _heading("Live, at half time", "The demo's terminal: every frame of both cameras gets a verdict"),
+        framed,
+        edge,
+    ]
 
 
 def _fitted(picture: Picture, width: int) -> Picture:
@@ -110,12 +132,6 @@ def _fitted(picture: Picture, width: int) -> Picture:
     if width < picture.shape[1]:
         return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     return np.asarray(cv2.resize(picture, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
-
-
-def _padded(picture: Picture, height: int, width: int) -> Picture:
-    padded = np.full((height, width, 3), PAPER, np.uint8)
-    padded[: picture.shape[0], : picture.shape[1]] = picture
-    return padded
 
 
 def _row(cards: Sequence[Picture]) -> Picture:

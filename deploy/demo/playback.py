@@ -14,10 +14,14 @@ from deploy.demo.account import Account
 from deploy.demo.cameras import DemoCamera
 from deploy.demo.children import Child
 from deploy.demo.live import LiveTable
+from deploy.demo.screen import as_ansi
 from deploy.demo.stage import Stage
 
 SILENCE_TIMEOUT_S = 30.0
 """How long to wait for the next verdict before those still out count as missing."""
+
+SCREEN_LOG = "screen.ansi"
+"""Name of the file in the folder of logs that has the live table of half time, with its colours."""
 
 _POLL_S = 0.1
 _REDRAW_S = 0.25
@@ -115,13 +119,17 @@ class _Silence:
 
 
 class _Screen:
-    """Shows the table: live on a terminal; elsewhere a line now and then, and the table at the end."""
+    """Shows the table: live on a terminal; elsewhere a line now and then, and the table at the end.
+
+    It leaves the table of half time behind (`SCREEN_LOG`), from which `deploy.demo.picture` draws the terminal.
+    """
 
     def __init__(self, stage: Stage, table: LiveTable | None) -> None:
         self._stage = stage
         self._table = table
         self._live = Live(console=stage.console, auto_refresh=False)
         self._drawn_at = 0.0
+        self._is_kept = False
 
     def __enter__(self) -> Self:
         if self._table is not None:
@@ -134,6 +142,8 @@ class _Screen:
     def refresh(self, elapsed_s: float) -> None:
         if self._table is None:
             return
+        if not self._is_kept and self._table.is_half_done:
+            self._keep(elapsed_s)
         if not self._stage.console.is_terminal:
             line = self._table.line(elapsed_s)
             if line is not None:
@@ -142,6 +152,13 @@ class _Screen:
             self._drawn_at = elapsed_s
             self._live.update(self._table.render(elapsed_s), refresh=True)
 
+    def _keep(self, elapsed_s: float) -> None:
+        if self._table is not None:
+            self._is_kept = True
+            (self._stage.logs / SCREEN_LOG).write_text(as_ansi(self._table.render(elapsed_s)), encoding="utf-8")
+
     def finish(self, elapsed_s: float) -> None:
         if self._table is not None:
+            if not self._is_kept:
+                self._keep(elapsed_s)
             self._live.update(self._table.render(elapsed_s), refresh=True)

@@ -183,7 +183,7 @@ def test_only_inspected_parts_pass(status: Any) -> None:
     reason = min(REASONS[status])
     assert DLResultMessage(**refused_fields(status=status, reason=reason)).anomaly_class == "nok"
     passing = result_fields(status=status, reason=reason, anomaly_score=None)
-    refuse(DLResultMessage, passing, f"status {status} has class nok")
+    refuse(DLResultMessage, passing, f"status {status} must have class nok")
     refuse(DLResultMessage, refused_fields(status=status, reason=reason, anomaly_score=0.9), "neither score")
     region = RegionMessage(**region_fields())
     refuse(DLResultMessage, refused_fields(status=status, reason=reason, anomaly_region=region), "nor region")
@@ -278,8 +278,8 @@ def test_a_component_fits_its_box(changes: dict[str, Any], match: str) -> None:
         ({"area": 49}, "more than 8 x 6"),
         ({"area": 5}, "add up to 6"),
         ({"area": 7}, "add up to 6"),
-        ({"width": 4}, "reaches beyond"),
-        ({"height": 2}, "reaches beyond"),
+        ({"width": 4}, "extends beyond"),
+        ({"height": 2}, "extends beyond"),
         ({"components": (ComponentMessage(**component_fields()),) * 257, "num_components": 257}, "components"),
     ],
 )

@@ -59,7 +59,7 @@ def storage_at(server: S3Server, prefix: str) -> CutOff:
 
 def test_it_is_an_archive_like_any_other_until_its_server_dies(server: S3Server) -> None:
     storage = storage_at(server, "line/archive")
-    with pytest.raises(StorageError, match=r"holds no archive .*inspector archive --create"):
+    with pytest.raises(StorageError, match=r"contains no archive .*inspector archive --create"):
         storage.check()
     storage.create()
     arriving = [arrival_of(seq, score) for seq, score in enumerate((0.1, 0.2, 0.46, 0.9, None, 0.2, 0.3))]

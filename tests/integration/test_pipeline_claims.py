@@ -113,7 +113,7 @@ async def test_without_a_store_every_claim_is_refused(alone: Stage) -> None:
         (result,) = await alone.bus.wait_for_results(1)
     assert (result.status, result.reason) == ("undecodable", "image_refused")
     (letter,) = await alone.bus.deadletters()
-    assert "store.allowed_prefixes names none" in letter.detail
+    assert "store.allowed_prefixes is empty" in letter.detail
 
 
 async def test_a_store_that_hangs_delays_no_frame_that_carries_its_picture(alone: Stage, s3: S3Like) -> None:

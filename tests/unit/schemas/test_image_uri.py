@@ -18,9 +18,9 @@ def test_places_and_folders_are_taken_apart() -> None:
     ("uri", "words"),
     [
         ("http://host/a", "does not begin with s3:// or file:///"),
-        ("s3://ab/a", "no bucket"),
-        ("s3://a..b/a", "no bucket"),
-        ("s3://bucket", "no bucket"),
+        ("s3://ab/a", "with a bucket name"),
+        ("s3://a..b/a", "with a bucket name"),
+        ("s3://bucket", "with a bucket name"),
         ("s3://bucket/", "has the part ''"),
         ("file:///a/../b", "has the part '..'"),
         ("file:///" + "a" * 1024, "has 1032 characters, more than 1024"),

@@ -58,7 +58,7 @@ def test_shared_weights_that_were_altered_are_refused(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(BundleError, match="was altered: SHA-256"):
+    with pytest.raises(BundleError, match="was changed: its SHA-256"):
         read_dl_model(tmp_path / "model")
 
 

@@ -97,7 +97,7 @@ def test_an_interrupt_while_writing_leaves_what_was_there(
 def test_a_bundle_that_stepped_aside_is_named_where_none_took_its_place(copy: Path) -> None:
     left = copy.rename(copy.with_name(f".{copy.name}.{'0' * 32}.old"))
     with pytest.raises(
-        BundleError, match=rf"{copy.name} is gone, but .*{left.name} is there: .*rename it to {copy.name}"
+        BundleError, match=rf"{copy.name} is missing, but .*{left.name} exists: .*rename it to {copy.name}"
     ):
         read_dl_model(copy)
     read_dl_model(left)

@@ -73,7 +73,7 @@ def test_files_of_the_connection_that_are_no_certificates_are_named(tmp_path: Pa
 @pytest.mark.parametrize("host", ["no such host", "203.0.113.7", "x" * 300])
 def test_a_host_that_nobody_can_listen_on_is_named(host: str) -> None:
     (fault,) = faults(http={"host": host})
-    assert fault.startswith(f"http.host: {host!r} is no address")
+    assert fault.startswith(f"http.host: {host!r} is not an address")
     assert "such as 127.0.0.1" in fault
 
 

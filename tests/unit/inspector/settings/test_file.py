@@ -70,8 +70,8 @@ def test_paths_are_relative_to_the_file_that_names_them(file: Path, monkeypatch:
         ("models = 3", "{file}: models: input should be"),
         ('commit_interval_ms = "soon"', "{file}: commit_interval_ms: input should be a valid integer"),
         ("drain_timeout_s = 60", "drain_timeout_s must be less than kafka.rebalance_timeout_ms"),
-        ("[kafka", "{file}: is no TOML: "),
-        ("a = 1\na = 2", "{file}: is no TOML: "),
+        ("[kafka", "{file}: is not TOML: "),
+        ("a = 1\na = 2", "{file}: is not TOML: "),
     ],
 )
 def test_a_wrong_file_is_explained(file: Path, text: str, message: str) -> None:

@@ -46,7 +46,7 @@ def test_settings_are_frozen() -> None:
             {"cameras": [CAMERA | {"model": "x"}]},
             r"camera L1/C1 uses model 'x', which is not in \[models\] .*contains m\)",
         ),
-        ({"cameras": [CAMERA], "models": {}}, r"\(it names none\)"),
+        ({"cameras": [CAMERA], "models": {}}, r"\(it contains none\)"),
         (
             {"cameras": [CAMERA | {"partition": 8}]},
             "uses partition 8, but topics.frames_partitions is 8, so the last is 7",

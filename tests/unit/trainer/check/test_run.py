@@ -78,7 +78,7 @@ def test_a_sound_folder(line: Path, say: Say) -> None:
     assert found["images"]["formats"] == [{"format": "PNG (8 bit colour)", "count": 8}]
     assert found["images"]["masks"] == {"found": 1, "nok_without_mask": ["crack/1.png"]}
     assert found["division"]["folds"] > 0
-    assert any("different ok images to learn from" in warning for warning in found["warnings"])
+    assert any("different ok images to train on" in warning for warning in found["warnings"])
 
 
 def _unreadable(root: Path) -> tuple[str, ...]:

@@ -106,7 +106,7 @@ def test_windows_that_hold_nothing(archive: Path) -> None:
     message = refusal(archive, captured_from=NOON + timedelta(days=7))
     assert "none of the 4 images" in message
     assert "from 2026-03-01T12:00:00+00:00 to 2026-03-02T01:00:00+00:00" in message
-    assert "exchange them" in refusal(archive, captured_from=NOON, captured_to=NOON)
+    assert "swap them" in refusal(archive, captured_from=NOON, captured_to=NOON)
     assert "captured_to 2026-03-01 12:00:00 has no time zone" in refusal(archive, captured_to=NOON.replace(tzinfo=None))
 
 

@@ -159,7 +159,7 @@ def test_other_encodings_and_files(folder: Path) -> None:
     path.write_bytes("path,image_label\nb\xe4.png,ok\n".encode("latin-1"))
     with pytest.raises(DatasetError, match="is not UTF-8"):
         read_dl_dataset_manifest(path)
-    with pytest.raises(DatasetError, match="is no file"):
+    with pytest.raises(DatasetError, match="is not a file"):
         read_dl_dataset_manifest(folder)
     path.rename(folder / "set.xlsx")
     with pytest.raises(DatasetError, match=r"neither a \.csv nor a \.parquet file"):

@@ -255,7 +255,7 @@ def test_shapes_that_differ_are_refused() -> None:
         PixelMeasures().add(anomaly_image, np.zeros((2, 3), np.bool_))
     with pytest.raises(EvaluationError, match=r"valid \(3, 2\) differ in shape"):
         PixelMeasures().add(anomaly_image, mask, np.zeros((3, 2), np.bool_))
-    with pytest.raises(EvaluationError, match="no matrices"):
+    with pytest.raises(EvaluationError, match="not matrices"):
         PixelMeasures().add(anomaly_image[0], mask[0])
 
 

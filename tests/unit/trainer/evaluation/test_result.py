@@ -138,7 +138,7 @@ def test_measures_without_nok_images_are_unknown() -> None:
 
 
 def test_threshold_that_is_no_number_is_refused() -> None:
-    with pytest.raises(EvaluationError, match="calibrate first"):
+    with pytest.raises(EvaluationError, match="calibrate the model first"):
         evaluate_scores([0.1], ["ok"], math.nan)
 
 

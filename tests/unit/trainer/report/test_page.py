@@ -133,7 +133,7 @@ def test_measures_beyond_the_threshold_are_on_the_page() -> None:
 def test_measures_that_are_not_known_are_left_out() -> None:
     only_ok = replace(report(), evaluation=evaluate_scores([0.2, 0.55], ["ok", "ok"], 0.5))
     for page in (render_report(only_ok), render_report(report(with_test=False))):
-        assert "Whatever the threshold" not in page
+        assert "Measures that do not depend on the threshold" not in page
         assert "AUPRO" not in page
 
 

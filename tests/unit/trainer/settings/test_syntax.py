@@ -50,8 +50,8 @@ def test_augmentations_that_can_be_read() -> None:
         ("rotation=1,rotation=2", "'rotation=2' is not an augmentation, or given twice"),
         ("brightness=2", "brightness: "),
         ("rotation=x", "rotation_degrees: "),
-        ("copies=3", "makes equal copies"),
-        ("", "makes equal copies"),
+        ("copies=3", "makes identical copies"),
+        ("", "makes identical copies"),
     ],
 )
 def test_augmentations_that_cannot_are_refused(text: str, message: str) -> None:

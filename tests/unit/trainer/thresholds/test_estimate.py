@@ -115,7 +115,7 @@ def test_a_map_of_nothing_but_zeros_has_a_spot_too() -> None:
 
 @pytest.mark.parametrize("method", ["halcon", "halcon_corrected"])
 def test_a_method_without_a_rate_cuts_no_map_by_regions(method: ThresholdMethod) -> None:
-    with pytest.raises(CalibrationError, match=f"and the method {method} knows none"):
+    with pytest.raises(CalibrationError, match=f"which the method {method} does not have"):
         ThresholdParam(method=method, segmentation="regions")
 
 

@@ -70,7 +70,7 @@ def test_seed_and_index_alone_decide() -> None:
     ("values", "message"),
     [
         ({}, "makes identical copies; add one of these"),
-        ({"copies": 3}, "makes equal copies"),
+        ({"copies": 3}, "makes identical copies"),
         ({"rotation_degrees": 181}, "rotation_degrees"),
         ({"brightness": 1.0}, "brightness"),
         ({"flip_vertical": True, "copies": 0}, "copies"),

@@ -144,6 +144,6 @@ def test_a_removed_picture_takes_its_mask_and_its_empty_folders_along(storage: F
 def test_without_its_disk_nothing_is_written_and_no_new_archive_begins(tmp_path: Path) -> None:
     storage = FaultyStorage(tmp_path / "mount")
     (tmp_path / "mount").mkdir()
-    with pytest.raises(StorageError, match=r"holds no archive .* mount its disk"):
+    with pytest.raises(StorageError, match=r"contains no archive .* mount its disk"):
         Keeper(storage, LIMITS).keep(OWNER, [arrival_of(0, 0.8)])
     assert list((tmp_path / "mount").iterdir()) == []

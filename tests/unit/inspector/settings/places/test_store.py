@@ -27,7 +27,7 @@ def test_folders_are_prefixes(prefix: str) -> None:
     ("values", "words"),
     [
         ({"allowed_prefixes": ("s3://bucket/lines",)}, "does not end with /"),
-        ({"allowed_prefixes": ("s3://bucket",)}, "no bucket of"),
+        ({"allowed_prefixes": ("s3://bucket",)}, "with a bucket name"),
         ({"allowed_prefixes": ("file:///",)}, "has the part ''"),
         ({"allowed_prefixes": ("file:///srv/../etc/",)}, "has the part '..'"),
         ({"allowed_prefixes": ("http://host/",)}, "does not begin with s3:// or file:///"),
