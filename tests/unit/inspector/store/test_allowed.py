@@ -98,7 +98,7 @@ def test_what_is_spelt_otherwise_or_lies_elsewhere_is_refused_with_a_sentence(ur
 
 
 def test_without_prefixes_nothing_is_allowed() -> None:
-    with pytest.raises(ClaimError, match=r"store\.allowed_prefixes names none"):
+    with pytest.raises(ClaimError, match=r"store\.allowed_prefixes is empty"):
         AllowList([]).find("s3://bucket/lines/a.png")
 
 
