@@ -27,9 +27,17 @@ autodoc_class_signature = "mixed"
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 napoleon_numpy_docstring = False
+napoleon_use_ivar = True
 nitpick_ignore_regex = [("py:.*", ".*")]
 
 
-def setup(app):  # noqa: ANN001, ANN201, D103 - Sphinx calls it, and is not installed where types are checked
-    # After napoleon, whose sections must be found first.
-    app.connect("autodoc-process-docstring", lambda *event: to_restructured_text(event[-1]), priority=600)
+def write_for_sphinx(_app, what, _name, item, _options, lines):  # noqa: ANN001, ANN201
+    """Prepare a docstring; a value without one of its own has that of its type, which says nothing of it."""
+    if what == "data" and item.__doc__ == type(item).__doc__:
+        lines.clear()
+    to_restructured_text(lines)
+
+
+def setup(app):  # noqa: ANN001, ANN201 - Sphinx is not installed where types are checked
+    """Connect what this configuration adds; after napoleon, whose sections must be found first."""
+    app.connect("autodoc-process-docstring", write_for_sphinx, priority=600)
