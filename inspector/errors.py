@@ -3,7 +3,7 @@
 InspectorError
  +-- ConfigError                  a setting is missing, unknown or impossible
  +-- MissingExtraError            a command needs a package that is not installed; names the extra
- +-- TopicError                   a topic is missing or not as it must be
+ +-- TopicError                   a topic is missing or has wrong settings
  +-- BusError                     the broker did not do what was asked; worth another try unless the class says otherwise
  |    +-- MessageTooLargeError    never worth another try: the same bytes stay too large
  |    +-- PartitionGoneError      the topic has no such partition any more; its keys have others
@@ -15,7 +15,7 @@ InspectorError
  |    +-- DeviceLostError         an error that sticks to the process: each later call would give it, too
  +-- HangError                    something has stood still for too long; the process must go
 
-What is wrong with one frame is no error of the service: it becomes a result with a status and a reason.
+A problem with one frame is not an error of the service: it becomes a result with a status and a reason.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class MissingExtraError(InspectorError):
 
 
 class TopicError(InspectorError):
-    """A topic is missing or not as it must be."""
+    """A topic is missing or has wrong settings."""
 
 
 class BusError(InspectorError):
@@ -57,7 +57,7 @@ class AccessError(BusError):
 
 
 class StaleCommitError(BusError):
-    """Offsets were not committed because the group has moved on; whoever has the partitions now reads on from before."""
+    """Offsets were not committed because the group has rebalanced; the process that has the partitions now reads them again from the last commit."""
 
 
 class ArchiveError(InspectorError):

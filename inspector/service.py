@@ -4,7 +4,7 @@
 |---|---|
 | 0 | stopped by a signal; everything that was begun was finished and committed |
 | 1 | something failed for good: a model, a right, a task |
-| 2 | a setting is wrong, such as a device that is not here; no frame was read |
+| 2 | a setting is wrong, such as a missing device; no frame was read |
 | 3 | stopped by a signal, but the drain was cut short by its deadline or a second signal |
 | 10 | the event loop hung; nothing could be drained |
 | 11 | the device hung: a batch, or the loading of models |

@@ -2,7 +2,7 @@
 
 TrainerError
  +-- SettingsError     a setting is unknown, out of range or contradicts another
- +-- DatasetError      the images on disk are not what was asked for; the message names the file and the mend
+ +-- DatasetError      the images on disk cannot be used; the message names the file and says what to do
  |    +-- UnreadableImageError  an image file cannot be read or decoded
  |    +-- UnreadableImagesError  images of a data set cannot be read or decoded: all of them at once
  +-- SplitError        the images cannot be divided as asked (too few, or percentages that make no sense)
@@ -27,11 +27,11 @@ class SettingsError(TrainerError):
 
 
 class DatasetError(TrainerError):
-    """The images on disk cannot be used as asked; the message names the file and the mend."""
+    """The images on disk cannot be used; the message names the file and says what to do."""
 
 
 class UnreadableImageError(DatasetError):
-    """An image file cannot be read, or is no picture that is accepted.
+    """An image file cannot be read, or is not an accepted picture.
 
     Attributes:
         path: The file.
@@ -48,7 +48,7 @@ class UnreadableImagesError(DatasetError):
     """Images of a data set cannot be read; the message names them, each with its reason.
 
     Attributes:
-        summary: How many there are, and the mend, where the reader sees their names elsewhere.
+        summary: How many there are and what to do, if the names are shown elsewhere.
     """
 
     def __init__(self, message: str, summary: str) -> None:
@@ -77,5 +77,5 @@ class OutputError(TrainerError):
 
     @classmethod
     def unwritable(cls, what: object, exc: OSError, *, mend: str = "") -> Self:
-        """What the file system says of `what`, and the mend where there is one."""
+        """What the file system says about `what`, and what to do, if that is known."""
         return cls(f"{what} cannot be written: {exc.strerror or exc}" + (f"; {mend}" if mend else ""))

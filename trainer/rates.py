@@ -25,7 +25,7 @@ class Rate:
 
 
 def binomial_rate(count: int, total: int, *, confidence: float = 0.95) -> Rate:
-    """The exact two-sided interval of a rate (Clopper & Pearson 1934); [0, 1] of nothing."""
+    """The exact two-sided interval of a rate (Clopper & Pearson 1934); [0, 1] if nothing was counted."""
     tail = (1 - confidence) / 2
     # P(at least `count`) rises with the rate, P(at most `count`) falls: each limit is where its tail is met.
     low = _bisect(lambda rate: _binomial_cdf(count - 1, total, rate) < 1 - tail) if count else 0.0

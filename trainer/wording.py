@@ -22,7 +22,7 @@ def counted(number: int, noun: str = "image") -> str:
 
 
 def agreed(number: int, one: str, several: str) -> str:
-    """The verb, or whatever else differs, that goes with so many."""
+    """The form of a verb, or of another word, for this number."""
     return one if number == 1 else several
 
 

@@ -54,7 +54,7 @@ class Flush:
             keeper: is called on the archive's thread alone.
             places: reads frames.
             claims: reads pictures that frames only name.
-            metrics: told what became of each result.
+            metrics: told what happened to each result.
             run: runs a call on the archive's thread.
             flush_bytes: of pictures held at once, unless one is larger.
         """

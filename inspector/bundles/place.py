@@ -36,7 +36,7 @@ class BundlePlace:
             access: address, region and keys of S3; not looked at for a folder.
 
         Raises:
-            ValueError: `url` is no such folder.
+            ValueError: `url` is not such a folder.
             MissingExtraError: obstore is not installed.
         """
         self.url = url

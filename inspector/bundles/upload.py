@@ -20,7 +20,7 @@ def upload_bundle(bundle: Path, place: BundlePlace) -> BundleReference:
     which may be given later. Loads torch, for the manifest.
 
     Raises:
-        BundleError: It is no bundle, or was altered.
+        BundleError: It is not a bundle, or was changed.
         BundleStoreError: A file is not the one of the manifest, or the store does not take it.
     """
     from inspector.anomaly.model.backbone_file import BACKBONE_FILE, shared_file  # noqa: PLC0415 loads torch

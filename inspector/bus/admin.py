@@ -94,7 +94,7 @@ class BusAdmin:
         return TopicState(len(partitions), replication, await self.config(name))
 
     async def rights(self, names: Sequence[str]) -> dict[str, TopicRights]:
-        """Return what is known of topics, and which rights this client has on each; makes none of them.
+        """Return what is known about topics, and which rights this client has on each; creates none of them.
 
         A broker that cannot be asked this (the embedded one) tells of topics alone.
         """

@@ -55,7 +55,7 @@ REFUSALS = (
     TopicAuthorizationFailedError,
     UnsupportedSaslMechanismError,
 )
-"""What trying again does not mend: an operator must act."""
+"""What trying again cannot solve: an operator must act."""
 
 _MENDS: dict[type[Exception], str] = {
     ClusterAuthorizationFailedError: "creating topics needs the right Create on them",

@@ -105,7 +105,7 @@ class _Ask(Request[_Question]):  # type: ignore[misc]
 
 
 async def find_incarnation(client: Any, topic: str) -> Incarnation | None:  # noqa: ANN401 aiokafka ships no types
-    """Return which topic goes by this name, or None where there is none; a broker that makes topics on demand makes none.
+    """Return the id of the topic with this name, or None if there is none; a broker that creates topics on demand does not create it.
 
     Args:
         client: aiokafka's inner client, started.

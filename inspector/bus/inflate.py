@@ -55,7 +55,7 @@ def inflated(batch: memoryview, limit_bytes: int) -> memoryview | bytearray:
     Raises:
         TooLargeError: They take more.
         UnsupportedCodecError: Nobody knows the codec.
-        Exception: Whatever a codec raises for bytes that are none of it.
+        Exception: Whatever a codec raises for invalid bytes.
     """
     (attributes,) = struct.unpack_from(">h", batch, ATTRIBUTES_AT)
     codec = attributes & CODEC_MASK
@@ -79,7 +79,7 @@ def try_old(message: memoryview, magic: int, limit_bytes: int) -> None:
     Raises:
         TooLargeError: It does not.
         UnsupportedCodecError: Nobody knows the codec.
-        Exception: Whatever a codec raises for bytes that are none of it.
+        Exception: Whatever a codec raises for invalid bytes.
     """
     codec = message[17] & CODEC_MASK
     if codec == 0:

@@ -90,7 +90,7 @@ class _MetadataStruct(RequestStruct):  # type: ignore[misc] # aiokafka ships no 
 
 
 class TopicRightsRequest(Request[_MetadataStruct]):  # type: ignore[misc] # aiokafka ships no types
-    """Asks for these topics, and makes none of them."""
+    """Asks for these topics, and creates none of them."""
 
     API_KEY = 3
 

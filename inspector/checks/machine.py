@@ -28,7 +28,7 @@ _MOST_THREADS = 64
 
 
 def machine_faults(settings: Settings) -> list[str]:
-    """Return a sentence for each thing that is not here, or not as it must be; without the bundles' contents."""
+    """Return a sentence for each thing that is missing or wrong; the contents of bundles are not checked."""
     return [*boot_faults(settings), *_folders(settings.store), *_releases(settings.releases), *_device(settings)]
 
 

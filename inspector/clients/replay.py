@@ -61,7 +61,7 @@ class SentFrame:
 
 @dataclass
 class ReplaySummary:
-    """What a replay came to; `behind_s` is how far the schedule was missed at worst."""
+    """The outcome of a replay; `behind_s` is how far it was behind schedule at worst."""
 
     camera: str
     topic: str
@@ -82,7 +82,8 @@ def find_images(folder: Path, *, max_bytes: int) -> list[Path]:
     """Return the JPEG and PNG files of a folder and those below it, in order of their names.
 
     Raises:
-        ConfigError: No such folder, no image in it, or one that is none or too large; names the file.
+        ConfigError: The folder does not exist or contains no image, or a file is not an image or too large; names the
+            file.
     """
     if not folder.is_dir():
         raise ConfigError(f"{folder} is not a folder; give a folder of images to send")

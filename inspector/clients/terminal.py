@@ -96,7 +96,7 @@ def sent_json(sent: SentFrame) -> str:
 
 
 def summary_json(summary: ReplaySummary) -> str:
-    """Return what a replay came to as a JSON object."""
+    """Return the outcome of a replay as a JSON object."""
     return json.dumps(
         {
             "event": "summary",
@@ -114,7 +114,7 @@ def summary_json(summary: ReplaySummary) -> str:
 
 
 def summary_line(summary: ReplaySummary) -> str:
-    """Return what a replay came to as a sentence."""
+    """Return the outcome of a replay as a sentence."""
     megabytes = summary.num_bytes / 1e6
     line = (
         f"{summary.camera}: {summary.frames} frames, {megabytes:.1f} MB, to {summary.topic} "
@@ -126,7 +126,7 @@ def summary_line(summary: ReplaySummary) -> str:
 
 
 def topic_lines(report: TopicReport) -> list[str]:
-    """Return what became of a topic, a line for each thing to know."""
+    """Return the outcome for a topic, one line per fact."""
     if report.created:
         return [f"{report.name}: created"]
     if not report.differences:

@@ -30,7 +30,7 @@ RESULTS_MESSAGE_BYTES = MIB
 
 @dataclass(frozen=True)
 class TopicReport:
-    """What became of one topic."""
+    """The outcome for one topic."""
 
     name: str
     created: bool

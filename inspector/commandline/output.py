@@ -1,4 +1,4 @@
-"""What becomes of a command whose output cannot be written: a reader that has left, a full disk, a terminal without Unicode."""
+"""What happens to a command whose output cannot be written: a reader that has left, a full disk, a terminal without Unicode."""
 
 from __future__ import annotations
 

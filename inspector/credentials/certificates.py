@@ -43,7 +43,7 @@ def server_context(certfile: Path, keyfile: Path) -> ssl.SSLContext:
     """Return the context of `http.tls_certfile` and `http.tls_keyfile`: TLS 1.2 and newer.
 
     Raises:
-        ConfigError: They are no certificate and its key.
+        ConfigError: They are not a certificate and its key.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     load_pair(context, ("http.tls_certfile", certfile), ("http.tls_keyfile", keyfile))
@@ -54,7 +54,7 @@ def load_pair(context: ssl.SSLContext, certificate: tuple[str, Path], key: tuple
     """Let a context show a certificate; each file comes with the name of its setting.
 
     Raises:
-        ConfigError: They are no certificate and its key, or the key has a passphrase.
+        ConfigError: They are not a certificate and its key, or the key has a passphrase.
     """
     missing = [_missing(setting, path) for setting, path in (certificate, key) if not path.is_file()]
     if missing:

@@ -11,7 +11,7 @@ from inspector.errors import ConfigError
 
 MAX_SECRET_BYTES = 4096
 MIN_TOKEN_CHARACTERS = 16
-"""A shorter token can be guessed by whoever may try often."""
+"""A shorter token could be guessed by many attempts."""
 
 _TOKEN = re.compile(r"[!-~]+")
 

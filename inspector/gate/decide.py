@@ -22,7 +22,7 @@ Fault = Literal["none", "silence", "heartbeat", "golden", "results", "overflow",
 """Why the gate is at fault: parts without answers, no heartbeat, a wrong one, results cannot be read, too many parts, its own clock."""
 
 Refused = Literal["announced_twice", "full", "window_too_short"]
-"""Why an announcement is not taken; then there is no decision, and the line rejects the part."""
+"""Why an announcement is refused; then there is no decision, and the line rejects the part."""
 
 MAX_EARLY_PARTS = 10_000
 
@@ -36,7 +36,7 @@ class Rules:
         lead_s: a decision leaves so long before its part's window ends.
         fault_after: parts in a row, without an ok or nok of every camera in time, that are a fault.
         max_parts: parts that are known at once; beyond, announcements are refused.
-        keep_s: a decided part is remembered for so long, and a result of a part that nobody announced.
+        keep_s: how long a decided part, or a result of a part that was never announced, is remembered.
         max_age_s: a picture taken longer than this before its part's announcement is of an earlier part of the same id.
         skew_s: how far the gate's own clock may go back before that is a fault.
         heartbeat_s: seconds without a heartbeat of a camera that are a fault; None: heartbeats are not watched.
@@ -56,14 +56,14 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What becomes of one part."""
+    """The decision about one part."""
 
     part_id: str
     passes: bool
     why: Why
     camera_id: str | None
     source: Hashable
-    """Whoever announced the part; None where nobody did."""
+    """The connection that announced the part; None if it was not announced."""
     waited_s: float
     """From the announcement."""
 
@@ -189,7 +189,7 @@ class Gate:
             self.fail("results", why)
 
     def lost(self, source: Hashable) -> None:
-        """Whoever announced parts has gone: nobody hears of them any more."""
+        """The connection that announced the parts is closed, so nobody would get their decisions."""
         for part in self._open.values():
             if part.source == source:
                 part.spoiled = part.spoiled or "line_lost"

@@ -33,7 +33,7 @@ Why = Literal[
 """Why a part passes (`ok`) or is rejected."""
 
 MAX_RESULTS = 16
-"""Different results of one camera about one part; with more of them nobody knows what they are about: a conflict."""
+"""Maximum number of different results of one camera about one part; more of them are a conflict."""
 
 _GRAVEST_FIRST: tuple[Why, ...] = (
     "conflict",

@@ -66,7 +66,7 @@ class Desk(Protocol):
 
 
 class Port(Protocol):
-    """A way to the line. Event loop only; none of these may wait."""
+    """A way to reach the line. Event loop only; none of these methods may block."""
 
     async def start(self, desk: Desk) -> None:
         """Listen.
@@ -77,7 +77,7 @@ class Port(Protocol):
         ...
 
     def decided(self, decision: Decision) -> None:
-        """Tell the line what becomes of a part."""
+        """Tell the line the decision about a part."""
         ...
 
     def changed(self, status: Status) -> None:

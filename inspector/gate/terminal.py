@@ -26,7 +26,7 @@ class GateDisplay:
         self._has_head = False
 
     def decided(self, decision: Decision) -> None:
-        """Print what becomes of a part."""
+        """Print the decision about a part."""
         action = "PASS" if decision.passes else "REJECT"
         if self._as_json:
             self._write(

@@ -74,7 +74,7 @@ class Budget:
 class Reservation:
     """One frame's share of the budget; it grows only within the limit, shrinks freely, and is given back once.
 
-    Nothing is booked after that: nobody would give it back.
+    Nothing is reserved after that, because nobody would release it.
     """
 
     __slots__ = ("_budget", "_is_released", "_owner", "size_bytes")

@@ -11,7 +11,7 @@ from inspector.settings.settings import Settings
 
 
 def set_torch_threads(threads: int) -> None:
-    """Let one forward pass use so many threads; a setting of the calling thread."""
+    """Let one forward pass use this many threads; this is a setting of the calling thread."""
     import torch  # noqa: PLC0415 only where a model runs
 
     torch.set_num_threads(threads)

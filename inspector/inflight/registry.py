@@ -94,7 +94,7 @@ class Registry:
             exceeded: told of a model and a size that the device has no room for; larger ones are left out.
 
         Raises:
-            ModelError: There is no room for a single frame.
+            ModelError: There is not enough memory for a single frame.
             DeviceLostError: The device is of no use.
         """
         for model in self.models:

@@ -43,7 +43,7 @@ class Room:
             return None if want is None else want.limit
 
     def smallest(self) -> int | None:
-        """Return the smallest of all limits; None where there is none."""
+        """Return the smallest of all limits; None if there is none."""
         with self._lock:
             return min((want.limit for want in self._wants.values()), default=None)
 
@@ -63,7 +63,7 @@ class Room:
             return False
 
     def fitted(self, model: object, size: int) -> bool:
-        """Learn that a batch of `size` frames fitted; return whether there is no limit any more."""
+        """Record that a batch of `size` frames fitted; return whether there is no longer a limit."""
         with self._lock:
             want = self._wants.get(model)
             if want is None or size < want.limit:

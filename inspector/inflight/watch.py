@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from inspector.bus.ports import Partition, Survey
 
 UNSEEN_AFTER_S = 10.0
-"""Without an answer of the brokers for so long, nobody knows whether everything is read."""
+"""If the brokers do not answer for this long, it is unknown whether everything is read."""
 
 STALLED_AFTER_S = 10.0
 """A partition whose records are not read for so long makes the process unready."""

@@ -24,7 +24,7 @@ def line_plan(settings: Settings, options: LineSimulatorOptions) -> LinePlan:
     """Return what the options ask for.
 
     Raises:
-        ConfigError: There is no such folder of pictures, or the gate would not count simulated ones.
+        ConfigError: The folder of pictures does not exist, or the gate would not count simulated pictures.
     """
     files: tuple[Path, ...] = ()
     if options.pictures is not None:

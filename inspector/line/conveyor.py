@@ -1,4 +1,4 @@
-"""Parts between photo eye and rejector, and what became of them. Pure: the time is an argument.
+"""Parts between photo eye and rejector, and what happened to them. Pure: the time is an argument.
 
 The rejector rests on reject: a part passes only if its PASS was heard before it arrives, while the line ran all the way.
 """

@@ -1,4 +1,4 @@
-"""`inspector line-simulator`: announces parts to a gate as a PLC does, and counts what becomes of them. Event loop only."""
+"""`inspector line-simulator`: announces parts to a gate as a PLC does, and counts the decisions. Event loop only."""
 
 from __future__ import annotations
 

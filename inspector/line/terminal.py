@@ -1,4 +1,4 @@
-"""What a simulated line shows: a line for each part, and what it all came to."""
+"""What a simulated line shows: a line for each part, and the totals."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LineDisplay:
 
 
 def tally_line(tally: Tally, unentitled: Sequence[str]) -> str:
-    """Return what a line came to, in sentences."""
+    """Return the outcome of a simulated line, in sentences."""
     whys = ", ".join(f"{count} {why}" for why, count in sorted(tally.whys.items()))
     return (
         f"{tally.announced} parts: {tally.passed} passed, {tally.rejected} rejected"
@@ -48,6 +48,6 @@ def tally_line(tally: Tally, unentitled: Sequence[str]) -> str:
 
 
 def tally_json(tally: Tally, unentitled: Sequence[str]) -> str:
-    """Return what a line came to as a JSON object."""
+    """Return the outcome of a simulated line as a JSON object."""
     known = {"event": "summary", **asdict(tally), "whys": dict(tally.whys)}
     return json.dumps(known | {"passed_without_verdict": list(unentitled)})

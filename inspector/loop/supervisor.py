@@ -21,7 +21,7 @@ class Supervisor:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def stop(self) -> None:
-        """Let whoever waits here know that the process is to end."""
+        """Wake up everybody who waits here: the process is to end."""
         self._stop.set()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

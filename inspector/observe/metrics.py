@@ -286,7 +286,7 @@ class Metrics:
         self._slow_decodings.labels(self._camera(camera)).inc()
 
     def batch(self, size: int) -> None:
-        """A batch of so many frames went to the device."""
+        """A batch with this many frames went to the device."""
         self._batch.observe(size)
 
     def batch_retried(self) -> None:
@@ -298,11 +298,11 @@ class Metrics:
         self._out_of_memory.inc()
 
     def batch_room(self, frames: int) -> None:
-        """The device has room for so many frames at once."""
+        """The device has enough memory for this many frames at once."""
         self._room.set(frames)
 
     def capacity(self, camera: str, frames_per_s: float) -> None:
-        """The device would score so many frames of a camera in a second; known after its model's first batch."""
+        """The device could score this many frames of a camera per second; known after its model's first batch."""
         self._capacity.labels(self._camera(camera)).set(frames_per_s)
 
     def queue_depths(self, **frames: int) -> None:

@@ -23,7 +23,7 @@ class _Condition:
 
 
 class Repeats:
-    """Decides which warnings and errors are written; what is less than a warning is none of its business."""
+    """Decides which warnings and errors are written; it leaves less severe messages alone."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         """Begin with nothing told."""

@@ -68,7 +68,7 @@ def stderr_in_log() -> Iterator[TextIO]:
 
 
 def _read(reading: socket.socket) -> None:
-    """Log what comes, line by line, until nobody can write any more."""
+    """Log what arrives, line by line, until all writers are gone."""
     with reading:
         waited_s = 0.0
         while data := reading.recv(MAX_LINE_BYTES, socket.MSG_PEEK):

@@ -15,7 +15,7 @@ MAX_STATUS = 500
 """Characters of a status line; `systemctl status` cuts long ones anyway."""
 
 START_MORE_S = 60
-"""Each sign of life during the start gives it so many more seconds."""
+"""Each sign of life during the start extends the start by this many seconds."""
 
 
 class ServiceManager:

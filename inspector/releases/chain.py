@@ -96,7 +96,7 @@ def read_audit(records: Iterable[ConsumedRecord]) -> Audit:
 
 
 def read_releases(records: Iterable[ConsumedRecord]) -> tuple[dict[str, ModelRelease], list[str]]:
-    """Return the last release of each camera, and a sentence for each record that is none."""
+    """Return the last release of each camera, and a sentence for each record that is not a valid release."""
     found: dict[str, ModelRelease] = {}
     unreadable = []
     for record in records:
@@ -119,7 +119,7 @@ def read_releases(records: Iterable[ConsumedRecord]) -> tuple[dict[str, ModelRel
 
 
 class Verdict(NamedTuple):
-    """What `verify` found: faults, and what is worth to be known and is none."""
+    """What `verify` found: faults, and remarks that are not faults."""
 
     faults: list[str]
     notes: list[str]

@@ -68,7 +68,7 @@ class Desk:
 
         Raises:
             ConfigError: No store is named.
-            BundleError: It is no bundle, or was altered.
+            BundleError: It is not a bundle, or was changed.
             BundleStoreError: The store does not take it.
         """
         store = self._settings.releases.store
@@ -77,7 +77,7 @@ class Desk:
         return upload_bundle(bundle, BundlePlace(store, self._settings.store))
 
     def change(self, cameras: Sequence[tuple[str, str]], change: Change) -> list[Outcome]:
-        """Write a change of each camera, one after the other; what one refuses is no reason for the others to stay.
+        """Write a change for each camera, one after the other; a refusal for one camera does not stop the others.
 
         Raises:
             BusError: No broker answers, or it refuses this client.
@@ -109,7 +109,7 @@ class Desk:
 
 
 class Outcome(NamedTuple):
-    """What became of a change of one camera."""
+    """The outcome of a change to one camera."""
 
     camera: str
     written: Written | None
@@ -117,6 +117,6 @@ class Outcome(NamedTuple):
 
 
 def who_am_i() -> str:
-    """Return `user@host`, for whoever gives no name; printable ASCII."""
+    """Return `user@host`, the default name; printable ASCII."""
     name = f"{getpass.getuser()}@{socket.gethostname()}"
     return "".join(letter if "!" <= letter <= "~" else "_" for letter in name)[:128]

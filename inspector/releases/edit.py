@@ -38,7 +38,7 @@ def with_changes(models: CameraModels, changes: LiveChanges, *, as_set: bool) ->
 
 
 def rolled_back(models: CameraModels) -> CameraModels:
-    """End a trial, or, where there is none, let the model judge that did so before, by its own threshold.
+    """End a trial, or, if there is none, switch back to the previous model with its own threshold.
 
     Raises:
         ReleaseError: There is nothing to go back to.

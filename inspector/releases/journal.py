@@ -121,7 +121,7 @@ class Journal:
         return Written(release, old)
 
     async def all_releases(self) -> tuple[dict[str, ModelRelease], list[str]]:
-        """Return what `releases` does, and a sentence for each record that is none."""
+        """Return the same as `releases`, and a sentence for each record that is not a valid release."""
         await self._models.stop()
         await self._models.start()
         return read_releases(await self._models.read_to_end())

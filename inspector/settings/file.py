@@ -98,7 +98,7 @@ def _read_file(path: Path) -> dict[str, Any]:
 
 
 def _anchor(table: object, folder: Path, *, keys: Iterable[str] | None) -> None:
-    """Make the table's relative paths relative to the file's folder; leaves what is no path for validation to refuse."""
+    """Make the table's relative paths relative to the file's folder; leaves anything that is not a path for validation to refuse."""
     if not isinstance(table, dict):
         return
     entries = cast("dict[str, object]", table)

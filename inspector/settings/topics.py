@@ -84,7 +84,7 @@ class TopicSettings(Section):
 
     @property
     def audit_topic(self) -> str:
-        """Name of the topic that keeps who released what, and what became of it."""
+        """Name of the topic that records who released what, and whether it was applied."""
         return self._name("audit", self.audit)
 
     @property

@@ -34,7 +34,7 @@ Headers = Sequence[tuple[str, bytes | None]]
 
 FLOAT32_BYTES = 4
 HEAVY_PIXELS = 16_000_000
-"""From so many pixels on, times the passes over them, a picture is heavy: it takes a core for a tenth of a second to half of one."""
+"""From this many pixels on, times the passes over them, a picture is heavy: it takes a core a tenth to half of a second."""
 
 _NO_PIXELS = np.empty((0, 0), np.uint8)
 
@@ -85,7 +85,7 @@ class Admission:
         self._join_trace = join_trace
 
     def admit(self, record: ConsumedRecord, lease: Lease) -> Frame:
-        """Return the frame of `record`, with a `refusal` where there is no point in going on. Never raises."""
+        """Return the frame of `record`, with a `refusal` if it cannot be inspected. Never raises."""
         now_s = self._clock.monotonic_s()
         value = record.value or b""
         message, refusal = self._parse(value)

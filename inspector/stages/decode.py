@@ -80,7 +80,7 @@ class DecodeStage:
             heavy_bytes: what all heavy frames that are being decoded may take together, unless it is one alone.
             limits: what is accepted.
             submit: the worker threads.
-            on_decoded: gets each frame back, with its picture or the reason why there is none.
+            on_decoded: gets each frame back, with its picture or the reason why it has none.
             clock: tells how long a decoding takes.
             cost: what a frame takes of its camera's share, see `TurnQueues`.
             freshest: whether only the newest frame of its camera counts.

@@ -68,7 +68,7 @@ async def test_it_is_noticed_by_its_id_and_read_from_its_beginning(
                 await admin._client.delete_topics([topic])
                 await admin.create([TopicSpec(topic, 1, 1)])
                 await publish(kafka_settings, topic, new)
-                with pytest.raises(StaleCommitError, match="was made again"):
+                with pytest.raises(StaleCommitError, match="created again"):
                     await consumer.commit({(topic, 0): 5})
                 before = len(member.assigned)
                 await consumer.survey()

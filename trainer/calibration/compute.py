@@ -56,7 +56,7 @@ def compute_dl_anomaly_thresholds(
     Where there are too few ok images for a validation split, `train_and_score_folds` trains the model and gives `unseen`.
 
     Args:
-        model: Trained; nobody else may use it meanwhile.
+        model: Trained; it must not be used elsewhere meanwhile.
         dataset: Divided by `split_dl_dataset`, so that the model has not seen the images of these splits.
         param: The defaults where None.
         unseen: Scores of images that the model was trained on, by models that had not seen them, as
@@ -119,7 +119,7 @@ def compute_dl_anomaly_thresholds(
 
 
 def least_area(preprocess_param: DLPreprocessParam, geometry: ImageGeometry) -> int:
-    """The smallest spot that counts where nobody asks for another, in pixels of the picture as taken."""
+    """The default size of the smallest spot that counts, in pixels of the picture as taken."""
     is_crop = preprocess_param.domain_handling == "crop_domain"
     seen = geometry.cropped(preprocess_param.domain) if is_crop else geometry
     tiles = tiles_seen(preprocess_param, seen.width, seen.height)

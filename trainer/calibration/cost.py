@@ -84,12 +84,12 @@ def threshold_cost(
 
     Args:
         found: The thresholds, laid from ok scores in any way.
-        defects: Scores of defects by the model that ships, none of which laid the threshold.
+        defects: Scores of defects by the final model, none of which were used to set the threshold.
         ok: The same of ok images, to see what is rejected; there may be none.
         source: Where the defects come from.
 
     Returns:
-        None where there is no defect, or where HALCON's rules laid the threshold.
+        None if there is no defect, or if HALCON's rules set the threshold.
     """
     if not defects or found.estimate is None:
         return None

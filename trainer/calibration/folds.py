@@ -176,7 +176,7 @@ def train_and_score_folds(
         on_read: Given each training image with its picture, for whoever shows some of them; a cache has no picture.
 
     Returns:
-        What the training came to, and `out_of_fold_scores`; None without folds.
+        The outcome of the training, and `out_of_fold_scores`; None without folds.
 
     Raises:
         TrainerError: As `train_dl_model` and `out_of_fold_scores`.

@@ -17,7 +17,7 @@ _CONNECTIVITY = 8
 
 
 def least_spot(height: int, width: int, *, tiles: float = 1.0) -> int:
-    """The smallest spot that counts where nobody asks for another, in pixels of a map, or picture, of this size.
+    """The default size of the smallest spot that counts, in pixels of a map, or picture, of this size.
 
     Args:
         height: Of the map.

@@ -31,7 +31,7 @@ from trainer.prepare.units import LEAST_TO_FIT
 from trainer.thresholds.scores import CalibrationScores
 
 LEAST_IMAGES: Final = 10
-"""Of fewer, nobody can say what is usual: none is named."""
+"""With fewer images it is not known what is normal, so none is named."""
 _FEW_IMAGES_FACTOR = 10.0
 """Over the number of images: by how much the tail is stretched as its rate is known from few. By simulation of Pareto tails."""
 _SMALLEST = 1e-300

@@ -1,4 +1,4 @@
-"""What a check came to: whether a fit would start, what it would take, and all that was found."""
+"""The outcome of a check: whether a fit would start, what it would use, and everything that was found."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Refusal:
     """Why a fit would not start.
 
     Attributes:
-        sentence: What the fit would say, with its mend.
+        sentence: What the fit would say, and what to do about it.
         summary: The same without what the table beside it names already.
     """
 
@@ -28,7 +28,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a check came to.
+    """The outcome of a check.
 
     Attributes:
         source: What was looked at.
@@ -36,7 +36,7 @@ class CheckResult:
         facts: What the images are.
         oddities: What looks odd.
         dataset: Divided as a fit would; None where it would be refused before.
-        refusals: Why a fit would not start, each with its mend; empty where it would.
+        refusals: Why a fit would not start, each with what to do about it; empty if it would start.
         warnings: What a fit would warn of.
         notes: What reading the images decided.
         seconds: How long it took.

@@ -36,7 +36,7 @@ def run_fit(settings: FitSettings, progress: StageProgress) -> FitOutcome:
 
 
 def fit_and_export(settings: FitSettings, progress: StageProgress, course: Course) -> tuple[Fitted, FitOutcome]:
-    """Run the procedures, and write what came of them.
+    """Run the procedures, and write the results.
 
     Raises:
         TrainerError: As `run_fit`.

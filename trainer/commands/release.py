@@ -66,7 +66,7 @@ def check_bundle(bundle: Path) -> None:
     """Load a bundle as an inspector would.
 
     Raises:
-        BundleError: It is none, was altered, or fails its golden samples.
+        BundleError: It is not a bundle, was changed, or fails its golden samples.
         UncalibratedError: It has no thresholds.
     """
     model = read_dl_model(bundle)

@@ -14,7 +14,7 @@ from trainer.wording import some
 
 
 def check_rule(rule: str) -> None:
-    """Refuse a word that is no rule.
+    """Refuse a word that is not a rule.
 
     Raises:
         DatasetError: Says which there are.
@@ -50,7 +50,7 @@ def check_geometries(pictures: Iterable[tuple[str, ImageGeometry]], typical: Ima
         typical: The typical ok picture, and the rule.
 
     Raises:
-        DatasetError: Names the strangers and the mend.
+        DatasetError: Names them and says what to do.
     """
     pictures = list(pictures)
     strangers = [name for name, picture in pictures if picture.channels != typical.channels]
@@ -78,7 +78,7 @@ def check_sizes(pictures: Iterable[tuple[str, ImageGeometry]], typical: ImageGeo
         typical: The typical ok picture, and the rule.
 
     Raises:
-        DatasetError: Names the strangers and the mend.
+        DatasetError: Names them and says what to do.
     """
     strangers = _strangers(pictures, typical.fits_size)
     if strangers:

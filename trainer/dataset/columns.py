@@ -59,7 +59,7 @@ _OTHER_NAMES: Final[Mapping[Fact, tuple[str, ...]]] = {
     "group": ("group_id", "gruppe"),
     "split": ("subset", "partition"),
 }
-"""Taken where none of `NAMES` stands, if it is the only one."""
+"""Used if none of `NAMES` is present and it is the only one."""
 
 _SPLITS: Final[Mapping[str, SplitName]] = {
     "train": "train", "training": "train",

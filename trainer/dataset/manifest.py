@@ -43,7 +43,7 @@ _WINDOWS: Final = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
 class _RowError(Exception):
-    """What is wrong with one row, and the mend."""
+    """What is wrong with one row, and what to do."""
 
 
 def read_dl_dataset_manifest(
@@ -117,7 +117,7 @@ class _Rows:
         """The image of a row.
 
         Raises:
-            _RowError: What is wrong, with the column and the mend.
+            _RowError: What is wrong, with the column and what to do.
         """
         if isinstance(cells, str):
             raise _RowError(cells)

@@ -25,7 +25,7 @@ from trainer.progress import StageProgress
 from trainer.wording import agreed, counted, is_printable, some
 
 Refuse = Callable[[DatasetError], None]
-"""Told why images are no data set to learn from."""
+"""Called with each reason why images cannot be used for training."""
 
 
 def refuse_at_once(error: DatasetError) -> None:
@@ -97,7 +97,8 @@ def read_dl_dataset_anomaly(  # noqa: PLR0913 - all but the first two named
         DatasetError: A folder or a listed file missing; no image, no ok image; labels not determinable; masks asked for
             but none fits, several masks for an image, one for several images; unreadable image or mask, mask of
             another size, or marks on an ok image; images of different channels or aspect; one picture labelled both
-            ok and nok; names that are not UTF-8 or hold control characters; an unknown parameter (from `DatasetParam`) or geometry rule. Names the files and the mend.
+            ok and nok; names that are not UTF-8 or hold control characters; an unknown parameter (from `DatasetParam`)
+            or geometry rule. Names the files and says what to do.
     """
     image_dirs = [Path(folder) for folder in ((image_dir,) if isinstance(image_dir, Path | str) else image_dir)]
     masks = None if anomaly_dir is None else Path(anomaly_dir)
@@ -156,8 +157,8 @@ def assemble(
         opened: The images.
         geometry_rule: See `read_dl_dataset_anomaly`.
         skip_unreadable: See `read_dl_dataset_anomaly`.
-        refuse: Told of each reason why this is no data set to learn from; raises the first by default. Where it returns, the rest
-            is looked at as well.
+        refuse: Called with each reason why this cannot be used for training; raises the first by default. Where it
+            returns, the rest is looked at as well.
 
     Raises:
         DatasetError: Whatever `refuse` raises; or no ok image that can be read, without which nothing can be said of the rest.
@@ -200,10 +201,10 @@ def assemble(
 
 
 def check_learnable(images: Iterable[ListedImage], listing: Listing) -> None:
-    """Refuse images none of which can be learnt from.
+    """Refuse images if none of them can be used for training.
 
     Raises:
-        DatasetError: Names the mend.
+        DatasetError: The message says what to do.
     """
     if not any(image.label == "ok" and image.split != "test" for image in images):
         raise DatasetError(f"there is no ok image to train on in {listing.image_dir}; {listing.ok_mend}")
@@ -213,7 +214,7 @@ def check_names(listing: Listing) -> None:
     """Refuse names that report, JSON, CSV and terminal cannot all show: an hour of training would end in their error.
 
     Raises:
-        DatasetError: Names them and the mend.
+        DatasetError: Names them and says what to do.
     """
     files = [name for image in listing.images for name in (image.name, image.mask) if name is not None]
     if odd := [name for name in dict.fromkeys([str(listing.image_dir), *files]) if not is_printable(name)]:
@@ -225,7 +226,7 @@ def check_names(listing: Listing) -> None:
 
 
 def _check_blank(images: Sequence[tuple[ListedImage, Probe]], refuse: Refuse) -> list[str]:
-    """Refuse a set of nothing but blank pictures; returns a remark where a few are."""
+    """Refuse a set of only blank pictures; returns a remark if a few are blank."""
     learnable = [probe for image, probe in images if image.label == "ok" and image.split != "test"]
     blank = [image.name for image, probe in images if probe.is_blank]
     if blank and all(probe.is_blank for probe in learnable):

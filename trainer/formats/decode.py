@@ -78,7 +78,7 @@ def decode_file(
         limits: What is accepted.
 
     Raises:
-        ImageError: It is no picture that is accepted.
+        ImageError: It is not an accepted picture.
         MemoryError: There is no memory for the picture.
     """
     header = read_picture_header(content, limits=limits)

@@ -41,7 +41,7 @@ UNREAD_SUFFIXES: Final = frozenset(
         ".jpx",
     }
 )
-"""Of pictures that are not read: they are named, so that nobody believes them learnt."""
+"""Of pictures that are not read: they are named, so that nobody thinks that they were used."""
 
 FORMAT_NAMES: Final[Mapping[PictureFormat, str]] = MappingProxyType(
     {

@@ -76,7 +76,7 @@ def defect_by_folders(folders: Sequence[str], rules: LabelRules = BY_WORDS) -> s
 
 
 def doubt(place: PurePosixPath, shown: str, rules: LabelRules = BY_WORDS) -> str:
-    """Why the folders leave the label in doubt, and the mend.
+    """Why the folders leave the label in doubt, and what to do.
 
     Args:
         place: The folders around the images, the outermost first.

@@ -119,7 +119,7 @@ def _why_none(files: Sequence[LabelledFile], rules: LabelRules) -> str:
 
 
 def _check_ok_folders(by_root: dict[Path, list[PurePosixPath]], rules: LabelRules) -> None:
-    """Refuse a name that is no folder's: mistyped, it would make its images nok without a word."""
+    """Refuse a name that is not a folder's: a typing error would silently make its images nok."""
     there = {part for names in by_root.values() for name in names for part in name.parts[:-1]}
     there |= {root.resolve().name for root in by_root}
     for wanted in rules.ok_folders:

@@ -38,7 +38,7 @@ class Listing:
     images: tuple[ListedImage, ...]
     notes: tuple[str, ...]
     ok_mend: str
-    """What to do where there is there is no ok image to train on."""
+    """What to do if there is no ok image to train on."""
     tally: Tally | None = None
     """Of the files that were seen; None where the source names its images one by one, and all are taken."""
 

@@ -75,7 +75,7 @@ def search_folder(
 
     Raises:
         DatasetError: It, or a folder below that is not hidden, cannot be read, or a link leads nowhere that may have led to
-            a folder; named with the mend.
+            a folder; named, with what to do.
     """
     search = _Search(root, judge, has_masks=has_masks)
     search.enter(PurePosixPath(), None)
@@ -98,7 +98,7 @@ def is_folder(path: Path) -> bool:
 
 
 def _unreadable(what: str, error: OSError) -> DatasetError:
-    """What the file system says of a folder, and the mend."""
+    """What the file system says about a folder, and what to do."""
     return DatasetError(
         f"{what} cannot be read ({error.strerror or error}); grant yourself the right to read it, or move it out of "
         "the folder that you give"

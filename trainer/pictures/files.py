@@ -78,7 +78,7 @@ def decode_picture(
     """Decode what was read from a file; see `read_picture`.
 
     Raises:
-        UnreadableImageError: It is no picture that is accepted.
+        UnreadableImageError: It is not an accepted picture.
     """
     param = preprocess_param
     try:

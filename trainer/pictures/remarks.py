@@ -14,7 +14,7 @@ from trainer.pictures.probe import Probe
 from trainer.wording import agreed, counted, some
 
 NAMES_SHOWN: Final = 20
-"""Of unreadable files: enough to mend most folders in one go."""
+"""Of unreadable files: enough to repair most folders in one go."""
 
 LARGEST_DECODING_BYTES: Final = 256 * 1024 * 1024
 """Half of the service's usual `limits.max_bytes_in_flight`, which is what decoding one picture may take."""
@@ -28,7 +28,7 @@ Named = Sequence[tuple[str, Probe]]
 
 
 def unreadable_error(failures: Sequence[UnreadableImageError], total: int) -> UnreadableImagesError:
-    """The refusal of all files that cannot be read, so that one pass mends them."""
+    """The refusal that names all unreadable files, so that they can be repaired in one go."""
     listed = some((f"{failure.path} {failure.why}" for failure in failures), NAMES_SHOWN)
     count = f"{len(failures)} of {counted(total)} cannot be read"
     if len(failures) == 1:

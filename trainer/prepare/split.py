@@ -25,7 +25,7 @@ from trainer.prepare.sides import NO_VALIDATION, Sides, divide_by_percent, respe
 from trainer.prepare.units import LEAST_TO_FIT, Unit, deal_folds, find_units, gather
 
 HELD_OUT_MIN = 1000
-"""From so many ok images (or groups) on, thresholds come from held-out images; below, from out-of-fold scores."""
+"""From this many ok images (or groups) on, thresholds come from held-out images; below, from cross-validation."""
 PROOF_MIN = 300
 """The same where a bound is asked for: held-out images prove it, and 90 of them are enough for one of 5 %."""
 REST_MIN = 59
@@ -36,7 +36,7 @@ TRAINING_PERCENT = 80
 CALIBRATION_PERCENT = 30.0
 _LEAST_FOLDS = 2
 _LEAST_OF_FOLDS = LEAST_TO_FIT + 1
-"""Of so many images each can be judged by a model of the others."""
+"""With this many images each can be scored by a model trained on the others."""
 _ALL = 100
 _MINUTE_US = 60_000_000
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 ERRORS_AHEAD: Final = 2.0
-"""A candidate replaces the default where it is better by so many standard errors of the difference."""
+"""A candidate replaces the default if it is better by this many standard errors of the difference."""
 
 Scores = NDArray[np.float64]
 

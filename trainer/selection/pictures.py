@@ -23,7 +23,7 @@ LEAST_IMAGES: Final = 12
 _LEAST_LEARNT: Final = 6
 FOLDS: Final = 3
 MOST_DEFECTS: Final = 240
-"""Each image gets two defects where that makes no more than so many, else one."""
+"""Each image gets two defects if that makes at most this many, otherwise one."""
 
 Picture = NDArray[np.uint8]
 

@@ -1,4 +1,4 @@
-"""What a selection came to: which models were tried, how each did, which one was chosen and why."""
+"""The outcome of a selection: which models were tried, how each did, which one was chosen and why."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class ShownDefect:
 
 @dataclass(frozen=True, slots=True)
 class ModelSelection:
-    """What a selection came to.
+    """The outcome of a selection.
 
     Attributes:
         param: Of the chosen model.

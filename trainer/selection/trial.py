@@ -16,7 +16,7 @@ from trainer.selection.pictures import TrialImages
 from trainer.selection.result import TriedModel
 
 MOST_COST: Final = 2.0
-"""A candidate costs at most so many times what the default does, where no frames a second are asked for."""
+"""A candidate may cost at most this many times as much as the default, unless a number of frames per second is requested."""
 NEAR_PERFECT: Final = 0.99
 """AUROC of the default from which on no other candidate is tried."""
 SPEED_MARGIN: Final = 1.1
@@ -35,7 +35,7 @@ class Trial:
         preprocessing: Makes the preprocessing parameters of a candidate.
         seed: Of every training.
         progress: Told of each picture, as stage "choose".
-        min_fps: Frames a second that are asked for; None for the usual budget.
+        min_fps: Required frames per second; None for the default budget.
         fps: Frames a second that the default reaches, once that was measured.
     """
 

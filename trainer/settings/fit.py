@@ -368,7 +368,7 @@ class LearningSettings(
     SplitSettings,
     SourceSettings,
 ):
-    """All that decides what comes of a fit."""
+    """Everything that determines the outcome of a fit."""
 
 
 class FitSettings(OutputSettings, LearningSettings):

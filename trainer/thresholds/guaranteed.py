@@ -24,7 +24,7 @@ _MAD_TO_DEVIATION = 1.4826
 
 
 def scores_needed(rate: float, confidence: float) -> int:
-    """Scores that support a rate at a confidence by their order alone: so many that none may be given up."""
+    """The number of scores that prove a rate at a confidence by their order alone, if none may be above the threshold."""
     # 1 - rate is 1 where the rate is tiny, and the number then beyond a float64.
     return math.ceil(min(math.log1p(-confidence) / math.log1p(-rate), sys.float_info.max))
 

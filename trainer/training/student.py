@@ -35,7 +35,7 @@ _END: Final = 1 / 25e4
 
 @dataclass(frozen=True, slots=True)
 class TrainedEpochs:
-    """What the epochs came to; the network holds the weights of the best one."""
+    """The outcome of the epochs; the network has the weights of the best one."""
 
     errors: tuple[float, ...]
     stopped_early: bool

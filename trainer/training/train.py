@@ -35,7 +35,7 @@ _REQUIREMENTS = (
 
 @dataclass(frozen=True, slots=True)
 class DLTrainResult:
-    """What a training came to.
+    """The outcome of a training.
 
     Attributes:
         model: Trained, but not calibrated: it has no thresholds, and its scale is provisional (a score of one half is the
@@ -129,7 +129,7 @@ def resolve_preprocess_param(model: InitialModel, preprocess_param: DLPreprocess
     """The preprocessing of a training: as given, which must be what the model asks for, or else made from the model.
 
     Raises:
-        ParameterError: Size, channels or range are not the model's; names both and the mend.
+        ParameterError: Size, channels or range are not the model's; names both and says what to do.
     """
     if preprocess_param is None:
         return create_dl_preprocess_param_from_model(model)

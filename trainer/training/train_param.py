@@ -16,7 +16,7 @@ from schemas.refusal import refusals
 from trainer.training.augmentation import Augmentation
 
 IMAGES_SHOWN: Final = 3_000
-"""By default a student is shown about so many images, whatever their number."""
+"""By default a student is shown about this many images in total."""
 LEAST_EPOCHS: Final = 10
 MOST_EPOCHS: Final = 100
 ERROR_THRESHOLD: Final = 0.001
@@ -122,7 +122,7 @@ def check_train_param(detector: DetectorName, param: DLTrainParam) -> None:
     """Refuse what a detector has no use for, rather than ignore it.
 
     Raises:
-        ParameterError: Names the parameter, the detector and the mend.
+        ParameterError: Names the parameter and the detector, and says what to do.
     """
     for name, why in _WITHOUT[detector].items():
         if getattr(param, name) is not None:
@@ -135,7 +135,7 @@ def check_train_param(detector: DetectorName, param: DLTrainParam) -> None:
 
 
 def resolve_epochs(param: DLTrainParam, images: int) -> int:
-    """Number of epochs for so many training images, copies counted."""
+    """Number of epochs for this many training images, including copies."""
     if param.max_num_epochs is not None:
         return param.max_num_epochs
     return min(MOST_EPOCHS, max(LEAST_EPOCHS, round(IMAGES_SHOWN / max(images, 1))))

@@ -1,4 +1,4 @@
-"""What a fit came to, as the command prints it."""
+"""The outcome of a fit, as the command prints it."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ Train = Callable[[DLDataset, Path | None], tuple[DLTrainResult, CalibrationScore
 """`train_and_score_folds` of this fit, on a data set and with the folder of its checkpoint."""
 
 Say = Callable[[str, str], None]
-"""Told of each step: the procedure's name, and a sentence on what came of it."""
+"""Called after each step with the procedure's name and a sentence about its outcome."""
 
 
 def say_nothing(procedure: str, sentence: str) -> None:
@@ -83,7 +83,7 @@ class Course:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What a fit came to, and what it was made of.
+    """The outcome of a fit, and what went into it.
 
     Attributes:
         dataset: Divided, and preprocessed where there is a cache.

@@ -36,7 +36,7 @@ def notes_of_reduction(preprocess_param: DLPreprocessParam, geometry: ImageGeome
     """Say how small a defect the model can see where images are much larger than its input.
 
     Args:
-        preprocess_param: Say what becomes of an image.
+        preprocess_param: Say how an image is processed.
         geometry: Of the typical image.
     """
     is_crop = preprocess_param.domain_handling == "crop_domain"

@@ -18,7 +18,7 @@ _ACTIVE_SHARE = 0.15
 _LEAST_ACTIVE = 2048
 _COLUMNS = 256
 _ROUNDS = 16
-"""At least so many, for whoever watches the progress."""
+"""At least this many, so that progress can be shown."""
 _CHOSEN = -1.0
 """Stands for the distance of a patch that was chosen, so that none is chosen twice."""
 

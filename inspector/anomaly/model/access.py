@@ -55,7 +55,7 @@ _READ_ONLY: Final[Mapping[str, str]] = MappingProxyType(
         "num_trainable_params": "it follows from the training",
     }
 )
-"""What nobody may set, and what to do instead."""
+"""Parameters that are read-only, and what to do instead."""
 
 _ONLY_UNTRAINED: Final = frozenset({"weights"})
 _ONLY_TRAINED: Final = frozenset({"thresholds", *_THRESHOLDS, "scale", "num_trainable_params"})

@@ -179,7 +179,7 @@ class AnomalyModel:
         self.thresholds, self.scale = thresholds, scale
 
     def move_to(self, device: torch.device) -> None:
-        """Go on on another device; nobody else may use the model meanwhile. If it fails, the model is as it was.
+        """Move to another device; the model must not be used elsewhere meanwhile. If this fails, the model is unchanged.
 
         Raises:
             ParameterError: The backbone does not run in torch.

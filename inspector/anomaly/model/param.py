@@ -304,7 +304,7 @@ def create_initial_model(name: str, *, device: str = "cpu") -> InitialModel:
     """Return an initial model with the default parameters.
 
     Raises:
-        ParameterError: There is no initial model of this name, or no such device here.
+        ParameterError: The initial model or the device does not exist.
     """
     detector = INITIAL_MODELS.get(name)
     if detector is None:

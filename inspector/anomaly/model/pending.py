@@ -1,4 +1,4 @@
-"""A batch on its way through the device: what was launched, and what comes of it."""
+"""A batch on its way through the device: what was launched, and its outcome."""
 
 from __future__ import annotations
 

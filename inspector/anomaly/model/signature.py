@@ -55,7 +55,7 @@ NOBODY = Signers()
 
 
 def check_signature(folder: Path, name: str, content: bytes, signers: Signers) -> None:
-    """Refuse what nobody who is trusted has signed. Without trusted keys nothing is looked at, unless a signature is required.
+    """Refuse what was not signed with a trusted key. Without trusted keys nothing is checked, unless a signature is required.
 
     Args:
         folder: The bundle's folder.

@@ -40,7 +40,7 @@ class Backbone(nn.Module, ABC):
 
 
 def check_levels(levels: tuple[int, ...], strides: Mapping[int, int]) -> None:
-    """Refuse what are no levels of a network.
+    """Refuse anything that is not a list of levels of the network.
 
     Raises:
         ValueError: There is none, they do not rise, or the network has no such level.

@@ -22,7 +22,7 @@ def available_device(name: str) -> torch.device:
         name: `cpu`, `cuda` (the current one) or `cuda:N`.
 
     Raises:
-        ParameterError: The name is none, or there is no such device here.
+        ParameterError: The name is not a device's, or this machine does not have it.
     """
     try:
         device = torch.device(name)

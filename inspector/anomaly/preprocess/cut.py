@@ -43,7 +43,7 @@ def cut_image(image: Picture, preprocess_param: DLPreprocessParam) -> CutPicture
         preprocess_param: With tiles.
 
     Raises:
-        ParameterError: The picture is none, or the parameters have no tiles.
+        ParameterError: It is not a picture, or the parameters have no tiles.
         StepError: As `run_preprocess_steps`.
         GeometryError: The picture has not the aspect that the domain was drawn on.
     """

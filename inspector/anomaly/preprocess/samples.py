@@ -18,7 +18,7 @@ from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.types import DLSample
 
 _PICTURE_DIMENSIONS: Final = 3
-"""An array of so many, or fewer, is one picture, good or bad, and never its rows."""
+"""An array with this many dimensions or fewer is one picture, valid or not, and never a list of its rows."""
 
 
 def gen_dl_samples_from_images(
@@ -58,7 +58,7 @@ def as_samples(samples: DLSample | Sequence[DLSample]) -> Sequence[DLSample]:
     """One or several samples as several.
 
     Raises:
-        ParameterError: Something among them is no sample, such as a picture.
+        ParameterError: One of them is not a sample, but for instance a picture.
     """
     several = [samples] if isinstance(samples, DLSample) else samples
     given: Sequence[object] = several  # whatever the annotation says

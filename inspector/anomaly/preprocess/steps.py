@@ -51,7 +51,7 @@ def register_preprocess_step(name: str, version: str) -> Callable[[StepFunction]
     """Return a decorator that makes a function known as this version of this step. Thread safe.
 
     Raises:
-        ParameterError: Another function has this name and version, or they are no name and version.
+        ParameterError: Another function has this name and version, or they are not valid.
     """
     try:
         step = PreprocessStep(name=name, version=version)

@@ -1,4 +1,4 @@
-"""How far the halo of a strong defect reaches, and what of it is no part of the region.
+"""How far the halo of a strong defect reaches, and how it is excluded from the region.
 
 A detector's features see more of the picture than their own place, so all around a defect the map is raised, and the more so the stronger
 the defect is. A threshold that weak defects reach is reached by the halo of a strong one too. So a pixel must also reach a share

@@ -104,7 +104,7 @@ def _smallest_float32(threshold: float) -> np.float32:
 
 
 def _large_enough(runs: Runs, min_area: int) -> Runs | None:
-    """Return the runs of components of so many pixels; None where there is none."""
+    """Return the runs of components with this many pixels; None if there are none."""
     kept = _areas(runs) >= max(min_area, 1)  # label 0 is the background, which no run has
     return runs.only(kept[runs.label]) if kept.any() else None
 

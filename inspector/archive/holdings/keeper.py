@@ -47,7 +47,7 @@ class Arrival(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """What became of a flush."""
+    """The outcome of a flush."""
 
     added: list[ArchiveRow]
     removed: int
@@ -171,7 +171,7 @@ def day_folder_of(row: ArchiveRow) -> str:
 
 
 def _files_of(rows: Iterable[ArchiveRow]) -> list[str]:
-    """Return the files of rows, with their masks. A file that somebody relabelled lies elsewhere, and is no more the archive's to remove."""
+    """Return the files of rows, with their masks. A file that somebody relabelled is elsewhere, and the archive no longer removes it."""
     return [name for row in rows for name in (row.file, str(mask_name(PurePosixPath(row.file))))]
 
 

@@ -23,7 +23,7 @@ class Storage(Protocol):
     """Files by names relative to the archive's root, with `/` between the parts. Every method may raise `StorageError`."""
 
     def check(self) -> None:
-        """Find out whether the archive is there: a mount point without its disk is none."""
+        """Check that the archive exists: a mount point without its disk does not count."""
         ...
 
     def create(self) -> None:
@@ -39,11 +39,11 @@ class Storage(Protocol):
         ...
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove files; one that is not there is none to remove. Folders that become empty go, too."""
+        """Remove files; missing ones are ignored. Folders that become empty are removed too."""
         ...
 
     def entries(self, folder: str) -> list[Listed]:
-        """Return what is in a folder, in the order of names; nothing where there is no such folder. "": the root."""
+        """Return what is in a folder, sorted by name; nothing if it does not exist. "": the root."""
         ...
 
     def tidy(self, folders: Iterable[str]) -> None:

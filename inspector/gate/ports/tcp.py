@@ -1,4 +1,4 @@
-"""The text protocol: lines of ASCII over TCP, by which a line announces its parts and hears what becomes of them.
+"""The text protocol: lines of ASCII over TCP, by which a line announces its parts and gets the decisions.
 
 The line sends `PART id [window_ms]`, `RESET` and `STATE`; the gate sends `PASS id`, `REJECT id why`, `REFUSED what why`, `STATE
 running|starting|fault …` and, while it runs, `ALIVE n`. Whoever announced a part hears its decision, nobody else.
@@ -50,7 +50,7 @@ class TcpPort:
             raise cannot_listen("gate.tcp_port", self._host, self._asked_port, exc) from exc
 
     def decided(self, decision: Decision) -> None:
-        """Tell whoever announced the part, or everybody where nobody did."""
+        """Tell the connection that announced the part, or all connections if none did."""
         line = f"PASS {decision.part_id}" if decision.passes else f"REJECT {decision.part_id} {decision.why}"
         for connection in self._connections:
             if decision.source is None or decision.source is connection:
@@ -133,7 +133,7 @@ class _Connection:
             self.say(f"ALIVE {status.alive}")
 
     def say(self, line: str) -> None:
-        """Send a line; hang up on whoever does not read."""
+        """Send a line; close the connection of a client that does not read."""
         if self._writer.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
             self._writer.transport.abort()
             return

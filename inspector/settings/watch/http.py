@@ -39,7 +39,7 @@ class HttpSettings(Section):
         return self
 
     def read_token(self) -> str | None:
-        """Return the token; None: nobody is asked for one.
+        """Return the token; None: no token is required.
 
         Raises:
             ConfigError: Its file cannot be read, or it can be guessed.

@@ -144,7 +144,7 @@ def test_config_check_tells_every_fault_on_a_line_of_its_own(
         (["replay", "{dir}", "--camera", "L/C", "--rate", "inf"], "--rate must be at least 0"),
         (["replay", "{dir}", "--camera", "L/C", "--rate", "1", "--count", "0"], "--count must be at least 1"),
         (["replay", "{dir}", "--camera", "L/C", "--rate", "1", "--budget-ms", "0"], "--budget-ms must be at least 1"),
-        (["replay", "{dir}/none", "--camera", "L/C", "--rate", "1"], "is no folder"),
+        (["replay", "{dir}/none", "--camera", "L/C", "--rate", "1"], "is not a folder"),
         (["topics", "apply", "--replication", "0"], "--replication must be at least 1"),
         (["topics", "apply", "--replication", "2", "--min-insync", "3"], "--min-insync between 1 and"),
         (["topics", "destroy"], "input should be 'apply' or 'acls', got 'destroy'"),

@@ -84,7 +84,7 @@ def test_the_digest_is_one_that_anybody_can_compute(written: Path) -> None:
 def test_a_digest_that_is_none_is_refused(copy: Path, value: object) -> None:
     path = copy / MANIFEST_NAME
     path.write_text(json.dumps({**json.loads(path.read_bytes()), DIGEST_KEY: value}))
-    with pytest.raises(BundleError, match=r"bundle\.json (was altered|has no manifest_sha256)"):
+    with pytest.raises(BundleError, match=r"bundle\.json (was changed|has no manifest_sha256)"):
         read_manifest(copy)
 
 
@@ -118,7 +118,7 @@ def test_one_flipped_byte_of_any_tensor_is_refused(copy: Path, name: str, reads_
         altered = bytearray(content)
         altered[start + (first + behind) // 2] ^= 0x40
         (copy / name).write_bytes(altered)
-        with pytest.raises(BundleError, match=f"{name} was altered"):
+        with pytest.raises(BundleError, match=f"{name} was changed"):
             read_dl_model(copy)
 
 

@@ -28,7 +28,7 @@ def test_one_altered_byte_is_refused_by_the_name_of_its_file(copy: Path, name: s
     content[-1 if where < 0 else int(where * len(content))] ^= 1
     (copy / name).write_bytes(content)
     with pytest.raises(
-        BundleError, match=rf"{name} was altered: SHA-256 [0-9a-f]{{64}}, the manifest says [0-9a-f]{{64}}"
+        BundleError, match=rf"{name} was changed: its SHA-256 is [0-9a-f]{{64}}, but the manifest says [0-9a-f]{{64}}"
     ):
         read_dl_model(copy)
 
@@ -37,7 +37,7 @@ def test_one_altered_byte_is_refused_by_the_name_of_its_file(copy: Path, name: s
 @pytest.mark.parametrize("kept", [0, 7, 1000])
 def test_a_truncated_file_is_refused(copy: Path, name: str, kept: int) -> None:
     (copy / name).write_bytes((copy / name).read_bytes()[:kept])
-    with pytest.raises(BundleError, match=f"{name} was altered"):
+    with pytest.raises(BundleError, match=f"{name} was changed"):
         read_dl_model(copy)
 
 
@@ -55,7 +55,7 @@ def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
 
 def test_a_manifest_that_names_no_digest_is_refused(copy: Path) -> None:
     change_manifest(copy, lambda document: document["files"].pop(DETECTOR_FILE))
-    with pytest.raises(BundleError, match=f"{DETECTOR_FILE} was altered.*says None"):
+    with pytest.raises(BundleError, match=f"{DETECTOR_FILE} was changed.*says None"):
         read_dl_model(copy)
 
 

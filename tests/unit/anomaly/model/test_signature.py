@@ -105,7 +105,7 @@ def test_no_flipped_byte_of_the_signature_is_taken(copy: Path, keys: tuple[Path,
     check_signature(copy, MANIFEST_NAME, content, signers)
     for at in range(len(line)):
         path.write_bytes(line[:at] + bytes([line[at] ^ flip]) + line[at + 1 :])
-        with pytest.raises(BundleError, match=r"is no signature|is not one of trusted_keys|was changed since"):
+        with pytest.raises(BundleError, match=r"is not a signature|is not one of trusted_keys|was changed after"):
             check_signature(copy, MANIFEST_NAME, content, signers)
 
 
@@ -113,7 +113,7 @@ def test_no_flipped_byte_of_the_manifest_is_taken(copy: Path, keys: tuple[Path, 
     sign(copy, MANIFEST_NAME, keys[0])
     content, signers = (copy / MANIFEST_NAME).read_bytes(), trusting(keys[1])
     for at in range(len(content)):
-        with pytest.raises(BundleError, match="was changed since"):
+        with pytest.raises(BundleError, match="was changed after"):
             check_signature(copy, MANIFEST_NAME, content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :], signers)
 
 
@@ -148,7 +148,7 @@ def test_a_damaged_bundle_is_not_signed(
 ) -> None:
     (copy / MANIFEST_NAME).write_bytes((copy / MANIFEST_NAME).read_bytes().replace(b'"name"', b'"nome"', 1))
     assert run(["sign", str(copy), "--key", str(keys[0])]) == 1
-    assert "was altered" in capsys.readouterr().err
+    assert "was changed" in capsys.readouterr().err
     assert not (copy / SIGNATURE_NAME).exists()
 
 

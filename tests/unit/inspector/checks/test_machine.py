@@ -66,7 +66,7 @@ def test_files_of_the_connection_that_are_no_certificates_are_named(tmp_path: Pa
     assert fault.startswith(f"kafka.ssl_cafile: {text} does not contain a readable certificate in PEM")
     (fault,) = faults(**secure(ssl_certfile=certificate, ssl_keyfile=certificate))
     assert fault.startswith(
-        f"kafka.ssl_certfile, kafka.ssl_keyfile: {certificate} and {certificate} are no certificate and its key"
+        f"kafka.ssl_certfile, kafka.ssl_keyfile: {certificate} and {certificate} are not a certificate and its key"
     )
 
 
@@ -113,7 +113,7 @@ def test_bundles_that_were_altered_or_are_not_those_of_their_digests_are_named(t
     document = json.loads(manifest.read_bytes())
     manifest.write_text(json.dumps({**document, "version": "2"}))
     (fault,) = bundle_faults(Settings(models={"m": bundle}))
-    assert fault.startswith(f"models.m: {manifest} was altered")
+    assert fault.startswith(f"models.m: {manifest} was changed")
     (fault,) = bundle_faults(settings)
     assert fault.startswith(f"models.m: {manifest} is not the requested one")
     document["thresholds"] = None

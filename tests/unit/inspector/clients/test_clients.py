@@ -57,7 +57,7 @@ def test_a_folder_that_cannot_be_replayed_is_refused(tmp_path: Path, files: dict
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is no folder"):
+    with pytest.raises(ConfigError, match="is not a folder"):
         find_images(tmp_path / "none", max_bytes=100)
 
 

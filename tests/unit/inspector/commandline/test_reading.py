@@ -37,7 +37,7 @@ def test_objects_are_read(text: str, expected: list[object]) -> None:
         ("a", "'a' is neither NAME=VALUE nor a JSON object"),
         ("a,b=c", "is neither"),
         ("=a", "is neither"),
-        ('{"a"', "is no JSON"),
+        ('{"a"', "is not JSON"),
         ('{"a": 1},3', "is not a JSON object"),
     ],
 )

@@ -48,7 +48,7 @@ async def test_what_is_not_set_is_not_read() -> None:
         with pytest.raises(ClaimError, match="is set for") as caught:
             await store.read(allowed, 1)
         assert caught.value.reason == "image_refused"
-        with pytest.raises(ClaimError, match="names none"):
+        with pytest.raises(ClaimError, match="is empty"):
             store.find(uri)
 
 

@@ -50,7 +50,7 @@ def test_images_of_16_bits_that_use_few_are_noted(tmp_path: Path, highest: int, 
     for note in notes:
         assert f"a.png has 16 bits, but no value above {highest}" in note
         assert f"leaves {levels} gray levels" in note
-        assert "shifted up" in note
+        assert "scaled up" in note
 
 
 def test_masks_are_read_as_the_pixels_above_zero(mvtec: Path) -> None:

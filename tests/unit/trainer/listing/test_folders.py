@@ -48,7 +48,7 @@ def test_train_and_test_given_as_two_folders_keep_their_meaning(mvtec: Path) -> 
 
 def test_folders_that_cannot_be_one_set(mvtec: Path, tmp_path: Path) -> None:
     picture(tmp_path / "other/good/a.png")
-    assert "one by one" in refusal([mvtec, tmp_path / "other"])
+    assert "read them separately" in refusal([mvtec, tmp_path / "other"])
     assert "would count twice" in refusal([mvtec, mvtec / "train"])
     assert "would count twice" in refusal([mvtec, mvtec])
     assert "no folder of images was given" in refusal([])
@@ -140,7 +140,7 @@ def test_listed_files_that_are_missing(mvtec: Path, tmp_path: Path) -> None:
     message = refused(mvtec, mvtec / "ground_truth", image_list=images, anomaly_list=(None, "crack/9.png"))
     assert "crack/9.png of anomaly_list does not exist" in message
     assert "is relative to one folder, but 2 were given" in refused([mvtec, tmp_path], image_list=images)
-    assert "is no folder" in refused(tmp_path / "nowhere", image_list=images)
+    assert "is not a folder" in refused(tmp_path / "nowhere", image_list=images)
 
 
 def test_missing_sub_folders(mvtec: Path) -> None:

@@ -263,7 +263,7 @@ def test_samples_of_other_parameters_or_without_a_picture_are_refused() -> None:
     model = initial()
     given = samples(4)
     preprocess_dl_samples(given, DLPreprocessParam(image_width=96, image_height=SIDE))
-    with pytest.raises(ParameterError, match="was preprocessed with other parameters"):
+    with pytest.raises(ParameterError, match="was preprocessed with different parameters"):
         train_dl_model_anomaly_dataset(model, given, param_of(model))
     preprocess_dl_samples(given, PARAM)
     bare = [replace(sample, image=np.empty((0, 0), np.uint8)) for sample in given]
