@@ -138,7 +138,7 @@ def test_a_cache_of_other_parameters_is_used_only_where_it_may_be_emptied(
     arguments = ("fit", "--images", images, "--out", tmp_path / "other", *SMALL, "--quality", "fast", *other)
     assert run([str(argument) for argument in arguments]) == 1
     said = capsys.readouterr().err
-    assert "was preprocessed with different parameters" in said
+    assert "was preprocessed with other parameters" in said
     assert "trainer fit --overwrite-cache" in said
     assert min(tmp_path.glob("cache/samples/*")).read_bytes() == before
 
