@@ -19,7 +19,8 @@ html_theme_options = {
 # Examples of settings and of terminals are no Python, which Sphinx would take every block without a language for.
 highlight_language = "none"
 # Pages of the repository that were written for its readers may begin with a smaller heading.
-suppress_warnings = ["myst.header"]
+# AnomalyClass and a few others are names of both messages and the domain: either is right.
+suppress_warnings = ["myst.header", "ref.python"]
 # The pages of docs/api. Types of other packages (numpy, torch) have no page here that a signature could link to.
 autodoc_member_order = "bysource"
 autodoc_default_options = {"exclude-members": "model_config, model_post_init"}

@@ -151,13 +151,14 @@ class AnomalyModel:
         trained = self.geometry
         if sample.channels != trained.channels:
             raise GeometryError(
-                f"model {self.name} was trained with {trained.channels} channel(s), the picture has {sample.channels}"
+                f"model {self.name} was trained with {trained.channels} channel(s), the picture has {sample.channels}; "
+                "use pictures of the camera that it was trained for"
             )
         if not trained.fits_aspect(sample.original_width, sample.original_height):
             raise GeometryError(
                 f"model {self.name} was trained with {trained.width}x{trained.height} pictures, got "
                 f"{sample.original_width}x{sample.original_height}: the aspect ratio differs by more than "
-                f"{ASPECT_TOLERANCE:.0%}"
+                f"{ASPECT_TOLERANCE:.0%}; use pictures of the camera that it was trained for, or train with --geometry any"
             )
         if self.preprocess_param.tile is not None:
             check_whole(sample, "the picture")
