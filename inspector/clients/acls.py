@@ -38,15 +38,15 @@ ROLES: Final[Mapping[Role, tuple[Right, ...]]] = MappingProxyType(
         "inspector": (
             Right("frames", ("Read",), "reads frames and commits"),
             Right("group", ("Read",), "shares the partitions, and commits"),
-            Right("results", ("Write", "Read"), "writes verdicts; reads them to see a second writer"),
+            Right("results", ("Write", "Read"), "writes verdicts; reads them to notice a second writer"),
             Right("deadletters", ("Write",), "writes dead letters"),
-            Right("heartbeats", ("Write",), "shows that it would judge"),
+            Right("heartbeats", ("Write",), "shows that it works, even without parts"),
             Right("models", ("Read",), "reads which model judges which camera"),
-            Right("audit", ("Write",), "tells what became of a release"),
+            Right("audit", ("Write",), "reports whether a release was applied"),
         ),
         "gate": (
             Right("results", ("Read",), "reads verdicts and acts on them"),
-            Right("heartbeats", ("Read",), "sees that there would be verdicts"),
+            Right("heartbeats", ("Read",), "sees that the inspector works"),
         ),
         "archive": (
             Right("frames", ("Read",), "fetches the frames that it keeps"),
@@ -60,8 +60,8 @@ ROLES: Final[Mapping[Role, tuple[Right, ...]]] = MappingProxyType(
             Right("audit", ("Read",), "shows who changed it; `inspector audit verify`"),
         ),
         "trainer": (
-            Right("models", ("Write", "Read"), "releases models; reads what there is before"),
-            Right("audit", ("Write", "Read"), "writes who released what; reads whether it came first"),
+            Right("models", ("Write", "Read"), "releases models; reads the releases before"),
+            Right("audit", ("Write", "Read"), "records who released what; checks that no other record came first"),
         ),
         "admin": (
             Right("cluster", ("Alter",), "grants these rights"),
