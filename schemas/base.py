@@ -50,7 +50,7 @@ class StrictModel(BaseModel):
 
 
 class Message(StrictModel):
-    """A record that travels alone, as the value of one Kafka record.
+    """A message that is the value of one Kafka record.
 
     Adding an optional field keeps the version. Anything that an old reader would misunderstand, a new value of an
     enumeration included, raises it.

@@ -51,7 +51,7 @@ def encode(message: Message) -> bytes:
 def decode(message_type: type[M], value: bytes, *, max_bytes: int = MAX_MESSAGE_BYTES) -> M:
     """Return the message that the bytes hold.
 
-    Unknown keys are ignored; a key that comes twice is refused. Binary fields are copied once. Thread safe.
+    Unknown keys are ignored; duplicate keys are refused. Binary fields are copied once. Thread safe.
 
     Args:
         message_type: The message that the topic carries; nothing in the bytes names it.
@@ -59,7 +59,7 @@ def decode(message_type: type[M], value: bytes, *, max_bytes: int = MAX_MESSAGE_
         max_bytes: Refuse a longer value unread.
 
     Raises:
-        MalformedMessageError: Not msgpack, or against a rule of the contract.
+        MalformedMessageError: Not msgpack, or it breaks a rule of the contract.
         WrongVersionError: `v` is an integer, but not the version that this reader knows.
         LimitExceededError: Too long, or with too long or too many parts.
     """

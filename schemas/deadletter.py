@@ -28,8 +28,8 @@ def _clip(detail: object) -> object:
 class DeadLetter(FrameAnswer):
     """Why a record got the verdict `nok` unseen, and how to find the record again.
 
-    There is none for `expired` frames, nor for inspected ones. `value` is there only where the deployment keeps the
-    bytes. Without them `value_digest` recognises the record in an archive.
+    There is no dead letter for `expired` or inspected frames. `value` is present only if the deployment
+    keeps the bytes; otherwise `value_digest` identifies the record in an archive.
     """
 
     status: DeadLetterStatus

@@ -37,7 +37,7 @@ class MalformedMessageError(SchemaError):
 
 
 class WrongVersionError(SchemaError):
-    """The message is of another version of the contract; update whichever side is older."""
+    """The message has another version; update the older side."""
 
     reason: ClassVar[SchemaReason] = "wrong_version"
 

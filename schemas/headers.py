@@ -57,7 +57,7 @@ _SAMPLED = 1
 
 
 class TraceContext(NamedTuple):
-    """A place in a trace: a record's own, or the one that it hands on."""
+    """A position in a trace: the record's own, or one passed on from another record."""
 
     trace_id: str
     """32 hexadecimal digits in lower case."""
@@ -96,13 +96,14 @@ def result_headers(message: DLResultMessage, trace: TraceContext | None = None) 
 def heartbeat_headers(message: DLResultMessage, expected_score: float) -> list[tuple[str, bytes]]:
     """Return the headers of a heartbeat's record: those of a result, and the score that the model's own picture must have.
 
-    A heartbeat is the verdict on a picture that is stored with the camera's model, on a topic of its own; it is about no part.
+    A heartbeat is the verdict on a picture that is stored with the camera's model, on a separate topic; it is not about
+    a part.
     """
     return [*result_headers(message), (EXPECTED_SCORE_HEADER, repr(float(expected_score)).encode())]
 
 
 def expected_score_from_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> float | None:
-    """Return the score that a heartbeat must have; None where the headers do not name one score from 0 to below 1."""
+    """Return the score that a heartbeat must have; None unless the headers give exactly one score from 0 to below 1."""
     found = {value for name, value in headers or () if name == EXPECTED_SCORE_HEADER}
     value = found.pop() if len(found) == 1 else None
     try:
@@ -129,7 +130,8 @@ def trace_from_headers(headers: Iterable[tuple[str, bytes | None]] | None) -> Tr
     """Return the trace that a record, a frame's or a result's, belongs to; None where it names none.
 
     Raises:
-        MalformedMessageError: Its `traceparent` is none, or it has several that differ. It then belongs to no trace.
+        MalformedMessageError: Its `traceparent` is invalid, or there are several different ones. It then belongs to no
+            trace.
     """
     found = [item for item in headers or () if item[0] in TRACE_HEADERS]
     parents = {value for name, value in found if name == TRACEPARENT_HEADER}

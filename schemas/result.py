@@ -117,9 +117,10 @@ class DLResultMessage(FrameAnswer):
 
     A part passes only on `anomaly_class_id` 0, which only an `inspected` result in time can have. `inspected` comes with
     score, thresholds and model, and the class is `nok` exactly when score >= classification_threshold. Any other status
-    has no score and is `nok`; thresholds and model may be there to tell which model was meant. Identity fields are null
-    only in an `undecodable` result whose headers did not name the frame. Class and region are independent. A verdict that was
-    produced before its picture was captured is never `ok`: clocks disagree, and nobody knows how old the picture is.
+    has no score and is `nok`; thresholds and model may be present to show which model was meant. Identity fields are
+    null only in an `undecodable` result whose headers did not name the frame. Class and region are independent. A
+    verdict that was produced before its picture was captured is never `ok`: the clocks disagree, so the age of the
+    picture is unknown.
     """
 
     status: Status

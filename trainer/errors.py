@@ -19,7 +19,7 @@ from typing import Self
 
 
 class TrainerError(Exception):
-    """Root of the package's errors: the same input fails again, so none is worth a retry."""
+    """Root of the package's errors. Trying again with the same input always fails in the same way."""
 
 
 class SettingsError(TrainerError):
@@ -57,15 +57,15 @@ class UnreadableImagesError(DatasetError):
 
 
 class SplitError(TrainerError):
-    """The images cannot be divided as asked."""
+    """The images cannot be divided as requested."""
 
 
 class CalibrationError(TrainerError):
-    """No threshold can be estimated from the scores there are."""
+    """No threshold can be estimated from the available scores."""
 
 
 class EvaluationError(TrainerError):
-    """A model cannot be measured as asked: a selection that fits no image, or arguments that do not fit each other."""
+    """A model cannot be evaluated: the selection contains no image, or arguments contradict each other."""
 
 
 class WorseModelError(TrainerError):
@@ -73,7 +73,7 @@ class WorseModelError(TrainerError):
 
 
 class OutputError(TrainerError):
-    """The bundle or the report cannot be written where it should go."""
+    """The bundle or the report cannot be written."""
 
     @classmethod
     def unwritable(cls, what: object, exc: OSError, *, mend: str = "") -> Self:

@@ -19,7 +19,7 @@ ImageReason = Literal["empty", "corrupt", "truncated", "too_large", "unsupported
 
 
 class AnomalyError(Exception):
-    """Root of the package's errors. None is worth a retry with the same input."""
+    """Root of the package's errors. Trying again with the same input always fails in the same way."""
 
 
 class ImageError(AnomalyError):
@@ -33,7 +33,7 @@ class ImageError(AnomalyError):
 class GeometryError(AnomalyError):
     """A picture's aspect or channels, or a domain's aspect, do not fit the geometry that the model was trained with.
 
-    No `ImageError`: the bytes are sound, and it is the camera that is to be looked at, or the model.
+    This is not an `ImageError`, because the bytes are fine: check the camera or the model.
     """
 
 
@@ -42,11 +42,11 @@ class ParameterError(AnomalyError, ValueError):
 
 
 class StepError(ParameterError):
-    """A preprocessing step of one's own is not installed in this version, fails, or returns something else than a picture."""
+    """A user's preprocessing step is not installed in this version, fails, or does not return a picture."""
 
 
 class WeightsError(AnomalyError):
-    """Backbone weights are missing or altered."""
+    """Backbone weights are missing or have been changed."""
 
 
 class BundleError(AnomalyError):
@@ -54,8 +54,8 @@ class BundleError(AnomalyError):
 
 
 class GoldenSampleError(BundleError):
-    """A bundle is whole, and does not score its golden samples as recorded: not on this machine, or never again."""
+    """A bundle is complete, but does not score its golden samples as recorded, on this machine or anywhere."""
 
 
 class UncalibratedError(AnomalyError):
-    """A verdict was asked of a model that has no thresholds."""
+    """A verdict was requested from a model without thresholds."""

@@ -93,7 +93,7 @@ class Thresholds(Parameters):
 
 @dataclass(slots=True)
 class DLSample:
-    """One picture as the decoder gives it, with what is known about it.
+    """One picture as the decoder returns it, with what is known about it.
 
     Attributes:
         image: (H, W) gray or (H, W, 3) RGB, uint8, perhaps reduced by the decoder; of no pixel in a sample that was
@@ -138,7 +138,7 @@ class RegionComponent:
 class AnomalyRegion:
     """All pixels at or above the segmentation threshold but for halos of stronger ones (`verdict.halo`).
 
-    In original pixels, or in the map's own, where asked for.
+    In original pixels, or in pixels of the map if requested.
 
     Attributes:
         width: Width of the picture.
@@ -146,7 +146,7 @@ class AnomalyRegion:
         area: Number of pixels in the region.
         counts: COCO compressed run-length code of the whole region, column by column.
         components: The largest 8-connected components (at most `region.MAX_COMPONENTS`), largest first.
-        num_components: How many there are in all.
+        num_components: Their total number.
     """
 
     width: int
@@ -159,7 +159,7 @@ class AnomalyRegion:
 
 @dataclass(slots=True)
 class DLResult:
-    """What a model says of one picture; `threshold_dl_anomaly_results` adds the verdict to it, as in HALCON.
+    """A model's result for one picture; `threshold_dl_anomaly_results` adds the verdict, as in HALCON.
 
     Attributes:
         anomaly_score: In [0, 1), float64; not finite where the network failed, which makes the picture nok.

@@ -35,7 +35,7 @@ class AuditRecord(Message):
     """One link of a chain.
 
     `chain` is `camera:LINE/CAMERA` for changes, in the order of their release numbers, and `process:DEPLOYMENT/INSTANCE` for
-    what became of them in one inspector. `previous_hash` is null exactly at position 0.
+    what one inspector did with them. `previous_hash` is null exactly at position 0.
     """
 
     chain: Annotated[str, Field(pattern=r"^(camera|process):[A-Za-z0-9_-]{1,64}/[A-Za-z0-9_-]{1,64}$")]

@@ -35,14 +35,14 @@ BundleUrl = Annotated[
 
 
 class BundleReference(StrictModel):
-    """A bundle in the store. What counts is `model.digest`: whoever fetches it takes nothing that has another."""
+    """A bundle in the store. `model.digest` decides: a bundle with another digest is not accepted."""
 
     model: ModelReference
     url: BundleUrl
 
 
 class Candidate(StrictModel):
-    """A model that is tried beside the one that judges.
+    """A model on trial, beside the active one.
 
     `shadow`: it scores the camera's frames as far as the device has time, and its verdicts go to a topic of their own.
     `canary`: it judges the parts whose share (`part_share`) lies below `percent` / 100, in place of the other.
@@ -62,7 +62,7 @@ class Candidate(StrictModel):
 
 
 class LiveChanges(StrictModel):
-    """What is set otherwise than the bundle and the inspector's settings say; null: as they say. A candidate keeps its own threshold."""
+    """Values that override the bundle and the inspector's settings; null: not overridden. A candidate keeps its own threshold."""
 
     classification_threshold: (
         Annotated[float, Field(gt=0, lt=1, description="Scores of the active model from here on are nok")] | None
@@ -71,9 +71,9 @@ class LiveChanges(StrictModel):
 
 
 class CameraModels(StrictModel):
-    """By what a camera's frames are judged.
+    """Which models judge a camera's frames.
 
-    `active` null: by the model that the inspector's settings name. `previous` is what a rollback goes back to.
+    If `active` is null, the model of the inspector's settings is used. `previous` is what a rollback goes back to.
     """
 
     active: BundleReference | None
@@ -83,7 +83,7 @@ class CameraModels(StrictModel):
 
 
 class ModelRelease(Message):
-    """How a camera is to be judged from now on: the whole of it, so that the last record of each key is all that counts.
+    """How a camera is judged from now on. It is complete, so only the last record of each key counts.
 
     The key of the record is `line_id/camera_id`. `number` grows by one with each release of a camera; a reader that has
     applied one ignores what has the same number or a lower one. `audit_hash` is the hash of the audit record that says what
@@ -105,9 +105,9 @@ class ModelRelease(Message):
 
 
 def part_share(part_id: str) -> float:
-    """Return where a part lies between 0 and 1: the same for each of its pictures, on every camera and in every process.
+    """Return a number between 0 and 1 for a part, the same for each of its pictures, on every camera and in every process.
 
     BLAKE2b with an 8-byte digest over the UTF-8 bytes of `part_id`, as a big-endian integer, divided by 2^64. A canary of p
-    percent judges the parts whose share is below p / 100; a greater p adds parts and takes none away.
+    percent judges the parts whose share is below p / 100; a larger p adds parts and removes none.
     """
     return int.from_bytes(hashlib.blake2b(part_id.encode(), digest_size=8).digest(), "big") / 2**64

@@ -46,14 +46,15 @@ def compute_dl_anomaly_thresholds(
 
     The model gets the scale too by which the classification threshold is a score of one half: from then on a score says at a
     glance on which side it lies, and which image or pixel is nok is as found. What is found depends on distances alone and
-    not on the scale that the model had, so doing it again gives the same. HALCON's values are therefore laid in distances
-    too: midway between two, or four deviations above the mean.
+    not on the scale that the model had, so doing it again gives the same. So HALCON's values are also set in
+    distances: midway between two, or four deviations above the mean.
 
     ok images are those of `param.ok_split`. HALCON's methods take nok images from any split. Where the segmentation
     threshold comes from pixels, those inside the model's own domain count: of all validation images with the method
     "halcon", of ok ones with the others.
 
-    Where there are too few ok images for a validation split, `train_and_score_folds` trains the model and gives `unseen`.
+    If there are too few ok images for a validation split, use `train_and_score_folds`, which trains the model and
+    returns `unseen`.
 
     Args:
         model: Trained; it must not be used elsewhere meanwhile.
@@ -73,7 +74,7 @@ def compute_dl_anomaly_thresholds(
         CalibrationError: `model` is not a trained AnomalyModel, the data set is not divided, a split has no ok image, or a
             score is not a positive finite number. The message says what to do; the model is unchanged.
         GeometryError: An image is unlike those that the model was trained with; names it.
-        DatasetError: An image cannot be read any more.
+        DatasetError: An image can no longer be read.
     """
     param = ThresholdParam() if param is None else param
     if not isinstance(model, AnomalyModel):

@@ -38,11 +38,12 @@ _SMALLEST = 1e-300
 
 
 class SuspectParam(StageParameters):
-    """From where on an image is named.
+    """When an image is named as a suspect.
 
     Attributes:
-        expected: Suspects lie so far out that fewer than this number of images of a clean set are expected there.
-        max_share: Most of the images that are named, rounded up: where more lie far out, it is the parts that vary.
+        expected: An image is a suspect if fewer than this number of images of a clean set are expected to be so far
+            out.
+        max_share: Maximum share of images that are named, rounded up: if more are far out, the parts simply vary.
     """
 
     refusal: ClassVar[type[CalibrationError]] = CalibrationError
@@ -105,7 +106,7 @@ def name_suspects(
 def drop_dl_dataset_suspects(
     dataset: DLDataset, unseen: CalibrationScores | None, count: int
 ) -> tuple[DLDataset, tuple[Suspect, ...]]:
-    """Leave the most suspicious training images out, so that a model can be trained on the others.
+    """Leave out the most suspicious training images, so that a model can be trained on the others.
 
     Args:
         dataset: As it was given to `train_and_score_folds`.

@@ -70,7 +70,7 @@ class DLDatasetSample:
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """What `split_dl_dataset` decided of a data set besides the `split` and `fold` of each sample."""
+    """What `split_dl_dataset` decided about a data set, besides the `split` and `fold` of each sample."""
 
     method: CalibrationMethod
     """Whose scores thresholds come from: of images held out, or of training images by models of the other folds."""

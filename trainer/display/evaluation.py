@@ -35,7 +35,7 @@ _HISTOGRAM, _TABLE, _MATRIX, _PIES, _TRAINING = (800, 500), (560, 340), (560, 46
 
 
 class EvaluationDisplayParam(StageParameters):
-    """What is drawn of an evaluation, with HALCON's names.
+    """What is drawn of an evaluation; the names are HALCON's.
 
     Attributes:
         display_mode: The pictures, or one; "all" draws every one.

@@ -67,7 +67,7 @@ def outline_mask(
 
 
 def write_png(target: Path | str, picture: NDArray[np.uint8]) -> None:
-    """Write (H, W, 3) RGB uint8; folders are made, a file that is there is replaced.
+    """Write (H, W, 3) RGB uint8; missing folders are created, an existing file is replaced.
 
     Raises:
         OutputError: The file cannot be written.

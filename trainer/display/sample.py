@@ -41,7 +41,7 @@ _GRAY_DIMENSIONS = 2
 
 
 class DisplayParam(StageParameters):
-    """How pictures are drawn, with HALCON's names.
+    """How pictures are drawn; the names are HALCON's.
 
     Attributes:
         heatmap_color_scheme: "threshold" is the project's own, the others are HALCON's (whose default is "jet").

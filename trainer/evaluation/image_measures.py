@@ -40,10 +40,10 @@ class BestF1:
 
 @dataclass(frozen=True, slots=True)
 class RecallAtRate:
-    """Share of nok images found where no more than `max_rate` of these ok images are rejected.
+    """Share of nok images found if at most `max_rate` of these ok images are rejected.
 
     Attributes:
-        max_rate: The rate of false rejects that was asked for.
+        max_rate: The requested rate of false rejects.
         threshold: The lowest threshold that keeps it.
         recall: nok images that reach the threshold.
         false_rejects: ok images that reach it: with few images, or ties, fewer than were allowed.
@@ -58,7 +58,7 @@ class RecallAtRate:
 
 
 def image_scores(scores: Sequence[float], labels: Sequence[AnomalyClass]) -> ImageScores:
-    """Part scores by label.
+    """Separate scores by label.
 
     Args:
         scores: anomaly_score of each image.

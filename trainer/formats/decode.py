@@ -79,7 +79,7 @@ def decode_file(
 
     Raises:
         ImageError: It is not an accepted picture.
-        MemoryError: There is no memory for the picture.
+        MemoryError: There is not enough memory for the picture.
     """
     header = read_picture_header(content, limits=limits)
     if header.format in {"jpeg", "png"}:
@@ -99,7 +99,7 @@ def decoded_values(content: bytes, header: PictureHeader) -> NDArray[np.uint8] |
 
     Raises:
         ImageError: It cannot be decoded, or to something else than its header says.
-        MemoryError: There is no memory for the picture.
+        MemoryError: There is not enough memory for the picture.
     """
     name = f"{FORMAT_NAMES[header.format]} of {header.width} x {header.height} pixels"
     if header.format == "tiff":

@@ -44,7 +44,7 @@ class TrialFeatures:
         preprocess_param: As given.
 
     Raises:
-        DatasetError: An image cannot be read any more.
+        DatasetError: An image can no longer be read.
         WeightsError: The backbone's weights are missing or altered.
         OutputError: The features do not fit on the disk.
     """

@@ -81,7 +81,7 @@ class TrialImages:
         """Yield the pictures as they are.
 
         Raises:
-            DatasetError: An image cannot be read any more.
+            DatasetError: An image can no longer be read.
         """
         paths = [self.dataset.image_path(sample) for sample in self.samples]
         with closing(read_ahead(paths, lambda path: read_picture(path, preprocess_param).image)) as pictures:

@@ -44,13 +44,14 @@ class Bounds(NamedTuple):
 
 
 class ImageDomain(Parameters):
-    """Where in a camera's picture anything counts: the inside of any of its polygons.
+    """The area of a camera's picture that is inspected: the inside of any of its polygons.
 
     Attributes:
         image_width: Width in pixels of the picture that the polygons were drawn on.
         image_height: Its height.
-        polygons: Each of three corners (x, y) or more, in pixels of that picture; (0, 0) is the outer corner of the first
-            pixel, so pixel i reaches from i to i + 1. What a polygon that crosses itself encloses twice lies outside.
+        polygons: Each has at least three corners (x, y), in pixels of that picture; (0, 0) is the outer corner of
+            the first pixel, so pixel i reaches from i to i + 1. Areas that a self-crossing polygon encloses twice are
+            outside.
     """
 
     image_width: int = Field(ge=1)

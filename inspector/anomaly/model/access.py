@@ -164,13 +164,13 @@ def get_dl_model_param(model: InitialModel | AnomalyModel, name: str) -> ParamVa
 
 
 def set_dl_model_param(model: InitialModel | AnomalyModel, name: str, value: object) -> None:
-    """Change one parameter of a model in place. Nobody else may use the model meanwhile.
+    """Change one parameter of a model in place. The model must not be used elsewhere meanwhile.
 
     `standard_deviation_factor` chooses the score rule of that name. On a trained model another score rule (by either name)
-    gives other scores, so its thresholds no longer hold: they become None, the model gives no verdict until it is
-    calibrated again. Thresholds are scores by the model's present scale. One of the two that is set on a model without any
-    stands for the other too, until that is set, and every pixel counts in a region, until `thresholds` says another area. A model whose thresholds were changed is no longer what its bundle says:
-    its digest becomes empty.
+    changes the scores, so its thresholds are no longer valid: they become None, and the model gives no verdict until it
+    is calibrated again. Thresholds are scores by the model's present scale. If one of the two is set on a model without
+    thresholds, it is used for the other too until that is set, and every pixel counts in a region until `thresholds`
+    sets another area. A model whose thresholds were changed differs from its bundle, so its digest becomes empty.
 
     `device` moves a trained model; its results stay the same, to the rounding of another device's kernels.
 

@@ -83,14 +83,14 @@ def write_dl_model(
     """Write a bundle as a whole.
 
     Args:
-        path: The folder to be; its parent is made where it is missing.
+        path: The folder to create; missing parent folders are created.
         model: A fitted model on a `TorchRuntime`; its identity's name and version are written.
-        created_at: When it was made, as text in ISO 8601; now by default.
-        golden_images: A few pictures as the decoder gives them, one at least, which each loading tests the model with. By
-            default those that the model keeps of its training.
-        overwrite: Replace a bundle that is there; it is kept until the new one is complete.
+        created_at: Creation time, as text in ISO 8601; by default now.
+        golden_images: At least one picture as the decoder returns it, with which the model is tested whenever it
+            is loaded. By default the training pictures that the model keeps.
+        overwrite: Replace an existing bundle; it is kept until the new one is complete.
         records: The manifest's `calibration`, `training` and `metrics`.
-        extra_files: Further files to lay beside, such as a report; not part of the model and not verified.
+        extra_files: More files to add to the folder, such as a report; they are not part of the model and not verified.
 
     Raises:
         ParameterError: The model is not trained.
@@ -189,20 +189,22 @@ def read_dl_model(
 def read_dl_model(
     source: Path | str, *, device: str = "cpu", digest: str | None = None, signers: Signers = NOBODY
 ) -> AnomalyModel | InitialModel:
-    """Load a bundle, verify every file and score its golden samples; or make an initial model, to be trained.
+    """Load a bundle, verify every file and score its golden samples; or create an initial model for training.
 
     Args:
         source: A bundle's folder; or the name of an initial model, as a string (`INITIAL_MODELS`), which a folder of
             that name does not hide: give that as a `Path`.
         device: `cpu`, `cuda` or `cuda:N`.
-        digest: SHA-256 that a bundle's `bundle.json` must have, which names the digests of all else: no other model is read. A
-            bundle of an older program, whose manifest has no digest of its own, is read with it alone.
-        signers: Who must have signed a bundle, which is looked at before anything else of it.
+        digest: SHA-256 that a bundle's `bundle.json`, which contains the digests of all other files, must have; any
+            other bundle is refused. Needed for a bundle of an older program, whose manifest does not contain its own
+            digest.
+        signers: Who must have signed a bundle; this is checked before anything else in it.
 
     Raises:
-        BundleError: It is neither a folder nor the name of an initial model; a file is missing or altered, the manifest
-            is of another version, altered or not that of `digest`, the tensors do not fit it, the device is not there, an own preprocessing step is not
-            installed in its version, there is no golden sample, or one does not score as recorded.
+        BundleError: It is neither a folder nor the name of an initial model; a file is missing or was changed,
+            the manifest has another version, was changed or does not have `digest`, the tensors do not fit it, the
+            device does not exist, a user's preprocessing step is not installed in this version, there is no golden
+            sample, or one does not score as recorded.
     """
     try:
         target = available_device(device)

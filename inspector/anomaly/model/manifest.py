@@ -29,7 +29,7 @@ _MAX_MANIFEST_BYTES = 4 * 2**20
 
 
 class BackboneEntry(Parameters):
-    """Which network, cut where."""
+    """Which network is used, and which of its levels."""
 
     name: BackboneName
     levels: tuple[int, ...]
@@ -57,11 +57,11 @@ class GoldenSample(Parameters):
 
 
 class Manifest(Parameters):
-    """Everything that `bundle.json` says. `files` maps each file's name to the SHA-256 of its bytes.
+    """The contents of `bundle.json`. `files` maps each file's name to the SHA-256 of its bytes.
 
     `thresholds_runtime` names the runtime and precision that the thresholds were estimated on. `training`,
-    `calibration` and `metrics` are the trainer's record for people: read, kept, not interpreted. `meta_data` is the
-    user's own.
+    `calibration` and `metrics` are the trainer's record for people; they are kept but not interpreted. `meta_data`
+    belongs to the user.
     """
 
     format_version: Literal[2] = FORMAT_VERSION
@@ -83,7 +83,7 @@ class Manifest(Parameters):
 
 
 class Records(NamedTuple):
-    """What the trainer has to say about a model, for people."""
+    """What the trainer records about a model, for people."""
 
     calibration: dict[str, Any]
     training: dict[str, Any]
@@ -118,8 +118,8 @@ def read_manifest(path: Path | str, *, digest: str | None = None, signers: Signe
 
     Args:
         path: The bundle's folder.
-        digest: SHA-256 that the bytes of `bundle.json` must have: nobody can then put another model in its place. With it a
-            manifest of an older program is read, too, which names no digest of its own.
+        digest: SHA-256 that the bytes of `bundle.json` must have, so that nobody can replace the model. With it, a
+            manifest of an older program, which does not contain its own digest, can be read too.
         signers: Who must have signed those bytes.
 
     Raises:

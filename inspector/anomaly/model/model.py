@@ -38,7 +38,7 @@ DEFAULT_BATCH_SIZE: int = DLModelParam.model_fields["batch_size"].default
 
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
-    """What a result says about the model that made it; `digest` is the SHA-256 of the bundle's manifest."""
+    """What a result says about the model that produced it; `digest` is the SHA-256 of the bundle's manifest."""
 
     name: str
     version: str
@@ -55,19 +55,20 @@ class AnomalyModel:
         scale: Brings distances to [0, 1).
         rule: How a map becomes a score.
         geometry: Of the pictures that it was trained with.
-        thresholds: None: it gives no verdict.
-        fitted_with: The detector's own parameters (`DLModelParam.own`); empty where nobody recorded them.
-        meta_data: Notes of the user's own.
+        thresholds: None if the model gives no verdicts.
+        fitted_with: The detector's own parameters (`DLModelParam.own`); empty if they were not recorded.
+        meta_data: The user's notes.
         golden_images: A few pictures of the training, (H, W) or (H, W, 3) uint8, that a bundle is to be tested with.
 
     Attributes:
-        golden_scores: What those pictures must score, as the bundle that the model was read from records it; else empty.
+        golden_scores: The scores that those pictures must have, as recorded in the bundle; empty if the model was not
+            read from a bundle.
         batch_size: Images that `apply_dl_model` computes at once; as in HALCON not stored in a bundle.
         batch_size_multiplier: Without effect; kept because HALCON's programs set it.
 
     Raises:
-        GeometryError: The domain was drawn on pictures of another aspect than the model was trained with, or goes with a
-            geometry of any size and aspect.
+        GeometryError: The domain was drawn on pictures with another aspect ratio than the training pictures,
+            or is used with the geometry `any`.
     """
 
     def __init__(  # noqa: PLR0913 - its parts, all named
@@ -265,8 +266,9 @@ def apply_dl_model(
         samples: One, or any number of them, also none.
         batch_size: Images computed at once; None for the model's `batch_size`.
 
-    A sample that `preprocess_dl_samples` has been through is taken as it is then, any other is preprocessed here. A whole picture is halved
-    as the decoder halves that of a file or frame, so an array has the score of its file.
+    A sample that was preprocessed by `preprocess_dl_samples` is used as it is; any other is preprocessed here. A whole
+    picture is halved in the same way as the decoder halves files and frames, so an array gets the same score as its
+    file.
 
     Returns:
         One result a sample, in their order, without a verdict (`threshold_dl_anomaly_results` adds it).
@@ -274,7 +276,8 @@ def apply_dl_model(
     Raises:
         ParameterError: `batch_size` is less than 1, the model is not trained, something is no sample, or a sample was
             preprocessed with other parameters than the model's.
-        GeometryError: A sample's original size or channels are not those of the training; names it. None is scored then.
+        GeometryError: A sample's original size or channels are not those of the training; names it. No sample is scored
+            then.
     """
     model = trained_model(model)
     size = model.batch_size if batch_size is None else batch_size

@@ -122,16 +122,16 @@ _BACKBONE: Final[TypeAdapter[str]] = TypeAdapter(BackboneName)
 
 
 class DLModelParam(Parameters):
-    """Everything that can be said of a model before it is trained; `set_dl_model_param` changes one at a time.
+    """All parameters of a model before it is trained; `set_dl_model_param` changes one of them.
 
-    A parameter of another detector (`OWN_PARAMETERS`) keeps its default: it would have no effect.
+    A parameter of another detector (`OWN_PARAMETERS`) must keep its default, because it would have no effect.
 
     Attributes:
-        type: As in HALCON; there is one.
+        type: As in HALCON; there is only one.
         detector: What is trained on the backbone's features.
         backbone: The frozen network.
         weights: Of a network of timm: safetensors file of its weights; None for those that timm publishes.
-        levels: Its levels in use, counted from 1, rising; `default_levels` unless given with `grid_level`.
+        levels: The levels used, numbered from 1, increasing; `default_levels` unless given together with `grid_level`.
         grid_level: Index into `levels` of the one that gives the grid of positions.
         feature_normalization: Of the features before the projection: `level` by their root mean square over all positions,
             `vector` each position's vector by its norm, so that contrast alone makes no difference; fused: `both`, the
@@ -151,7 +151,7 @@ class DLModelParam(Parameters):
         batch_size: Images that `apply_dl_model` computes at once.
         batch_size_multiplier: Without effect, as HALCON's chapter says of anomaly detection.
         device: Where the model runs: cpu, cuda or cuda:N.
-        meta_data: Notes of one's own, stored in the bundle.
+        meta_data: The user's notes, stored in the bundle.
     """
 
     type: Literal["anomaly_detection"] = "anomaly_detection"
@@ -295,7 +295,7 @@ class DLModelParam(Parameters):
 
 @dataclass(slots=True)
 class InitialModel:
-    """A model before its training: parameters and no weights. `read_dl_model` makes one from its name."""
+    """A model before its training: it has parameters but no weights. `read_dl_model` makes one from its name."""
 
     param: DLModelParam
 

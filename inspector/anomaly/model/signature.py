@@ -26,7 +26,7 @@ _MAX_BYTES = 4096
 
 @dataclass(frozen=True)
 class Signers:
-    """Whose bundles are read.
+    """Whose bundles are accepted.
 
     Attributes:
         keys: Public keys (32 bytes) that are trusted.

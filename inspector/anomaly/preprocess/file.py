@@ -19,7 +19,7 @@ _MAX_BYTES: Final = 2**20
 
 
 def write_dl_preprocess_param(path: Path | str, preprocess_param: DLPreprocessParam) -> None:
-    """Write the parameters; a file that is there is replaced, and is whole at any time.
+    """Write the parameters; an existing file is replaced in one step, so it is never incomplete.
 
     Raises:
         ParameterError: The file cannot be written.

@@ -148,11 +148,11 @@ def decode_image(
 ) -> DLSample:
     """Decode one image. Thread safe, and releases the interpreter's lock while it decodes.
 
-    A flipped bit inside a JPEG's pixels goes unnoticed by any decoder: the sender's digest is there to tell.
+    No decoder notices a flipped bit inside a JPEG's pixels; check the sender's digest for that.
 
     Args:
         data: The encoded image, or the pixels of a raw one.
-        encoding: What it is said to be; another one is corrupt. None accepts jpeg and png.
+        encoding: The declared encoding; if it differs, the image is corrupt. None accepts jpeg and png.
         raw: Layout of a raw image, which has no header.
         target: (width, height) that the model needs of the picture, `DLPreprocessParam.decode_target`: it is reduced to
             1/2, 1/4 or 1/8 where that leaves at least `margin` times as much. None leaves it at full scale.
@@ -167,8 +167,8 @@ def decode_image(
 
     Raises:
         ImageError: The bytes are not an image that is accepted; `reason` says why.
-        ParameterError: It is a file's name and not its bytes.
-        MemoryError: There is no memory for the picture.
+        ParameterError: It is the name of a file instead of its bytes.
+        MemoryError: There is not enough memory for the picture.
     """
     if isinstance(data, str | os.PathLike):
         raise ParameterError(f"an image is decoded from bytes, got {data!r}; read the file first")

@@ -49,7 +49,7 @@ _MAX_METADATA_BYTES: Final = 64_000_000
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What is accepted: encoded bytes, width x height of the decoded picture, and how often a JPEG may go over its pixels."""
+    """Limits for images: encoded bytes, width x height of the decoded picture, and passes of a JPEG over its pixels."""
 
     max_bytes: int = 8 * 1024 * 1024
     max_pixels: int = 64_000_000
@@ -88,7 +88,7 @@ DEFAULT_LIMITS: Final = ImageLimits()
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What an image says of itself.
+    """What the header of an image says.
 
     Attributes:
         encoding: jpeg, png or raw.
@@ -97,7 +97,7 @@ class ImageHeader:
         channels: 1 or 3 of the decoded picture: a palette counts as 3, alpha is not counted.
         bit_depth: Bits of a sample as encoded.
         is_multi_scan: A progressive JPEG, or one in several scans: the decoder holds all its coefficients at once.
-        scans: How often a decoder goes over the picture's coefficients at most; 1 of all that is not `is_multi_scan`.
+        scans: Maximum number of passes of a decoder over the picture's coefficients; 1 unless `is_multi_scan`.
     """
 
     encoding: ImageEncoding

@@ -30,7 +30,7 @@ _APP1, _SCAN, _END = 0xE1, 0xDA, 0xD9
 
 
 def exif_orientation(data: bytes) -> Orientation:
-    """The flag of a JPEG or PNG file; 1 where it has none. Thread safe."""
+    """The flag of a JPEG or PNG file; 1 if it has none. Thread safe."""
     if data.startswith(_JPEG_START):
         return orientation_of_exif(_exif_of_jpeg(data))
     if data.startswith(_PNG_SIGNATURE):
@@ -39,7 +39,7 @@ def exif_orientation(data: bytes) -> Orientation:
 
 
 def orientation_of_exif(exif: bytes) -> Orientation:
-    """The flag in a block of EXIF data, which is laid out as a TIFF file; 1 where it has none."""
+    """The flag in a block of EXIF data, which is laid out as a TIFF file; 1 if it has none."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(exif[:4])
     if order is None:
         return UPRIGHT

@@ -30,11 +30,11 @@ PIXELS_VERSION: Final = 2
 
 
 class PreprocessStep(Parameters):
-    """A step of one's own, run on the decoded picture before anything else; see `preprocess_steps`.
+    """A user's step, run on the decoded picture before anything else; see `preprocess_steps`.
 
     Attributes:
         name: As registered.
-        version: As registered; a model is only loaded where this very version is installed.
+        version: As registered; a model can only be loaded if exactly this version is installed.
         options: Handed to the step.
     """
 
@@ -85,9 +85,9 @@ class DLPreprocessParam(Parameters):
     * `constant_values`: (x - mean) / deviation in each channel; the range follows from that.
 
     Domain: `full_domain` counts everywhere. `keep_domain` shows the network a picture of the whole size, `crop_domain` only
-    the bounding box of the domain. What lies outside the domain counts nowhere: it is painted over before the resize (with
-    the mean values for `constant_values`, middle gray for `none`, else the mean of the domain in this picture), so that
-    the score inside cannot depend on it, and the map is 0 there.
+    the bounding box of the domain. Pixels outside the domain have no influence: they are painted over before the resize
+    (with the mean values for `constant_values`, middle gray for `none`, else the mean of the domain in this picture),
+    so that the score inside cannot depend on it, and the map is 0 there.
 
     Tiles: with `tile` the picture is cut into overlapping tiles after the own steps, and each tile is resized and normalised as a
     picture of its own. The decoder reduces nothing then; a domain must be a rectangle, with crop_domain. Stored only where it
@@ -228,9 +228,9 @@ def create_dl_preprocess_param(  # noqa: PLR0913 - as many as the procedure of t
     preprocess_steps: tuple[PreprocessStep, ...] = (),
     **further: Any,
 ) -> DLPreprocessParam:
-    """Return checked parameters, as the procedure of that name does.
+    """Return checked parameters, like HALCON's procedure of this name.
 
-    Without a model's word the defaults are those of the EfficientNet-Lite backbones: (x - 127) / 128, hence a range of
+    The defaults suit the EfficientNet-Lite backbones: (x - 127) / 128, hence a range of
     about -1 to 1; HALCON's bare default of -127 to 128 may be given. The procedure's class ids to ignore and for the
     background belong to segmentation and do not exist here.
 
@@ -313,11 +313,11 @@ def create_dl_preprocess_param_from_model(
     tile: TileParam | None = None,
     apply_exif: bool = False,
 ) -> DLPreprocessParam:
-    """Return parameters with all that a model asks for, as the procedure of that name does.
+    """Return parameters that suit a model, like HALCON's procedure of this name.
 
     That is its type, size and the step of that, channels and range, and the mean and deviation that its backbone was trained with.
 
-    To apply a trained model take its own `preprocess_param`, which says all.
+    To apply a trained model, use its own `preprocess_param` instead, which is complete.
 
     Args:
         model: A trained model, one to be trained, or the parameters of either.

@@ -24,7 +24,7 @@ _PICTURE_DIMENSIONS: Final = 3
 def gen_dl_samples_from_images(
     images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]], *, image_ids: Sequence[int | str] | None = None
 ) -> list[DLSample]:
-    """Return one sample for each picture, as the procedure of that name does; with an id, which HALCON leaves out.
+    """Return one sample for each picture, like HALCON's procedure of this name, but with an id.
 
     Args:
         images: Each (H, W) gray or (H, W, 3) RGB uint8 in the size it was taken; not copied. One such array is one
@@ -32,7 +32,7 @@ def gen_dl_samples_from_images(
         image_ids: As many; by default the numbers from 0.
 
     Raises:
-        ParameterError: There is no picture, one is not as described, or the ids are not as many or not unique.
+        ParameterError: There is no picture, one is not as described, or the ids are too few, too many or not unique.
     """
     is_one = isinstance(images, np.ndarray) and images.ndim <= _PICTURE_DIMENSIONS
     given = [images] if is_one else list(images)
@@ -74,13 +74,13 @@ def as_samples(samples: DLSample | Sequence[DLSample]) -> Sequence[DLSample]:
 def preprocess_dl_samples(
     samples: DLSample | Sequence[DLSample], preprocess_param: DLPreprocessParam, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Preprocess samples in place, as the procedure of that name does: `preprocess_images`, and the ground truth alike.
+    """Preprocess samples and their ground truth in place, like HALCON's procedure of this name (see `preprocess_images`).
 
     Sets `preprocessed` and `preprocess_digest`, and brings `anomaly_ground_truth` to the size of the network's input
     (nearest neighbour; of the crop with crop_domain; False outside the domain). A whole picture is halved first as the decoder halves a
-    file's (`picture_seen`). `image` stays as it is, so doing it again
-    is no harm. A sample that was read back from a cache with these parameters is taken as it is. No sample is changed
-    where one is refused.
+    file's (`picture_seen`). `image` is not changed, so it can
+    be repeated. A sample read from a cache with these parameters is used as it is. If one sample is refused, none is
+    changed.
 
     Args:
         samples: One or several, as the decoder or `gen_dl_samples_from_images` gives them.

@@ -48,7 +48,7 @@ _lock = threading.RLock()  # loading an entry point registers
 
 
 def register_preprocess_step(name: str, version: str) -> Callable[[StepFunction], StepFunction]:
-    """Return a decorator that makes a function known as this version of this step. Thread safe.
+    """Return a decorator that registers a function as this version of this step. Thread safe.
 
     Raises:
         ParameterError: Another function has this name and version, or they are not valid.

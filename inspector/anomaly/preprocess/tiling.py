@@ -22,7 +22,7 @@ def _quarter(fields: dict[str, Any]) -> int:
 class TileParam(Parameters):
     """The tiles that a picture is cut into, each of which is an input of the network.
 
-    A defect that is no larger than the overlap lies within one tile as a whole.
+    A defect that is no larger than the overlap lies entirely within one tile.
 
     Attributes:
         width: Of a tile, in pixels of the picture; the network's input may be smaller.

@@ -17,9 +17,9 @@ TOP_SHARE: Final = 0.01
 
 
 class ScoreRule(Parameters):
-    """One image's score from its distances; no other image of the batch has a part in it.
+    """How the score of an image is calculated from its distances; other images of the batch have no influence.
 
-    A distance that is not finite gives a score that is not finite: a broken map is never ok.
+    A distance that is not finite gives a score that is not finite, so a broken map is never ok.
 
     The distances are those of the model's grid, before they become scores and pixels. HALCON's `standard_deviation_factor`
     speaks of pixels: ours deviates in that each position counts once, with its raw distance. Interpolated pixels would be

@@ -70,7 +70,7 @@ def threshold_dl_anomaly_results(
     region_size: RegionSize = "original",
     min_area: int | None = None,
 ) -> DLResult | Sequence[DLResult]:
-    """Add class, region and the thresholds applied to results, as the procedure of that name does. Thread safe.
+    """Add class, region and the applied thresholds to results, like HALCON's procedure of this name. Thread safe.
 
     A score at or above its threshold is nok, and so is one that is not finite, which has no region. Comparisons are in
     float64. Class and region are independent: a nok picture may have no pixel at or above the segmentation threshold,
@@ -81,7 +81,8 @@ def threshold_dl_anomaly_results(
     the halos of strong defects that ours leaves out.
 
     Args:
-        model_or_thresholds: Where the thresholds come from; None, or a model without any, where both are given here.
+        model_or_thresholds: Where the thresholds come from; may be None, or a model without thresholds, if both are
+            given here.
         sample: The picture that was scored, for its original size; or as many as there are results.
         result: Changed in place; one or several.
         classification_threshold: Instead of the model's, in (0, 1), by the scale that the model scored with.
@@ -89,7 +90,7 @@ def threshold_dl_anomaly_results(
         region_size: `original` finds the region in the picture as taken, whatever part of it the model saw; `model` in
             the map's own pixels, which with crop_domain show the crop.
         min_area: Smaller components are left out, in pixels of `region_size`. By default the model's, which is in original
-            pixels and is brought to the map's; 1 where it has none.
+            pixels and is brought to the map's; 1 if it has none.
 
     Returns:
         `result`.
