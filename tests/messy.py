@@ -179,8 +179,8 @@ class _Maker:
         animated = _saved(
             Image.fromarray(self.part()), "GIF", save_all=True, append_images=[Image.fromarray(self.part())]
         )
-        self.put("OK/animation.gif", animated, "in a format that is not supported")
-        self.put("NOK/phone.HEIC", b"\0\0\0\x18ftypheic", "in a format that is not supported")
+        self.put("OK/animation.gif", animated, "of a format that is not read")
+        self.put("NOK/phone.HEIC", b"\0\0\0\x18ftypheic", "of a format that is not read")
         for name in (
             "Thumbs.db",
             "OK/desktop.ini",

@@ -177,7 +177,7 @@ def _scan(
         notes.append(
             f"{len(strangers)} files do not have a name like those of the archive and are ignored: {some(strangers)}"
         )
-        left_out += [LeftOut(_below(name), "without a name as in the archive") for name in strangers]
+        left_out += [LeftOut(_below(name), "not named as in the archive") for name in strangers]
     if unowned := sorted(masks - {mask_name(name) for name in found}):
         notes.append(f"{len(unowned)} masks have no image and are ignored: {some(unowned)}")
     left_out += [LeftOut(_below(name), "a mask") for name in sorted(masks)]

@@ -48,7 +48,7 @@ def find_images(
         root, prefix = (image_dir, PurePosixPath()) if is_single else _root_and_prefix(image_dir, found.taken)
         inside = in_sub_dirs(image_dir, found.taken, sub_dirs, "image_sub_dirs")
         reasons: dict[PurePosixPath, Reason] = dict(found.left_out)
-        reasons |= dict.fromkeys(set(found.taken) - set(inside), "outside the requested sub-folders")
+        reasons |= dict.fromkeys(set(found.taken) - set(inside), "outside the sub-folders that were asked for")
         left_out += [LeftOut(str(n if is_single else image_dir / n), why) for n, why in sorted(reasons.items())]
         if not inside:
             strange = found.other_formats
@@ -57,7 +57,7 @@ def find_images(
             raise DatasetError(f"there is no image below {image_dir}{where}; supported formats: {READABLE}{hint}")
         by_root.setdefault(root, []).extend(prefix / name for name in inside)
     notes = (
-        [f"{counted(len(others))} {agreed(len(others), 'is', 'are')} in a format that is not supported: {some(others)}"]
+        [f"{counted(len(others))} {agreed(len(others), 'is', 'are')} of a format that is not read: {some(others)}"]
         if others
         else []
     )

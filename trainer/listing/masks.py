@@ -127,7 +127,7 @@ def match_masks(
     notes = (
         [
             (
-                f"{counted(len(others), 'mask')} {agreed(len(others), 'is', 'are')} in a format that is not supported: "
+                f"{counted(len(others), 'mask')} {agreed(len(others), 'is', 'are')} of a format that is not read: "
                 f"{some(others)}"
             )
         ]

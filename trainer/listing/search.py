@@ -30,7 +30,7 @@ class Found:
     @property
     def other_formats(self) -> list[PurePosixPath]:
         """Pictures of formats that are not read."""
-        return [name for name, reason in self.left_out.items() if reason == "in a format that is not supported"]
+        return [name for name, reason in self.left_out.items() if reason == "of a format that is not read"]
 
 
 def is_mask_folder(name: str) -> bool:
@@ -57,7 +57,7 @@ def picture_reason(name: PurePosixPath) -> Reason | None:
     suffix = name.suffix.lower()
     if suffix in IMAGE_SUFFIXES:
         return None
-    return "in a format that is not supported" if suffix in UNREAD_SUFFIXES else "not a picture by its name"
+    return "of a format that is not read" if suffix in UNREAD_SUFFIXES else "not a picture by its name"
 
 
 def search_folder(
@@ -122,7 +122,7 @@ class _Search:
         real = os.path.realpath(folder)
         visited = self._visited if outer is None else self._visited_unread
         if real in visited:
-            self.found.left_out[name] = "a link to a folder that was already read"
+            self.found.left_out[name] = "a link to a folder that was read already"
             return
         visited.add(real)
         try:
@@ -154,7 +154,7 @@ class _Search:
         if reason is None and kind != "other":
             reason = self._judge(name)  # a lost link to a picture is found to be unreadable when it is opened
         elif reason is None:
-            reason = "not a regular file"
+            reason = "no regular file"
         if reason is None:
             self.found.taken.append(name)
         else:

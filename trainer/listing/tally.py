@@ -11,15 +11,15 @@ from trainer.wording import counted, some
 Reason = Literal[
     "hidden",
     "not a picture by its name",
-    "in a format that is not supported",
-    "not a regular file",
+    "of a format that is not read",
+    "no regular file",
     "in the folder of masks",
     "a mask",
-    "a link to a folder that was already read",
+    "a link to a folder that was read already",
     "outside train/, validation/ and test/",
-    "outside the requested sub-folders",
+    "outside the sub-folders that were asked for",
     "outside the time window",
-    "without a name as in the archive",
+    "not named as in the archive",
     "a copy of an earlier image",
     "kept for its score near the threshold",
     "nok without a mask",
@@ -28,7 +28,7 @@ Reason = Literal[
 ]
 
 PICTURES_LEFT_OUT: Final[frozenset[Reason]] = frozenset(
-    {"in a format that is not supported", "unreadable", "does not fit the model"}
+    {"of a format that is not read", "unreadable", "does not fit the model"}
 )
 """Reasons that somebody who gave a folder of pictures has to know of: there is a picture, and nothing is said of it."""
 

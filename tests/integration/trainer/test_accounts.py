@@ -45,7 +45,7 @@ def test_every_command_accounts_for_every_file(
         "in the folder of masks": NOK,
         "hidden": 2,
         "not a picture by its name": 1,
-        "in a format that is not supported": 1,
+        "of a format that is not read": 1,
     }
     recorded = read_manifest(tmp_path / "out")[0].training["files"]
     assert (recorded["seen"], recorded["left_out"]["hidden"]) == (total, 2)

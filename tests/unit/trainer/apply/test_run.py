@@ -94,7 +94,7 @@ def test_every_file_is_accounted_for_and_the_sums_agree(
     assert counts == {
         "unreadable": 2,
         "does not fit the model": 1,
-        "in a format that is not supported": 1,
+        "of a format that is not read": 1,
         "not a picture by its name": 2,
         "hidden": 1,
         "in the folder of masks": 1,

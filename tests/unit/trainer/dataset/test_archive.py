@@ -76,7 +76,7 @@ def test_what_does_not_fit_is_noted(archive: Path) -> None:
     picture(archive / "line-1/top/.trash/2026-03-01/ok/1772366400000000_9_p1.png")
     dataset = read_dl_dataset_archive(archive, "line-1", "top")
     assert len(dataset.samples) == 4
-    assert "2 files are without a name as in the archive" in dataset.notes[0]
+    assert "2 files are not named as in the archive" in dataset.notes[0]
     assert "holiday.png" in dataset.notes[0]
     assert "1 masks have no image" in dataset.notes[1]
 

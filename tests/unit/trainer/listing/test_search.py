@@ -47,10 +47,10 @@ def test_every_file_is_accounted_for(messy: Path) -> None:
         ".thumbs/0.png": "hidden",
         "Ground_Truth/crack/0.png": "in the folder of masks",
         "good/.hidden.png": "hidden",
-        "good/2.gif": "in a format that is not supported",
-        "good/3.png": "not a regular file",
+        "good/2.gif": "of a format that is not read",
+        "good/3.png": "no regular file",
         "good/README": "not a picture by its name",
-        "good/again": "a link to a folder that was already read",
+        "good/again": "a link to a folder that was read already",
         "lost.txt": "not a picture by its name",
         "notes.txt": "not a picture by its name",
     }
@@ -89,7 +89,7 @@ def test_an_archive_accounts_for_its_files_too(tmp_path: Path) -> None:
     listing = list_archive(tmp_path, "line", "top")
     assert listing.tally is not None
     assert (listing.tally.taken, listing.tally.seen) == (2, 4)
-    assert set(listing.tally.by_reason) == {"without a name as in the archive", "hidden"}
+    assert set(listing.tally.by_reason) == {"not named as in the archive", "hidden"}
 
 
 @pytest.fixture
