@@ -175,7 +175,7 @@ def _scan(
     notes = []
     if strangers:
         notes.append(
-            f"{len(strangers)} files do not have a name like those of the archive and are ignored: {some(strangers)}"
+            f"{len(strangers)} files are not named as in the archive and are ignored: {some(strangers)}"
         )
         left_out += [LeftOut(_below(name), "not named as in the archive") for name in strangers]
     if unowned := sorted(masks - {mask_name(name) for name in found}):
