@@ -174,9 +174,7 @@ def _scan(
         )
     notes = []
     if strangers:
-        notes.append(
-            f"{len(strangers)} files are not named as in the archive and are ignored: {some(strangers)}"
-        )
+        notes.append(f"{len(strangers)} files are not named as in the archive and are ignored: {some(strangers)}")
         left_out += [LeftOut(_below(name), "not named as in the archive") for name in strangers]
     if unowned := sorted(masks - {mask_name(name) for name in found}):
         notes.append(f"{len(unowned)} masks have no image and are ignored: {some(unowned)}")

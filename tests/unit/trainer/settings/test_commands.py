@@ -160,9 +160,7 @@ def test_the_workflow_takes_images_of_any_size_too() -> None:
 
 def test_a_domain_in_images_of_any_size_is_refused() -> None:
     source = ["fit", "--images", "a", "--out", "o", "--domain", "1,2,3,4"]
-    with pytest.raises(
-        SettingsError, match=r"--domain can be used with --geometry one-camera only: .* leave one of them out"
-    ):
+    with pytest.raises(SettingsError, match=r"--domain can be used with --geometry one-camera only: .* leave one of"):
         parse_settings([*source, "--geometry", "any"])
     assert isinstance(parse_settings([*source, "--geometry", "one-camera"]), FitSettings)
 
@@ -233,10 +231,7 @@ def test_a_backbone_is_one_of_ours_or_of_timm(tmp_path: Path) -> None:
     for options, words in (
         (("--backbone", "resnet18"), "must be efficientnet_lite0, efficientnet_lite1, efficientnet_lite2 or timm:NAME"),
         (("--backbone", "timm:hf-hub:a/b"), "or timm:NAME, got 'timm:hf-hub:a/b'"),
-        (
-            ("--weights", "x"),
-            "--weights needs --backbone timm:NAME; the weights of efficientnet_lite0 come with an installed package",
-        ),
+        (("--weights", "x"), "--weights needs --backbone timm:NAME; the weights of efficientnet_lite0 come with"),
         (("--width", "100", "--height", "96"), "--width must be a multiple of 32, got 100"),
     ):
         with pytest.raises(SettingsError, match=re.escape(words)):
