@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(f"\n[bold red]The demo failed:[/] {escape(str(error))}", soft_wrap=True)
         return FAILED
     except Terminated as ended:
-        console.print("\nended early; everything that was started has been stopped")
+        console.print("\ninterrupted; everything that was started has been stopped")
         return ended.status
 
 
@@ -79,13 +79,13 @@ def make_empty(out: Path) -> None:
     """
     if out.is_dir() and any(out.iterdir()):
         if not (out / _MARKER).is_file():
-            raise DemoError(f"{out} was not made by the demo, so it is not replaced; give another folder with --out")
+            raise DemoError(f"{out} was not created by the demo, so it is not replaced; give another folder with --out")
         shutil.rmtree(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / _MARKER).touch()
     except OSError as exc:
-        raise DemoError(f"{out} cannot be made: {exc.strerror}") from exc
+        raise DemoError(f"{out} cannot be created: {exc.strerror}") from exc
 
 
 def _run(stage: Stage, frames: int) -> int:

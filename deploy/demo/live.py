@@ -138,9 +138,9 @@ def print_outcome(console: Console, cameras: Sequence[DemoCamera], summary: Mapp
             _ms(figures["p99_ms"]),
         )
     console.print()
-    console.print("[bold blue]●[/] [bold]What came of it[/]")
+    console.print("[bold blue]●[/] [bold]Results[/]")
     console.print(table)
-    console.print("  found: of the pictures of defects; rejected: of the pictures of ok parts", style="dim")
+    console.print("  found: share of the defects; rejected: share of the ok parts", style="dim")
     console.print(
         f"  {summary['frames']} frames, {summary['verdicts']} verdicts, {summary['missing']} missing, "
         f"{summary['duplicates']} repeated\n"
@@ -149,4 +149,4 @@ def print_outcome(console: Console, cameras: Sequence[DemoCamera], summary: Mapp
         f"  {summary['seconds']['total']:.0f} s in all"
     )
     for fault in summary["faults"]:
-        console.print(f"[bold red]not good:[/] {escape(fault)}")
+        console.print(f"[bold red]problem:[/] {escape(fault)}")

@@ -194,8 +194,8 @@ def groups_of(cards: Sequence[Card], shown: int) -> list[Group]:
     passed = [card for card in ordered if card.verdict == "ok"]
     groups = [
         Group("Wrong verdicts", "Ok parts that were rejected, and defects that passed.", wrong),
-        _folded("Rejected", "Parts with a defect, found; the clearest first.", rejected, shown),
-        _folded("Passed", "Ok parts; the one that came nearest to being rejected first.", passed, shown),
+        _folded("Rejected", "Defects that were found; the highest scores come first.", rejected, shown),
+        _folded("Passed", "Ok parts that passed; the highest scores come first.", passed, shown),
     ]
     return [group for group in groups if group.cards]
 

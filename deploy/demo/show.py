@@ -94,7 +94,7 @@ class Show:
         with self._stage.step(name):
             outcome = self._stage.output_of(name, fit_command(camera, self._bundles / camera.model))
         self._stage.say(
-            f"learnt from {outcome['n_train']} ok images in {self._stage.seconds[name]:.0f} s; on its test images: "
+            f"trained on {outcome['n_train']} ok images in {self._stage.seconds[name]:.0f} s; on its test images: "
             f"AUROC {outcome['image_auroc']:.4f}, {outcome['recall']:.0%} of the defects found"
         )
         return outcome

@@ -171,9 +171,11 @@ def _delivery_faults(run: Run) -> list[str]:
         missing = [frame for camera in account.cameras.values() for frame in camera.missing]
         if missing:
             parts = ", ".join(frame.part_id for frame in missing[:3])
-            faults.append(f"{len(missing)} of {account.num_sent} frames{name} have no verdict, such as {parts}")
+            faults.append(f"{len(missing)} of {account.num_sent} frames{name} have no verdict, for example {parts}")
         if account.unreadable:
-            faults.append(f"{len(account.unreadable)} results{name} belong to no camera: {account.unreadable[0][:200]}")
+            faults.append(
+                f"{len(account.unreadable)} results{name} do not belong to any camera: {account.unreadable[0][:200]}"
+            )
     return faults
 
 
@@ -185,7 +187,7 @@ def verdict_faults(title: str, figures: Mapping[str, Any]) -> list[str]:
     if figures["auroc"] is None or figures["auroc"] < MIN_AUROC:
         faults.append(f"{title}: image AUROC is {_figure(figures['auroc'])}, below {MIN_AUROC}")
     if figures["recall"] is None or figures["recall"] < MIN_RECALL:
-        found = f"{_figure(figures['recall'])} of the defects are found at the shipped threshold, below {MIN_RECALL}"
+        found = f"{_figure(figures['recall'])} of the defects are found at the model's threshold, below {MIN_RECALL}"
         faults.append(f"{title}: {found}")
     return faults
 

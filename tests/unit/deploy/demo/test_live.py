@@ -121,8 +121,8 @@ def test_the_outcome_fits_eighty_columns_and_tells_the_figures() -> None:
     )
     assert "1184 frames, 1184 verdicts, 0 missing, 3 repeated" in text
     assert "9.1 frames/s of 9.2 offered, budget 5 s, Tansu v0.6.0-510f3e2 (embedded)" in text
-    assert "not good" not in text
+    assert "problem:" not in text
 
 
 def test_a_fault_is_told_whatever_is_in_it() -> None:
-    assert "not good: Top: [bold] of 3" in outcome(faults=["Top: [bold] of 3"])
+    assert "problem: Top: [bold] of 3" in outcome(faults=["Top: [bold] of 3"])

@@ -81,7 +81,7 @@ def test_a_missing_verdict_fails_the_run_and_names_the_frame() -> None:
     summary = summarise(run_of(SCORES, lost=1))
 
     assert (summary["missing"], summary["verdicts"], summary["passed"]) == (1, 39, False)
-    assert summary["faults"] == ["1 of 40 frames have no verdict, such as part"]
+    assert summary["faults"] == ["1 of 40 frames have no verdict, for example part"]
 
 
 def test_a_missing_verdict_is_not_on_time() -> None:
@@ -94,7 +94,7 @@ def test_a_missing_verdict_of_the_calibration_fails_the_run_too() -> None:
     calibration.take_replay_line("top", sent_line("a"))
 
     assert summarise(run_of(SCORES, calibration=calibration))["faults"] == [
-        "1 of 1 frames of the calibration have no verdict, such as part"
+        "1 of 1 frames of the calibration have no verdict, for example part"
     ]
 
 
@@ -151,8 +151,8 @@ def figures(**changes: Any) -> dict[str, Any]:
         ({}, None),
         ({"auroc": 0.9799}, "Top: image AUROC is 0.9799, below 0.98"),
         ({"auroc": None}, "Top: image AUROC is not known, below 0.98"),
-        ({"recall": 0.899}, "Top: 0.8990 of the defects are found at the shipped threshold, below 0.9"),
-        ({"recall": None}, "Top: not known of the defects are found at the shipped threshold, below 0.9"),
+        ({"recall": 0.899}, "Top: 0.8990 of the defects are found at the model's threshold, below 0.9"),
+        ({"recall": None}, "Top: not known of the defects are found at the model's threshold, below 0.9"),
         ({"images_not_inspected": 2}, "Top: 2 of 20 images were never inspected"),
     ],
 )
