@@ -344,7 +344,7 @@ def test_there_is_no_dead_letter_of_an_answered_frame(status: str) -> None:
     ("changes", "match"),
     [
         ({"reason": "corrupt"}, "does not belong to status failed"),
-        ({"value": b"bod"}, "value has 3 bytes, value_bytes says 4"),
+        ({"value": b"bod"}, "value has 3 bytes, but value_bytes is 4"),
         ({"key": bytes(1025)}, "key"),
         ({"value_digest": "0"}, "value_digest"),
         ({"detail": 5}, "detail"),

@@ -114,7 +114,7 @@ def test_a_change_out_of_range_is_refused(changes: dict[str, Any]) -> None:
         ({"action": "refused"}, "action refused does not belong"),
         ({"old": None}, "a change must say what was before"),
         ({"new": None}, "a change must say what was before"),
-        ({"number": 3}, "stands at position 2, not 1"),
+        ({"number": 3}, "must be at position 2, not 1"),
         ({"chain": "camera:line"}, "chain"),
     ],
 )

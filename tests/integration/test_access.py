@@ -114,7 +114,7 @@ async def test_a_broker_that_does_not_answer_is_no_matter_of_rights(broker: Secu
 
 async def test_a_missing_right_is_not_called_a_missing_topic(broker: SecureBroker) -> None:
     with pytest.raises(
-        AccessError, match=f"lacks the right Describe on topic {PREFIX}.results, or there is no such topic"
+        AccessError, match=f"lacks the right Describe on topic {PREFIX}.results, or the topic does not exist"
     ):
         await anext(read_results(broker.settings("stranger")))
 

@@ -161,7 +161,7 @@ def test_an_upload_refuses_what_was_altered_or_is_no_bundle(place: BundlePlace, 
     reference = upload_bundle(bundle, place)
     copy = fetch(place, reference, tmp_path / "copy")
     (copy / "detector.safetensors").write_bytes(b"other")
-    with pytest.raises(BundleStoreError, match=r"detector\.safetensors was altered"):
+    with pytest.raises(BundleStoreError, match=r"detector\.safetensors was changed"):
         upload_bundle(copy, place)
     (copy / "detector.safetensors").unlink()
     with pytest.raises(BundleStoreError, match="cannot be read"):

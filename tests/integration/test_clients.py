@@ -93,7 +93,7 @@ async def test_a_frames_topic_that_takes_what_the_settings_do_not_is_named_by_th
         in compression
     )
     assert f"{mend}compression.type=uncompressed" in compression
-    assert "max.message.bytes is 1000000, the settings want 8454144 (limits.max_frame_bytes" in size
+    assert "max.message.bytes is 1000000, but the settings require 8454144 (limits.max_frame_bytes" in size
     assert "so the largest frames are refused" in size
     assert f"{mend}max.message.bytes=8454144, or change limits.max_frame_bytes" in size
     await bus.set_frames(compression_type="uncompressed", max_message_bytes="9000000")

@@ -200,7 +200,7 @@ async def test_every_word_has_a_number_and_no_two_the_same() -> None:
 
 
 async def test_a_port_that_is_taken_is_refused(gate: RunningGate) -> None:
-    with pytest.raises(ConfigError, match=r"gate.tcp_port: cannot listen at 127.0.0.1:\d+: .*in use"):
+    with pytest.raises(ConfigError, match=r"gate.tcp_port: cannot listen on 127.0.0.1:\d+: .*in use"):
         await TcpPort("127.0.0.1", gate.tcp.port).start(gate.process)
     with pytest.raises(ConfigError, match=rf"gate.modbus_port: .*:\d+: .*in use.*\(errno {errno.EADDRINUSE}\)"):
         await ModbusPort("127.0.0.1", gate.tcp.port, "p-{number}").start(gate.process)

@@ -114,4 +114,4 @@ async def test_a_model_without_a_picture_has_none_and_the_log_says_so(
         await stage.publish("a", 1)
         await stage.bus.wait_for_results(1)
         assert await beats(stage) == []
-    assert "line/a has no heartbeat: model brightness keeps no picture" in caplog.text
+    assert "line/a has no heartbeat: model brightness contains no picture" in caplog.text

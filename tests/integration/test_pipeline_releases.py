@@ -141,7 +141,7 @@ async def test_whatever_is_wrong_with_a_release_the_old_model_goes_on_and_it_is_
     for letter in "1234":
         line.shelf.put(letter)
     line.shelf.on_read[digest_of("1")] = fail(GoldenSampleError("golden sample image_0 scores 0.9, recorded was 0.1"))
-    line.shelf.on_read[digest_of("2")] = fail(BundleError("detector.safetensors was altered"))
+    line.shelf.on_read[digest_of("2")] = fail(BundleError("detector.safetensors was changed"))
     line.shelf.put("5")
     line.shelf.put("6")
     line.shelf.on_read[digest_of("5")] = fail(MemoryError())

@@ -127,8 +127,8 @@ def test_the_typing_test_uses_every_public_function_and_nothing_else() -> None:
     ("line", "message"),
     [
         ("import trainer", "line 1 is not an import from a module with its full name"),
-        ("x = 1", "line 1 is no import"),
-        ("from .errors import DatasetError as DatasetError", "line 1 is no import"),
+        ("x = 1", "line 1 is not an import"),
+        ("from .errors import DatasetError as DatasetError", "line 1 is not an import"),
         ("from trainer.errors import DatasetError", "line 1: DatasetError is not exported; add 'as DatasetError'"),
         ("from trainer.errors import DatasetError as Error", "line 1: DatasetError is not exported"),
     ],

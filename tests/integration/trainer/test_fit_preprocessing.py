@@ -69,7 +69,7 @@ def test_constants_that_are_not_the_backbones_are_taken_and_warned_of(fit: Fit, 
     said = fit("--preprocess-param", tmp_path / "param.json", small=False)
     assert read_dl_model(tmp_path / "out").preprocess_param == own
     (warning,) = [warning for warning in said["warnings"] if "normalise" in warning]
-    assert "by mean 100/110/120 and deviation 128/128/128, as they say" in warning
+    assert "by mean 100/110/120 and deviation 128/128/128, but " in warning
     assert "efficientnet_lite0 was trained with 127/127/127 and 128/128/128" in warning
 
 

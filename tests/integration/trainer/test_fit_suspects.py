@@ -64,7 +64,7 @@ def test_what_is_left_out_is_as_if_it_had_not_been_there(fit: Fit, mixed: Path, 
     page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     assert LEFT_OUT in page
     assert UNLIKE not in page
-    assert "2 ok images were left out, as --drop-suspects asks: " in page
+    assert "2 ok images were left out because of --drop-suspects: " in page
     assert all(name in page for name in PLANTED)
     assert "All ok images were searched for suspects, so the thresholds come from" in page
     assert "To train the model on as many ok images as possible" not in page

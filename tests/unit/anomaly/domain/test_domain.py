@@ -17,10 +17,10 @@ from tests.domains import BOX, HEIGHT, RECTANGLE, TRIANGLE, WIDTH
     [
         ([], "the domain is empty; draw at least one polygon, or use full_domain"),
         ([((0, 0), (5, 5))], r"polygon 0 has 2 corner\(s\); it needs three or more"),
-        ([((0, 0), (9, 0), (9, 9)), ((0, 0), (5, 5), (9, 9))], "polygon 1 covers less than a pixel"),
+        ([((0, 0), (9, 0), (9, 9)), ((0, 0), (5, 5), (9, 9))], "polygon 1 covers less than one pixel"),
         ([((1, 1), (1.5, 1), (1, 1.5))], "polygon 0 covers less than one pixel; draw it around an area"),
         ([((0, 0), (11, 0), (0, 9))], r"extends beyond the picture of 10 x 10 pixels at \(11, 0\); draw it inside"),
-        ([((0, 0), (9, -1), (0, 9))], "polygon 0 reaches outside the picture"),
+        ([((0, 0), (9, -1), (0, 9))], "polygon 0 extends beyond the picture"),
         ([((0, 0), (float("nan"), 1), (0, 9))], "polygons.0.1.0: input should be a finite number"),
     ],
 )

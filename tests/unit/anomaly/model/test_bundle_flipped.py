@@ -59,7 +59,7 @@ def test_the_threshold_that_was_changed_by_hand_is_refused_by_name(copy: Path) -
     document["thresholds"]["classification"] = 0.7
     path.write_text(json.dumps(document))
     with pytest.raises(
-        BundleError, match=r"bundle.json was changed: the SHA-256 of its contents is [0-9a-f]{64}, it says"
+        BundleError, match=r"bundle.json was changed: the SHA-256 of its contents is [0-9a-f]{64}, but it says"
     ):
         read_dl_model(copy)
 

@@ -69,7 +69,7 @@ def test_a_manifest_that_is_not_json_is_refused(copy: Path, content: bytes) -> N
 @pytest.mark.parametrize("content", [b"[]", b"null", b"{}", b'{"format_version": 1}', b'{"format_version": "2"}', b"7"])
 def test_another_format_version_is_refused_with_what_to_do(copy: Path, content: bytes) -> None:
     (copy / MANIFEST_NAME).write_bytes(content)
-    with pytest.raises(BundleError, match=r"has format version .*, this program reads 2; train the model again"):
+    with pytest.raises(BundleError, match=r"has format version .*, but this program reads 2; train the model again"):
         read_dl_model(copy)
 
 

@@ -170,7 +170,7 @@ def test_a_camera_of_another_size_is_refused(gaussians: AnomalyModel) -> None:
 def test_a_picture_that_was_preprocessed_otherwise_is_refused(gaussians: AnomalyModel) -> None:
     samples = gen_dl_samples_from_images([striped(64, 64)])
     preprocess_dl_samples(samples, PARAM.of_input)
-    with pytest.raises(ParameterError, match="other parameters"):
+    with pytest.raises(ParameterError, match="different parameters"):
         apply_dl_model(gaussians, samples)
 
 

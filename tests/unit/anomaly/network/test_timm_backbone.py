@@ -108,7 +108,7 @@ def test_a_network_without_levels_or_for_other_pictures_is_refused(monkeypatch: 
     with pytest.raises(ParameterError, match="timm:resnet10t does not accept pictures with three channels"):
         traits_of("timm:resnet10t")
     monkeypatch.setattr(timm, "create_model", lambda *args, **options: nn.Identity())
-    with pytest.raises(ParameterError, match="timm's network resnet14t does not give the features of its levels"):
+    with pytest.raises(ParameterError, match="timm's network resnet14t does not provide the features of its levels"):
         traits_of("timm:resnet14t")
 
 

@@ -342,8 +342,11 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
         ("{", r"is not JSON \(.*\); write it with write_dl_preprocess_param"),
         ("[1]", "does not contain preprocessing parameters"),
         ("{}", "does not contain preprocessing parameters"),
-        ('{"preprocess_param": {}}', "has format version None, this program reads 1"),
-        ('{"format_version": 2, "preprocess_param": {}}', "has format version 2, this program reads 1; write it anew"),
+        ('{"preprocess_param": {}}', "has format version None, but this program reads 1"),
+        (
+            '{"format_version": 2, "preprocess_param": {}}',
+            "has format version 2, but this program reads 1; write it again",
+        ),
         ('{"format_version": 1, "preprocess_param": {"image_width": 64}}', "image_height is missing"),
         ('{"format_version": 1, "preprocess_param": 3}', "input should be an object"),
         ("[" * 10_000, "is not JSON"),

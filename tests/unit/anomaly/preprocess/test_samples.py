@@ -245,5 +245,7 @@ def test_a_picture_of_another_aspect_than_the_domain_is_refused() -> None:
     domain = ImageDomain.rectangle(0, 0, 64, 32, image_width=640, image_height=480)
     param = create_dl_preprocess_param(image_width=64, image_height=64, domain_handling="keep_domain", domain=domain)
     samples = gen_dl_samples_from_images([np.zeros((100, 200), np.uint8)])
-    with pytest.raises(GeometryError, match="drawn on a picture of 640 x 480 pixels, got 200 x 100 of another aspect"):
+    with pytest.raises(
+        GeometryError, match="drawn on a picture of 640 x 480 pixels, got 200 x 100, which has another aspect"
+    ):
         preprocess_dl_samples(samples, param)

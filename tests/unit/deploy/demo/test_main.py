@@ -42,7 +42,7 @@ def test_what_the_demo_did_not_make_is_not_replaced(
 def test_a_file_in_the_way_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "out").write_text("a file")
     assert demo.main(["--out", str(tmp_path / "out")]) == 1
-    assert "out cannot be made" in capsys.readouterr().out
+    assert "out cannot be created" in capsys.readouterr().out
 
 
 def test_a_failure_is_told_with_status_one(

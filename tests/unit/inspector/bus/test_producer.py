@@ -78,7 +78,7 @@ def test_a_send_to_a_partition_that_goes_meanwhile_is_given_up_at_once(made: lis
         await producer.start()
         loop = asyncio.get_running_loop()
         loop.call_later(3, lambda: made[0].partitions.discard(1))
-        with pytest.raises(PartitionGoneError, match="topic t has no partition 1 any more"):
+        with pytest.raises(PartitionGoneError, match="topic t no longer has a partition 1"):
             await producer.send(("t", 1), [RECORD])
         assert len(made) == 2, "what it had begun would never end"
         made[1].partitions = {0}

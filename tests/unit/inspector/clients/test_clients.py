@@ -44,7 +44,10 @@ def test_images_are_found_below_a_folder_in_order_of_their_names(tmp_path: Path)
     [
         ({}, "contains no image"),
         ({"a.txt": b"x"}, "contains no image"),
-        ({"a.jpg": JPEG, "b.jpg": JPEG + b"x" * 100}, r"b\.jpg has 114 bytes; limits.max_frame_bytes is 100"),
+        (
+            {"a.jpg": JPEG, "b.jpg": JPEG + b"x" * 100},
+            r"b\.jpg has 114 bytes, more than limits.max_frame_bytes \(100\)",
+        ),
         ({"a.jpg": b"GIF89a"}, r"a\.jpg is neither JPEG nor PNG"),
         ({"a.png": b""}, r"a\.png is neither JPEG nor PNG"),
     ],

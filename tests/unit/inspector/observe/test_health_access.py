@@ -110,7 +110,7 @@ def test_who_speaks_no_tls_or_says_nothing_disturbs_nobody(tmp_path: Path, capfd
 @pytest.mark.parametrize(
     ("settings", "told"),
     [
-        ({}, "set http.tls_certfile with its key and http.token_file, or 127.0.0.1"),
+        ({}, "set http.tls_certfile with its key and http.token_file, or use 127.0.0.1"),
         ({"token": TOKEN}, "or intercept the token; set http.tls_certfile with its key, or use"),
     ],
 )

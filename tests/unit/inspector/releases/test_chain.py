@@ -86,7 +86,7 @@ def test_a_record_that_was_sent_twice_is_a_note(log: Log) -> None:
     log.values.insert(2, log.values[1])
     faults, notes = log.verdict()
     assert faults == []
-    assert notes == ["camera:l/c: 1 records came twice"]
+    assert notes == ["camera:l/c: 1 records are duplicates"]
 
 
 def test_who_came_second_changed_nothing_and_is_a_note(log: Log) -> None:

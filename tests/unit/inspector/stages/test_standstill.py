@@ -44,7 +44,7 @@ def test_frames_of_which_none_leaves_make_unready_and_then_end_the_process() -> 
     assert bench.passes(9, frames=3) is None
     assert bench.passes(1, frames=3) == "3 frames are in flight, and no verdict has left for 10 s"
     assert bench.passes(79, frames=3) is not None, "the limits of the watchdog come first"
-    with pytest.raises(HangError, match=r"no verdict has left for 90 s; a new process may do better") as failure:
+    with pytest.raises(HangError, match=r"no verdict has left for 90 s; a new process may help") as failure:
         bench.passes(1, frames=3)
     assert failure.value.status == 13
 

@@ -41,7 +41,7 @@ def test_images_both_directly_and_in_folders(tmp_path: Path) -> None:
 
 def test_unlabelled_test_image(mvtec: Path) -> None:
     picture(mvtec / "test/003.png")
-    assert "test/003.png lies directly in test/" in refusal(mvtec)
+    assert "test/003.png is directly in test/" in refusal(mvtec)
 
 
 def test_folder_of_several_data_sets(mvtec: Path) -> None:

@@ -132,7 +132,7 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         dev_display_anomaly_detection_evaluation(result_of([math.nan], []))
     with pytest.raises(SettingsError, match="at most 3 estimated thresholds can be shown, got 4"):
         EvaluationDisplayParam(estimated_thresholds=(0.1, 0.2, 0.3, 0.4))
-    with pytest.raises(SettingsError, match="classification_threshold_index is 1, and 1 thresholds were judged"):
+    with pytest.raises(SettingsError, match="classification_threshold_index is 1, but 1 thresholds were evaluated"):
         picture(result_of(), "all", classification_threshold_index=1)
     assert picture(result_of(), "score_legend", classification_threshold_index=1).size, "it belongs to none"
 

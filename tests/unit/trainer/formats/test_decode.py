@@ -138,7 +138,7 @@ def stacked(*pages: NDArray[np.uint8]) -> bytes:
         pytest.param(b"P5\n2 2\n15\n" + bytes(4), "PNM has 4 bits a sample", id="PGM of 4 bits"),
         pytest.param(b"P5\nx y\n255\n", "has no size", id="no size"),
         pytest.param(b"BM" + bytes(70), "header of 0 bytes", id="no BMP"),
-        pytest.param(b"RIFF\x20\0\0\0WAVE" + bytes(30), "no WebP", id="sound"),
+        pytest.param(b"RIFF\x20\0\0\0WAVE" + bytes(30), "not a WebP", id="sound"),
     ],
 )
 def test_what_would_be_read_otherwise_than_meant_is_refused(content: bytes, message: str) -> None:

@@ -51,8 +51,8 @@ def test_a_word_after_a_small_letter_is_whole() -> None:
         ("_OK", ["a.png"], "captures nothing; put the words of the label into ()"),
         ("(?P<good>a)", ["a.png"], "names a group good; name them ok and nok"),
         ("(?P<nok>NOK)", ["a.png"], "says what is nok but not what is ok; add (?P<ok>...)"),
-        ("_(OK|NOK)", ["a_OK.png", "b.png"], "finds no label in 1 names: b.png; widen it"),
-        ("_(OK|NOK)", ["ok_OK_NOK.png"], "finds words for ok and for nok in ok_OK_NOK.png; narrow it"),
+        ("_(OK|NOK)", ["a_OK.png", "b.png"], "finds no label in 1 names: b.png; make it wider"),
+        ("_(OK|NOK)", ["ok_OK_NOK.png"], "in ok_OK_NOK.png; make it narrower"),
         ("_(A|B)", ["1_A.png"], "captures 'A' in 1_A.png, which is not a known word for ok or nok; name the groups"),
     ],
 )

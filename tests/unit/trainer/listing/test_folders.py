@@ -117,7 +117,7 @@ def test_a_pattern_sees_folders(tmp_path: Path) -> None:
     [
         ({"image_lists": ("a",)}, "unknown parameter image_lists; DatasetParam knows image_list,"),
         ({"ignore_unmatched_images": "perhaps"}, "ignore_unmatched_images: .*got 'perhaps'"),
-        ({"image_list": ("a.png", "b.png"), "anomaly_list": (None,)}, "image_list has 2 names, anomaly_list 1"),
+        ({"image_list": ("a.png", "b.png"), "anomaly_list": (None,)}, "image_list has 2 names, but anomaly_list has 1"),
         ({"anomaly_list": (None,)}, "give both or neither"),
         ({"image_list": ()}, "image_list is empty"),
         ({"image_list": ("a.png",), "image_sub_dirs": ("good",)}, "leave one of them out"),
@@ -147,7 +147,7 @@ def test_missing_sub_folders(mvtec: Path) -> None:
     assert "has no sub-folder trian; correct image_sub_dirs" in refused(mvtec, image_sub_dirs=("trian",))
     assert "correct anomaly_sub_dirs" in refused(mvtec, mvtec / "ground_truth", anomaly_sub_dirs=("crak",))
     (mvtec / "empty").mkdir()
-    assert "only empty are looked in" in refused(mvtec, image_sub_dirs=("empty",))
+    assert "only empty are searched" in refused(mvtec, image_sub_dirs=("empty",))
 
 
 def test_images_without_a_group_are_refused(tmp_path: Path) -> None:

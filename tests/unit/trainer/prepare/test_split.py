@@ -55,7 +55,7 @@ def test_three_images_make_three_folds_of_one() -> None:
 
 def test_two_images_are_too_few_as_a_fold_would_be_judged_by_a_model_of_one() -> None:
     message = refusal(ok_images(2), "mvtec")
-    assert "2 different ok images are left to learn from" in message
+    assert "2 different ok images are left to train on" in message
     assert "3 are needed, so that each can be scored by a model of the two others" in message
     assert message.endswith("add ok images")
 
@@ -180,9 +180,9 @@ def test_one_picture_is_too_few() -> None:
     [
         ({"training_percent": 0.0}, "training_percent must be above 0"),
         ({"training_percent": -1.0}, "training_percent must be between 0 and 100, got -1"),
-        ({"training_percent": 101.0}, "training_percent must lie"),
-        ({"training_percent": float("nan")}, "training_percent must lie"),
-        ({"validation_percent": -0.1}, "validation_percent must lie"),
+        ({"training_percent": 101.0}, "training_percent must be"),
+        ({"training_percent": float("nan")}, "training_percent must be"),
+        ({"validation_percent": -0.1}, "validation_percent must be"),
         ({"validation_percent": 100.0}, "validation_percent 100.0 leaves nothing to train on"),
         ({"training_percent": 60, "validation_percent": 41}, "60 and validation_percent 41 sum to more than 100"),
         ({"seed": -1}, "seed must be 0 or more"),

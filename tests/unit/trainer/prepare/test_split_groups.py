@@ -160,8 +160,8 @@ def test_time_windows_need_capture_times() -> None:
 def test_a_group_larger_than_max_train() -> None:
     rows: list[tuple[AnomalyClass, SplitName | None, str | None]] = [("ok", None, f"p{i // 50}") for i in range(200)]
     message = refusal_of(grouped(rows), param=SplitParam(max_train=40))
-    assert "max_train 40 leaves 0 images to fit on" in message
-    assert "the smallest has 50; raise it" in message
+    assert "max_train 40 leaves 0 training images" in message
+    assert "the smallest one has 50 images; raise it" in message
 
 
 LABELS = st.sampled_from(["ok", "ok", "ok", "nok"])

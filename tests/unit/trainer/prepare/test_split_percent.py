@@ -74,7 +74,7 @@ def test_validation_images_of_the_source_only_calibrate(param: SplitParam | None
     assert division(split).method == "held_out"
     assert sorted(pixels(split.train)) == sorted(f"train-{i}" for i in range(30))
     assert sorted(pixels(split.validation)) == sorted(f"validation-{i}" for i in range(70))
-    assert any("0100.png" in w and "validation images and are not learnt" in w for w in division(split).warnings)
+    assert any("0100.png" in w and "validation images and are not used" in w for w in division(split).warnings)
     assert any("0102.png" in w and "calibrate nothing" in w for w in division(split).warnings)
 
 

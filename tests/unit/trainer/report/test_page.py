@@ -111,7 +111,7 @@ def test_figures_on_the_page() -> None:
     text = read(render_report(report())).text
     assert "finds 2 of 3 nok parts and rejects 1 of 2 ok parts" in text
     assert "66.7 %" in text
-    assert "With 95 % confidence, by estimate, at most 9.2 % of ok parts" in text
+    assert "With 95 % confidence (an estimate), at most 9.2 % of ok parts" in text
     assert "ok, cross-validated3 images" in text
     assert "1 of 2 rejected" in text
     assert "2 of 3 found" in text

@@ -47,7 +47,7 @@ def test_all_that_was_tried_is_listed_with_its_figures() -> None:
         "Chosen: fused (vector) on efficientnet_lite0, 256 x 256 px, of 2 models tried on 2 "
     )
     assert "painted into 2 of the ok images" in section.text
-    assert "12.3 frames a second on one core" in section.text
+    assert "12.3 frames per second on one core" in section.text
 
 
 def test_defects_are_shown_with_their_outlines() -> None:

@@ -273,7 +273,7 @@ def test_samples_of_other_parameters_or_without_a_picture_are_refused() -> None:
 
 
 def test_a_checkpoint_of_one_pass_is_refused(dataset: DLDataset, tmp_path: Path) -> None:
-    with pytest.raises(ParameterError, match="padim learns in one pass, so it has no checkpoint"):
+    with pytest.raises(ParameterError, match="padim is trained in one pass, so it has no checkpoint"):
         train(dataset, checkpoint=tmp_path)
 
 

@@ -45,7 +45,7 @@ def test_every_suspect_is_named_with_what_to_do() -> None:
 def test_what_was_left_out_is_noted_and_nothing_where_nothing_was() -> None:
     assert notes_of_suspects(divided(20), []) == ()
     (note,) = notes_of_suspects(divided(20), suspects(2))
-    assert note.startswith("2 ok images were left out, as --drop-suspects asks: 0000.png, 0001.png;")
+    assert note.startswith("2 ok images were left out because of --drop-suspects: 0000.png, 0001.png;")
 
 
 def test_images_that_no_other_model_scored_are_said_to_be_unknown() -> None:

@@ -19,4 +19,4 @@ from inspector.gate.ports.sockets import cannot_listen
 )
 def test_an_address_that_is_refused_says_why_and_what_would_do(port: int, number: int, mend: str) -> None:
     refused = cannot_listen("gate.modbus_port", "127.0.0.1", port, OSError(number, "no"))
-    assert str(refused) == f"gate.host, gate.modbus_port: cannot listen at 127.0.0.1:{port}: no (errno {number}){mend}"
+    assert str(refused) == f"gate.host, gate.modbus_port: cannot listen on 127.0.0.1:{port}: no (errno {number}){mend}"
