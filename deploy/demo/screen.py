@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from rich.color import blend_rgb
 from rich.console import Console, RenderableType
 from rich.terminal_theme import MONOKAI
 from rich.text import Text
@@ -47,10 +48,10 @@ def draw_screen(ansi: str, width: int) -> Picture:
             end = x + advance * len(text)
             if style and style.bgcolor:
                 draw.rectangle((x, y, end, y + step - 1), fill=style.bgcolor.get_truecolor(MONOKAI, foreground=False))
-            colour = style.color.get_truecolor(MONOKAI) if style and style.color else MONOKAI.foreground_color
+            ink = style.color.get_truecolor(MONOKAI) if style and style.color else MONOKAI.foreground_color
             if style and style.dim:
-                colour = tuple((a + b) // 2 for a, b in zip(colour, MONOKAI.background_color, strict=True))
-            draw.text((x, y), text, fill=tuple(colour), font=_font(size, is_bold=bool(style and style.bold)))
+                ink = blend_rgb(ink, MONOKAI.background_color)
+            draw.text((x, y), text, fill=ink, font=_font(size, is_bold=bool(style and style.bold)))
             x = end
     return np.asarray(canvas)
 

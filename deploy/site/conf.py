@@ -1,5 +1,7 @@
 """Sphinx's configuration of the site: `sphinx-build -c deploy/site`. Pages are Markdown (MyST); nothing is fetched from other hosts."""
 
+from typing import Any
+
 from deploy.site.docstrings import to_restructured_text
 
 project = "line-inspector"
@@ -32,13 +34,13 @@ napoleon_use_ivar = True
 nitpick_ignore_regex = [("py:.*", ".*")]
 
 
-def write_for_sphinx(_app, what, _name, item, _options, lines):  # noqa: ANN001, ANN201
+def write_for_sphinx(_app: object, what: str, _name: str, item: object, _options: object, lines: list[str]) -> None:
     """Prepare a docstring; a value without one of its own has that of its type, which says nothing of it."""
     if what == "data" and item.__doc__ == type(item).__doc__:
         lines.clear()
     to_restructured_text(lines)
 
 
-def setup(app):  # noqa: ANN001, ANN201 - Sphinx is not installed where types are checked
+def setup(app: Any) -> None:  # noqa: ANN401 - Sphinx is not installed where types are checked
     """Connect what this configuration adds; after napoleon, whose sections must be found first."""
     app.connect("autodoc-process-docstring", write_for_sphinx, priority=600)
