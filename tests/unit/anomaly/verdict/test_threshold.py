@@ -180,7 +180,7 @@ def test_one_sample_goes_with_the_list_that_apply_returns_for_it() -> None:
 
 
 def test_what_has_no_thresholds_is_refused_by_its_type() -> None:
-    with pytest.raises(ParameterError, match="a str has no thresholds; give a trained model, or Thresholds"):
+    with pytest.raises(ParameterError, match="a str has no thresholds; give a trained model or Thresholds"):
         threshold_dl_anomaly_results("model", a_sample(), a_result(0.1))  # type: ignore[call-overload]
 
 

@@ -36,7 +36,7 @@ def test_all_cameras_of_the_line_must_say_ok_unless_some_are_named() -> None:
 def test_a_gate_without_a_line_or_cameras_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"gate.line_id is not set; give the line"):
         required_cameras(settings())
-    with pytest.raises(ConfigError, match=r"no camera of line L9 is known: name them in gate.cameras"):
+    with pytest.raises(ConfigError, match=r"no camera of line L9 is known; name them in gate.cameras"):
         rules_of(settings(gate={"line_id": "L9"}))
 
 

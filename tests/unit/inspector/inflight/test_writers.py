@@ -77,8 +77,8 @@ async def test_its_own_results_and_those_of_other_cameras_are_none_of_its_busine
     [
         (None, "a writer without a deployment name"),
         (b"", "a writer without a deployment name"),
-        (b"x\ny\xff", r"deployment x\ny\\xff writes"),
-        (b"a" * 5000, "deployment " + "a" * 129 + " writes"),
+        (b"x\ny\xff", r"deployment x\ny\\xff also writes"),
+        (b"a" * 5000, "deployment " + "a" * 129 + " also writes"),
     ],
 )
 async def test_a_strange_name_is_told_in_one_bounded_line(
