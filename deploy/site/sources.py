@@ -33,9 +33,9 @@ GENERATED: Final[Mapping[str, Callable[[Path], str]]] = MappingProxyType(
         "settings": lambda _: settings_markdown(),
         "modules": modules_markdown,
         "commands": lambda _: commands_markdown(),
-        "trainerFace": partial(face_markdown, "trainer"),
-        "anomalyFace": partial(face_markdown, "inspector.anomaly"),
-        "schemasFace": partial(face_markdown, "schemas"),
+        "trainerFace": lambda root: face_markdown("trainer", root),
+        "anomalyFace": lambda root: face_markdown("inspector.anomaly", root),
+        "schemasFace": lambda root: face_markdown("schemas", root),
         "clients": lambda _: clients_markdown(),
     }
     | {message.__name__: partial(_section_of, message) for message in MESSAGES}

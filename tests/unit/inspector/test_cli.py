@@ -138,7 +138,7 @@ def test_config_check_tells_every_fault_on_a_line_of_its_own(
     ("argv", "message"),
     [
         (["replay", "{dir}", "--camera", "C", "--rate", "1"], "'C' is not a camera; give --camera LINE/CAMERA"),
-        (["replay", "{dir}", "--camera", "L/C", "--line", "L", "--rate", "1"], "'L/L/C' is no camera"),
+        (["replay", "{dir}", "--camera", "L/C", "--line", "L", "--rate", "1"], "'L/L/C' is not a camera"),
         (["replay", "{dir}", "--camera", "L/C", "--rate", "-1"], "--rate must be at least 0"),
         (["replay", "{dir}", "--camera", "L/C", "--rate", "nan"], "--rate must be at least 0"),
         (["replay", "{dir}", "--camera", "L/C", "--rate", "inf"], "--rate must be at least 0"),
@@ -153,7 +153,7 @@ def test_config_check_tells_every_fault_on_a_line_of_its_own(
         (["config", "--example", "--connect"], "--connect needs --check FILE"),
         (["config", "--example", "--check", "f"], "give either --example or --check FILE"),
         (["replay", "{dir}", "--camera", "L/C", "--rate", "fast"], "--rate: input should be a valid number"),
-        (["results", "--camera", "C"], "'C' is no camera"),
+        (["results", "--camera", "C"], "'C' is not a camera"),
         (["results", "--config", "{dir}/none.toml"], "does not exist"),
     ],
 )

@@ -44,7 +44,7 @@ def test_the_prefix_itself_may_be_reached_over_a_link(folder: Path) -> None:
 def test_another_size_is_a_mismatch(folder: Path, size_bytes: int) -> None:
     reason, text = refusal(folder, "a/one.png", size_bytes)
     assert reason == "image_mismatch"
-    assert f"10 bytes, the frame says {size_bytes}" in text
+    assert f"10 bytes, but the frame says {size_bytes}" in text
 
 
 def test_a_link_is_not_followed_wherever_it_stands(folder: Path) -> None:

@@ -60,7 +60,7 @@ def test_without_obstore_a_key_is_refused_with_the_extras_name(s3: S3Like, monke
 
     monkeypatch.setattr(builtins, "__import__", missing)
     ObjectStore(settings(s3))
-    with pytest.raises(MissingExtraError, match=r"obstore is not installed.*line-inspector\[store\]"):
+    with pytest.raises(MissingExtraError, match=r"obstore is not installed.*\.\[store\]"):
         ObjectStore(settings(s3, access_key_id="key", secret_access_key="secret"))
 
 
