@@ -116,7 +116,7 @@ def _check(head: bytes, uri: str, size_bytes: int) -> None:
     if total != str(size_bytes) or length != str(size_bytes):
         raise ClaimError(
             "image_mismatch",
-            f"the object {shown(uri)} has {ascii(total or 'no stated number of')[:40]} bytes, the frame says {size_bytes}",
+            f"the object {shown(uri)} has {ascii(total or 'no stated number of')[:40]} bytes, but the frame says {size_bytes}",
         )
 
 

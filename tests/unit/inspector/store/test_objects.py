@@ -68,7 +68,7 @@ def test_without_obstore_a_key_is_refused_with_the_extras_name(s3: S3Like, monke
 async def test_an_object_of_another_size_is_a_mismatch_and_no_more_than_stated_is_sent(
     s3: S3Like, size_bytes: int
 ) -> None:
-    with pytest.raises(ClaimError, match=f"has '{len(DATA)}' bytes, the frame says {size_bytes}") as caught:
+    with pytest.raises(ClaimError, match=f"has '{len(DATA)}' bytes, but the frame says {size_bytes}") as caught:
         await read(s3, size_bytes=size_bytes)
     assert caught.value.reason == "image_mismatch"
     assert s3.sent_bytes <= min(size_bytes, len(DATA))
