@@ -62,7 +62,8 @@ def build_command(
     container and on machines that let no container have limits of its own.
     """
     command = [builder, "build", "--format", "docker", "--isolation", "chroot", "--layers"]
-    command += ["--file", f"deploy/images/{image}/Containerfile", "--build-arg", f"VARIANT={variant}", "--tag", tag]
+    command += ["--file", "deploy/images/Containerfile", "--tag", tag]
+    command += ["--build-arg", f"IMAGE={image}", "--build-arg", f"VARIANT={variant}"]
     if base is not None:
         command += ["--build-arg", f"BASE={base}"]
     if wheels is not None:

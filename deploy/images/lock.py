@@ -52,7 +52,7 @@ LOCKS = tuple(
     Lock(image, variant, extras)
     for image, extras in (
         ("inspector", ("archive", "gate", "inspector", "otel", "store")),
-        ("trainer", ("parquet", "trainer")),
+        ("trainer", ("parquet", "release")),
     )
     for variant in ("cpu", "cuda")
 )

@@ -77,6 +77,7 @@ def test_images_have_versions_and_ours_are_closed() -> None:
             build = service["build"]
             assert (FOLDER / build["context"]).resolve() == CHECKOUT
             assert (CHECKOUT / build["dockerfile"]).is_file()
+            assert IMAGES[build["args"]["IMAGE"]] == image, "built as what it is called"
     assert seen == OURS
 
 

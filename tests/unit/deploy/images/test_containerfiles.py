@@ -1,4 +1,4 @@
-"""The Containerfiles: what a reviewer would look for in each of them, and the command that builds from them."""
+"""The Containerfile: what a reviewer would look for in each image, and the command that builds from it."""
 
 from __future__ import annotations
 
@@ -24,58 +24,71 @@ from inspector.cli import parse_arguments
 from inspector.observe.health import Health, HealthServer
 from inspector.settings.watch.http import HttpSettings
 
+FILE = CHECKOUT / "deploy/images/Containerfile"
 HEALTHCHECK = CHECKOUT / "deploy/images/inspector/healthcheck.py"
 
 
-def steps(image: str, stage: str | None = None) -> list[tuple[str, str]]:
-    """Instructions and their values, of the whole file or of its first or last stage."""
-    file = (CHECKOUT / "deploy/images" / image / "Containerfile").read_bytes()
-    parser = DockerfileParser(fileobj=io.BytesIO(file))
-    found = [(one["instruction"], one["value"]) for one in parser.structure if one["instruction"] != "COMMENT"]
-    cuts = [number for number, (name, _) in enumerate(found) if name == "FROM"]
-    assert len(cuts) == 2, "one stage builds, the other is what runs"
-    parts = {None: found, "build": found[cuts[0] : cuts[1]], "run": found[cuts[1] :]}
-    return parts[stage]
+def stages() -> dict[str, list[tuple[str, str]]]:
+    """Instructions and their values, by stage; what stands before the first FROM is the stage `head`, the last one has no name."""
+    parser = DockerfileParser(fileobj=io.BytesIO(FILE.read_bytes()))
+    found: dict[str, list[tuple[str, str]]] = {"head": []}
+    name = "head"
+    for instruction, value in [(one["instruction"], one["value"]) for one in parser.structure]:
+        if instruction == "FROM":
+            name = value.partition(" AS ")[2]
+            found[name] = []
+        if instruction != "COMMENT":
+            found[name].append((instruction, value))
+    return found
 
 
-def values(image: str, instruction: str, stage: str | None = None) -> list[str]:
-    return [value for name, value in steps(image, stage) if name == instruction]
+def values(instruction: str, *names: str) -> list[str]:
+    """Values of an instruction in these stages."""
+    return [value for stage in names for name, value in stages()[stage] if name == instruction]
 
 
-@pytest.mark.parametrize("image", IMAGES)
-def test_every_package_is_installed_by_its_hash(image: str) -> None:
-    lines = [part.strip() for value in values(image, "RUN") for part in value.split("&&")]
+def test_one_argument_says_which_image() -> None:
+    found = stages()
+    assert set(found) == {"head", "build", "run", *IMAGES, ""}
+    assert found[""] == [("FROM", "${IMAGE}")]
+    for image in IMAGES:
+        assert found[image][0] == ("FROM", f"run AS {image}")
+    for stage in ("build", "run"):
+        assert found[stage][0] == ("FROM", f"${{BASE}} AS {stage}")
+    assert "IMAGE" in values("ARG", "head"), "without a default: whoever forgets it gets no image"
+    assert "IMAGE" in values("ARG", "build")
+
+
+def test_every_package_is_installed_by_its_hash() -> None:
+    lines = [part.strip() for value in values("RUN", *stages()) for part in value.split("&&")]
     installing = [line for line in lines if re.search(r"\bpip\b.*\b(install|wheel)\b", line)]
     assert len(installing) == 4
     for line in installing:
         words = shlex.split(line)
         is_ours = "--no-deps" in words and ("--no-index" in words or "--no-build-isolation" in words)
         assert is_ours or ("--require-hashes" in words and "--only-binary" in words), line
-    assert not any("pip" in value for value in values(image, "RUN", "run")), "what runs has no installer"
+    assert not any("pip" in value for value in values("RUN", "run", *IMAGES)), "what runs has no installer"
 
 
-@pytest.mark.parametrize("image", IMAGES)
-def test_what_runs_is_nobody_and_has_neither_builder_nor_lists(image: str) -> None:
-    (user,) = values(image, "USER", "run")
+def test_what_runs_is_nobody_and_has_neither_builder_nor_lists() -> None:
+    (user,) = values("USER", "run", *IMAGES)
     assert user == "10001:10001", "a number, or Kubernetes could not tell that it is not root"
-    for value in values(image, "RUN"):
+    for value in values("RUN", *stages()):
         assert "apt-get install" not in value or "rm -rf /var/lib/apt/lists/*" in value
-    (copied,) = values(image, "COPY", "run")
+    (copied,) = values("COPY", "run")
     assert copied == "--from=build /opt/line-inspector /opt/line-inspector"
-    assert any(
-        "cyclonedx-py environment" in value and "sbom.cdx.json" in value for value in values(image, "RUN", "build")
-    )
-    (environment,) = values(image, "ENV", "run")
+    assert any("cyclonedx-py environment" in value and "sbom.cdx.json" in value for value in values("RUN", "build"))
+    (environment,) = values("ENV", "run")
     assert "PYTHONDONTWRITEBYTECODE=1" in environment, "the root may be read-only"
     assert "HOME=/tmp" in environment
 
 
 def test_the_inspector_asks_for_its_own_health_and_the_job_for_none() -> None:
-    (check,) = values("inspector", "HEALTHCHECK")
+    (check,) = values("HEALTHCHECK", "inspector")
     assert f"/opt/line-inspector/{HEALTHCHECK.name}" in check
-    assert values("trainer", "HEALTHCHECK") == ["NONE"]
-    (entry,) = values("inspector", "ENTRYPOINT")
-    (command,) = values("inspector", "CMD")
+    assert values("HEALTHCHECK", "trainer") == ["NONE"]
+    (entry,) = values("ENTRYPOINT", "inspector")
+    (command,) = values("CMD", "inspector")
     assert json.loads(entry) == ["inspector"]
     assert parse_arguments(json.loads(command)).command == "run"
 
@@ -85,10 +98,10 @@ def test_all_that_is_copied_is_there_and_sent_to_the_builder(image: str) -> None
     lines = (CHECKOUT / ".dockerignore").read_text().splitlines()
     sent = [line[1:] for line in lines if line.startswith("!")]
     variants = {lock.variant for lock in LOCKS if lock.image == image}
-    for value in values(image, "COPY", "build"):
+    for value in values("COPY", "build", image):
         for source in shlex.split(value)[:-1]:
             for variant in variants:
-                path = Path(source.replace("${VARIANT}", variant))
+                path = Path(source.replace("${IMAGE}", image).replace("${VARIANT}", variant))
                 assert (CHECKOUT / path).exists(), path
                 assert any(fnmatch.fnmatch(str(one), name) for one in (path, *path.parents) for name in sent), path
 
@@ -98,9 +111,9 @@ def test_the_command_names_variant_base_and_wheels(tmp_path: Path) -> None:
     assert command[:2] == ["buildah", "build"]
     assert command[-1] == "."
     arguments = {command[number + 1] for number, word in enumerate(command) if word == "--build-arg"}
-    declared = {value.partition("=")[0] for value in values("trainer", "ARG")}
+    declared = {value.partition("=")[0] for value in values("ARG", "head", "build")}
     assert {one.partition("=")[0] for one in arguments} <= declared
-    assert {"VARIANT=cuda", "BASE=debian@sha256:0", "PIP_NO_INDEX=1"} <= arguments
+    assert {"IMAGE=trainer", "VARIANT=cuda", "BASE=debian@sha256:0", "PIP_NO_INDEX=1"} <= arguments
     assert command[command.index("--format") + 1] == "docker", "or the health check would be left out"
     assert f"{tmp_path}:/build/wheels-given:ro" in command
 
