@@ -77,7 +77,8 @@ def test_what_runs_is_nobody_and_has_neither_builder_nor_lists() -> None:
         assert "apt-get install" not in value or "rm -rf /var/lib/apt/lists/*" in value
     (copied,) = values("COPY", "run")
     assert copied == "--from=build /opt/line-inspector /opt/line-inspector"
-    assert any("cyclonedx-py environment" in value and "sbom.cdx.json" in value for value in values("RUN", "build"))
+    (listing,) = [value for value in values("RUN", "build") if "cyclonedx-py environment" in value]
+    assert {"--validate", "/opt/line-inspector/sbom.cdx.json"} <= set(shlex.split(listing))
     (environment,) = values("ENV", "run")
     assert "PYTHONDONTWRITEBYTECODE=1" in environment, "the root may be read-only"
     assert "HOME=/tmp" in environment
