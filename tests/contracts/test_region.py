@@ -61,7 +61,7 @@ def test_any_bytes_give_a_mask_or_a_schema_error(counts: bytes) -> None:
     ("counts", "match"),
     [
         (b"", "add up to 0"),
-        (b"7", "add up to 7 pixels, but 3 x 2 are 6"),
+        (b"7", "add up to 7 pixels, but 3 x 2 makes 6"),
         (b"5", "add up to 5"),
         (b"2" + bytes([48 + 0x20]), "ends within run 1"),
         (b"2/", "bad character or number in run 1"),

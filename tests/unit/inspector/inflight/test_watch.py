@@ -57,7 +57,7 @@ def test_a_partition_that_stands_still_with_records_before_it_makes_unready_and_
     assert watch.failure() is None
     failure = watched(GIVE_UP_AFTER_S, 4).failure()
     assert failure is not None
-    assert "offset 4 on, and none of them was read for 30 s, alalthough the brokers answer" in failure
+    assert "offset 4 on, and none of them was read for 30 s, although the brokers answer" in failure
 
 
 def test_a_partition_whose_position_is_never_found_stands_still_too() -> None:

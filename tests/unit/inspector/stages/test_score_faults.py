@@ -40,7 +40,7 @@ def test_a_batch_that_does_not_fit_is_scored_in_halves(bench: Bench, caplog: pyt
     assert model.batches == [8, 4, 2, 2, 4, 2, 2]
     assert bench.engine.room.limit(model) == 2
     assert bench.rooms == [(True, 4), (True, 2), (True, 2)]
-    assert caplog.text.count("the device has no room for 8 frames of brightness at once") == 1
+    assert caplog.text.count("the device does not have enough memory for 8 frames of brightness at once") == 1
 
 
 def test_the_size_that_fits_is_kept_and_larger_ones_are_tried_after_a_while() -> None:

@@ -41,7 +41,7 @@ async def test_a_stuck_partition_is_told_of_and_then_ends_the_process_while_othe
     bench.publish(0, 2)
     await bench.until_read(2)
     bench.clock.advance(20)
-    with pytest.raises(HangError, match="none of them was read for 31 s, alalthough the brokers answer"):
+    with pytest.raises(HangError, match="none of them was read for 31 s, although the brokers answer"):
         await watching
 
 

@@ -102,7 +102,7 @@ def test_absolute_paths_and_paths_elsewhere(folder: Path) -> None:
         ("b.png,,,,train", "line 3: column image_label: no label; write ok or nok"),
         ("sub/c.png,nok,,,holdout", "line 3: column split: 'holdout' is not a split; write train, validation or test"),
         ("sub/x.png,nok,,,test", "line 3: column path: {folder}/sub/x.png does not exist; correct the name"),
-        ("sub/c.png,nok,masks/x.png,,test", "line 3: column anomaly_file_name: {folder}/masks/x.png is missing"),
+        ("sub/c.png,nok,masks/x.png,,test", "line 3: column anomaly_file_name: {folder}/masks/x.png does not exist"),
         ("./sub/../a.png,ok,,,train", "line 3: column path: ./sub/../a.png is already named in line 2"),
         ("b, left.png,ok,,,train", "line 3: 6 cells for 5 columns; put cells that hold a comma into double quotes"),
         ("sub/c.png,nok", "line 3: 2 cells for 5 columns"),
@@ -146,7 +146,7 @@ def test_one_mask_for_two_images(folder: Path) -> None:
         ("image_label\nok\n", "has no column path or image_file_name, only 'image_label'; add it or rename a column"),
         ("path|image_label\na.png|ok\n", "separate the columns of a CSV file by commas, semicolons or tabs"),
         ("path\na.png\n", "has no column image_label or anomaly_label"),
-        ("path,image_label,image_label\na.png,ok,nok\n", "more than one column image_label; rename"),
+        ("path,image_label,image_label\na.png,ok,nok\n", "more than one column named image_label; rename"),
         ('path,image_label\n"a.png,ok\n', "cannot be read as CSV"),
     ],
 )
@@ -239,7 +239,7 @@ def test_paths_of_windows(folder: Path) -> None:
     for name in ("C:\\data\\a.png", "C:/data/a.png", "\\\\server\\share\\a.png"):
         message = refusal(folder, f"path,image_label\n{name},ok\n")
         assert f"line 2: column path: {name} is a path on another machine; write it relative to" in message
-    assert f"column path: {folder}/sub/x.png is missing" in refusal(folder, "path,image_label\nsub\\x.png,ok\n")
+    assert f"column path: {folder}/sub/x.png does not exist" in refusal(folder, "path,image_label\nsub\\x.png,ok\n")
 
 
 def test_a_name_that_holds_a_backslash_is_one(folder: Path) -> None:

@@ -48,12 +48,12 @@ def test_a_word_after_a_small_letter_is_whole() -> None:
     ("pattern", "names", "words"),
     [
         ("_(OK", ["a.png"], "is not a regular expression"),
-        ("_OK", ["a.png"], "captures nothing; put the words of the label into ()"),
+        ("_OK", ["a.png"], "captures nothing; put the words of the label into parentheses"),
         ("(?P<good>a)", ["a.png"], "names a group good; name them ok and nok"),
         ("(?P<nok>NOK)", ["a.png"], "says what is nok but not what is ok; add (?P<ok>...)"),
         ("_(OK|NOK)", ["a_OK.png", "b.png"], "finds no label in 1 names: b.png; make it wider"),
         ("_(OK|NOK)", ["ok_OK_NOK.png"], "in ok_OK_NOK.png; make it narrower"),
-        ("_(A|B)", ["1_A.png"], "captures 'A' in 1_A.png, which is not a known word for ok or nok; name the groups"),
+        ("_(A|B)", ["1_A.png"], "captures 'A' in 1_A.png, which is no known word for ok or nok; name the groups"),
     ],
 )
 def test_what_is_refused(pattern: str, names: list[str], words: str) -> None:

@@ -148,7 +148,7 @@ def test_a_picture_that_was_decoded_smaller_is_read_again_and_a_whole_one_is_not
 def test_a_file_that_was_changed_is_refused(paths: list[Path]) -> None:
     digest = hashlib.sha256(paths[0].read_bytes()).hexdigest()
     assert read_picture(paths[0], digest=digest).original_width == 64
-    with pytest.raises(DatasetError, match=r"1\.png was changed since the data set was read; read the data set again"):
+    with pytest.raises(DatasetError, match=r"1\.png has changed since the data set was read; read the data set again"):
         read_picture(paths[1], digest=digest)
 
 

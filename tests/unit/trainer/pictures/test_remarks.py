@@ -59,7 +59,7 @@ def test_every_format_is_read_from_every_source(source: tuple[Path, Read]) -> No
     assert len(dataset.samples) == len(SUFFIX_OF)
     assert len({sample.pixel_digest for sample in dataset.samples}) == 1
     (note,) = [note for note in dataset.notes if "raw pixels" in note]
-    assert note.startswith("1 BMP and 1 JPEG 2000 and 1 PNM and 1 TIFF and 1 WebP of 6 images: the service takes")
+    assert note.startswith("1 BMP and 1 JPEG 2000 and 1 PNM and 1 TIFF and 1 WebP of 6 images: the service accepts")
 
 
 def test_all_unreadable_images_are_named_at_once(source: tuple[Path, Read]) -> None:
@@ -133,7 +133,7 @@ def test_flags_are_applied_where_that_is_asked_for(source: tuple[Path, Read]) ->
     (note,) = [note for note in dataset.notes if "EXIF" in note]
     assert "rotated upright, as requested. The service does the same with JPEG and PNG frames" in note
     with pytest.raises(
-        DatasetError, match="read with apply_exif=True, the preprocessing parameters say apply_exif=False"
+        DatasetError, match="read with apply_exif=True, but the preprocessing parameters say apply_exif=False"
     ):
         dataset.check_orientation(DLPreprocessParam(image_width=32, image_height=32))
 

@@ -252,7 +252,7 @@ def test_other_images_or_masks_never_use_it_again(images: Path, tmp_path: Path, 
 def test_an_image_that_changed_since_the_data_set_was_read(images: Path, tmp_path: Path) -> None:
     dataset = read_dl_dataset_anomaly(images)
     (images / "good" / "3.jpg").write_bytes((images / "good" / "4.jpg").read_bytes())
-    with pytest.raises(DatasetError, match=r"3.jpg was changed since the data set was read; read the data set again"):
+    with pytest.raises(DatasetError, match=r"3.jpg has changed since the data set was read; read the data set again"):
         preprocess_dl_dataset(dataset, tmp_path / "cache", PARAM)
 
 

@@ -268,6 +268,6 @@ def test_the_table_of_rates_marks_the_one_that_ships() -> None:
     text = read(page).text
     assert "finds 50 % of the 2 test defects" in text
     assert page.count('class="chosen"') == 1
-    assert "5 % (shipped)" in text
+    assert "5 % (this model)" in text
     assert "1 of 2 (50 %)" in text
     assert "What other rates of false rejects would find" not in render_report(report())

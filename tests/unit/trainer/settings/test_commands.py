@@ -318,7 +318,7 @@ def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatc
         ("--training-percent 101", ["--training-percent", "100"]),
         ("--training-percent 60 --validation-percent 50", ["sum to more than 100"]),
         ("--group-by time_window", ["--group-by time_window and --time-window-minutes must be given together"]),
-        ("--time-window-minutes 3", ["go together"]),
+        ("--time-window-minutes 3", ["must be given together"]),
         ("--backbone resnet", ["--backbone", "efficientnet_lite0"]),
         ("--detector padim --complexity 3", ["--complexity is a setting of student, not of padim"]),
         ("--detector padim --max-num-epochs 3", ["--max-num-epochs is a setting of student"]),
@@ -348,7 +348,7 @@ def test_environment_comes_before_defaults_and_after_the_command_line(monkeypatc
             ["--cache and --tile cannot be combined; leave one of them out"],
         ),
         ("--preprocess-param p --tile 64", ["--preprocess-param already sets --tile"]),
-        ("--augment zoom=2", ["--augment", "'zoom=2' is no part"]),
+        ("--augment zoom=2", ["--augment", "'zoom=2' is not an augmentation"]),
         ("--threshold-method mine", ["--threshold-method", "halcon"]),
         (
             "--threshold-method halcon --threshold-rule tail_model",

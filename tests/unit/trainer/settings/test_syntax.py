@@ -46,7 +46,7 @@ def test_augmentations_that_can_be_read() -> None:
     [
         ("zoom=2", "'zoom=2' is not an augmentation"),
         ("flip-horizontal=1", "is not an augmentation"),
-        ("rotation", "'rotation' is no part"),
+        ("rotation", "'rotation' is not an augmentation"),
         ("rotation=1,rotation=2", "'rotation=2' is not an augmentation, or given twice"),
         ("brightness=2", "brightness: "),
         ("rotation=x", "rotation_degrees: "),

@@ -192,7 +192,7 @@ def test_pixels_that_say_nothing_are_refused(n_images: int) -> None:
 
 
 def test_a_domain_of_another_size_is_refused() -> None:
-    with pytest.raises(CalibrationError, match=r"domain is \(3, 2\), the anomaly image \(2, 2\)"):
+    with pytest.raises(CalibrationError, match=r"domain is \(3, 2\), but the anomaly image is \(2, 2\)"):
         PixelStatistics().add(np.zeros((2, 2), np.float32), np.ones((3, 2), np.bool_))
 
 

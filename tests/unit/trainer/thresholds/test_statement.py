@@ -20,7 +20,7 @@ def test_a_share_on_average_is_explained() -> None:
 
 def test_folds_make_an_estimate_of_the_bound() -> None:
     explanation = estimate_threshold(SCORES[:80], folds=5).explanation
-    assert "from 80 scores of models fitted on four fifths of the images" in explanation
+    assert "based on 80 scores of models fitted on four fifths of the images" in explanation
     assert explanation.endswith(
         "The bound is an estimate, because the final model is a different one, trained on all images."
     )

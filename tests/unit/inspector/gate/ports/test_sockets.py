@@ -12,7 +12,7 @@ from inspector.gate.ports.sockets import cannot_listen
 @pytest.mark.parametrize(
     ("port", "number", "mend"),
     [
-        (502, errno.EACCES, "; a port below 1024 needs CAP_NET_BIND_SERVICE; 1502 does not"),
+        (502, errno.EACCES, "; a port below 1024 needs CAP_NET_BIND_SERVICE; port 1502 does not"),
         (1502, errno.EACCES, ""),
         (502, errno.EADDRINUSE, ""),
     ],
