@@ -7,6 +7,7 @@
 #   make bench   throughput as JSON
 #   make bench-accuracy   detectors and backbones on the sets of ../shared/data; goes on where it was cut off
 #   make chaos   faults, attacks and overload on Apache Kafka (hours); chaos-smoke: the same with small counts (docs/chaos.md)
+#   make e2e     a day of a factory on Apache Kafka, from training to alerts, judged: out/e2e/report.html (docs/factory.md)
 #   make docs    the pages of docs/ as a site in site/, strictly: a broken link ends it
 #   make fuzz    every reader of bytes from outside, FUZZ_SECONDS (60) each, with atheris; FUZZ="manifest picture": these alone
 #   make clean   remove .venv, caches and outputs
@@ -32,7 +33,7 @@ DEV := $(VENV)/.installed-dev
 DEMO := $(VENV)/.installed-demo
 DOCS := $(VENV)/.installed-docs
 
-.PHONY: help install demo test check docs bench bench-accuracy chaos chaos-smoke fuzz clean
+.PHONY: help install demo test check docs bench bench-accuracy chaos chaos-smoke e2e fuzz clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -65,6 +66,9 @@ chaos: $(DEV)
 
 chaos-smoke: $(DEV)
 	$(BIN)/python -m tests.chaos --smoke
+
+e2e: $(DEV)
+	$(BIN)/python -m tests.e2e.factory
 
 fuzz: $(DEV)
 	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[fuzz]'

@@ -141,6 +141,11 @@ class Child:
             self._process.kill()
         return self.wait()
 
+    def kill(self) -> None:
+        """End it at once, as a power cut would."""
+        self._process.kill()
+        self.wait()
+
     def _read(self, on_line: OnLine) -> None:
         output = self._process.stdout
         if output is None:

@@ -34,6 +34,7 @@ SECTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "runbook",
             "throughput",
             "chaos",
+            "factory",
         ),
         "Develop": ("commands", "api", "modules", "fuzz", "traps", "decisions"),
     }

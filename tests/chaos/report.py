@@ -22,10 +22,10 @@ WORDS = {True: "held", False: "MISSED", None: "not judged"}
 COLOURS = {True: "green", False: "bold red", None: "yellow"}
 
 
-def print_table(rows: Sequence[Row]) -> None:
-    """Print one line for each promise, to standard output."""
+def print_table(rows: Sequence[Row], first: str = "campaign") -> None:
+    """Print one line for each promise, to standard output; `first` heads the first column."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("campaign", "promise"):
+    for name in (first, "promise"):
         table.add_column(name, overflow="fold")
     table.add_column("trials", justify="right")
     table.add_column("figure", overflow="fold")
@@ -37,11 +37,11 @@ def print_table(rows: Sequence[Row]) -> None:
     console.print(table)
 
 
-def document(rows: Sequence[Row], facts: Mapping[str, object]) -> dict[str, object]:
-    """Return what is kept of a run: the rows, and what they were found with."""
+def document(rows: Sequence[Row], facts: Mapping[str, object], program: str = "tests.chaos") -> dict[str, object]:
+    """Return what is kept of a run of `program`: the rows, and what they were found with."""
     return {
         **facts,
-        "command": " ".join(["python -m tests.chaos", *sys.argv[1:]]),
+        "command": " ".join([f"python -m {program}", *sys.argv[1:]]),
         "commit": _commit(),
         "machine": describe_machine(),
         "software": describe_software(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Protocol
 
 from tests.chaos.campaign import Context
 from tests.chaos.checker import Findings
@@ -24,8 +25,17 @@ PROMISES = {
 }
 
 
+class Book(Protocol):
+    """Takes rows."""
+
+    def row(
+        self, promise: str, *, trials: int, figure: str, held: bool | None, is_time: bool = False, **details: object
+    ) -> None:
+        """Add what was found of one promise."""
+
+
 def add_rows(
-    context: Context,
+    context: Book,
     findings: Findings,
     *,
     only: Collection[str] = (),

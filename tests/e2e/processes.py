@@ -65,13 +65,7 @@ class InspectorProcess:
 
     def metric(self, name: str, **labels: str) -> float:
         """Return the sum of the samples of this name whose labels include these; 0 where there is none."""
-        text = self._get("/metrics") or ""
-        return sum(
-            sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-            if sample.name == name and labels.items() <= sample.labels.items()
-        )
+        return sum_of_samples(self._get("/metrics") or "", name, **labels)
 
     def inspected(self) -> float:
         """Return how many frames it has inspected since it was started."""
@@ -111,3 +105,13 @@ class InspectorProcess:
             assert status is None, f"{self.name} ended with {status}:\n{self.log.read_text()[-4000:]}"
             assert time.monotonic() < give_up, f"{self.name} is not {state}:\n{self.log.read_text()[-4000:]}"
             await asyncio.sleep(0.1)
+
+
+def sum_of_samples(text: str, name: str, **labels: str) -> float:
+    """Return the sum of the samples of this name whose labels include these, in what /metrics says; 0 where there is none."""
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name and labels.items() <= sample.labels.items()
+    )

@@ -29,7 +29,7 @@ from tests.monitoring.strokes import INK, PAPER, STROKES, no_data
 
 COLUMN_IN, ROW_IN = 0.40, 0.27
 HEAD_IN = 0.62
-DPI = 84
+DPI, DPI_ALONE = 84, 150
 COLORS_KEPT = 128
 USUAL_S, FAULTY_S = 45.0 * PACE_S, 30.0 * PACE_S
 
@@ -47,7 +47,23 @@ def draw_sheet(shots: dict[str, list[Shot]], path: Path) -> None:
             for name, part in zip(pair, band.subfigures(1, 2, wspace=0.01), strict=True):
                 part.set_facecolor(PAPER)
                 _draw_board(part, name, shots[name], height)
-        figure.savefig(path, dpi=DPI)
+        _save(figure, path)
+
+
+def draw_dashboard(name: str, shots: list[Shot], path: Path) -> None:
+    """Draw one dashboard into a PNG."""
+    height = HEAD_IN + ROW_IN * max(shot.panel.y + shot.panel.height for shot in shots)
+    with mpl.rc_context({"font.size": 7, "font.family": "DejaVu Sans"}):
+        figure = Figure(figsize=(24 * COLUMN_IN + 0.3, height), dpi=DPI_ALONE, facecolor=PAPER)
+        FigureCanvasAgg(figure)
+        (part,) = figure.subfigures(1, 1, squeeze=False)[0]
+        part.set_facecolor(PAPER)
+        _draw_board(part, name, shots, height)
+        _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path)
     with Image.open(path) as picture:  # few colours make a file that a repository can bear
         picture.convert("RGB").quantize(COLORS_KEPT, dither=Image.Dither.NONE).save(path, optimize=True)
 

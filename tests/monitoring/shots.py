@@ -39,12 +39,19 @@ class Shot:
     answers: list[Answer]
 
 
-def take_shots(prometheus: Prometheus, begin_s: float, end_s: float) -> dict[str, list[Shot]]:
-    """Ask every query of every panel, from `begin_s` to `end_s` (seconds since 1970), once a scrape."""
+def take_shots(prometheus: Prometheus, begin_s: float, end_s: float, **chosen: str) -> dict[str, list[Shot]]:
+    """Ask every query of every panel, from `begin_s` to `end_s` (seconds since 1970), once a scrape.
+
+    Args:
+        prometheus: that is asked.
+        begin_s: of what is drawn.
+        end_s: of it.
+        chosen: what is chosen above the dashboards, where that is not as in `VARIABLES`: `line`, `camera` of its own dashboard.
+    """
     return {
         name: [
             Shot(panel, [_answer(prometheus, target, begin_s, end_s) for target in panel.targets])
-            for panel in panels(name, **VARIABLES[name])
+            for panel in panels(name, **VARIABLES[name] | {key: chosen[key] for key in chosen if key == name})
         ]
         for name in NAMES
     }

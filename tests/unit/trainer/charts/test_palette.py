@@ -14,7 +14,7 @@ from trainer.charts.palette import CALIBRATION, SECOND, VARIABLES, as_rgb
 def test_each_page_has_every_colour_of_its_charts_in_light_and_dark(package: object, without: str) -> None:
     """A colour that a page does not draw with it need not have."""
     folder = Path(str(package.__file__)).parent  # type: ignore[attr-defined]
-    page = (folder / "templates" / "report.html.jinja").read_text()
+    page = "".join(path.read_text() for path in sorted((folder / "templates").iterdir()))
     light, dark = (
         dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{6})", root))
         for root in re.findall(r":root \{(.*?)\}", page, re.DOTALL)
