@@ -38,7 +38,7 @@ LOG_WIDTH = 120
 
 
 class Terminated(BaseException):
-    """A signal asked the demo to end."""
+    """A signal asked the program to end; `status` is what it ends with."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"signal {number}")
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = options.out.resolve()
     try:
         make_empty(out)
-        with _signals_raise():
+        with signals_raise():
             return _run(Stage(out, console), options.frames)
     except DemoError as error:
         console.print(f"\n[bold red]The demo failed:[/] {escape(str(error))}", soft_wrap=True)
@@ -72,14 +72,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_empty(out: Path) -> None:
-    """Make the folder for the output; one that a demo made before is replaced.
+    """Make the folder for the output; one that was made here before is replaced.
 
     Raises:
         DemoError: It holds something else.
     """
     if out.is_dir() and any(out.iterdir()):
         if not (out / _MARKER).is_file():
-            raise DemoError(f"{out} was not created by the demo, so it is not replaced; give another folder with --out")
+            raise DemoError(
+                f"{out} was not created by this command, so it is not replaced; give another folder with --out"
+            )
         shutil.rmtree(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -112,7 +114,7 @@ def run_show(stage: Stage, show: Show) -> int:
 
 
 @contextmanager
-def _signals_raise() -> Iterator[None]:
+def signals_raise() -> Iterator[None]:
     """Turn the first signal into an exception; while things are ended in order, further ones are ignored."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}

@@ -1,7 +1,7 @@
 """`python -m tests.e2e.factory`, which is `make e2e`: a day of a factory, judged.
 
 Exit status: 0 every promise held; 1 one was missed, a step failed, or Apache Kafka or Prometheus is not here; 2 wrong usage; 130
-interrupted.
+interrupted, 143 terminated.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from deploy.demo.__main__ import LOG_WIDTH, make_empty
+from deploy.demo.__main__ import LOG_WIDTH, Terminated, make_empty, signals_raise
 from deploy.demo.children import DemoError
 from deploy.demo.stage import Stage
 from deploy.local.broker import CHECKOUT
@@ -25,14 +25,14 @@ from deploy.local.prometheus import PrometheusMissingError
 from tests.chaos.report import document, print_table, write_json
 from tests.e2e.factory.day import Day
 from tests.e2e.factory.findings import Evening, read_evening
-from tests.e2e.factory.page import write_page
+from tests.e2e.factory.page import camera_rows, write_page
 from tests.e2e.factory.plant import must_be_here
 from tests.e2e.factory.promises import judge_day
 from tests.e2e.offspring import Offspring
 
 PAGE_NAME, RESULT_NAME = "report.html", "result.json"
 RATE = 3.0
-FAILED, INTERRUPTED = 1, 130
+FAILED = 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,14 +53,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         must_be_here()
         make_empty(out)
-        with Offspring().ended():
+        with Offspring().ended(), signals_raise():
             return _run(Day(Stage(out, console), rate=options.rate))
     except (DemoError, PrometheusMissingError) as error:
         console.print(f"\n[bold red]The factory stands:[/] {escape(str(error))}", soft_wrap=True)
         return FAILED
-    except KeyboardInterrupt:
+    except Terminated as ended:
         console.print("\nended early; everything that was started has been stopped")
-        return INTERRUPTED
+        return ended.status
 
 
 def _run(day: Day) -> int:
@@ -90,6 +90,7 @@ def _facts(day: Day, evening: Evening) -> dict[str, Any]:
         "broker": None if broker is None else broker.name,
         "seconds": {step: round(seconds, 1) for step, seconds in day.stage.seconds.items()},
         "statuses": dict(evening.findings.statuses),
+        "cameras": {row.camera.camera_id: row.figures._asdict() for row in camera_rows(evening)},
         "commands": day.stage.commands,
     }
 

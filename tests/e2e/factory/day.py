@@ -97,7 +97,10 @@ class Day:
     def _settle_archive(self) -> None:
         """Wait until the archive has read everything, stop it, and compare its index with its files."""
         plant = self.plant
-        plant.until(lambda: plant.archive.sample("inspector_archive_unread_results") == 0, "the archive has read all")
+        results = plant.count("results")
+        plant.until(
+            lambda: plant.archive.sample("inspector_archive_results_total") >= results, "the archive has dealt with all"
+        )
         status = plant.archive.stop()
         if status != 0:
             plant.ended_badly.append(f"the archive ended with status {status}")
@@ -120,8 +123,8 @@ class Day:
             for provoke in (
                 self._saboteur.silence,
                 self._saboteur.garble,
-                self._saboteur.kill,
-                self._saboteur.stop_broker,
+                self._saboteur.kill_inspector,
+                self._saboteur.kill_broker,
             ):
                 provoke()
                 self.plant.watch(3)

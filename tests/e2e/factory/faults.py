@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from deploy.demo.children import DemoError
 from schemas import CameraFrame, frame_headers, image_digest
 from schemas import encode as encode_message
 from tests.chaos.frames import SPOILS
@@ -41,7 +42,7 @@ class Saboteur:
             asyncio.run(self._send_garbage())
             self._until_firing("InspectorDeadLetters")
 
-    def kill(self) -> None:
+    def kill_inspector(self) -> None:
         """One of two inspectors is killed; the other takes its cameras over."""
         victim, other = self._plant.inspectors
         with self._provoked(f"kill -9 of {victim.name}", "InspectorDown"):
@@ -55,10 +56,10 @@ class Saboteur:
             self._plant.until(self._plant.is_shared_out, "the inspectors share the cameras out again")
         self._until_over("InspectorDown")
 
-    def stop_broker(self) -> None:
-        """The broker goes and comes back."""
-        with self._provoked("the broker is stopped", "InspectorUnready"):
-            self._plant.node.stop()
+    def kill_broker(self) -> None:
+        """The broker is killed and comes back."""
+        with self._provoked("kill -9 of the broker", "InspectorUnready"):
+            self._plant.node.process.kill()
             self._until_firing("InspectorUnready")
             self._plant.node.start()
             self._plant.until(self._plant.is_shared_out, "the inspectors are back")
@@ -74,8 +75,13 @@ class Saboteur:
         self._book.provoked.append(Provoked(fault, alert, at_s, time.time()))
 
     def _until_firing(self, alert: str, is_ours: Callable[[dict[str, str]], bool] = lambda _: True) -> None:
-        took_s = self._plant.until(lambda: any(is_ours(one) for one in self._firing(alert)), f"{alert} fires")
-        self._plant.stage.say(f"{alert} fires after {took_s:.1f} s")
+        """Wait for an alert; one that never comes is a promise missed, and the day goes on."""
+        try:
+            took_s = self._plant.until(lambda: any(is_ours(one) for one in self._firing(alert)), f"{alert} fires")
+        except DemoError as error:
+            self._plant.stage.say(str(error))
+        else:
+            self._plant.stage.say(f"{alert} fires after {took_s:.1f} s")
 
     def _until_over(self, alert: str) -> None:
         self._plant.until(lambda: not self._firing(alert), f"{alert} ends once its fault is mended")

@@ -94,6 +94,7 @@ def settings_toml(servers: str, prefix: str, places: Places) -> str:
             {
                 "url": str(places.archive),
                 "group_id": f"{prefix}-archive",
+                "ok_per_day": 1_000,  # all of a short day
                 "accept_simulated": True,  # frames of `inspector replay` say that they are
                 "flush_ms": 500,
                 "http_port": places.ports[2],

@@ -28,8 +28,8 @@ from trainer.display.picture import data_uri
 from trainer.pictures.files import read_picture
 from trainer.wording import as_percent
 
-SHIFTS = ("first shift", "second shift")
-"""Not drawn as periods: what happens in them is."""
+NOT_DRAWN = ("first shift", "second shift", "canary judges")
+"""Periods that hold others, or lie in them."""
 TILE_SIDE, PICTURE_SIDE = 220, 360
 DIFFERENCES = 6
 
@@ -74,7 +74,7 @@ def render(day: Day, evening: Evening) -> str:
     )
     environment.filters |= {"percent": as_percent, "clock": _clock}
     book = day.book
-    periods = sorted((one for one in book.periods if one.title not in SHIFTS), key=lambda one: one.begin_s)
+    periods = sorted((one for one in book.periods if one.title not in NOT_DRAWN), key=lambda one: one.begin_s)
     around, elsewhere = evening.gaps_ms(book.when("first shift"))
     alarms = alarms_of(day)
     calm = camera_figures(evening.within(book.when("first shift")))

@@ -174,6 +174,10 @@ class Plant:
         """Return the full name of a topic."""
         return f"{self.prefix}.{name}"
 
+    def count(self, name: str) -> int:
+        """Return how many records a topic has taken so far."""
+        return sum(asyncio.run(ends_of(self.node.bootstrap_servers, self.topic(name))).values())
+
     def is_shared_out(self) -> bool:
         """Whether the inspectors are ready and have a camera's partition each, at least."""
         counts = [service.sample("inspector_assigned_partitions") for service in self.inspectors]
@@ -271,10 +275,9 @@ class Plant:
         return sum(service.sample("inspector_frames_total", camera=camera.key) for service in self.inspectors)
 
     def _are_answered(self) -> bool:
-        ends = [asyncio.run(ends_of(self.node.bootstrap_servers, self.topic(name))) for name in ("frames", "results")]
         # A camera's frames may have been answered twice, so that alone would say nothing.
         lag = sum(service.sample("inspector_consumer_lag_frames") for service in self.inspectors)
-        return lag == 0 and sum(ends[1].values()) >= sum(ends[0].values())
+        return lag == 0 and self.count("results") >= self.count("frames")
 
 
 def must_be_here() -> None:

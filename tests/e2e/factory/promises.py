@@ -158,7 +158,7 @@ def _archive(day: Day, evening: Evening) -> None:
     wanted = [one for one in evening.within(book.when("first shift")) if one.status == "inspected"]
     stored = book.said["archived"]
     book.row(
-        "of the first shift every picture is kept (fewer ok than a day's sample), and the index agrees with the files",
+        "of the first shift every picture is kept, and the index agrees with the files",
         trials=len(wanted),
         figure=f"{stored} of {len(wanted)} pictures; --verify: status {book.statuses.get('archive verify')}",
         held=stored == len(wanted) > 0 and book.statuses.get("archive verify") == 0,

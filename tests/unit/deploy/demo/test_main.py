@@ -35,7 +35,7 @@ def test_what_the_demo_did_not_make_is_not_replaced(
 
     assert demo.main(["--out", str(tmp_path)]) == 1
 
-    assert "was not created by the demo" in capsys.readouterr().out
+    assert "was not created by this command" in capsys.readouterr().out
     assert (tmp_path / "thesis.tex").read_text() == "dear"
 
 
