@@ -19,8 +19,6 @@ from trainer.rates import binomial_rate
 from trainer.wording import as_percent
 
 MIN_FOUND = 0.9
-MAX_REJECTED = 0.2
-"""Of good parts; what the cookies' thresholds are laid for."""
 MIN_IN_TIME = 0.99
 MOST_MINUTES = 10
 
@@ -91,11 +89,12 @@ def _verdicts(day: Day, evening: Evening) -> None:
             figure=f"{caught.count} of {caught.total} ({as_percent(caught.rate or 0.0)})",
             held=bool(found.bad) and caught.count >= MIN_FOUND * caught.total,
         )
+        bound = float(book.fits[product.model]["false_reject_bound"])
         book.row(
-            f"{product.title}: of the good parts at most {as_percent(MAX_REJECTED)} are rejected",
+            f"{product.title}: of the good parts no more are rejected than the fit stated as its bound, {as_percent(bound)}",
             trials=found.good,
-            figure=f"{found.good_rejected} of {found.good}",
-            held=bool(found.good) and found.good_rejected <= MAX_REJECTED * found.good,
+            figure=f"{found.good_rejected} of {found.good} ({as_percent(found.good_rejected / (found.good or 1))})",
+            held=bool(found.good) and found.good_rejected <= bound * found.good,
         )
     calm = evening.within(book.when("first shift"))
     in_time = sum(one.is_in_time for one in calm)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -23,6 +24,7 @@ from tests.e2e.factory.line import CAMERAS, LEFT, RIGHT, Camera
 from tests.e2e.factory.page import render
 from tests.e2e.factory.promises import alarms_of, judge_day
 from tests.e2e.factory.test_findings import DAY_S, record
+from tests.encoded import encoded
 from tests.monitoring.panels import Panel, Target
 from tests.monitoring.shots import Answer, Shot
 
@@ -72,6 +74,11 @@ def day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Day:
     monkeypatch.setattr(promises, "digest_of", lambda _day, name: name)
     made = Day(Stage(tmp_path, Console(file=io.StringIO())), rate=1)
     made.stage.seconds["total"] = 480.0
+    for camera in CAMERAS:
+        belt = made.plant.places.belt(camera)
+        belt.mkdir(parents=True)
+        for name in ("0000_nok.jpg", "0001_ok.jpg"):
+            (belt / name).write_bytes(encoded(np.zeros((8, 8, 3), np.uint8), ".jpg"))
     book = made.book
     book.periods = [
         Period("first shift", DAY_S, DAY_S + SHIFT_S, "calm"),
@@ -82,7 +89,11 @@ def day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Day:
     book.provoked = [Provoked("a camera is silent", "CameraSilent", DAY_S + 110, DAY_S + 120)]
     book.statuses = {"audit": 0, "archive verify": 0, "retrain": 0}
     even = {"total": 8, "only_first": 0, "only_second": 1, "both": 0}
-    book.fits = {"aliens-3": {"n_train": 70, "comparison": {"false_rejects": even, "misses": None}}}
+    book.fits = {
+        "aliens": {"false_reject_bound": 0.14},
+        "cookies": {"false_reject_bound": 0.35},
+        "aliens-3": {"n_train": 70, "comparison": {"false_rejects": even, "misses": None}},
+    }
     rate = {"count": 1, "total": 80, "rate": 0.0125, "low": 0.0, "high": 0.07}
     book.said = {
         "archived": 400,
@@ -149,7 +160,7 @@ FLAWS: dict[str, tuple[str, Callable[[Day, Evening], Evening | None]]] = {
     "a camera is silent at a swap": (
         "around an exchange",
         lambda _, evening: replace(
-            evening, results=[one for one in evening.results if not DAY_S + 19.5 < one.timestamp_ms / 1000 < DAY_S + 24.5]
+            evening, results=[one for one in evening.results if one.key != LEFT.key.encode() or not DAY_S + 19.5 < one.timestamp_ms / 1000 < DAY_S + 24.5]
         ),
     ),
     "the canary judges nothing": (
@@ -167,7 +178,7 @@ FLAWS: dict[str, tuple[str, Callable[[Day, Evening], Evening | None]]] = {
     "index and files disagree": ("every picture is kept", lambda day, _: day.book.statuses.update({"archive verify": 1})),
     "the new model is worse": ("is not worse", lambda day, _: day.book.statuses.update(retrain=1)),
     "a picture is gone": ("a backtest judges", lambda day, _: day.book.said["backtest"].update(gone=1)),
-    "there is no backtest": ("a backtest judges", lambda day, _: day.book.said.pop("backtest")),
+    "there is no backtest": ("a backtest judges", lambda day, _: day.book.said.__delitem__("backtest")),
     "an alert does not fire": ("CameraSilent fires", lambda day, _: day.firing.clear()),
     "an alert fired before its fault alone": (
         "CameraSilent fires",
