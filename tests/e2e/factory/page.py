@@ -30,7 +30,7 @@ from trainer.wording import as_percent
 
 NOT_DRAWN = ("first shift", "second shift", "canary judges")
 """Periods that hold others, or lie in them."""
-TILE_SIDE, PICTURE_SIDE = 220, 360
+TILE_SIDE, PICTURE_SIDE = 260, 360
 DIFFERENCES = 6
 
 
