@@ -25,7 +25,7 @@ _STEPS_MS: Final = (10, 30, 100, 300, 1_000, 3_000, 10_000, 30_000)
 
 def day_chart(verdicts: Sequence[Verdict], periods: Sequence[Period], *, budget_ms: float) -> str:
     """Every verdict of the day: when its frame was captured, and how long it took; periods are numbered from 1 and shaded."""
-    begin_s = min(period.begin_s for period in periods)
+    begin_s = min(one.captured_s for one in verdicts)
     label = "Milliseconds from capture to verdict of each frame, over the day"
     return in_both_widths(lambda axes: _draw_day(axes, verdicts, periods, begin_s, budget_ms), label, DAY_HEIGHT)
 
@@ -135,6 +135,6 @@ def _draw_alerts(axes: Axes, alarms: Sequence[Alarm], others: Mapping[str, Seque
 
 def _write(axes: Axes, y: float, text: str, colour: str) -> None:
     axes.annotate(
-        text, (0, y), xycoords=("axes fraction", "data"), xytext=(2, 9), textcoords="offset points", fontsize=NORMAL,
+        text, (0, y), xycoords=("axes fraction", "data"), xytext=(2, 11), textcoords="offset points", fontsize=NORMAL,
         fontweight="bold", color=colour, bbox={"facecolor": PAPER, "edgecolor": "none", "pad": 1.0},
     )  # fmt: skip
