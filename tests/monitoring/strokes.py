@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
 from deploy.local.prometheus import Series
+from tests.monitoring.rules import PACE_S
 from tests.monitoring.shots import Shot
 
 PAPER, INK = "#f4f5f5", "#24292e"
@@ -34,6 +35,8 @@ COLORS = (
 LIMIT_COLOR = "#e02f44"
 LEAST = 0.05
 """Fewer frames than this are none: they come from interpolating between scrapes."""
+APART = 3
+"""Scrapes without a value after which a line ends."""
 LETTERS_ACROSS = 210
 """How many letters of a legend fit across a dashboard."""
 
@@ -199,8 +202,11 @@ def _table(part: SubFigure, shot: Shot, inner: Box, box: Box) -> None:
 
 
 def _points(series: Series) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Times and values, parted by one that is no number where for several scrapes there was none: no line leads across."""
     points = np.array(series.points, dtype=np.float64)
-    return points[:, 0], points[:, 1]
+    breaks = np.flatnonzero(np.diff(points[:, 0]) > APART * PACE_S) + 1
+    at = np.insert(points[:, 0], breaks, points[breaks - 1, 0] + PACE_S)
+    return at, np.insert(points[:, 1], breaks, np.nan)
 
 
 def _dress(axes: Axes, unit: str, *, values: bool = True) -> None:
