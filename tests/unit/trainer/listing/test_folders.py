@@ -122,7 +122,10 @@ def test_a_pattern_sees_folders(tmp_path: Path) -> None:
         ({"image_list": ()}, "image_list is empty"),
         ({"image_list": ("a.png",), "image_sub_dirs": ("good",)}, "leave one of them out"),
         ({"image_list": ("a.png", "./a.png")}, "image_list contains a.png more than once"),
-        ({"image_list": ("a.png", "b.png"), "anomaly_list": ("m.png", "m.png")}, "anomaly_list contains m.png more than"),
+        (
+            {"image_list": ("a.png", "b.png"), "anomaly_list": ("m.png", "m.png")},
+            "anomaly_list contains m.png more than",
+        ),
         ({"image_list": ("../a.png",)}, "stay inside it, unlike '../a.png'"),
         ({"group_pattern": "("}, "is not a regular expression"),
         ({"group_pattern": "part"}, "captures nothing"),
