@@ -35,6 +35,7 @@ from schemas.releases.release import (
     ModelRelease,
     part_share,
 )
+from schemas.releases.shadow import SHADOW_HEADERS, ShadowResultMessage, ShadowVerdict, shadow_headers
 from schemas.result import REASONS, AnomalyClass, DLResultMessage, ModelReference, Reason, Status
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "MAX_RLE_BYTES",
     "REASONS",
     "RESULT_HEADERS",
+    "SHADOW_HEADERS",
     "TRACE_HEADERS",
     "AnomalyClass",
     "AuditRecord",
@@ -74,6 +76,8 @@ __all__ = [
     "RegionMessage",
     "SchemaError",
     "SchemaReason",
+    "ShadowResultMessage",
+    "ShadowVerdict",
     "Status",
     "TraceContext",
     "WrongVersionError",
@@ -93,5 +97,6 @@ __all__ = [
     "result_id_of_frame",
     "result_id_of_record",
     "rle_runs",
+    "shadow_headers",
     "trace_from_headers",
 ]

@@ -19,10 +19,18 @@ from schemas.frame import CameraFrame
 from schemas.headers import FRAME_HEADERS, HEARTBEAT_HEADERS, RESULT_HEADERS
 from schemas.releases.audit import AuditRecord
 from schemas.releases.release import ModelRelease
+from schemas.releases.shadow import SHADOW_HEADERS, ShadowResultMessage
 from schemas.result import DLResultMessage
 
 JSON_FOLDER = Path(__file__).with_name("json")
-MESSAGES: tuple[type[Message], ...] = (CameraFrame, DLResultMessage, DeadLetter, ModelRelease, AuditRecord)
+MESSAGES: tuple[type[Message], ...] = (
+    CameraFrame,
+    DLResultMessage,
+    DeadLetter,
+    ModelRelease,
+    AuditRecord,
+    ShadowResultMessage,
+)
 
 
 ASYNCAPI_FILE = Path(__file__).with_name("asyncapi.json")
@@ -38,6 +46,7 @@ _TOPICS: tuple[tuple[str, type[Message], str, tuple[str, ...], str], ...] = (
         HEARTBEAT_HEADERS,
         "Verdicts on a picture of the model itself, if asked for",
     ),
+    ("shadow", ShadowResultMessage, "send", SHADOW_HEADERS, "What a model on trial says; no verdicts"),
     ("models", ModelRelease, "receive", (), "Which model judges a camera; compacted"),
     ("audit", AuditRecord, "send", (), "Who changed which model judges a camera, and what became of it"),
 )

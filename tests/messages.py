@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from schemas import DLResultMessage, RecordSource, result_id_of_frame
+from schemas import DLResultMessage, RecordSource, ShadowResultMessage, ShadowVerdict, result_id_of_frame
 
 MODEL = {"name": "cookie", "version": "1", "digest": "a" * 64}
 
@@ -44,3 +44,29 @@ def refused(reason: str = "corrupt") -> DLResultMessage:
         status="undecodable", reason=reason, anomaly_score=None, anomaly_class="nok", anomaly_class_id=1,
         classification_threshold=None, segmentation_threshold=None, model=None,
     )  # fmt: skip
+
+
+def shadow_of(
+    judged: DLResultMessage, score: float | None, *, digest: str = "b" * 64, reason: str = "device"
+) -> ShadowResultMessage:
+    """What a model on trial says of the same frame, with a threshold of 0.5; None: it fails, for `reason`."""
+    verdict = None
+    if score is not None:
+        verdict = ShadowVerdict(
+            anomaly_score=score,
+            anomaly_class="nok" if score >= 0.5 else "ok",
+            classification_threshold=0.5,
+            segmentation_threshold=0.5,
+        )
+    return ShadowResultMessage.model_validate(
+        {
+            "result_id": judged.result_id,
+            "source": judged.source,
+            **judged.identity._asdict(),
+            "role": "shadow",
+            "shadow": verdict,
+            "failure": "none" if verdict else reason,
+            "model": MODEL | {"name": "tried", "digest": digest},
+            "scored_at": judged.produced_at,
+        }
+    )

@@ -18,7 +18,7 @@ from inspector.settings.commands import Role
 from inspector.settings.settings import Settings
 
 Resource = Literal[
-    "frames", "results", "deadletters", "heartbeats", "models", "audit", "group", "archive_group", "cluster"
+    "frames", "results", "deadletters", "heartbeats", "models", "audit", "shadow", "group", "archive_group", "cluster"
 ]
 
 
@@ -43,6 +43,7 @@ ROLES: Final[Mapping[Role, tuple[Right, ...]]] = MappingProxyType(
             Right("heartbeats", ("Write",), "shows that it works, even without parts"),
             Right("models", ("Read",), "reads which model judges which camera"),
             Right("audit", ("Write",), "reports whether a release was applied"),
+            Right("shadow", ("Write",), "writes what a model on trial says"),
         ),
         "gate": (
             Right("results", ("Read",), "reads verdicts and acts on them"),
@@ -58,10 +59,14 @@ ROLES: Final[Mapping[Role, tuple[Right, ...]]] = MappingProxyType(
             Right("deadletters", ("Read",), "shows what could not be inspected"),
             Right("models", ("Read",), "shows which model judges which camera"),
             Right("audit", ("Read",), "shows who changed it; `inspector audit verify`"),
+            Right("shadow", ("Read",), "shows what a model on trial says"),
         ),
         "trainer": (
             Right("models", ("Write", "Read"), "releases models; reads the releases before"),
             Right("audit", ("Write", "Read"), "records who released what; checks that no other record came first"),
+            Right("shadow", ("Read",), "`trainer compare`: what a model on trial said"),
+            Right("results", ("Read",), "the same: the verdicts that counted"),
+            Right("frames", ("Read",), "the same: pictures, where no archive is given"),
         ),
         "admin": (
             Right("cluster", ("Alter",), "grants these rights"),
@@ -71,10 +76,11 @@ ROLES: Final[Mapping[Role, tuple[Right, ...]]] = MappingProxyType(
             Right("heartbeats", _SEES, "the same"),
             Right("models", _SEES, "the same"),
             Right("audit", _SEES, "the same"),
+            Right("shadow", _SEES, "the same"),
         ),
     }
 )
-"""What each role needs, and nothing besides. The trainer's are for releases alone: no other of its commands speaks to a broker."""
+"""What each role needs, and nothing besides. The trainer's are for releases and their comparison: no other of its commands speaks to a broker."""
 
 
 def principals(named: Mapping[Role, str]) -> dict[Role, str]:
@@ -114,6 +120,7 @@ def _resources(settings: Settings, resource: Resource) -> Iterator[tuple[Resourc
             "heartbeats": topics.heartbeats_topic,
             "models": topics.models_topic,
             "audit": topics.audit_topic,
+            "shadow": topics.shadow_topic,
         }
         for spec in wanted_topics(settings):
             if spec.name == ours.get(resource) or (resource == "results" and spec.name not in topics.own_topics):
@@ -152,6 +159,7 @@ def table() -> str:
         "heartbeats": "topic `PREFIX.heartbeats`, where there is one",
         "models": "topic `PREFIX.models`, where there are releases",
         "audit": "topic `PREFIX.audit`, where there are releases",
+        "shadow": "topic `PREFIX.shadow`, where there are releases",
         "group": "group `kafka.group_id`",
         "archive_group": "group `archive.group_id`",
         "cluster": "the cluster",

@@ -90,15 +90,17 @@ def _heartbeats(settings: Settings, replication: int, common: dict[str, str]) ->
 
 
 def _releases(settings: Settings, replication: int, common: dict[str, str]) -> Iterator[TopicSpec]:
-    """Only where there are releases: which model judges each camera, compacted; and who changed it, for ever.
+    """Only where there are releases: which model judges each camera, compacted; who changed it, for ever; what a model on trial says.
 
-    Both have one partition: the log's order decides which of two releases at once came first.
+    The first two have one partition: the log's order decides which of two releases at once came first.
     """
     if settings.releases.is_on:
         limit = {"max.message.bytes": str(RESULTS_MESSAGE_BYTES)}
         kept = {"retention.ms": "-1", "retention.bytes": "-1"}
         yield TopicSpec(settings.topics.models_topic, 1, replication, {**common, **limit, "cleanup.policy": "compact"})
         yield TopicSpec(settings.topics.audit_topic, 1, replication, {**common, **limit, **kept})
+        seen = {"retention.ms": str(RESULTS_RETENTION_MS)}
+        yield TopicSpec(settings.topics.shadow_topic, 1, replication, {**common, **limit, **seen})
 
 
 async def apply_topics(

@@ -32,6 +32,9 @@ class TopicSettings(Section):
         "{prefix}.audit",
         description="where the record of all releases is written: who released what, and whether it was applied",
     )
+    shadow: str = Field(
+        "{prefix}.shadow", description="where it is written what models on trial would say; these are no verdicts"
+    )
     frames_partitions: Positive = Field(
         8, description="number of partitions of the frames topic, which is also the maximum number of processes"
     )
@@ -43,10 +46,13 @@ class TopicSettings(Section):
         self._name("heartbeats", self.heartbeats)
         self._name("models", self.models)
         self._name("audit", self.audit)
+        self._name("shadow", self.shadow)
         self._name("results", self.results, line_id="L", camera_id="C")
         names = (*self.own_topics, self.results_topic("L", "C"))
         if len(set(names)) < len(names):
-            raise ValueError("frames, results, deadletters, heartbeats, models and audit must be six different topics")
+            raise ValueError(
+                "frames, results, deadletters, heartbeats, models, audit and shadow must be seven different topics"
+            )
         return self
 
     def _name(self, key: str, template: str, **fields: str) -> str:
@@ -88,6 +94,11 @@ class TopicSettings(Section):
         return self._name("audit", self.audit)
 
     @property
+    def shadow_topic(self) -> str:
+        """Name of the topic of what models on trial say."""
+        return self._name("shadow", self.shadow)
+
+    @property
     def own_topics(self) -> tuple[str, ...]:
         """Names of all topics but those of results, of which there may be several."""
         return (
@@ -96,6 +107,7 @@ class TopicSettings(Section):
             self.heartbeats_topic,
             self.models_topic,
             self.audit_topic,
+            self.shadow_topic,
         )
 
     def results_topic(self, line_id: str, camera_id: str) -> str:

@@ -23,6 +23,7 @@ MESSAGES: dict[str, type[schemas.Message]] = {
     "DeadLetter": schemas.DeadLetter,
     "ModelRelease": schemas.ModelRelease,
     "AuditRecord": schemas.AuditRecord,
+    "ShadowResultMessage": schemas.ShadowResultMessage,
 }
 
 

@@ -50,7 +50,7 @@ async def test_a_check_names_each_right_that_an_inspector_lacks(secure_broker: S
     plain = {"bootstrap_servers": secure_broker.address("plain")}
     place = secure_broker.kafka("inspector", "sasltls")
     number = len(rights_of("inspector", settings(plain, "minimal", tmp_path)))
-    assert number == 8, "frames, group, results twice, dead letters, heartbeats, models, audit"
+    assert number == 9, "frames, group, results twice, dead letters, heartbeats, models, audit, shadow"
 
     async def without(index: int) -> None:
         prefix = f"minimal{index}"

@@ -61,6 +61,7 @@ def test_only_inspectors_write_results_and_only_cameras_write_frames() -> None:
         ("inspector", "deadletters"),
         ("inspector", "heartbeats"),
         ("inspector", "audit"),
+        ("inspector", "shadow"),
         ("trainer", "models"),
         ("trainer", "audit"),
     }
@@ -73,7 +74,13 @@ def test_only_the_trainer_says_which_model_judges() -> None:
     on_models = {(acl.principal, acl.operation) for acl in acls if acl.name == "inspection.models"}
     assert on_models >= {("User:trainer", "Write"), ("User:trainer", "Read"), ("User:inspector", "Read")}
     assert {who for who, operation in on_models if operation == "Write"} == {"User:trainer"}
-    assert {acl.name for acl in acls if acl.principal == "User:trainer"} == {"inspection.models", "inspection.audit"}
+    written = {acl.name for acl in acls if (acl.principal, acl.operation) == ("User:trainer", "Write")}
+    assert written == {"inspection.models", "inspection.audit"}
+
+
+def test_what_models_on_trial_say_is_written_by_inspectors_and_no_actuator_or_archive_reads_it() -> None:
+    readers = {role for role, rights in ROLES.items() for right in rights if right.resource == "shadow"}
+    assert readers == {"inspector", "dashboard", "trainer", "admin"}
 
 
 def test_a_strange_user_is_quoted_and_only_named_roles_are_granted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -169,9 +169,17 @@ def test_a_results_topic_for_each_camera_where_its_name_says_so() -> None:
 
 
 def test_releases_have_a_compacted_topic_and_a_record_for_ever_beside_it() -> None:
-    assert not {"inspection.models", "inspection.audit"} & {spec.name for spec in wanted_topics(Settings())}
+    assert not {"inspection.models", "inspection.audit", "inspection.shadow"} & {
+        spec.name for spec in wanted_topics(Settings())
+    }
     asked = {"releases": {"store": "file:///srv/models/", "cache": "cache"}}
     specs = {spec.name: spec for spec in wanted_topics(Settings.model_validate(asked))}
+    shadow = specs["inspection.shadow"]
+    assert (shadow.partitions, shadow.config["cleanup.policy"], shadow.config["retention.ms"]) == (
+        1,
+        "delete",
+        str(7 * 86_400_000),
+    )
     models, audit = specs["inspection.models"], specs["inspection.audit"]
     assert (models.partitions, models.config["cleanup.policy"]) == (1, "compact")
     assert (audit.partitions, audit.config["cleanup.policy"], audit.config["retention.ms"]) == (1, "delete", "-1")
