@@ -8,57 +8,36 @@ the event loop, but for the jobs that `Workers` and `Engine` run on their thread
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from functools import partial
 
 from inspector.anomaly.types import DLSample
-from inspector.bus.ports import ConsumedRecord, FrameConsumer, ProducedRecord, ResultProducer
+from inspector.bus.ports import ConsumedRecord, ProducedRecord
 from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget, largest_decoding_bytes, partitions_to_read
 from inspector.inflight.frame import Frame, Outgoing, Refusal
 from inspector.inflight.lease import Lease
 from inspector.inflight.pace import Pace
-from inspector.inflight.registry import Registry
-from inspector.loop.clock import Clock
 from inspector.loop.pump import Pump
 from inspector.loop.threads import decode_threads, device_threads
-from inspector.loop.workers import Workers
 from inspector.observe.clocks import ClockWatch
-from inspector.observe.metrics import Metrics, Stage
+from inspector.observe.metrics import Stage
+from inspector.parts import Parts
 from inspector.settings.settings import Settings
 from inspector.stages.admit import Admission, image_limits
 from inspector.stages.batch import Batcher
-from inspector.stages.decode import DecodeStage, tell_slow
+from inspector.stages.decode import DecodeStage, decode_frame, tell_slow
 from inspector.stages.encode import Encoder
 from inspector.stages.fetch import FetchStage
 from inspector.stages.heartbeat import Heartbeats
-from inspector.stages.score import Engine, Outcome
+from inspector.stages.score import Outcome
 from inspector.stages.sequence import Sequencer
+from inspector.stages.shadow import ShadowStage
 from inspector.stages.sink import Sink, count_delivery
 from inspector.stages.source import Source
 from inspector.stages.standstill import Standstill
-from inspector.store.pictures import PictureStore
-from inspector.tracing.tracer import Tracer
 
 FRESH = 0.9
 """A frame that has more of its time left than this is decoded, whatever is expected of the device."""
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the pipeline is built around: the outside world, and the threads."""
-
-    consumer: FrameConsumer
-    producer: ResultProducer
-    registry: Registry
-    store: PictureStore
-    workers: Workers
-    engine: Engine
-    metrics: Metrics
-    tracer: Tracer
-    clock: Clock
-    on_crash: Callable[[BaseException], None]
-    """Told of an error in a callback of the loop, where asyncio would only log it and the service would hang."""
 
 
 class Pipeline:
@@ -103,7 +82,7 @@ class Pipeline:
             settings,
             parts.store,
             budget=self.budget,
-            is_idle=lambda: self._decoder.is_idle and not len(self._batcher) and not self._scoring,
+            is_idle=lambda: self._has_no_frames() and not self._scoring,
             on_fetched=self._fetched,
             on_crash=parts.on_crash,
             clock=parts.clock,
@@ -139,6 +118,18 @@ class Pipeline:
         self._sequence: Sequencer[Frame, Outgoing] = Sequencer()
         self._decode_pace = Pace()
         self.sink = Sink(parts.producer, self, parts.clock)
+        self.shadow = ShadowStage(
+            parts.shadow,
+            max_bytes=settings.releases.shadow_bytes,
+            find=parts.registry.shadow,
+            is_idle=self._may_shadow,
+            shortest_budget_s=lambda: parts.registry.shortest_budget_s,
+            decode=lambda trial: decode_frame(trial.message, trial.route.model, image_limits(limits)),
+            encode=self._encoder.shadow,
+            device=parts.engine,
+            wake=self._pump_later.soon,
+            clock=parts.clock,
+        )
         held, partition_for = self.source.partitions, parts.producer.partition_for
         self.heartbeats = Heartbeats(
             settings, lambda: parts.registry.routes, self.beat, self.budget, held, partition_for, parts.clock
@@ -150,6 +141,15 @@ class Pipeline:
         self._decode()
         self._fetcher.start()
         self._encode_refused()
+        self.shadow.start()
+
+    def _has_no_frames(self) -> bool:
+        return self._decoder.is_idle and not len(self._batcher)
+
+    def _may_shadow(self) -> bool:
+        """Whether a model on trial may have the device: no frame waits, and one that comes now finds a free slot, or an idle device."""
+        free = self._engine.free_slots - bool(self._scoring)
+        return free > 0 and self._has_no_frames() and not self._draining
 
     # source ─► admit
 
@@ -207,6 +207,7 @@ class Pipeline:
             self._refuse(frame, Refusal("expired", "superseded"), now_s)
         for frame in started.frames:
             self._enter(frame, "decode", now_s)
+        self.shadow.offer(started.frames)
 
     def _needed_s(self, frame: Frame) -> float:
         """Return the seconds that a frame still needs before its decoding; none while the device would wait for it.

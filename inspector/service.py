@@ -51,7 +51,8 @@ from inspector.loop.workers import Workers
 from inspector.observe.health import HEARTBEAT_S, Health, HealthServer
 from inspector.observe.metrics import Metrics
 from inspector.observe.systemd import ServiceManager
-from inspector.pipeline import Parts, Pipeline
+from inspector.parts import Parts
+from inspector.pipeline import Pipeline
 from inspector.settings.settings import Settings
 from inspector.stages.score import Engine
 from inspector.store.pictures import PictureStore
@@ -71,7 +72,7 @@ RETRY_S = 1.0
 CRASH_DRAIN_S = 5.0
 DISCONNECT_S = 5.0
 JOIN_S = 2.0
-CLOSE_S = 4 * DISCONNECT_S + 5 * JOIN_S
+CLOSE_S = 4 * DISCONNECT_S + 6 * JOIN_S
 SWITCH_INTERVAL_S = 0.0005
 """How long a thread may keep the interpreter from another. The loop and the device's threads need it often and briefly: with
 Python's 5 ms a core idles while its thread waits for the word to start the next operation (3 % of the throughput on two cores)."""
@@ -100,13 +101,14 @@ async def _run(settings: Settings) -> tuple[int, bool]:
 class Service:
     """One inspector process. Event loop only."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what tests replace, all named
         self,
         settings: Settings,
         *,
         read_model: Callable[[Path], Model] | None = None,
         consumer: FrameConsumer | None = None,
         producer: ResultProducer | None = None,
+        shadow_producer: ResultProducer | None = None,
         tail: ResultTail | None = None,
         release_log: LogReader | None = None,
         clock: Clock | None = None,
@@ -155,6 +157,7 @@ class Service:
             on_crash=self._supervisor.crash,
             read_model=read_model,
             release_log=release_log,
+            shadow_producer=shadow_producer,
         )
         self.pipeline: Pipeline | None = None
         self.on_loaded: Callable[[], None] = lambda: None
@@ -218,6 +221,7 @@ class Service:
             metrics=self.metrics,
             tracer=self._tracer,
             clock=self._clock,
+            shadow=self._models.shadow,
             on_crash=self._supervisor.crash,
         )
         self.pipeline = pipeline = Pipeline(self._settings, parts)
@@ -230,6 +234,8 @@ class Service:
         self._supervisor.spawn(pipeline.source.watch_forever())
         self._supervisor.spawn(pipeline.sink.run())
         self._supervisor.spawn(self._report_forever(pipeline))
+        if self._settings.releases.is_on:
+            self._supervisor.spawn(pipeline.shadow.run())
         for work in self._models.tasks():
             self._supervisor.spawn(work)
         interval_ms = self._settings.heartbeat.interval_ms
@@ -249,6 +255,7 @@ class Service:
     def _note_room(self, is_wanting: bool, limit: int | None) -> None:  # noqa: FBT001 the engine calls it
         if is_wanting:
             self.metrics.out_of_memory()
+            self._models.end_trials("the device lacks memory for the line's batches, and the model on trial goes first")
         most = self._settings.batching.max_batch_size
         self.metrics.batch_room(most if limit is None else min(limit, most))
 
@@ -311,7 +318,7 @@ class Service:
         await self._supervisor.end(spared=beating)
         clients: dict[str, FrameConsumer | ResultProducer | ResultTail | Models]
         clients = {"consumer": self._consumer, "producer": self._producer, "reader of results": self._tail}
-        clients["reader of releases"] = self._models
+        clients["clients of releases"] = self._models
         for name, client in clients.items():
             try:
                 async with asyncio.timeout(DISCONNECT_S):

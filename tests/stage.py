@@ -49,15 +49,15 @@ class Stage:
         """By the path that the settings give; all others have `model`."""
         self.sent = 0
 
-    def hold_device(self) -> Held:
-        """Let the model's batches wait, each on its device thread, until `gate` is set."""
+    def hold_device(self, model: FakeModel | None = None) -> Held:
+        """Let batches of a model, by default the settings' own, wait, each on its device thread, until `gate` is set."""
         held = Held(threading.Event(), threading.Event())
 
         def block(_size: int) -> None:
             held.scoring.set()
             held.gate.wait(60)
 
-        self.model.on_launch = block
+        (model or self.model).on_launch = block
         return held
 
     def settings(self, **sections: Any) -> Settings:

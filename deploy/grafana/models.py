@@ -19,7 +19,7 @@ def models() -> Dashboard:
     ).with_variable(
         choice("camera", "Camera", 'label_values(inspector_frames_total{job=~"$job", camera!="other"}, camera)')
     )
-    return _effects(_judges(dashboard))
+    return _trials(_effects(_judges(dashboard)))
 
 
 def _judges(dashboard: Dashboard) -> Dashboard:
@@ -106,5 +106,21 @@ def _effects(dashboard: Dashboard) -> Dashboard:
                 ),
                 unit="short",
             )
+        )
+    )
+
+
+def _trials(dashboard: Dashboard) -> Dashboard:
+    rates = [
+        (name, f"sum by (camera) (rate(inspector_shadow_{name}_total{{{CAMERAS}}}[$__rate_interval]))")
+        for name in ("scored", "shed", "failed")
+    ]
+    return dashboard.with_row(Row("In the shadow")).with_panel(
+        lines(
+            "Frames of models on trial",
+            "Frames in a second that a model on trial has scored, was not given since the line needed the device, or could not score.",
+            *(Query(rate, f"{{{{camera}}}} {name}") for name, rate in rates),
+            unit="short",
+            span=FULL,
         )
     )

@@ -213,7 +213,13 @@ def memory_bound_bytes(
     tracing = 0
     if settings.tracing.endpoint is not None:
         tracing = settings.tracing.max_queued_frames * TRACED_FRAME_BYTES + SENDING_SPANS_BYTES
-    working = encoding + preparing + masks + sending + looking + tracing
+    shadow = 0
+    if (
+        settings.releases.is_on
+    ):  # what waits; one picture decoded and one record encoded; records that wait, and are sent
+        one = largest_decoding_bytes(settings) + limits.max_pixels * _ENCODING_BYTES_PER_PIXEL
+        shadow = settings.releases.shadow_bytes + one + SHADOW_UNSENT_BYTES + 2 * send_bytes
+    working = encoding + preparing + masks + sending + looking + tracing + shadow
     return limits.max_bytes_in_flight + beyond + fetched + answer + working
 
 
@@ -226,6 +232,9 @@ TRACED_FRAME_BYTES = 8192
 
 SENDING_SPANS_BYTES = 2 * MIB
 """The spans of one request to a collector, made and encoded."""
+
+SHADOW_UNSENT_BYTES = 8 * MIB
+"""What is said of frames by models on trial and not sent: 16 records (`stages/shadow`), whose regions are bounded by the wire."""
 
 LOOK_BYTES = 2 * MIB
 """The largest answer to a look at the results (`bus/reading/tail`), which may be a record batch above its own megabyte."""

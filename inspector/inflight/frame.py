@@ -122,6 +122,18 @@ class Frame:
         return seconds
 
 
+class Trial(NamedTuple):
+    """A frame as a model on trial sees it: it owes nobody an answer, and holds nothing of the line's."""
+
+    route: Route
+    """To the model on trial."""
+    camera: str
+    identity: Identity
+    source: RecordSource
+    message: CameraFrame
+    size_bytes: int
+
+
 @dataclass(slots=True, eq=False)
 class Outgoing:
     """A frame's verdict, ready to be sent; done when the broker has acknowledged every record of it."""

@@ -25,6 +25,8 @@ class _Judges(NamedTuple):
     active: Route
     canary: Route | None = None
     share: float = 0.0
+    shadow: Route | None = None
+    """Of a model that judges nothing, and is only tried."""
 
 
 class Registry:
@@ -49,16 +51,30 @@ class Registry:
         """Return the route of this camera as the settings have it, whatever was released since."""
         return self._configured.get((line_id, camera_id))
 
-    def replace(self, active: Route, *, canary: Route | None = None, share: float = 0.0) -> None:
+    def shadow(self, camera: str) -> Route | None:
+        """Return the route of a camera to a model that is only tried, if there is one."""
+        line_id, _, camera_id = camera.partition("/")
+        judges = self._judges.get((line_id, camera_id))
+        return None if judges is None else judges.shadow
+
+    def try_out(self, camera: str, shadow: Route | None) -> None:
+        """Let a model be tried beside those that judge a camera, in place of one that is; None: none is any more."""
+        line_id, _, camera_id = camera.partition("/")
+        self._judges[line_id, camera_id] = self._judges[line_id, camera_id]._replace(shadow=shadow)
+
+    def replace(
+        self, active: Route, *, canary: Route | None = None, share: float = 0.0, shadow: Route | None = None
+    ) -> None:
         """Let a camera's frames that are admitted from now on be judged by these routes.
 
         Args:
             active: judges its parts.
             canary: judges those whose share is below `share` instead.
             share: 0 to 1.
+            shadow: is only tried.
         """
         line_id, _, camera_id = active.camera.partition("/")
-        self._judges[line_id, camera_id] = _Judges(active, canary, share)
+        self._judges[line_id, camera_id] = _Judges(active, canary, share, shadow)
 
     def saw(self, camera: str, picture: DLSample) -> None:
         """Note size and channels of a picture that a camera sent and its model takes."""
@@ -74,10 +90,16 @@ class Registry:
         return [judges.active for judges in self._judges.values()]
 
     @property
+    def shortest_budget_s(self) -> float:
+        """The shortest time that any camera has for a verdict."""
+        return min((judges.active.budget_us for judges in self._judges.values()), default=0) / 1e6
+
+    @property
     def models(self) -> set[Model]:
-        """All models that judge or may judge again: those of the settings are kept."""
+        """All models that judge or may judge again, and those that are tried: those of the settings are kept."""
         judges = self._judges.values()
-        routes = [*(one.active for one in judges), *(one.canary for one in judges), *self._configured.values()]
+        tried = [route for one in judges for route in (one.canary, one.shadow)]
+        routes = [*(one.active for one in judges), *tried, *self._configured.values()]
         return {route.model for route in routes if route is not None}
 
     @property

@@ -5,7 +5,9 @@ One more thread than was asked for does urgent jobs alone, so that these never w
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 import threading
 import time
 from collections import deque
@@ -21,14 +23,16 @@ Post = Callable[[Callable[[], None]], None]
 class Workers:
     """A fixed number of threads and two queues, without a future or a task for each job."""
 
-    def __init__(self, threads: int, post: Post, on_crash: Callable[[BaseException], None]) -> None:
+    def __init__(self, threads: int, post: Post, on_crash: Callable[[BaseException], None], *, nice: int = 0) -> None:
         """Prepare `threads` threads for jobs of both kinds, and one for urgent jobs.
 
         Args:
             threads: at least 1.
             post: how a thread reaches the event loop.
             on_crash: called on the loop when a job raised, which jobs must not.
+            nice: how much the threads give way to others, see `give_way`.
         """
+        self._nice = nice
         self._post = post
         self._on_crash = on_crash
         self._urgent: deque[Callable[[], Callable[[], None]]] = deque()
@@ -87,6 +91,8 @@ class Workers:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _run(self, takes_plain: bool) -> None:  # noqa: FBT001 one of ours calls it
+        if self._nice:
+            give_way(self._nice)
         while (work := self._next(takes_plain)) is not None:
             try:
                 done = work()
@@ -109,3 +115,10 @@ class Workers:
                     return self._plain.popleft()
                 (self._ready if takes_plain else self._ready_urgent).wait()
             return None
+
+
+def give_way(nice: int) -> None:
+    """Let the calling thread give way to the process's others, by so much as `nice` says. On Linux; elsewhere it would be the process."""
+    with contextlib.suppress(OSError, AttributeError):
+        if os.uname().sysname == "Linux":
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)

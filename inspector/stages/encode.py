@@ -7,10 +7,11 @@ import math
 from collections.abc import Sequence
 
 from inspector.anomaly.errors import UncalibratedError
-from inspector.anomaly.types import AnomalyRegion, DLResult
+from inspector.anomaly.types import AnomalyRegion, DLResult, DLSample
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
 from inspector.bus.ports import ProducedRecord
-from inspector.inflight.frame import Frame, Outgoing, Refusal
+from inspector.inflight.frame import Frame, Outgoing, Refusal, Trial
+from inspector.inflight.route import Route
 from inspector.loop.clock import Clock
 from inspector.observe.fields import about
 from inspector.settings.topics import TopicSettings
@@ -19,12 +20,16 @@ from schemas import (
     ComponentMessage,
     DeadLetter,
     DLResultMessage,
+    Reason,
     RegionMessage,
+    ShadowResultMessage,
+    ShadowVerdict,
     decode,
     encode,
     heartbeat_headers,
     result_headers,
     result_id_of,
+    shadow_headers,
 )
 
 log = logging.getLogger(__name__)
@@ -102,6 +107,37 @@ class Encoder:
             deadletter,
             1 + (deadletter is not None),
         )
+
+    def shadow(
+        self, trial: Trial, sample: DLSample | Refusal, outcome: DLResult | Refusal
+    ) -> tuple[ProducedRecord, Reason]:
+        """Return the record of what a model on trial says of a frame, and why it says nothing (`none` where it does)."""
+        verdict, failure = None, "internal"  # type: tuple[ShadowVerdict | None, Reason]
+        try:
+            if isinstance(sample, Refusal):
+                failure = sample.reason
+            elif isinstance(outcome, Refusal):
+                failure = outcome.reason
+            elif not math.isfinite(outcome.anomaly_score):
+                failure = "non_finite"
+            else:
+                verdict, failure = _shadow_verdict(trial.route, sample, outcome), "none"
+        except Exception:  # told with its stack; it is the candidate's fault, and nobody waits for it
+            log.exception("encoding what a model on trial says failed unexpectedly")
+        message = ShadowResultMessage(
+            result_id=result_id_of(trial.identity, trial.source),
+            source=trial.source,
+            **trial.identity._asdict(),
+            role="shadow",
+            shadow=verdict,
+            failure=failure,
+            model=trial.route.reference,
+            scored_at=self._clock.wall_us(),
+            is_simulated=trial.message.is_simulated,
+            deployment=self._deployment,
+        )
+        key = trial.camera.encode()
+        return ProducedRecord(self._topics.shadow_topic, key, encode(message), shadow_headers(message)), failure
 
     def smaller(self, record: ProducedRecord) -> ProducedRecord | None:
         """Return a record again without what can be left out of it; None if there is nothing of the kind.
@@ -213,6 +249,23 @@ class Encoder:
         if identity.line_id is not None and identity.camera_id is not None:
             return frame.camera.encode()
         return frame.key or UNKNOWN.encode()
+
+
+def _shadow_verdict(route: Route, sample: DLSample, result: DLResult) -> ShadowVerdict:
+    if route.model.thresholds is None:
+        raise UncalibratedError(f"model {route.model.name} has no thresholds")
+    threshold_dl_anomaly_results(
+        route.model.thresholds, sample, result, classification_threshold=route.classification_threshold
+    )
+    if result.anomaly_class is None or result.classification_threshold is None or result.segmentation_threshold is None:
+        raise ValueError("the verdict has no class")
+    return ShadowVerdict(
+        anomaly_score=result.anomaly_score,
+        anomaly_class=result.anomaly_class,
+        anomaly_region=_region(result.anomaly_region),
+        classification_threshold=result.classification_threshold,
+        segmentation_threshold=result.segmentation_threshold,
+    )
 
 
 def _region(region: AnomalyRegion | None) -> RegionMessage | None:

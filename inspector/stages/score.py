@@ -46,6 +46,8 @@ class _Batch:
     model: Model
     images: Sequence[NDArray[np.uint8]]
     done: Done
+    is_trial: bool = False
+    """Of a model on trial: what is wrong with it is told as it is, and teaches nothing about the line's batches."""
     launched: Pending | _Trouble | None = None
 
 
@@ -144,10 +146,24 @@ class Engine:
         Raises:
             DeviceError: No slot is free.
         """
+        self._submit(_Batch(model, images, done))
+
+    def try_out(self, model: Model, image: NDArray[np.uint8], done: Done) -> None:
+        """Score one picture with a model on trial: once, as a batch of its own; `done` gets the only outcome, on the event loop.
+
+        Whatever is wrong with it is its outcome: nothing is tried again, no batch of another model is halved for it, and a device that may
+        be lost is left to the line's next batch to find out. One that is lost for certain ends the service, as one that hangs does.
+
+        Raises:
+            DeviceError: No slot is free.
+        """
+        self._submit(_Batch(model, [image], done, is_trial=True))
+
+    def _submit(self, batch: _Batch) -> None:
         if self.free_slots < 1:
             raise DeviceError("a batch was submitted while no slot was free")
         self.free_slots -= 1
-        self._work.put(_Batch(model, images, done))
+        self._work.put(batch)
 
     def stop(self, timeout_s: float) -> bool:
         """End the threads after the batches that they have; wait up to `timeout_s`, and then leave them to their fate.
@@ -218,6 +234,10 @@ class Engine:
             raise DeviceError("a batch was to be finished that was never launched")
         size = len(batch.images)
         results = self._results(batch.launched, size)
+        if batch.is_trial:
+            outcome = [_refusal(results)] if isinstance(results, _Trouble) else results
+            self._post(functools.partial(self._deliver, batch.done, list(outcome)))
+            return
         if isinstance(results, _Trouble) and results.fault == "memory" and any(not _failed(other) for other in behind):
             batch.launched = results
             behind.append(batch)

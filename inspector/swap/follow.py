@@ -7,7 +7,6 @@ import functools
 import logging
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from inspector.bundles.errors import BundleStoreError
@@ -22,6 +21,7 @@ from inspector.swap.metrics import ReleaseMetrics
 from inspector.swap.refusal import ReleaseRefusedError
 from inspector.swap.switch import Switch
 from inspector.swap.tell import OutcomeTeller
+from inspector.swap.trials import Due, Trials
 from schemas import BundleReference, ModelRelease
 
 log = logging.getLogger(__name__)
@@ -30,18 +30,6 @@ T = TypeVar("T")
 
 READ_S: Final = 1.0
 RETRY_S: Final = 1.0
-FIRST_PAUSE_S: Final = 5.0
-LONGEST_PAUSE_S: Final = 60.0
-"""Between two tries of a release whose bundle the store does not give: the pause doubles up to this."""
-
-
-@dataclass(slots=True)
-class _Due:
-    """A release that is still to be applied, and when it is tried next."""
-
-    release: ModelRelease
-    at_s: float
-    pause_s: float = FIRST_PAUSE_S
 
 
 class ReleaseFollower:
@@ -73,7 +61,8 @@ class ReleaseFollower:
         self._registry, self._teller, self._metrics = registry, teller, metrics
         self._wait_s = wait_s
         self._switch = Switch(registry, self._load)
-        self._due: dict[str, _Due] = {}
+        self.trials = Trials(self._switch, teller=teller, metrics=metrics)
+        self._due: dict[str, Due] = {}
         self._is_reading = False
 
     async def begin(self, tell: Callable[[str], None]) -> None:
@@ -123,6 +112,7 @@ class ReleaseFollower:
             except (BusError, TopicError) as exc:
                 await self._lose(exc)
             await self._apply_due()
+            await self.trials.apply_due()
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -190,7 +180,7 @@ class ReleaseFollower:
             return
         due = self._due.get(camera)
         if due is None or due.release.number < release.number:
-            self._due[camera] = _Due(release, asyncio.get_running_loop().time())
+            self._due[camera] = Due(release, asyncio.get_running_loop().time())
             self._metrics.wanted(camera, release.number)
 
     # applying
@@ -210,6 +200,7 @@ class ReleaseFollower:
             return False
         self._forget(release)
         if applied is not None:
+            self.trials.want(release)
             model = applied.active.reference
             log.info(
                 "%s is judged by release %d: %s %s (%s)",
@@ -237,7 +228,7 @@ class ReleaseFollower:
         camera, number = release.camera, release.number
         self._metrics.refused(camera, exc.reason)
         due = self._due.get(camera)
-        is_first = due is None or due.pause_s == FIRST_PAUSE_S
+        is_first = due is None or due.is_first
         if is_first:
             log.error(
                 "release %d of %s is not applied (%s), the previous model stays in use: %s",
@@ -251,8 +242,7 @@ class ReleaseFollower:
         if exc.is_final:
             self._forget(release)
         elif due is not None and due.release.number == number:
-            due.at_s = asyncio.get_running_loop().time() + due.pause_s
-            due.pause_s = min(2 * due.pause_s, LONGEST_PAUSE_S)
+            due.put_off(asyncio.get_running_loop().time())
 
     def _forget(self, release: ModelRelease) -> None:
         due = self._due.get(release.camera)

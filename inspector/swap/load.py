@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,6 +19,7 @@ from inspector.inflight.fault import device_fault
 from inspector.inflight.loading import set_torch_threads
 from inspector.inflight.registry import warm_up_model
 from inspector.inflight.route import Model
+from inspector.loop.workers import give_way
 from inspector.settings.settings import Settings
 from inspector.swap.memory import wanting_bytes
 from inspector.swap.refusal import ReleaseRefusedError
@@ -158,9 +157,7 @@ class BundleLoader:
             return
         self._prepared.is_done = True
         set_torch_threads(self._settings.torch_threads)
-        with contextlib.suppress(OSError, AttributeError):  # of a thread on Linux; elsewhere it would be the process
-            if os.uname().sysname == "Linux":
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), LOADER_NICE)
+        give_way(LOADER_NICE)
 
 
 def _named(bundle: BundleReference) -> str:

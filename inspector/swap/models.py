@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from inspector.bus.ports import ResultProducer
+from inspector.bus.producer import KafkaProducer
 from inspector.bus.reading.log import KafkaLog, LogReader
 from inspector.inflight.loading import bundle_reader, require_device, set_torch_threads
 from inspector.inflight.registry import Registry, judge_of, load_routes
-from inspector.inflight.route import Model
+from inspector.inflight.route import Model, Route
 from inspector.loop.clock import Clock
 from inspector.loop.workers import Post, Workers
 from inspector.observe.metrics import Metrics
+from inspector.observe.shadow import ShadowMetrics
+from inspector.settings.section import MIB
 from inspector.settings.settings import Settings
 from inspector.stages.score import Engine
+from inspector.stages.shadow import ShadowParts
 from inspector.swap.follow import ReleaseFollower
 from inspector.swap.load import BundleLoader
 from inspector.swap.metrics import ReleaseMetrics
@@ -26,6 +30,8 @@ from inspector.swap.tell import OutcomeTeller
 
 log = logging.getLogger(__name__)
 
+SHADOW_NICE: Final = 10
+"""How much the thread that decodes and encodes for models on trial gives way to the line's."""
 JOIN_S: Final = 2.0
 """A thread that loads a model is not waited for any longer; it is a daemon."""
 
@@ -45,6 +51,7 @@ class Models:
         on_crash: Callable[[BaseException], None],
         read_model: Callable[[Path], Model] | None = None,
         release_log: LogReader | None = None,
+        shadow_producer: ResultProducer | None = None,
     ) -> None:
         """Prepare; nothing is loaded before `load`.
 
@@ -58,6 +65,7 @@ class Models:
             on_crash: told of what the loader's thread should never raise.
             read_model: loads and verifies a bundle; tests have their own.
             release_log: the topic of releases; tests have their own.
+            shadow_producer: takes what models on trial say; tests have their own.
         """
         self._settings, self._engine, self._metrics, self._clock = settings, engine, metrics, clock
         self._read_model = read_model or bundle_reader(settings)
@@ -66,7 +74,13 @@ class Models:
         self._log = release_log or KafkaLog(settings.kafka, settings.topics.models_topic)
         self._loading = Workers(1, post, on_crash)
         self._teller = OutcomeTeller(settings, producer, clock)
-        cameras = [camera.key for camera in settings.cameras] if settings.releases.is_on else []
+        cameras = [camera.key for camera in settings.cameras]
+        self.shadow = ShadowParts(
+            Workers(1, post, on_crash, nice=SHADOW_NICE),
+            shadow_producer or KafkaProducer(settings.kafka, max_record_bytes=MIB),
+            ShadowMetrics(metrics.registry, cameras),
+            self.end_trial,
+        )
         self._release_metrics = ReleaseMetrics(metrics.registry, cameras) if settings.releases.is_on else None
 
     async def load(self, tell: Callable[[str], None]) -> Registry:
@@ -107,6 +121,7 @@ class Models:
 
     async def _begin_releases(self, registry: Registry, metrics: ReleaseMetrics, tell: Callable[[str], None]) -> None:
         self._loading.start()
+        self.shadow.workers.start()
         self._follower = ReleaseFollower(
             self._log,
             BundleLoader(self._settings, self._read_model, exceeded=self._engine.room.exceeded),
@@ -123,6 +138,20 @@ class Models:
         now_s = self._clock.wall_us() / 1e6
         for route in self.registry.routes:
             self._metrics.models.show(route.camera, judge_of(route), now_s)
+            shadow = self.registry.shadow(route.camera)
+            self.shadow.metrics.show(route.camera, None if shadow is None else shadow.reference)
+
+    def end_trial(self, route: Route, why: str) -> None:
+        """Give up a model that is only tried; what judges is not concerned."""
+        if self._follower is not None:
+            self._follower.trials.end(route, why)
+
+    def end_trials(self, why: str) -> None:
+        """Give up all of them."""
+        shadows = [self.registry.shadow(route.camera) for route in self.registry.routes]
+        for shadow in shadows:
+            if shadow is not None:
+                self.end_trial(shadow, why)
 
     def tasks(self) -> list[Coroutine[Any, Any, None]]:
         """Return what is to run beside the pipeline: nothing where releases are off."""
@@ -131,10 +160,12 @@ class Models:
     async def stop(self) -> None:
         """Disconnect."""
         await self._log.stop()
+        if self._settings.releases.is_on:
+            await self.shadow.producer.stop()
 
     def end(self) -> bool:
-        """Wait a little for the thread that loads; return whether it has ended. On any thread."""
-        return self._follower is None or self._loading.stop(JOIN_S)
+        """Wait a little for the threads that load and that serve trials; return whether they have ended. On any thread."""
+        return self._follower is None or (self._loading.stop(JOIN_S) & self.shadow.workers.stop(JOIN_S))
 
     async def _on_each_thread(self, function: Callable[[], None]) -> None:
         await asyncio.gather(*map(asyncio.wrap_future, self._engine.call_on_each(function)))

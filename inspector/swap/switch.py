@@ -64,13 +64,43 @@ class Switch:
             return None
         models = release.models
         active = await self._active(base, models.active, models.changes)
-        canary = None if models.candidate is None else await self._canary(base, models.candidate, active)
+        candidate = models.candidate
+        is_canary = candidate is not None and candidate.role == "canary"
+        canary = await self._canary(base, candidate, active) if candidate is not None and is_canary else None
         share = 0.0
         if models.candidate is not None and models.candidate.percent is not None:
             share = models.candidate.percent / 100
-        self._registry.replace(active, canary=canary, share=share)
+        self._registry.replace(active, canary=canary, share=share, shadow=self._kept(release))
         self._numbers[release.camera] = release.number
         return Applied(release, active, canary)
+
+    async def try_out(self, release: ModelRelease) -> Route | None:
+        """Let the model that a release has on trial score beside the one that judges; None: there is none, or the release is not the last.
+
+        Raises:
+            BundleStoreError: The bundle cannot be fetched, or is not what the release says. Nothing was changed.
+            ReleaseRefusedError: The model could not judge this camera, so it is not tried either. Nothing was changed.
+            DeviceLostError: The device is of no use any more.
+        """
+        base, candidate = self._registry.configured(release.line_id, release.camera_id), release.models.candidate
+        if base is None or candidate is None or candidate.role != "shadow":
+            return None
+        route = self._kept(release) or await self._route(base, candidate.bundle)
+        if release.number != self.number(release.camera):
+            return None
+        self._registry.try_out(release.camera, route)
+        return route
+
+    def end(self, camera: str) -> None:
+        """Let no model be tried at a camera any more."""
+        self._registry.try_out(camera, None)
+
+    def _kept(self, release: ModelRelease) -> Route | None:
+        """Return the model that is on trial already, where this release goes on with it."""
+        candidate, route = release.models.candidate, self._registry.shadow(release.camera)
+        if route is None or candidate is None or candidate.role != "shadow":
+            return None
+        return route if route.reference == candidate.bundle.model else None
 
     async def _active(self, base: Route, bundle: BundleReference | None, changes: LiveChanges) -> Route:
         route = base if bundle is None else await self._route(base, bundle)
@@ -81,10 +111,6 @@ class Switch:
         return route
 
     async def _canary(self, base: Route, candidate: Candidate, active: Route) -> Route:
-        if candidate.role != "canary":
-            raise ReleaseRefusedError(
-                "shadow", f"this inspector does not support trials as {candidate.role}, only as canary"
-            )
         return replace(await self._route(base, candidate.bundle), budget_us=active.budget_us)
 
     async def _route(self, base: Route, bundle: BundleReference) -> Route:

@@ -32,6 +32,11 @@ class ReleaseSettings(Section):
     max_bundle_bytes: Positive = Field(
         2048 * MIB, description="maximum size of a bundle; a larger one is refused before it is fetched"
     )
+    shadow_bytes: Positive = Field(
+        64 * MIB,
+        description="maximum size of the frames that wait until the device has time to score them with a model on trial; "
+        "frames that do not fit are not scored by it",
+    )
     wait_s: float = Field(
         30.0,
         gt=0,

@@ -88,6 +88,19 @@ def test_the_bound_counts_the_frames_whose_spans_wait_where_they_are_traced() ->
     assert more == 100 * TRACED_FRAME_BYTES + SENDING_SPANS_BYTES
 
 
+def test_the_bound_counts_what_waits_for_a_model_on_trial_where_there_are_releases() -> None:
+    named: dict[str, int] = dict.fromkeys(("partitions", "workers", "device_threads", "domains"), 1)
+    named |= {"fetch_bytes": MIB, "send_bytes": MIB}
+
+    def with_releases(shadow_bytes: int) -> int:
+        releases = {"store": "file:///srv/m/", "cache": "cache", "shadow_bytes": shadow_bytes}
+        return memory_bound_bytes(Settings.model_validate({"releases": releases}), **named)
+
+    assert with_releases(80 * MIB) - with_releases(60 * MIB) == 20 * MIB
+    beside = with_releases(60 * MIB) - memory_bound_bytes(Settings(), **named) - 60 * MIB
+    assert beside > largest_decoding_bytes(Settings()), "one picture is decoded beside those of the line"
+
+
 def test_the_bound_counts_the_read_and_the_decoding_that_may_go_beyond_the_budget() -> None:
     tree = settings(max_bytes_in_flight=100 * MIB)
     rest = bound(0, 0, 0, fetch_bytes=0, send_bytes=0, max_bytes_in_flight=100 * MIB) - 2 * tree.partition_fetch_bytes

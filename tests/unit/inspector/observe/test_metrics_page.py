@@ -16,8 +16,10 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from inspector.observe.metrics import Metrics
 from inspector.observe.models import Judge
+from inspector.observe.shadow import ShadowMetrics
 from inspector.swap.metrics import ReleaseMetrics
 from inspector.tracing.counts import TraceCounts
+from schemas import ModelReference
 from tests.prometheus import required_program
 
 DOCS = Path(__file__).parents[4] / "docs" / "metrics.md"
@@ -33,6 +35,7 @@ def registry() -> CollectorRegistry:
     ProcessCollector(registry=registry)
     metrics.build(version="1", python="3", device="cpu")
     ReleaseMetrics(registry, ["L1/C1"])
+    ShadowMetrics(registry, ["L1/C1"]).show("L1/C1", ModelReference(name="m", version="2", digest="b" * 64))
     metrics.assigned([0])
     metrics.queue_depths(batch=1)
     metrics.capacity("L1/C1", 10.0)

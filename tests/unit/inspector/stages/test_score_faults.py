@@ -248,3 +248,33 @@ def test_whatever_fails_every_frame_has_one_outcome_at_its_place(
         assert len(outcomes) == len(batch)
         for level, outcome in zip(batch, outcomes, strict=True):
             assert outcome in {level, "out_of_memory", "device"}
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory."), "out_of_memory"),
+        (RuntimeError("CUBLAS_STATUS_NOT_INITIALIZED"), "device"),
+        (ZeroDivisionError(), "device"),
+    ],
+)
+def test_a_model_on_trial_is_not_tried_again_and_no_batch_of_the_line_is_halved_for_it(
+    bench: Bench, error: Exception, reason: str
+) -> None:
+    model = DeviceModel(THRESHOLDS, room=0, error=error)
+    bench.engine.try_out(model, np.full((4, 4), 1, np.uint8), bench.outcomes.append)
+    bench.until_done(1)
+    assert scores(bench.outcomes[0]) == [reason]
+    assert (model.batches, bench.retries, bench.rooms, bench.crashes) == ([1], 0, [], [])
+    assert bench.engine.room.limit(model) is None
+    model.room = 8
+    bench.submit(model, 2)
+    bench.until_done(2)
+    assert scores(bench.outcomes[1]) == [2], "the line goes on"
+
+
+def test_a_device_that_a_model_on_trial_loses_is_lost(bench: Bench) -> None:
+    model = DeviceModel(THRESHOLDS, room=0, error=RuntimeError("CUDA error: an illegal memory access was encountered"))
+    bench.engine.try_out(model, np.full((4, 4), 1, np.uint8), bench.outcomes.append)
+    bench.until_done(1)
+    assert isinstance(bench.crashes[0], DeviceLostError)

@@ -1,0 +1,117 @@
+"""Models that are only tried: begun once what judges is in its place, ended without touching it, and told of either way."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from inspector.bundles.errors import BundleStoreError
+from inspector.inflight.route import Route
+from inspector.observe.fields import camera_fields
+from inspector.swap.metrics import ReleaseMetrics
+from inspector.swap.refusal import ReleaseRefusedError
+from inspector.swap.switch import Switch
+from inspector.swap.tell import OutcomeTeller
+from schemas import ModelRelease
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_S: Final = 5.0
+LONGEST_PAUSE_S: Final = 60.0
+"""Between two tries of a release whose bundle the store does not give: the pause doubles up to this."""
+
+
+@dataclass(slots=True)
+class Due:
+    """A release of which something is still to be applied, and when that is tried next."""
+
+    release: ModelRelease
+    at_s: float
+    pause_s: float = FIRST_PAUSE_S
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it has not been put off yet."""
+        return self.pause_s == FIRST_PAUSE_S
+
+    def put_off(self, now_s: float) -> None:
+        """Try again after a pause, which doubles."""
+        self.at_s = now_s + self.pause_s
+        self.pause_s = min(2 * self.pause_s, LONGEST_PAUSE_S)
+
+
+class Trials:
+    """Trials in the shadow of each camera. Event loop only."""
+
+    def __init__(self, switch: Switch, *, teller: OutcomeTeller, metrics: ReleaseMetrics) -> None:
+        """Begin nothing before `apply_due`."""
+        self._switch, self._teller, self._metrics = switch, teller, metrics
+        self._due: dict[str, Due] = {}
+        self._begun: dict[str, ModelRelease] = {}
+
+    def want(self, release: ModelRelease) -> None:
+        """Take note of a release that judges from now on: of what it has on trial, or that it ends what was."""
+        candidate = release.models.candidate
+        self._due.pop(release.camera, None)
+        self._begun.pop(release.camera, None)
+        if candidate is not None and candidate.role == "shadow":
+            self._due[release.camera] = Due(release, asyncio.get_running_loop().time())
+
+    async def apply_due(self) -> None:
+        """Begin the trials that are due; one that cannot begin for good is given up, and what judges goes on."""
+        now_s = asyncio.get_running_loop().time()
+        for due in [due for due in self._due.values() if due.at_s <= now_s]:
+            await self._begin(due)
+
+    async def _begin(self, due: Due) -> None:
+        release = due.release
+        camera = release.camera
+        try:
+            route = await self._switch.try_out(release)
+        except (BundleStoreError, ReleaseRefusedError) as exc:
+            self._metrics.refused(camera, exc.reason)
+            if due.is_first:
+                self._tell_end(release, f"{exc.reason}: {exc}")
+            if exc.is_final:
+                self._forget(due)
+            else:
+                due.put_off(asyncio.get_running_loop().time())
+            return
+        self._forget(due)
+        if route is not None:
+            self._begun[camera] = release
+            model = route.reference
+            log.info(
+                "%s: %s %s (%s) is tried in the shadow, by release %d",
+                camera,
+                model.name,
+                model.version,
+                model.digest[:12],
+                release.number,
+                extra=camera_fields(camera),
+            )
+            self._teller.tell(release, "applied", "shadow: it scores beside the model that judges")
+
+    def end(self, route: Route, why: str) -> None:
+        """A trial cannot go on; the model that judges is not concerned."""
+        release = self._begun.pop(route.camera, None)
+        self._switch.end(route.camera)
+        if release is not None:
+            self._metrics.refused(route.camera, "shadow")
+            self._tell_end(release, f"shadow: {why}")
+
+    def _tell_end(self, release: ModelRelease, why: str) -> None:
+        log.error(
+            "the model that release %d has on trial in the shadow of %s does not score, the one that judges goes on: %s",
+            release.number,
+            release.camera,
+            why,
+            extra=camera_fields(release.camera),
+        )
+        self._teller.tell(release, "refused", why)
+
+    def _forget(self, due: Due) -> None:
+        if self._due.get(due.release.camera) is due:
+            del self._due[due.release.camera]

@@ -1,0 +1,166 @@
+"""Trials in the shadow: begun when they can be, tried again where that may help, ended without touching what judges."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from typing_extensions import override
+
+from inspector.bundles.errors import BundleStoreError
+from inspector.inflight.registry import Registry, load_routes
+from inspector.inflight.route import Model, Route
+from inspector.settings.settings import CameraSettings, Settings
+from inspector.swap.metrics import ReleaseMetrics
+from inspector.swap.switch import Switch
+from inspector.swap.tell import OutcomeTeller
+from inspector.swap.trials import Trials
+from schemas import BundleReference, Candidate, ModelRelease
+from schemas.releases.audit import OutcomeAction
+from tests.fakes import FakeBroker, FakeClock, FakeModel, FakeProducer
+from tests.releases import THRESHOLDS, bundle, digest_of, release
+from tests.virtual_time import run_virtually
+
+CAMERA = "line/a"
+
+
+class Told(OutcomeTeller):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        super().__init__(Settings(), FakeProducer(FakeBroker({})), FakeClock())
+        self.heard: list[tuple[str, int, str]] = []
+
+    @override
+    def tell(self, release: ModelRelease, action: OutcomeAction, detail: str = "") -> None:
+        self.heard.append((action, release.number, detail))
+
+
+class Desk:
+    """A camera's registry and switch, with a store that may be away."""
+
+    def __init__(self) -> None:
+        cameras = [CameraSettings(line_id="line", camera_id="a", model="m")]
+        self.registry: Registry = load_routes(
+            {"m": Path("m")}, cameras, lambda _path: FakeModel(THRESHOLDS), digests={}, default_budget_us=1
+        )
+        self.error: Exception | None = None
+        self.loads: list[float] = []
+        self.switch = Switch(self.registry, self._load)
+        self.told, self.metrics = Told(), CollectorRegistry()
+        self.trials = Trials(self.switch, teller=self.told, metrics=ReleaseMetrics(self.metrics, [CAMERA]))
+
+    async def _load(self, reference: BundleReference) -> Model:
+        self.loads.append(asyncio.get_running_loop().time())
+        if self.error is not None:
+            raise self.error
+        model = FakeModel(THRESHOLDS)
+        model.digest = reference.model.digest
+        return model
+
+    async def release(self, number: int, candidate: str | None) -> ModelRelease:
+        """Apply a release that leaves the settings' model, and has this one on trial."""
+        tried = None if candidate is None else Candidate(bundle=bundle(candidate), role="shadow")
+        made = release("a", number, None, candidate=tried)
+        await self.switch.apply(made)
+        self.trials.want(made)
+        return made
+
+    async def for_seconds(self, seconds: int) -> None:
+        for _ in range(seconds):
+            await self.trials.apply_due()
+            await asyncio.sleep(1)
+
+    def tried(self) -> str | None:
+        route: Route | None = self.registry.shadow(CAMERA)
+        return None if route is None else route.reference.digest[0]
+
+    def refused(self, reason: str) -> float:
+        labels = {"camera": CAMERA, "reason": reason}
+        return self.metrics.get_sample_value("inspector_releases_refused_total", labels) or 0
+
+
+def virtually(scene: Coroutine[Any, Any, None]) -> None:
+    run_virtually(scene)
+
+
+def test_a_store_that_does_not_answer_is_asked_again_and_told_of_once() -> None:
+    async def scene() -> None:
+        desk = Desk()
+        desk.error = BundleStoreError("unreachable", "the store does not answer")
+        await desk.release(1, "b")
+        await desk.for_seconds(20)
+        assert desk.loads == [0, 5, 15], "the pause doubles"
+        assert [action for action, _, _ in desk.told.heard] == ["refused"]
+        assert (desk.tried(), desk.refused("unreachable")) == (None, 3)
+        desk.error = None
+        await desk.for_seconds(20)
+        assert desk.tried() == "b"
+        assert desk.told.heard[-1] == ("applied", 1, "shadow: it scores beside the model that judges")
+
+    virtually(scene())
+
+
+def test_what_is_wrong_for_good_is_not_tried_again_and_the_release_judges_all_the_same() -> None:
+    async def scene() -> None:
+        desk = Desk()
+        desk.error = BundleStoreError("digest", "it is another")
+        await desk.release(1, "b")
+        await desk.for_seconds(100)
+        assert (len(desk.loads), desk.switch.number(CAMERA)) == (1, 1)
+
+    virtually(scene())
+
+
+def test_a_later_release_takes_an_earlier_trial_back_before_it_has_begun() -> None:
+    async def scene() -> None:
+        desk = Desk()
+        await desk.release(1, "b")
+        await desk.release(2, None)
+        await desk.for_seconds(3)
+        assert (desk.loads, desk.tried()) == ([], None)
+
+    virtually(scene())
+
+
+def test_a_trial_that_cannot_go_on_ends_alone_and_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> None:
+        desk = Desk()
+        await desk.release(1, "b")
+        await desk.for_seconds(1)
+        route = desk.registry.shadow(CAMERA)
+        assert route is not None
+        judge = desk.registry.route("line", "a")
+        desk.trials.end(route, "it is too slow")
+        assert desk.tried() is None
+        assert desk.registry.route("line", "a") is judge
+        assert desk.told.heard[-1] == ("refused", 1, "shadow: it is too slow")
+        assert desk.refused("shadow") == 1
+        await desk.for_seconds(100)
+        assert desk.tried() is None, "not before the next release"
+
+    virtually(scene())
+    assert "the one that judges goes on" in caplog.text
+
+
+def test_a_model_that_is_on_trial_goes_on_through_a_release_that_keeps_it() -> None:
+    async def scene() -> None:
+        desk = Desk()
+        await desk.release(1, "b")
+        await desk.for_seconds(1)
+        route = desk.registry.shadow(CAMERA)
+        await desk.release(2, "b")
+        assert desk.registry.shadow(CAMERA) is route, "not for a moment without it"
+        await desk.for_seconds(1)
+        assert (desk.registry.shadow(CAMERA), len(desk.loads)) == (route, 1)
+        await desk.release(3, "c")
+        assert desk.tried() is None
+        await desk.for_seconds(1)
+        assert desk.tried() == "c"
+        assert digest_of("c") in {model.digest for model in desk.registry.models}
+
+    virtually(scene())
