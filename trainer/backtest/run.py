@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 from typing import cast
 
@@ -23,8 +22,6 @@ from trainer.errors import DatasetError
 from trainer.evaluation.scoring import ScoredImage, score_images
 from trainer.progress import StageProgress
 from trainer.settings.backtest import BacktestSettings
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def run_backtest(settings: BacktestSettings, progress: StageProgress) -> BacktestResult:
@@ -60,7 +57,7 @@ def window_of(settings: BacktestSettings) -> tuple[list[Judged], int]:
             f"{camera_dir} has no index, so the recorded verdicts are not known; only images kept by `inspector "
             "archive` can be judged again"
         )
-    first, last = (None if at is None else (at - _EPOCH) // timedelta(microseconds=1) for at in _window(settings))
+    first, last = settings.window_us
     rows = [
         row
         for row in sorted(index.rows(), key=lambda row: (row.captured_at, row.file))
@@ -85,10 +82,6 @@ def draw_differences(model: AnomalyModel, root: Path, result: BacktestResult, ou
     names = picture_names([Path(one.change) / PurePosixPath(one.name).name for one in shown])
     for name, scored in zip(names, _scored(model, root, shown), strict=True):
         write_picture(out / name, scored)
-
-
-def _window(settings: BacktestSettings) -> tuple[datetime | None, datetime | None]:
-    return settings.captured_from, settings.captured_to
 
 
 def _scored(model: AnomalyModel, root: Path, images: list[Judged]) -> Iterator[ScoredImage]:

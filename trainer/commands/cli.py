@@ -29,6 +29,7 @@ from trainer.settings.commands import (
     ApplySettings,
     BacktestSettings,
     CommandSettings,
+    CompareSettings,
     FitSettings,
     ReleaseSettings,
     ReleasesSettings,
@@ -265,6 +266,24 @@ def _releases(settings: ReleasesSettings) -> int:
     return 0
 
 
+def _compare(settings: CompareSettings) -> int:
+    from inspector.errors import ConfigError, InspectorError
+    from trainer.commands.compare import run_compare
+    from trainer.compare.output import print_comparison
+
+    try:
+        result = run_compare(settings)
+    except (TrainerError, InspectorError) as error:
+        return _complain(error, WRONG_USAGE if isinstance(error, ConfigError) else REFUSED)
+    if settings.json_output:
+        print(json.dumps(result.as_json()))
+    else:
+        print_comparison(result, Console())
+        if settings.out is not None:
+            print(f"files: {settings.out}")
+    return 0
+
+
 def _complain(message: object, status: int) -> int:
     print(f"trainer: {printable(message)}", file=sys.stderr)
     return status
@@ -332,5 +351,6 @@ _COMMANDS: Final[Mapping[type[CommandSettings], Callable[[Any], int]]] = Mapping
         ReleaseSettings: _release,
         RollbackSettings: _rollback,
         ReleasesSettings: _releases,
+        CompareSettings: _compare,
     }
 )

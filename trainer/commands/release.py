@@ -39,6 +39,9 @@ def run_release(settings: ReleaseSettings) -> list[Outcome]:
     if settings.canary is not None:
         tried = Candidate(bundle=bundle, role="canary", percent=settings.canary)
         return desk.change(cameras, _change(settings, "canary", partial(with_candidate, candidate=tried)))
+    if settings.shadow:
+        tried = Candidate(bundle=bundle, role="shadow")
+        return desk.change(cameras, _change(settings, "shadow", partial(with_candidate, candidate=tried)))
     return desk.change(cameras, _change(settings, "release", partial(with_active, bundle=bundle, changes=changes)))
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
@@ -196,16 +196,23 @@ def _reached(scores: Sequence[float], threshold: float, verb: str) -> str:
 
 def render_report(report: Report) -> str:
     """The page as HTML."""
+    environment = page_environment("trainer.report")
+    environment.filters["shape"] = _shape
+    environment.filters["thumbnail"] = functools.partial(data_uri, side=THUMBNAIL_SIDE)
+    return environment.get_template("report.html.jinja").render(report=report)
+
+
+def page_environment(package: str) -> Environment:
+    """What renders self-contained pages: the templates of a package, beside those that all pages share, and their filters."""
     environment = Environment(
-        loader=PackageLoader("trainer.report"),
+        loader=ChoiceLoader([PackageLoader(package), PackageLoader("trainer.report")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": as_percent, "figure": as_figure, "data_uri": data_uri, "shape": _shape}
-    environment.filters["thumbnail"] = functools.partial(data_uri, side=THUMBNAIL_SIDE)
-    return environment.get_template("report.html.jinja").render(report=report)
+    environment.filters |= {"percent": as_percent, "figure": as_figure, "data_uri": data_uri}
+    return environment
 
 
 def _shape(row: PictureRow) -> Literal["wide", "other"]:

@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import Field, model_validator
 
 from inspector.commandline.option import Argument
 from trainer.settings.source import DEVICE_HELP, Group, option
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
-class BacktestSettings(Group):
+
+class Window(Group):
+    """Captures between two times."""
+
+    captured_from: datetime | None = Field(
+        None, validation_alias="from", description="earliest capture time (included), with time zone"
+    )
+    captured_to: datetime | None = Field(
+        None, validation_alias="to", description="latest capture time (not included), with time zone"
+    )
+
+    @model_validator(mode="after")
+    def _has_zones(self) -> Self:
+        for name in ("captured_from", "captured_to"):
+            value = getattr(self, name)
+            if value is not None and value.tzinfo is None:
+                raise ValueError(f"{option(name)}: give the time with its zone, such as {value.isoformat()}Z")
+        return self
+
+    @property
+    def window_us(self) -> tuple[int | None, int | None]:
+        """Both times in µs since 1970."""
+        both = (self.captured_from, self.captured_to)
+        first, last = (None if at is None else (at - _EPOCH) // timedelta(microseconds=1) for at in both)
+        return first, last
+
+
+class BacktestSettings(Window):
     """Judge archived images again with another model, and show where its verdicts differ from the recorded ones.
 
     Exit status: 0 done, whatever the differences; 1 refused (the message says why); 2 wrong usage; 130 interrupted.
@@ -23,26 +51,12 @@ class BacktestSettings(Group):
     camera: Annotated[str, Argument("LINE/CAMERA")] = Field(
         pattern=r"^[A-Za-z0-9_-]{1,64}/[A-Za-z0-9_-]{1,64}$", description="the camera in the archive"
     )
-    captured_from: datetime | None = Field(
-        None, validation_alias="from", description="earliest capture time (included), with time zone"
-    )
-    captured_to: datetime | None = Field(
-        None, validation_alias="to", description="latest capture time (not included), with time zone"
-    )
     out: Path | None = Field(
         None, description="folder for backtest.json, backtest.csv and a picture of each difference"
     )
     pictures: int = Field(50, ge=0, description="maximum number of pictures to draw, the largest differences first")
     device: str = Field("cpu", description=DEVICE_HELP)
     json_output: bool = Field(False, validation_alias="json", description="print one JSON object instead of the table")
-
-    @model_validator(mode="after")
-    def _has_zones(self) -> Self:
-        for name in ("captured_from", "captured_to"):
-            value = getattr(self, name)
-            if value is not None and value.tzinfo is None:
-                raise ValueError(f"{option(name)}: give the time with its zone, such as {value.isoformat()}Z")
-        return self
 
     @property
     def ids(self) -> tuple[str, str]:

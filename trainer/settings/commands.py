@@ -21,7 +21,7 @@ from trainer.settings.backtest import BacktestSettings
 from trainer.settings.check import CheckSettings
 from trainer.settings.fit import ChoiceSettings, FitSettings
 from trainer.settings.rates import Percent
-from trainer.settings.release import ReleaseSettings, ReleasesSettings, RollbackSettings
+from trainer.settings.release import CompareSettings, ReleaseSettings, ReleasesSettings, RollbackSettings
 from trainer.settings.source import DEVICE_HELP, SourceSettings, SplitSettings
 from trainer.settings.thresholds import ThresholdSettings
 from trainer.wording import is_printable, printable
@@ -31,6 +31,7 @@ __all__ = [
     "BacktestSettings",
     "CheckSettings",
     "CommandSettings",
+    "CompareSettings",
     "FitSettings",
     "ReleaseSettings",
     "ReleasesSettings",
@@ -140,6 +141,7 @@ CommandSettings = (
     | ReleaseSettings
     | RollbackSettings
     | ReleasesSettings
+    | CompareSettings
 )
 
 
@@ -155,6 +157,7 @@ SETTINGS: Final[Mapping[str, type[CommandSettings]]] = MappingProxyType(
         "release": ReleaseSettings,
         "rollback": RollbackSettings,
         "releases": ReleasesSettings,
+        "compare": CompareSettings,
     }
 )
 """What each command is told."""

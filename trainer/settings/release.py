@@ -1,4 +1,4 @@
-"""Settings of the commands that release models: release, rollback, releases. Loads no torch and no client of Kafka."""
+"""Settings of the commands about releases: release, rollback, releases, compare. Loads no torch and no client of Kafka."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from inspector.commandline.option import Argument
+from trainer.settings.backtest import Window
 
 
 class ReleaseBase(BaseModel):
@@ -61,6 +62,14 @@ class ReleaseSettings(ChangeBase):
         lt=100,
         description="try the model on this percentage of the parts; a part is always judged by the same model",
     )
+    shadow: bool = Field(
+        False,
+        description="try the model without effect on verdicts: it scores frames when the device has time; see `trainer compare`",
+    )
+    domain: Annotated[Path | None, Argument("FILE")] = Field(
+        None,
+        description="not supported: the region of interest belongs to the bundle; fit a new bundle to change it",
+    )
     threshold: float | None = Field(
         None,
         gt=0,
@@ -81,13 +90,21 @@ class ReleaseSettings(ChangeBase):
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> Self:
-        is_trial = self.canary is not None
+        if self.domain is not None:
+            raise ValueError(
+                "--domain: a region of interest cannot be changed while the service runs, because features, scores and thresholds of the "
+                "bundle belong to its own region. Fit a bundle with the new region (trainer fit --domain) and release that; "
+                "--shadow and `trainer compare` show its effect before"
+            )
+        is_trial = self.canary is not None or self.shadow
+        if self.canary is not None and self.shadow:
+            raise ValueError("--shadow judges no part and --canary judges some: give only one of them")
         sets = self.threshold is not None or self.budget_ms is not None or self.as_set
         if is_trial and self.bundle is None:
-            raise ValueError("--canary needs a BUNDLE to try")
+            raise ValueError("--canary and --shadow need a BUNDLE to try")
         if is_trial and sets:
             raise ValueError(
-                "a canary uses the threshold of its bundle; change --threshold and --budget-ms in a separate release"
+                "a model on trial uses the threshold of its bundle; change --threshold and --budget-ms in a separate release"
             )
         if self.bundle is None and not sets:
             raise ValueError("give a BUNDLE, or --threshold, --budget-ms or --as-set")
@@ -113,3 +130,30 @@ class ReleasesSettings(ReleaseBase):
     """
 
     json_output: bool = Field(False, validation_alias="json", description="print one JSON object for each camera")
+
+
+class CompareSettings(ReleaseBase, Window):
+    """Tell what a model that is tried in the shadow says, beside the verdicts that counted of the same frames.
+
+    Reads the results and what was said in the shadow from the brokers, without a group, pairs them by frame, and counts. With --out it also
+    writes a page with pictures of the frames that differ: from --archive, or from the frames topic, as far as that still holds them.
+
+    Exit status: 0 done, whatever the differences; 1 refused (the message says why); 2 wrong usage; 130 interrupted.
+    """
+
+    camera: Annotated[str, Argument("LINE/CAMERA")] = Field(
+        pattern=r"^[A-Za-z0-9_-]{1,64}/[A-Za-z0-9_-]{1,64}$", description="the camera that the model is tried at"
+    )
+    model: Annotated[str, Argument("DIGEST")] = Field(
+        "",
+        pattern=r"^[0-9a-f]{0,64}$",
+        description="beginning of the digest of the model on trial (default: the last of the window)",
+    )
+    archive: Path | None = Field(
+        None, description="root of the inspector's archive, for pictures (default: the frames topic)"
+    )
+    out: Path | None = Field(
+        None, description="folder to write to: compare.html, compare.json, and compare.csv with a row for each frame"
+    )
+    pictures: int = Field(50, ge=0, le=1000, description="most pictures on the page, of the largest differences first")
+    json_output: bool = Field(False, validation_alias="json", description="print one JSON object instead of the tables")
