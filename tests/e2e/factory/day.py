@@ -18,8 +18,8 @@ from tests.monitoring.shots import Shot, take_shots
 
 PARTS, NOK_SHARE = 120, 0.2
 """Of each belt, which goes round."""
-CALM_S, CANARY_S = 20.0, 25.0
-"""How long the line runs undisturbed, and how long a canary is tried."""
+CALM_S, SHADOW_S, CANARY_S = 20.0, 20.0, 25.0
+"""How long the line runs undisturbed, and how long a model is tried in the shadow, and as a canary."""
 
 
 class Day:
@@ -77,6 +77,8 @@ class Day:
             with self.book.period("swaps", "change"):
                 self.engineer.swap()
                 self.plant.watch(3)
+            with self.book.period("shadow", "change"):
+                self.engineer.try_in_the_shadow(SHADOW_S)
             with self.book.period("canary", "change"):
                 self.engineer.try_on_a_share(CANARY_S)
             with self.book.period("rollback", "change"):

@@ -70,6 +70,11 @@ class Places:
         """What `trainer backtest` writes."""
         return self.out / "backtest"
 
+    @property
+    def compare(self) -> Path:
+        """What `trainer compare` writes."""
+        return self.out / "compare"
+
     def bundle(self, name: str) -> Path:
         """The folder of a model."""
         return self.out / "models" / name
@@ -128,6 +133,12 @@ def backtest_command(camera: Camera, places: Places, bundle: Path, *, pictures: 
     archive = ["--archive", str(places.archive), "--camera", camera.key]
     out = ["--out", str(places.backtest), "--pictures", str(pictures)]
     return ["trainer", "backtest", "--bundle", str(bundle), *archive, *out, "--json"]
+
+
+def compare_command(camera: Camera, places: Places, *, pictures: int) -> list[str]:
+    """Hold what a model said in the shadow against the verdicts that counted."""
+    out = ["--out", str(places.compare), "--pictures", str(pictures)]
+    return ["trainer", "compare", "--camera", camera.key, *out, "--config", str(places.config), "--json"]
 
 
 def release_command(verb: str, places: Places, cameras: Sequence[Camera], *options: str) -> list[str]:

@@ -17,6 +17,7 @@ from tests.e2e.factory.line import (
     RIGHT,
     Camera,
     backtest_command,
+    compare_command,
     fit_command,
     inspector_command,
     refit_command,
@@ -83,9 +84,22 @@ class Engineer:
             change = self.release(f"swap to {name}", name, (LEFT, RIGHT))
             self._stage.say(f"both aliens cameras are judged by {name}, {change.took_s:.1f} s after the release")
 
+    def try_in_the_shadow(self, seconds: float) -> None:
+        """Let the second model score what one camera sends, and judge nothing of it; then hold both against each other.
+
+        Raises:
+            DemoError: There is nothing to compare.
+        """
+        self.roll_back("back to the first", (RIGHT,))
+        self.release("shadow", SECOND, (RIGHT,), "--shadow")
+        with self._book.period("shadow scores", "change"):
+            self._plant.watch(seconds)
+        found = self._stage.output_of("compare", compare_command(RIGHT, self._places, pictures=PICTURES))
+        self._book.said["compare"] = found
+        self._stage.say(f"{found['frames']} frames compared, {len(found['differences'])} other verdicts")
+
     def try_on_a_share(self, seconds: float) -> None:
         """Let the second model judge a share of one camera's parts for a while, and end the trial."""
-        self.roll_back("back to the first", (RIGHT,))
         title = f"canary of {CANARY_PERCENT} %"
         self.release(title, SECOND, (RIGHT,), "--canary", str(CANARY_PERCENT))
         with self._book.period("canary judges", "change"):

@@ -28,7 +28,7 @@ from trainer.display.picture import data_uri
 from trainer.pictures.files import read_picture
 from trainer.wording import as_percent
 
-NOT_DRAWN = ("first shift", "second shift", "canary judges")
+NOT_DRAWN = ("first shift", "second shift", "shadow scores", "canary judges")
 """Periods that hold others, or lie in them."""
 TILE_SIDE, PICTURE_SIDE = 260, 360
 DIFFERENCES = 6
@@ -94,10 +94,12 @@ def render(day: Day, evening: Evening) -> str:
         changes=book.changes,
         canary=canary_of(day, evening),
         canary_percent=CANARY_PERCENT,
+        compared=book.said["compare"],
+        shadow_table=verdict_table(book.said["compare"], "counted", "shadow"),
         tiles=tiles_of(day, evening),
         retrained=book.fits.get(THIRD),
         backtest=book.said.get("backtest"),
-        verdict_table=verdict_table(book.said.get("backtest")),
+        verdict_table=verdict_table(book.said.get("backtest"), "recorded", "tried"),
         differences=differences_of(day),
         archived=book.said["archived"],
         alarms=alarms,
@@ -134,11 +136,11 @@ def tiles_of(day: Day, evening: Evening) -> list[Tile]:
     return tiles
 
 
-def verdict_table(backtest: Mapping[str, Any] | None) -> dict[tuple[str, str], int]:
-    """Return how many pictures had which verdict then, and which now."""
+def verdict_table(told: Mapping[str, Any] | None, first: str, second: str) -> dict[tuple[str, str], int]:
+    """Return how many pictures have which verdict of the `first` model and which of the `second`, as the command names them."""
     found = dict.fromkeys([(then, now) for then in ("ok", "nok") for now in ("ok", "nok")], 0)
-    for one in backtest["verdicts"] if backtest else ():
-        found[one["recorded"], one["tried"]] += one["count"]
+    for one in told["verdicts"] if told else ():
+        found[one[first], one[second]] += one["count"]
     return found
 
 

@@ -126,6 +126,7 @@ def _exchanges(day: Day, evening: Evening) -> None:
         held=0 < max(around) <= max(elsewhere) + WITHIN_MS,
         gaps_ms=sorted(around),
     )
+    _shadow(day, evening)
     canary = canary_of(day, evening)
     share = binomial_rate(canary.tried, canary.parts)
     book.row(
@@ -148,6 +149,20 @@ def _exchanges(day: Day, evening: Evening) -> None:
         trials=len(evening.told),
         figure=f"{len(evening.told)} records, status {book.statuses.get('audit')}",
         held=book.statuses.get("audit") == 0,
+    )
+
+
+def _shadow(day: Day, evening: Evening) -> None:
+    """A model in the shadow says what it would have said, and none of it counts."""
+    compared = day.book.said["compare"]
+    during = [one for one in evening.within(day.book.when("shadow scores")) if one.camera == RIGHT.key]
+    by_it = sum(one.digest == digest_of(day, SECOND) for one in during)
+    day.book.row(
+        "a model in the shadow scores what the camera sends, and judges nothing",
+        trials=len(during),
+        figure=f"{compared['frames']} frames compared, {compared['unseen']} left out for the line, {len(compared['differences'])} other "
+        f"verdicts; {by_it} judged by it",
+        held=bool(during) and compared["frames"] > 0 and not compared["failed"] and by_it == 0,
     )
 
 

@@ -82,6 +82,7 @@ def day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Day:
     book = made.book
     book.periods = [
         Period("first shift", DAY_S, DAY_S + SHIFT_S, "calm"),
+        Period("shadow scores", DAY_S + 22, DAY_S + 38, "change"),
         Period("canary judges", DAY_S + 40, DAY_S + 70, "change"),
         Period("rollback", DAY_S + 80, DAY_S + SHIFT_S, "change"),
     ]
@@ -96,6 +97,7 @@ def day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Day:
     }
     rate = {"count": 1, "total": 80, "rate": 0.0125, "low": 0.0, "high": 0.07}
     book.said = {
+        "compare": {"frames": 16, "unseen": 1, "failed": {}, "differences": [], "verdicts": []},
         "archived": 400,
         "backtest": {
             "tried": "aliens-3 1",
@@ -167,6 +169,15 @@ FLAWS: dict[str, tuple[str, Callable[[Day, Evening], Evening | None]]] = {
         "the canary judges its parts",
         lambda _, evening: replace(evening, verdicts=[changed(one, digest="aliens") for one in evening.verdicts]),
     ),
+    "the shadow judges": (
+        "in the shadow",
+        lambda _, evening: replace(
+            evening,
+            verdicts=[changed(one, digest="aliens-2") if one.camera == RIGHT.key else one for one in evening.verdicts],
+        ),
+    ),
+    "the shadow says nothing": ("in the shadow", lambda day, _: day.book.said["compare"].update(frames=0)),
+    "the shadow fails": ("in the shadow", lambda day, _: day.book.said["compare"].update(failed={"geometry": 1})),
     "the rollback is without effect": (
         "after the rollback",
         lambda _, evening: replace(
