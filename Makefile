@@ -10,6 +10,7 @@
 #   make e2e     a day of a factory on Apache Kafka, from training to alerts, judged: out/e2e/report.html (docs/factory.md)
 #   make docs    the pages of docs/ as a site in site/, strictly: a broken link ends it
 #   make fuzz    every reader of bytes from outside, FUZZ_SECONDS (60) each, with atheris; FUZZ="manifest picture": these alone
+#   make mutants small changes of the code, one at a time, that a unit test should notice; MUTANTS="verdict schemas": these rooms (docs/mutants.md)
 #   make clean   remove .venv, caches and outputs
 #
 # PYTHON       the interpreter that .venv is made from
@@ -25,6 +26,7 @@ TORCH_INDEX ?=
 TEST_PROCESSES ?= 2
 FUZZ ?=
 FUZZ_SECONDS ?= 60
+MUTANTS ?=
 
 BIN := $(VENV)/bin
 PIP_FLAGS := --quiet --disable-pip-version-check -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
@@ -33,7 +35,7 @@ DEV := $(VENV)/.installed-dev
 DEMO := $(VENV)/.installed-demo
 DOCS := $(VENV)/.installed-docs
 
-.PHONY: help install demo test check docs bench bench-accuracy chaos chaos-smoke e2e fuzz clean
+.PHONY: help install demo test check docs bench bench-accuracy chaos chaos-smoke e2e fuzz mutants clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -73,6 +75,10 @@ e2e: $(DEV)
 fuzz: $(DEV)
 	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[fuzz]'
 	FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m tests.fuzz $(FUZZ)
+
+mutants: $(DEV)
+	$(BIN)/python -m pip install $(PIP_FLAGS) -e '.[mutants]'
+	$(BIN)/python -m tests.mutants $(MUTANTS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis demo-out out build dist site

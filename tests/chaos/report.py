@@ -42,7 +42,7 @@ def document(rows: Sequence[Row], facts: Mapping[str, object], program: str = "t
     return {
         **facts,
         "command": " ".join([f"python -m {program}", *sys.argv[1:]]),
-        "commit": _commit(),
+        "commit": commit(),
         "machine": describe_machine(),
         "software": describe_software(),
         "missed": sum(row.held is False for row in rows),
@@ -56,7 +56,8 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
     path.write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Return the commit of the checkout, with -dirty where files differ from it."""
     done = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607 the git of whoever runs it
         cwd=CHECKOUT,
