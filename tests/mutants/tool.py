@@ -34,9 +34,6 @@ from mutmut.workers import isolation
 MOST_BYTES: Final = 6 << 30
 """Of one process: a mutant that never stops collecting must not take the machine with it."""
 
-Tried = tuple[SourceFileMutationData, str, int | None]
-"""A mutant: its file, its name, and the status of its tests, where they have run."""
-
 DECORATORS: Final = {"classmethod", "model_serializer", "model_validator", "property", "staticmethod"}
 """Of functions that are changed."""
 
@@ -137,13 +134,11 @@ def arrange(
 
 def run(processes: str) -> None:
     """Make and try the mutants."""
-    collect, register = command.collect_source_file_mutation_data, isolation.register_timeout
-
-    def in_drawn_order(*, mutant_names: Sequence[str]) -> tuple[list[Tried], dict[str, SourceFileMutationData]]:
-        every, files = collect(mutant_names=mutant_names)
-        return sorted(every, key=lambda one: _drawn(Visitor.seed, one[1])), files
-
-    command.collect_source_file_mutation_data = in_drawn_order
+    register = isolation.register_timeout
+    # mutmut tries first what takes least.
+    command.estimated_worst_case_time = lambda name: _drawn(Visitor.seed, name)
+    # All tests ran a moment ago, to see which calls what; one that failed has ended the run.
+    isolation.ForkRunner.run_clean_tests = lambda _runner, tests: 0
     isolation.register_timeout = lambda pid, timeout_s: register(pid, PATIENCE * timeout_s)
     resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
     command.cli(["run", "--max-children", processes])

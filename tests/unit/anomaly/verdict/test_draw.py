@@ -126,6 +126,40 @@ def test_an_outline_takes_its_colour_and_follows_the_size_of_the_image() -> None
     assert small.any()
 
 
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_an_outline_is_a_line_of_its_width_with_dark_rims_close_to_the_region(width: int) -> None:
+    drawn = draw_region_outlines(np.full((60, 90), 128, np.uint8), a_region(90, 60), (0, 255, 0), width)
+    above, below = drawn[:20, 37].astype(int), drawn[30:50, 37].astype(int)
+    np.testing.assert_allclose(above[::-1], below, atol=16)  # edges are smoothed
+    (line,) = np.nonzero(below[:, 1] - below[:, 0] > 100)
+    assert len(line) in (width, width + 1)
+    assert line[0] in (1, 2)
+    for rim in (line[0] - 1, line[-1] + 1):
+        assert below[rim].max() < 100
+    assert (below[line[-1] + 4 :] == 128).all()
+
+
+def test_a_line_without_a_width_suits_the_picture() -> None:
+    for size, width in (((60, 90), 2), ((20, 1400), 4)):
+        image, region = np.full(size, 128, np.uint8), a_region(size[1], size[0])
+        np.testing.assert_array_equal(
+            draw_region_outlines(image, region), draw_region_outlines(image, region, width=width)
+        )
+
+
+def test_every_part_of_a_region_is_outlined_and_every_hole() -> None:
+    scores = np.zeros((90, 180), np.float32)
+    scores[20:70, 20:70] = 0.9
+    scores[35:55, 35:55] = 0
+    scores[40:50, 120:130] = 0.9
+    region = find_anomaly_region(scores, width=180, height=90, threshold=0.5)
+    assert region is not None
+    lined = (draw_region_outlines(np.zeros((90, 180), np.uint8), region, (0, 255, 0), 2) == (0, 255, 0)).all(axis=2)
+    assert lined[10:20, 45].any()
+    assert lined[36:45, 45].any(), "in the hole"
+    assert lined[30:40, 125].any()
+
+
 @pytest.mark.parametrize(("verdict", "colour"), [("ok", OK_COLOUR), ("nok", NOK_COLOUR)])
 @pytest.mark.parametrize("shape", [(300, 200), (40, 40), (90, 600, 3)])
 def test_the_frame_tells_the_verdict_and_keeps_the_image(
@@ -149,6 +183,29 @@ def test_the_marks_differ_by_more_than_colour() -> None:
     image = np.zeros((200, 200), np.uint8)
     ok, nok = verdict_frame(image, "ok"), verdict_frame(image, "nok")
     assert ((ok > 230).all(axis=2) != (nok > 230).all(axis=2)).any()
+
+
+TICK = ((13, 7), (17, 11), (9, 18))
+CROSS = ((8, 8), (8, 17), (17, 8), (17, 17), (12, 12))
+
+
+@pytest.mark.parametrize(
+    ("verdict", "colour", "points", "pixels"), [("ok", OK_COLOUR, TICK, 59), ("nok", NOK_COLOUR, CROSS, 83)]
+)
+def test_the_mark_is_a_disc_of_the_colour_with_a_white_tick_or_cross(
+    verdict: str, colour: tuple[int, int, int], points: tuple[tuple[int, int], ...], pixels: int
+) -> None:
+    framed = verdict_frame(np.zeros((300, 300), np.uint8), verdict)  # type: ignore[arg-type]
+    for row, column in ((12, 22), (22, 12), (6, 12)):
+        assert (framed[row, column] == colour).all()
+    assert (framed[24, 24] == 0).all(), "the picture goes on behind the disc"
+    white = (framed > 200).all(axis=2)
+    for row, column in points:
+        assert white[row, column]
+    assert white.sum() == pytest.approx(pixels, rel=0.15), "thin strokes, and nothing else"
+    rows, columns = np.nonzero(white)
+    assert min(rows.min(), columns.min()) >= 6
+    assert max(rows.max(), columns.max()) <= 20
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.mutants import __main__ as command
+from tests.mutants.report import Outcome, Survivor, judge, print_outcomes, read_reasons, write_outcome
+from tests.mutants.rooms import ROOMS, Room
+from tests.mutants.workplace import CHECKOUT
+
+FOUND = [
+    {"function": "schemas.codec.read", "status": "killed"},
+    {"function": "schemas.codec.read", "status": "killed"},
+    {"function": "schemas.codec.read", "status": "timeout", "before": "a += 1", "after": "a = 1"},
+    {"function": "schemas.codec.read", "status": "survived", "before": "a < 1", "after": "a <= 1"},
+    {"function": "schemas.codec.write", "status": "no tests", "before": "b", "after": "None"},
+    {"function": "schemas.codec.write", "status": "not checked", "before": "c", "after": "None"},
+]
+REASONS = {("schemas.codec.read", "a < 1", "a <= 1"): "equivalent: a is odd"}
+
+
+@pytest.fixture
+def outcome() -> Outcome:
+    return judge("schemas", 40, FOUND, REASONS)
+
+
+def test_what_failed_a_test_or_never_ended_was_noticed(outcome: Outcome) -> None:
+    assert (outcome.mutants, outcome.tried, outcome.noticed) == (40, 5, 3)
+    assert outcome.share == 0.6
+
+
+def test_a_survivor_has_the_reason_written_for_this_change_of_this_function(outcome: Outcome) -> None:
+    assert outcome.survivors == [
+        Survivor("schemas.codec.read", "survived", "a < 1", "a <= 1", "equivalent: a is odd"),
+        Survivor("schemas.codec.write", "no tests", "b", "None", None),
+    ]
+
+
+def test_only_a_sample_has_an_interval() -> None:
+    low, high = Outcome("stages", 1000, {"killed": 90, "survived": 10, "not checked": 100}, []).interval or (0, 0)
+    # Wilson's, for 90 of 100.
+    assert (low, high) == (pytest.approx(0.8256, abs=1e-4), pytest.approx(0.9448, abs=1e-4))
+    assert Outcome("stages", 100, {"killed": 90, "survived": 10}, []).interval is None
+    nothing = Outcome("stages", 100, {}, [])
+    assert (nothing.interval, nothing.share) == (None, 1.0)
+
+
+def test_the_table_has_a_line_for_each_room_and_new_survivors_stand_out(
+    outcome: Outcome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_outcomes([outcome])
+    said = capsys.readouterr().out
+    assert "schemas.codec.read (survived)\n  - a < 1\n  + a <= 1\n  equivalent: a is odd\n" in said
+    assert "  + None\n  NEW: write a test, or a reason into tests/mutants/survivors.toml\n" in said
+    (line,) = (line for line in said.splitlines() if line.lstrip().startswith("schemas "))
+    assert line.split() == ["schemas", "40", "5", "2", "1", "2", "1", "60.0%", "23.1%", "to", "88.2%"]
+
+
+def test_the_kept_result_has_counts_commit_and_survivors(outcome: Outcome, tmp_path: Path) -> None:
+    write_outcome(outcome, seed=7, seconds=12.3, folder=tmp_path)
+    kept = json.loads((tmp_path / "schemas.json").read_text())
+    assert {key: kept[key] for key in ("mutants", "tried", "seed", "killed", "timeout", "survived", "seconds")} == {
+        "mutants": 40,
+        "tried": 5,
+        "seed": 7,
+        "killed": 2,
+        "timeout": 1,
+        "survived": 2,
+        "seconds": 12,
+    }
+    assert kept["commit"]
+    assert [survivor["reason"] for survivor in kept["survivors"]] == ["equivalent: a is odd", None]
+
+
+def test_every_kept_survivor_has_its_reason_and_no_reason_is_left_over() -> None:
+    kept = [json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "results").glob("*.json"))]
+    survivors = {(one["function"], one["before"], one["after"]) for result in kept for one in result["survivors"]}
+    assert survivors == set(read_reasons())
+    assert all(read_reasons().values())
+
+
+def test_a_stranger_among_the_rooms_is_refused_with_their_names(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(["verdict", "attic"])
+    assert ended.value.code == 2
+    assert "no room attic; there are verdict, thresholds, schemas, inflight, stages" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
+def test_a_room_has_code_and_tests_that_need_no_broker(room: Room) -> None:
+    assert list((CHECKOUT / room.folder).glob("*.py"))
+    for folder in room.tests:
+        files = list((CHECKOUT / folder).rglob("test_*.py"))
+        assert files
+        assert not [path for path in files if "kafka_broker" in path.read_text(encoding="utf-8")]
