@@ -36,7 +36,7 @@ SECTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
             "chaos",
             "factory",
         ),
-        "Develop": ("commands", "api", "modules", "fuzz", "traps", "decisions"),
+        "Develop": ("commands", "api", "modules", "fuzz", "mutants", "traps", "decisions"),
     }
 )
 _LAST = "More"

@@ -5,12 +5,13 @@
     python -m tests.mutants --again verdict      what was not killed, and functions that changed since
     python -m tests.mutants --share 0.1 stages   one in ten, drawn by a seed
 
-Status 1: there is a survivor without a reason in tests/mutants/survivors.toml.
+Status 1: there is a survivor without a reason in tests/mutants/survivors.toml. 2: a room could not be tried, as mutmut says.
 """
 
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -43,8 +44,15 @@ def main(arguments: Sequence[str]) -> int:
         started = time.monotonic()
         place = Workplace(room)
         place.prepare(again=given.again, share=given.share, seed=given.seed)
-        place.run(given.processes)
-        mutants, found = place.outcome()
+        try:
+            place.run(given.processes)
+            mutants, found = place.outcome()
+        except subprocess.CalledProcessError:
+            print(
+                f"mutants: {room.name} was not tried to the end, for the reason above; its workplace is {place.folder}",
+                file=sys.stderr,
+            )
+            return 2
         outcomes.append(judge(room.name, mutants, found, read_reasons()))
         write_outcome(outcomes[-1], seed=given.seed, seconds=time.monotonic() - started)
     print_outcomes(outcomes)

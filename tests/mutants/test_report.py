@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from tests.mutants import __main__ as command
+from tests.mutants import workplace
 from tests.mutants.report import Outcome, Survivor, judge, print_outcomes, read_reasons, write_outcome
 from tests.mutants.rooms import ROOMS, Room
 from tests.mutants.workplace import CHECKOUT
@@ -86,6 +88,22 @@ def test_a_stranger_among_the_rooms_is_refused_with_their_names(capsys: pytest.C
         command.main(["verdict", "attic"])
     assert ended.value.code == 2
     assert "no room attic; there are verdict, thresholds, schemas, inflight, stages" in capsys.readouterr().err
+
+
+def test_a_room_that_mutmut_cannot_try_ends_the_run_with_a_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(workplace, "OUT", tmp_path)
+    monkeypatch.setattr(workplace, "TOOL", tmp_path / "not_there.py")
+    assert command.main(["verdict"]) == 2
+    assert (
+        f"verdict was not tried to the end, for the reason above; its workplace is {tmp_path}"
+        in capsys.readouterr().err
+    )
+    settings = tomllib.loads((tmp_path / "verdict" / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mutmut"]
+    assert settings["only_mutate"] == ["inspector/anomaly/verdict/*"]
+    assert settings["pytest_add_cli_args_test_selection"] == ["tests/unit/anomaly/verdict"]
+    assert (tmp_path / "verdict" / "tests" / "mutants" / "rooms.py").exists()
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
