@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -105,7 +106,7 @@ def judge(
 
 def print_outcomes(outcomes: Sequence[Outcome]) -> None:
     """Print the survivors, those without a reason last, and one line for each room."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
     for survivor in sorted(
         (one for outcome in outcomes for one in outcome.survivors), key=lambda one: one.reason is None
     ):

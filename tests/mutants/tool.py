@@ -41,12 +41,15 @@ KILLED: Final = "killed"
 """mutmut's word for a mutant that failed a test."""
 
 
+Arranged = tuple[Sequence[object], Sequence[object], Sequence[object], Sequence[str]]
+"""Statements before a class, in it, and after it; and the mutants' names."""
+
 PATIENCE: Final = 20.0
 """Times mutmut's time limit. A mutant that computes forever is ended by its limit of processor time; on a busy machine, how long one
 that waits has waited says little."""
 
 
-class Visitor(MutationVisitor):
+class Visitor(MutationVisitor):  # type: ignore[misc] # no types are taken from mutmut, which most environments lack
     """Finds what to change: all, or a share drawn by the seed."""
 
     share = 1.0
@@ -118,13 +121,12 @@ def _spares(mutation: Mutation) -> bool:
     return any(_is_text(lost.value) or _is_strict(lost) for lost in before.args if id(lost) not in kept)
 
 
-def arrange(
-    function: cst.FunctionDef, mutants: Sequence[Mutation], class_name: str | None
-) -> tuple[Sequence[object], Sequence[object], Sequence[object], Sequence[str]]:
+def arrange(function: cst.FunctionDef, mutants: Sequence[Mutation], class_name: str | None) -> Arranged:
     """Write a function's mutants beside it. A property's or validator's are plain functions behind its one decorated name."""
     plain = {_decorator_name(decorator) for decorator in function.decorators} in ({"classmethod"}, {"staticmethod"})
     if not function.decorators or plain:
-        return function_trampoline_arrangement(function, mutants, class_name)
+        arranged: Arranged = function_trampoline_arrangement(function, mutants, class_name)
+        return arranged
     declared, (switch, *others), assigned, names = function_trampoline_arrangement(
         function.with_changes(decorators=()), mutants, class_name
     )
