@@ -54,6 +54,23 @@ def test_the_unit_of_the_distances_changes_no_score(factor: float) -> None:
     assert other.nok_scores == pytest.approx(one.nok_scores)
 
 
+def test_nok_scores_take_part_with_a_method_of_halcons_and_where_they_are_wanted() -> None:
+    given = CalibrationScores(ok=[1.0, 3.0], nok=[5.0], spots=[1.0, 3.0])
+    given.pixels.add(np.array([[1.0, 3.0]], np.float32))
+    for param in (ThresholdParam(), ThresholdParam(method="halcon_corrected", use_ok_samples_only=True)):
+        found = estimate_anomaly_thresholds(given, param)
+        assert (found.nok_scores, len(found.image_thresholds)) == ((), 1)
+    assert estimate_anomaly_thresholds(given, HALCON).n_nok == 1
+
+
+def test_images_of_groups_count_by_groups() -> None:
+    found = CalibrationScores(ok=[1.0, 3.0, 2.0, 2.5], groups=[0, 0, 1, 2])
+    estimate = estimate_anomaly_thresholds(found).estimate
+    assert estimate == estimate_threshold([1.0, 3.0, 2.0, 2.5], groups=[0, 0, 1, 2])
+    assert estimate is not None
+    assert estimate.n_groups == 3
+
+
 def test_values_are_laid_in_distances_and_given_as_scores() -> None:
     found = estimate_anomaly_thresholds(scores([1.0, 3.0], [5.0], [1.0, 3.0]), HALCON)
     assert found.scale.s == pytest.approx(4.0, rel=1e-4), "midway between 3 and 5"

@@ -24,6 +24,8 @@ def test_folds_make_an_estimate_of_the_bound() -> None:
     assert explanation.endswith(
         "The bound is an estimate, because the final model is a different one, trained on all images."
     )
+    seven = estimate_threshold(SCORES[:80], folds=7).explanation
+    assert "based on 80 scores of models fitted on 6/7 of the images" in seven
 
 
 def test_an_extrapolated_threshold_says_so_and_how_many_images_would_do() -> None:
