@@ -215,6 +215,7 @@ def test_the_mark_is_a_disc_of_the_colour_with_a_white_tick_or_cross(
         (np.zeros((0, 4), np.uint8), {}, "uint8 pixels"),
         (np.zeros((4, 4, 4), np.uint8), {}, r"got shape \(4, 4, 4\)"),
         (np.zeros((4, 4), np.uint8), {"threshold": 1.0}, "threshold must be greater than 0 and less than 1, got 1.0"),
+        (np.zeros((4, 4), np.uint8), {"threshold": 0.0}, "threshold must be"),
         (np.zeros((4, 4), np.uint8), {"threshold": math.nan}, "threshold must be"),
         (np.zeros((4, 4), np.uint8), {"alpha": 1.5}, "alpha must be between 0 and 1, got 1.5"),
     ],

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco
 from scipy import ndimage
 
+from inspector.anomaly.domain.domain import DomainView, ImageDomain
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.types import AnomalyRegion, RegionComponent
 from inspector.anomaly.verdict.halo import halo_limits
@@ -20,6 +21,7 @@ from inspector.anomaly.verdict.runs import decode_region
 from inspector.anomaly.verdict.upsample import resize_anomaly_image
 from schemas import ComponentMessage, RegionMessage
 from schemas import region as wire
+from tests.domains import HEIGHT, RECTANGLE, TRIANGLE, WIDTH
 
 THRESHOLDS = [0.1, 0.3, float(np.float32(0.3)), 0.5, 0.7, 0.9999]
 
@@ -247,3 +249,15 @@ def test_a_full_region_of_a_large_picture() -> None:
 def test_refusals(scores: NDArray[np.float32], size: tuple[int, int], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         find_anomaly_region(scores, width=size[0], height=size[1], threshold=0.5)
+
+
+@pytest.mark.parametrize("domain", [RECTANGLE, TRIANGLE], ids=["rectangle", "triangle"])
+@pytest.mark.parametrize("is_crop", [True, False])
+def test_a_region_lies_where_the_model_looked_and_inside_the_domain(domain: ImageDomain, *, is_crop: bool) -> None:
+    view = DomainView(domain, is_crop=is_crop)
+    # So even that nothing is a halo.
+    scores = np.where(np.random.default_rng(3).random((8, 12)) < 0.4, np.float32(0.6), np.float32(0))
+    region = find_anomaly_region(scores, width=WIDTH, height=HEIGHT, threshold=0.5, view=view)
+    assert region is not None
+    expected = resize_anomaly_image(scores, width=WIDTH, height=HEIGHT, view=view) >= 0.5
+    np.testing.assert_array_equal(decode_region(region), expected)

@@ -44,3 +44,9 @@ def test_a_frame_is_live_until_it_has_left_or_its_lease_is_over() -> None:
 def test_frames_are_numbered_as_they_come() -> None:
     first, second = frame(), frame()
     assert first.number < second.number
+
+
+def test_a_frame_of_no_known_camera_weighs_as_any() -> None:
+    strange = frame()
+    strange.route = None
+    assert strange.weight == 1.0

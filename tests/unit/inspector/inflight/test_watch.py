@@ -118,3 +118,10 @@ def test_a_refusal_counts_from_the_first_of_those_in_a_row() -> None:
     assert watch.is_refused_for_good()
     watch.seen(survey(), {A: 10, B: 10}, (), 91.0)
     assert watch.not_ready(91.0) is None
+
+
+def test_a_partition_whose_end_nobody_told_holds_nothing() -> None:
+    watch = Watch("frames", 0.0)
+    for now_s in (0.0, *[GIVE_UP_AFTER_S] * LOOKS):
+        watch.seen(Survey(2, 2, {B: 10}), {A: None, B: 10}, (A, B), now_s)
+    assert (watch.not_ready(GIVE_UP_AFTER_S), watch.failure()) == (None, None)

@@ -10,6 +10,7 @@ from inspector.anomaly.types import ScoreScale
 from trainer.choices import ThresholdMethod
 from trainer.errors import CalibrationError
 from trainer.thresholds.estimate import AnomalyThresholds, ThresholdParam, estimate_anomaly_thresholds
+from trainer.thresholds.halcon import halcon_image_thresholds
 from trainer.thresholds.ok_only import estimate_threshold
 from trainer.thresholds.scores import CalibrationScores, PixelStatistics
 
@@ -61,6 +62,16 @@ def test_nok_scores_take_part_with_a_method_of_halcons_and_where_they_are_wanted
         found = estimate_anomaly_thresholds(given, param)
         assert (found.nok_scores, len(found.image_thresholds)) == ((), 1)
     assert estimate_anomaly_thresholds(given, HALCON).n_nok == 1
+
+
+@pytest.mark.parametrize("method", ["halcon", "halcon_corrected"])
+def test_a_method_of_halcons_states_no_bound_and_counts_as_it_is_named(method: ThresholdMethod) -> None:
+    ok, nok = [1.0, 2.0, 3.0], [2.5, 5.0]
+    found = estimate_anomaly_thresholds(scores(ok, nok), ThresholdParam(method=method))
+    assert found.estimate is None
+    expected = halcon_image_thresholds(ok, nok, is_parity=method == "halcon")
+    assert [found.scale.to_distance(score) for score in found.image_thresholds] == pytest.approx(expected)
+    assert expected != halcon_image_thresholds(ok, nok, is_parity=method != "halcon")
 
 
 def test_images_of_groups_count_by_groups() -> None:

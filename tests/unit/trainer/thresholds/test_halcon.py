@@ -208,3 +208,10 @@ def test_scaled_statistics_are_those_of_the_scaled_pixels() -> None:
     assert found.mean == pytest.approx(scaled.mean)
     assert found.deviation == pytest.approx(scaled.deviation)
     assert plain.mean == pytest.approx(images.mean())
+
+
+def test_less_than_two_pixels_deviate_by_nothing() -> None:
+    pixels = PixelStatistics()
+    assert (pixels.mean, pixels.deviation) == (0.0, 0.0)
+    pixels.add(np.array([[3.0]], np.float32))
+    assert (pixels.mean, pixels.deviation) == (3.0, 0.0)

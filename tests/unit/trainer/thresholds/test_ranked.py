@@ -116,3 +116,10 @@ def test_a_threshold_leaves_no_score_to_the_rounding_of_a_batch() -> None:
     for threshold in (10.0, crowd[1], crowd[3] * (1 + 1e-6)):
         assert ranked.clear(threshold) == pytest.approx(crowd[3] * JUST_ABOVE, rel=1e-12)
     assert ranked.clear(15.0) == 15.0
+
+
+def test_images_of_groups_are_worth_what_their_likeness_leaves() -> None:
+    """Three groups of two: mean squares 18 between and 1/2 within, by hand."""
+    found = rank_scores(np.exp([0.0, 1.0, 3.0, 4.0, 6.0, 7.0]), [0, 0, 1, 1, 2, 2])
+    likeness = (18 - 0.5) / (18 + 0.5)
+    assert found.independent == pytest.approx(3 / (likeness + (1 - likeness) / 2))
