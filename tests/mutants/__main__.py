@@ -2,7 +2,7 @@
 
     python -m tests.mutants                      every room, from nothing: an hour or two
     python -m tests.mutants verdict thresholds   these
-    python -m tests.mutants --again verdict      what was not killed, and functions that changed since
+    python -m tests.mutants --again verdict      what no test noticed, and functions that changed since
     python -m tests.mutants --share 0.1 stages   one in ten, drawn by a seed
 
 Status 1: there is a survivor without a reason in tests/mutants/survivors.toml. 2: a room could not be tried, as mutmut says.
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str]) -> int:
     names = [room.name for room in ROOMS]
     parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"of {', '.join(names)}; all by default")
     parser.add_argument(
-        "--again", action="store_true", help="keep what the last run killed, where the function is the same"
+        "--again", action="store_true", help="keep what the last run noticed, where the function is the same"
     )
     parser.add_argument("--processes", type=int, default=2, help="that try mutants at once (2)")
     parser.add_argument("--share", type=float, default=1.0, help="of the mutants, drawn at random (1)")

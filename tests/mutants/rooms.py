@@ -8,7 +8,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """A folder of code and its own unit tests. No test of these needs Kafka, a network or a GPU.
+    """A folder of code, and the unit tests of it and of what is built on it alone. No test of these needs Kafka, a network or a GPU.
 
     Attributes:
         name: What the command line calls it, and its file in tests/mutants/results.
@@ -25,7 +25,7 @@ ROOMS: Final = (
     Room("verdict", "inspector/anomaly/verdict", ("tests/unit/anomaly/verdict",)),
     Room("thresholds", "trainer/thresholds", ("tests/unit/trainer/thresholds",)),
     Room("schemas", "schemas", ("tests/unit/schemas", "tests/contracts")),
-    Room("inflight", "inspector/inflight", ("tests/unit/inspector/inflight",)),
+    Room("inflight", "inspector/inflight", ("tests/unit/inspector/inflight", "tests/unit/inspector/stages")),
     Room("stages", "inspector/stages", ("tests/unit/inspector/stages",)),
 )
 """The smallest first."""

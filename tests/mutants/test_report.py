@@ -15,7 +15,7 @@ from tests.mutants.workplace import CHECKOUT
 FOUND = [
     {"function": "schemas.codec.read", "status": "killed"},
     {"function": "schemas.codec.read", "status": "killed"},
-    {"function": "schemas.codec.read", "status": "timeout", "before": "a += 1", "after": "a = 1"},
+    {"function": "schemas.codec.read", "status": "timeout"},
     {"function": "schemas.codec.read", "status": "survived", "before": "a < 1", "after": "a <= 1"},
     {"function": "schemas.codec.write", "status": "no tests", "before": "b", "after": "None"},
     {"function": "schemas.codec.write", "status": "not checked", "before": "c", "after": "None"},

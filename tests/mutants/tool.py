@@ -37,8 +37,8 @@ MOST_BYTES: Final = 6 << 30
 DECORATORS: Final = {"classmethod", "model_serializer", "model_validator", "property", "staticmethod"}
 """Of functions that are changed."""
 
-KILLED: Final = "killed"
-"""mutmut's word for a mutant that failed a test."""
+NOTICED: Final = ("killed", "timeout")
+"""mutmut's words for a mutant that failed a test, or never ended."""
 
 
 Arranged = tuple[Sequence[object], Sequence[object], Sequence[object], Sequence[str]]
@@ -150,7 +150,7 @@ def forget() -> None:
     """Have the next run try again what no test noticed, and look anew which test calls what."""
     for data in _files():
         for name, code in data.exit_code_by_key.items():
-            if status_by_exit_code[code] != KILLED:
+            if status_by_exit_code[code] not in NOTICED:
                 data.exit_code_by_key[name] = None
         data.save()
     Path("mutants/mutmut-stats.json").unlink(missing_ok=True)
@@ -164,12 +164,12 @@ def count() -> int:
 
 
 def outcome() -> Iterator[dict[str, str]]:
-    """Yield each mutant's function and status; of those that are not killed also the line before and after."""
+    """Yield each mutant's function and status; of those that no test noticed also the line before and after."""
     for data in _files():
         for name, code in data.exit_code_by_key.items():
             status = status_by_exit_code[code]
             found = {"function": _function(name), "status": status}
-            if status != KILLED:
+            if status not in NOTICED:
                 lines = get_diff_for_mutant(name, path=data.path).splitlines()
                 for key, sign in (("before", "-"), ("after", "+")):
                     changed = (line for line in lines if line.startswith(sign) and not line.startswith(3 * sign))

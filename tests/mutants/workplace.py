@@ -23,9 +23,9 @@ only_mutate = ["{folder}/*"]
 also_copy = ["deploy", "docs", "README.md"]
 pytest_add_cli_args = ["-p", "no:cacheprovider", "-p", "no:xdist"]
 pytest_add_cli_args_test_selection = {tests}
-# A mutant has 20 times the processor time that its tests take, and 10 s, before it counts as one that never ends.
-timeout_constant = 0.5
-timeout_multiplier = 10.0
+# A mutant has four times the processor time that its tests take, and 20 s, before it counts as one that never ends.
+timeout_constant = 5.0
+timeout_multiplier = 2.0
 use_git_change_detection = false
 """
 
