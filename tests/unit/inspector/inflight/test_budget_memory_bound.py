@@ -80,9 +80,11 @@ def test_the_bound_grows_with_everything_that_is_bounded() -> None:
     assert bound(max_frames_in_flight=2048) - bound(max_frames_in_flight=1024) == 1024 * 4096
 
 
-def test_the_bound_counts_the_frames_whose_spans_wait_where_they_are_traced() -> None:
+def test_the_bound_counts_what_is_done_only_where_it_is_asked_for() -> None:
     named: dict[str, int] = dict.fromkeys(("partitions", "workers", "device_threads", "domains"), 1)
     named |= {"fetch_bytes": MIB, "send_bytes": MIB}
+    alone = Settings(second_writer_check_s=0)
+    assert memory_bound_bytes(Settings(), **named) - memory_bound_bytes(alone, **named) == 2 * LOOK_BYTES
     traced = Settings.model_validate({"tracing": {"endpoint": "http://127.0.0.1:4318", "max_queued_frames": 100}})
     more = memory_bound_bytes(traced, **named) - memory_bound_bytes(Settings(), **named)
     assert more == 100 * TRACED_FRAME_BYTES + SENDING_SPANS_BYTES

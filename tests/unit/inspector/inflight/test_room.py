@@ -26,6 +26,16 @@ def test_a_want_is_new_once_and_each_model_has_its_own() -> None:
     assert (room.limit(MODEL), room.limit(OTHER), room.smallest()) == (2, 50, 2)
 
 
+def test_of_an_odd_batch_the_smaller_half_is_the_limit_and_it_grows_by_doubling() -> None:
+    room = Room()
+    room.exceeded(MODEL, 17)
+    assert room.limit(MODEL) == 8
+    room.exceeded(MODEL, 5)
+    assert room.limit(MODEL) == 2
+    fit(room, 2, PATIENCE)
+    assert room.limit(MODEL) == 4
+
+
 def test_a_single_frame_is_the_least() -> None:
     room = Room()
     room.exceeded(MODEL, 1)

@@ -319,3 +319,9 @@ def test_taking_the_next_is_taking_one(frames: list[Waiter], now: int) -> None:
         taken = one.take_next(frame, float(now))
         assert taken.frames == [frame] == other.take(1, float(now)).frames
         assert len(one) == len(other)
+
+
+def test_after_a_take_what_cannot_be_met_any_more_is_dropped_by_what_it_needs() -> None:
+    first, second, third = (Waiter("a", "m", deadline, n) for n, deadline in enumerate((10.0, 1.5, 2.5)))
+    taken = filled([first, second, third]).take(1, 1.0, lambda _frame: 1.0)
+    assert (taken.frames, taken.late) == ([first], [second])

@@ -84,3 +84,10 @@ def test_a_guarantee_with_groups_enough_gives_up_shares_of_them() -> None:
     allowed = estimate_threshold(scores[::2], OkOnlyParam(max_false_rejects=0.05)).exceeding
     found = estimate_threshold(scores, OkOnlyParam(max_false_rejects=0.05), groups=groups)
     assert (found.rule, found.exceeding, found.false_reject_bound) == ("order_statistic", 2 * allowed, 0.05)
+
+
+def test_a_bound_rests_on_an_assumed_tail_where_the_scores_are_too_few() -> None:
+    scores = np.random.default_rng(5).lognormal(size=200)
+    param = OkOnlyParam(max_false_rejects=0.05)
+    assert estimate_threshold(scores[:20], param).is_extrapolated
+    assert not estimate_threshold(scores, param).is_extrapolated
