@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
                 file=sys.stderr,
             )
             return 2
-        outcomes.append(judge(room.name, mutants, found, read_reasons()))
+        outcomes.append(judge(room.name, mutants, found, read_reasons(), is_again=given.again))
         write_outcome(outcomes[-1], seed=given.seed, seconds=time.monotonic() - started)
     print_outcomes(outcomes)
     return int(any(survivor.reason is None for outcome in outcomes for survivor in outcome.survivors))

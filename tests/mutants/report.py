@@ -51,12 +51,16 @@ class Survivor:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one room: how many mutants its code has, how many of those that were made ended how, and what lives."""
+    """Of one room: how many mutants its code has, how many of those that were made ended how, and what lives.
+
+    `is_again`: tests were written for what had lived of these very mutants, so they tell nothing of the others any more.
+    """
 
     room: str
     mutants: int
     counts: Mapping[str, int]
     survivors: Sequence[Survivor]
+    is_again: bool = False
 
     @property
     def tried(self) -> int:
@@ -75,8 +79,8 @@ class Outcome:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """Where the share of all mutants lies (95 %, Wilson); None where all were tried."""
-        if self.tried == self.mutants or not self.tried:
+        """Where the share of all mutants lies (95 %, Wilson); None where all were tried, or nobody can tell."""
+        if self.tried == self.mutants or not self.tried or self.is_again:
             return None
         z, n = 1.959964, self.tried
         middle = (self.share + z * z / (2 * n)) / (1 + z * z / n)
@@ -91,7 +95,12 @@ def read_reasons(path: Path = REASONS) -> dict[tuple[str, str, str], str]:
 
 
 def judge(
-    room: str, mutants: int, found: Iterable[Mapping[str, str]], reasons: Mapping[tuple[str, str, str], str]
+    room: str,
+    mutants: int,
+    found: Iterable[Mapping[str, str]],
+    reasons: Mapping[tuple[str, str, str], str],
+    *,
+    is_again: bool = False,
 ) -> Outcome:
     """Count what `workplace.Workplace.outcome` found, and give the survivors their reasons."""
     found = list(found)
@@ -101,7 +110,7 @@ def judge(
         for mutant in found
         if mutant["status"] not in (*NOTICED, UNTRIED)
     ]
-    return Outcome(room, mutants, dict(counts), survivors)
+    return Outcome(room, mutants, dict(counts), survivors, is_again)
 
 
 def print_outcomes(outcomes: Sequence[Outcome]) -> None:
@@ -116,7 +125,7 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
             f"  {survivor.reason or 'NEW: write a test, or a reason into tests/mutants/survivors.toml'}", markup=False
         )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("room", "mutants", "tried", "killed", "timeout", "survived", "with a reason", "noticed", "95 %"):
+    for name in ("room", "mutants", "tried", "killed", "timeout", "survived", "reason", "noticed", "95 %"):
         table.add_column(name, justify="left" if name == "room" else "right")
     for one in outcomes:
         reasoned = sum(survivor.reason is not None for survivor in one.survivors)
@@ -127,7 +136,12 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
 
 
 def write_outcome(outcome: Outcome, *, seed: int, seconds: float, folder: Path = RESULTS) -> None:
-    """Write ROOM.json into `folder`; `seed` drew the sample, where it is one."""
+    """Write ROOM.json into `folder`; `seed` drew the sample, where it is one. What was found at first is kept when it is tried again."""
+    path = folder / f"{outcome.room}.json"
+    first = None
+    if outcome.is_again and path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        first = kept["first"] or {name: kept[name] for name in ("commit", "tried", "noticed", "interval")}
     content = {
         "room": outcome.room,
         "commit": commit(),
@@ -135,12 +149,13 @@ def write_outcome(outcome: Outcome, *, seed: int, seconds: float, folder: Path =
         "seconds": round(seconds),
         "mutants": outcome.mutants,
         "tried": outcome.tried,
-        "seed": None if outcome.interval is None else seed,
+        "seed": None if outcome.tried == outcome.mutants else seed,
         "killed": outcome.counts.get("killed", 0),
         "timeout": outcome.counts.get("timeout", 0),
         "survived": len(outcome.survivors),
         "noticed": round(outcome.share, 4),
         "interval": outcome.interval and [round(end, 4) for end in outcome.interval],
+        "first": first,
         "survivors": [
             {
                 "function": one.function,
@@ -153,4 +168,4 @@ def write_outcome(outcome: Outcome, *, seed: int, seconds: float, folder: Path =
         ],
     }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{outcome.room}.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -74,6 +74,12 @@ def test_the_kept_result_has_counts_commit_and_survivors(outcome: Outcome, tmp_p
     }
     assert kept["commit"]
     assert [survivor["reason"] for survivor in kept["survivors"]] == ["equivalent: a is odd", None]
+    again = judge("schemas", 40, FOUND[:-2], REASONS, is_again=True)
+    for _ in range(2):
+        write_outcome(again, seed=7, seconds=1.0, folder=tmp_path)
+        later = json.loads((tmp_path / "schemas.json").read_text())
+        assert later["first"] == {name: kept[name] for name in ("commit", "tried", "noticed", "interval")}
+        assert (later["noticed"], later["interval"]) == (0.75, None), "its tests have seen the sample"
 
 
 def test_every_kept_survivor_has_its_reason_and_no_reason_is_left_over() -> None:
@@ -109,7 +115,8 @@ def test_a_room_that_mutmut_cannot_try_ends_the_run_with_a_sentence(
 @pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
 def test_a_room_has_code_and_tests_that_need_no_broker(room: Room) -> None:
     assert list((CHECKOUT / room.folder).glob("*.py"))
-    for folder in room.tests:
-        files = list((CHECKOUT / folder).rglob("test_*.py"))
+    for name in room.tests:
+        place = CHECKOUT / name
+        files = [place] if place.is_file() else list(place.rglob("test_*.py"))
         assert files
         assert not [path for path in files if "kafka_broker" in path.read_text(encoding="utf-8")]

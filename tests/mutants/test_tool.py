@@ -90,15 +90,12 @@ def test_a_mutant_is_named_as_its_function_is(tool: ModuleType) -> None:
     assert tool._function("schemas.codec.x__read__mutmut_12") == "schemas.codec._read"
 
 
-def test_what_survived_is_tried_again(tool: ModuleType, tmp_path: Path) -> None:
+def test_what_survived_is_tried_again(tool: ModuleType) -> None:
     from mutmut.mutation.data import SourceFileMutationData
 
-    stats = tmp_path / "mutants" / "mutmut-stats.json"
-    stats.write_text("{}")
     data = SourceFileMutationData(path="part.py")
     data.exit_code_by_key = {"part.x_a__mutmut_1": 1, "part.x_a__mutmut_2": 0, "part.x_a__mutmut_3": -24}
     data.save()
     tool.forget()
     data.load()
     assert list(data.exit_code_by_key.values()) == [1, None, -24]
-    assert not stats.exists(), "new tests may call what no test called"

@@ -139,7 +139,7 @@ def run(processes: str) -> None:
     register = isolation.register_timeout
     # mutmut tries first what takes least.
     command.estimated_worst_case_time = lambda name: _drawn(Visitor.seed, name)
-    # All tests ran a moment ago, to see which calls what; one that failed has ended the run.
+    # Those that are new ran a moment ago, to see which calls what; one that failed has ended the run.
     isolation.ForkRunner.run_clean_tests = lambda _runner, tests: 0
     isolation.register_timeout = lambda pid, timeout_s: register(pid, PATIENCE * timeout_s)
     resource.setrlimit(resource.RLIMIT_DATA, (MOST_BYTES, MOST_BYTES))
@@ -147,13 +147,12 @@ def run(processes: str) -> None:
 
 
 def forget() -> None:
-    """Have the next run try again what no test noticed, and look anew which test calls what."""
+    """Have the next run try again what no test noticed; mutmut looks itself which tests are new, and what they call."""
     for data in _files():
         for name, code in data.exit_code_by_key.items():
             if status_by_exit_code[code] not in NOTICED:
                 data.exit_code_by_key[name] = None
         data.save()
-    Path("mutants/mutmut-stats.json").unlink(missing_ok=True)
 
 
 def count() -> int:

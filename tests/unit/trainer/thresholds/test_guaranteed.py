@@ -258,3 +258,8 @@ def test_the_unit_of_the_distances_does_not_matter(factor: float, n: int) -> Non
     one, other = (estimate_threshold(each, GUARANTEE) for each in (distances, distances * factor))
     assert other.distance == pytest.approx(one.distance * factor, rel=1e-9)
     assert other.exceeding == one.exceeding
+
+
+def test_a_tail_without_a_spread_begins_at_the_highest_score() -> None:
+    found = estimate_threshold([1.0, 1.0, 1.0, 1.0, 5.0], OkOnlyParam(max_false_rejects=0.05, rule="tail_model"))
+    assert 5.0 < found.distance < 5.001

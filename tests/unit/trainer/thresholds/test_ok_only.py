@@ -89,5 +89,6 @@ def test_a_guarantee_with_groups_enough_gives_up_shares_of_them() -> None:
 def test_a_bound_rests_on_an_assumed_tail_where_the_scores_are_too_few() -> None:
     scores = np.random.default_rng(5).lognormal(size=200)
     param = OkOnlyParam(max_false_rejects=0.05)
-    assert estimate_threshold(scores[:20], param).is_extrapolated
-    assert not estimate_threshold(scores, param).is_extrapolated
+    few, enough = estimate_threshold(scores[:20], param), estimate_threshold(scores, param)
+    assert (few.is_extrapolated, enough.is_extrapolated) == (True, False)
+    assert few.asked == enough.asked == 0.05
