@@ -151,6 +151,7 @@ def test_a_trace_is_read_and_handed_on_by_a_result() -> None:
         (PARENT, True),
         (PARENT[:-2] + b"00", False),
         (PARENT[:-2] + b"03", True),  # a flag of a later level
+        (PARENT[:-2] + b"11", True),
         (b"cc" + PARENT[2:], True),
         (b"cc" + PARENT[2:] + b"-what-comes-later", True),
     ],

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspector.anomaly.domain.domain import DomainView
 from inspector.anomaly.errors import ParameterError, UncalibratedError
 from inspector.anomaly.types import DLResult, DLSample, Thresholds
 from inspector.anomaly.verdict.runs import decode_region
 from inspector.anomaly.verdict.threshold import RegionSize, threshold_dl_anomaly_results
+from tests.domains import BOX, HEIGHT, RECTANGLE, WIDTH
 
 THRESHOLDS = Thresholds(classification=0.7, segmentation=0.5, min_area=3)
 open_unit_interval = st.floats(0, 1, exclude_min=True, exclude_max=True)
@@ -216,3 +218,15 @@ def test_thresholds_outside_their_range_are_refused(name: str, value: float) -> 
     with pytest.raises(ParameterError, match=f"{name} must be greater than 0 and less than 1, got {value}"):
         threshold_dl_anomaly_results(THRESHOLDS, a_sample(), result, **{name: value})  # type: ignore[call-overload]
     assert result.anomaly_class is None
+
+
+def test_the_region_lies_where_the_model_looked_in_the_picture_as_taken() -> None:
+    result = a_result(0.9, spot=0.9)
+    result.view = DomainView(RECTANGLE, is_crop=True)
+    threshold_dl_anomaly_results(THRESHOLDS, a_sample(WIDTH, HEIGHT), result)
+    assert result.anomaly_region is not None
+    assert (result.anomaly_region.width, result.anomaly_region.height) == (WIDTH, HEIGHT)
+    (spot,) = result.anomaly_region.components
+    # Columns 20 to 24 of 64 and rows 10 to 12 of 32, in the box.
+    assert BOX.x + 20 / 64 * BOX.width <= spot.x + spot.width / 2 <= BOX.x + 24 / 64 * BOX.width
+    assert BOX.y + 10 / 32 * BOX.height <= spot.y + spot.height / 2 <= BOX.y + 12 / 32 * BOX.height

@@ -137,16 +137,21 @@ class Bench:
         self.clock = FakeClock()
         self.jobs: list[tuple[Callable[[], Decoded], Callable[[Decoded], None]]] = []
         self.decoded: list[Frame] = []
+        self.outcomes: list[Decoded] = []
         self.stage = DecodeStage(
             ahead=ahead,
             workers=workers,
             heavy_bytes=1000,
             limits=ImageLimits(max_bytes=100_000, max_pixels=10_000),
             submit=lambda job, done: self.jobs.append((job, done)),
-            on_decoded=lambda frame, _outcome: self.decoded.append(frame),
+            on_decoded=self._on_decoded,
             clock=self.clock,
             freshest=lambda _frame: freshest,
         )
+
+    def _on_decoded(self, frame: Frame, outcome: Decoded) -> None:
+        self.decoded.append(frame)
+        self.outcomes.append(outcome)
 
     def work(self) -> None:
         for job, done in self.jobs:
@@ -272,6 +277,7 @@ def test_a_frame_that_is_decoded_for_long_is_told_of_once() -> None:
     assert bench.stage.slow(begun_s + 4.0, 2.0) == []
     done(outcome)
     assert bench.stage.slow(begun_s + 5.0, 2.0) == []
+    assert (bench.decoded, bench.outcomes) == ([frame], [outcome])
 
 
 def test_a_camera_has_its_share_of_the_places_however_many_others_have_taken() -> None:

@@ -90,6 +90,16 @@ def test_a_refusal_names_the_frame_and_leaves_a_letter() -> None:
     assert (outgoing.result.key, outgoing.deadletter.key) == (b"line/a", b"incoming")
 
 
+def test_a_frame_knows_the_refusal_that_it_is_answered_with() -> None:
+    whole, partly = frame(), frame(identity=IDENTITY._replace(seq=None))
+    encoder().refused(whole, Refusal("failed", "geometry", "too wide"))
+    encoder().refused(partly, Refusal("failed", "geometry", "too wide"))
+    assert whole.refusal == Refusal("failed", "geometry", "too wide")
+    assert partly.refusal == Refusal("undecodable", "malformed", "too wide"), (
+        "only frames with a whole identity can fail"
+    )
+
+
 def test_an_expired_frame_leaves_no_letter() -> None:
     assert encoder().refused(frame(), Refusal("expired", "late_before_send")).deadletter is None
 

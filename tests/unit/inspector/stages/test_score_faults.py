@@ -16,6 +16,7 @@ from typing_extensions import override
 
 from inspector.anomaly.types import Thresholds
 from inspector.errors import DeviceLostError
+from inspector.inflight.frame import Refusal
 from inspector.inflight.room import PATIENCE
 from inspector.stages.score import Outcome
 from tests.device import OUT_OF_MEMORY, DeviceModel
@@ -65,6 +66,9 @@ def test_one_frame_for_which_there_is_no_room_is_refused_and_its_neighbours_are_
     bench.submit(model, 1, DeviceModel.TOO_LARGE, 3)
     bench.until_done(1)
     assert scores(bench.outcomes[0]) == [1, "out_of_memory", 3]
+    refusal = bench.outcomes[0][1]
+    assert isinstance(refusal, Refusal)
+    assert refusal.detail
     assert bench.crashes == []
 
 
