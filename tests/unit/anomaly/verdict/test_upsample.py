@@ -23,5 +23,6 @@ def test_a_map_lies_where_the_model_looked_and_nothing_counts_around(shape: Shap
     x, y, width, height = BOX if is_crop else (0, 0, WIDTH, HEIGHT)
     expected[y : y + height, x : x + width] = resize_anomaly_image(scores, width=width, height=height)
     expected[~pixels_inside(domain, WIDTH, HEIGHT)] = 0
-    assert (placed.shape, placed.dtype) == ((HEIGHT, WIDTH), np.float32)
+    assert placed.shape == (HEIGHT, WIDTH)
+    assert placed.dtype == np.float32
     np.testing.assert_array_equal(placed, expected)
