@@ -202,8 +202,8 @@ def _scale_of(distance: float) -> ScoreScale:
 
 
 def _leak(count: int) -> str:
-    images = "image" if count == 1 else "images"
+    images = "image was" if count == 1 else "images were"
     return (
-        f"leak: {count} test {images} were used to set the thresholds, so the results on the test images are too "
+        f"leak: {count} test {images} used to set the thresholds, so the results on the test images are too "
         "good; evaluate on other images, or use the method ok_only on the validation split"
     )

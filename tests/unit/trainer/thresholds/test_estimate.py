@@ -169,10 +169,8 @@ def test_a_distance_that_no_scale_fits_is_refused(distance: float) -> None:
         estimate_anomaly_thresholds(scores([distance]), HALCON)
 
 
-@pytest.mark.parametrize(
-    ("count", "words"), [(1, "leak: 1 test image took part"), (2, "leak: 2 test images took part")]
-)
-def test_test_images_that_took_part_are_warned_of(count: int, words: str) -> None:
+@pytest.mark.parametrize(("count", "words"), [(1, "leak: 1 test image was used"), (2, "leak: 2 test images were used")])
+def test_test_images_that_were_used_are_warned_of(count: int, words: str) -> None:
     of_test = scores([1.0, 2.0], [5.0])
     of_test.n_test = count
     (warning,) = estimate_anomaly_thresholds(of_test, HALCON).warnings
