@@ -119,7 +119,7 @@ async def test_more_connections_than_there_is_room_for_are_refused(gate: Running
         for each in talks:
             await each.hear("STATE")
         async with talk(gate) as beyond:
-            assert await beyond.hear("REFUSED") == "REFUSED connection there are 16 already"
+            assert await beyond.hear("REFUSED") == "REFUSED connection there are already 16"
             assert await beyond.reader.read() == b""
 
 

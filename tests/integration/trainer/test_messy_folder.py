@@ -100,7 +100,7 @@ def test_what_looks_odd_is_named(renamed: Messy, say: Say) -> None:
     by_sentence = {one["sentence"]: one["files"] for one in found["oddities"]}
     (suffixes,) = [files for sentence, files in by_sentence.items() if "a suffix that does not match" in sentence]
     assert sorted(suffixes) == sorted(renamed.wrong_suffix)
-    (made,) = [files for sentence, files in by_sentence.items() if "named like a mask" in sentence]
+    (made,) = [files for sentence, files in by_sentence.items() if "like that of a mask" in sentence]
     assert sorted(made) == ["OK/ONE_copy.tif", "OK/one (1).png", "OK/overlay_7.png"]
     assert sum(len(one["files"]) - 1 for one in found["images"]["copies"]) == renamed.copies
     assert found["images"]["masks"]["found"] == 9
