@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from schemas import DLResultMessage, ModelReference, ShadowResultMessage
 from trainer.compare.result import CompareResult, Opinion, Pair
 from trainer.errors import DatasetError
 
 
-@dataclass(slots=True)
+@dataclass
 class Pairing:
     """Of one camera. The model compared is that which was on trial last, unless one is asked for.
 
@@ -53,7 +54,13 @@ class Pairing:
         Raises:
             DatasetError: It has seen none.
         """
-        return min(at for _, at in self._of_tried.values())
+        return self._window[0]
+
+    @cached_property
+    def _window(self) -> tuple[int, int]:
+        """The earliest and the latest capture that it has seen; asked for when all of them are known."""
+        captured = [at for _, at in self._of_tried.values()]
+        return min(captured), max(captured)
 
     @property
     def _of_tried(self) -> dict[str, tuple[Opinion, int]]:
@@ -74,9 +81,11 @@ class Pairing:
             return
         said = self._of_tried.get(message.result_id)
         if said is None:
-            self._unseen += 1
+            first_us, last_us = self._window
+            self._unseen += first_us <= (message.captured_at or 0) <= last_us
             return
         opinion = said[0]
+        agrees = message.anomaly_class == opinion.verdict
         self._pairs[message.result_id] = Pair(
             message.result_id,
             message.part_id or "",
@@ -88,9 +97,9 @@ class Pairing:
                 message.anomaly_class,
                 message.anomaly_score,
                 message.classification_threshold,
-                message.anomaly_region if message.anomaly_class != opinion.verdict else None,
+                None if agrees else message.anomaly_region,
             ),
-            opinion,
+            replace(opinion, region=None) if agrees else opinion,
         )
 
     def result(self) -> CompareResult:

@@ -51,10 +51,13 @@ def test_of_repeated_ones_the_first_counts() -> None:
 
 def test_what_only_one_has_seen_is_counted_and_not_compared() -> None:
     made = Pairing("L1/C1")
-    for seq in (1, 2, 3):
+    for seq in (2, 3, 5):
         made.add_shadow(shadow_of(judged(seq, 0.1), 0.2))
-    made.add_result(judged(1, 0.1))
-    made.add_result(judged(4, 0.1))
+    for before, meanwhile, after in [(1, 4, 6)]:
+        made.add_result(judged(before, 0.1))
+        made.add_result(judged(meanwhile, 0.1))
+        made.add_result(judged(after, 0.1))
+    made.add_result(judged(3, 0.1))
     late = refused("corrupt").model_copy(update={"result_id": judged(2, 0.1).result_id})
     made.add_result(late)
     result = made.result()
