@@ -59,7 +59,7 @@ class ReleaseSettings(Section):
     @model_validator(mode="after")
     def _has_a_cache(self) -> Self:
         if self.store is not None and self.cache is None:
-            raise ValueError("store needs cache: a folder used only by this process, which survives a restart")
+            raise ValueError("store needs cache: a folder of this deployment on this machine, which survives a restart")
         return self
 
     @property

@@ -30,12 +30,14 @@ class Provoked:
     Attributes:
         fault: in words.
         alert: its name in Prometheus.
+        labels: that this alert has and no other fault's has.
         at_s: when it was done.
         mended_s: when it was undone.
     """
 
     fault: str
     alert: str
+    labels: Mapping[str, str]
     at_s: float
     mended_s: float
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from deploy.demo.children import DemoError
@@ -30,24 +30,24 @@ class Saboteur:
 
     def silence(self) -> None:
         """One camera sends nothing, while its line runs."""
-        with self._provoked(f"camera {SILENT.camera_id} sends nothing", "CameraSilent"):
+        with self._provoked(f"camera {SILENT.camera_id} sends nothing", "CameraSilent", camera=SILENT.key) as labels:
             self._plant.stop_camera(SILENT)
-            self._until_firing("CameraSilent", lambda labels: labels.get("camera") == SILENT.key)
+            self._until_firing("CameraSilent", labels)
             self._plant.start_camera(SILENT)
         self._until_over("CameraSilent")
 
     def garble(self) -> None:
         """A camera's frames are cut, flipped, empty, from the future of the format, or no message at all."""
-        with self._provoked(f"{GARBLED} garbled frames of {NOISY.camera_id}", "InspectorDeadLetters"):
+        with self._provoked(f"{GARBLED} garbled frames of {NOISY.camera_id}", "InspectorDeadLetters") as labels:
             asyncio.run(self._send_garbage())
-            self._until_firing("InspectorDeadLetters")
+            self._until_firing("InspectorDeadLetters", labels)
 
     def kill_inspector(self) -> None:
         """One of two inspectors is killed; the other takes its cameras over."""
         victim, other = self._plant.inspectors
-        with self._provoked(f"kill -9 of {victim.name}", "InspectorDown"):
+        with self._provoked(f"kill -9 of {victim.name}", "InspectorDown", instance=victim.target) as labels:
             victim.child.kill()
-            self._until_firing("InspectorDown", lambda labels: labels.get("instance") == victim.target)
+            self._until_firing("InspectorDown", labels)
             self._plant.until(
                 lambda: other.sample("inspector_assigned_partitions") == len(CAMERAS),
                 f"{other.name} has all cameras",
@@ -58,27 +58,29 @@ class Saboteur:
 
     def kill_broker(self) -> None:
         """The broker is killed and comes back."""
-        with self._provoked("kill -9 of the broker", "InspectorUnready"):
+        with self._provoked("kill -9 of the broker", "InspectorUnready") as labels:
             self._plant.node.process.kill()
-            self._until_firing("InspectorUnready")
+            self._until_firing("InspectorUnready", labels)
             self._plant.node.start()
             self._plant.until(self._plant.is_shared_out, "the inspectors are back")
         self._until_over("InspectorUnready")
         self._plant.until_heard()
 
     @contextmanager
-    def _provoked(self, fault: str, alert: str) -> Iterator[None]:
+    def _provoked(self, fault: str, alert: str, **labels: str) -> Iterator[Mapping[str, str]]:
         self._until_over(alert)  # on a machine that is busy it may fire for other reasons
         self._plant.stage.say(f"{fault}: {alert} must fire")
         at_s = time.time()
         with self._book.period(fault, "fault"):
-            yield
-        self._book.provoked.append(Provoked(fault, alert, at_s, time.time()))
+            yield labels
+        self._book.provoked.append(Provoked(fault, alert, labels, at_s, time.time()))
 
-    def _until_firing(self, alert: str, is_ours: Callable[[dict[str, str]], bool] = lambda _: True) -> None:
+    def _until_firing(self, alert: str, labels: Mapping[str, str]) -> None:
         """Wait for an alert; one that never comes is a promise missed, and the day goes on."""
         try:
-            took_s = self._plant.until(lambda: any(is_ours(one) for one in self._firing(alert)), f"{alert} fires")
+            took_s = self._plant.until(
+                lambda: any(labels.items() <= one.items() for one in self._firing(alert)), f"{alert} fires"
+            )
         except DemoError as error:
             self._plant.stage.say(str(error))
         else:

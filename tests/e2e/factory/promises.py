@@ -35,11 +35,13 @@ class Alarm(NamedTuple):
 
 
 def alarms_of(day: Day) -> list[Alarm]:
-    """Return what became of each fault; an alert counts from its fault on."""
+    """Return what became of each fault; an alert counts that has its labels, and that begins between fault and mend."""
     found = []
     for one in day.book.provoked:
-        times = [at for labels, ats in day.firing if labels.get("alertname") == one.alert for at in ats]
-        spans = [span for span in spans_of(times, apart_s=5.0 * PACE_S) if span[1] >= one.at_s]
+        wanted = {"alertname": one.alert, **one.labels}
+        times = [at for labels, ats in day.firing if wanted.items() <= labels.items() for at in ats]
+        step_s = 5.0 * PACE_S
+        spans = [span for span in spans_of(times, apart_s=step_s) if one.at_s <= span[0] <= one.mended_s + step_s]
         fired, last = spans[0] if spans else (None, None)
         found.append(Alarm(one.fault, one.alert, one.at_s, one.mended_s, fired, last))
     return found

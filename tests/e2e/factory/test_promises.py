@@ -28,6 +28,7 @@ from tests.encoded import encoded
 from tests.monitoring.panels import Panel, Target
 from tests.monitoring.shots import Answer, Shot
 
+SILENT = {"alertname": "CameraSilent", "camera": "L/a"}
 SHIFT_S = 100
 
 
@@ -87,7 +88,7 @@ def day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Day:
         Period("rollback", DAY_S + 80, DAY_S + SHIFT_S, "change"),
     ]
     book.changes = [Change("swap <b>", {LEFT.key: 1}, DAY_S + 20, 2.0)]
-    book.provoked = [Provoked("a camera is silent", "CameraSilent", DAY_S + 110, DAY_S + 120)]
+    book.provoked = [Provoked("a camera is silent", "CameraSilent", {"camera": "L/a"}, DAY_S + 110, DAY_S + 120)]
     book.statuses = {"audit": 0, "archive verify": 0, "retrain": 0}
     even = {"total": 8, "only_first": 0, "only_second": 1, "both": 0}
     book.fits = {
@@ -109,7 +110,7 @@ def day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Day:
             "passed_of_recorded_nok": rate,
         },
     }
-    made.firing = [({"alertname": "CameraSilent"}, [DAY_S + at for at in range(114, 122)])]
+    made.firing = [(SILENT, [DAY_S + at for at in range(114, 122)])]
     panel = Panel("Verdicts", "timeseries", "", (Target("up", ""),), (), stacked=False, x=0, y=0, width=24, height=8)
     points = [(DAY_S + second, float(second)) for second in range(9)]
     made.shots = {"line": [Shot(panel, [Answer(panel.targets[0], [Series({}, points)])])]}
@@ -193,7 +194,19 @@ FLAWS: dict[str, tuple[str, Callable[[Day, Evening], Evening | None]]] = {
     "an alert does not fire": ("CameraSilent fires", lambda day, _: day.firing.clear()),
     "an alert fired before its fault alone": (
         "CameraSilent fires",
-        lambda day, _: setattr(day, "firing", [({"alertname": "CameraSilent"}, [DAY_S + 60])]),
+        lambda day, _: setattr(day, "firing", [(SILENT, [DAY_S + 60])]),
+    ),
+    "it fired before its fault and goes on": (
+        "CameraSilent fires",
+        lambda day, _: setattr(day, "firing", [(SILENT, [DAY_S + at for at in range(100, 122)])]),
+    ),
+    "it fires long after the fault was mended": (
+        "CameraSilent fires",
+        lambda day, _: setattr(day, "firing", [(SILENT, [DAY_S + 200])]),
+    ),
+    "it fires for another camera": (
+        "CameraSilent fires",
+        lambda day, _: setattr(day, "firing", [(SILENT | {"camera": "L/b"}, [DAY_S + 114])]),
     ),
     "a panel is empty": (
         "every panel",
@@ -214,7 +227,7 @@ def test_each_flaw_misses_its_promise(flaw: str, day: Day, evening: Evening) -> 
 
 
 def test_an_alert_counts_from_its_fault_on_and_ends_with_its_span(day: Day) -> None:
-    day.firing = [({"alertname": "CameraSilent"}, [DAY_S + at for at in (60, 61, 114, 115, 116, 150)])]
+    day.firing = [(SILENT, [DAY_S + at for at in (60, 61, 114, 115, 116, 150)])]
     (alarm,) = alarms_of(day)
     assert (alarm.fired_s, alarm.last_s) == (DAY_S + 114, DAY_S + 116)
 
