@@ -5,7 +5,7 @@
     python -m tests.mutants --again verdict      what no test noticed, and functions that changed since
     python -m tests.mutants --share 0.1 stages   one in ten, drawn by a seed
 
-Status 1: there is a survivor without a reason in tests/mutants/survivors.toml. 2: a room could not be tried, as mutmut says.
+Status 1: a survivor wants a test: tests/mutants/survivors.toml does not say that it is equivalent, or not worth one. 2: a room could not be tried, as mutmut says.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.mutants.workplace import Workplace
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run what was asked for; 0: every survivor has its reason."""
+    """Run what was asked for; 0: no survivor wants a test."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description="Changes that no unit test notices.")
     names = [room.name for room in ROOMS]
     parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"of {', '.join(names)}; all by default")
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"--- {room.name}", flush=True)
         started = time.monotonic()
         place = Workplace(room)
-        place.prepare(again=given.again, share=given.share, seed=given.seed)
+        is_again = place.prepare(again=given.again, share=given.share, seed=given.seed)
         try:
             place.run(given.processes)
             mutants, found = place.outcome()
@@ -53,10 +53,10 @@ def main(arguments: Sequence[str]) -> int:
                 file=sys.stderr,
             )
             return 2
-        outcomes.append(judge(room.name, mutants, found, read_reasons(), is_again=given.again))
+        outcomes.append(judge(room.name, mutants, found, read_reasons(), is_again=is_again))
         write_outcome(outcomes[-1], seed=given.seed, seconds=time.monotonic() - started)
     print_outcomes(outcomes)
-    return int(any(survivor.reason is None for outcome in outcomes for survivor in outcome.survivors))
+    return int(any(not survivor.is_excused for outcome in outcomes for survivor in outcome.survivors))
 
 
 if __name__ == "__main__":

@@ -30,6 +30,10 @@ UNTRIED: Final = "not checked"
 """mutmut's word for what was made, and not tried before the run was stopped."""
 
 
+EXCUSES = ("equivalent", "not worth it")
+"""How the reason begins of a survivor for which no test is wanted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Survivor:
     """A change that no test noticed.
@@ -47,6 +51,11 @@ class Survivor:
     before: str
     after: str
     reason: str | None
+
+    @property
+    def is_excused(self) -> bool:
+        """Whether no test is wanted: nobody could see the change, or it is not worth one. A gap that is only known is none."""
+        return self.reason is not None and self.reason.startswith(EXCUSES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +123,10 @@ def judge(
 
 
 def print_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """Print the survivors, those without a reason last, and one line for each room."""
+    """Print the survivors, those that want a test last, and one line for each room."""
     console = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160)
     for survivor in sorted(
-        (one for outcome in outcomes for one in outcome.survivors), key=lambda one: one.reason is None
+        (one for outcome in outcomes for one in outcome.survivors), key=lambda one: not one.is_excused
     ):
         console.print(f"{survivor.function} ({survivor.status})", style="bold", markup=False)
         console.print(f"  - {survivor.before}\n  + {survivor.after}", markup=False)
@@ -125,11 +134,11 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
             f"  {survivor.reason or 'NEW: write a test, or a reason into tests/mutants/survivors.toml'}", markup=False
         )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("room", "mutants", "tried", "killed", "timeout", "survived", "reason", "noticed", "95 %"):
+    for name in ("room", "mutants", "tried", "killed", "timeout", "survived", "excused", "noticed", "95 %"):
         table.add_column(name, justify="left" if name == "room" else "right")
     for one in outcomes:
-        reasoned = sum(survivor.reason is not None for survivor in one.survivors)
-        ended = (one.counts.get("killed", 0), one.counts.get("timeout", 0), len(one.survivors), reasoned)
+        excused = sum(survivor.is_excused for survivor in one.survivors)
+        ended = (one.counts.get("killed", 0), one.counts.get("timeout", 0), len(one.survivors), excused)
         interval = "" if one.interval is None else "{:.1%} to {:.1%}".format(*one.interval)
         table.add_row(one.room, *map(str, (one.mutants, one.tried, *ended)), f"{one.share:.1%}", interval)
     console.print(table)

@@ -82,6 +82,28 @@ def test_the_kept_result_has_counts_commit_and_survivors(outcome: Outcome, tmp_p
         assert (later["noticed"], later["interval"]) == (0.75, None), "its tests have seen the sample"
 
 
+@pytest.mark.parametrize(
+    ("reason", "is_excused"),
+    [
+        ("equivalent: a is odd", True),
+        ("not worth it: the width of a line", True),
+        ("a gap: nothing asks for it yet", False),
+        ("a test was written since", False),
+        (None, False),
+    ],
+)
+def test_a_gap_that_is_only_known_is_no_excuse(reason: str | None, is_excused: bool) -> None:  # noqa: FBT001 a column of the table
+    assert Survivor("a.b", "survived", "a", "b", reason).is_excused is is_excused
+
+
+def test_what_was_never_tried_is_not_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workplace, "OUT", tmp_path)
+    place = workplace.Workplace(ROOMS[0])
+    monkeypatch.setattr(place, "_tool", lambda *_: None)
+    assert place.prepare(again=True, share=0.1, seed=1) is False
+    assert place.prepare(again=True, share=0.1, seed=1) is True
+
+
 def test_every_kept_survivor_has_its_reason_and_no_reason_is_left_over() -> None:
     kept = [json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "results").glob("*.json"))]
     survivors = {(one["function"], one["before"], one["after"]) for result in kept for one in result["survivors"]}

@@ -38,8 +38,8 @@ class Workplace:
         self.room = room
         self.folder = OUT / room.name
 
-    def prepare(self, *, again: bool, share: float, seed: int) -> None:
-        """Copy what git knows, or does not ignore, of the checkout.
+    def prepare(self, *, again: bool, share: float, seed: int) -> bool:
+        """Copy what git knows, or does not ignore, of the checkout; return whether the last run goes on: it needs its workplace.
 
         Args:
             again: Keep the mutants that the last run drew, and what it killed of them.
@@ -61,6 +61,7 @@ class Workplace:
         (self.folder / "pyproject.toml").write_text(project + settings, encoding="utf-8")
         if again:
             self._tool("forget")
+        return again
 
     def run(self, processes: int) -> None:
         """Try the mutants that have no outcome yet.
