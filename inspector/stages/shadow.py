@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 
 LONGEST_SHARE: Final = 0.25
 """Of the shortest budget of any camera: a model that takes longer for one frame could cost the line a deadline."""
-IN_A_ROW: Final = 5
-"""So many frames that it cannot score, or that take too long, one after the other, end a trial."""
+MOST_FAULTS: Final = 5
+"""So many more frames that it cannot score than frames that it can, or that take too long than do not, end a trial."""
 MOST_UNSENT: Final = 16
 """Records that wait to be sent; with so many nothing more is scored."""
 RETRY_S: Final = 1.0
@@ -71,9 +71,9 @@ class _Queue:
     trials: deque[Trial] = field(default_factory=deque)
     size_bytes: int = 0
     failures: int = 0
-    """So many frames in a row could not be scored."""
+    """One more for each frame that could not be scored, one less for each that could; not below 0."""
     slow: int = 0
-    """So many took too long."""
+    """The same of frames that took too long."""
 
 
 class ShadowStage:
@@ -220,11 +220,13 @@ class ShadowStage:
     def _was_scored(self, trial: Trial, sample: DLSample, begun_s: float, outcomes: list[DLResult | Refusal]) -> None:
         took_s = self._clock.monotonic_s() - begun_s
         if (queue := self._queue_of(trial)) is not None:
-            queue.slow = queue.slow + 1 if took_s > LONGEST_SHARE * self._shortest_budget_s() else 0
-            if queue.slow >= IN_A_ROW:
+            budget_s = self._shortest_budget_s()
+            queue.slow = _balance(queue.slow, is_bad=took_s > LONGEST_SHARE * budget_s)
+            if took_s > budget_s or queue.slow >= MOST_FAULTS:
+                share = "the whole of" if took_s > budget_s else "a quarter of"
                 self._stop(
                     queue,
-                    f"a frame takes it {took_s:.3f} s, more than a quarter of the shortest budget: it could cost the line a deadline",
+                    f"a frame takes it {took_s:.3f} s, more than {share} the shortest budget: it could cost the line a deadline",
                 )
         self._submit_encoding(trial, sample, outcomes[0])
         self._wake()
@@ -238,8 +240,8 @@ class ShadowStage:
         is_failed = failure != "none"
         (self._metrics.failed if is_failed else self._metrics.scored)(trial.camera)
         if (queue := self._queue_of(trial)) is not None:
-            queue.failures = queue.failures + 1 if is_failed else 0
-            if queue.failures >= IN_A_ROW or failure == "out_of_memory":
+            queue.failures = _balance(queue.failures, is_bad=is_failed)
+            if queue.failures >= MOST_FAULTS or failure == "out_of_memory":
                 self._stop(queue, f"it cannot score the frames of this camera: {failure}")
         self._unsent.append((trial.camera, record))
         self._has_unsent.set()
@@ -284,3 +286,8 @@ class ShadowStage:
             else:
                 kept.append(item)
         self._unsent = kept
+
+
+def _balance(count: int, *, is_bad: bool) -> int:
+    """Return a count of bad frames after one more: one good frame makes up for one bad frame, not for all before it."""
+    return count + 1 if is_bad else max(0, count - 1)

@@ -23,7 +23,7 @@ from inspector.inflight.frame import Frame, Refusal, Trial
 from inspector.inflight.route import Model, Route
 from inspector.loop.workers import Workers
 from inspector.observe.shadow import ShadowMetrics
-from inspector.stages.shadow import IN_A_ROW, MOST_UNSENT, ShadowParts, ShadowStage
+from inspector.stages.shadow import MOST_FAULTS, MOST_UNSENT, ShadowParts, ShadowStage
 from schemas import ModelReference, Reason
 from tests.fakes import FakeBroker, FakeClock, FakeModel, FakeProducer
 from tests.frames import camera_frame, png
@@ -246,17 +246,29 @@ def test_a_trial_that_follows_another_gets_none_of_its_frames_and_none_of_its_bl
     assert scene.encoded[-1][0].route is second
 
 
-def test_a_model_that_fails_again_and_again_is_given_up_and_one_that_fails_now_and_then_is_not() -> None:
+def test_a_model_that_fails_more_often_than_not_is_given_up_and_one_that_fails_now_and_then_is_not() -> None:
     scene = Scene()
     failed = Refusal("failed", "internal")
-    for seq in range(3 * IN_A_ROW):
+    for seq in range(2 * MOST_FAULTS):
         scene.offer(seq)
-        scene.go(None if seq % IN_A_ROW == 0 else failed)
-    assert (scene.ended, scene.count("failed")) == ([], 3 * IN_A_ROW - 3)
-    scene.offer(100, 101)
-    scene.go(failed)
+        scene.go(failed if seq % 2 else None)
+    assert (scene.ended, scene.count("failed")) == ([], MOST_FAULTS)
+    for seq in range(MOST_FAULTS - 1):
+        assert scene.ended == [], seq
+        scene.offer(100, 101)
+        scene.go(failed)
     assert scene.ended == ["it cannot score the frames of this camera: internal"]
-    assert (len(scene.stage), scene.count("shed")) == (0, 1)
+    assert (len(scene.stage), scene.count("shed")) == (0, MOST_FAULTS - 1)
+
+
+def test_a_score_now_and_then_does_not_hide_that_a_model_fails() -> None:
+    scene = Scene()
+    frames = 0
+    while not scene.ended and frames < MOST_UNSENT:
+        scene.offer(frames)
+        scene.go(None if frames % 4 == 3 else Refusal("failed", "internal"))
+        frames += 1
+    assert frames == MOST_FAULTS + 2, "the fourth was scored, and made up for one"
 
 
 def test_a_picture_that_it_cannot_decode_counts_as_failed() -> None:
@@ -276,17 +288,39 @@ def test_want_of_memory_ends_it_at_once() -> None:
 
 def test_a_model_that_could_cost_the_line_a_deadline_is_given_up() -> None:
     scene = Scene(budget_s=1.0)
-    for seq in range(IN_A_ROW - 1):
-        scene.offer(seq)
-        scene.go(took_s=0.3)
-    scene.offer(7)
-    scene.go(took_s=0.2)
-    for seq in range(IN_A_ROW):
+    for seq in range(MOST_FAULTS):
         assert scene.ended == []
         scene.offer(seq)
         scene.go(took_s=0.3)
     assert len(scene.ended) == 1
     assert "takes it 0.300 s, more than a quarter of the shortest budget" in scene.ended[0]
+
+
+def test_a_model_that_is_slow_now_and_then_is_not_given_up() -> None:
+    scene = Scene(budget_s=1.0)
+    for seq in range(3 * MOST_FAULTS):
+        scene.offer(seq)
+        scene.go(took_s=0.3 if seq % 2 else 0.2)
+    assert scene.ended == []
+
+
+def test_a_fast_frame_now_and_then_does_not_hide_that_a_model_is_slow() -> None:
+    scene = Scene(budget_s=1.0)
+    frames = 0
+    while not scene.ended and frames < MOST_UNSENT:
+        scene.offer(frames)
+        scene.go(took_s=0.2 if frames % 5 == 4 else 0.9)
+        frames += 1
+    assert frames == MOST_FAULTS + 2, "the fifth was fast, and made up for one"
+
+
+def test_the_first_frame_that_takes_longer_than_the_shortest_budget_ends_a_trial() -> None:
+    scene = Scene(budget_s=1.0)
+    scene.offer(1, 2)
+    scene.go(took_s=10.0)
+    assert len(scene.ended) == 1
+    assert "takes it 10.000 s, more than the whole of the shortest budget" in scene.ended[0]
+    assert (len(scene.stage), scene.count("shed")) == (0, 1), "what waits is not scored any more"
 
 
 async def test_what_was_said_is_sent_and_with_much_unsent_nothing_is_begun() -> None:
