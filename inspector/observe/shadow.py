@@ -19,7 +19,7 @@ class ShadowMetrics:
         )
         self._shed = Counter(
             "inspector_shadow_shed",
-            "Frames that a model on trial was not given, or whose score was not sent: the line needed the device, or there was no room",
+            "Frames that a model on trial was not given, or whose score was not sent: the line needed the device, there was no room, or the picture cannot be decoded",
             ["camera"],
             registry=registry,
         )

@@ -211,10 +211,13 @@ class ShadowStage:
         return queue if queue is not None and queue.route is trial.route else None
 
     def _was_decoded(self, trial: Trial, outcome: DLSample | Refusal) -> None:
-        if isinstance(outcome, Refusal):
-            self._submit_encoding(trial, outcome, outcome)
-        else:
+        if not isinstance(outcome, Refusal):
             self._decoded = outcome
+        elif outcome.status == "undecodable":  # no model is to blame for the picture
+            self._metrics.shed(trial.camera)
+            self._current = None
+        else:
+            self._submit_encoding(trial, outcome, outcome)
         self._wake()
 
     def _was_scored(self, trial: Trial, sample: DLSample, begun_s: float, outcomes: list[DLResult | Refusal]) -> None:

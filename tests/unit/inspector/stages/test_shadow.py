@@ -77,15 +77,15 @@ class Scene:
             wake=lambda: None,
             clock=self.clock,
         )
-        self.undecodable = False
+        self.undecodable: Refusal | None = None
 
     def _end(self, ended: Route, why: str) -> None:
         self.ended.append(why)
         self.trials.pop(ended.camera, None)
 
     def _decode(self, _trial: Trial) -> DLSample | Refusal:
-        if self.undecodable:
-            return Refusal("undecodable", "corrupt")
+        if self.undecodable is not None:
+            return self.undecodable
         return DLSample(np.zeros((4, 4), np.uint8), original_width=4, original_height=4, channels=1)
 
     def _encode(
@@ -271,12 +271,29 @@ def test_a_score_now_and_then_does_not_hide_that_a_model_fails() -> None:
     assert frames == MOST_FAULTS + 2, "the fourth was scored, and made up for one"
 
 
-def test_a_picture_that_it_cannot_decode_counts_as_failed() -> None:
+@pytest.mark.parametrize("reason", ["corrupt", "digest_mismatch", "too_large"])
+def test_pictures_that_cannot_be_decoded_are_shed_and_count_against_no_model(reason: Reason) -> None:
     scene = Scene()
-    scene.undecodable = True
-    scene.offer(1)
+    scene.undecodable = Refusal("undecodable", reason)
+    for seq in range(2 * MOST_FAULTS):
+        scene.offer(seq)
+        scene.go()
+    assert (scene.ended, scene.encoded) == ([], [])
+    assert (scene.count("shed"), scene.count("failed"), scene.stage.used_bytes) == (2 * MOST_FAULTS, 0, 0)
+    scene.undecodable = None
+    scene.offer(100)
     scene.go()
-    assert ([reason for _, reason in scene.encoded], scene.count("failed")) == (["corrupt"], 1)
+    assert scene.count("scored") == 1, "the next picture has its turn"
+
+
+def test_pictures_whose_geometry_does_not_suit_the_model_count_as_failed_and_end_the_trial() -> None:
+    scene = Scene()
+    scene.undecodable = Refusal("failed", "geometry")
+    for seq in range(MOST_FAULTS):
+        scene.offer(seq)
+        scene.go()
+    assert scene.ended == ["it cannot score the frames of this camera: geometry"]
+    assert ([reason for _, reason in scene.encoded], scene.count("failed")) == (["geometry"] * MOST_FAULTS, MOST_FAULTS)
 
 
 def test_want_of_memory_ends_it_at_once() -> None:
