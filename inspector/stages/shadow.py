@@ -222,6 +222,7 @@ class ShadowStage:
 
     def _was_scored(self, trial: Trial, sample: DLSample, begun_s: float, outcomes: list[DLResult | Refusal]) -> None:
         took_s = self._clock.monotonic_s() - begun_s
+        self._drop_ended()  # what another trial's frame shows is not held against the one that follows it
         if (queue := self._queue_of(trial)) is not None:
             budget_s = self._shortest_budget_s()
             queue.slow = _balance(queue.slow, is_bad=took_s > LONGEST_SHARE * budget_s)
@@ -242,6 +243,7 @@ class ShadowStage:
         self._current = None
         is_failed = failure != "none"
         (self._metrics.failed if is_failed else self._metrics.scored)(trial.camera)
+        self._drop_ended()
         if (queue := self._queue_of(trial)) is not None:
             queue.failures = _balance(queue.failures, is_bad=is_failed)
             if queue.failures >= MOST_FAULTS or failure == "out_of_memory":

@@ -246,6 +246,24 @@ def test_a_trial_that_follows_another_gets_none_of_its_frames_and_none_of_its_bl
     assert scene.encoded[-1][0].route is second
 
 
+@pytest.mark.parametrize("at", ["the device", "encoding"])
+def test_what_a_trial_that_has_ended_does_ends_none_that_follows_it(at: str) -> None:
+    """Even where no frame was offered to the one that follows."""
+    scene = Scene(budget_s=1.0)
+    scene.offer(1)
+    scene.stage.start()
+    scene.hands.run_all()
+    scene.stage.start()
+    failed = Refusal("failed", "out_of_memory")
+    if at == "encoding":
+        scene.answer(failed)
+    second = scene.trials["line/a"] = route("line/a")
+    if at == "the device":
+        scene.answer(failed, took_s=10.0)
+    scene.hands.run_all()
+    assert (scene.ended, scene.trials["line/a"]) == ([], second)
+
+
 def test_a_model_that_fails_more_often_than_not_is_given_up_and_one_that_fails_now_and_then_is_not() -> None:
     scene = Scene()
     failed = Refusal("failed", "internal")
