@@ -214,9 +214,8 @@ def memory_bound_bytes(
     if settings.tracing.endpoint is not None:
         tracing = settings.tracing.max_queued_frames * TRACED_FRAME_BYTES + SENDING_SPANS_BYTES
     shadow = 0
-    if (
-        settings.releases.is_on
-    ):  # what waits; one picture decoded and one record encoded; records that wait, and are sent
+    if settings.releases.is_on:
+        # Encoded pictures, that which is scored among them; one picture decoded and one record encoded; records that wait, and are sent.
         one = largest_decoding_bytes(settings) + limits.max_pixels * _ENCODING_BYTES_PER_PIXEL
         shadow = settings.releases.shadow_bytes + one + SHADOW_UNSENT_BYTES + 2 * send_bytes
     working = encoding + preparing + masks + sending + looking + tracing + shadow

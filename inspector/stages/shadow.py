@@ -97,7 +97,7 @@ class ShadowStage:
 
         Args:
             parts: threads, a client and metrics of its own.
-            max_bytes: of the pictures that wait.
+            max_bytes: of the encoded pictures: those that wait, and the one that is decoded, scored or encoded.
             find: what is on trial at a camera.
             is_idle: whether no frame of the line would have to wait for one that is begun now.
             shortest_budget_s: of any camera of this process.
@@ -130,7 +130,7 @@ class ShadowStage:
 
     @property
     def used_bytes(self) -> int:
-        """What those hold that wait."""
+        """What those hold that wait, and the one that is decoded, scored or encoded."""
         return self._used_bytes
 
     def offer(self, frames: Iterable[Frame]) -> None:
@@ -186,9 +186,14 @@ class ShadowStage:
             if queue.trials:
                 self._queues[camera] = self._queues.pop(camera)  # behind the others
                 trial = queue.trials.popleft()
-                self._count(queue, -trial.size_bytes)
+                queue.size_bytes -= trial.size_bytes  # it is in memory, and in `used_bytes`, until `_let_go`
                 return trial
         return None
+
+    def _let_go(self, trial: Trial) -> None:
+        """Be done with the current frame."""
+        self._current = self._decoded = None
+        self._used_bytes -= trial.size_bytes
 
     def _drop_ended(self) -> None:
         """Give up what waits for a model that is not on trial any more."""
@@ -198,7 +203,7 @@ class ShadowStage:
                 del self._queues[camera]
         if self._current is not None and self._decoded is not None and self._queue_of(self._current) is None:
             self._metrics.shed(self._current.camera)
-            self._current = self._decoded = None
+            self._let_go(self._current)
 
     def _drop(self, queue: _Queue) -> None:
         self._metrics.shed(queue.route.camera, len(queue.trials))
@@ -215,7 +220,7 @@ class ShadowStage:
             self._decoded = outcome
         elif outcome.status == "undecodable":  # no model is to blame for the picture
             self._metrics.shed(trial.camera)
-            self._current = None
+            self._let_go(trial)
         else:
             self._submit_encoding(trial, outcome, outcome)
         self._wake()
@@ -240,7 +245,7 @@ class ShadowStage:
 
     def _was_encoded(self, trial: Trial, encoded: Encoded) -> None:
         record, failure = encoded
-        self._current = None
+        self._let_go(trial)
         is_failed = failure != "none"
         (self._metrics.failed if is_failed else self._metrics.scored)(trial.camera)
         self._drop_ended()

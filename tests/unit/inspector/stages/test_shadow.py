@@ -182,6 +182,26 @@ def test_what_has_no_room_is_shed_and_no_camera_takes_it_all() -> None:
     assert (scene.stage.used_bytes, scene.count("scored"), scene.count("scored", "line/b")) == (0, 4, 1)
 
 
+def test_the_picture_that_is_scored_takes_room_until_its_record_is_made() -> None:
+    """It is in memory as long: with room for one picture, no two are held."""
+    scene = Scene(max_bytes=PICTURE_BYTES)
+    scene.offer(1)
+    for stage in ("decode", "device", "encode"):
+        if stage == "device":
+            scene.hands.run_all()
+        scene.stage.start()
+        if stage == "encode":
+            scene.answer()
+        scene.offer(2)
+        held = len(scene.stage) + (scene.stage._current is not None)
+        assert (held, scene.stage.used_bytes) == (1, PICTURE_BYTES), stage
+    assert scene.count("shed") == 3
+    scene.hands.run_all()
+    assert scene.stage.used_bytes == 0
+    scene.offer(3)
+    assert (len(scene.stage), scene.count("shed")) == (1, 3)
+
+
 def test_a_picture_above_the_room_is_shed() -> None:
     scene = Scene(max_bytes=PICTURE_BYTES - 1)
     scene.offer(1)
