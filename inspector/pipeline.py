@@ -257,16 +257,17 @@ class Pipeline:
             raise ValueError("a frame without a model or a picture cannot be scored")
         self._scoring += len(batch)
         self._metrics.batch(len(batch))
-        self._engine.submit(model, images, partial(self._scored, batch, now_s))
+        self._engine.submit(model, images, partial(self._scored, batch, None if self._engine.is_trying else now_s))
 
     # score ─► encode
 
-    def _scored(self, batch: list[Frame], begun_s: float, outcomes: list[Outcome]) -> None:
+    def _scored(self, batch: list[Frame], begun_s: float | None, outcomes: list[Outcome]) -> None:
         now_s = self._clock.monotonic_s()
         self._scoring -= len(batch)
-        self._batcher.observe(batch[0].model, len(batch), now_s - begun_s)
-        for camera, frame in {frame.camera: frame for frame in batch if not frame.is_heartbeat}.items():
-            self._metrics.capacity(camera, self._batcher.capacity_per_s(frame))
+        if begun_s is not None:  # else it may have waited for a model on trial, which is no part of its pace
+            self._batcher.observe(batch[0].model, len(batch), now_s - begun_s)
+            for camera, frame in {frame.camera: frame for frame in batch if not frame.is_heartbeat}.items():
+                self._metrics.capacity(camera, self._batcher.capacity_per_s(frame))
         for frame, outcome in zip(batch, outcomes, strict=True):
             self._enter(frame, "encode", now_s)
             frame.scored(outcome, batch_size=len(batch))
@@ -356,8 +357,7 @@ class Pipeline:
 
     def ended(self, leases: Sequence[Lease]) -> None:
         """Called by the source: drop all that is left; what a thread or the sink still has is ignored when it is back."""
-        ended = set(leases)
-        gone = {frame for frame in self._frames if frame.lease in ended}
+        gone = {frame for frame in self._frames if frame.lease in leases}
         self._send(self._sequence.forget(gone.__contains__), self._clock.monotonic_s())
         self._drop(gone)
         self._draining = False

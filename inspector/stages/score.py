@@ -48,6 +48,8 @@ class _Batch:
     done: Done
     is_trial: bool = False
     """Of a model on trial: what is wrong with it is told as it is, and teaches nothing about the line's batches."""
+    trials_over: int = 0
+    """How many trials were over when it was submitted; any after these shared the device with it."""
     launched: Pending | _Trouble | None = None
 
 
@@ -89,6 +91,7 @@ class Engine:
         self._on_retry = on_retry
         self._on_room = on_room
         self.room = Room()
+        self._trials_begun = self._trials_over = 0  # only the event loop changes them
         self.scoring = Ongoing()
         """What the device threads compute, by their names."""
         self.calling = Ongoing()
@@ -97,6 +100,11 @@ class Engine:
         self._threads = [
             threading.Thread(target=self._run, name=f"device-{number}", daemon=True) for number in range(threads)
         ]
+
+    @property
+    def is_trying(self) -> bool:
+        """Whether a model on trial has the device, or will have it next: a batch that is submitted now may wait for that."""
+        return self._trials_begun > self._trials_over
 
     @property
     def shares(self) -> int:
@@ -146,13 +154,13 @@ class Engine:
         Raises:
             DeviceError: No slot is free.
         """
-        self._submit(_Batch(model, images, done))
+        self._submit(_Batch(model, images, done, trials_over=self._trials_over))
 
     def try_out(self, model: Model, image: NDArray[np.uint8], done: Done) -> None:
         """Score one picture with a model on trial: once, as a batch of its own; `done` gets the only outcome, on the event loop.
 
-        Whatever is wrong with it is its outcome: nothing is tried again, no batch of another model is halved for it, and a device that may
-        be lost is left to the line's next batch to find out. One that is lost for certain ends the service, as one that hangs does.
+        Whatever is wrong with it is its outcome: nothing is tried again. No batch of another model is halved for it: one that lacks memory
+        beside it is scored again as it is, once, and `on_room` is told. A device that may be lost is left to the line's next batch to find out. One that is lost for certain ends the service, as one that hangs does.
 
         Raises:
             DeviceError: No slot is free.
@@ -163,6 +171,7 @@ class Engine:
         if self.free_slots < 1:
             raise DeviceError("a batch was submitted while no slot was free")
         self.free_slots -= 1
+        self._trials_begun += batch.is_trial
         self._work.put(batch)
 
     def stop(self, timeout_s: float) -> bool:
@@ -236,12 +245,18 @@ class Engine:
         results = self._results(batch.launched, size)
         if batch.is_trial:
             outcome = [_refusal(results)] if isinstance(results, _Trouble) else results
-            self._post(functools.partial(self._deliver, batch.done, list(outcome)))
+            self._post(functools.partial(self._tried, batch.done, list(outcome)))
             return
         if isinstance(results, _Trouble) and results.fault == "memory" and any(not _failed(other) for other in behind):
             batch.launched = results
             behind.append(batch)
             return
+        if isinstance(results, _Trouble) and results.fault == "memory" and self._trials_begun > batch.trials_over:
+            log.warning(
+                "a batch of %d lacked memory beside a model on trial, and is scored again: %s", size, results.words
+            )
+            self._post(functools.partial(self._on_room, True, self.room.smallest()))
+            results = self._results(self._launch(batch.model, batch.images), size)
         outcomes: Sequence[Outcome]
         if isinstance(results, _Trouble):
             self._post(self._on_retry)
@@ -251,6 +266,10 @@ class Engine:
             self._fitted(batch.model, size)
             outcomes = results
         self._post(functools.partial(self._deliver, batch.done, list(outcomes)))
+
+    def _tried(self, done: Done, outcomes: list[Outcome]) -> None:
+        self._trials_over += 1
+        self._deliver(done, outcomes)
 
     def _deliver(self, done: Done, outcomes: list[Outcome]) -> None:
         self.free_slots += 1

@@ -174,6 +174,30 @@ async def test_the_last_free_slot_of_the_device_is_the_lines(line: ShadowLine) -
         assert len(candidate.batches) == warm + 1
 
 
+async def test_a_batch_that_shares_the_device_with_it_teaches_nothing_of_the_lines_pace(line: ShadowLine) -> None:
+    line.settings = line.settings.model_copy(update={"device_threads": 2})
+    active, candidate, clock = line.shelf.put("b"), line.shelf.put("c"), line.stage.clock
+    line.release(release("a", 1, "b", candidate=shadow("c")))
+
+    async with line.running() as service:
+        await line.until_tried(service, "c")
+
+        async def capacity_after(seq: int, *, takes_s: float) -> float:
+            active.on_launch = lambda _size: clock.advance(takes_s)
+            await line.stage.publish("a", seq)
+            await line.bus.wait_for_results(seq)
+            return metric(service, "capacity_frames_per_second", camera="line/a")
+
+        held = line.stage.hold_device(candidate)
+        alone = await capacity_after(1, takes_s=0.1)
+        assert alone == pytest.approx(2 / 0.1), "two threads, each with a frame in a tenth of a second"
+        await asyncio.to_thread(held.scoring.wait, 60)
+        assert await capacity_after(2, takes_s=0.2) == alone, "the trial had the device, too"
+        held.gate.set()
+        await wait_until(lambda: count(service, "scored") == 2)
+        assert await capacity_after(3, takes_s=0.2) < alone, "it was slow by itself"
+
+
 async def test_nothing_is_begun_for_it_while_a_frame_of_the_line_waits_for_company(line: ShadowLine) -> None:
     batching = line.settings.batching.model_copy(update={"linger_ms": 500})
     line.settings = line.settings.model_copy(update={"batching": batching})

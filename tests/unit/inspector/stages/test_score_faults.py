@@ -277,6 +277,57 @@ def test_a_model_on_trial_is_not_tried_again_and_no_batch_of_the_line_is_halved_
     assert scores(bench.outcomes[1]) == [2], "the line goes on"
 
 
+@pytest.mark.parametrize("tries", [1, 2], ids=["it fits alone", "it does not fit alone either"])
+def test_a_batch_that_lacks_memory_beside_a_model_on_trial_is_scored_again_whole_before_any_is_halved(
+    tries: int,
+) -> None:
+    bench = Bench(1, 2, start=False)
+    candidate, model = DeviceModel(THRESHOLDS, room=8), DeviceModel(THRESHOLDS, room=8)
+    model.faults = iter([OUT_OF_MEMORY[2]] * tries)
+    bench.engine.try_out(candidate, np.full((4, 4), 1, np.uint8), bench.outcomes.append)
+    was_trying = bench.engine.is_trying
+    bench.submit(model, 2, 3, 4, 5)
+    bench.engine.start()
+    bench.until_done(2)
+    assert [scores(outcomes) for outcomes in bench.outcomes] == [[1], [2, 3, 4, 5]]
+    assert (was_trying, bench.engine.is_trying) == (True, False)
+    halved = tries == 2
+    assert model.batches == ([4, 4, 2, 2] if halved else [4, 4])
+    assert bench.rooms == ([(True, None), (True, 2)] if halved else [(True, None)]), "the trial is to end"
+    assert (bench.engine.room.limit(model), bench.retries) == ((2, 1) if halved else (None, 0))
+
+    model.faults = iter([OUT_OF_MEMORY[2]])
+    bench.submit(model, 6, 7)
+    bench.until_done(3)
+    assert model.batches[-3:] == [2, 1, 1], "that trial is over: it is the batch that does not fit"
+    bench.engine.stop(30)
+
+
+def test_a_model_on_trial_that_comes_behind_a_batch_has_no_part_of_that_ones_room_either() -> None:
+    """The batch was submitted before it, and asked for its memory when both lay on the device."""
+    bench = Bench(1, 3, start=False)
+    model = DeviceModel(THRESHOLDS, room=8)
+    launch, launched = model.launch, []
+
+    class Late(FakePending):
+        @override
+        def finish(self) -> list[object]:  # type: ignore[override]
+            raise OUT_OF_MEMORY[2]
+
+    def late_at_first(images: Sequence[NDArray[np.uint8]]) -> FakePending:
+        launched.append(len(images))
+        return Late([], short=False) if len(launched) == 1 else launch(images)
+
+    model.launch = late_at_first  # type: ignore[method-assign]
+    bench.submit(model, 2, 3)
+    bench.engine.try_out(DeviceModel(THRESHOLDS, room=8), np.full((4, 4), 1, np.uint8), bench.outcomes.append)
+    bench.engine.start()
+    bench.until_done(2)
+    bench.engine.stop(30)
+    assert sorted(scores(outcomes) for outcomes in bench.outcomes) == [[1], [2, 3]]
+    assert (launched, bench.engine.room.limit(model)) == ([2, 2], None)
+
+
 def test_a_device_that_a_model_on_trial_loses_is_lost(bench: Bench) -> None:
     model = DeviceModel(THRESHOLDS, room=0, error=RuntimeError("CUDA error: an illegal memory access was encountered"))
     bench.engine.try_out(model, np.full((4, 4), 1, np.uint8), bench.outcomes.append)
