@@ -23,16 +23,14 @@ Post = Callable[[Callable[[], None]], None]
 class Workers:
     """A fixed number of threads and two queues, without a future or a task for each job."""
 
-    def __init__(self, threads: int, post: Post, on_crash: Callable[[BaseException], None], *, nice: int = 0) -> None:
+    def __init__(self, threads: int, post: Post, on_crash: Callable[[BaseException], None]) -> None:
         """Prepare `threads` threads for jobs of both kinds, and one for urgent jobs.
 
         Args:
             threads: at least 1.
             post: how a thread reaches the event loop.
             on_crash: called on the loop when a job raised, which jobs must not.
-            nice: how much the threads give way to others, see `give_way`.
         """
-        self._nice = nice
         self._post = post
         self._on_crash = on_crash
         self._urgent: deque[Callable[[], Callable[[], None]]] = deque()
@@ -91,8 +89,6 @@ class Workers:
         return not any(thread.is_alive() for thread in self._threads)
 
     def _run(self, takes_plain: bool) -> None:  # noqa: FBT001 one of ours calls it
-        if self._nice:
-            give_way(self._nice)
         while (work := self._next(takes_plain)) is not None:
             try:
                 done = work()

@@ -30,8 +30,6 @@ from inspector.swap.tell import OutcomeTeller
 
 log = logging.getLogger(__name__)
 
-SHADOW_NICE: Final = 10
-"""How much the thread that decodes and encodes for models on trial gives way to the line's."""
 JOIN_S: Final = 2.0
 """A thread that loads a model is not waited for any longer; it is a daemon."""
 
@@ -76,7 +74,7 @@ class Models:
         self._teller = OutcomeTeller(settings, producer, clock)
         cameras = [camera.key for camera in settings.cameras]
         self.shadow = ShadowParts(
-            Workers(1, post, on_crash, nice=SHADOW_NICE),
+            Workers(1, post, on_crash),
             shadow_producer or KafkaProducer(settings.kafka, max_record_bytes=MIB),
             ShadowMetrics(metrics.registry, cameras),
             self.end_trial,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,17 @@ async def test_a_batch_that_shares_the_device_with_it_teaches_nothing_of_the_lin
         held.gate.set()
         await wait_until(lambda: count(service, "scored") == 2)
         assert await capacity_after(3, takes_s=0.2) < alone, "it was slow by itself"
+
+
+async def test_its_threads_have_the_priority_of_the_lines(line: ShadowLine) -> None:
+    """One that held the interpreter's lock and were not given a core would stop the event loop."""
+    found: list[int] = []
+    async with line.running() as service:
+        workers = service._models.shadow.workers
+        for is_urgent in (False, True):
+            workers.submit(lambda: os.getpriority(os.PRIO_PROCESS, 0), found.append, urgent=is_urgent)
+        await wait_until(lambda: len(found) == 2)
+    assert found == [os.getpriority(os.PRIO_PROCESS, 0)] * 2
 
 
 async def test_nothing_is_begun_for_it_while_a_frame_of_the_line_waits_for_company(line: ShadowLine) -> None:
