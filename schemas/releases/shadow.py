@@ -41,8 +41,8 @@ class ShadowVerdict(StrictModel):
 class ShadowResultMessage(FrameAnswer):
     """What a model on trial says of one frame that another model judges; `result_id` is that of the verdict that counts.
 
-    A frame has one where the device had time for it, and none otherwise. Of repeated ones the first counts, as of results. Where the model
-    could not score the picture `shadow` is null and `failure` says why: if it judged, the frame would be rejected.
+    A frame has one where the device had time for it and its picture can be decoded, and none otherwise. Of repeated ones the first counts,
+    as of results. Where the model could not score the picture `shadow` is null and `failure` says why: if it judged, the frame would be rejected.
     """
 
     role: Literal["shadow"]
