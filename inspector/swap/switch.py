@@ -91,9 +91,12 @@ class Switch:
         self._registry.try_out(release.camera, route)
         return route
 
-    def end(self, camera: str) -> None:
-        """Let no model be tried at a camera any more."""
-        self._registry.try_out(camera, None)
+    def end(self, route: Route) -> bool:
+        """Let a model be tried no more; False: it is not on trial, or another one is by now."""
+        if self._registry.shadow(route.camera) is not route:
+            return False
+        self._registry.try_out(route.camera, None)
+        return True
 
     def _kept(self, release: ModelRelease) -> Route | None:
         """Return the model that is on trial already, where this release goes on with it."""

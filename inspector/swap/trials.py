@@ -95,9 +95,10 @@ class Trials:
             self._teller.tell(release, "applied", "shadow: it scores beside the model that judges")
 
     def end(self, route: Route, why: str) -> None:
-        """A trial cannot go on; the model that judges is not concerned."""
+        """A trial cannot go on; neither the model that judges nor a trial that has begun since is concerned."""
+        if not self._switch.end(route):
+            return
         release = self._begun.pop(route.camera, None)
-        self._switch.end(route.camera)
         if release is not None:
             self._metrics.refused(route.camera, "shadow")
             self._tell_end(release, f"shadow: {why}")

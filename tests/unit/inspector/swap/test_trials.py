@@ -147,6 +147,22 @@ def test_a_trial_that_cannot_go_on_ends_alone_and_is_told_of(caplog: pytest.LogC
     assert "the one that judges goes on" in caplog.text
 
 
+def test_what_a_trial_that_was_replaced_fails_at_does_not_end_the_next_one() -> None:
+    async def scene() -> None:
+        desk = Desk()
+        await desk.release(1, "b")
+        await desk.for_seconds(1)
+        old = desk.registry.shadow(CAMERA)
+        assert old is not None
+        await desk.release(2, "c")
+        await desk.for_seconds(1)
+        desk.trials.end(old, "its fifth frame failed")
+        assert desk.tried() == "c"
+        assert (desk.told.heard[-1][:2], desk.refused("shadow")) == (("applied", 2), 0)
+
+    virtually(scene())
+
+
 def test_a_model_that_is_on_trial_goes_on_through_a_release_that_keeps_it() -> None:
     async def scene() -> None:
         desk = Desk()
