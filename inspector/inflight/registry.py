@@ -123,12 +123,22 @@ class Registry:
             self.slowest_batch_s = max(self.slowest_batch_s, warm_up_model(model, batch_sizes, exceeded))
 
 
-def warm_up_model(model: Model, batch_sizes: Sequence[int], exceeded: Callable[[Model, int], object]) -> float:
-    """Run batches of these sizes, ascending; return the seconds of the slowest. Arguments and errors as `Registry.warm_up`."""
+def warm_up_model(
+    model: Model,
+    batch_sizes: Sequence[int],
+    exceeded: Callable[[Model, int], object],
+    *,
+    is_doubt_fatal: bool = True,
+) -> float:
+    """Run batches of these sizes, ascending; return the seconds of the slowest. Arguments and errors as `Registry.warm_up`.
+
+    A doubtful fault means a lost device only where `is_doubt_fatal`: as long as nothing runs that another try would spare.
+    Elsewhere it is raised as it came.
+    """
     slowest_s = 0.0
     for size in batch_sizes:
         begun_s = time.monotonic()
-        words = _warm_up(model, size)
+        words = _warm_up(model, size, is_doubt_fatal=is_doubt_fatal)
         slowest_s = max(slowest_s, time.monotonic() - begun_s)
         if words is None:
             continue
@@ -185,13 +195,13 @@ def judge_of(route: Route) -> Judge:
     return Judge(reference.name, reference.version, reference.digest, threshold, route.budget_us / 1e6)
 
 
-def _warm_up(model: Model, size: int) -> str | None:
+def _warm_up(model: Model, size: int, *, is_doubt_fatal: bool) -> str | None:
     """Return None, or in words why there was no room; not the error, which would hold what was on the device."""
     try:
         model.warm_up([size])
     except Exception as exc:
         fault = device_fault(exc)
-        if fault in {"lost", "doubtful"}:  # nothing runs yet that would be spared by another try
+        if fault == "lost" or (fault == "doubtful" and is_doubt_fatal):
             raise DeviceLostError(f"the device is lost: {exc}") from exc
         if fault != "memory":
             raise

@@ -84,8 +84,10 @@ class BundleLoader:
             fault = device_fault(exc)
             if fault == "lost":
                 raise DeviceLostError(f"the device is lost: {exc}") from exc
+            # What is doubtful is a device without room for a handle, while the line runs on it: another try may find room.
+            is_memory = fault in {"memory", "doubtful"}
             sentence = f"{_named(bundle)}: {type(exc).__name__}: {exc}"
-            raise ReleaseRefusedError("memory" if fault == "memory" else "bundle", sentence) from exc
+            raise ReleaseRefusedError("memory" if is_memory else "bundle", sentence) from exc
 
     def _load(self, bundle: BundleReference) -> Model:
         digest = bundle.model.digest
@@ -100,7 +102,7 @@ class BundleLoader:
         if model.thresholds is None:
             raise ReleaseRefusedError("thresholds", f"{_named(bundle)} has no thresholds; train it with `trainer fit`")
         try:
-            warm_up_model(model, self.batch_sizes, self._exceeded)
+            warm_up_model(model, self.batch_sizes, self._exceeded, is_doubt_fatal=False)
         except ModelError as exc:
             raise ReleaseRefusedError("memory", f"{_named(bundle)}: {exc}") from exc
         return model
@@ -127,6 +129,8 @@ class BundleLoader:
         try:
             model = self._read_model(path)
         except GoldenSampleError as exc:
+            if exc.__cause__ is not None and device_fault(exc.__cause__) != "other":
+                raise exc.__cause__ from exc  # it says nothing of the bundle
             raise ReleaseRefusedError("golden", f"{_named(bundle)}: {exc}") from exc
         except BundleError as exc:
             self.cache.discard(digest)  # whoever spoilt it: the next try fetches it anew
