@@ -13,13 +13,14 @@ from inspector.bundles.errors import BundleStoreError
 from inspector.bus.reading.log import LogReader
 from inspector.errors import AccessError, BusError, TopicError
 from inspector.inflight.registry import Registry
+from inspector.inflight.route import Model
 from inspector.loop.workers import Workers
 from inspector.observe.fields import camera_fields
 from inspector.releases.chain import read_releases
 from inspector.swap.load import BundleLoader
 from inspector.swap.metrics import ReleaseMetrics
 from inspector.swap.refusal import ReleaseRefusedError
-from inspector.swap.switch import Switch
+from inspector.swap.switch import Applied, Switch
 from inspector.swap.tell import OutcomeTeller
 from inspector.swap.trials import Due, Trials
 from schemas import BundleReference, ModelRelease
@@ -30,6 +31,8 @@ T = TypeVar("T")
 
 READ_S: Final = 1.0
 RETRY_S: Final = 1.0
+FREED_S: Final = 1.0
+"""So long after its end the frame that a trial was scoring has left, and the model's memory with it."""
 
 
 class ReleaseFollower:
@@ -194,9 +197,11 @@ class ReleaseFollower:
         """Apply a release; return whether it judges now. One that may do later is due again."""
         camera, number = release.camera, release.number
         try:
-            applied = await self._switch.apply(release)
+            applied = await self._apply(release)
         except (BundleStoreError, ReleaseRefusedError) as exc:
             self._refuse(release, exc)
+            if exc.is_final:
+                self.trials.resume(camera)
             return False
         self._forget(release)
         if applied is not None:
@@ -224,6 +229,20 @@ class ReleaseFollower:
                 )
         return self._switch.number(camera) == number
 
+    async def _apply(self, release: ModelRelease) -> Applied | None:
+        """Apply a release, once more where it lacked memory that models on trial held."""
+        had_trial = self._registry.shadow(release.camera) is not None
+        try:
+            return await self._switch.apply(release)
+        except ReleaseRefusedError as exc:
+            has_freed = exc.reason == "memory" and self.trials.end_all(
+                f"release {release.number} of {release.camera} lacks memory, and the model on trial goes first"
+            )
+            if exc.reason != "memory" or not (has_freed or had_trial):
+                raise
+        await asyncio.sleep(FREED_S)
+        return await self._switch.apply(release)
+
     def _refuse(self, release: ModelRelease, exc: BundleStoreError | ReleaseRefusedError) -> None:
         camera, number = release.camera, release.number
         self._metrics.refused(camera, exc.reason)
@@ -249,8 +268,10 @@ class ReleaseFollower:
         if due is not None and due.release.number <= release.number:
             del self._due[release.camera]
 
-    async def _load(self, bundle: BundleReference) -> Any:  # noqa: ANN401 a Model
-        return await self._on_thread(functools.partial(self._loader.load, bundle))
+    async def _load(
+        self, bundle: BundleReference, *, tried: Model | None = None, longest_s: float | None = None
+    ) -> Model:
+        return await self._on_thread(functools.partial(self._loader.load, bundle, tried=tried, longest_s=longest_s))
 
     async def _on_thread(self, job: Callable[[], T]) -> T:
         """Run a job on the loader's thread; what it raises is raised here."""

@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 LOADER_NICE: Final = 10
 """How much the thread that loads gives way to those that decode and score."""
 
+TIMED: Final = 3
+"""So many frames show how long a model on trial takes for one."""
+
 
 class BundleLoader:
     """Fetches, verifies, loads and warms up. Blocking; on one thread, the loader's."""
@@ -65,8 +68,13 @@ class BundleLoader:
         self.cache = BundleCache(releases.cache, releases.cache_bytes)
         self._prepared = threading.local()
 
-    def load(self, bundle: BundleReference) -> Model:
+    def load(self, bundle: BundleReference, *, tried: Model | None = None, longest_s: float | None = None) -> Model:
         """Return the model of a bundle, fetched where it is not in the cache.
+
+        Args:
+            bundle: which one.
+            tried: its model, if it is here and was warmed up for a trial alone: it is warmed up for batches.
+            longest_s: for a trial: single frames alone are warmed up, and one that takes longer refuses it.
 
         Raises:
             BundleStoreError: It cannot be fetched, or is not what the release says.
@@ -75,7 +83,11 @@ class BundleLoader:
         """
         self._prepare()
         try:
-            return self._load(bundle)
+            model = self._read(bundle) if tried is None else tried
+            self._warm_up(bundle, model, [1] if longest_s is not None else self.batch_sizes)
+            if longest_s is not None:
+                self._check_pace(bundle, model, longest_s)
+            return model  # noqa: TRY300 `else` would not catch what these raise
         except (BundleStoreError, ReleaseRefusedError, DeviceLostError):
             raise
         except OSError as exc:
@@ -89,7 +101,7 @@ class BundleLoader:
             sentence = f"{_named(bundle)}: {type(exc).__name__}: {exc}"
             raise ReleaseRefusedError("memory" if is_memory else "bundle", sentence) from exc
 
-    def _load(self, bundle: BundleReference) -> Model:
+    def _read(self, bundle: BundleReference) -> Model:
         digest = bundle.model.digest
         path = self.cache.fetch(digest, partial(self._download, bundle))
         wanting = wanting_bytes(path, self._settings.device)
@@ -98,14 +110,27 @@ class BundleLoader:
                 "memory",
                 f"{_named(bundle)} does not fit into memory: {wanting >> 20} MiB are missing",
             )
-        model = self._read(bundle, path)
+        model = self._read_verified(bundle, path)
         if model.thresholds is None:
             raise ReleaseRefusedError("thresholds", f"{_named(bundle)} has no thresholds; train it with `trainer fit`")
+        return model
+
+    def _warm_up(self, bundle: BundleReference, model: Model, sizes: Sequence[int]) -> float:
+        """Run batches of these sizes; return the seconds of the slowest."""
         try:
-            warm_up_model(model, self.batch_sizes, self._exceeded, is_doubt_fatal=False)
+            return warm_up_model(model, sizes, self._exceeded, is_doubt_fatal=False)
         except ModelError as exc:
             raise ReleaseRefusedError("memory", f"{_named(bundle)}: {exc}") from exc
-        return model
+
+    def _check_pace(self, bundle: BundleReference, model: Model, longest_s: float) -> None:
+        """Refuse a model that takes longer for a frame, by the quickest of a few: the line computes beside it."""
+        took_s = min(self._warm_up(bundle, model, [1]) for _ in range(TIMED))
+        if took_s > longest_s:
+            raise ReleaseRefusedError(
+                "shadow",
+                f"{_named(bundle)}: a frame takes it {took_s:.3f} s, more than {longest_s:.3f} s, "
+                "a quarter of the shortest budget: it could cost the line a deadline",
+            )
 
     @property
     def batch_sizes(self) -> Sequence[int]:
@@ -124,7 +149,7 @@ class BundleLoader:
         except OSError as exc:  # another process of the deployment tidies up, too
             log.warning("the cache of bundles could not be cleaned up: %s", exc)
 
-    def _read(self, bundle: BundleReference, path: Path) -> Model:
+    def _read_verified(self, bundle: BundleReference, path: Path) -> Model:
         digest = bundle.model.digest
         try:
             model = self._read_model(path)

@@ -146,10 +146,8 @@ class Models:
 
     def end_trials(self, why: str) -> None:
         """Give up all of them."""
-        shadows = [self.registry.shadow(route.camera) for route in self.registry.routes]
-        for shadow in shadows:
-            if shadow is not None:
-                self.end_trial(shadow, why)
+        if self._follower is not None:
+            self._follower.trials.end_all(why)
 
     def tasks(self) -> list[Coroutine[Any, Any, None]]:
         """Return what is to run beside the pipeline: nothing where releases are off."""

@@ -8,18 +8,31 @@ what it always is. The old model goes when its last frame has left.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from inspector.anomaly.errors import GeometryError
 from inspector.anomaly.types import DLSample
 from inspector.inflight.registry import Registry
 from inspector.inflight.route import Model, Route
+from inspector.stages.shadow import LONGEST_SHARE
 from inspector.swap.refusal import ReleaseRefusedError
 from schemas import BundleReference, Candidate, LiveChanges, ModelRelease
 
-Load = Callable[[BundleReference], Awaitable[Model]]
+
+class Load(Protocol):
+    """Returns a verified, warm model of a bundle; raises what `Switch.apply` does."""
+
+    async def __call__(
+        self, bundle: BundleReference, /, *, tried: Model | None = None, longest_s: float | None = None
+    ) -> Model:
+        """Fetch, load and warm up.
+
+        Args:
+            bundle: which one.
+            tried: its model, if it is here and was warmed up for a trial alone: it gets what it lacks.
+            longest_s: for a trial: single frames alone are warmed up, and one that takes longer refuses it.
+        """
 
 
 class Applied(NamedTuple):
@@ -34,7 +47,7 @@ class Switch:
     """Applies releases one at a time. Event loop only."""
 
     def __init__(self, registry: Registry, load: Load) -> None:
-        """Change the routes of `registry`; `load` returns a verified, warm model of a bundle."""
+        """Change the routes of `registry`."""
         self._registry = registry
         self._load = load
         self._numbers: dict[str, int] = {}
@@ -42,6 +55,8 @@ class Switch:
         self._here: weakref.WeakValueDictionary[str, Model] = weakref.WeakValueDictionary(
             {route.model.digest: route.model for route in registry.routes}
         )
+        self._tried: weakref.WeakSet[Model] = weakref.WeakSet()
+        """Those that are warmed up for single frames alone."""
 
     def number(self, camera: str) -> int:
         """Return the number of the release by which a camera is judged; 0: by the settings."""
@@ -51,18 +66,27 @@ class Switch:
         """Return the digests of the models that are here."""
         return set(self._here)
 
+    @property
+    def trials(self) -> list[Route]:
+        """What is on trial, by camera."""
+        shadows = [self._registry.shadow(route.camera) for route in self._registry.routes]
+        return [shadow for shadow in shadows if shadow is not None]
+
     async def apply(self, release: ModelRelease) -> Applied | None:
         """Let a camera be judged as `release` says; None: it is not of this deployment, or no newer than what is applied.
 
+        What is on trial at the camera ends before anything is loaded, unless the release names it: its memory may be needed.
+
         Raises:
-            BundleStoreError: A bundle cannot be fetched, or is not what the release says. Nothing was changed.
-            ReleaseRefusedError: A model is not to judge this camera. Nothing was changed.
+            BundleStoreError: A bundle cannot be fetched, or is not what the release says. What judges was not changed.
+            ReleaseRefusedError: A model is not to judge this camera. What judges was not changed.
             DeviceLostError: The device is of no use any more.
         """
         base = self._registry.configured(release.line_id, release.camera_id)
         if base is None or release.number <= self.number(release.camera):
             return None
         models = release.models
+        self._end_unnamed(release)
         active = await self._active(base, models.active, models.changes)
         candidate = models.candidate
         is_canary = candidate is not None and candidate.role == "canary"
@@ -79,13 +103,15 @@ class Switch:
 
         Raises:
             BundleStoreError: The bundle cannot be fetched, or is not what the release says. Nothing was changed.
-            ReleaseRefusedError: The model could not judge this camera, so it is not tried either. Nothing was changed.
+            ReleaseRefusedError: The model could not judge this camera, so it is not tried either; or a frame takes it
+                longer than `LONGEST_SHARE` of the shortest budget. Nothing was changed.
             DeviceLostError: The device is of no use any more.
         """
         base, candidate = self._registry.configured(release.line_id, release.camera_id), release.models.candidate
         if base is None or candidate is None or candidate.role != "shadow":
             return None
-        route = self._kept(release) or await self._route(base, candidate.bundle)
+        longest_s = LONGEST_SHARE * self._registry.shortest_budget_s
+        route = self._kept(release) or await self._route(base, candidate.bundle, longest_s=longest_s)
         if release.number != self.number(release.camera):
             return None
         self._registry.try_out(release.camera, route)
@@ -97,6 +123,12 @@ class Switch:
             return False
         self._registry.try_out(route.camera, None)
         return True
+
+    def _end_unnamed(self, release: ModelRelease) -> None:
+        models, trial = release.models, self._registry.shadow(release.camera)
+        named = [models.active, None if models.candidate is None else models.candidate.bundle]
+        if trial is not None and trial.reference not in [bundle.model for bundle in named if bundle is not None]:
+            self.end(trial)
 
     def _kept(self, release: ModelRelease) -> Route | None:
         """Return the model that is on trial already, where this release goes on with it."""
@@ -116,13 +148,21 @@ class Switch:
     async def _canary(self, base: Route, candidate: Candidate, active: Route) -> Route:
         return replace(await self._route(base, candidate.bundle), budget_us=active.budget_us)
 
-    async def _route(self, base: Route, bundle: BundleReference) -> Route:
-        """Return the camera's route by another model; its threshold is the bundle's, for that of the settings was the settings' model's."""
+    async def _route(self, base: Route, bundle: BundleReference, *, longest_s: float | None = None) -> Route:
+        """Return the camera's route by another model; its threshold is the bundle's, for that of the settings was the settings' model's.
+
+        `longest_s` is for a model that is only tried.
+        """
         digest = bundle.model.digest
         model = self._here.get(digest)
         if model is None:
-            model = await self._load(bundle)
+            model = await self._load(bundle, longest_s=longest_s)
+            if longest_s is not None:
+                self._tried.add(model)
             self._here[digest] = model
+        elif longest_s is None and model in self._tried:
+            await self._load(bundle, tried=model)
+            self._tried.discard(model)
         self._check_geometry(base, model)
         return replace(base, model=model, reference=bundle.model, classification_threshold=None)
 

@@ -103,6 +103,19 @@ class Trials:
             self._metrics.refused(route.camera, "shadow")
             self._tell_end(release, f"shadow: {why}")
 
+    def end_all(self, why: str) -> bool:
+        """End the trials of all cameras; return whether there were any."""
+        routes = self._switch.trials
+        for route in routes:
+            self.end(route, why)
+        return bool(routes)
+
+    def resume(self, camera: str) -> None:
+        """Begin a trial again that ended for a release which was then refused for good."""
+        release = self._begun.get(camera)
+        if release is not None and camera not in [route.camera for route in self._switch.trials]:
+            self.want(release)
+
     def _tell_end(self, release: ModelRelease, why: str) -> None:
         log.error(
             "the model that release %d has on trial in the shadow of %s does not score, the one that judges goes on: %s",

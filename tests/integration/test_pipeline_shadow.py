@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
+import time
+import weakref
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typing_extensions import override
 
 from inspector.bus.reading.result import result_of
 from inspector.gate.decide import Gate, Rules
@@ -329,6 +334,64 @@ async def test_want_of_memory_of_the_lines_own_batches_ends_the_trial(line: Shad
         await line.stage.publish("a", 1)
         await wait_until(lambda: tried(service, "line/a") is None)
         assert line.outcomes()[-1] == ("refused", 1, "shadow")
+
+
+@pytest.mark.parametrize("camera", ["a", "b"])
+async def test_a_release_that_lacks_memory_ends_the_trials_and_judges(line: ShadowLine, camera: str) -> None:
+    for letter in "bd":
+        line.shelf.put(letter)
+    line.shelf.put("c")
+    line.release(release("a", 1, "b", candidate=shadow("c")))
+    async with line.running() as service:
+        await line.until_tried(service, "c")
+        held = weakref.ref(line.shelf.models.pop(digest_of("c")))
+
+        def read() -> None:
+            gc.collect()
+            if held() is not None:
+                raise MemoryError
+
+        line.shelf.on_read[digest_of("d")] = read
+        line.release(release(camera, 2, "d", candidate=shadow("c") if camera == "a" else None))
+        await wait_until(lambda: metric(service, "release_number", camera=f"line/{camera}") == 2)
+        told = line.outcomes()
+        assert ("refused", 2, "memory") not in told, "what a trial held is no reason"
+        assert ("refused", 1, "shadow") in told
+
+
+async def test_a_trial_that_ended_for_a_release_which_was_refused_begins_again(line: ShadowLine) -> None:
+    for letter in "bc":
+        line.shelf.put(letter)
+    line.shelf.put("d").thresholds = None  # type: ignore[assignment]
+    line.release(release("a", 1, "b", candidate=shadow("c")))
+    async with line.running() as service:
+        await line.until_tried(service, "c")
+        line.release(release("a", 2, "d"))
+        await line.until_told(4)
+        assert line.outcomes()[2:] == [("refused", 2, "thresholds"), ("applied", 1, "shadow")]
+        assert tried(service, "line/a") == "c"
+
+
+async def test_a_trial_that_is_too_slow_for_the_line_never_begins(line: ShadowLine) -> None:
+    line.settings = line.settings.model_copy(
+        update={"deadline": line.settings.deadline.model_copy(update={"default_budget_ms": 1})}
+    )
+    line.shelf.put("b")
+    candidate = line.shelf.put("c", Dawdling(THRESHOLDS))
+    line.release(release("a", 1, "b", candidate=shadow("c")))
+    async with line.running() as service:
+        await line.until_told(2)
+        assert line.outcomes() == [("applied", 1, ""), ("refused", 1, "shadow")]
+        assert (tried(service, "line/a"), candidate.warmed) == (None, [1])
+
+
+class Dawdling(FakeModel):
+    """Takes longer for a frame than a short budget has."""
+
+    @override
+    def warm_up(self, batch_sizes: Iterable[int]) -> None:
+        time.sleep(0.01)
+        super().warm_up(batch_sizes)
 
 
 async def test_without_a_topic_for_it_the_line_goes_on(line: ShadowLine, caplog: pytest.LogCaptureFixture) -> None:

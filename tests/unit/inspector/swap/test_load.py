@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -50,8 +51,7 @@ def shelf(tmp_path: Path) -> Shelf:
 def test_a_device_without_room_for_a_handle_refuses_the_release_and_another_try_may_load_it(
     settings: Settings, shelf: Shelf, size: int
 ) -> None:
-    settings = settings.model_copy(update={"batching": settings.batching.model_copy(update={"max_batch_size": 8})})
-    loader = BundleLoader(settings, shelf.read)
+    loader = BundleLoader(with_batches(settings, 8), shelf.read)
     model = Warmed(NO_HANDLE, sizes=[size])
     shelf.put("b", model)
     with pytest.raises(ReleaseRefusedError, match="CUBLAS_STATUS_NOT_INITIALIZED") as caught:
@@ -102,3 +102,42 @@ def test_a_device_that_is_certainly_lost_stays_fatal(settings: Settings, shelf: 
     shelf.put("b", Warmed(LOST))
     with pytest.raises(DeviceLostError, match="device-side assert"):
         BundleLoader(settings, shelf.read).load(bundle("b"))
+
+
+class Slow(FakeModel):
+    """Takes its time for a frame."""
+
+    @override
+    def warm_up(self, batch_sizes: Iterable[int]) -> None:
+        time.sleep(0.02)
+        super().warm_up(batch_sizes)
+
+
+def with_batches(settings: Settings, size: int) -> Settings:
+    return settings.model_copy(update={"batching": settings.batching.model_copy(update={"max_batch_size": size})})
+
+
+def test_a_model_on_trial_that_takes_too_long_for_a_frame_is_refused_before_its_first_one(
+    settings: Settings, shelf: Shelf
+) -> None:
+    shelf.put("b", Slow(THRESHOLDS))
+    with pytest.raises(ReleaseRefusedError, match=r"takes it 0\.\d+ s, more than 0\.010 s, a quarter of the") as caught:
+        BundleLoader(settings, shelf.read).load(bundle("b"), longest_s=0.01)
+    assert (caught.value.reason, caught.value.is_final) == ("shadow", True)
+
+
+def test_a_slow_model_may_judge(settings: Settings, shelf: Shelf) -> None:
+    model = shelf.put("b", Slow(THRESHOLDS))
+    assert BundleLoader(settings, shelf.read).load(bundle("b")) is model
+
+
+def test_a_trial_is_warmed_up_for_single_frames_and_for_batches_when_it_is_to_judge(
+    settings: Settings, shelf: Shelf
+) -> None:
+    loader = BundleLoader(with_batches(settings, 8), shelf.read)
+    model = shelf.put("b")
+    tried = loader.load(bundle("b"), longest_s=3600)
+    assert (tried, model.warmed) == (model, [1])
+    shelf.on_read[digest_of("b")] = lambda: pytest.fail("it is here already")
+    assert loader.load(bundle("b"), tried=tried) is model
+    assert model.warmed == [1, 8]

@@ -50,14 +50,24 @@ class Desk:
         )
         self.error: Exception | None = None
         self.loads: list[float] = []
+        self.asked: list[tuple[str, str | None, float | None]] = []
+        """Which model was asked for, which was here already, and the longest that a frame may take."""
+        self.tried_meanwhile: list[str | None] = []
+        """What was on trial while a model was loaded."""
         self.switch = Switch(self.registry, self._load)
         self.told, self.metrics = Told(), CollectorRegistry()
         self.trials = Trials(self.switch, teller=self.told, metrics=ReleaseMetrics(self.metrics, [CAMERA]))
 
-    async def _load(self, reference: BundleReference) -> Model:
+    async def _load(
+        self, reference: BundleReference, *, tried: Model | None = None, longest_s: float | None = None
+    ) -> Model:
         self.loads.append(asyncio.get_running_loop().time())
+        self.asked.append((reference.model.digest[0], None if tried is None else tried.digest[0], longest_s))
+        self.tried_meanwhile.append(self.tried())
         if self.error is not None:
             raise self.error
+        if tried is not None:
+            return tried
         model = FakeModel(THRESHOLDS)
         model.digest = reference.model.digest
         return model
@@ -159,6 +169,79 @@ def test_what_a_trial_that_was_replaced_fails_at_does_not_end_the_next_one() -> 
         desk.trials.end(old, "its fifth frame failed")
         assert desk.tried() == "c"
         assert (desk.told.heard[-1][:2], desk.refused("shadow")) == (("applied", 2), 0)
+
+    virtually(scene())
+
+
+def test_a_trial_that_a_release_does_not_name_is_gone_before_that_ones_models_are_loaded() -> None:
+    async def scene() -> None:
+        desk = Desk()
+        await desk.release(1, "b")
+        await desk.for_seconds(1)
+        assert desk.tried() == "b"
+        await desk.switch.apply(release("a", 2, "c"))
+        assert desk.tried_meanwhile == [None, None]
+        assert desk.registry.routes[0].reference.digest == digest_of("c")
+
+    virtually(scene())
+
+
+def test_a_frame_of_a_trial_may_take_a_quarter_of_the_shortest_budget_and_what_judges_is_not_timed() -> None:
+    async def scene() -> None:
+        desk = Desk()
+        tried = Candidate(bundle=bundle("c"), role="shadow")
+        made = release("a", 1, "b", candidate=tried, budget_us=400_000)
+        await desk.switch.apply(made)
+        await desk.switch.try_out(made)
+        assert desk.asked == [("b", None, None), ("c", None, 0.1)]
+
+    virtually(scene())
+
+
+def test_a_model_on_trial_that_is_to_judge_is_not_loaded_again_but_warmed_up_for_batches_once() -> None:
+    async def scene() -> None:
+        desk = Desk()
+        await desk.release(1, "b")
+        await desk.for_seconds(1)
+        route = desk.registry.shadow(CAMERA)
+        assert route is not None
+        await desk.switch.apply(release("a", 2, "b"))
+        assert desk.registry.routes[0].model is route.model
+        assert desk.tried() is None
+        await desk.switch.apply(release("a", 3, "b", budget_us=7))
+        assert [(letter, tried) for letter, tried, _ in desk.asked] == [("b", None), ("b", "b")]
+
+    virtually(scene())
+
+
+def test_a_trial_that_ended_for_a_release_which_is_no_good_begins_again() -> None:
+    async def scene() -> None:
+        desk = Desk()
+        await desk.release(1, "b")
+        await desk.for_seconds(1)
+        desk.error = BundleStoreError("digest", "it is another")
+        with pytest.raises(BundleStoreError):
+            await desk.switch.apply(release("a", 2, "c"))
+        assert desk.tried() is None
+        desk.error = None
+        desk.trials.resume(CAMERA)
+        await desk.for_seconds(1)
+        assert desk.tried() == "b"
+
+    virtually(scene())
+
+
+def test_a_trial_that_was_given_up_does_not_begin_again_with_a_release_that_is_no_good() -> None:
+    async def scene() -> None:
+        desk = Desk()
+        await desk.release(1, "b")
+        await desk.for_seconds(1)
+        assert desk.trials.end_all("the line lacks memory")
+        assert not desk.trials.end_all("the line lacks memory"), "there is none any more"
+        assert desk.told.heard[-1] == ("refused", 1, "shadow: the line lacks memory")
+        desk.trials.resume(CAMERA)
+        await desk.for_seconds(1)
+        assert desk.tried() is None
 
     virtually(scene())
 
