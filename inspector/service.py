@@ -325,15 +325,15 @@ class Service:
                     await client.stop()
             except Exception as exc:  # noqa: BLE001 the process is leaving anyway
                 log.warning("the %s did not disconnect cleanly: %r", name, exc)
-        self.has_ended = await asyncio.to_thread(self._end_threads)
+        self.has_ended = await asyncio.to_thread(self._end_threads, status)
         await asyncio.to_thread(self._server.stop)
         await self._supervisor.end()
         self.watchdog.stop()
 
-    def _end_threads(self) -> bool:
+    def _end_threads(self, status: int) -> bool:
         """Wait a little for the threads; return whether all have ended: the interpreter may crash under one that computes."""
         ended = [self._engine.stop(JOIN_S), self._workers.stop(JOIN_S), self._store.stop(), self._tracer.stop(JOIN_S)]
-        ended.append(self._models.end())
+        ended.append(self._models.end(is_fault=status >= EXIT_LOOP_HANGS))
         return all(ended)
 
     async def _report_forever(self, pipeline: Pipeline) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from inspector.service import EXIT_CLEAN, Service
 from inspector.settings.settings import Settings
 from inspector.settings.topics import TopicSettings
-from schemas import ModelRelease
+from schemas import Candidate, ModelRelease, ShadowResultMessage, decode
 from tests.buses import MemoryBus, wait_until
-from tests.releases import FakeLog, Shelf, on_topic, told
+from tests.releases import FakeLog, Shelf, bundle, on_topic, told
 from tests.stage import Stage
 
 
@@ -32,7 +32,8 @@ class Line:
         on_topic(self.bus.broker, self.settings, *releases)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Service]:
+    async def running(self, *, status: int = EXIT_CLEAN) -> AsyncIterator[Service]:
+        """Run it; it has to end with this status."""
         service = Service(
             self.settings,
             read_model=self.shelf.read,
@@ -52,7 +53,7 @@ class Line:
             await asyncio.gather(task, return_exceptions=True)
             raise
         service.stop()
-        assert await task == EXIT_CLEAN
+        assert await task == status
 
     async def until_told(self, count: int) -> None:
         await wait_until(lambda: len(self.outcomes()) >= count)
@@ -61,3 +62,35 @@ class Line:
         """Action, number and reason of what was told."""
         records = told(self.bus.broker, self.settings)
         return [(record.action, record.number, record.detail.partition(":")[0]) for record in records]
+
+
+def shadow(letter: str) -> Candidate:
+    return Candidate(bundle=bundle(letter), role="shadow")
+
+
+class ShadowLine(Line):
+    """With one device thread, and a topic of the shadow."""
+
+    def __init__(self, topics: TopicSettings, folder: Path) -> None:
+        super().__init__(topics, folder)
+        self.settings = self.settings.model_copy(update={"device_threads": 1})
+        self.topic = topics.shadow_topic
+        self.bus.broker.partitions[self.topic] = 1
+
+    async def until_tried(self, service: Service, letter: str) -> None:
+        await wait_until(lambda: tried(service, "line/a") == letter)
+
+    def said(self) -> list[ShadowResultMessage]:
+        return [decode(ShadowResultMessage, record.value or b"") for record in self.bus.broker.log((self.topic, 0))]
+
+    async def until_said(self, count: int) -> list[ShadowResultMessage]:
+        await wait_until(lambda: len(self.said()) >= count)
+        return self.said()
+
+
+def tried(service: Service, camera: str) -> str | None:
+    """The letter of the model on trial, as /metrics has it."""
+    for family in service.metrics.registry.collect():
+        if family.name == "inspector_shadow_in_use":
+            return next((one.labels["digest"][0] for one in family.samples if one.labels["camera"] == camera), None)
+    return None

@@ -64,7 +64,9 @@ class ReleaseFollower:
         self._registry, self._teller, self._metrics = registry, teller, metrics
         self._wait_s = wait_s
         self._switch = Switch(registry, self._load)
-        self.trials = Trials(self._switch, teller=teller, metrics=metrics)
+        self.trials = Trials(
+            self._switch, teller=teller, metrics=metrics, marks=loader.marks, on_thread=self._on_thread
+        )
         self._due: dict[str, Due] = {}
         self._is_reading = False
 

@@ -21,6 +21,7 @@ from inspector.inflight.registry import warm_up_model
 from inspector.inflight.route import Model
 from inspector.loop.workers import give_way
 from inspector.settings.settings import Settings
+from inspector.swap.marks import TrialMarks
 from inspector.swap.memory import wanting_bytes
 from inspector.swap.refusal import ReleaseRefusedError
 from schemas import BundleReference, ModelRelease
@@ -66,6 +67,7 @@ class BundleLoader:
         self._exceeded = exceeded
         self._place = BundlePlace(releases.store, settings.store)
         self.cache = BundleCache(releases.cache, releases.cache_bytes)
+        self.marks = TrialMarks(releases.cache)
         self._prepared = threading.local()
 
     def load(self, bundle: BundleReference, *, tried: Model | None = None, longest_s: float | None = None) -> Model:

@@ -69,6 +69,7 @@ class Models:
         self._read_model = read_model or bundle_reader(settings)
         self.registry = Registry({})
         self._follower: ReleaseFollower | None = None
+        self._loader: BundleLoader | None = None
         self._log = release_log or KafkaLog(settings.kafka, settings.topics.models_topic)
         self._loading = Workers(1, post, on_crash)
         self._teller = OutcomeTeller(settings, producer, clock)
@@ -120,9 +121,10 @@ class Models:
     async def _begin_releases(self, registry: Registry, metrics: ReleaseMetrics, tell: Callable[[str], None]) -> None:
         self._loading.start()
         self.shadow.workers.start()
+        self._loader = BundleLoader(self._settings, self._read_model, exceeded=self._engine.room.exceeded)
         self._follower = ReleaseFollower(
             self._log,
-            BundleLoader(self._settings, self._read_model, exceeded=self._engine.room.exceeded),
+            self._loader,
             registry,
             workers=self._loading,
             teller=self._teller,
@@ -159,9 +161,16 @@ class Models:
         if self._settings.releases.is_on:
             await self.shadow.producer.stop()
 
-    def end(self) -> bool:
-        """Wait a little for the threads that load and that serve trials; return whether they have ended. On any thread."""
-        return self._follower is None or (self._loading.stop(JOIN_S) & self.shadow.workers.stop(JOIN_S))
+    def end(self, *, is_fault: bool) -> bool:
+        """Wait a little for the threads that load and that serve trials; return whether they have ended. On any thread.
+
+        Trials begin again at the next start, unless this end `is_fault`.
+        """
+        if self._loader is None:
+            return True
+        have_ended = self._loading.stop(JOIN_S) & self.shadow.workers.stop(JOIN_S)
+        self._loader.marks.leave(is_fault=is_fault)
+        return have_ended
 
     async def _on_each_thread(self, function: Callable[[], None]) -> None:
         await asyncio.gather(*map(asyncio.wrap_future, self._engine.call_on_each(function)))

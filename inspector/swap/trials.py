@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from inspector.bundles.errors import BundleStoreError
 from inspector.inflight.route import Route
 from inspector.observe.fields import camera_fields
+from inspector.swap.marks import TrialMarks
 from inspector.swap.metrics import ReleaseMetrics
 from inspector.swap.refusal import ReleaseRefusedError
 from inspector.swap.switch import Switch
@@ -45,8 +48,25 @@ class Due:
 class Trials:
     """Trials in the shadow of each camera. Event loop only."""
 
-    def __init__(self, switch: Switch, *, teller: OutcomeTeller, metrics: ReleaseMetrics) -> None:
-        """Begin nothing before `apply_due`."""
+    def __init__(
+        self,
+        switch: Switch,
+        *,
+        teller: OutcomeTeller,
+        metrics: ReleaseMetrics,
+        marks: TrialMarks,
+        on_thread: Callable[[Callable[[], None]], Awaitable[None]],
+    ) -> None:
+        """Begin nothing before `apply_due`.
+
+        Args:
+            switch: lets models be tried.
+            teller: of what became of each trial.
+            metrics: the same, as series.
+            marks: of trials that go on, and those that took a process with them.
+            on_thread: runs what blocks.
+        """
+        self._marks, self._on_thread = marks, on_thread
         self._switch, self._teller, self._metrics = switch, teller, metrics
         self._due: dict[str, Due] = {}
         self._begun: dict[str, ModelRelease] = {}
@@ -61,6 +81,10 @@ class Trials:
 
     async def apply_due(self) -> None:
         """Begin the trials that are due; one that cannot begin for good is given up, and what judges goes on."""
+        going_on = {*self._due, *(route.camera for route in self._switch.trials)}
+        for camera in self._marks.held:
+            if camera not in going_on:
+                await self._on_thread(partial(self._marks.end, camera))
         now_s = asyncio.get_running_loop().time()
         for due in [due for due in self._due.values() if due.at_s <= now_s]:
             await self._begin(due)
@@ -69,6 +93,8 @@ class Trials:
         release = due.release
         camera = release.camera
         try:
+            self._check_mark(release)
+            await self._on_thread(partial(self._marks.begin, release))
             route = await self._switch.try_out(release)
         except (BundleStoreError, ReleaseRefusedError) as exc:
             self._metrics.refused(camera, exc.reason)
@@ -93,6 +119,13 @@ class Trials:
                 extra=camera_fields(camera),
             )
             self._teller.tell(release, "applied", "shadow: it scores beside the model that judges")
+
+    def _check_mark(self, release: ModelRelease) -> None:
+        if self._marks.was_left(release):
+            raise ReleaseRefusedError(
+                "shadow",
+                "a process ended by a fault in the midst of this trial, which may have been the cause; release the model again to try it again",
+            )
 
     def end(self, route: Route, why: str) -> None:
         """A trial cannot go on; neither the model that judges nor a trial that has begun since is concerned."""

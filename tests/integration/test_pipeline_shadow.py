@@ -3,62 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 import gc
 import os
 import time
 import weakref
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from typing_extensions import override
 
 from inspector.bus.reading.result import result_of
 from inspector.gate.decide import Gate, Rules
 from inspector.gate.intake import Intake
 from inspector.service import Service
 from inspector.settings.topics import TopicSettings
-from schemas import Candidate, DLResultMessage, SchemaError, ShadowResultMessage, decode
+from schemas import DLResultMessage, SchemaError, decode
 from tests.buses import wait_until
 from tests.device import DeviceModel
 from tests.fakes import FakeModel
 from tests.frames import png
-from tests.lines import Line
-from tests.releases import THRESHOLDS, bundle, digest_of, release
+from tests.lines import ShadowLine, shadow, tried
+from tests.releases import THRESHOLDS, digest_of, release
 from tests.stage import CAMERAS, metric, sequences
-
-
-def shadow(letter: str) -> Candidate:
-    return Candidate(bundle=bundle(letter), role="shadow")
-
-
-class ShadowLine(Line):
-    """With one device thread, and a topic of the shadow."""
-
-    def __init__(self, topics: TopicSettings, folder: Path) -> None:
-        super().__init__(topics, folder)
-        self.settings = self.settings.model_copy(update={"device_threads": 1})
-        self.topic = topics.shadow_topic
-        self.bus.broker.partitions[self.topic] = 1
-
-    async def until_tried(self, service: Service, letter: str) -> None:
-        await wait_until(lambda: tried(service, "line/a") == letter)
-
-    def said(self) -> list[ShadowResultMessage]:
-        return [decode(ShadowResultMessage, record.value or b"") for record in self.bus.broker.log((self.topic, 0))]
-
-    async def until_said(self, count: int) -> list[ShadowResultMessage]:
-        await wait_until(lambda: len(self.said()) >= count)
-        return self.said()
-
-
-def tried(service: Service, camera: str) -> str | None:
-    """The letter of the model on trial, as /metrics has it."""
-    for family in service.metrics.registry.collect():
-        if family.name == "inspector_shadow_in_use":
-            return next((one.labels["digest"][0] for one in family.samples if one.labels["camera"] == camera), None)
-    return None
 
 
 def count(service: Service, name: str) -> float:
@@ -334,64 +301,6 @@ async def test_want_of_memory_of_the_lines_own_batches_ends_the_trial(line: Shad
         await line.stage.publish("a", 1)
         await wait_until(lambda: tried(service, "line/a") is None)
         assert line.outcomes()[-1] == ("refused", 1, "shadow")
-
-
-@pytest.mark.parametrize("camera", ["a", "b"])
-async def test_a_release_that_lacks_memory_ends_the_trials_and_judges(line: ShadowLine, camera: str) -> None:
-    for letter in "bd":
-        line.shelf.put(letter)
-    line.shelf.put("c")
-    line.release(release("a", 1, "b", candidate=shadow("c")))
-    async with line.running() as service:
-        await line.until_tried(service, "c")
-        held = weakref.ref(line.shelf.models.pop(digest_of("c")))
-
-        def read() -> None:
-            gc.collect()
-            if held() is not None:
-                raise MemoryError
-
-        line.shelf.on_read[digest_of("d")] = read
-        line.release(release(camera, 2, "d", candidate=shadow("c") if camera == "a" else None))
-        await wait_until(lambda: metric(service, "release_number", camera=f"line/{camera}") == 2)
-        told = line.outcomes()
-        assert ("refused", 2, "memory") not in told, "what a trial held is no reason"
-        assert ("refused", 1, "shadow") in told
-
-
-async def test_a_trial_that_ended_for_a_release_which_was_refused_begins_again(line: ShadowLine) -> None:
-    for letter in "bc":
-        line.shelf.put(letter)
-    line.shelf.put("d").thresholds = None  # type: ignore[assignment]
-    line.release(release("a", 1, "b", candidate=shadow("c")))
-    async with line.running() as service:
-        await line.until_tried(service, "c")
-        line.release(release("a", 2, "d"))
-        await line.until_told(4)
-        assert line.outcomes()[2:] == [("refused", 2, "thresholds"), ("applied", 1, "shadow")]
-        assert tried(service, "line/a") == "c"
-
-
-async def test_a_trial_that_is_too_slow_for_the_line_never_begins(line: ShadowLine) -> None:
-    line.settings = line.settings.model_copy(
-        update={"deadline": line.settings.deadline.model_copy(update={"default_budget_ms": 1})}
-    )
-    line.shelf.put("b")
-    candidate = line.shelf.put("c", Dawdling(THRESHOLDS))
-    line.release(release("a", 1, "b", candidate=shadow("c")))
-    async with line.running() as service:
-        await line.until_told(2)
-        assert line.outcomes() == [("applied", 1, ""), ("refused", 1, "shadow")]
-        assert (tried(service, "line/a"), candidate.warmed) == (None, [1])
-
-
-class Dawdling(FakeModel):
-    """Takes longer for a frame than a short budget has."""
-
-    @override
-    def warm_up(self, batch_sizes: Iterable[int]) -> None:
-        time.sleep(0.01)
-        super().warm_up(batch_sizes)
 
 
 async def test_without_a_topic_for_it_the_line_goes_on(line: ShadowLine, caplog: pytest.LogCaptureFixture) -> None:

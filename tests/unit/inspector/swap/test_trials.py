@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import multiprocessing
+import os
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ from prometheus_client import CollectorRegistry
 from typing_extensions import override
 
 from inspector.bundles.errors import BundleStoreError
+from inspector.errors import ConfigError
 from inspector.inflight.registry import Registry, load_routes
 from inspector.inflight.route import Model, Route
 from inspector.settings.settings import CameraSettings, Settings
+from inspector.swap.marks import TrialMarks
 from inspector.swap.metrics import ReleaseMetrics
 from inspector.swap.switch import Switch
 from inspector.swap.tell import OutcomeTeller
@@ -43,7 +47,7 @@ class Told(OutcomeTeller):
 class Desk:
     """A camera's registry and switch, with a store that may be away."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         cameras = [CameraSettings(line_id="line", camera_id="a", model="m")]
         self.registry: Registry = load_routes(
             {"m": Path("m")}, cameras, lambda _path: FakeModel(THRESHOLDS), digests={}, default_budget_us=1
@@ -56,7 +60,17 @@ class Desk:
         """What was on trial while a model was loaded."""
         self.switch = Switch(self.registry, self._load)
         self.told, self.metrics = Told(), CollectorRegistry()
-        self.trials = Trials(self.switch, teller=self.told, metrics=ReleaseMetrics(self.metrics, [CAMERA]))
+        self.marks = TrialMarks(folder)
+        self.trials = Trials(
+            self.switch,
+            teller=self.told,
+            metrics=ReleaseMetrics(self.metrics, [CAMERA]),
+            marks=self.marks,
+            on_thread=self._at_once,
+        )
+
+    async def _at_once(self, job: Callable[[], None]) -> None:
+        job()
 
     async def _load(
         self, reference: BundleReference, *, tried: Model | None = None, longest_s: float | None = None
@@ -98,9 +112,9 @@ def virtually(scene: Coroutine[Any, Any, None]) -> None:
     run_virtually(scene)
 
 
-def test_a_store_that_does_not_answer_is_asked_again_and_told_of_once() -> None:
+def test_a_store_that_does_not_answer_is_asked_again_and_told_of_once(tmp_path: Path) -> None:
     async def scene() -> None:
-        desk = Desk()
+        desk = Desk(tmp_path)
         desk.error = BundleStoreError("unreachable", "the store does not answer")
         await desk.release(1, "b")
         await desk.for_seconds(20)
@@ -115,9 +129,9 @@ def test_a_store_that_does_not_answer_is_asked_again_and_told_of_once() -> None:
     virtually(scene())
 
 
-def test_what_is_wrong_for_good_is_not_tried_again_and_the_release_judges_all_the_same() -> None:
+def test_what_is_wrong_for_good_is_not_tried_again_and_the_release_judges_all_the_same(tmp_path: Path) -> None:
     async def scene() -> None:
-        desk = Desk()
+        desk = Desk(tmp_path)
         desk.error = BundleStoreError("digest", "it is another")
         await desk.release(1, "b")
         await desk.for_seconds(100)
@@ -126,9 +140,9 @@ def test_what_is_wrong_for_good_is_not_tried_again_and_the_release_judges_all_th
     virtually(scene())
 
 
-def test_a_later_release_takes_an_earlier_trial_back_before_it_has_begun() -> None:
+def test_a_later_release_takes_an_earlier_trial_back_before_it_has_begun(tmp_path: Path) -> None:
     async def scene() -> None:
-        desk = Desk()
+        desk = Desk(tmp_path)
         await desk.release(1, "b")
         await desk.release(2, None)
         await desk.for_seconds(3)
@@ -137,9 +151,9 @@ def test_a_later_release_takes_an_earlier_trial_back_before_it_has_begun() -> No
     virtually(scene())
 
 
-def test_a_trial_that_cannot_go_on_ends_alone_and_is_told_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_trial_that_cannot_go_on_ends_alone_and_is_told_of(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async def scene() -> None:
-        desk = Desk()
+        desk = Desk(tmp_path)
         await desk.release(1, "b")
         await desk.for_seconds(1)
         route = desk.registry.shadow(CAMERA)
@@ -157,9 +171,9 @@ def test_a_trial_that_cannot_go_on_ends_alone_and_is_told_of(caplog: pytest.LogC
     assert "the one that judges goes on" in caplog.text
 
 
-def test_what_a_trial_that_was_replaced_fails_at_does_not_end_the_next_one() -> None:
+def test_what_a_trial_that_was_replaced_fails_at_does_not_end_the_next_one(tmp_path: Path) -> None:
     async def scene() -> None:
-        desk = Desk()
+        desk = Desk(tmp_path)
         await desk.release(1, "b")
         await desk.for_seconds(1)
         old = desk.registry.shadow(CAMERA)
@@ -173,9 +187,9 @@ def test_what_a_trial_that_was_replaced_fails_at_does_not_end_the_next_one() -> 
     virtually(scene())
 
 
-def test_a_trial_that_a_release_does_not_name_is_gone_before_that_ones_models_are_loaded() -> None:
+def test_a_trial_that_a_release_does_not_name_is_gone_before_that_ones_models_are_loaded(tmp_path: Path) -> None:
     async def scene() -> None:
-        desk = Desk()
+        desk = Desk(tmp_path)
         await desk.release(1, "b")
         await desk.for_seconds(1)
         assert desk.tried() == "b"
@@ -186,9 +200,11 @@ def test_a_trial_that_a_release_does_not_name_is_gone_before_that_ones_models_ar
     virtually(scene())
 
 
-def test_a_frame_of_a_trial_may_take_a_quarter_of_the_shortest_budget_and_what_judges_is_not_timed() -> None:
+def test_a_frame_of_a_trial_may_take_a_quarter_of_the_shortest_budget_and_what_judges_is_not_timed(
+    tmp_path: Path,
+) -> None:
     async def scene() -> None:
-        desk = Desk()
+        desk = Desk(tmp_path)
         tried = Candidate(bundle=bundle("c"), role="shadow")
         made = release("a", 1, "b", candidate=tried, budget_us=400_000)
         await desk.switch.apply(made)
@@ -198,9 +214,9 @@ def test_a_frame_of_a_trial_may_take_a_quarter_of_the_shortest_budget_and_what_j
     virtually(scene())
 
 
-def test_a_model_on_trial_that_is_to_judge_is_not_loaded_again_but_warmed_up_for_batches_once() -> None:
+def test_a_model_on_trial_that_is_to_judge_is_not_loaded_again_but_warmed_up_for_batches_once(tmp_path: Path) -> None:
     async def scene() -> None:
-        desk = Desk()
+        desk = Desk(tmp_path)
         await desk.release(1, "b")
         await desk.for_seconds(1)
         route = desk.registry.shadow(CAMERA)
@@ -214,9 +230,9 @@ def test_a_model_on_trial_that_is_to_judge_is_not_loaded_again_but_warmed_up_for
     virtually(scene())
 
 
-def test_a_trial_that_ended_for_a_release_which_is_no_good_begins_again() -> None:
+def test_a_trial_that_ended_for_a_release_which_is_no_good_begins_again(tmp_path: Path) -> None:
     async def scene() -> None:
-        desk = Desk()
+        desk = Desk(tmp_path)
         await desk.release(1, "b")
         await desk.for_seconds(1)
         desk.error = BundleStoreError("digest", "it is another")
@@ -231,9 +247,9 @@ def test_a_trial_that_ended_for_a_release_which_is_no_good_begins_again() -> Non
     virtually(scene())
 
 
-def test_a_trial_that_was_given_up_does_not_begin_again_with_a_release_that_is_no_good() -> None:
+def test_a_trial_that_was_given_up_does_not_begin_again_with_a_release_that_is_no_good(tmp_path: Path) -> None:
     async def scene() -> None:
-        desk = Desk()
+        desk = Desk(tmp_path)
         await desk.release(1, "b")
         await desk.for_seconds(1)
         assert desk.trials.end_all("the line lacks memory")
@@ -246,9 +262,9 @@ def test_a_trial_that_was_given_up_does_not_begin_again_with_a_release_that_is_n
     virtually(scene())
 
 
-def test_a_model_that_is_on_trial_goes_on_through_a_release_that_keeps_it() -> None:
+def test_a_model_that_is_on_trial_goes_on_through_a_release_that_keeps_it(tmp_path: Path) -> None:
     async def scene() -> None:
-        desk = Desk()
+        desk = Desk(tmp_path)
         await desk.release(1, "b")
         await desk.for_seconds(1)
         route = desk.registry.shadow(CAMERA)
@@ -263,3 +279,99 @@ def test_a_model_that_is_on_trial_goes_on_through_a_release_that_keeps_it() -> N
         assert digest_of("c") in {model.digest for model in desk.registry.models}
 
     virtually(scene())
+
+
+def test_a_trial_that_took_its_process_with_it_does_not_begin_again_until_a_newer_release(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    hanging = multiprocessing.get_context("spawn").Process(target=die_in_a_trial, args=(tmp_path,))
+    hanging.start()
+    hanging.join()
+    assert hanging.exitcode == 11
+
+    async def scene() -> None:
+        starts = [Desk(tmp_path), Desk(tmp_path)]
+        for desk in starts:
+            await desk.release(1, "b")
+            await desk.for_seconds(3)
+            assert (desk.loads, desk.tried(), desk.refused("shadow")) == ([], None, 1)
+            ((action, number, why),) = desk.told.heard
+            assert (action, number, why.startswith("shadow: a process ended")) == ("refused", 1, True)
+        desk = Desk(tmp_path)
+        await desk.release(2, "b")
+        await desk.for_seconds(1)
+        assert desk.tried() == "b"
+
+    virtually(scene())
+    assert "release the model again" in caplog.text
+
+
+def die_in_a_trial(folder: Path) -> None:
+    """Begin a trial of release 1 and end as the watchdog ends a process whose device hangs."""
+
+    async def scene() -> None:
+        desk = Desk(folder)
+        await desk.release(1, "b")
+        await desk.for_seconds(1)
+        os._exit(11 if desk.tried() == "b" else 1)
+
+    virtually(scene())
+
+
+@pytest.mark.parametrize("end", ["fails", "released", "process"])
+def test_a_trial_that_ended_leaves_no_mark(tmp_path: Path, end: str) -> None:
+    async def scene() -> None:
+        desk = Desk(tmp_path)
+        await desk.release(1, "b")
+        await desk.for_seconds(1)
+        (mark,) = (tmp_path / "trials").iterdir()
+        route = desk.registry.shadow(CAMERA)
+        assert route is not None
+        if end == "fails":
+            desk.trials.end(route, "it fails")
+        elif end == "released":
+            await desk.release(2, "c")
+        else:
+            desk.marks.leave(is_fault=False)
+        await desk.for_seconds(0 if end == "process" else 1)
+        assert not mark.exists()
+
+    virtually(scene())
+
+
+def test_the_mark_of_a_process_that_lives_says_nothing_against_a_trial(tmp_path: Path) -> None:
+    async def scene() -> None:
+        desk = Desk(tmp_path)
+        await desk.release(1, "b")
+        await desk.for_seconds(1)
+        other = Desk(tmp_path)
+        await other.release(1, "b")
+        await other.for_seconds(1)
+        assert (desk.tried(), other.tried()) == ("b", "b")
+
+    virtually(scene())
+
+
+def test_a_mark_that_cannot_be_written_puts_the_trial_off(tmp_path: Path) -> None:
+    async def scene() -> None:
+        desk = Desk(tmp_path)
+        (tmp_path / "trials").rmdir()
+        await desk.release(1, "b")
+        await desk.for_seconds(1)
+        assert (desk.tried(), desk.refused("no_room")) == (None, 1)
+        (tmp_path / "trials").mkdir()
+        await desk.for_seconds(6)
+        assert desk.tried() == "b"
+
+    virtually(scene())
+
+
+def test_a_mark_that_says_nothing_is_removed_and_a_folder_that_cannot_be_is_a_wrong_setting(tmp_path: Path) -> None:
+    folder = tmp_path / "trials"
+    folder.mkdir()
+    (folder / "1.trial").write_bytes(b"[1")
+    TrialMarks(tmp_path)
+    assert list(folder.iterdir()) == []
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"releases\.cache"):
+        TrialMarks(tmp_path / "file")
