@@ -14,7 +14,7 @@ from inspector.inflight.route import Route
 from inspector.observe.fields import camera_fields
 from inspector.swap.marks import TrialMarks
 from inspector.swap.metrics import ReleaseMetrics
-from inspector.swap.refusal import ReleaseRefusedError
+from inspector.swap.refusal import RefusalReason, ReleaseRefusedError
 from inspector.swap.switch import Switch
 from inspector.swap.tell import OutcomeTeller
 from schemas import ModelRelease
@@ -99,7 +99,7 @@ class Trials:
         except (BundleStoreError, ReleaseRefusedError) as exc:
             self._metrics.refused(camera, exc.reason)
             if due.is_first:
-                self._tell_end(release, f"{exc.reason}: {exc}")
+                self._tell_end(release, exc.reason, str(exc))
             if exc.is_final:
                 self._forget(due)
             else:
@@ -134,7 +134,7 @@ class Trials:
         release = self._begun.pop(route.camera, None)
         if release is not None:
             self._metrics.refused(route.camera, "shadow")
-            self._tell_end(release, f"shadow: {why}")
+            self._tell_end(release, "shadow", why)
 
     def end_all(self, why: str) -> bool:
         """End the trials of all cameras; return whether there were any."""
@@ -149,7 +149,7 @@ class Trials:
         if release is not None and camera not in [route.camera for route in self._switch.trials]:
             self.want(release)
 
-    def _tell_end(self, release: ModelRelease, why: str) -> None:
+    def _tell_end(self, release: ModelRelease, reason: RefusalReason, why: str) -> None:
         log.error(
             "the model that release %d has on trial in the shadow of %s does not score, the one that judges goes on: %s",
             release.number,
@@ -157,7 +157,7 @@ class Trials:
             why,
             extra=camera_fields(release.camera),
         )
-        self._teller.tell(release, "refused", why)
+        self._teller.tell(release, "refused", f"{reason}: the trial alone, the release judges: {why}")
 
     def _forget(self, due: Due) -> None:
         if self._due.get(due.release.camera) is due:

@@ -162,7 +162,7 @@ def test_a_trial_that_cannot_go_on_ends_alone_and_is_told_of(tmp_path: Path, cap
         desk.trials.end(route, "it is too slow")
         assert desk.tried() is None
         assert desk.registry.route("line", "a") is judge
-        assert desk.told.heard[-1] == ("refused", 1, "shadow: it is too slow")
+        assert desk.told.heard[-1] == ("refused", 1, "shadow: the trial alone, the release judges: it is too slow")
         assert desk.refused("shadow") == 1
         await desk.for_seconds(100)
         assert desk.tried() is None, "not before the next release"
@@ -254,7 +254,11 @@ def test_a_trial_that_was_given_up_does_not_begin_again_with_a_release_that_is_n
         await desk.for_seconds(1)
         assert desk.trials.end_all("the line lacks memory")
         assert not desk.trials.end_all("the line lacks memory"), "there is none any more"
-        assert desk.told.heard[-1] == ("refused", 1, "shadow: the line lacks memory")
+        assert desk.told.heard[-1] == (
+            "refused",
+            1,
+            "shadow: the trial alone, the release judges: the line lacks memory",
+        )
         desk.trials.resume(CAMERA)
         await desk.for_seconds(1)
         assert desk.tried() is None
@@ -296,7 +300,11 @@ def test_a_trial_that_took_its_process_with_it_does_not_begin_again_until_a_newe
             await desk.for_seconds(3)
             assert (desk.loads, desk.tried(), desk.refused("shadow")) == ([], None, 1)
             ((action, number, why),) = desk.told.heard
-            assert (action, number, why.startswith("shadow: a process ended")) == ("refused", 1, True)
+            assert (action, number, "the trial alone, the release judges: a process ended" in why) == (
+                "refused",
+                1,
+                True,
+            )
         desk = Desk(tmp_path)
         await desk.release(2, "b")
         await desk.for_seconds(1)
