@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-import gc
 import os
-import time
-import weakref
 from pathlib import Path
 from typing import Any
 
