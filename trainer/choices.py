@@ -16,3 +16,6 @@ the order of the scores alone or a model of their tail."""
 
 ThresholdRuleChoice = Literal["auto", "order_statistic", "tail_model"]
 """What may be asked for: a rule, or the one that the number of scores allows."""
+
+VerdictChange = Literal["same", "rejects", "passes"]
+"""How another model's verdict differs from the one that counted: `rejects`, that was ok and the other says nok; `passes`, the other way round."""

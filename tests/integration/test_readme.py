@@ -355,9 +355,9 @@ def anchors(document: Path) -> set[str]:
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_every_make_target_that_is_named_exists(name: str) -> None:
     makefile = (CHECKOUT / "Makefile").read_text("utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):", makefile, re.MULTILINE))
     text = (CHECKOUT / name).read_text("utf-8")
     code = re.findall(r"^```(?:sh|bash|shell|console|text)?\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     code += re.findall(r"^    .*$", text, re.MULTILINE) + re.findall(r"`[^`\n]+`", text)
-    named = {target for block in code for target in re.findall(r"(?:^|[`\s])make ([a-z]+)", block.split("  #")[0])}
+    named = {target for block in code for target in re.findall(r"(?:^|[`\s])make ([a-z0-9-]+)", block.split("  #")[0])}
     assert named <= targets, f"{name} names make targets that the Makefile does not have: {sorted(named - targets)}"

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from inspector.anomaly.choices import AnomalyClass
+from trainer.choices import VerdictChange
 from trainer.rates import Rate, binomial_rate
-
-Change = Literal["same", "rejects", "passes"]
-"""`rejects`: it was ok, and the model tried calls it nok; `passes`: the other way round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,7 @@ class Judged:
     error: str | None = None
 
     @property
-    def change(self) -> Change:
+    def change(self) -> VerdictChange:
         """How the verdicts differ; an image that cannot be judged is rejected, as the service does."""
         verdict = self.verdict or "nok"
         if verdict == self.recorded:

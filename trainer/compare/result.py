@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 from inspector.anomaly.choices import AnomalyClass
 from schemas import ModelReference, RecordSource, RegionMessage
+from trainer.choices import VerdictChange
 from trainer.comparison.paired import PairedDifference, paired_difference
 from trainer.rates import Rate, binomial_rate
-
-Change = Literal["same", "rejects", "passes"]
-"""`rejects`: the verdict was ok, and the model on trial says nok; `passes`: the other way round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class Pair:
     shadow: Opinion
 
     @property
-    def change(self) -> Change:
+    def change(self) -> VerdictChange:
         """How the verdicts differ."""
         if self.counted.verdict == self.shadow.verdict:
             return "same"

@@ -32,7 +32,7 @@ def test_images_of_another_aspect_are_refused_and_the_option_for_them_named() ->
     with pytest.raises(DatasetError) as caught:
         check_geometries(named(CROPPED), typical_geometry(CROPPED))
     assert "0.png (300x100), 1.png (50x100)" in str(caught.value)
-    assert "a model is trained on one camera" in str(caught.value)
+    assert "a model is trained for one camera" in str(caught.value)
     assert "fit with --geometry any (geometry_rule='any')" in str(caught.value)
     check_geometries(named(CROPPED), typical_geometry(CROPPED, "any"))
 
