@@ -8,10 +8,10 @@ from typing import Final, TypeVar
 
 from inspector.bus.ports import ConsumedRecord
 from inspector.bus.reading.places import KafkaPlaces
-from inspector.bus.reading.result import result_of
+from inspector.bus.reading.result import message_of
 from inspector.bus.reading.window import read_window
 from inspector.settings.settings import Settings
-from schemas import CameraFrame, DLResultMessage, RecordSource, SchemaError, ShadowResultMessage, decode
+from schemas import CameraFrame, DLResultMessage, RecordSource, ShadowResultMessage
 
 M = TypeVar("M", DLResultMessage, ShadowResultMessage)
 
@@ -19,7 +19,7 @@ SKEW_MS: Final = 60_000
 """What was written so long before a window is read as well: clocks disagree."""
 
 
-class Trial:
+class TrialReader:
     """The topics of one deployment, about one camera and the frames that it captured in a window."""
 
     def __init__(self, settings: Settings, camera: tuple[str, str], window_us: tuple[int | None, int | None]) -> None:
@@ -43,7 +43,7 @@ class Trial:
             BusError: The topic cannot be read.
             TopicError: There is none.
         """
-        self._read(self._settings.topics.shadow_topic, _shadow_of, take, self._first_us)
+        self._read(self._settings.topics.shadow_topic, ShadowResultMessage, take, self._first_us)
 
     def read_verdicts(self, take: Callable[[DLResultMessage], None], *, first_us: int) -> None:
         """Hand the results of the camera to `take`, each partition in its order.
@@ -57,7 +57,7 @@ class Trial:
             TopicError: There is none.
         """
         topic = self._settings.topics.results_topic(self._line_id, self._camera_id)
-        self._read(topic, result_of, take, max(first_us, self._first_us or 0))
+        self._read(topic, DLResultMessage, take, max(first_us, self._first_us or 0))
 
     def read_frames(self, sources: Iterable[RecordSource]) -> dict[RecordSource, CameraFrame]:
         """Return the frames at these places, as far as the frames topic still holds them.
@@ -76,22 +76,18 @@ class Trial:
         found: dict[RecordSource, CameraFrame] = {}
         try:
             async for partition, offset, record in places.take(wanted):
-                if record is None or record.fault is not None:
+                if record is None:
                     continue
-                try:
-                    frame = decode(CameraFrame, record.value or b"", max_bytes=self._settings.limits.max_message_bytes)
-                except SchemaError:
-                    continue
-                found[RecordSource(topic=partition[0], partition=partition[1], offset=offset)] = frame
+                frame = message_of(record, CameraFrame, max_bytes=self._settings.limits.max_message_bytes)
+                if frame is not None:
+                    found[RecordSource(topic=partition[0], partition=partition[1], offset=offset)] = frame
         finally:
             await places.stop()
         return found
 
-    def _read(
-        self, topic: str, parse: Callable[[ConsumedRecord], M | None], take: Callable[[M], None], first_us: int | None
-    ) -> None:
+    def _read(self, topic: str, kind: type[M], take: Callable[[M], None], first_us: int | None) -> None:
         def take_record(record: ConsumedRecord) -> None:
-            message = parse(record)
+            message = message_of(record, kind)
             if message is not None and self._is_mine(record, message):
                 take(message)
 
@@ -104,12 +100,3 @@ class Trial:
             return False
         is_early = self._first_us is not None and captured_at < self._first_us
         return record.key == self._key and not is_early and (self._last_us is None or captured_at < self._last_us)
-
-
-def _shadow_of(record: ConsumedRecord) -> ShadowResultMessage | None:
-    if record.fault is not None:
-        return None
-    try:
-        return decode(ShadowResultMessage, record.value or b"")
-    except SchemaError:
-        return None

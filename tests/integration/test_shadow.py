@@ -14,7 +14,7 @@ import pytest
 from inspector.anomaly.model.bundle import read_dl_model, write_dl_model
 from inspector.anomaly.types import Thresholds
 from inspector.clients.topics import apply_topics
-from inspector.releases.trial import Trial
+from inspector.releases.trial import TrialReader
 from inspector.service import EXIT_CLEAN, Service
 from inspector.settings.file import load_settings
 from inspector.settings.kafka import KafkaSettings
@@ -132,7 +132,7 @@ def _window_is_kept(settings: Settings, frames: list[dict[str, int]]) -> None:
     """Only captures of the window are handed on, and frames are found where results say that they lay."""
     captures = sorted(frame["captured_at"] for frame in frames)
     first, last = captures[1], captures[-1]
-    trial = Trial(settings, ("line", "a"), (first, last))
+    trial = TrialReader(settings, ("line", "a"), (first, last))
     shadow: list[ShadowResultMessage] = []
     results: list[DLResultMessage] = []
     trial.read_shadow(shadow.append)

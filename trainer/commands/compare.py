@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inspector.releases.desk import Desk
-from inspector.releases.trial import Trial
+from inspector.releases.trial import TrialReader
 from trainer.compare.output import write_comparison
 from trainer.compare.pairing import Pairing
 from trainer.compare.pictures import ShownPair, draw_archived, draw_frame
@@ -24,7 +24,7 @@ def run_compare(settings: CompareSettings) -> CompareResult:
         raise DatasetError(f"{settings.archive} does not exist; give the archive's root to --archive")
     desk = Desk(settings.config, bootstrap=settings.bootstrap)
     (camera,) = desk.cameras([settings.camera])
-    trial = Trial(desk.settings, camera, settings.window_us)
+    trial = TrialReader(desk.settings, camera, settings.window_us)
     pairing = Pairing(settings.camera, settings.model)
     trial.read_shadow(pairing.add_shadow)
     trial.read_verdicts(pairing.add_result, first_us=pairing.first_us)
@@ -34,7 +34,7 @@ def run_compare(settings: CompareSettings) -> CompareResult:
     return result
 
 
-def _shown(settings: CompareSettings, trial: Trial, result: CompareResult) -> list[ShownPair]:
+def _shown(settings: CompareSettings, trial: TrialReader, result: CompareResult) -> list[ShownPair]:
     """Draw the frames that differ most."""
     pairs = result.differences[: settings.pictures]
     if settings.archive is not None:
