@@ -12,17 +12,14 @@ from aiokafka.errors import KafkaError
 from inspector.bus.admin import require_topics
 from inspector.bus.connect import bus_errors, consumer_client, lacks, start_client
 from inspector.bus.ports import ConsumedRecord
+from inspector.bus.reading.window import read_up_to
 from inspector.bus.records import limit_inflated
-from inspector.errors import BusError
 from inspector.settings.kafka import KafkaSettings
 
-POLL_MS: Final = 100
 INFLATED_BYTES: Final = 4 * 1024 * 1024
 PARTITION_FETCH_BYTES: Final = 256 * 1024
 STOP_S: Final = 3.0
 """A reader that has not disconnected by then is left to itself."""
-SILENT_S: Final = 15.0
-"""A topic of which nothing comes for so long, though it has more, is not read at all."""
 
 
 class LogReader(Protocol):
@@ -92,14 +89,7 @@ class KafkaLog:
         async with bus_errors(f"read {self._topic}", self._lacking):
             ends = await self._consumer.end_offsets(self._consumer.assignment())
             for partition, end in ends.items():
-                position, moved_s = -1, asyncio.get_running_loop().time()
-                while (at := await self._consumer.position(partition)) < end:
-                    if at > position:
-                        position, moved_s = at, asyncio.get_running_loop().time()
-                    elif asyncio.get_running_loop().time() - moved_s > SILENT_S:
-                        raise BusError(f"{self._topic} cannot be read beyond offset {at}, although it ends at {end}")
-                    chunks = await self._consumer.getmany(partition, timeout_ms=POLL_MS)
-                    found += [record for records in chunks.values() for record in records]
+                await read_up_to(self._consumer, partition, end, found.append)
         return found
 
     async def read(self, timeout_s: float) -> Sequence[ConsumedRecord]:

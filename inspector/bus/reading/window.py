@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from aiokafka import TopicPartition
@@ -47,7 +48,8 @@ async def read_window(
             partitions = consumer.assignment()
             ends = await consumer.end_offsets(partitions)
             for place, begin in (await _begins(consumer, partitions, since_ms)).items():
-                await _read(consumer, place, begin, ends[place], take)
+                consumer.seek(place, begin)
+                await read_up_to(consumer, place, ends[place], partial(_take_before, ends[place], take))
     finally:
         await consumer.stop()
 
@@ -61,23 +63,32 @@ async def _begins(consumer: Any, partitions: set[TopicPartition], since_ms: int 
     return {place: max(at.offset, begins[place]) for place, at in found.items() if at is not None}
 
 
-async def _read(
+def _take_before(end: int, take: Callable[[ConsumedRecord], None], record: ConsumedRecord) -> None:
+    if record.offset < end:
+        take(record)
+
+
+async def read_up_to(
     consumer: Any,  # noqa: ANN401
     place: TopicPartition,
-    begin: int,
     end: int,
     take: Callable[[ConsumedRecord], None],
 ) -> None:
+    """Hand what comes of a partition to `take`, from where the consumer stands until it stands at `end` or beyond.
+
+    Raises:
+        BusError: Nothing comes any more, though there is more.
+    """
     loop = asyncio.get_running_loop()
-    consumer.seek(place, begin)
-    position, moved_s = begin, loop.time()
+    position, moved_s = -1, loop.time()
     while (at := await consumer.position(place)) < end:
         if at > position:
             position, moved_s = at, loop.time()
         elif loop.time() - moved_s > SILENT_S:
-            raise BusError(f"{place.topic}/{place.partition} is not read on from offset {at}, and ends at {end}")
+            raise BusError(
+                f"{place.topic}/{place.partition} cannot be read beyond offset {at}, although it ends at {end}"
+            )
         chunks = await consumer.getmany(place, timeout_ms=POLL_MS, max_records=CHUNK_RECORDS)
         for records in chunks.values():
             for record in records:
-                if record.offset < end:
-                    take(record)
+                take(record)
