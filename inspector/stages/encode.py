@@ -171,11 +171,7 @@ class Encoder:
             return self.refused(
                 frame, Refusal("expired", "captured_in_future", f"judged {behind_s:.3f} s before its capture")
             )
-        if route.model.thresholds is None:
-            raise UncalibratedError(f"model {route.model.name} has no thresholds")
-        threshold_dl_anomaly_results(
-            route.model.thresholds, sample, result, classification_threshold=route.classification_threshold
-        )
+        _judge(route, sample, result)
         message = self._message(frame, result, produced_at)
         return Outgoing(
             frame,
@@ -251,12 +247,21 @@ class Encoder:
         return frame.key or UNKNOWN.encode()
 
 
-def _shadow_verdict(route: Route, sample: DLSample, result: DLResult) -> ShadowVerdict:
+def _judge(route: Route, sample: DLSample, result: DLResult) -> None:
+    """Add class, region and thresholds to a result.
+
+    Raises:
+        UncalibratedError: The model has no thresholds.
+    """
     if route.model.thresholds is None:
         raise UncalibratedError(f"model {route.model.name} has no thresholds")
     threshold_dl_anomaly_results(
         route.model.thresholds, sample, result, classification_threshold=route.classification_threshold
     )
+
+
+def _shadow_verdict(route: Route, sample: DLSample, result: DLResult) -> ShadowVerdict:
+    _judge(route, sample, result)
     if result.anomaly_class is None or result.classification_threshold is None or result.segmentation_threshold is None:
         raise ValueError("the verdict has no class")
     return ShadowVerdict(
