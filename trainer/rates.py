@@ -28,8 +28,8 @@ def binomial_rate(count: int, total: int, *, confidence: float = 0.95) -> Rate:
     """The exact two-sided interval of a rate (Clopper & Pearson 1934); [0, 1] if nothing was counted."""
     tail = (1 - confidence) / 2
     # P(at least `count`) rises with the rate, P(at most `count`) falls: each limit is where its tail is met.
-    low = _bisect(lambda rate: _binomial_cdf(count - 1, total, rate) < 1 - tail) if count else 0.0
-    high = _bisect(lambda rate: _binomial_cdf(count, total, rate) < tail) if count < total else 1.0
+    low = bisect(lambda rate: _binomial_cdf(count - 1, total, rate) < 1 - tail) if count else 0.0
+    high = bisect(lambda rate: _binomial_cdf(count, total, rate) < tail) if count < total else 1.0
     return Rate(count, total, low, high)
 
 
@@ -43,9 +43,8 @@ def _binomial_cdf(count: int, total: int, rate: float) -> float:
     return math.fsum(map(math.exp, log_terms))
 
 
-def _bisect(is_above: Callable[[float], bool]) -> float:
-    """The rate in (0, 1) from which on `is_above` holds."""
-    low, high = 0.0, 1.0
+def bisect(is_above: Callable[[float], bool], low: float = 0.0, high: float = 1.0) -> float:
+    """Return the number between `low` and `high` from which on `is_above` holds."""
     while (middle := (low + high) / 2) not in (low, high) and high - low > _INTERVAL_PRECISION:
         low, high = (low, middle) if is_above(middle) else (middle, high)
     return high

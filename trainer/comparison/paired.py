@@ -9,15 +9,14 @@ where the exact one-sided McNemar test at 2.5 % says that the first is worse.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
 
-from trainer.rates import binomial_rate
+from trainer.rates import binomial_rate, bisect
 
 QUANTILE: Final = NormalDist().inv_cdf(0.975)
-BISECTIONS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +79,5 @@ def _score_interval(only_first: int, only_second: int, total: int) -> tuple[floa
         above = only_first - only_second - total * difference
         return above / math.sqrt(variance) if variance > 0 else above * math.inf if above else 0.0
 
-    return _falls_to(statistic, QUANTILE), _falls_to(statistic, -QUANTILE)
-
-
-def _falls_to(statistic: Callable[[float], float], value: float) -> float:
-    """Return where a falling function of [-1, 1] passes `value`."""
-    low, high = -1.0, 1.0
-    for _ in range(BISECTIONS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if statistic(middle) > value else (low, middle)
-    return (low + high) / 2
+    low = bisect(lambda at: statistic(at) <= QUANTILE, -1.0, 1.0)
+    return low, bisect(lambda at: statistic(at) <= -QUANTILE, -1.0, 1.0)
