@@ -90,12 +90,7 @@ class InspectorProcess:
             self._process.wait()
 
     def _get(self, path: str) -> str | None:
-        try:
-            with urllib.request.urlopen(f"http://{self._host}:{self._port}{path}", timeout=5) as response:
-                body: bytes = response.read()
-                return body.decode()
-        except (urllib.error.URLError, OSError):
-            return None
+        return text_at(f"http://{self._host}:{self._port}{path}")
 
     async def _until(self, condition: Callable[[], bool], state: str) -> None:
         give_up = time.monotonic() + START_TIMEOUT_S
@@ -105,6 +100,16 @@ class InspectorProcess:
             assert status is None, f"{self.name} ended with {status}:\n{self.log.read_text()[-4000:]}"
             assert time.monotonic() < give_up, f"{self.name} is not {state}:\n{self.log.read_text()[-4000:]}"
             await asyncio.sleep(0.1)
+
+
+def text_at(url: str) -> str | None:
+    """Return what is served there; None where nobody answers, or not with 200."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 of a process that was started here
+            text: bytes = answer.read()
+            return text.decode()
+    except (urllib.error.URLError, OSError):
+        return None
 
 
 def sum_of_samples(text: str, name: str, **labels: str) -> float:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -19,7 +17,7 @@ from deploy.local.kafka import KafkaNode
 from deploy.local.prometheus import Prometheus, find_program, running_prometheus
 from tests.chaos.reading import ends_of
 from tests.e2e.factory.line import CAMERAS, Camera, Places, inspector_command, replay_command, settings_toml
-from tests.e2e.processes import sum_of_samples
+from tests.e2e.processes import sum_of_samples, text_at
 from tests.monitoring.rules import PACE_S, write_configuration
 
 PATIENCE_S = 90.0
@@ -76,12 +74,7 @@ class Service:
         return 0 if self._child is None else self._child.stop()
 
     def _get(self, path: str) -> str | None:
-        try:
-            with urllib.request.urlopen(f"http://{self.target}{path}", timeout=5) as answer:
-                text: bytes = answer.read()
-                return text.decode()
-        except (urllib.error.URLError, OSError):
-            return None
+        return text_at(f"http://{self.target}{path}")
 
 
 class Plant:
