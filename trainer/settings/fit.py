@@ -44,6 +44,7 @@ _OWNERS: dict[str, tuple[DetectorName, ...]] = {
     "error_threshold": ("student",),
     "domain_ratio": ("student", "patchcore"),
     "regularization_noise": ("student", "padim", "fused"),
+    "camera_tolerance": ("student", "padim", "fused"),
     "checkpoint": ("student",),
 }
 """Which detectors a setting has an effect on."""
@@ -316,6 +317,12 @@ class TrainSettings(Group):
     )
     regularization_noise: float | None = Field(
         None, ge=0, description="student, padim, fused: standard deviation of noise added to the features (default: 0)"
+    )
+    camera_tolerance: float | None = Field(
+        None,
+        ge=0,
+        description="student, padim, fused: how much of what a camera changes without the part is accepted, in units of noise of "
+        "one gray value, 2 % of light and JPEG of quality 90 (default: 1; 0: only what the images show)",
     )
     augment: str | None = Field(
         None,

@@ -28,7 +28,7 @@ from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.preprocess.tiling import TileGrid
 from inspector.anomaly.types import DLSample, ImageGeometry
 from trainer.dataset.dataset import DLDatasetSample
-from trainer.pictures.files import read_samples
+from trainer.pictures.files import read_picture, read_samples
 from trainer.progress import StageProgress
 from trainer.training.augment import augment
 from trainer.training.augmentation import Augmentation
@@ -37,6 +37,7 @@ from trainer.training.images import TrainingImages
 from trainer.training.network import batch_features, build_network, scale_images
 from trainer.training.tiles import inputs_of
 from trainer.training.train_param import DLTrainParam, check_train_param
+from trainer.training.variation import CameraVariation, varied_images
 
 _OF_NETWORK = {"detector", "backbone", "weights", "levels", "grid_level", "feature_normalization", "embedding_dims"}
 """What of a model decides the embeddings of its images."""
@@ -57,6 +58,8 @@ class TrainingFeatures:
         golden_images: A few of them, for the model to keep.
         digest: SHA-256 of all that decides the embeddings, hexadecimal.
         seconds: What the pass took.
+        variation: (D, D) float64, how the projected part of the embedding moves with what a camera changes without the part, D its
+            dimensions; None where it was not asked for, or no image has a picture.
     """
 
     network: FeatureNetwork
@@ -67,6 +70,7 @@ class TrainingFeatures:
     golden_images: tuple[NDArray[np.uint8], ...]
     digest: str
     seconds: float
+    variation: Tensor | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -155,7 +159,7 @@ def embed_training_images(
     augmentation = train_param.augmentation
     is_picture_needed = augmentation is not None  # a cache does not hold them
     # Of the files: what is read ahead from a cache has no picture.
-    golden = _GoldenImages(images)
+    golden, files = _GoldenImages(images), images
     images = images.with_read(scale_images(len(images), train_param.seed), is_picture_needed=is_picture_needed)
     network = build_network(
         images.items,
@@ -175,6 +179,7 @@ def embed_training_images(
     grids = images.grids
     inputs = len(images) if grids is None else sum(map(len, grids))
     store = FeatureStore(inputs * (1 + copies), limit_bytes=limit_bytes)
+    variation = _Variation(files, network, train_param)
     done = 0
     try:
         for batch in images.batches(param.batch_size, is_picture_needed=is_picture_needed):
@@ -182,6 +187,7 @@ def embed_training_images(
                 for part in inputs_of(chunk, images.preprocess_param):
                     store.append(network.embedding(batch_features(network, part)).cpu())
             golden.look_at(batch)
+            variation.look_at(batch, done)
             if on_read is not None:
                 for known, sample in zip(images.samples[done : done + len(batch)], batch, strict=True):
                     on_read(known, sample)
@@ -191,8 +197,40 @@ def embed_training_images(
         store.close()
         raise
     digest = _digest(images, param, train_param)
-    kept, seconds = golden.kept(), time.perf_counter() - started
-    return TrainingFeatures(network, store, copies, grids, images.geometry, kept, digest, seconds)
+    kept, moves, seconds = golden.kept(), variation.covariance(), time.perf_counter() - started
+    return TrainingFeatures(network, store, copies, grids, images.geometry, kept, digest, seconds, moves)
+
+
+class _Variation:
+    """Varies some of the pictures that pass by, if the training asks for it; a cache holds none, so there their files are read.
+
+    Args:
+        images: None of them read yet, as for `_GoldenImages`.
+        network: See `CameraVariation`.
+        train_param: Seed, and how much is asked for.
+    """
+
+    def __init__(self, images: TrainingImages, network: FeatureNetwork, train_param: DLTrainParam) -> None:
+        self._images = images
+        self._tolerance = train_param.camera_tolerance or 0.0
+        self._chosen = varied_images(len(images)) if self._tolerance else range(0)
+        self._moves = CameraVariation(network, seed=train_param.seed)
+
+    def look_at(self, samples: Sequence[DLSample], first: int) -> None:
+        for index, sample in enumerate(samples, start=first):
+            if index in self._chosen and sample.image.size:
+                self._moves.look_at(sample, index)
+
+    def covariance(self) -> Tensor | None:
+        """As `CameraVariation.covariance`, times the tolerance's square."""
+        found = self._moves.covariance()
+        if found is None and self._images.cached is not None:
+            items, param = self._images.items, self._images.preprocess_param
+            for index in self._chosen:
+                item = items[index]
+                self._moves.look_at(item if isinstance(item, DLSample) else read_picture(item, param), index)
+            found = self._moves.covariance()
+        return None if found is None else self._tolerance**2 * found
 
 
 class _GoldenImages:

@@ -147,6 +147,7 @@ def _gaussians(features: TrainingFeatures, rows: Sequence[int], param: DLModelPa
         # Of all images, also for a fold: its model is to be like the one that ships.
         regularization=param.regularization / math.sqrt(len(features)),
         noise=noise,
+        variation=features.variation,
         mask=features.mask(height, width),
     )
 

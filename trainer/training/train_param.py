@@ -17,6 +17,7 @@ from trainer.training.augmentation import Augmentation
 
 IMAGES_SHOWN: Final = 3_000
 """By default a student is shown about this many images in total."""
+CAMERA_TOLERANCE: Final = 1.0
 LEAST_EPOCHS: Final = 10
 MOST_EPOCHS: Final = 100
 ERROR_THRESHOLD: Final = 0.001
@@ -33,6 +34,7 @@ _WITHOUT: Final[Mapping[DetectorName, Mapping[str, str]]] = MappingProxyType(
             "max_num_epochs": "it is trained in one pass",
             "error_threshold": "it is trained in one pass, which no error can end",
             "regularization_noise": "its bank holds patches as they are; give a larger coreset",
+            "camera_tolerance": "its bank holds patches as they are; vary copies of the images with an augmentation",
         },
         "fused": {
             "max_num_epochs": "it is trained in one pass",
@@ -52,6 +54,7 @@ class DLTrainParam(Parameters):
     | `error_threshold` | ends the training | refused | refused |
     | `domain_ratio` | share of the positions, drawn anew each epoch | 1 only: each has its own Gaussian | share of the patches that may enter the bank |
     | `regularization_noise` | added to the student's input | its square is added to every variance | refused |
+    | `camera_tolerance` | of its Gaussians | of the Gaussians | refused |
 
     Attributes:
         max_num_epochs: None lets the number of images decide (`resolve_epochs`).
@@ -59,6 +62,8 @@ class DLTrainParam(Parameters):
         domain_ratio: See above.
         regularization_noise: Standard deviation of Gaussian noise: for student in units of the root mean square of its
             input features, for padim and the Gaussians of fused in those of the embedding.
+        camera_tolerance: How much of what a camera changes without the part is no anomaly, in units of noise of one gray value, 2 % of
+            light and JPEG of quality 90 (`training.variation`); 0 tolerates only what the training images show.
         seed: Decides every random choice.
         augmentation: Varied copies of the training images; None for none.
     """
@@ -67,17 +72,19 @@ class DLTrainParam(Parameters):
     error_threshold: float | None = Field(default=None, ge=0.0, le=1.0)
     domain_ratio: float = Field(default=1.0, gt=0.0, le=1.0)
     regularization_noise: float | None = Field(default=None, ge=0.0)
+    camera_tolerance: float | None = Field(default=None, ge=0.0)
     seed: int = Field(default=0, ge=0, lt=2**31)
     augmentation: Augmentation | None = None
 
 
-def create_dl_train_param(
+def create_dl_train_param(  # noqa: PLR0913 - its parameters, all named
     model: InitialModel,
     *,
     max_num_epochs: int | None = None,
     error_threshold: float | None = None,
     domain_ratio: float | None = None,
     regularization_noise: float | None = None,
+    camera_tolerance: float | None = None,
     seed: int = 0,
     augmentation: Augmentation | None = None,
 ) -> DLTrainParam:
@@ -92,6 +99,7 @@ def create_dl_train_param(
         error_threshold: 0 to 1.
         domain_ratio: Above 0, at most 1.
         regularization_noise: 0 or more.
+        camera_tolerance: 0 or more.
         seed: 0 or more.
         augmentation: None for none.
 
@@ -103,12 +111,15 @@ def create_dl_train_param(
         error_threshold = ERROR_THRESHOLD if error_threshold is None else error_threshold
     if detector != "patchcore" and regularization_noise is None:
         regularization_noise = 0.0
+    if detector != "patchcore" and camera_tolerance is None:
+        camera_tolerance = CAMERA_TOLERANCE
     try:
         param = DLTrainParam(
             max_num_epochs=max_num_epochs,
             error_threshold=error_threshold,
             domain_ratio=1.0 if domain_ratio is None else domain_ratio,
             regularization_noise=regularization_noise,
+            camera_tolerance=camera_tolerance,
             seed=seed,
             augmentation=augmentation,
         )

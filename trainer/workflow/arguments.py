@@ -206,6 +206,7 @@ def train_param(settings: LearningSettings, model: InitialModel) -> DLTrainParam
         error_threshold=settings.error_threshold,
         domain_ratio=settings.domain_ratio,
         regularization_noise=settings.regularization_noise,
+        camera_tolerance=settings.camera_tolerance,
         seed=settings.seed,
         augmentation=None if settings.augment is None else parse_augmentation(settings.augment),
     )

@@ -12,6 +12,7 @@ from inspector.anomaly.network.weights import weights_digest
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from trainer.report.page import Facts
 from trainer.settings.commands import FitSettings
+from trainer.training.train_param import CAMERA_TOLERANCE
 from trainer.wording import as_percent
 from trainer.workflow.outcome import FitOutcome
 from trainer.workflow.procedures import Fitted
@@ -47,6 +48,8 @@ def parameters_of(settings: FitSettings, fitted: Fitted) -> Facts:
         rows.append(("domain ratio", f"{training.domain_ratio:g}"))
     if training.regularization_noise:
         rows.append(("noise on the features", f"{training.regularization_noise:g}"))
+    if training.camera_tolerance not in (None, CAMERA_TOLERANCE):
+        rows.append(("camera tolerance", f"{training.camera_tolerance:g}"))
     if training.augmentation is not None:
         rows.append(("augmentation", settings.augment or ""))
     if settings.threshold_method == "ok_only":

@@ -105,6 +105,7 @@ def fit_padim(
     neighbour_share: float = 0.2,
     regularization: float = 0.1,
     noise: float = 0.0,
+    variation: Tensor | None = None,
     mask: Tensor | None = None,
 ) -> PaDiM:
     """Estimate the Gaussians, from batches in one pass: what is kept does not grow with the number of images.
@@ -116,10 +117,12 @@ def fit_padim(
         regularization: Share of the mean variance that is added to every variance.
         noise: Its square is added to every variance, too: what Gaussian noise of this standard deviation on the features
             would do in the limit of many draws. In the features' own units.
+        variation: (D, D), added to every covariance: of changes of the features that are no anomaly. None adds nothing.
         mask: (h, w) bool, True where positions count; the others lend their neighbours nothing. None counts all.
 
     Raises:
-        ParameterError: Fewer than two images, an even neighbourhood, noise below 0, or images that do not vary.
+        ParameterError: Fewer than two images, an even neighbourhood, noise below 0, a variation of other dimensions, or images
+            that do not vary.
     """
     if neighbourhood < 1 or neighbourhood % 2 == 0 or regularization <= 0 or noise < 0:
         raise ParameterError(
@@ -140,13 +143,17 @@ def fit_padim(
     variance = (variances if mask is None else variances[mask.flatten()]).mean().double() * correction
     if not float(variance) > 0:
         raise ParameterError(_NO_VARIATION)
-    added = regularization * variance + noise**2
+    added = (regularization * variance + noise**2) * identity
+    if variation is not None:
+        if variation.shape != identity.shape:
+            raise ParameterError(f"a variation of {tuple(variation.shape)} does not fit features of {dims} dimensions")
+        added = added + variation.double()
     whitening = means.new_empty((len(means), dims, dims))
     for start in range(0, len(means), _CHUNK_POSITIONS):
         part = slice(start, start + _CHUNK_POSITIONS)
         mean = means[part].double()
         covariance = products[part].view(-1, dims, dims).double() - mean[:, :, None] * mean[:, None, :]
-        factor, failed = torch.linalg.cholesky_ex(covariance * correction + added * identity)
+        factor, failed = torch.linalg.cholesky_ex(covariance * correction + added)
         if bool(failed.any()):
             raise ParameterError(_NO_VARIATION)
         inverse = torch.linalg.solve_triangular(factor, identity.expand_as(factor), upper=False)

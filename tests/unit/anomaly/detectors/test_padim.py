@@ -153,6 +153,21 @@ def test_padims_noise_is_what_many_noisy_images_would_give() -> None:
     torch.testing.assert_close(found, expected, rtol=0.03, atol=0.02)
 
 
+def test_a_variation_is_what_many_varied_images_would_give() -> None:
+    training, embedded = normal(40, 2, 2, 4), normal(3, 2, 2, 4, seed=1)
+    mixing = torch.tensor([[0.9, 0.0, 0.0, 0.0], [0.5, 0.2, 0.0, 0.0], [0.0, 0.4, 0.6, 0.0], [0.3, 0.0, 0.1, 0.1]])
+    repeats = 500
+    varied = training.repeat(repeats, 1, 1, 1) + normal(40 * repeats, 2, 2, 4, seed=2) @ mixing.T
+    expected = fit_padim(varied, neighbourhood=1, regularization=1e-6).distances(embedded)
+    found = fit_padim(training, neighbourhood=1, regularization=1e-6, variation=mixing @ mixing.T).distances(embedded)
+    torch.testing.assert_close(found, expected, rtol=0.03, atol=0.02)
+
+
+def test_padim_refuses_a_variation_of_other_dimensions() -> None:
+    with pytest.raises(ParameterError, match=r"a variation of \(5, 5\) does not fit features of 4 dimensions"):
+        fit_padim(normal(3, 2, 2, 4), variation=torch.eye(5))
+
+
 def test_padim_learns_nothing_from_outside_its_domain() -> None:
     mask = torch.ones(4, 6, dtype=torch.bool)
     mask[:, 4:] = False

