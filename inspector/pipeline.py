@@ -1,4 +1,4 @@
-"""THE flow of a frame through the service. Only this module knows the order of the stages; they do not know each other.
+"""The flow of a frame through the service. Only this module knows the order of the stages; they do not know each other.
 
     source ─► admit ─► (fetch) ─► decode ─► batch ─► score ─► encode ─► sequence ─► sink ─► lease
 

@@ -1,4 +1,4 @@
-"""The process: what it is composed of, who watches over its tasks, how it drains, and what its exit status says.
+"""The process: its parts, who watches over its tasks, how it finishes its work, and what its exit status means.
 
 | status | meaning |
 |---|---|

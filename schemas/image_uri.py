@@ -1,4 +1,4 @@
-"""The one spelling of a picture's place in a store: `s3://bucket/path/name.png` or `file:///folder/name.png`.
+"""The one way to write a picture's place in a store: `s3://bucket/path/name.png` or `file:///folder/name.png`.
 
 A place has one spelling only, so that a comparison with a prefix says where it leads: no escapes, no dots that climb, no
 user, port, query or fragment, ASCII alone. Pure; needs nothing of ours.

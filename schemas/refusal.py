@@ -1,4 +1,4 @@
-"""What pydantic refuses, in words: the one place where a ValidationError becomes sentences for people.
+"""The one place where a ValidationError of pydantic becomes sentences for people.
 
 Needs pydantic and nothing of ours, so that the messages, the anomaly domain, the settings and the trainer say it alike.
 """

@@ -1,4 +1,4 @@
-"""Files and folders that are written as a whole: the old one is there or the new one, whoever is killed in the middle.
+"""Writes files and folders as a whole: if the process is killed meanwhile, either the old or the new one is there.
 
 Everything is written under a hidden name beside its place, synced and given its name in one step. What others who were killed
 left behind under such a name can be told by it: `.NAME.<32 hexadecimal digits>.tmp` of a file, the same without `.tmp` of a folder.

@@ -1,4 +1,4 @@
-"""Prometheus metrics of the archive. Labels are bounded: configured cameras, all others share `other`."""
+"""Prometheus metrics of the archive. The number of labels is limited: all cameras that are not configured share `other`."""
 
 from __future__ import annotations
 

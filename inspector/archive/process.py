@@ -1,4 +1,4 @@
-"""The archive's process: results in, pictures out, and what happens when the group, the brokers or the storage do not play along.
+"""The archive's process: reads results, keeps pictures, and handles rebalances, missing brokers and failing storage.
 
 Nothing here is on a frame's way to its verdict: another process, another group. What the archive costs the inspectors is the
 brokers' work for its reads.

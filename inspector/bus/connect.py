@@ -1,4 +1,4 @@
-"""Clients of Kafka: how each connects, and what its failures mean. Kafka, behind the protocols of `ports`.
+"""Clients of Kafka: how each one connects, and what its failures mean.
 
 What is done here because aiokafka 0.14 would otherwise surprise: one assignor, and no automatic commits.
 """

@@ -1,4 +1,4 @@
-"""Frames from Kafka: `FrameConsumer` on aiokafka.
+"""Reads frames from Kafka: `FrameConsumer` on aiokafka.
 
 `getmany` is never given an empty list (it means all) nor cancelled, and commits name their offsets.
 

@@ -1,4 +1,4 @@
-"""Results to Kafka: `ResultProducer` on aiokafka.
+"""Sends results to Kafka: `ResultProducer` on aiokafka.
 
 Whole record batches are the unit of delivery, and a producer is replaced once it can no longer make progress.
 """

@@ -1,4 +1,4 @@
-"""Records out of what a broker answered, whatever is in it: no record stops the reading of those behind it.
+"""Reads records from a broker's answer, whatever it contains: no record prevents those behind it from being read.
 
 aiokafka's fetcher raises at the first record batch that it cannot read, never moves beyond it, and loses what it had taken out
 of other partitions in the same call. `install` puts this reader in the place of its own. A record that cannot be read comes out

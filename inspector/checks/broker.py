@@ -1,4 +1,4 @@
-"""Whether the broker lets this process do its work: it answers, takes the credentials, has the topics, and grants the rights.
+"""Whether the broker lets this process work: it answers, accepts the credentials, has the topics, and grants the rights.
 
 Nothing is changed: no topic is made, no record written, no group joined.
 """

@@ -1,4 +1,4 @@
-"""One option of a command line, made from the field of a model: what it is called, what it takes, and what help says of it."""
+"""One option of a command line, made from the field of a model: its name, its value, and its help."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate's decisions: a part passes only if every required camera says ok in time. Pure: clocks are arguments.
+"""The gate's decisions: a part passes only if every required camera says ok in time. Pure: times are arguments.
 
 One `Gate` serves one line. What is announced gets exactly one decision, at the latest when its window ends; whatever is
 missing, late, contradictory or unknown by then rejects it. After too many parts in a row that not every camera answered by ok or nok in

@@ -1,4 +1,4 @@
-"""Threads for what would hold up the event loop: decoding and encoding. Encoding goes first, it is nearer to the end.
+"""Threads for decoding and encoding, which would block the event loop. Encoding goes first, because it is nearer to the end.
 
 One more thread than was asked for does urgent jobs alone, so that these never wait behind long ones that were begun before.
 """

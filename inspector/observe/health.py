@@ -1,4 +1,4 @@
-"""/metrics, /healthz and /readyz from a thread of their own, so that they answer also while the event loop hangs.
+"""/metrics, /healthz and /readyz on a thread of their own, so that they answer even if the event loop hangs.
 
 /healthz speaks of this process alone: the loop runs, nothing has failed for good. A broker that is away must not restart it.
 /readyz adds what must be there before frames flow. Both say why in their body.

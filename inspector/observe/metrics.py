@@ -1,4 +1,4 @@
-"""Prometheus metrics of the service: every series in one place, with a verb for each thing that happens.
+"""Prometheus metrics of the service: every series in one place, with a method for each event.
 
 Labels are bounded: cameras are those of the configuration (all others share `other`), the rest are closed sets of words.
 Every counter is there from the start, at zero: the first event would else be none for whoever asks for a rate.

@@ -1,4 +1,4 @@
-"""What judges each camera, as metrics: its model, since when, from which score on, and how much time a verdict has."""
+"""Metrics about what judges each camera: its model, since when, its threshold, and its time budget."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models on trial as metrics: which one scores beside each camera's judge, and what became of the frames that it was offered."""
+"""Metrics of models on trial: which one scores each camera, and what happened to the frames that it was offered."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What libraries write to standard error goes through the log: one condition once, and in JSON where the log is JSON.
+"""Sends what libraries write to standard error through the log: each condition once, and as JSON if the log is JSON.
 
 libjpeg and libpng say what is odd about a picture there, each time, and no setting of OpenCV stops them. So file descriptor 2 becomes a
 socket, which a thread reads. The log itself, Python's tracebacks and faulthandler's stacks are written to what was standard error before,

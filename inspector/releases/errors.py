@@ -1,4 +1,4 @@
-"""What keeps a release from being written.
+"""The reasons why a release is not written.
 
 InspectorError
  +-- ReleaseError            it makes no sense for this camera as things are

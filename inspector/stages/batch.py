@@ -1,4 +1,4 @@
-"""When a batch closes, who is in it and who is given up. Pure: the time is an argument.
+"""Decides when a batch is closed, which frames are in it and which are given up. Pure: the time is an argument.
 
 Under overload the head of every queue is a frame that has hardly any time left. To score it is to score in vain, and so are all after
 it: what was learnt of the pace of each model (`Pace`) tells which frames cannot be in time any more, and they are answered instead.

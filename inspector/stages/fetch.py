@@ -1,4 +1,4 @@
-"""Pictures that frames only name, fetched before they are decoded: cameras in turn, within the byte budget and each frame's time.
+"""Fetches pictures that frames only name, before they are decoded: cameras take turns, within the byte budget and each frame's time.
 
 Nothing here holds a thread that decodes, and frames that carry their pictures never come this way: a slow store delays
 the frames that lie in it, and those of the same camera behind them, which leave in their order.

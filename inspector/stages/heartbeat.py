@@ -1,4 +1,4 @@
-"""Heartbeats in: pictures that are stored with the models, sent the way of every frame, so that a gate sees that it works.
+"""Sends the pictures that are stored with the models the same way as every frame, so that a gate sees that the inspector works.
 
 Nothing but a score of the device makes one. They have queues, order and a lease of their own, so no camera's frame waits for one, is
 superseded by one or counts one; their verdicts go to a topic of their own, and are about no part. A beat of which the verdicts are not

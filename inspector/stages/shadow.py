@@ -1,4 +1,4 @@
-"""A model on trial scores the line's frames as far as the device stands idle, and is the first to be given up.
+"""A model on trial scores the line's frames while the device is idle, and is the first to be given up.
 
 One frame is with it at a time, and none is begun while one of the line waits for a decoding thread or the device; so the line waits for the
 shadow as long as one frame takes at most, and a model for which that is too long loses its trial. What waits is an encoded picture within

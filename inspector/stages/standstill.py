@@ -1,4 +1,4 @@
-"""Whether verdicts leave while frames are in flight, or the byte budget is full. Pure; event loop only.
+"""Whether verdicts still leave while frames are in flight or the byte budget is full. Pure; event loop only.
 
 A partition that is not asked for, because there is no room, may stand still (`inflight/watch`). This sees whether room comes again.
 """

@@ -1,4 +1,4 @@
-"""Releases as metrics: which one each camera is judged by, which one is wanted, and why one was refused."""
+"""Metrics of releases: which one judges each camera, which one is wanted, and why one was refused."""
 
 from __future__ import annotations
 

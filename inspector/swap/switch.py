@@ -1,4 +1,4 @@
-"""A release applied to a camera: its models loaded, then its route exchanged between two frames, or nothing changed at all.
+"""Applies a release to a camera: loads its models, then exchanges the route between two frames; or changes nothing at all.
 
 A frame is judged by the model that its camera had when the frame was admitted: it was decoded for that one, and a batch has one
 model. So the frames before a swap finish with the old model, those after it with the new one, and the camera's order is

@@ -1,4 +1,4 @@
-"""What is counted of traces: what became of traced frames, and the headers that were ignored."""
+"""Counts what happened to traced frames, and the headers that were ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spans to a collector, from a thread of its own: a bounded queue, and whatever goes wrong is counted and touches nothing else.
+"""Sends spans to a collector from a thread of its own; the queue is bounded, failures are counted and affect nothing else.
 
 OpenTelemetry's own BatchSpanProcessor waits in the same way, but tells nobody how many spans it drops, and wants each span made on the thread that
 ends it, which is the event loop here.

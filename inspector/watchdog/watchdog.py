@@ -1,4 +1,4 @@
-"""The watchdog: a thread of its own that ends the process when something in it stands still.
+"""The watchdog: a thread of its own that ends the process if something in it stands still.
 
 Whoever hangs cannot be called back from Python: neither a kernel of a GPU nor a library that waits for ever. A new process can do
 better. Where the rest still runs, it is told first, and finishes and commits what it has; where it does not (the event loop hangs), the

@@ -1,4 +1,4 @@
-"""Who changed what, when, from what to what: the value of a record of the topic `inspection.audit`, chained by hashes.
+"""Who changed what, when, from what to what: the value of a record of the topic `inspection.audit`, in a chain of hashes.
 
 A chain is written by many hands where it is about a camera, and by one process where it tells what became of releases there.
 Each record holds the hash of the one before it in its chain, so none can be changed, left out or put in between unseen. Of

@@ -1,4 +1,4 @@
-"""What a model that is only tried says of a picture: the value of a record of the topic `inspection.shadow`.
+"""What a model on trial says about a picture: the value of a record of the topic `inspection.shadow`.
 
 It is no verdict, and no reader can take it for one: it lacks the fields that a result must have (status, class, deadline), and its
 headers name none of them. So `DLResultMessage` refuses it wherever it may turn up, and so did every reader before it existed.

@@ -1,4 +1,4 @@
-"""By how much a model of all images scores unseen ones lower than the models of folds do, which have seen fewer.
+"""How much lower a model of all images scores unseen ones than the models of folds, which have seen fewer.
 
 Distances of unseen images fall as a model learns from more images, by about the inverse of their number (the excess error of an
 estimated Gaussian or of a fitted network, to first order). How steep that is, one more model of fewer images tells: the mean of the

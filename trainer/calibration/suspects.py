@@ -1,4 +1,4 @@
-"""Suspects: images among those called ok that look unlike the others, by scores of models that had not seen them.
+"""Suspects: images labelled ok that look unlike the others, by scores of models that had not seen them.
 
 Archived ok images contain a few that are not. A model of the other folds gives such an image a high distance, so suspects are
 outliers of the unseen scores. What is usual is learnt from the middle of the scores, which a few odd ones do not move: the

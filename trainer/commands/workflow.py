@@ -1,4 +1,4 @@
-"""The command `trainer workflow`: the fit of the chapter, and then new images, each step with its procedure's name.
+"""The command `trainer workflow`: the chapter's fit and then new images, each step under the name of its procedure.
 
 It is to be read as well as run. Where the validation images are too few to calibrate alone, those learnt from calibrate too,
 by folds, as in `trainer fit`, whose procedures these are.

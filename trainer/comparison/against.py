@@ -1,4 +1,4 @@
-"""A candidate against the model in use, on images that the candidate has not learnt from.
+"""Compares a candidate with the model in use, on images that the candidate has not learnt from.
 
 Worse is a candidate that errs more often, beyond chance: where the 95 % interval of the paired difference lies above what is
 allowed. Of defects nothing is allowed. Of ok images it may reject as many more as its own threshold was laid for: the labels of an

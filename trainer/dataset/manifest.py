@@ -1,4 +1,4 @@
-r"""Read a data set from a table of its images, CSV or Parquet: what another system knows of them, as one file.
+r"""Reads a data set from a table of its images (CSV or Parquet), for example one that another system has exported.
 
 One row for each image, one column for each fact. Columns that are not among these are left alone and named in a note.
 

@@ -1,4 +1,4 @@
-"""How well scores part nok images from ok ones: AUROC, average precision, best F1, recall at a rate of false rejects.
+"""How well scores separate nok from ok images: AUROC, average precision, best F1, recall at a rate of false rejects.
 
 None of them needs a threshold, and none chooses the one that ships: they are figures to compare models by. HALCON's own
 procedures know none of them; they are defined as scikit-learn does (ties are one step, a score that reaches is nok).

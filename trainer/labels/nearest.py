@@ -1,4 +1,4 @@
-"""Which label the folders around an image give it: the nearest that says so decides, and doubt is not ok.
+"""Which label an image gets from the folders around it: the nearest one with a label decides; in doubt it is not ok.
 
 HALCON looks at the parent folder alone: `ok` or `good` (in any case) is ok, all else is nok. So it is here, but that other words for
 ok and nok are known (`words`) and a name without a letter (a date, a number) says nothing: `good/2024-05-01` is ok, as `good` is. Where

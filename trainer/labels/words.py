@@ -1,4 +1,4 @@
-"""Which words say ok and which say nok, in the languages that people name folders and files in. Only whole words count.
+"""Which words mean ok and which nok, in the languages that people use for names. Only whole words count.
 
 A name is parted at everything but letters, between letters and the digits around them, and where a small letter meets a capital:
 `OK_2024`, `PartNOK7`. `Token` and `Nokia` hold no word of these. Case, accents and the form that a file system keeps them in do not matter.

@@ -1,4 +1,4 @@
-"""Divide a data set into images to fit, to calibrate and to test on, so that no picture and no group is on two sides.
+"""Divides a data set into images to fit, to calibrate and to test, so that no picture and no group is in two of them.
 
 Copies of one picture (equal decoded pixels, whatever the file's name) are left out of training but for one: a copy
 teaches nothing, and counting it would make the false-reject bound look better than it is. Images of one group (a part,

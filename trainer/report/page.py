@@ -1,4 +1,4 @@
-"""The page that a fit leaves behind: one self-contained HTML file, for those who are responsible for the line.
+"""The page that a fit writes: one self-contained HTML file, for the people who are responsible for the line.
 
 Pictures are inlined and there is no script, so the page can be archived, mailed and printed.
 """

@@ -1,4 +1,4 @@
-"""A threshold at which the share of ok images that is asked for is rejected on average, whatever the number of scores.
+"""A threshold that rejects the wanted share of ok images on average, whatever the number of scores.
 
 A new image lies above the k-th highest of n scores with probability k / (n + 1), whatever the distribution: the mean of the beta
 distribution of an order statistic, on which conformal prediction rests too (Vovk, Gammerman and Shafer, 2005). So the rate asked

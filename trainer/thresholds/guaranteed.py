@@ -1,4 +1,4 @@
-"""A threshold with a guarantee: at a confidence, no more than a share of ok images is rejected.
+"""A threshold with a guarantee: at a given confidence, no more than a given share of ok images is rejected.
 
 With n ok scores, a threshold just above the (r + 1)-th highest rejects at most a share b of all ok images, at confidence c,
 where b solves Binomial(n, b) <= r with probability 1 - c: the distribution-free tolerance bound of Wilks (1941). For b = 5 %

@@ -1,4 +1,4 @@
-"""A threshold from the scores of unseen ok images alone: for a share of false rejects on average, or with a guaranteed bound.
+"""A threshold from the scores of unseen ok images alone: for an average share of false rejects, or with a guaranteed bound.
 
 Either way the upper bound of that share is stated which the scores support, without an assumption about their distribution. It is
 proven for scores of the very model that ships, of held-out images that are drawn like those to come, one by one or by groups.

@@ -1,4 +1,4 @@
-"""The state of a training on disk, so that one that was killed goes on where it was: safetensors and JSON, no pickle.
+"""The state of a training on disk, so that a training that was killed can go on: safetensors and JSON, no pickle.
 
 One file, written as a whole: it holds the state after an epoch as a whole, or that of the epoch before.
 """

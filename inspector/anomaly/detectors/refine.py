@@ -1,4 +1,4 @@
-"""From distances on a coarse grid to a finer map of the same score: the coarse say how unlike, a memory of fine patches says where.
+"""Turns distances on a coarse grid into a finer map with the same score: a memory of fine patches says where the defect is.
 
 The map is the coarse distance, interpolated, times a power of the distance to the nearest fine patch (`POWER`). Fine features alone rank
 pictures badly (they see a few pixels and know little of parts), so the map is brought back to the level of the coarse distances: the mean

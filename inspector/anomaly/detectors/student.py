@@ -1,4 +1,4 @@
-"""A student that learns to tell fine features from deep ones on ok images, weighed by a Gaussian of the deep ones.
+"""A student that learns on ok images to predict fine features from deep ones; its error is weighted by a Gaussian of the deep ones.
 
 The frozen backbone is the teacher. The student sees its deep features (strides 8 to 32 on one grid, through a bottleneck of
 half the grid) and predicts its fine ones (stride 8, undiminished): reverse distillation, after Deng & Li, "Anomaly Detection via

@@ -1,4 +1,4 @@
-"""What of a map of distances counts under a domain: the positions that are scored, and the map of the picture.
+"""Which part of a map of distances counts under a domain: the positions that are scored, and the map of the picture.
 
 Cells of the grid that lie outside take no part in what their neighbours inside show: the map is interpolated between the
 cells inside only, so a detector may say anything of the others.

@@ -1,4 +1,4 @@
-"""A model on disk: a folder of a JSON manifest and safetensors files, every byte named by its digest. No pickle.
+"""A model on disk: a folder with a JSON manifest and safetensors files, with a digest for every file. No pickle.
 
     bundle.json          the manifest
     backbone.safetensors the frozen network's weights; large ones lie beside the bundle (`backbone_file`)

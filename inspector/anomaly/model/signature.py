@@ -1,4 +1,4 @@
-"""The signature of a bundle: `bundle.sig`, Ed25519 over the bytes of `bundle.json`, which name the digests of all else.
+"""The signature of a bundle: `bundle.sig`, Ed25519 over the bytes of `bundle.json`, which name the digests of all other files.
 
 One line: `ed25519`, the signer's public key and the signature, both in hexadecimal. The key in it only tells who claims to have
 signed; what counts are the keys that are trusted. Verified before anything of the manifest is parsed.

@@ -1,4 +1,4 @@
-"""Backbones with their weights: published ones, folded, or those of a network of timm. Used by the trainer only.
+"""Backbones with their weights: published ones, with batch normalisation folded in, or those of a timm network. For the trainer only.
 
 The one place in the project that reads a legacy `.pth`: its SHA-256 is compared with a pinned value first, and it is
 read with `weights_only=True`. And the only one that may fetch something: what timm publishes for a network of its, where no file is

@@ -1,4 +1,4 @@
-"""The one decoder: encoded bytes to uint8 pixels, for trainer and service alike.
+"""The one decoder, for both trainer and service: from encoded bytes to uint8 pixels.
 
 OpenCV decodes, once `image_header` has found nothing wrong with the bytes.
 

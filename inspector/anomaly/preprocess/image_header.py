@@ -1,4 +1,4 @@
-"""What a JPEG or PNG says of itself, read from a few of its bytes before any decoder sees it.
+"""What a JPEG or PNG says about itself, read from a few of its bytes before any decoder gets it.
 
 Dimensions, channels and completeness are judged here: OpenCV opens a dozen formats, believes any header, and some of
 its releases returned the previous picture for a truncated JPEG.

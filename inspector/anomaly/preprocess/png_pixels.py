@@ -1,4 +1,4 @@
-"""Whether a PNG's pixels inflate to as many bytes as its header says, and not to a thousand times as many.
+"""Whether a PNG's pixels inflate to exactly as many bytes as its header says, and not to a thousand times as many.
 
 A decoder goes on inflating behind the last row, to throw it away: 8 MiB can hold 8 GiB of that, many seconds of work
 for a picture of one pixel.

@@ -1,4 +1,4 @@
-"""The transaction: pictures, index and removals of one flush, so that a kill at any moment leaves nothing that cannot be mended.
+"""The transaction: pictures, index and removals of one flush. A kill at any moment leaves nothing that the next start cannot repair.
 
 1. The journal names the files that are to come and to go, and is synced.
 2. The pictures are written: hidden name, sync, rename.

@@ -1,4 +1,4 @@
-"""The last records of partitions, looked at now and then: `ResultTail` on aiokafka, without a group.
+"""Looks at the last records of partitions now and then: `ResultTail` on aiokafka, without a group.
 
 Between two looks nothing is fetched, and a look costs the same however much was written since the one before.
 """

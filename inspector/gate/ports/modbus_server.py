@@ -1,4 +1,4 @@
-"""pymodbus' server as the gate needs it: three functions, one request after the other, a bounded number of connections.
+"""pymodbus' server as the gate needs it: three functions, one request after the other, a limited number of connections.
 
 Imports pymodbus, so it is imported only where a port is wanted. What pymodbus 3 does that would surprise a PLC: coils and registers
 are one memory, so that a coil could announce a part; the second of two requests in one segment gets no answer; an address that cannot be
