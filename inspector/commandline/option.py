@@ -127,7 +127,7 @@ class Option:
         text, default = self.field.description or "", self.field.default
         if self.is_required:
             return text if self.is_positional else f"{text} (required)"
-        if self.field.default_factory is not None or default is None or default is False or default == ():
+        if self.field.default_factory is not None or default is None or default is False or default in ((), ""):
             return text
         return f"{text} (default: {'on' if default is True else default})"
 
