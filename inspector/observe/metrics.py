@@ -1,7 +1,7 @@
 """Prometheus metrics of the service: every series in one place, with a method for each event.
 
-Labels are bounded: cameras are those of the configuration (all others share `other`), the rest are closed sets of words.
-Every counter is there from the start, at zero: the first event would else be none for whoever asks for a rate.
+The number of labels is limited: cameras are those of the settings (all others share `other`), all other labels are fixed lists of words.
+Every counter exists from the start, at zero; otherwise a rate would miss the first event.
 """
 
 from __future__ import annotations
