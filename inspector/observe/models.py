@@ -46,7 +46,7 @@ class ModelMetrics:
         )
         self._budget = Gauge(
             "inspector_budget_seconds",
-            "How long after its capture the verdict on a frame of a camera must be there, unless the frame says otherwise",
+            "Time budget of a camera: how long after a frame's capture its verdict must be there, unless the frame says otherwise",
             ["camera"],
             registry=registry,
         )

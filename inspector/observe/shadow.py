@@ -19,13 +19,13 @@ class ShadowMetrics:
         )
         self._shed = Counter(
             "inspector_shadow_shed",
-            "Frames that a model on trial was not given, or whose score was not sent: the line needed the device, there was no room, or the picture cannot be decoded",
+            "Frames that a model on trial did not score because the line needed the device, there was no room or the picture cannot be decoded, or whose score was not sent",
             ["camera"],
             registry=registry,
         )
         self._failed = Counter(
             "inspector_shadow_failed",
-            "Frames that a model on trial could not score, and would reject if it judged",
+            "Frames that a model on trial could not score; it would reject them if it judged",
             ["camera"],
             registry=registry,
         )

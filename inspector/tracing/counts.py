@@ -17,7 +17,7 @@ class TraceCounts:
         """Register the series; one `TraceCounts` a registry."""
         self._frames = Counter(
             "inspector_traced_frames",
-            "Frames that were to be traced, by what became of their spans",
+            "Frames chosen for tracing, by what happened to their spans",
             ["outcome"],
             registry=registry,
         )
