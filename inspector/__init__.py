@@ -1,1 +1,1 @@
-"""The inspection service: frames from Kafka in, one verdict each out. `pipeline.py` shows the flow."""
+"""The inspection service: it reads frames from Kafka and answers each with one verdict. `pipeline.py` shows the flow."""

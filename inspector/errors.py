@@ -4,16 +4,16 @@ InspectorError
  +-- ConfigError                  a setting is missing, unknown or impossible
  +-- MissingExtraError            a command needs a package that is not installed; names the extra
  +-- TopicError                   a topic is missing or has wrong settings
- +-- BusError                     the broker did not do what was asked; worth another try unless the class says otherwise
- |    +-- MessageTooLargeError    never worth another try: the same bytes stay too large
- |    +-- PartitionGoneError      the topic has no such partition any more; its keys have others
+ +-- BusError                     the broker did not do what was asked; trying again may help, unless the class says otherwise
+ |    +-- MessageTooLargeError    trying again never helps: the same bytes stay too large
+ |    +-- PartitionGoneError      the topic no longer has this partition; its keys now belong to others
  |    +-- AccessError             wrong credentials or rights; an operator must act
  |    +-- StaleCommitError        the group has given the partitions to others meanwhile
  +-- ArchiveError                 the archive cannot be made or read
  +-- ModelError                   a camera's model cannot be loaded, verified or warmed up
- +-- DeviceError                  the device or its thread is unusable; the process must go
- |    +-- DeviceLostError         an error that sticks to the process: each later call would give it, too
- +-- HangError                    something has stood still for too long; the process must go
+ +-- DeviceError                  the device or its thread is unusable; the process must end
+ |    +-- DeviceLostError         a sticky error: each later call would fail with it too
+ +-- HangError                    something has stood still for too long; the process must end
 
 A problem with one frame is not an error of the service: it becomes a result with a status and a reason.
 """

@@ -1,4 +1,4 @@
-"""What the pipeline is built around: the outside world, and the threads."""
+"""What the pipeline is built from: connections to the outside, and threads."""
 
 from __future__ import annotations
 

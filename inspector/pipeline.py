@@ -1,9 +1,9 @@
-"""THE flow of a frame through the service. Only this module knows the order of the stages; they do not know each other.
+"""The flow of a frame through the service. Only this module knows the order of the stages; they do not know each other.
 
     source ─► admit ─► (fetch) ─► decode ─► batch ─► score ─► encode ─► sequence ─► sink ─► lease
 
-Every stage pulls: `_pump` moves frames on from the end to the front whenever something has become free. All of it runs on
-the event loop, but for the jobs that `Workers` and `Engine` run on their threads and hand back.
+Every stage pulls: whenever something becomes free, `_pump` moves frames on, beginning with the last stage. Everything runs on
+the event loop, except for the jobs that `Workers` and `Engine` run on their threads.
 """
 
 from __future__ import annotations

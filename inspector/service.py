@@ -1,19 +1,19 @@
-"""The process: what it is composed of, who watches over its tasks, how it drains, and what its exit status says.
+"""The process: its parts, who watches over its tasks, how it finishes its work, and what its exit status means.
 
 | status | meaning |
 |---|---|
-| 0 | stopped by a signal; everything that was begun was finished and committed |
-| 1 | something failed for good: a model, a right, a task |
+| 0 | stopped by a signal; all frames in flight were finished and committed |
+| 1 | something failed permanently: a model, a missing right, a task |
 | 2 | a setting is wrong, such as a missing device; no frame was read |
 | 3 | stopped by a signal, but the drain was cut short by its deadline or a second signal |
 | 10 | the event loop hung; nothing could be drained |
 | 11 | the device hung: a batch, or the loading of models |
-| 12 | a thread hung that decodes or encodes |
+| 12 | a thread that decodes or encodes hung |
 | 13 | a partition was not read, though it held records and the brokers answered |
-| 14 | a send was neither acknowledged, nor did it fail |
-| 15 | the device is lost: an error that each later call would give, too |
+| 14 | a send was neither acknowledged nor failed |
+| 15 | the device is lost: every later call would fail with the same error |
 
-Whatever the status, nothing is lost: what was not committed is read again.
+Whatever the status, nothing is lost: frames that were not committed are read again.
 """
 
 from __future__ import annotations

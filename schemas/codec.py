@@ -1,7 +1,7 @@
 """Messages to bytes and back: msgpack maps with string keys, read under explicit limits.
 
 msgpack's own limits follow the length of the input: ten megabytes of empty maps cost hundreds of megabytes of memory.
-So lengths and the number of containers are bounded here, whatever the input's size.
+So this module limits lengths and the number of containers, whatever the size of the input.
 """
 
 from __future__ import annotations

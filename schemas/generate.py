@@ -1,4 +1,4 @@
-"""Writes the JSON Schema of each message and the AsyncAPI document: `python -m schemas.generate`, or `--check` to only compare.
+"""Writes the JSON Schema of each message and the AsyncAPI document: `python -m schemas.generate`; `--check` only compares.
 
 The schemas describe the content of the msgpack map, with msgpack's bin as a string of format `binary`. They cannot say
 everything: the rules between fields are in each message's description.

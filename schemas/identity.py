@@ -1,4 +1,4 @@
-"""Whose picture a message is about, and the identifier that all results about it share."""
+"""Which picture a message is about, and the identifier that all results about it share."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The one spelling of a picture's place in a store: `s3://bucket/path/name.png` or `file:///folder/name.png`.
+"""The one way to write a picture's place in a store: `s3://bucket/path/name.png` or `file:///folder/name.png`.
 
-A place has one spelling only, so that a comparison with a prefix says where it leads: no escapes, no dots that climb, no
-user, port, query or fragment, ASCII alone. Pure; needs nothing of ours.
+There is only one way to write a place, so that comparing it with a prefix is enough: no escapes, no `..`, no
+user, port, query or fragment, only ASCII. Pure; imports nothing of ours.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What pydantic refuses, in words: the one place where a ValidationError becomes sentences for people.
+"""The one place where a ValidationError of pydantic becomes sentences for people.
 
-Needs pydantic and nothing of ours, so that the messages, the anomaly domain, the settings and the trainer say it alike.
+Needs pydantic and nothing of ours, so that messages, the anomaly domain, settings and trainer all use the same words.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The training job: archived ok images in; a calibrated model bundle and a report out.
+"""The training job: from archived ok images to a calibrated model bundle and a report.
 
 Its public names are those of `__init__.pyi`, such as `from trainer import read_dl_dataset_anomaly, train_dl_model`; each is imported
-when it is first used. `SEED.md` says which procedure of HALCON's chapter each of them is.
+when it is first used. `SEED.md` says which procedure of HALCON's chapter each name stands for.
 """
 
 from inspector.anomaly.lazy import lazy_names

@@ -1,4 +1,4 @@
-"""The words that a training's parameters may be set to: one home for each, which loads nothing, for settings too."""
+"""The words that a training's parameters may be set to, each defined once. Imports nothing, so that settings can use them too."""
 
 from __future__ import annotations
 

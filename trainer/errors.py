@@ -7,9 +7,9 @@ TrainerError
  |    +-- UnreadableImagesError  images of a data set cannot be read or decoded: all of them at once
  +-- SplitError        the images cannot be divided as asked (too few, or percentages that make no sense)
  +-- CalibrationError  no threshold can be estimated from the scores there are
- +-- EvaluationError   a measure cannot be taken of what was given, or no image fits the selection
- +-- WorseModelError   the new model is worse than the one that it was to be no worse than
- +-- OutputError       the place where the bundle or the report should go is taken or cannot be written
+ +-- EvaluationError   a measure cannot be computed from the input, or no image fits the selection
+ +-- WorseModelError   the new model is worse than the one given with --not-worse-than
+ +-- OutputError       the place for the bundle or the report exists already or cannot be written
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Parameter objects whose refusals are errors of the stage that they belong to, not pydantic's."""
+"""Parameter objects that refuse values with the error of their own stage, not with pydantic's."""
 
 from __future__ import annotations
 

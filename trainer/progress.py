@@ -1,4 +1,4 @@
-"""How a job tells its caller how far it is."""
+"""How a job reports its progress to its caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A rate that was observed, with the interval that the true one lies in."""
+"""An observed rate, with the interval in which the true rate lies."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def camera() -> Dashboard:
     dashboard = board(
         "camera",
         "Inspector: camera",
-        "For whoever looks after a camera: how its scores lie against the threshold, how long verdicts take, and why frames were not judged.",
+        "For whoever looks after a camera: how its scores compare with the threshold, how long verdicts take, and why frames were not judged.",
     ).with_variable(
         choice(
             "camera",
@@ -46,21 +46,31 @@ def _figures(dashboard: Dashboard) -> Dashboard:
     slowest = Query(f"histogram_quantile(0.99, sum by (le) (rate({LATENCY}[5m])))")
     threshold = Query(f"max(inspector_classification_threshold_ratio{{{CAMERA}}})")
     return (
-        dashboard.with_panel(
-            figure("Verdicts", "Frames with an acknowledged verdict, in a second.", verdicts, unit="short")
+        dashboard.with_panel(figure("Verdicts", "Acknowledged verdicts per second.", verdicts, unit="short"))
+        .with_panel(
+            figure(
+                "Reject rate",
+                "Share of the frames judged in the last 15 minutes that was rejected.",
+                rejected,
+                unit="percentunit",
+            )
         )
-        .with_panel(figure("Reject rate", "Of the frames judged within 15 minutes.", rejected, unit="percentunit"))
         .with_panel(
             figure(
                 "On time",
-                "Verdicts of five minutes that came before their frame's deadline.",
+                "Share of the verdicts of the last five minutes that came before their frame's deadline.",
                 on_time,
                 unit="percentunit",
                 limits=[Limit(0.999, "below"), Limit(0.99, "below")],
             )
         )
         .with_panel(
-            figure("99 % within", "From capture to acknowledged verdict, over five minutes.", slowest, unit="s")
+            figure(
+                "99 % within",
+                "99 % of the verdicts of the last five minutes took no longer than this, from capture to acknowledgement.",
+                slowest,
+                unit="s",
+            )
         )
         .with_panel(figure("Budget", "How long after its capture a verdict must be there.", Query(BUDGET), unit="s"))
         .with_panel(figure("Threshold", "The anomaly score from which on a frame is nok.", threshold, unit="none"))
@@ -70,7 +80,7 @@ def _figures(dashboard: Dashboard) -> Dashboard:
 def _scores(dashboard: Dashboard) -> Dashboard:
     interval = lines(
         "Reject rate",
-        "The share of judged frames within 15 minutes that was rejected, with its 95 % interval (Wilson), and that of six hours.",
+        "Share of the judged frames that was rejected: in the last 15 minutes, with its 95 % interval (Wilson), and in the last six hours.",
         *(
             Query(f"max(job_camera:inspector_reject_ratio:{end}15m{{{CAMERA}}})", name)
             for end, name in (("mean", "15 minutes"), ("lower", "15 minutes lower"), ("upper", "15 minutes upper"))
@@ -114,7 +124,7 @@ def _latency(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Capture to result",
-                "From the capture stamp to the broker's acknowledgement of the verdict, and the budget. Spans the clocks of two hosts.",
+                "From the capture time to the broker's acknowledgement of the verdict, and the budget. It compares the clocks of two hosts.",
                 *_quantiles(LATENCY),
                 Query(BUDGET, "budget"),
                 unit="s",
@@ -123,7 +133,7 @@ def _latency(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Time by stage",
-                "Mean time of a frame in each stage, one upon the other; of all cameras, as stages are shared.",
+                "Mean time of a frame in each stage, stacked. For all cameras together, because they share the stages.",
                 Query(f"{spent} / ({times} > 0)", "{{stage}}"),
                 unit="s",
                 stacked=True,
@@ -132,7 +142,7 @@ def _latency(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Reasons",
-                "Frames in a minute that were rejected without a judgement, by why. Nothing is shown where there are none.",
+                "Frames per minute that were rejected without being judged, by reason. The graph is empty if there are none.",
                 Query(
                     f'60 * sum by (status, reason) (rate(inspector_frames_total{{{CAMERA}, status!="inspected"}}[$__rate_interval])) > 0',
                     "{{status}}: {{reason}}",
@@ -144,7 +154,7 @@ def _latency(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Verdicts by when they came",
-                "In a second: in time, late, replaced by a newer frame, or of unknown age.",
+                "Verdicts per second: in time, late, replaced by a newer frame, or of unknown age.",
                 Query(f"sum by (timing) (rate(inspector_answers_total{{{CAMERA}}}[$__rate_interval]))", "{{timing}}"),
                 unit="short",
                 stacked=True,

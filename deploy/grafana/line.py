@@ -45,7 +45,7 @@ def _figures(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             figure(
                 "Ready",
-                "The share of inspector processes that read all that they should.",
+                "Share of the inspector processes that read all the frames that they should.",
                 Query('avg(inspector_ready{job=~"$job"})'),
                 unit="percentunit",
                 limits=[Limit(1, "below")],
@@ -54,7 +54,7 @@ def _figures(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             figure(
                 "Verdicts",
-                "Frames with an acknowledged verdict, in a second.",
+                "Acknowledged verdicts per second.",
                 Query(f"sum(job_camera:inspector_frames:rate1m{{{CAMERAS}}})"),
                 unit="short",
             )
@@ -62,7 +62,7 @@ def _figures(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             figure(
                 "Reject rate",
-                "Of the frames that were judged within 15 minutes, the share whose score reached the threshold.",
+                "Share of the frames judged in the last 15 minutes that was rejected: their score reached the threshold.",
                 Query(f"{rejected} / ({inspected} > 0)"),
                 unit="percentunit",
             )
@@ -70,7 +70,7 @@ def _figures(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             figure(
                 "On time",
-                "The share of verdicts within five minutes that came before their frame's deadline.",
+                "Share of the verdicts of the last five minutes that came before their frame's deadline.",
                 Query(f'sum(rate({answers}="on_time"}}[5m])) / (sum(rate({answers}=~"on_time|late"}}[5m])) > 0)'),
                 unit="percentunit",
                 limits=[Limit(OBJECTIVE, "below"), Limit(0.99, "below")],
@@ -79,7 +79,7 @@ def _figures(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             figure(
                 "Unread",
-                "Frames that wait in the broker, as seconds of work at the present pace.",
+                "How many seconds of work the frames that wait in the broker are, at the present pace.",
                 Query('max(job:inspector_unread_seconds:rate1m{job=~"$job"})'),
                 unit="s",
                 limits=[Limit(1), Limit(5)],
@@ -94,7 +94,7 @@ def _verdicts(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Verdicts by camera",
-                "Acknowledged verdicts in a second. A camera at zero while others of its line go on is silent.",
+                "Acknowledged verdicts per second. A camera is silent if it is at zero while others of its line are not.",
                 Query(f"job_camera:inspector_frames:rate1m{{{CAMERAS}}}", "{{camera}}"),
                 unit="short",
             )
@@ -102,7 +102,7 @@ def _verdicts(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Rejected by camera",
-                "Verdicts nok in a minute, whatever the reason: what an actuator throws out.",
+                "Verdicts nok per minute, for any reason: these parts an actuator throws out.",
                 Query(
                     f'60 * sum by (camera) (rate(inspector_verdicts_total{{{CAMERAS}, anomaly_class="nok"}}[$__rate_interval]))',
                     "{{camera}}",
@@ -120,14 +120,14 @@ def _rejects(dashboard: Dashboard) -> Dashboard:
     ]
     rate = lines(
         "Reject rate",
-        "Of the frames that were judged within the last 15 minutes, the share that was rejected, and the 95 % interval that so few frames "
-        "allow (Wilson). Two cameras differ where their intervals do not overlap.",
+        "Share of the frames judged in the last 15 minutes that was rejected, with its 95 % interval (Wilson). Two cameras really differ "
+        "if their intervals do not overlap.",
         *queries,
         unit="percentunit",
     )
     judged = lines(
         "Judged and not judged",
-        "Frames in a second by what became of them. Only `inspected` ones were judged by a model; all others are nok for another reason.",
+        "Frames per second by status. Only `inspected` ones were judged by a model; all others are nok for another reason.",
         Query(f"sum by (status) (rate(inspector_frames_total{{{CAMERAS}}}[$__rate_interval]))", "{{status}}"),
         unit="short",
         stacked=True,
@@ -152,7 +152,7 @@ def _on_time(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Burn rate",
-                "How many times faster than allowed lateness is used up, over one hour and six. 1 lasts for just 30 days; the fast alert "
+                "How many times faster than allowed the lateness is used up, over one hour and over six. At 1 it lasts exactly 30 days; the fast alert "
                 "fires at 14.4 and 6.",
                 Query(f"{late}1h{{{CAMERAS}}} / (1 - {OBJECTIVE})", "{{camera}} 1 h"),
                 Query(f"{late}6h{{{CAMERAS}}} / (1 - {OBJECTIVE})", "{{camera}} 6 h"),
@@ -178,7 +178,7 @@ def _waiting(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Unread, in seconds",
-                "How long the unread frames take at the pace of the last minute. Above the dashed line and growing it is an alert.",
+                "How long the unread frames will take at the pace of the last minute. Above the dashed line, and if it grows, there is an alert.",
                 Query('job:inspector_unread_seconds:rate1m{job=~"$job"}', "{{job}}"),
                 unit="s",
                 limit=Limit(5),

@@ -30,7 +30,7 @@ def _judges(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             table(
                 "What judges each camera",
-                "The model of each camera in each process, and since when that process has judged by it.",
+                "The model that judges each camera in each process, and since when.",
                 Query(since),
                 unit="dateTimeAsIso",
                 columns=["camera", "model", "version", "digest", "instance"],
@@ -40,7 +40,7 @@ def _judges(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             timeline(
                 "Versions over time",
-                "From when to when each version judged a camera, in any process.",
+                "The time during which each version judged a camera, in any process.",
                 Query(f"count by (camera, version) (inspector_model_in_use{{{CAMERAS}}})", "{{camera}}: {{version}}"),
                 span=FULL,
             )
@@ -48,7 +48,7 @@ def _judges(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Different models of a camera",
-                "Bundles that judge a camera at the same time in different processes. More than one for longer than a rollout is an alert.",
+                "How many bundles judge a camera at the same time in different processes. More than one, for longer than a rollout takes, raises an alert.",
                 Query(f"job_camera:inspector_models:count{{{CAMERAS}}}", "{{camera}}"),
                 unit="short",
                 limit=Limit(2),
@@ -57,7 +57,7 @@ def _judges(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Thresholds",
-                "The anomaly score from which on a frame is nok: of the model, or of the settings. Two lines of a camera differ between processes.",
+                "The anomaly score from which on a frame is nok, from the model or from the settings. Two lines for one camera: processes have different thresholds.",
                 Query(f"inspector_classification_threshold_ratio{{{CAMERAS}}}", "{{camera}} {{instance}}"),
                 unit="none",
             )
@@ -72,7 +72,7 @@ def _effects(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Median score",
-                "As a multiple of the threshold, which is the dashed line. A new model should leave ok parts where they were.",
+                "Median score as a multiple of the threshold (dashed line). With a new model, ok parts should stay about where they were.",
                 Query(f"histogram_quantile(0.5, {buckets})", "{{camera}}"),
                 unit="none",
                 limit=Limit(1),
@@ -81,7 +81,7 @@ def _effects(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Reject rate",
-                "Of the frames judged within 15 minutes.",
+                "Share of the frames judged in the last 15 minutes that was rejected.",
                 Query(f"job_camera:inspector_reject_ratio:mean15m{{{CAMERAS}}}", "{{camera}}"),
                 unit="percentunit",
             )
@@ -100,7 +100,7 @@ def _effects(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Heartbeats",
-                "Verdicts in a second on the models' own pictures, where the settings ask for them; only `inspected` ones should be above zero.",
+                "Verdicts per second on the models' own pictures, if the settings ask for them. Only `inspected` should be above zero.",
                 Query(
                     'sum by (status) (rate(inspector_heartbeats_total{job=~"$job"}[$__rate_interval]))', "{{status}}"
                 ),
@@ -118,7 +118,7 @@ def _trials(dashboard: Dashboard) -> Dashboard:
     return dashboard.with_row(Row("In the shadow")).with_panel(
         lines(
             "Frames of models on trial",
-            "Frames in a second that a model on trial has scored, was not given since the line needed the device, or could not score.",
+            "Frames per second that a model on trial has scored, did not get because the line needed the device, or could not score.",
             *(Query(rate, f"{{{{camera}}}} {name}") for name, rate in rates),
             unit="short",
             span=FULL,

@@ -38,21 +38,29 @@ def _figures(dashboard: Dashboard) -> Dashboard:
         dashboard.with_panel(
             figure(
                 "Ready",
-                "Processes that read all that they should.",
+                "Number of processes that read all the frames that they should.",
                 Query(f"sum(inspector_ready{{{PROCESS}}})"),
                 unit="short",
                 limits=[Limit(1, "below")],
             )
         )
         .with_panel(figure("Partitions", "Partitions of the frames topic that are read.", partitions, unit="short"))
-        .with_panel(figure("Starts again", "Within an hour.", starts, unit="short", limits=[Limit(1), Limit(3)]))
         .with_panel(
-            figure("Rebalances", "Most of a process within an hour.", rebalances, unit="short", limits=[Limit(6)])
+            figure("Starts again", "Restarts within the last hour.", starts, unit="short", limits=[Limit(1), Limit(3)])
+        )
+        .with_panel(
+            figure(
+                "Rebalances",
+                "Rebalances within the last hour, for the process with the most.",
+                rebalances,
+                unit="short",
+                limits=[Limit(6)],
+            )
         )
         .with_panel(
             figure(
                 "Memory of its bound",
-                "How far memory has grown towards what the settings allow.",
+                "How much of the growth that the settings allow has been used.",
                 memory,
                 unit="percentunit",
                 limits=[Limit(0.7), Limit(0.9)],
@@ -60,7 +68,11 @@ def _figures(dashboard: Dashboard) -> Dashboard:
         )
         .with_panel(
             figure(
-                "Event loop late", "How late it ran its last heartbeat.", late, unit="s", limits=[Limit(0.2), Limit(1)]
+                "Event loop late",
+                "How late the event loop was at its last beat; it beats four times a second.",
+                late,
+                unit="s",
+                limits=[Limit(0.2), Limit(1)],
             )
         )
     )
@@ -87,7 +99,7 @@ def _load(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Capacity by camera",
-                "Frames of a camera that the device would score in a second if there were no others.",
+                "How many frames per second of a camera the device would score if there were no other cameras.",
                 Query(
                     f"max by (instance, camera) (inspector_capacity_frames_per_second{{{PROCESS}}})",
                     "{{camera}} {{instance}}",
@@ -99,7 +111,7 @@ def _load(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Frames by process",
-                "Acknowledged verdicts in a second.",
+                "Acknowledged verdicts per second.",
                 Query(_rate("inspector_frames_total"), "{{instance}}"),
                 unit="short",
                 stacked=True,
@@ -116,7 +128,7 @@ def _queues(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             heat(
                 "Batch sizes",
-                "How many batches had how many frames. Full batches all the time mean that the device is busy.",
+                "How many batches had how many frames. If all batches are full, the device is busy.",
                 Query(
                     f"sum by (le) (increase(inspector_batch_frames_bucket{{{PROCESS}}}[$__rate_interval]))", "{{le}}"
                 ),
@@ -128,7 +140,7 @@ def _queues(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Queue depths",
-                "Frames that wait before each stage. One that grows without end is where the service is stuck.",
+                "Frames that wait before each stage. If one line grows without end, the service is stuck at that stage.",
                 Query(_gauge("inspector_queue_frames", "stage"), "{{stage}}"),
                 unit="short",
                 stacked=True,
@@ -138,7 +150,7 @@ def _queues(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Time by stage, 99 %",
-                "All but one frame in a hundred left the stage sooner.",
+                "99 of 100 frames took no longer than this in the stage.",
                 Query(p99, "{{stage}}"),
                 unit="s",
                 span=THIRD,
@@ -154,7 +166,7 @@ def _memory(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Memory against its bound",
-                "What the process has, what it had before its first frame, and how far it may grow by its settings.",
+                "Memory of the process now, before its first frame, and the most that its settings allow.",
                 Query(_gauge("process_resident_memory_bytes"), "{{instance}}"),
                 Query(_gauge("inspector_memory_idle_bytes"), "{{instance}} idle"),
                 Query(bound, "{{instance}} bound"),
@@ -165,7 +177,7 @@ def _memory(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Bytes in flight",
-                "Reserved by frames between read and commit, and the limit. At the limit for minutes, verdicts leave too slowly.",
+                "Memory reserved for frames between read and commit, and its limit. If it stays at the limit for minutes, verdicts leave too slowly.",
                 Query(_gauge("inspector_in_flight_bytes"), "{{instance}}"),
                 Query(_gauge("inspector_in_flight_limit_bytes"), "{{instance}} limit"),
                 unit="bytes",
@@ -191,7 +203,7 @@ def _broker(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Commits and retries",
-                "In a second: commits by outcome, and what had to be tried again. Only `commits ok` should be above zero.",
+                "Per second: commits by outcome, and reads, sends and batches that had to be tried again. Only `commits ok` should be above zero.",
                 Query(_rate("inspector_commits_total", "outcome"), "commits {{outcome}}"),
                 Query(_rate("inspector_sends_retried_total", "output"), "sends retried: {{output}}"),
                 Query(_rate("inspector_batches_retried_total"), "batches retried: {{instance}}"),
@@ -204,7 +216,7 @@ def _broker(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Unread frames and standstill",
-                "Frames to be read and to be committed, and for how many seconds a partition has not been read though it holds some.",
+                "Frames that are not read or not committed yet, and for how many seconds a partition has not been read although it has frames.",
                 Query(f"sum(inspector_read_lag_frames{{{PROCESS}}} >= 0)", "to be read"),
                 Query(f"sum(inspector_consumer_lag_frames{{{PROCESS}}} >= 0)", "to be committed"),
                 Query(f"max(inspector_partition_stalled_seconds{{{PROCESS}}})", "seconds not read"),
@@ -215,7 +227,7 @@ def _broker(dashboard: Dashboard) -> Dashboard:
         .with_panel(
             lines(
                 "Restarts, rebalances, repeats",
-                "Starts again and assignments within five minutes, and frames in a second that were read again after them.",
+                "Restarts and assignments within five minutes, and frames per second that were read again after them.",
                 Query(
                     f"sum by (instance) (changes(process_start_time_seconds{{{PROCESS}}}[5m]))", "starts: {{instance}}"
                 ),

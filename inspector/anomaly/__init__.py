@@ -1,4 +1,4 @@
-"""The domain: pictures in, anomaly maps and verdicts out. No broker, no wire types, no I/O beyond bundles.
+"""The domain: from pictures to anomaly maps and verdicts. No broker, no messages, no I/O except for bundles.
 
 Its public names are those of `__init__.pyi`, such as `from inspector.anomaly import read_dl_model, apply_dl_model`; each is imported
 when it is first used.

@@ -1,4 +1,4 @@
-"""What is known of a backbone before its weights are loaded: its inputs and its levels. Loads no torch."""
+"""What is known about a backbone before its weights are loaded: its inputs and its levels. Loads no torch."""
 
 from __future__ import annotations
 

@@ -4,11 +4,11 @@ AnomalyError
  +-- ImageError          an image's bytes are not a picture that we accept; carries a bounded `reason`
  +-- GeometryError       a sound picture, or a domain, does not fit the geometry that the model was trained with
  +-- ParameterError      a parameter is out of its documented range
- |    +-- StepError       a preprocessing step of one's own is not installed, or does not keep its word
+ |    +-- StepError       a user's preprocessing step is not installed, or its output breaks the rules
  +-- WeightsError        backbone weights are missing or are not the published ones
  +-- BundleError         a model bundle is incomplete, altered or of another version
- |    +-- GoldenSampleError  it is whole, and does not score its golden samples as recorded
- +-- UncalibratedError   a verdict was asked of a model without thresholds
+ |    +-- GoldenSampleError  it is complete, but does not score its golden samples as recorded
+ +-- UncalibratedError   a verdict was asked from a model without thresholds
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Files and folders that are written as a whole: the old one is there or the new one, whoever is killed in the middle.
+"""Writes files and folders as a whole: if the process is killed meanwhile, either the old or the new one is there.
 
-Everything is written under a hidden name beside its place, synced and given its name in one step. What others who were killed
-left behind under such a name can be told by it: `.NAME.<32 hexadecimal digits>.tmp` of a file, the same without `.tmp` of a folder.
+Everything is first written under a hidden name in the same folder, then synced and renamed in one step. Files and folders that a killed
+process left behind can be recognised by their name: `.NAME.<32 hexadecimal digits>.tmp` of a file, the same without `.tmp` of a folder.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The public names of a package, imported when they are first used: PEP 562 from the package's own stub.
+"""Imports the public names of a package when they are first used (PEP 562), as listed in the package's own stub.
 
-The stub `__init__.pyi` is the one list of these names. Type checkers and editors read it instead of `__init__.py`; here the same
-lines say where each name is found at run time. It imports nothing, so whoever wants the settings alone loads no torch, and the
-package does not import its own rooms, which would be a circle.
+The stub `__init__.pyi` is the only list of these names. Type checkers and editors read it instead of `__init__.py`; at run time
+this module reads in it where each name is defined. It imports nothing, so a program that only needs the settings loads no torch, and the
+package does not import its own modules, which would be a circular import.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The domain's nouns, named as in HALCON's chapter: DLSample, DLResult, and what they hold.
+"""The data types, named as in HALCON's chapter: DLSample, DLResult, and their parts.
 
 In-memory types only; what crosses a wire is in `schemas`, what lies on a disk is in `model/bundle.py`.
 """

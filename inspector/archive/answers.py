@@ -1,4 +1,4 @@
-"""Which frames of a partition have had a result, told by the results alone: a frame without one is missed. Pure."""
+"""Tells from results alone which frames of a partition have had a result; a frame without one counts as missing. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a result says of its picture's worth to the archive, and the row that follows from both. Pure."""
+"""Decides from a result whether its picture is worth keeping, and makes the row of the index from both. Pure."""
 
 from __future__ import annotations
 

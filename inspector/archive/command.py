@@ -1,4 +1,4 @@
-"""From the settings to an archive that runs, is made, or is verified."""
+"""Turns the settings into an archive, and runs, creates or verifies it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One flush: of what was taken in, the pictures that are wanted are fetched by their places, stored, and counted."""
+"""One flush: fetches the wanted pictures by their places in Kafka, stores them, and counts the outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results into candidates: which are the first of their frame, which have a place in the archive, and what nobody answered."""
+"""Turns results into candidates: which are the first of their frame, which may be archived, and which frames nobody answered."""
 
 from __future__ import annotations
 

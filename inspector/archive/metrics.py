@@ -1,4 +1,4 @@
-"""Prometheus metrics of the archive. Labels are bounded: configured cameras, all others share `other`."""
+"""Prometheus metrics of the archive. The number of labels is limited: all cameras that are not configured share `other`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class ArchiveMetrics:
         self._cameras = frozenset(cameras)
         self._results = Counter(
             "inspector_archive_results",
-            "Results by what became of their pictures; gone, unreadable and dropped are losses",
+            "Results by what happened to their pictures; gone, unreadable and dropped are losses",
             ["camera", "outcome"],
             registry=registry,
         )
@@ -41,7 +41,7 @@ class ArchiveMetrics:
         )
         self._late = Counter(
             "inspector_archive_results_late",
-            "Results that came after their frame was counted as missing",
+            "Results that arrived after their frame was counted as missing",
             registry=registry,
         )
         self._failing = Gauge(
@@ -59,7 +59,7 @@ class ArchiveMetrics:
         self._ready = Gauge("inspector_archive_ready", "1 while /readyz says so, else 0", registry=registry)
         self._loop_lag = Gauge(
             "inspector_archive_event_loop_lag_seconds",
-            "How late the event loop ran its last heartbeat",
+            "By how much the event loop's last beat was late",
             registry=registry,
         )
         for camera in (*self._cameras, OTHER_CAMERA):

@@ -1,7 +1,7 @@
 """From a frame to the file of its picture: exactly the bytes that the camera sent, or for raw pixels a PNM of the same pixels.
 
-PNM (binary PGM and PPM) is a header and the pixels: nothing is lost, nothing is computed but the order of bytes, and every
-picture library reads it. Compression would cost the archive its processor time; file systems and stores do that better.
+PNM (binary PGM and PPM) is a header and the pixels: nothing is lost, only the order of bytes is changed, and every
+picture library reads it. Compression would cost the archive processor time; file systems and stores do it better.
 """
 
 from __future__ import annotations

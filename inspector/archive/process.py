@@ -1,6 +1,6 @@
-"""The archive's process: results in, pictures out, and what happens when the group, the brokers or the storage do not play along.
+"""The archive's process: reads results, keeps pictures, and handles rebalances, missing brokers and failing storage.
 
-Nothing here is on a frame's way to its verdict: another process, another group. What the archive costs the inspectors is the
+No frame's verdict depends on the archive: it is another process in another group. It costs the inspectors only the
 brokers' work for its reads.
 """
 

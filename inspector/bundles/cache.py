@@ -1,7 +1,7 @@
-"""Bundles on this machine: fetched once, bounded, and never without those that serve.
+"""Bundles on this machine: fetched once, within a limit of bytes; those in use are never removed.
 
     FOLDER/bundles/DIGEST/            a bundle whose every byte was verified
-    FOLDER/serving/LINE/CAMERA.release  the release by which a camera was judged last: its last known good
+    FOLDER/serving/LINE/CAMERA.release  the last release that worked for a camera
 
 Several processes of one deployment may share a cache. Blocking; any thread, one call of a kind at a time.
 """

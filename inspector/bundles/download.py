@@ -1,4 +1,4 @@
-"""A bundle out of the store: nothing is believed. Every byte is held against a digest that the one before named."""
+"""Fetches a bundle from the store. Every byte is checked against a digest that was checked before; nothing is trusted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bundle into the store: every file that its manifest names, the manifest last, so that what is there is whole."""
+"""Uploads a bundle: every file that its manifest names, and the manifest last, so that a bundle in the store is complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kafka's administration: what topics there are, how they are set, and making them. The bus's second door to aiokafka.
+"""Kafka's administration: which topics exist, how they are set, and creating them.
 
 aiokafka's admin client returns error codes instead of raising; here they become errors or plain data.
 """

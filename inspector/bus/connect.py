@@ -1,6 +1,6 @@
-"""Clients of Kafka: how each connects, and what its failures mean. Kafka, behind the protocols of `ports`.
+"""Clients of Kafka: how each one connects, and what its failures mean.
 
-What is done here because aiokafka 0.14 would otherwise surprise: one assignor, and no automatic commits.
+Two settings avoid surprises of aiokafka 0.14: there is only one assignor, and there are no automatic commits.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Frames from Kafka: `FrameConsumer` on aiokafka.
+"""Reads frames from Kafka: `FrameConsumer` on aiokafka.
 
-`getmany` is never given an empty list (it means all) nor cancelled, and commits name their offsets.
+`getmany` never gets an empty list (which means all) and is never cancelled, and commits name their offsets.
 
-A topic that was deleted and made again begins at offset 0, under the old name. What was read of the old one says nothing about
-it: a commit that came late would skip its first records. So every commit asks first which topic it is, and a member that finds
-another one commits its partitions' beginnings and joins the group anew.
+A topic that was deleted and created again begins at offset 0, under the old name. Offsets of the old topic are wrong for it:
+a late commit would skip its first records. So every commit first asks which topic it is. A member that finds
+another one commits the beginnings of its partitions and joins the group again.
 """
 
 from __future__ import annotations

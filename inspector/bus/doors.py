@@ -1,4 +1,4 @@
-"""Why a broker's door stays shut: tried by a connection of our own, since aiokafka says of every failure that it cannot connect."""
+"""Why a broker refuses a connection: found by a connection of our own, because aiokafka gives no reason."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Where a record batch ends that does not tell: found out from what stands behind it, or from where the partition ends.
+"""Finds the end of a record batch that does not state it: from what follows it, or from the end of the partition.
 
-Its own word is not to be trusted where its checksum does not match, and in one answer it may stand alone: it is larger than what one
-fetch brings, or the last that there is. So it is asked for once more, with room for the header of the one behind it.
+The length in a batch cannot be trusted if its checksum does not match. And an answer may contain only this batch, because it is larger than
+one fetch, or the last one. So it is fetched once more, with room for the header of the next batch.
 """
 
 from __future__ import annotations

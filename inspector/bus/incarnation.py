@@ -1,4 +1,4 @@
-"""Which topic goes by a name at the moment: a topic that was deleted and made again has the same name and another id.
+"""Which topic has a name at the moment: a topic that was deleted and created again has the same name and another id.
 
 aiokafka 0.14 asks for metadata without ids, so the request (Metadata, version 12, KIP-516) is described here.
 """

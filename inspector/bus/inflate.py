@@ -1,7 +1,7 @@
-"""Record batches that are compressed, inflated no further than a limit: a megabyte on the wire may be a gigabyte in memory.
+"""Inflates compressed record batches, but no further than a limit: a megabyte on the wire may be a gigabyte in memory.
 
-aiokafka inflates whatever a batch holds, whole. Here what is inflated is written into room that was taken beforehand, and a codec
-that wants more of it stops. The codecs are Kafka's: gzip, snappy (as xerial's library frames it, or bare), lz4 and zstd.
+aiokafka inflates everything that a batch contains. This module inflates into memory that was reserved before, and stops a codec
+that needs more. The codecs are Kafka's: gzip, snappy (as xerial's library frames it, or bare), lz4 and zstd.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Connections that notice a dead network.
 
-When packets vanish without a word, TCP sends them again after ever longer pauses, and aiokafka waits for `request_timeout_ms`, which
-must be longer than a rebalance may take. So a client would stay deaf for up to half a minute after the network is back. Here the
+When packets are lost silently, TCP sends them again after longer and longer pauses, and aiokafka waits for `request_timeout_ms`, which
+must be longer than a rebalance may take. So a client would receive nothing for up to half a minute after the network is back. Here the
 kernel closes a connection on which nothing was acknowledged for `DEAD_AFTER_S`, and an attempt to connect ends after `CONNECT_S`.
 """
 

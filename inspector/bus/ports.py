@@ -1,4 +1,4 @@
-"""What the service needs of a bus: two protocols, kept by `bus` for Kafka and by the fakes of the tests."""
+"""What the service needs from a bus: protocols that `bus` implements for Kafka and the tests' fakes in memory."""
 
 from __future__ import annotations
 

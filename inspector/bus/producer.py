@@ -1,6 +1,6 @@
-"""Results to Kafka: `ResultProducer` on aiokafka.
+"""Sends results to Kafka: `ResultProducer` on aiokafka.
 
-Whole record batches are the unit of delivery, and a producer is replaced once it can no longer make progress.
+Record batches are delivered as a whole, and a producer that can no longer make progress is replaced.
 """
 
 from __future__ import annotations

@@ -1,14 +1,14 @@
-"""Records out of what a broker answered, whatever is in it: no record stops the reading of those behind it.
+"""Reads records from a broker's answer, whatever it contains: no record prevents those behind it from being read.
 
-aiokafka's fetcher raises at the first record batch that it cannot read, never moves beyond it, and loses what it had taken out
-of other partitions in the same call. `install` puts this reader in the place of its own. A record that cannot be read comes out
-with a `fault`, and with as much of itself as can be told; the offsets of a record batch of which nothing can be told come out as
-empty records. So each is answered, and passed.
+aiokafka's fetcher raises an error at the first record batch that it cannot read, never moves beyond it, and loses the records of
+other partitions from the same call. `install` replaces aiokafka's reader with this one. A record that cannot be read is returned
+with a `fault` and with everything that could be read; if nothing of a record batch can be read, its offsets are returned as
+empty records. So each of them is answered, and reading goes on.
 
-What one answer brings of a partition is bounded: a compressed record batch is inflated up to the topic's limit and refused beyond
-it, and what would not fit beside those before it is left to the next answer.
+The amount that one answer brings from a partition is limited: a compressed record batch is inflated up to the topic's limit and refused
+beyond it; a batch that does not fit beside the previous ones is left to the next answer.
 
-Tried with aiokafka 0.14, to which `pyproject.toml` holds: `tests/integration/test_bus_poison.py` fails where a later one differs.
+This was tried with aiokafka 0.14, which `pyproject.toml` pins; `tests/integration/test_bus_poison.py` fails if a later version differs.
 """
 
 from __future__ import annotations

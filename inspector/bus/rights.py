@@ -1,7 +1,7 @@
-"""What a client may do with topics and a group, as the broker tells it, and rights granted: requests that aiokafka does not send by itself.
+"""Asks the broker which rights a client has on topics and a group, and grants rights, with requests that aiokafka does not send by itself.
 
-Metadata of version 8 (KIP-430) tells the rights on each topic, and makes none, unlike aiokafka's own look at a topic. Granting is
-what `kafka-acls --add` does; the broker that is asked hands it on to the controller.
+Metadata of version 8 (KIP-430) tells the rights on each topic and creates no topic, unlike aiokafka's own request. Granting does
+what `kafka-acls --add` does; the broker passes the request on to the controller.
 """
 
 from __future__ import annotations

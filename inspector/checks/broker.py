@@ -1,6 +1,6 @@
-"""Whether the broker lets this process do its work: it answers, takes the credentials, has the topics, and grants the rights.
+"""Whether the broker lets this process work: it answers, accepts the credentials, has the topics, and grants the rights.
 
-Nothing is changed: no topic is made, no record written, no group joined.
+Nothing is changed: no topic is created, no record is written, no group is joined.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether the files of certificates, keys, passwords and tokens that the settings name are there, fit together, and are in their time."""
+"""Whether the files of certificates, keys, passwords and tokens in the settings exist, match each other, and are valid today."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether this machine has what the settings name: bundles, certificates, addresses, the device, cores. Loads what it tries.
+"""Whether this machine has what the settings name: bundles, certificates, addresses, the device, cores. It loads what it checks.
 
 Every fault is a sentence that begins with the setting's name.
 """

@@ -1,4 +1,4 @@
-"""`inspector topics acls`: who needs which rights on Kafka. One table, from which come the commands, the grants and docs/access.md.
+"""`inspector topics acls`: who needs which rights on Kafka. Commands, grants and docs/access.md are made from one table.
 
 Kafka's Read and Write imply Describe. Who has none of these rights is refused, where the brokers have an authorizer and no
 `allow.everyone.if.no.acl.found`.

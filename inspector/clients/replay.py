@@ -1,4 +1,4 @@
-"""`inspector replay`: a camera made of a folder. It publishes image files as frames, at a steady rate."""
+"""`inspector replay`: acts as a camera; it sends the image files of a folder as frames, at a steady rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`inspector results`: reads verdicts as any consumer may: without a group, leaving no trace."""
+"""`inspector results`: reads verdicts without a group and leaves no trace, as any other reader may."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the clients show things: a line for a person, an object for a program."""
+"""How the clients print things: a line for a person, or an object for a program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`inspector topics apply`: creates the topics with the right settings, and tells where existing ones differ.
+"""`inspector topics apply`: creates the topics with the right settings, and reports where existing ones differ.
 
 It changes nothing that is there. A partition count in particular: keys would move to other partitions, and a camera's
 order would be lost.

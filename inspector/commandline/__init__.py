@@ -1,1 +1,1 @@
-"""How both packages make a command line of their settings: a leaf that needs pydantic and the standard library."""
+"""How both packages make a command line from their settings; needs only pydantic and the standard library."""

@@ -1,4 +1,4 @@
-"""One option of a command line, made from the field of a model: what it is called, what it takes, and what help says of it."""
+"""One option of a command line, made from the field of a model: its name, its value, and its help."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Option:
         text, default = self.field.description or "", self.field.default
         if self.is_required:
             return text if self.is_positional else f"{text} (required)"
-        if self.field.default_factory is not None or default is None or default is False or default == ():
+        if self.field.default_factory is not None or default is None or default is False or default in ((), ""):
             return text
         return f"{text} (default: {'on' if default is True else default})"
 

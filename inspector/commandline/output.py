@@ -1,4 +1,4 @@
-"""What happens to a command whose output cannot be written: a reader that has left, a full disk, a terminal without Unicode."""
+"""Ends a command properly if its output cannot be written: the reader has left, the disk is full, the terminal has no Unicode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is typed for tables, lists of objects and optional values; everything else is left as it is typed."""
+"""Parses what is typed for tables, lists of objects and optional values; everything else stays as it was typed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Certificates and keys that settings name, as contexts of TLS; what is wrong with a file is a sentence."""
+"""Turns the certificates and keys of the settings into TLS contexts; what is wrong with a file is said in a sentence."""
 
 from __future__ import annotations
 

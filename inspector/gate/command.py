@@ -1,4 +1,4 @@
-"""From the settings to a gate with its ports."""
+"""Turns the settings into a gate with its ports."""
 
 from __future__ import annotations
 

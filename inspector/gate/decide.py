@@ -1,8 +1,8 @@
-"""The gate's decisions: a part passes only if every required camera says ok in time. Pure: clocks are arguments.
+"""The gate's decisions: a part passes only if every required camera says ok in time. Pure: times are arguments.
 
-One `Gate` serves one line. What is announced gets exactly one decision, at the latest when its window ends; whatever is
-missing, late, contradictory or unknown by then rejects it. After too many parts in a row that not every camera answered by ok or nok in
-time the gate is at fault: it rejects everything and says so, until somebody resets it.
+One `Gate` serves one line. Each announced part gets exactly one decision, at the latest when its window ends; anything that is
+missing, late, contradictory or unknown by then rejects it. If for too many parts in a row not every camera answered ok or nok in
+time, the gate enters the state fault: it rejects everything and says so, until somebody resets it.
 """
 
 from __future__ import annotations

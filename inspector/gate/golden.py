@@ -1,4 +1,4 @@
-"""What a heartbeat is worth: a verdict, in time, on the picture that comes with the model, with the score that it must have. Pure."""
+"""Whether a heartbeat counts: it must be a verdict in time, on the picture of the model, with the expected score. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records of the bus, told to the gate: a result of the line becomes evidence, a heartbeat a beat. Event loop only."""
+"""Passes records from the bus to the gate: a result of the line becomes evidence, a heartbeat a beat. Event loop only."""
 
 from __future__ import annotations
 

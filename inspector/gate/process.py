@@ -1,4 +1,4 @@
-"""The gate's process: the bus on one side, the line's ports on the other, and between them one `Gate` and its timer."""
+"""The gate's process: connects the bus and the line's ports with one `Gate`, and runs its timer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the heartbeats of all required cameras come. Pure: the time is an argument."""
+"""Whether the heartbeats of all required cameras arrive. Pure: the time is an argument."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bus as the gate reads it: from now on, all partitions, without a group, and whether that still works."""
+"""Reads results for the gate, from now on, from all partitions, without a group; and notices if this no longer works."""
 
 from __future__ import annotations
 

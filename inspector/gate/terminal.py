@@ -1,4 +1,4 @@
-"""What the gate shows: a line for each decision and each change of state, or the same as JSON."""
+"""What the gate prints: a line, or a JSON object, for each decision and each change of state."""
 
 from __future__ import annotations
 

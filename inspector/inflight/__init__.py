@@ -1,1 +1,1 @@
-"""What is in flight: a frame, what it owes, what it holds, who judges it."""
+"""A frame in flight: its lease, the memory that it holds, and the model that judges it."""

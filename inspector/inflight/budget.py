@@ -1,4 +1,4 @@
-"""Bytes in flight, counted before they are allocated. Pure; event loop only."""
+"""Counts the bytes in flight before they are allocated. Pure; event loop only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an error of a model says of the device, by its type and its words: torch has hardly any types for them."""
+"""What an error of a model says about the device, judged by its type and its text, because torch has hardly any types for this."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A frame inside the service, from the record that was read to the records that are sent, and what refuses it."""
+"""A frame inside the service, from the record that was read to the records that are sent, and the reasons to refuse it."""
 
 from __future__ import annotations
 

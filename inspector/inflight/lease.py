@@ -1,4 +1,4 @@
-"""What one assignment of one partition owes: which offsets are in flight, and how far a commit may go. Pure."""
+"""One assignment of one partition: which of its offsets are in flight, and how far a commit may go. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What loads torch: models from their bundles, and how many threads it computes with. Device threads only."""
+"""The code that loads torch: models from their bundles, and how many threads torch computes with. Device threads only."""
 
 from __future__ import annotations
 

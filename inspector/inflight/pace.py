@@ -1,4 +1,4 @@
-"""How long batches take, learnt from those that are done: what is foreseen, so that nothing is begun in vain. Pure."""
+"""Learns from past batches how long a batch takes, so that nothing is begun that cannot be in time. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which model judges which camera, and which part: bundles loaded once, shared by the cameras that name them, exchanged by releases."""
+"""Which model judges which camera and which part. Bundles are loaded once, shared by cameras, and exchanged by releases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many frames of a model the device has room for at once, learnt from the batches that did not fit. Any thread."""
+"""Learns from batches that did not fit how many frames of a model the device has room for. Any thread."""
 
 from __future__ import annotations
 

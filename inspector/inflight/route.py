@@ -1,4 +1,4 @@
-"""What the service needs of a model, and how one camera's frames are judged by it."""
+"""What the service needs from a model, and how the frames of one camera are judged by it."""
 
 from __future__ import annotations
 

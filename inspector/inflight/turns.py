@@ -1,8 +1,8 @@
-"""Frames that wait for a stage, picked with cameras in turn, most urgent first; never reordered within a camera. Pure.
+"""Frames that wait for a stage: cameras take turns, the most urgent first, and a camera's frames keep their order. Pure.
 
 The turns are those of start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996): each camera's next frame has a tag, which grows
-by the cost of every frame of it that is taken. The lowest tag is next, of equal ones the most urgent. So cameras that take no more
-than their share never wait for one that floods, and while nobody waits long all is as by deadline.
+by the cost of every frame of it that is taken. The lowest tag is next; of equal ones the most urgent frame. So cameras that take no more
+than their share never wait for one that floods, and while no frame waits long, the order is that of the deadlines.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether this process reads what it should, judged by what the brokers say there is to read. Pure; event loop only."""
+"""Whether this process reads everything that it should, compared with what the brokers say there is. Pure; event loop only."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Whether another deployment writes results of this one's cameras: two judges with different models would contradict each other.
+"""Notices another deployment that writes results for this one's cameras: with different models they would contradict each other.
 
-Looked for in what the results topics hold, by the header that says who wrote it: a sample of their ends every few seconds.
+Every few seconds it looks at the last records of the results topics, at the header that names the deployment that wrote them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The cameras of a simulated line: each takes a picture of each part, out of a folder. Event loop only."""
+"""The cameras of a simulated line: each one takes a picture of each part from a folder. Event loop only."""
 
 from __future__ import annotations
 

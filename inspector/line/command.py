@@ -1,4 +1,4 @@
-"""From the options of `inspector line-simulator` to a line that runs."""
+"""Turns the options of `inspector line-simulator` into a running line."""
 
 from __future__ import annotations
 

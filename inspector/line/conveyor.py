@@ -1,6 +1,6 @@
 """Parts between photo eye and rejector, and what happened to them. Pure: the time is an argument.
 
-The rejector rests on reject: a part passes only if its PASS was heard before it arrives, while the line ran all the way.
+The rejector rests on reject: a part passes only if its PASS arrived before the part did, and the line ran all the time.
 """
 
 from __future__ import annotations

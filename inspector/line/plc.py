@@ -1,4 +1,4 @@
-"""How a PLC talks to the gate, over either of its ports, and what it hears. Event loop only."""
+"""How a PLC talks to the gate over either port, and what it is told. Event loop only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a simulated line shows: a line for each part, and the totals."""
+"""What a simulated line prints: a line for each part, and the totals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the results topics say of each part, read beside the gate: which parts had the right to pass. Knows nothing of the gate."""
+"""What the results topics say about each part, read independently of the gate: which parts were allowed to pass."""
 
 from __future__ import annotations
 

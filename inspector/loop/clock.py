@@ -1,4 +1,4 @@
-"""Time as the service sees it: one place to read it, one seam to replace it in tests."""
+"""The clock of the service: the one place where time is read, so that tests can replace it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Python's cyclic garbage collector: what lives as long as the process is not searched again and again."""
+"""Python's cyclic garbage collector: objects that live as long as the process are not searched again and again."""
 
 from __future__ import annotations
 

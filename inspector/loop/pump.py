@@ -1,4 +1,4 @@
-"""Turns of the event loop in which the pipeline moves on: soon, at a time, never twice in one turn, never silently dead."""
+"""Calls the pipeline's next step in the event loop: soon or at a given time, never twice in one turn, and never stops silently."""
 
 from __future__ import annotations
 

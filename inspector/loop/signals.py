@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the first asks, the second ends."""
+"""SIGTERM and SIGINT: the first signal asks the process to stop, the second ends it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process does until it is stopped: its tasks, and which of them or of its threads failed first."""
+"""Runs a process until it is stopped: its tasks, and which of them, or of its threads, failed first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many threads the settings mean on this machine."""
+"""How many threads the settings stand for on this machine."""
 
 from __future__ import annotations
 

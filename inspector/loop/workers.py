@@ -1,6 +1,6 @@
-"""Threads for what would hold up the event loop: decoding and encoding. Encoding goes first, it is nearer to the end.
+"""Threads for decoding and encoding, which would block the event loop. Encoding goes first, because it is nearer to the end.
 
-One more thread than was asked for does urgent jobs alone, so that these never wait behind long ones that were begun before.
+There is one more thread than asked for; it does only urgent jobs, so that these never wait for long ones that were begun before.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Into which buckets durations, ratios and sizes are counted, and why those."""
+"""The buckets in which durations, ratios and sizes are counted, and the reasons for them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Clocks that disagree: whether a camera stamps its pictures with a time that is still to come, told once and shown as a metric.
+"""Notices cameras whose capture times are in the future; logs this once and shows it as a metric.
 
-A picture that was read before it was captured proves that two clocks disagree, and by how much at least. How old its pictures are is
-then known to nobody; what follows for their verdicts is decided where they are judged. A camera whose clock is behind cannot be told
-from one whose frames were long on their way: the histogram of offsets shows it.
+A picture that was read before it was captured proves that two clocks disagree, and by how much at least. Then nobody knows how old
+the camera's pictures are; other modules decide what follows for their verdicts. A camera whose clock is behind looks the same as one
+whose frames take long to arrive: the histogram of offsets shows both.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The names under which a frame is found again, in one place: lines of the log, attributes of spans and exemplars share them.
+"""The field names by which a frame can be found again, in one place: log lines, spans and exemplars share them.
 
-They are those of the wire messages where these have the thing, so that what was read in a log can be looked for on a topic. docs/logs.md
-says what each is.
+If a wire message has the same field, it has the same name, so that a value from a log can be searched for on a topic. docs/logs.md
+explains each field.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""/metrics, /healthz and /readyz from a thread of their own, so that they answer also while the event loop hangs.
+"""/metrics, /healthz and /readyz on a thread of their own, so that they answer even if the event loop hangs.
 
-/healthz speaks of this process alone: the loop runs, nothing has failed for good. A broker that is away must not restart it.
-/readyz adds what must be there before frames flow. Both say why in their body.
+/healthz only tells about this process: the loop runs, and nothing has failed permanently. A broker that is away must not cause a restart.
+/readyz also tells whether everything is there that frames need. Both give the reasons in their body.
 """
 
 from __future__ import annotations

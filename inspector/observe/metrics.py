@@ -1,7 +1,7 @@
-"""Prometheus metrics of the service: every series in one place, with a verb for each thing that happens.
+"""Prometheus metrics of the service: every series in one place, with a method for each event.
 
-Labels are bounded: cameras are those of the configuration (all others share `other`), the rest are closed sets of words.
-Every counter is there from the start, at zero: the first event would else be none for whoever asks for a rate.
+The number of labels is limited: cameras are those of the settings (all others share `other`), all other labels are fixed lists of words.
+Every counter exists from the start, at zero; otherwise a rate would miss the first event.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ class Metrics:
         self._cameras = frozenset(cameras)
         self._frames = Counter(
             "inspector_frames",
-            "Frames with a result, by what became of them",
+            "Frames with an acknowledged result, by status and reason",
             ["camera", "status", "reason"],
             registry=registry,
         )
         self._verdicts = Counter(
             "inspector_verdicts",
-            "Verdicts by their class; what was not inspected is nok",
+            "Acknowledged verdicts by class; a frame that was not inspected is nok",
             ["camera", "anomaly_class"],
             registry=registry,
         )
@@ -68,14 +68,14 @@ class Metrics:
         )
         self._scores = Histogram(
             "inspector_anomaly_score_ratio",
-            "Anomaly scores of inspected frames over the threshold that judged them; from 1 on they are nok",
+            "Anomaly scores of inspected frames, divided by the threshold used; 1 or more is nok",
             ["camera"],
             buckets=SCORE_BUCKETS,
             registry=registry,
         )
         self._offset = Histogram(
             "inspector_clock_offset_seconds",
-            "Our clock when a frame was read minus its capture stamp; below zero the camera's clock is ahead",
+            "The inspector's clock when a frame was read, minus the frame's capture time; negative if the camera's clock is ahead",
             ["camera"],
             buckets=OFFSET_BUCKETS_S,
             registry=registry,
@@ -100,14 +100,14 @@ class Metrics:
         )
         self._latency = Histogram(
             "inspector_capture_to_result_seconds",
-            "From the capture stamp to the broker's acknowledgement of the result; spans two hosts' clocks",
+            "Time from the capture to the broker's acknowledgement of the result; it compares the clocks of two hosts",
             ["camera"],
             buckets=LATENCY_BUCKETS_S,
             registry=registry,
         )
         self._slow_decodings = Counter(
             "inspector_slow_decodings",
-            "Frames that were decoded for longer than limits.slow_decoding_ms",
+            "Frames whose decoding took longer than limits.slow_decoding_ms",
             ["camera"],
             registry=registry,
         )
@@ -120,13 +120,13 @@ class Metrics:
         )
         self._room = Gauge(
             "inspector_batch_room_frames",
-            "Frames that the device has room for at once, of the model with least; max_batch_size while no batch failed for that",
+            "How many frames fit into the device's memory at once, for the model with the smallest number; max_batch_size until a batch did not fit",
             registry=registry,
         )
         self._queue = Gauge("inspector_queue_frames", "Frames waiting before a stage", ["stage"], registry=registry)
         self._capacity = Gauge(
             "inspector_capacity_frames_per_second",
-            "Frames of a camera that the device would score in a second if there were no others, by the pace of its batches",
+            "How many frames of a camera the device would score in a second if there were no other cameras, estimated from past batches",
             ["camera"],
             registry=registry,
         )
@@ -136,12 +136,12 @@ class Metrics:
         self._bytes_limit = Gauge("inspector_in_flight_limit_bytes", "The byte budget", registry=registry)
         self._memory_bound = Gauge(
             "inspector_memory_bound_bytes",
-            "How far memory may grow above that of the idle process by its settings; 0 before the first assignment",
+            "By how much memory may grow above that of the idle process, by its settings; 0 before the first assignment",
             registry=registry,
         )
         self._memory_idle = Gauge(
             "inspector_memory_idle_bytes",
-            "Resident memory of the process once its models were loaded and warmed up, before its first frame; 0 until then",
+            "Resident memory of the process before its first frame, with its models loaded and warmed up; 0 until then",
             registry=registry,
         )
         self._frames_in_flight = Gauge(
@@ -149,25 +149,25 @@ class Metrics:
         )
         self._lag = Gauge(
             "inspector_consumer_lag_frames",
-            "Frames in the broker behind the committed offset; NaN until the broker has told",
+            "Frames in the broker after the committed offset; NaN until the broker has answered",
             ["partition"],
             registry=registry,
         )
         self._read_lag = Gauge(
             "inspector_read_lag_frames",
-            "Frames in the broker behind the last one read; NaN until the broker has told",
+            "Frames in the broker after the last one read; NaN until the broker has answered",
             ["partition"],
             registry=registry,
         )
         self._stalled = Gauge(
             "inspector_partition_stalled_seconds",
-            "For how long records of a partition have been there and none was read",
+            "For how long a partition has had records, but none was read",
             ["partition"],
             registry=registry,
         )
         self._foreign_results = Counter(
             "inspector_foreign_results",
-            "Results of a camera of this deployment that another one wrote, as far as they were looked at: more than zero is a fault",
+            "Results that another deployment wrote for a camera of this one, among those that were looked at; more than zero is a fault",
             ["camera"],
             registry=registry,
         )

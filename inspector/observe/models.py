@@ -1,4 +1,4 @@
-"""What judges each camera, as metrics: its model, since when, from which score on, and how much time a verdict has."""
+"""Metrics about what judges each camera: its model, since when, its threshold, and its time budget."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ModelMetrics:
         )
         self._budget = Gauge(
             "inspector_budget_seconds",
-            "How long after its capture the verdict on a frame of a camera must be there, unless the frame says otherwise",
+            "Time budget of a camera: how long after a frame's capture its verdict must be there, unless the frame says otherwise",
             ["camera"],
             registry=registry,
         )

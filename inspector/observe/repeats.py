@@ -1,4 +1,4 @@
-"""What a log repeats: each condition is told once, and then once a minute how often it was there. Any thread."""
+"""Log lines that repeat: each condition is logged once, then once a minute with the number of repeats. Any thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models on trial as metrics: which one scores beside each camera's judge, and what became of the frames that it was offered."""
+"""Metrics of models on trial: which one scores each camera, and what happened to the frames that it was offered."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class ShadowMetrics:
         )
         self._shed = Counter(
             "inspector_shadow_shed",
-            "Frames that a model on trial was not given, or whose score was not sent: the line needed the device, there was no room, or the picture cannot be decoded",
+            "Frames that a model on trial did not score because the line needed the device, there was no room or the picture cannot be decoded, or whose score was not sent",
             ["camera"],
             registry=registry,
         )
         self._failed = Counter(
             "inspector_shadow_failed",
-            "Frames that a model on trial could not score, and would reject if it judged",
+            "Frames that a model on trial could not score; it would reject them if it judged",
             ["camera"],
             registry=registry,
         )

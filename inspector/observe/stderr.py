@@ -1,13 +1,12 @@
-"""What libraries write to standard error goes through the log: one condition once, and in JSON where the log is JSON.
+"""Sends what libraries write to standard error through the log: each condition once, and as JSON if the log is JSON.
 
-libjpeg and libpng say what is odd about a picture there, each time, and no setting of OpenCV stops them. So file descriptor 2 becomes a
-socket, which a thread reads. The log itself, Python's tracebacks and faulthandler's stacks are written to what was standard error before,
-without that detour.
+libjpeg and libpng write there what is odd about a picture, every time, and no setting of OpenCV stops them. So file descriptor 2 becomes a
+socket, which a thread reads. The log itself, Python's tracebacks and faulthandler's stacks go directly to the former standard error.
 
-A process that crashes takes its threads along, and what it has just written would be lost in the socket; it is what tells why. So a shell
-waits for the end of this process, and then writes what is left, and the thread takes a line out only when it has been written to the log:
-at a crash one may be told twice, none is lost. Where there is no shell, or where this process is the first of a container, whose end ends
-all others, the last lines of libraries are lost, not Python's.
+If the process crashes, its threads end with it, and its last lines, which tell why, would be lost in the socket. So a shell
+waits for the end of this process and then writes what is left. The thread removes a line only after it was written to the log:
+at a crash one line may be written twice, but none is lost. If there is no shell, or if this process is the first of a container (whose end
+ends all others), the last lines of libraries are lost, but not Python's.
 """
 
 from __future__ import annotations

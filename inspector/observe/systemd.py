@@ -1,4 +1,4 @@
-"""What systemd is told (sd_notify(3)): that the process is ready, what it waits for, that it lives, that it ends.
+"""Messages to systemd (sd_notify(3)): the process is ready, what it waits for, that it lives, that it ends.
 
 The protocol is one datagram to the socket that `NOTIFY_SOCKET` names. Without that variable nothing is sent, so a process that a person
 starts, or a container, does the same as under systemd.

@@ -1,4 +1,4 @@
-"""Chains of audit records: what counts of them, what is wrong with them. Pure; reads the values as they lie in the topic."""
+"""Chains of audit records: which records count, and what is wrong with a chain. Pure; reads the values as they are in the topic."""
 
 from __future__ import annotations
 

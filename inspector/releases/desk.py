@@ -1,4 +1,4 @@
-"""What the trainer's commands ask for: settings from the inspector's file, bundles to the store, changes to the journal."""
+"""Carries out the trainer's commands: reads the inspector's settings, uploads bundles, writes changes to the journal."""
 
 from __future__ import annotations
 

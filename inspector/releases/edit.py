@@ -1,4 +1,4 @@
-"""What each kind of change makes of how a camera is judged. Pure."""
+"""Computes how a camera is judged after each kind of change. Pure."""
 
 from __future__ import annotations
 

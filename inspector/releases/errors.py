@@ -1,7 +1,7 @@
-"""What keeps a release from being written.
+"""The reasons why a release is not written.
 
 InspectorError
- +-- ReleaseError            it makes no sense for this camera as things are
+ +-- ReleaseError            the change makes no sense for this camera in its present state
       +-- ReleaseRaceError   somebody else changed the camera at the same moment, and came first
 """
 

@@ -1,4 +1,4 @@
-"""How a change is written: first its record, which the log accepts or not, then the release. Event loop only."""
+"""How a change is written: first its record, which counts only if it is the first at its position, then the release. Event loop only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was said of a camera's frames by the model that judged and by one on trial, read back from the bus; and the frames."""
+"""Reads back from the bus what the judging model and a model on trial said about a camera's frames, and the frames themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands of `inspector` are told on their command lines, besides the settings: frozen and checked as a whole.
+"""The options of the `inspector` commands, besides the settings: frozen and checked as a whole.
 
 `--help` and the clients' checks need pydantic alone, so nothing here loads pydantic-settings.
 """

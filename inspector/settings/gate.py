@@ -1,4 +1,4 @@
-"""Settings of `inspector gate`: whose parts it passes, how long it waits, and where the line finds it."""
+"""Settings of `inspector gate`: the line whose parts it passes, how long it waits, and its addresses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all tables of the settings are made of: the base class, and types of values that several share."""
+"""The base class of all tables of the settings, and types of values that several tables share."""
 
 from __future__ import annotations
 

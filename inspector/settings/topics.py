@@ -33,7 +33,7 @@ class TopicSettings(Section):
         description="where the record of all releases is written: who released what, and whether it was applied",
     )
     shadow: str = Field(
-        "{prefix}.shadow", description="where it is written what models on trial would say; these are no verdicts"
+        "{prefix}.shadow", description="where the answers of models on trial are written; these are no verdicts"
     )
     frames_partitions: Positive = Field(
         8, description="number of partitions of the frames topic, which is also the maximum number of processes"

@@ -1,4 +1,4 @@
-"""Records in, frames out: parse and check the message, read the image's header, set the deadline, find the route."""
+"""From records to frames: parses and checks the message, reads the image's header, sets the deadline, finds the route."""
 
 from __future__ import annotations
 

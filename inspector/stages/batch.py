@@ -1,8 +1,8 @@
-"""When a batch closes, who is in it and who is given up. Pure: the time is an argument.
+"""Decides when a batch is closed, which frames are in it and which are given up. Pure: the time is an argument.
 
-Under overload the head of every queue is a frame that has hardly any time left. To score it is to score in vain, and so are all after
-it: what was learnt of the pace of each model (`Pace`) tells which frames cannot be in time any more, and they are answered instead.
-What a verdict takes after its score is learnt for each camera: one whose results topic is slow takes nothing from the others.
+Under overload the first frame of every queue has hardly any time left. It would be scored in vain, and so would all frames behind
+it. The learnt pace of each model (`Pace`) tells which frames cannot be in time any more; these are answered as expired instead.
+The time from score to acknowledgement is learnt for each camera, so that a camera with a slow results topic costs the others nothing.
 """
 
 from __future__ import annotations

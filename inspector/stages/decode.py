@@ -1,7 +1,7 @@
-"""Bytes to pixels on worker threads: cameras in turn, within the byte budget, not further ahead than is useful.
+"""Decodes pictures on worker threads: cameras take turns, within the byte budget, and not further ahead than is useful.
 
-A heavy picture (`Frame.is_heavy`) waits while as many are decoded as leaves one worker and half of the budget to the others.
-A thread cannot be ended while it decodes; so what is admitted is bounded (`ImageLimits`), and what takes long is told of.
+Heavy pictures (`Frame.is_heavy`) wait so that one worker and half of the budget always remain for the others.
+A thread cannot be ended while it decodes. So what is admitted is limited (`ImageLimits`), and decodings that take long are reported.
 """
 
 from __future__ import annotations

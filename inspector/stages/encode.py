@@ -1,4 +1,4 @@
-"""Verdicts to records: threshold, region, the message with its headers, and the dead letter. On a worker thread."""
+"""Turns verdicts into records: threshold, region, the message with its headers, and the dead letter. On a worker thread."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Pictures that frames only name, fetched before they are decoded: cameras in turn, within the byte budget and each frame's time.
+"""Fetches pictures that frames only name, before they are decoded: cameras take turns, within the byte budget and each frame's time.
 
-Nothing here holds a thread that decodes, and frames that carry their pictures never come this way: a slow store delays
-the frames that lie in it, and those of the same camera behind them, which leave in their order.
+Fetching never blocks a decoding thread, and frames that carry their pictures do not pass this stage. So a slow store delays
+only the frames whose pictures it holds, and later frames of the same camera, because they leave in order.
 """
 
 from __future__ import annotations

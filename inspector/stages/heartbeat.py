@@ -1,8 +1,8 @@
-"""Heartbeats in: pictures that are stored with the models, sent the way of every frame, so that a gate sees that it works.
+"""Sends the pictures that are stored with the models the same way as every frame, so that a gate sees that the inspector works.
 
-Nothing but a score of the device makes one. They have queues, order and a lease of their own, so no camera's frame waits for one, is
-superseded by one or counts one; their verdicts go to a topic of their own, and are about no part. A beat of which the verdicts are not
-taken (its topic is gone) holds bytes that keep no frame from being read, and is not joined by a second.
+A heartbeat exists only if the device really scored the picture. Heartbeats have queues, order and a lease of their own, so no camera's
+frame waits for one or is superseded by one. Their verdicts go to a topic of their own and are not about a part. If their topic is gone and
+the verdict of a heartbeat is not accepted, it holds memory that keeps no frame from being read, and no second one is sent.
 """
 
 from __future__ import annotations

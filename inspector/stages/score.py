@@ -1,4 +1,4 @@
-"""The device and the threads that compute on it: images in, results out, a bad frame isolated from its batch."""
+"""The device and the threads that compute on it: from images to results; a bad frame does not harm its batch."""
 
 from __future__ import annotations
 

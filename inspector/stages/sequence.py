@@ -1,4 +1,4 @@
-"""The release order of each camera: outcomes may come in any order, they leave in the order of their places. Pure."""
+"""The order of each camera's results: they may be ready in any order, and leave in the order of the frames. Pure."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""A model on trial scores the line's frames as far as the device stands idle, and is the first to be given up.
+"""A model on trial scores the line's frames while the device is idle, and is the first to be given up.
 
-One frame is with it at a time, and none is begun while one of the line waits for a decoding thread or the device; so the line waits for the
-shadow as long as one frame takes at most, and a model for which that is too long loses its trial. What waits is an encoded picture within
-`releases.shadow_bytes`, which owes nothing: no lease, no place in a camera's order, no byte of the line's budget. What does not fit there
-is not scored.
+It scores one frame at a time, and begins none while a frame of the line waits for a decoding thread or the device. So the line waits for the
+shadow at most as long as one frame takes; if that is too long, the trial ends. Frames wait as encoded pictures within
+`releases.shadow_bytes`; they have no lease, no place in a camera's order, and no byte of the line's budget. Frames that do not fit there
+are not scored.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Verdicts out: one task sends in the order given, acknowledgements are awaited elsewhere, nothing overtakes a failure.
+"""Sends verdicts: one task sends in the given order, acknowledgements are awaited elsewhere, and nothing overtakes a failed send.
 
-Each partition of the output is a lane with one record batch on its way at a time. A batch arrives as a whole or not at
-all, and is sent again until it is acknowledged; so whatever fails, the first occurrences of a camera's verdicts keep
-their order, with or without an idempotent producer. While a batch is on its way the next one collects, which makes large
-batches under load and small ones at rest.
+Each output partition has one record batch on its way at a time. A batch arrives completely or not at
+all, and is sent again until it is acknowledged. So whatever fails, the first occurrences of a camera's verdicts keep
+their order, with or without an idempotent producer. While a batch is on its way the next one fills up: batches are large
+under load and small otherwise.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Frames in: reads partitions that have headroom, holds a lease for each, and commits what their leases allow."""
+"""Reads frames from partitions that have headroom, holds a lease for each, and commits what the leases allow."""
 
 from __future__ import annotations
 

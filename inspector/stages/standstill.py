@@ -1,6 +1,6 @@
-"""Whether verdicts leave while frames are in flight, or the byte budget is full. Pure; event loop only.
+"""Whether verdicts still leave while frames are in flight or the byte budget is full. Pure; event loop only.
 
-A partition that is not asked for, because there is no room, may stand still (`inflight/watch`). This sees whether room comes again.
+`inflight/watch` allows a partition to stand still if there is no room for its frames. This module checks that room becomes free again.
 """
 
 from __future__ import annotations

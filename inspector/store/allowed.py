@@ -1,4 +1,4 @@
-"""Which places a frame may name: below one of the allowed prefixes, in the one spelling that a place has. Pure."""
+"""Which places a frame may name: they begin with an allowed prefix, and there is one way to write a place. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What keeps a picture from being fetched.
+"""The reasons why a picture cannot be fetched.
 
 ClaimError
 """

@@ -1,7 +1,7 @@
-"""Pictures as objects of an S3 store: one GET each, to the one address of the settings.
+"""Pictures as objects of an S3 store: one GET for each, to the one address in the settings.
 
-obstore signs the requests (without sending any) and this module sends them: obstore's own client follows redirects to other
-hosts, and has no switch for it.
+obstore only signs the requests, and this module sends them: obstore's own client follows redirects to other
+hosts, and this cannot be switched off.
 """
 
 from __future__ import annotations

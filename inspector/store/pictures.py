@@ -1,4 +1,4 @@
-"""The one face of all stores: a place that is allowed, and its picture."""
+"""The common interface of all stores: a place that is allowed, and its picture."""
 
 from __future__ import annotations
 

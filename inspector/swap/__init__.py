@@ -1,1 +1,1 @@
-"""Models changed while frames flow: releases are followed, bundles loaded off the device's path, routes exchanged between two frames."""
+"""Exchanges models while frames flow: follows releases, loads bundles beside the device's work, exchanges routes between two frames."""

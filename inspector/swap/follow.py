@@ -1,4 +1,4 @@
-"""The topic of releases, read to its end before the first frame and followed from then on; the cache where it is away."""
+"""Reads the topic of releases to its end before the first frame, then follows it; uses the cache if the topic cannot be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A bundle from the store to a model that is warm: on a thread of its own that takes no time from the device's."""
+"""From a bundle in the store to a model that is warmed up, on a thread of its own that takes no time from the device threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which trials a process has, on its disk: a trial that took the process with it is known at the next start.
+"""Notes on disk which trials a process has: if a trial ends the process, the next start knows it.
 
 CACHE/trials/*.trial   one for each trial of each process, locked as long as that process lives
 """

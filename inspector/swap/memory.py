@@ -1,4 +1,4 @@
-"""Whether there is room for one more model, before it is loaded: an old one and a new one are there at once."""
+"""Whether there is memory for one more model before it is loaded, because the old and the new one exist at the same time."""
 
 from __future__ import annotations
 

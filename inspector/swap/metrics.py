@@ -1,4 +1,4 @@
-"""Releases as metrics: which one each camera is judged by, which one is wanted, and why one was refused."""
+"""Metrics of releases: which one judges each camera, which one is wanted, and why one was refused."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ class ReleaseMetrics:
         )
         self._refused = Counter(
             "inspector_releases_refused",
-            "Releases that were not applied, by the reason; tries of one that waits for the store included",
+            "Releases that were not applied, by reason; each attempt counts if a release waits for the store",
             ["camera", "reason"],
             registry=registry,
         )
         self._number = Gauge(
             "inspector_release_number",
-            "Number of the release that a camera is judged by; 0: by the settings",
+            "Number of the release that judges a camera; 0 if the settings' model judges",
             ["camera"],
             registry=registry,
         )
         self._wanted = Gauge(
             "inspector_release_wanted_number",
-            "Number of the last release of a camera that was read; other than inspector_release_number: it was refused, or is being loaded",
+            "Number of the last release that was read for a camera; if it differs from inspector_release_number, the release was refused or is being loaded",
             ["camera"],
             registry=registry,
         )

@@ -1,4 +1,4 @@
-"""Why a release is not applied here: the model that judges goes on.
+"""The reasons why a release is not applied; the present model then goes on judging.
 
 InspectorError
  +-- ReleaseRefusedError

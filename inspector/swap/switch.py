@@ -1,8 +1,8 @@
-"""A release applied to a camera: its models loaded, then its route exchanged between two frames, or nothing changed at all.
+"""Applies a release to a camera: loads its models, then exchanges the route between two frames; or changes nothing at all.
 
-A frame is judged by the model that its camera had when the frame was admitted: it was decoded for that one, and a batch has one
-model. So the frames before a swap finish with the old model, those after it with the new one, and the camera's order is
-what it always is. The old model goes when its last frame has left.
+A frame is judged by the model that its camera had when the frame was admitted, because it was decoded for that model and a batch has one
+model. So frames before a swap finish with the old model, those after it with the new one, and the camera's frames keep their
+order. The old model is dropped when its last frame has left.
 """
 
 from __future__ import annotations

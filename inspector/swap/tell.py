@@ -1,4 +1,4 @@
-"""What became of releases here, into the audit topic: a chain of this process's own, which races with nobody's."""
+"""Reports to the audit topic what this process did with a release, in a chain of its own, so that processes do not compete."""
 
 from __future__ import annotations
 

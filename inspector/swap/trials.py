@@ -1,4 +1,4 @@
-"""Models that are only tried: begun once what judges is in its place, ended without touching it, and told of either way."""
+"""Begins models on trial once the judging model is in place, ends them without touching it, and reports both."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One trace a frame: when its verdict is acknowledged, the times that its stages took become spans."""
+"""One trace for each frame: when its verdict is acknowledged, the times of its stages become spans."""

@@ -1,4 +1,4 @@
-"""What is counted of traces: what became of traced frames, and the headers that were ignored."""
+"""Counts what happened to traced frames, and the headers that were ignored."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class TraceCounts:
         """Register the series; one `TraceCounts` a registry."""
         self._frames = Counter(
             "inspector_traced_frames",
-            "Frames that were to be traced, by what became of their spans",
+            "Frames chosen for tracing, by what happened to their spans",
             ["outcome"],
             registry=registry,
         )

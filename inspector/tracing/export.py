@@ -1,7 +1,7 @@
-"""Spans to a collector, from a thread of its own: a bounded queue, and whatever goes wrong is counted and touches nothing else.
+"""Sends spans to a collector from a thread of its own; the queue is bounded, failures are counted and affect nothing else.
 
-OpenTelemetry's own BatchSpanProcessor waits in the same way, but tells nobody how many spans it drops, and wants each span made on the thread that
-ends it, which is the event loop here.
+OpenTelemetry's own BatchSpanProcessor has such a queue too, but does not tell how many spans it drops, and requires that each span is made on the
+thread that ends it, which is the event loop here.
 """
 
 from __future__ import annotations

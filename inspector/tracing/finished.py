@@ -1,4 +1,4 @@
-"""What is kept of a frame that was answered, to make spans of: times and words, nothing that holds a picture or a model."""
+"""What is kept of an answered frame to make spans from: times and words, but no picture and no model."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Finished frames to OpenTelemetry's spans: one for the frame, and under it one for each stage. On the exporter's thread.
+"""Turns finished frames into OpenTelemetry's spans: one for the frame, and under it one for each stage. On the exporter's thread.
 
-`ReadableSpan` is built as it is, instead of by the SDK's tracer: the frame is over, its span's id is known (its result carries it), and nine spans
-through the tracer take many times as long. The tests decode what a collector receives.
+`ReadableSpan` is built directly, not by the SDK's tracer: the frame is finished, the id of its span is known (its result carries it), and nine spans
+from the tracer take many times as long. The tests decode what a collector receives.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which frames are traced, and that their spans are handed over once they are answered. Loads nothing of OpenTelemetry by itself."""
+"""Decides which frames are traced, and hands them over once they are answered. Does not load OpenTelemetry by itself."""
 
 from __future__ import annotations
 

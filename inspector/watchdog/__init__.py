@@ -1,1 +1,1 @@
-"""What hangs is found out from an OS thread, and ends the process."""
+"""An OS thread notices what hangs, and ends the process."""

@@ -1,4 +1,4 @@
-"""Who has stood at one step for how long, in ticks of whoever watches. Pure."""
+"""Which part has been at one step for how long, in ticks of the watchdog. Pure."""
 
 from __future__ import annotations
 

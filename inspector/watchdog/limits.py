@@ -1,4 +1,4 @@
-"""What of the service is watched, how long each may stand still, and the exit status that says which it was."""
+"""Which parts of the service are watched, how long each may stand still, and the exit status for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is being done and not done yet, as a watchdog sees it: steps that must end."""
+"""Steps that were begun and must end, as the watchdog sees them."""
 
 from __future__ import annotations
 

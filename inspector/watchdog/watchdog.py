@@ -1,8 +1,8 @@
-"""The watchdog: a thread of its own that ends the process when something in it stands still.
+"""The watchdog: a thread of its own that ends the process if something in it stands still.
 
-Whoever hangs cannot be called back from Python: neither a kernel of a GPU nor a library that waits for ever. A new process can do
-better. Where the rest still runs, it is told first, and finishes and commits what it has; where it does not (the event loop hangs), the
-process ends at once. A thread that holds the interpreter's lock in C code stops this thread, too: then /healthz no longer answers.
+Python cannot interrupt what hangs, be it a kernel of a GPU or a library that waits for ever; only a new process helps. If the event
+loop still runs, it first finishes and commits what it has; if the event loop hangs, the
+process ends at once. A thread that holds the interpreter's lock in C code stops this thread too; then /healthz no longer answers.
 """
 
 from __future__ import annotations

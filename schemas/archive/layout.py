@@ -6,10 +6,10 @@
 * `captured_at` is in µs since 1970-01-01 UTC, `seq` counts the camera's frames; decimal, without leading zeros.
 * The day is that of `captured_at` in UTC.
 * The suffix is one of `SUFFIXES`.
-* `ok` or `nok` is the label of the image. Who corrects a verdict moves the file to the other folder.
+* `ok` or `nok` is the label of the image. To correct a verdict, move the file to the other folder.
 * A mask lies beside its image, with `.mask.png` in place of the suffix; values above 0 are anomalous.
-* Hidden files and folders (a leading dot) are no images of the archive: the writer keeps its index there (`INDEX_DIR`), and
-  pictures that no model has judged (`UNINSPECTED_DIR`), since these say nothing about their part.
+* Hidden files and folders (a leading dot) are not images of the archive: the writer keeps its index there (`INDEX_DIR`), and
+  pictures that no model has judged (`UNINSPECTED_DIR`), because nobody knows whether their parts are good.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Which model judges a camera, said on the bus, and the record of who changed it."""
+"""The messages that say which model judges a camera, and who changed it."""

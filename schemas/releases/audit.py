@@ -1,8 +1,8 @@
-"""Who changed what, when, from what to what: the value of a record of the topic `inspection.audit`, chained by hashes.
+"""Who changed what, when, from what to what: the value of a record of the topic `inspection.audit`, in a chain of hashes.
 
-A chain is written by many hands where it is about a camera, and by one process where it tells what became of releases there.
-Each record holds the hash of the one before it in its chain, so none can be changed, left out or put in between unseen. Of
-two records at the same position of a camera's chain the first in the log counts; the other lost a race and changed nothing.
+A camera's chain is written by everybody who changes its model; a process's chain, which tells what it did with releases, by that process alone.
+Each record contains the hash of the previous record of its chain, so none can be changed, left out or inserted without notice. If two
+records have the same position in a camera's chain, the first in the topic counts; the other came too late and changed nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which models a camera is to be judged by, and how: the value of a record of the compacted topic `inspection.models`."""
+"""Which models judge a camera, and how: the value of a record of the compacted topic `inspection.models`."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What `trainer apply` does: files to verdicts, and how they are shown."""
+"""`trainer apply`: scores files, and shows the verdicts."""

@@ -1,4 +1,4 @@
-"""How `trainer apply` shows verdicts: each at once, in a table that fits its width or as a line of JSON; a summary; a table file."""
+"""How `trainer apply` shows verdicts: each one at once, in a table or as a line of JSON; then a summary and a table file."""
 
 from __future__ import annotations
 

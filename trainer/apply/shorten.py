@@ -1,4 +1,4 @@
-"""Names that fit a width: shortened in the middle, and still to be told apart."""
+"""Shortens names in the middle to fit a width, so that they can still be distinguished."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `trainer apply` says of one image, as an object for programs and as a row of a table."""
+"""What `trainer apply` says about one image, as an object for programs and as a row of a table."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The command backtest: what another model would have said of a past window of the archive."""
+"""The command backtest: what another model would have said about a past time window of the archive."""

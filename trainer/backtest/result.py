@@ -1,4 +1,4 @@
-"""What a backtest found: the recorded verdict beside that of the model that is tried, and what follows from it."""
+"""The result of a backtest: each recorded verdict beside that of the other model, and what follows."""
 
 from __future__ import annotations
 

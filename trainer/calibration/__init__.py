@@ -1,1 +1,1 @@
-"""compute_dl_anomaly_thresholds: images that a model has not seen are scored, and its thresholds are laid by them."""
+"""compute_dl_anomaly_thresholds: scores images that a model has not seen, and sets its thresholds from these scores."""

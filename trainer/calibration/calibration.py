@@ -1,4 +1,4 @@
-"""How the thresholds of a model came about, in the model's own scores."""
+"""How the thresholds of a model were found, in the model's own scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""compute_dl_anomaly_thresholds: score a data set's validation images, lay the thresholds, and give them to the model."""
+"""compute_dl_anomaly_thresholds: scores a data set's validation images, sets the thresholds, and gives them to the model."""
 
 from __future__ import annotations
 

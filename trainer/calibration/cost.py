@@ -1,4 +1,4 @@
-"""What a threshold costs: the share of defects that it finds, beside what other rates of false rejects would find."""
+"""What a threshold costs: the share of defects that it finds, and what other rates of false rejects would find."""
 
 from __future__ import annotations
 

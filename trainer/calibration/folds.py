@@ -1,4 +1,4 @@
-"""Scores of ok images by detectors that had not seen them, and the scale that a model's threshold gives it."""
+"""Scores of ok images by detectors that had not seen them, and the score scale that a model gets from its threshold."""
 
 from __future__ import annotations
 

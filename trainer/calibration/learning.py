@@ -1,9 +1,9 @@
-"""By how much a model of all images scores unseen ones lower than the models of folds do, which have seen fewer.
+"""How much lower a model of all images scores unseen ones than the models of folds, which have seen fewer.
 
 Distances of unseen images fall as a model learns from more images, by about the inverse of their number (the excess error of an
-estimated Gaussian or of a fitted network, to first order). How steep that is, one more model of fewer images tells: the mean of the
-logarithms of its distances over those of the folds, for the same images. From there it is a short way to all images: with five
-folds from four fifths to all is a fifth of the way from two fifths to four fifths. On real sets the thresholds of 40 to 150
+estimated Gaussian or of a fitted network, to first order). One more model, of fewer images, shows how steep this is: the mean of the
+logarithms of its distances divided by those of the folds, for the same images. The rest is a short extrapolation: with five
+folds, the step from four fifths to all images is a fifth of the step from two fifths to four fifths. On real sets the thresholds of 40 to 150
 images reject 0.5 to 1.1 of the 5 % asked for with it, and 0.3 to 0.9 without (`tests/benchmarks/results/thresholds.json`).
 """
 

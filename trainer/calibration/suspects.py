@@ -1,15 +1,15 @@
-"""Suspects: images among those called ok that look unlike the others, by scores of models that had not seen them.
+"""Suspects: images labelled ok that look unlike the others, by scores of models that had not seen them.
 
-Archived ok images contain a few that are not. A model of the other folds gives such an image a high distance, so suspects are
-outliers of the unseen scores. What is usual is learnt from the middle of the scores, which a few odd ones do not move: the
-logarithms of the distances above their median are taken to fall off exponentially (a Pareto tail of the distances, as Hill, 1975,
-models tails), at the rate that median and upper quartile give. So far out as a suspect lies, fewer than half an image of such a
-set is expected; that is Chauvenet's criterion (1863), with robust quantiles for mean and deviation as Davies and Gather (1993)
-demand of a rule for several outliers. A log-normal is not assumed: unseen scores of clean ok images have longer tails, and by
-median and median absolute deviation two of four development sets named three images or more. With a Pareto tail a clean set
-names half an image on average at most, with a log-normal hardly any (`tests/unit/trainer/calibration/test_suspects.py`).
+Archived ok images contain a few that are not ok. A model of the other folds gives such an image a high distance, so suspects are
+outliers among the unseen scores. The middle of the scores tells what is usual, because a few odd ones do not move it: the
+logarithms of the distances above their median are assumed to fall off exponentially (a Pareto tail of the distances, as Hill, 1975,
+models tails), at the rate given by median and upper quartile. An image is a suspect if a clean set would contain fewer than half an
+image so far out. This is Chauvenet's criterion (1863), with robust quantiles instead of mean and deviation, as Davies and Gather (1993)
+demand from a rule for several outliers. A log-normal is not assumed: unseen scores of clean ok images have longer tails, and by
+median and median absolute deviation, three images or more were named in two of four development sets. With a Pareto tail, at most half
+an image is named in a clean set on average; if the scores are log-normal, hardly any (`tests/unit/trainer/calibration/test_suspects.py`).
 
-Nothing is dropped here that was not asked for by number.
+Nothing is dropped here unless the user gives the number of images to drop.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A pair of axes in the charts' dress, and their pixels: matplotlib without a window or global state, from any thread."""
+"""Axes in the style of our charts, and their pixels: matplotlib without a window or global state, from any thread."""
 
 from __future__ import annotations
 

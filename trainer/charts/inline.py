@@ -1,6 +1,6 @@
-"""The charts of a report, as SVG within its page: each twice, for a wide screen and for a phone, where the other is hidden.
+"""The charts of a report, as SVG within its page: each one twice, for a wide screen and for a phone; only one is visible.
 
-A page shows `.chart.wide` or `.chart.narrow` by its width; scaled down, letters of the wide one would be too small to read.
+A page shows `.chart.wide` or `.chart.narrow` depending on its width; if the wide one were scaled down, its letters would be too small.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A chart as SVG within a page: matplotlib's own, without what would disturb the page or be disturbed by it.
 
-Colours become variables of the page's style sheet, letters are those of the page, and there is no id: charts of one page cannot
+Colours become variables of the page's style sheet, letters use the page's font, and there are no ids, so charts on one page cannot
 clash. Text stays text.
 """
 

@@ -1,1 +1,1 @@
-"""What `trainer check` does: facts of images before a fit, what looks odd, what would refuse them, and the contact sheet."""
+"""`trainer check`: facts about images before a fit, what looks odd, what a fit would refuse, and the contact sheet."""

@@ -1,4 +1,4 @@
-"""What the images of a source are: counts by label, size, format, light and orientation. Made of what reading them found."""
+"""Facts about the images of a source: counts by label, size, format, light and orientation, from what was found while reading them."""
 
 from __future__ import annotations
 

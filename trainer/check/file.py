@@ -1,4 +1,4 @@
-"""The file that `trainer check --out` writes: where it may go, and the pictures that it shows."""
+"""The file that `trainer check --out` writes: where it may be, and the pictures that it shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What looks odd among images though a fit would take it: names that speak against the label, results among pictures, sizes in a muddle."""
+"""What looks odd although a fit would accept it: names that contradict the label, results among pictures, unusual sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `trainer check`: everything that can be said of images before a fit, by the code that the fit itself runs."""
+"""The command `trainer check`: everything that can be said about images before a fit, with the code that the fit itself uses."""
 
 from __future__ import annotations
 

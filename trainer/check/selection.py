@@ -1,4 +1,4 @@
-"""Which images a contact sheet shows, and under which heading: a few of each label, and those that one should look at."""
+"""Which images a contact sheet shows, under which heading: a few of each label, and those that a person should look at."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The command line: a module for each command, but for those that have a room of their own."""
+"""The command line: a module for each command, except for those that have a room of their own."""

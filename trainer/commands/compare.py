@@ -1,4 +1,4 @@
-"""The command compare: reads what was said, pairs it, finds the pictures of what differs, writes the page."""
+"""The command compare: reads what both models said, pairs it, finds pictures of the differences, writes the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `trainer fit`: a model of ok images, as a bundle with its report."""
+"""The command `trainer fit`: makes a model from ok images, as a bundle with its report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands release, rollback and releases: what is checked before, and what is said of each camera."""
+"""The commands release, rollback and releases: what is checked first, and what is printed for each camera."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command `trainer show`: what a bundle makes of labelled images, as PNG files."""
+"""The command `trainer show`: draws what a bundle says about labelled images, as PNG files."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The command `trainer workflow`: the fit of the chapter, and then new images, each step with its procedure's name.
+"""The command `trainer workflow`: the chapter's fit and then new images, each step under the name of its procedure.
 
-It is to be read as well as run. Where the validation images are too few to calibrate alone, those learnt from calibrate too,
-by folds, as in `trainer fit`, whose procedures these are.
+This module is meant to be read as well as run. If there are too few validation images for the calibration, the training images are used
+too, by folds, as in `trainer fit`, which uses the same procedures.
 """
 
 from __future__ import annotations

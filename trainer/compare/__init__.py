@@ -1,1 +1,1 @@
-"""The command compare: what a model on trial in the shadow says, beside the verdicts that counted."""
+"""The command compare: what a model on trial in the shadow says, compared with the verdicts that counted."""

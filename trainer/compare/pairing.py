@@ -1,4 +1,4 @@
-"""Pairs what was said of the same frames: told of the shadow first, then of the verdicts. Pure, and light on what agrees."""
+"""Pairs what both models said about the same frames, the shadow's answers first. Pure; keeps little of frames on which they agree."""
 
 from __future__ import annotations
 

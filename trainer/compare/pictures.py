@@ -1,4 +1,4 @@
-"""The frames that differ, as pictures: from the archive by their names, or decoded from what the frames topic still holds."""
+"""Pictures of the frames that differ: from the archive by their names, or decoded from what the frames topic still has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the comparison of a trial found: each frame's verdict beside what the model on trial would have said of it."""
+"""The result of comparing a trial: each frame's verdict beside what the model on trial would have said."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A candidate against the model in use, on images that the candidate has not learnt from.
+"""Compares a candidate with the model in use, on images that the candidate has not learnt from.
 
-Worse is a candidate that errs more often, beyond chance: where the 95 % interval of the paired difference lies above what is
-allowed. Of defects nothing is allowed. Of ok images it may reject as many more as its own threshold was laid for: the labels of an
+A candidate is worse if it errs more often, and chance does not explain this: the 95 % interval of the paired difference lies above what is
+allowed. For defects, no difference is allowed. Of the ok images it may reject as many more as its own threshold was set for: the labels of an
 archive are the verdicts of the model in use unless somebody corrected them, so that model errs on none of them by definition.
 """
 

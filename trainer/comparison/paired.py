@@ -1,9 +1,9 @@
 """Two models' errors on the same images: the difference of their rates, with an interval. Pure.
 
-The interval is Tango's score interval (Tango 1998, Statistics in Medicine 17:891), which holds its 95 % also where few images are judged
-differently. It is widened where the exact test says less: only images on which one model errs and the other does not tell which is better
-(McNemar 1947), and given how many these are, the number on which the first errs is binomial. So the lower end lies above zero exactly
-where the exact one-sided McNemar test at 2.5 % says that the first is worse.
+The interval is Tango's score interval (Tango 1998, Statistics in Medicine 17:891), which holds its 95 % even if few images are judged
+differently. It is widened where the exact test is less certain: only images on which exactly one model errs tell which is better
+(McNemar 1947), and of these, the number on which the first one errs is binomial. So the lower end is above zero exactly
+when the exact one-sided McNemar test at 2.5 % says that the first model is worse.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The geometry of a data set: what its typical picture is, and which images do not go with it."""
+"""The geometry of a data set: its typical picture, and which images do not fit it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which columns of a manifest hold what, under the names that people give them, and what their cells mean."""
+"""Which columns of a manifest hold what, under the names that people use, and what their cells mean."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A data set as the procedures hand it on: its samples, where their files lie, and how they are divided."""
+"""A data set as the procedures pass it on: its samples, where their files are, and how they are divided."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The index that `inspector archive` keeps of a camera's images: which verdict each had, and what it was kept for."""
+"""The index that `inspector archive` keeps of a camera's images: the verdict of each, and why it was kept."""
 
 from __future__ import annotations
 

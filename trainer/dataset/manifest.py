@@ -1,17 +1,17 @@
-r"""Read a data set from a table of its images, CSV or Parquet: what another system knows of them, as one file.
+r"""Reads a data set from a table of its images (CSV or Parquet), for example one that another system has exported.
 
-One row for each image, one column for each fact. Columns that are not among these are left alone and named in a note.
+There is one row for each image and one column for each fact. Other columns are ignored and named in a note.
 
-| column | or | what it holds |
+| column | or | content |
 |---|---|---|
 | `path` | `image_file_name` | the image, in any format that is read; relative to the manifest's folder, or absolute; with `/` or `\` between folders |
 | `image_label` | `anomaly_label` | `ok` or `nok`, or a word that means it (`good`, `bad`, `pass`, `schlecht`), in any case; 0 is ok and 1 is nok |
-| `anomaly_file_name` | | the image's mask, PNG, or a folder of its masks; empty where it has none |
-| `group` | | images of an equal one never straddle a split; empty: the image stands alone |
+| `anomaly_file_name` | | the image's mask, PNG, or a folder of its masks; empty if it has none |
+| `group` | | images of the same group are never divided by a split; empty: the image is a group of its own |
 | `split` | | `train`, `validation` or `test`, in any case, on every row; `split_dl_dataset` respects it |
 
-Case, spaces and dashes in the names of columns do not matter; usual ones such as `File`, `Label`, `mask` and `subset` are taken where none of
-these stands (`columns`). CSV has a header; comma, semicolon or tab, UTF-8 and Excel's UTF-16 are recognised (`table`). All cells but label and
+Case, spaces and dashes in the names of columns do not matter; usual names such as `File`, `Label`, `mask` and `subset` are accepted if the column
+of this table is missing (`columns`). CSV has a header; comma, semicolon or tab, UTF-8 and Excel's UTF-16 are recognised (`table`). All cells but label and
 group are text, in Parquet too; a group may be a whole number there.
 """
 

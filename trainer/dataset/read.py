@@ -1,7 +1,7 @@
-"""Read images into a `DLDataset`: labels, masks, digests, and every refusal before time is spent on a fit.
+"""Reads images into a `DLDataset`: labels, masks and digests, with every refusal before time is spent on a fit.
 
-Every image is decoded once here: a picture that cannot be read, or that another camera took, is named at once, and
-the digest of its pixels finds copies under another name or with other metadata.
+Every image is decoded once here. A picture that cannot be read, or that another camera took, is named at once, and
+the digest of the pixels finds copies with another name or other metadata.
 """
 
 from __future__ import annotations

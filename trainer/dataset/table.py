@@ -1,7 +1,7 @@
 """Read a table as text: CSV in the dialects and encodings that spreadsheets write, or Parquet.
 
-CSV may be UTF-8 or UTF-16 with a byte order mark, its columns parted by comma, semicolon or tab. The delimiter is the one by which the header
-has the most columns of those that are asked for; Excel's first line `sep=;` says it too.
+CSV may be UTF-8 or UTF-16 with a byte order mark, with columns separated by comma, semicolon or tab. The delimiter is the one with which the header
+has most of the wanted columns; Excel's first line `sep=;` is recognised too.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the pictures of images are called: `x.png` for `x.jpg`, and never two alike."""
+"""The names of drawn pictures: `x.png` for `x.jpg`, and no name twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""dev_display_dl_data: an image, its ground truth and what the model says of it, as pictures."""
+"""dev_display_dl_data: an image, its ground truth and the model's result, as pictures."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""evaluate_dl_model: what a model is worth on labelled images."""
+"""evaluate_dl_model: how good a model is on labelled images."""

@@ -1,7 +1,7 @@
 """HALCON's measures of verdicts: the step curves of the scores, and confusion matrix, precision and recall at a threshold.
 
-Edge values are HALCON's too: -1 stands for a class without labels. Where a figure is to be shown to people, use
-`EvaluationResult`, which says None.
+Special values are HALCON's too: -1 stands for a class without labels. To show a figure to people, use
+`EvaluationResult`, which has None instead.
 """
 
 from __future__ import annotations

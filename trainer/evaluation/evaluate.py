@@ -1,6 +1,6 @@
-"""evaluate_dl_model: choose images of a data set, score them as `trainer apply` does, and measure the model by them.
+"""evaluate_dl_model: chooses images of a data set, scores them as `trainer apply` does, and measures the model with them.
 
-An anomaly image is counted and let go, so that memory does not grow with the images.
+An anomaly image is counted and then dropped, so that memory does not grow with the number of images.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""How well scores part nok images from ok ones: AUROC, average precision, best F1, recall at a rate of false rejects.
+"""How well scores separate nok from ok images: AUROC, average precision, best F1, recall at a rate of false rejects.
 
-None of them needs a threshold, and none chooses the one that ships: they are figures to compare models by. HALCON's own
-procedures know none of them; they are defined as scikit-learn does (ties are one step, a score that reaches is nok).
+None of them needs a threshold, and none chooses the shipped one: they are figures for comparing models. HALCON's own
+procedures have none of them; they are defined as in scikit-learn (ties are one step, a score equal to the threshold is nok).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an evaluation found, computed from scores, labels and counted pixels: no image and no model is needed here."""
+"""The result of an evaluation, computed from scores, labels and counted pixels; needs no image and no model."""
 
 from __future__ import annotations
 

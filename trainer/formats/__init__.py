@@ -1,1 +1,1 @@
-"""Which picture formats are read, what a file of each says of itself, and its pixels."""
+"""Which picture formats are read; what a file of each format says about itself, and its pixels."""

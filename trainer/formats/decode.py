@@ -1,8 +1,8 @@
 """Picture files to uint8 pixels: JPEG and PNG by the service's decoder, the others by the same rules.
 
-OpenCV decodes all of them, once the header was found sound. What it does to pixels is said in `inspector.anomaly.preprocess.image`:
+OpenCV decodes all of them after the header was checked. `inspector.anomaly.preprocess.image` says what happens to pixels:
 16 bits become 8 by taking the high byte, alpha is dropped, a palette becomes its colours, orientation flags are ignored unless asked for.
-So the same pixels have the same score in every format that loses none.
+So the same pixels have the same score in every lossless format.
 """
 
 from __future__ import annotations

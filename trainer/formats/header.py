@@ -1,4 +1,4 @@
-"""What a picture file says of itself, whatever its format, with the checks that go before any decoder."""
+"""What a picture file of any format says about itself, with the checks that come before any decoder."""
 
 from __future__ import annotations
 

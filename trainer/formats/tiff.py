@@ -1,4 +1,4 @@
-"""The header of a TIFF file: its first page, and what it is that OpenCV would read otherwise than it is meant."""
+"""The header of a TIFF file: its first page, and what OpenCV would read differently from what is meant."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the names of folders and files say of images: ok, nok or nothing."""
+"""What the names of folders and files say about images: ok, nok or nothing."""

@@ -1,8 +1,8 @@
-"""Which label the folders around an image give it: the nearest that says so decides, and doubt is not ok.
+"""Which label an image gets from the folders around it: the nearest one with a label decides; in doubt it is not ok.
 
-HALCON looks at the parent folder alone: `ok` or `good` (in any case) is ok, all else is nok. So it is here, but that other words for
-ok and nok are known (`words`) and a name without a letter (a date, a number) says nothing: `good/2024-05-01` is ok, as `good` is. Where
-the parent's name may be a day's or a defect's (`good/monday`, `good/crack`, `ok scratch`), or an outer folder contradicts it (`nok/ok`),
+HALCON looks only at the parent folder: `ok` or `good` (in any case) is ok, everything else is nok. This module does the same, but it knows
+other words for ok and nok (`words`), and a name without a letter (a date, a number) says nothing: `good/2024-05-01` is ok, as `good` is. If
+the parent's name may mean a day or a defect (`good/monday`, `good/crack`, `ok scratch`), or an outer folder contradicts it (`nok/ok`),
 nothing is guessed: a defect must never be learnt as ok.
 """
 

@@ -1,4 +1,4 @@
-"""Labels that stand in the names of images: what `--label-pattern` means."""
+"""Labels in the names of images: what `--label-pattern` means."""
 
 from __future__ import annotations
 

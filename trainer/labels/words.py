@@ -1,8 +1,8 @@
-"""Which words say ok and which say nok, in the languages that people name folders and files in. Only whole words count.
+"""Which words mean ok and which nok, in the languages that people use for names. Only whole words count.
 
-A name is parted at everything but letters, between letters and the digits around them, and where a small letter meets a capital:
-`OK_2024`, `PartNOK7`. `Token` and `Nokia` hold no word of these. Case, accents and the form that a file system keeps them in do not matter.
-A word such as `no` or `ohne` turns the next one round: `not good` is nok, `no defects` and `ohne Fehler` are ok.
+A name is split at everything except letters, between letters and digits, and between a small letter and a capital:
+`OK_2024`, `PartNOK7`. `Token` and `Nokia` contain none of these words. Case, accents and the way in which a file system stores them do not
+matter. A word such as `no` or `ohne` negates the next one: `not good` is nok, `no defects` and `ohne Fehler` are ok.
 """
 
 from __future__ import annotations

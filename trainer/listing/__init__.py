@@ -1,1 +1,1 @@
-"""Which images there are, with their labels, splits and masks, before any is opened; and what happened to every other file."""
+"""Which images there are, with labels, splits and masks, before any is opened; and what happened to every other file."""

@@ -1,4 +1,4 @@
-"""List the images of folders with their masks and groups: HALCON's read_dl_dataset_anomaly, but for opening them."""
+"""Lists the images of folders with their masks and groups: HALCON's read_dl_dataset_anomaly, without opening them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Label the images that were found: by the folders around them, or by a pattern in their names.
+"""Labels the images that were found, by the folders around them or by a pattern in their names.
 
 Two layouts are known. *MVTec AD*: `train/good`, `test/good`, `test/<defect>`, masks in `ground_truth/<defect>`.
-*Folders*: anything else; the nearest folder decides (`labels/nearest`), and images that lie directly in a lone folder are ok, unless their
-names speak of nok. Where a label pattern is given the names decide. Nothing here opens a file.
+*Folders*: anything else; the nearest folder decides (`labels/nearest`), and images directly in a single folder are ok, unless their
+names say nok. If a label pattern is given, the names decide. Nothing here opens a file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which files of one or several folders are images, and which of them are looked at; `labelling` says which label each has.
+"""Which files of one or several folders are images, and which of them are used; `labelling` gives each its label.
 
 Nothing here opens a file.
 """

@@ -1,4 +1,4 @@
-"""What a source of images (folders, a manifest, an archive) says of them before any is opened."""
+"""What a source of images (folders, a manifest, an archive) says about them before any is opened."""
 
 from __future__ import annotations
 

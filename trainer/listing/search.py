@@ -1,4 +1,4 @@
-"""Search a folder for files: each that is met is taken, or left out for a reason, and what cannot be read is refused."""
+"""Searches a folder for files: each one is taken, or left out for a reason; what cannot be read is refused."""
 
 from __future__ import annotations
 

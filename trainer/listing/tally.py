@@ -1,4 +1,4 @@
-"""What happened to every file that a command found: taken, or left out and why."""
+"""What happened to every file that a command found: it was taken, or left out and why."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Picture and mask files: the one reader of each, every one opened once, and what is to be said of them."""
+"""Picture and mask files: the one reader of each, which opens every file once, and remarks about them."""

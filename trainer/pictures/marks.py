@@ -1,4 +1,4 @@
-"""The anomalous pixels of an image: one mask file, or a folder of several that are united, as MVTec LOCO AD has them."""
+"""The anomalous pixels of an image: from one mask file, or from a folder of several that are combined, as in MVTec LOCO AD."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Open every image of a data set once: what cannot be read is named before time is spent on a fit."""
+"""Opens every image of a data set once, so that unreadable ones are named before time is spent on a fit."""
 
 from __future__ import annotations
 

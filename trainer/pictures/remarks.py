@@ -1,4 +1,4 @@
-"""What is to be said of the files that were opened: those that cannot be read, orientation flags, and what the service would refuse."""
+"""Remarks about the files that were opened: unreadable ones, orientation flags, and what the service would refuse."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""split_dl_dataset and preprocess_dl_dataset: a data set made ready to be trained on."""
+"""split_dl_dataset and preprocess_dl_dataset: prepare a data set for training."""

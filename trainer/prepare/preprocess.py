@@ -3,9 +3,9 @@
     dl_dataset.json                              parameters, digest and the list of samples; written first
     samples/<image_id>_dlsample.safetensors      image (3, h, w) float32, anomaly_ground_truth (h, w) uint8 where known
 
-Every file is written under another name and renamed, so a file that is there is whole, and a run that was killed goes on
-where it ended. The digest is one of the parameters, the steps' versions, the decoder and the source files: samples that any
-of these would change are never used again.
+Every file is written under another name and renamed, so every file is complete, and a run that was killed continues
+where it ended. The digest covers the parameters, the steps' versions, the decoder and the source files: if any
+of these changes, old samples are not used again.
 """
 
 from __future__ import annotations

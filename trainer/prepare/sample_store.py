@@ -1,4 +1,4 @@
-"""A directory of preprocessed samples: whose it is, and what each of its files must hold."""
+"""A directory of preprocessed samples: which data set it belongs to, and what each of its files must contain."""
 
 from __future__ import annotations
 

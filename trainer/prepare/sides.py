@@ -1,4 +1,4 @@
-"""Which images are there to learn from, which only calibrate and which are tested on: as given, or by percentage."""
+"""Which images are for learning, which only for calibration and which for testing: as given, or by percentage."""
 
 from __future__ import annotations
 

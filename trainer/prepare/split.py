@@ -1,9 +1,9 @@
-"""Divide a data set into images to fit, to calibrate and to test on, so that no picture and no group is on two sides.
+"""Divides a data set into images to fit, to calibrate and to test, so that no picture and no group is in two of them.
 
-Copies of one picture (equal decoded pixels, whatever the file's name) are left out of training but for one: a copy
+Of several copies of a picture (equal decoded pixels, whatever the file's name) only one is used for training: a copy
 teaches nothing, and counting it would make the false-reject bound look better than it is. Images of one group (a part,
-a time window) stay together, in folds too. What is on the test side is never learnt from and never calibrates:
-HALCON takes image thresholds from the test images, which makes its evaluation look better than the line will.
+a time window) stay together, in folds too. Test images are never used for learning or calibration:
+HALCON takes image thresholds from the test images, so its evaluation looks better than the line will be.
 """
 
 from __future__ import annotations

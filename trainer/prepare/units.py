@@ -1,4 +1,4 @@
-"""Which images belong together, and how such units are dealt to sides so that none straddles two of them."""
+"""Which images belong together, and how such units are distributed so that none is in two parts of a split."""
 
 from __future__ import annotations
 

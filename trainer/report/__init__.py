@@ -1,1 +1,1 @@
-"""The page that a fit leaves behind."""
+"""The page that a fit writes."""

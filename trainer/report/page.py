@@ -1,6 +1,6 @@
-"""The page that a fit leaves behind: one self-contained HTML file, for those who are responsible for the line.
+"""The page that a fit writes: one self-contained HTML file, for the people who are responsible for the line.
 
-Pictures are inlined and there is no script, so the page can be archived, mailed and printed.
+Pictures are part of the page and there is no script, so it can be archived, mailed and printed.
 """
 
 from __future__ import annotations

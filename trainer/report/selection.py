@@ -1,4 +1,4 @@
-"""What the report says of how the model was chosen: what was tried, with figures, and pictures of synthetic defects."""
+"""What the report says about how the model was chosen: what was tried, with figures, and pictures of synthetic defects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images the report shows, chosen and kept while they are at hand, so that none is decoded again for it."""
+"""Chooses and keeps the images of the report while they are in memory, so that none is decoded again for it."""
 
 from __future__ import annotations
 

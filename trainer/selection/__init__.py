@@ -1,1 +1,1 @@
-"""Which model suits a data set, by synthetic defects in ok images that it has not learnt from."""
+"""Finds the model that suits a data set, with synthetic defects in ok images that it has not learnt from."""

@@ -1,4 +1,4 @@
-"""choose_dl_model_param: the candidate that best tells synthetic defects from ok images of this data set."""
+"""choose_dl_model_param: the candidate that best separates synthetic defects from ok images of this data set."""
 
 from __future__ import annotations
 

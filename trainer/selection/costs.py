@@ -1,4 +1,4 @@
-"""What a model costs per picture, as a number that is the same on every machine, so that a choice by it can be repeated."""
+"""The cost of a model for each picture, as a number that is the same on every machine, so that a choice can be repeated."""
 
 from __future__ import annotations
 

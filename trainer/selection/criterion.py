@@ -1,4 +1,4 @@
-"""How candidates are compared: by how well their scores part synthetic defects from ok pictures, and how sure a difference is."""
+"""How candidates are compared: how well their scores separate synthetic defects from ok pictures, and how certain a difference is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One pass of a backbone over the pictures of a trial, which all candidates on it share."""
+"""One pass of a backbone over the pictures of a trial, shared by all candidates that use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fit a candidate on the ok pictures of all folds but one, score that one and the defects in it, and so with each fold."""
+"""Fits a candidate on the ok pictures of all folds but one, scores that fold and its defects, and repeats this for each fold."""
 
 from __future__ import annotations
 

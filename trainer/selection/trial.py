@@ -1,4 +1,4 @@
-"""Try candidates: one pass of the backbone for each backbone and input size, and none for those that the budget leaves out."""
+"""Tries candidates, with one pass of the backbone for each backbone and input size, except for those that the budget leaves out."""
 
 from __future__ import annotations
 

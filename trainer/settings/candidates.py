@@ -1,4 +1,4 @@
-"""Which models `--quality auto` chooses among, and which settings it leaves no room for. Loads no torch."""
+"""Which models `--quality auto` chooses from, and which settings cannot be given with it. Loads no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of `trainer check`: those of `trainer fit`, but for what is written. Loads no torch."""
+"""Settings of `trainer check`: those of `trainer fit`, except for what is written. Loads no torch."""
 
 from __future__ import annotations
 

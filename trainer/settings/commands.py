@@ -1,6 +1,6 @@
 """Settings of the trainer's commands: frozen, checked as a whole before an image is opened. Loads no torch.
 
-The command line comes before the environment (`TRAINER_FIT__SEED=1`), that before the defaults.
+The command line overrides the environment (`TRAINER_FIT__SEED=1`), which overrides the defaults.
 """
 
 from __future__ import annotations

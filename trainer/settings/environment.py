@@ -1,4 +1,4 @@
-"""What the environment says of a command's settings: `TRAINER_FIT__SEED=1` is `--seed 1` of `trainer fit`."""
+"""A command's settings from the environment: `TRAINER_FIT__SEED=1` is `--seed 1` of `trainer fit`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which model each quality stands for, as `make bench-accuracy` chose it: on all sets but one, judged on that one.
+"""Which model each quality stands for, as `make bench-accuracy` chose it; the choice was checked on sets left out of it.
 
 The table with its figures is tests/benchmarks/results/accuracy.md; `tests/unit/trainer/settings/test_quality.py` compares. Loads no torch.
 """

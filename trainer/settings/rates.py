@@ -1,7 +1,7 @@
-"""The one reader of rates: a share such as 0.05, or percent such as 5%, in every option that takes one. Loads no torch.
+"""The one parser of rates, in every option that takes one: a share such as 0.05, or percent such as 5%. Loads no torch.
 
-With its sign a rate is percent everywhere. Without, a number is a share, from 0 to 1; in the two options that are called `-percent` it is
-percent, and one between 0 and 1 is refused, since it may be meant as a share.
+With the sign %, a rate is percent in every option. Without it, a number is a share from 0 to 1; in the two options called `-percent` it is
+percent, and a number between 0 and 1 is refused, because it may be meant as a share.
 """
 
 from __future__ import annotations

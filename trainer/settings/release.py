@@ -12,7 +12,7 @@ from trainer.settings.backtest import Window
 
 
 class ReleaseBase(BaseModel):
-    """What all of them are told: where the releases are."""
+    """Options of all these commands: where the releases are."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -25,7 +25,7 @@ class ReleaseBase(BaseModel):
 
 
 class ChangeBase(ReleaseBase):
-    """What those are told that change something."""
+    """Options of the commands that change something."""
 
     camera: Annotated[list[str], Argument("LINE/CAMERA")] = Field(
         min_length=1, description="camera to change; may be repeated"
@@ -133,27 +133,29 @@ class ReleasesSettings(ReleaseBase):
 
 
 class CompareSettings(ReleaseBase, Window):
-    """Tell what a model that is tried in the shadow says, beside the verdicts that counted of the same frames.
+    """Compare what a model on trial in the shadow says with the verdicts that counted, for the same frames.
 
-    Reads the results and what was said in the shadow from the brokers, without a group, pairs them by frame, and counts. With --out it also
-    writes a page with pictures of the frames that differ: from --archive, or from the frames topic, as far as that still holds them.
+    Reads both from the brokers, without a group, pairs them by frame, and counts. With --out it also writes a page with pictures of the
+    frames that differ. The pictures come from --archive, or from the frames topic if it still has them.
 
     Exit status: 0 done, whatever the differences; 1 refused (the message says why); 2 wrong usage; 130 interrupted.
     """
 
     camera: Annotated[str, Argument("LINE/CAMERA")] = Field(
-        pattern=r"^[A-Za-z0-9_-]{1,64}/[A-Za-z0-9_-]{1,64}$", description="the camera that the model is tried at"
+        pattern=r"^[A-Za-z0-9_-]{1,64}/[A-Za-z0-9_-]{1,64}$", description="camera at which the model is on trial"
     )
     model: Annotated[str, Argument("DIGEST")] = Field(
         "",
         pattern=r"^[0-9a-f]{0,64}$",
-        description="beginning of the digest of the model on trial (default: the last of the window)",
+        description="beginning of the digest of the model on trial (default: the last one within --from and --to)",
     )
     archive: Path | None = Field(
-        None, description="root of the inspector's archive, for pictures (default: the frames topic)"
+        None, description="root folder of the inspector's archive, to take pictures from (default: the frames topic)"
     )
     out: Path | None = Field(
         None, description="folder to write to: compare.html, compare.json, and compare.csv with a row for each frame"
     )
-    pictures: int = Field(50, ge=0, le=1000, description="most pictures on the page, of the largest differences first")
+    pictures: int = Field(
+        50, ge=0, le=1000, description="maximum number of pictures on the page, the largest differences first"
+    )
     json_output: bool = Field(False, validation_alias="json", description="print one JSON object instead of the tables")

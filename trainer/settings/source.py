@@ -1,4 +1,4 @@
-"""Where a command's images come from and how they are divided: the options that several commands share. Loads no torch."""
+"""Where a command's images come from and how they are divided: options that several commands share. Loads no torch."""
 
 from __future__ import annotations
 

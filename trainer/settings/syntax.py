@@ -1,4 +1,4 @@
-"""The few options that hold more than one value, as text: a domain, an augmentation, a score rule. Loads no torch."""
+"""Parses the few options with more than one value: a domain, an augmentation, a score rule. Loads no torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of `trainer fit`: where the thresholds lie. Loads no torch."""
+"""Settings of `trainer fit` about thresholds. Loads no torch."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Defects that are made of ok pictures, where no real ones are at hand."""
+"""Defects made from ok pictures, for use where there are no real ones."""

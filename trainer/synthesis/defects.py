@@ -1,7 +1,7 @@
-"""Paint one defect into an ok picture: five kinds, each made of the picture itself or of a shade.
+"""Paints one defect into an ok picture: five kinds, each made from the picture itself or from a shade.
 
-They need not look like anybody's defects. A detector that tells them from ok pictures of parts that it has not seen is a good choice for
-real defects of the same parts, and that is what they are for. After Li et al., "CutPaste" (CVPR 2021: a piece of the picture
+They need not look like real defects. Their purpose is to choose a detector: one that separates them from ok pictures of parts that it has
+not seen is a good choice for real defects of the same parts. After Li et al., "CutPaste" (CVPR 2021: a piece of the picture
 elsewhere, a scar), and Zavrtanik et al., "DRAEM" (ICCV 2021: irregular blots).
 """
 

@@ -1,1 +1,1 @@
-"""Thresholds from scores alone, whatever gave them: from those of ok images, or HALCON's from labelled ones."""
+"""Thresholds from scores alone, wherever they come from: from scores of ok images, or by HALCON's rules from labelled ones."""

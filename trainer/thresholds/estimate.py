@@ -1,4 +1,4 @@
-"""From raw scores of images that a model has not seen to thresholds: how they are found, and what was found."""
+"""From raw scores of images that a model has not seen to thresholds: the methods, and the result."""
 
 from __future__ import annotations
 

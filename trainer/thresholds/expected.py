@@ -1,17 +1,17 @@
-"""A threshold at which the share of ok images that is asked for is rejected on average, whatever the number of scores.
+"""A threshold that rejects the wanted share of ok images on average, whatever the number of scores.
 
 A new image lies above the k-th highest of n scores with probability k / (n + 1), whatever the distribution: the mean of the beta
-distribution of an order statistic, on which conformal prediction rests too (Vovk, Gammerman and Shafer, 2005). So the rate asked
-for is a place among the scores, p (n + 1) from the top, between two of them by their logarithms. Above the highest score, at
-less than 1 / (n + 1), the excesses of the logarithms over the fourth highest are taken to fall off exponentially (a Pareto tail
+distribution of an order statistic, on which conformal prediction rests too (Vovk, Gammerman and Shafer, 2005). So the wanted
+rate is a place among the scores, p (n + 1) from the top, interpolated between two scores by their logarithms. Above the highest score, at
+less than 1 / (n + 1), the excesses of the logarithms over the fourth highest are assumed to fall off exponentially (a Pareto tail
 of the distances, Hill, 1975). The threshold that a new image then exceeds with probability p on average, the tail's unknown rate
-included, is u + c S, with S the sum of the m = 3 excesses and c = ((m + 1) / (p (n + 1)))^(1 / m) - 1. From the highest score to
-the second highest one passes over into the other, so that one image more moves no threshold by a jump.
+included, is u + c S, with S the sum of the m = 3 excesses and c = ((m + 1) / (p (n + 1)))^(1 / m) - 1. Between the highest and
+the second highest score one rule passes gradually into the other, so that one more image does not make the threshold jump.
 
-Few excesses are used on purpose: more would steady the threshold, but follow the bulk of the scores instead of their end. That
-and the bound were compared by simulation and on real sets: `tests/benchmarks/thresholds`.
+Few excesses are used on purpose: more would steady the threshold, but follow the bulk of the scores instead of their end. This
+and the bound were checked by simulation and on real sets: `tests/benchmarks/thresholds`.
 
-Where images come in groups, `RankedScores.independent` stands for n, and places are counted in parts of it.
+If images come in groups, n is `RankedScores.independent`, and places are counted in parts of it.
 """
 
 from __future__ import annotations

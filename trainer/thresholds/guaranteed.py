@@ -1,9 +1,9 @@
-"""A threshold with a guarantee: at a confidence, no more than a share of ok images is rejected.
+"""A threshold with a guarantee: at a given confidence, no more than a given share of ok images is rejected.
 
 With n ok scores, a threshold just above the (r + 1)-th highest rejects at most a share b of all ok images, at confidence c,
 where b solves Binomial(n, b) <= r with probability 1 - c: the distribution-free tolerance bound of Wilks (1941). For b = 5 %
-at 95 % that takes 59 images, or groups where images come in groups. With fewer, the threshold comes from a tail model (one-sided
-normal tolerance limit of the log distances, robustly estimated, Natrella's factor), and the bound that can be stated is another.
+at 95 % this needs 59 images (or 59 groups, if images come in groups). With fewer, the threshold comes from a tail model (one-sided
+normal tolerance limit of the log distances, robustly estimated, Natrella's factor), and the bound that can be stated is higher than the wanted one.
 """
 
 from __future__ import annotations

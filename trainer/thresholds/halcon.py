@@ -1,8 +1,8 @@
 """HALCON's thresholds from labelled scores: [max ok, min nok, intermediate], and mean + 4 deviations for pixels.
 
-Two traps of the original are kept only where they are asked for. It raises the highest ok score by a factor of 1 + 1e-15, which
-float32 cannot hold; everything here is float64. And its sweep counts a sample at the threshold as ok, although the
-verdict "score >= threshold" calls it nok; the corrected sweep counts as the verdict does.
+Two traps of the original are kept only on request. It multiplies the highest ok score by 1 + 1e-15, which
+float32 cannot represent; everything here is float64. And its search counts a sample at the threshold as ok, although the
+verdict "score >= threshold" makes it nok; the corrected search counts as the verdict does.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A threshold from the scores of unseen ok images alone: for a share of false rejects on average, or with a guaranteed bound.
+"""A threshold from the scores of unseen ok images alone: for an average share of false rejects, or with a guaranteed bound.
 
-Either way the upper bound of that share is stated which the scores support, without an assumption about their distribution. It is
-proven for scores of the very model that ships, of held-out images that are drawn like those to come, one by one or by groups.
-Scores from folds are those of models fitted on a part of the images. Their bound is an estimate for the model that is then fitted on
-all; usually that one scores unseen ok images no higher, as it has seen more.
+In both cases the upper bound of that share is stated that the scores support, without an assumption about their distribution. It is
+proven if the scores are those of the shipped model, for held-out images that are drawn like future ones, one by one or by groups.
+Scores from folds come from models fitted on a part of the images. Their bound is an estimate for the model that is then fitted on
+all images; usually that model scores unseen ok images no higher, because it has seen more.
 """
 
 from __future__ import annotations

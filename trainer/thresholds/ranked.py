@@ -1,7 +1,7 @@
-"""Scores of unseen ok images in their order, with the groups that they come in: what thresholds are laid by.
+"""Scores of unseen ok images in their order, with their groups: thresholds are set from these.
 
-Images of one lot, day or strip are alike, so a hundred of them say less of other lots than a hundred drawn one by one. How much
-less is told by the intraclass correlation of the log distances (one-way analysis of variance, Fisher, 1925); with it n images of
+Images of one lot, day or strip resemble each other, so a hundred of them say less about other lots than a hundred drawn one by one. How
+much less is shown by the intraclass correlation of the log distances (one-way analysis of variance, Fisher, 1925); with it n images of
 G groups are worth between G and n independent ones (the design effect, Kish, 1965). Every group counts the same, however large.
 """
 

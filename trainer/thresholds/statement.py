@@ -1,4 +1,4 @@
-"""What can be said of a threshold that ok scores laid: where it lies, how many ok images it rejects, and how sure that is."""
+"""What can be said about a threshold from ok scores: where it lies, how many ok images it rejects, and how certain that is."""
 
 from __future__ import annotations
 

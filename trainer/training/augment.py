@@ -1,7 +1,7 @@
-"""Acceptable variation that the training images lack: flipped, rotated, brighter copies of them. Off by default.
+"""Variation of good parts that the training images lack: flipped, rotated, brighter copies of them. Off by default.
 
-HALCON's anomaly detection augments nothing: what may vary must be in the data. A copy teaches that its variation is ok, so
-ask for none that a defect could look like (a part mounted upside down, a lamp that fails).
+HALCON's anomaly detection augments nothing: variation must be in the data. A copy teaches that its variation is ok. So
+do not ask for a variation that a defect could look like (a part mounted upside down, a lamp that fails).
 """
 
 from __future__ import annotations

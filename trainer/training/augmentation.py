@@ -1,4 +1,4 @@
-"""How training images may be varied, as a parameter object: for settings too, so it loads no image library."""
+"""How training images may be varied, as a parameter object. Loads no image library, so that settings can use it too."""
 
 from __future__ import annotations
 

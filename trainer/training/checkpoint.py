@@ -1,6 +1,6 @@
-"""The state of a training on disk, so that one that was killed goes on where it was: safetensors and JSON, no pickle.
+"""The state of a training on disk, so that a training that was killed can go on: safetensors and JSON, no pickle.
 
-One file, written as a whole: it holds the state after an epoch as a whole, or that of the epoch before.
+It is one file that is written as a whole: it contains the complete state after an epoch, or that of the epoch before.
 """
 
 from __future__ import annotations

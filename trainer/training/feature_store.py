@@ -1,6 +1,6 @@
-"""The embeddings that a training learns from, in bounded memory: the first part of them in RAM, the rest in a file.
+"""The embeddings that a training learns from, in bounded memory: the first part in RAM, the rest in a file.
 
-The file has no name from the start, so nothing is left of it however the process ends. It is read by `os.preadv`, not mapped:
+The file never has a name, so nothing is left of it, however the process ends. It is read by `os.preadv`, not mapped:
 mapped pages count as memory of the process.
 """
 

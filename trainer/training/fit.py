@@ -1,4 +1,4 @@
-"""Fit one detector on stored embeddings: what a training does with all images, and a calibration with each fold's others."""
+"""Fits one detector on stored embeddings: a training uses all images, a calibration uses those of the other folds."""
 
 from __future__ import annotations
 

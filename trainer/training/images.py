@@ -1,4 +1,4 @@
-"""What a model is trained on: the training images of a data set, or samples in memory, and what is refused among them."""
+"""The images that a model is trained on: those of a data set, or samples in memory; and which of them are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The backbone as a training uses it: its input size, pictures read ahead of it, and its embedding's scales."""
+"""The backbone as a training uses it: its input size, reading pictures ahead, and the scales of its embedding."""
 
 from __future__ import annotations
 

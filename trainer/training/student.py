@@ -1,8 +1,8 @@
-"""The epochs of a student: which images and positions count, how fast it learns, when it ends, where it goes on.
+"""The epochs of a student: which images and positions count, the learning rate, when it ends, where it continues.
 
-Every draw of an epoch follows from the seed and the epoch's number, and the learning rate from the number of the step. So the
-state after an epoch is the weights, the optimiser's moments and the errors, and a training that goes on from it ends with
-the same weights as one that was never interrupted.
+Every random draw of an epoch follows from the seed and the epoch's number, and the learning rate from the number of the step. So the
+state after an epoch consists of the weights, the optimiser's moments and the errors, and a training that continues from it ends
+with the same weights as one that was never interrupted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a model is trained, besides what it is: create_dl_train_param. One place for every default of a training."""
+"""How a model is trained: create_dl_train_param. The one place for every default of a training."""
 
 from __future__ import annotations
 

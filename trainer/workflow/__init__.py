@@ -1,1 +1,1 @@
-"""A fit from its settings to its bundle: the chapter's procedures in a row, what is said of them, and what is left behind."""
+"""A fit from its settings to its bundle: the chapter's procedures in their order, remarks about them, and the files that are written."""

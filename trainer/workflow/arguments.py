@@ -1,4 +1,4 @@
-"""What the settings of a command mean as the arguments of the chapter's procedures: source, split, model, preprocessing."""
+"""Turns the settings of a command into the arguments of the chapter's procedures: source, split, model, preprocessing."""
 
 from __future__ import annotations
 

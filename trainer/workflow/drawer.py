@@ -1,4 +1,4 @@
-"""The pictures of the report, each drawn once: of what a fit kept, or read again where it kept nothing."""
+"""The pictures of the report, each drawn once: from what a fit kept, or read again if it kept nothing."""
 
 from __future__ import annotations
 

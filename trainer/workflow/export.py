@@ -1,4 +1,4 @@
-"""Write what a fit leaves behind as a whole: the bundle, with its record, its report and its evaluation inside."""
+"""Writes the result of a fit as a whole: the bundle, with its record, its report and its evaluation inside."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the report says of a fit besides its pictures: the parameters, and where the model comes from."""
+"""What the report says about a fit besides its pictures: the parameters, and the origin of the model."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The workflow of a fit, procedure by procedure: read > split > preprocess > train > threshold > evaluate.
 
-`trainer fit` and `trainer workflow` both run it; the one writes its report, the other says each step's name.
+`trainer fit` and `trainer workflow` both run it; the first writes its report, the second prints the name of each step.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is to be said of the preprocessing that was chosen: warnings and notes, in sentences for the user."""
+"""Warnings and notes about the chosen preprocessing, in sentences for the user."""
 
 from __future__ import annotations
 

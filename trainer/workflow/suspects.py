@@ -1,4 +1,4 @@
-"""What a fit says of suspects: the ok images that look unlike the others, and those that were left out."""
+"""What a fit says about suspects: the ok images that look unlike the others, and those that were left out."""
 
 from __future__ import annotations
 

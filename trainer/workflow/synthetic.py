@@ -1,4 +1,4 @@
-"""Scores of synthetic defects as the model that ships would give them, though none of its own: it has learnt from their pictures."""
+"""Scores of synthetic defects as the shipped model would give them. It cannot score them itself: it has learnt from their pictures."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What decides how unlike the ok images a position is: one protocol, one module a method."""
+"""The detectors, which tell how unlike the ok images a position is: one protocol, and a module for each method."""

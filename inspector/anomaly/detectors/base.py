@@ -1,4 +1,4 @@
-"""The protocol of a detector, and the embedding of backbone features that all of them see."""
+"""The protocol of a detector, and the embedding of backbone features that all detectors use."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The levels finer than a grid, folded into it: as they are, or projected at the resolution of the finest of them.
+"""The levels that are finer than a grid, folded into it: unchanged, or projected at the resolution of the finest of them.
 
-A detector on a grid of stride 16 says how unlike a place is, but hardly where in its 16 x 16 pixels. Levels of stride 4 and 8 know,
-and a handful of their dimensions is enough for that.
+A detector on a grid of stride 16 tells how unlike a position is, but hardly where in its 16 x 16 pixels. Levels of stride 4 and 8 tell
+that, and a few of their dimensions are enough.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
 """A Gaussian for every position and a memory of ok patches, fused: the geometric mean of their distances.
 
-The two complement each other. The Gaussian knows what belongs where: it finds a part that is misplaced, and textures that vary
-in one way only. The memory knows no places: it finds what no ok picture has anywhere, however the part is turned. Log distances
-are averaged, so that a position must be far by both, or very far by one; neither needs to be brought to the other's unit.
+The two complement each other. The Gaussian knows what belongs at each position: it finds a misplaced part, and textures that vary
+only in one way. The memory does not know positions: it finds what no ok picture has anywhere, however the part is rotated. The logarithms of
+both distances are averaged. So a position must be far by both, or very far by one, and no common unit is needed.
 
-By default they see different things as well (`FeatureNormalization`, `both`): the Gaussians the directions of the features,
-which contrast and light hardly change, the memory the features as they are.
+By default they also get different features (`FeatureNormalization`, `both`): the Gaussians get the directions of the features,
+which contrast and light hardly change; the memory gets the features as they are.
 
-Both see a grid of stride 16. Where the backbone has finer levels, a memory of their patches makes the map finer than that
-(`refine`), at the same score.
+Both work on a grid of stride 16. If the backbone has finer levels, a memory of their patches makes the map finer
+(`refine`), with the same score.
 
-What lies at the border counts a little less (`BORDER_WEIGHT`): there the backbone sees its own padding, which makes features say less of
-the picture, and parts of other things that the camera happens to have in view.
+Positions at the border count a little less (`BORDER_WEIGHT`). There the backbone sees its own padding, so features say less about
+the picture, and often parts of other things that the camera happens to see.
 
 Sources: `padim` and `patchcore`; that a product of the two ranks images better than either was measured on the development sets, each
 judged by the choice of the others (tests/benchmarks/results/accuracy.md).

@@ -1,10 +1,10 @@
-"""From distances on a coarse grid to a finer map of the same score: the coarse say how unlike, a memory of fine patches says where.
+"""Turns distances on a coarse grid into a finer map with the same score: a memory of fine patches says where the defect is.
 
 The map is the coarse distance, interpolated, times a power of the distance to the nearest fine patch (`POWER`). Fine features alone rank
 pictures badly (they see a few pixels and know little of parts), so the map is brought back to the level of the coarse distances: the mean
-of the highest hundredth of its positions is theirs. So pictures are ranked as by the coarse ones alone, by the default score rule (another rule ranks by the fine map), and
-the one map gives score, class and region. Distances to the fine bank are averaged over neighbours first (`NEIGHBOURHOOD`): one patch of a few
-pixels is unlike all others by chance, where there is a defect several are.
+of the highest hundredth of its positions is theirs. So with the default score rule pictures are ranked as by the coarse distances alone (another rule ranks by the fine map), and
+one map gives score, class and region. Distances to the fine bank are first averaged over neighbours (`NEIGHBOURHOOD`): a single patch of a few
+pixels may be unlike all others by chance, but at a defect several patches are.
 
 That was chosen on the development sets with masks, no one set deciding (AUPRO / share of found defects whose strongest pixel lies inside
 the mask, means over five sets, sketches that were not kept, with the root of single distances): coarse alone 0.871 / 0.39; times a bank of stride 8 0.879 / 0.53; brought back

@@ -1,13 +1,13 @@
-"""A student that learns to tell fine features from deep ones on ok images, weighed by a Gaussian of the deep ones.
+"""A student that learns on ok images to predict fine features from deep ones; its error is weighted by a Gaussian of the deep ones.
 
 The frozen backbone is the teacher. The student sees its deep features (strides 8 to 32 on one grid, through a bottleneck of
 half the grid) and predicts its fine ones (stride 8, undiminished): reverse distillation, after Deng & Li, "Anomaly Detection via
-Reverse Distillation from One-Class Embedding" (CVPR 2022). Where a part is as it was, the prediction holds; at a defect the
-fine features are not those that the surroundings promise. What differs from that paper, each measured on the first five development sets:
+Reverse Distillation from One-Class Embedding" (CVPR 2022). At an ok position the prediction is right; at a defect the
+fine features differ from what the surroundings suggest. What differs from that paper, each measured on the first five development sets:
 
 * Only the fine features are predicted, scaled channel by channel, and the error is the plain mean square.
 * The distance is a geometric mean of PaDiM's distance of the deep features, sharpened (weight 3), and of the student's error
-  (weight 2). PaDiM knows what belongs where and ranks images, but blurs; the student is sharp, but knows nothing of places.
+  (weight 2). PaDiM knows what belongs at each position and ranks images well, but blurs; the student is sharp, but does not know positions.
   Their product keeps both: more of the defect's area is found than by either, and images are ranked as well as by PaDiM alone.
 * Sharpened means: times its ratio to the mean distance around, which takes away the halo that the backbone's wide receptive field
   gives a defect. The ratio counts for a fifth more at most: a part that is wrong as a whole stands out from nothing

@@ -1,4 +1,4 @@
-"""The network of the student: predicts the fine features from the deep ones, and says how far off it is."""
+"""The network of the student: it predicts the fine features from the deep ones, and measures its error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is worked out from a domain, kept as long as the domain: so with the models that have one, however many there are."""
+"""Keeps what is computed from a domain for as long as the domain exists, also if several models share it."""
 
 from __future__ import annotations
 

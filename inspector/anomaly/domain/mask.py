@@ -1,6 +1,6 @@
-"""A domain as masks: which pixels of a picture lie inside, and which cells of a grid hold any of it. Kept, read-only.
+"""A domain as masks: which pixels of a picture are inside, and which cells of a grid contain such pixels. Kept, read-only.
 
-Two rules, because two questions are asked. What is shown or reported is exact to the pixel: one counts if its centre is
+There are two rules for two purposes. What is shown or reported is exact to the pixel: a pixel counts if its centre is
 inside. What is scored is generous: a cell of a coarse grid counts if any of its area is inside.
 """
 

@@ -1,7 +1,7 @@
-"""What of a map of distances counts under a domain: the positions that are scored, and the map of the picture.
+"""Which part of a map of distances counts under a domain: the positions that are scored, and the map of the picture.
 
-Cells of the grid that lie outside take no part in what their neighbours inside show: the map is interpolated between the
-cells inside only, so a detector may say anything of the others.
+Cells of the grid that are outside do not influence their neighbours inside: the map is interpolated only between the
+cells inside, so it does not matter what a detector says about the others.
 """
 
 from __future__ import annotations

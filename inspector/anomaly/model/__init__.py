@@ -1,1 +1,1 @@
-"""A model: what it is made of, how it scores, and how it lies on disk."""
+"""A model: its parts, how it scores, and how it is stored on disk."""

@@ -1,7 +1,7 @@
 """get_dl_model_param and set_dl_model_param: one parameter of a model by its name, before and after training.
 
-Before training a model is its `DLModelParam`, and nearly all of that may be set. Afterwards its parts are the truth:
-values are read from them, and only what leaves the learnt numbers alone may be set, as in HALCON.
+Before training a model consists of its `DLModelParam`, and nearly all of that may be set. After training, values are read from the
+model's parts, and only parameters that do not affect what was learnt may be set, as in HALCON.
 """
 
 from __future__ import annotations

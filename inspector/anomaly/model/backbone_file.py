@@ -1,4 +1,4 @@
-"""Where a bundle keeps its backbone's weights: inside, or beside it where they are large, so that several bundles share them."""
+"""Where a bundle keeps its backbone's weights: inside, or beside it if they are large, so that several bundles share them."""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
-"""A model on disk: a folder of a JSON manifest and safetensors files, every byte named by its digest. No pickle.
+"""A model on disk: a folder with a JSON manifest and safetensors files, with a digest for every file. No pickle.
 
     bundle.json          the manifest
     backbone.safetensors the frozen network's weights; large ones lie beside the bundle (`backbone_file`)
     detector.safetensors the embedding's projection and what the detector learnt
-    bundle.sig           the signature of bundle.json, where somebody has signed it (`signature`)
+    bundle.sig           the signature of bundle.json, if somebody has signed it (`signature`)
     golden.safetensors   pictures (uint8) that the model must score as it did when it was made
 
-A bundle is there as a whole or not at all (`files`). Each file is read once into memory, and those very bytes are
+A bundle is written completely or not at all (`files`). Each file is read once into memory, and exactly these bytes are
 verified and used.
 """
 

@@ -1,4 +1,4 @@
-"""From pictures to embeddings: preprocessing, backbone, and the projection that all detectors see."""
+"""From pictures to embeddings: preprocessing, backbone, and the projection that all detectors use."""
 
 from __future__ import annotations
 

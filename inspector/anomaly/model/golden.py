@@ -1,4 +1,4 @@
-"""Golden samples: a few pictures that a model must score as it did when it was written, wherever it is read."""
+"""Golden samples: a few pictures for which a model must give the same scores as when it was written, wherever it is loaded."""
 
 from __future__ import annotations
 

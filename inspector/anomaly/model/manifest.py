@@ -1,4 +1,4 @@
-"""The manifest of a model bundle, `bundle.json`: what it says and how it is read. Loads no weights."""
+"""The manifest of a model bundle, `bundle.json`: its contents and how it is read. Loads no weights."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """From decoded pictures to anomaly maps and scores: preprocessing, backbone, embedding, detector, scale.
 
-On a GPU an `AnomalyModel` belongs to the device thread, but for its plain attributes and `check_geometry`; on a CPU several
+On a GPU only the device thread may use an `AnomalyModel`, except for its plain attributes and `check_geometry`. On a CPU several
 threads may use it at once.
 """
 

@@ -1,4 +1,4 @@
-"""What a model is told before it is trained: DLModelParam, and the initial models that hold nothing else."""
+"""The parameters of a model before it is trained: DLModelParam, and the initial models that hold nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A batch on its way through the device: what was launched, and its outcome."""
+"""A batch that was given to the device, and its results."""
 
 from __future__ import annotations
 

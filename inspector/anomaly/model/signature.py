@@ -1,7 +1,7 @@
-"""The signature of a bundle: `bundle.sig`, Ed25519 over the bytes of `bundle.json`, which name the digests of all else.
+"""The signature of a bundle: `bundle.sig`, Ed25519 over the bytes of `bundle.json`, which name the digests of all other files.
 
 One line: `ed25519`, the signer's public key and the signature, both in hexadecimal. The key in it only tells who claims to have
-signed; what counts are the keys that are trusted. Verified before anything of the manifest is parsed.
+signed; only the trusted keys count. It is verified before anything of the manifest is parsed.
 """
 
 from __future__ import annotations

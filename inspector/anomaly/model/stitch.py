@@ -1,7 +1,7 @@
-"""The tiles of a picture through network and detector in shared batches, and what they say of it joined to one field.
+"""Runs the tiles of a picture through network and detector in shared batches, and joins their distances to one field.
 
-A tile sees nothing of what lies beyond its borders, so it says least of what lies next to them: where tiles overlap, each counts
-the less the nearer its border is, and the field has no seams.
+A tile contains nothing beyond its borders, so its distances are least reliable near them. Where tiles overlap, a tile counts
+less the nearer its border is; so the joined field has no seams.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every backbone is: a frozen network that gives the features of chosen levels."""
+"""The interface of every backbone: a frozen network that gives the features of chosen levels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many processor cores this process may use; a container's limit counts, which `os.cpu_count` does not know of."""
+"""How many processor cores this process may use, including a container's limit, which `os.cpu_count` does not know."""
 
 from __future__ import annotations
 

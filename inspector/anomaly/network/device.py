@@ -1,4 +1,4 @@
-"""Which devices torch can compute on here, and the device of a name."""
+"""Which devices torch can compute on here, and how a name such as `cuda` becomes a device."""
 
 from __future__ import annotations
 

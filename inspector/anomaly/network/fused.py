@@ -1,11 +1,11 @@
 """Networks on a CPU with oneDNN's fused operations: convolution, bias, activation and skip in one pass over memory.
 
 These are the operations that torch's own compiler (inductor) emits for a CPU; called directly, they need no compiler where
-the model runs. What they save is memory traffic, which is what bounds these thin layers. The numbers are those of
+the model runs. They save memory traffic, which limits the speed of these thin layers. The numbers are those of
 `EfficientNetLite.forward`, bit for bit where that takes oneDNN's path too.
 
-And the kernel is the same for every batch. torch's own convolution is not: for one small picture, or for fewer than 16 on one
-thread, it multiplies matrices, else it asks oneDNN, and the two add up in different orders.
+The kernel is also the same for every batch. torch's own convolution is not: for one small picture, or for fewer than 16 on one
+thread, it multiplies matrices, otherwise it calls oneDNN, and the two add numbers in different orders.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every backbone by its name: what is known of it, and the network without its weights."""
+"""Every backbone by its name: what is known about it, and the network without its weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the backbone's forward pass runs. torch is the reference; another runtime would stand behind the same protocol."""
+"""Where the backbone's forward pass runs. torch is the reference; another runtime would implement the same protocol."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Networks of the library timm as backbones: convolutional ones by their stages, vision transformers by their blocks.
 
-Nothing is fetched here: a network is built with random weights, and gets its own from a bundle or from a file.
+Nothing is downloaded here: a network is built with random weights, and then gets its own from a bundle or a file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Settings of the process that decide how fast torch runs on a CPU; to be made before torch is first imported."""
+"""Settings of the process that decide how fast torch runs on a CPU; they must be made before torch is first imported."""
 
 from __future__ import annotations
 

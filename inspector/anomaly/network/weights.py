@@ -1,8 +1,8 @@
-"""Backbones with their weights: published ones, folded, or those of a network of timm. Used by the trainer only.
+"""Backbones with their weights: published ones, with batch normalisation folded in, or those of a timm network. For the trainer only.
 
-The one place in the project that reads a legacy `.pth`: its SHA-256 is compared with a pinned value first, and it is
-read with `weights_only=True`. And the only one that may fetch something: what timm publishes for a network of its, where no file is
-given. The service loads safetensors from a bundle and never comes here.
+This is the one place in the project that reads a legacy `.pth`: its SHA-256 is compared with a pinned value first, and it is
+read with `weights_only=True`. It is also the only place that may download something: the weights that timm publishes for one of its networks, if no file is
+given. The service loads safetensors from a bundle and never uses this module.
 """
 
 from __future__ import annotations

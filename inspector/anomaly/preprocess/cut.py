@@ -1,4 +1,4 @@
-"""A picture as tiles: own steps and the domain's box come first, then each tile is a picture of its own."""
+"""Cuts a picture into tiles, after the user's own steps and the domain's box; from then on each tile is a picture of its own."""
 
 from __future__ import annotations
 

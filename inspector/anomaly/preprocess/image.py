@@ -1,6 +1,6 @@
-"""The one decoder: encoded bytes to uint8 pixels, for trainer and service alike.
+"""The one decoder, for both trainer and service: from encoded bytes to uint8 pixels.
 
-OpenCV decodes, once `image_header` has found nothing wrong with the bytes.
+OpenCV decodes after `image_header` has found nothing wrong with the bytes.
 
 What it does to pixels:
 
@@ -8,8 +8,8 @@ What it does to pixels:
 * Colour comes out as RGB. Alpha and transparency are dropped, not blended. A palette becomes its colours.
 * 16 bits become 8 by taking the high byte; a 12-bit camera must therefore shift its values up. 1, 2 and 4-bit gray is
   spread to 0..255. Gamma and colour profiles are not applied.
-* Where the model needs less, the picture is halved, once to three times (`reduction_factor`): each pixel becomes the mean of
-  2 x 2. That is done to pixels, after decoding, so that one picture gives one input whatever its encoding. A decoder's own
+* If the model needs fewer pixels, the picture is halved one to three times (`reduction_factor`): each pixel becomes the mean of
+  2 x 2. This is done after decoding, so that one picture gives the same input in every encoding. A decoder's own
   reduced scale would be faster for a JPEG, but gives pixels that no other encoding has.
 """
 

@@ -1,6 +1,6 @@
-"""What a JPEG or PNG says of itself, read from a few of its bytes before any decoder sees it.
+"""What a JPEG or PNG says about itself, read from a few of its bytes before any decoder gets it.
 
-Dimensions, channels and completeness are judged here: OpenCV opens a dozen formats, believes any header, and some of
+Dimensions, channels and completeness are checked here, because OpenCV opens a dozen formats, believes any header, and some of
 its releases returned the previous picture for a truncated JPEG.
 """
 

@@ -1,6 +1,6 @@
-"""The orientation that a camera or phone notes beside its pixels (EXIF), and a picture turned upright by it.
+"""The orientation flag that a camera or phone stores beside the pixels (EXIF), and how a picture is rotated upright by it.
 
-A flag that cannot be read counts as none: it is a note beside the pixels, and no reason to refuse these.
+A flag that cannot be read counts as no flag: it is only a note beside the pixels, and no reason to refuse the picture.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Whether a PNG's pixels inflate to as many bytes as its header says, and not to a thousand times as many.
+"""Whether a PNG's pixels inflate to exactly as many bytes as its header says, and not to a thousand times as many.
 
-A decoder goes on inflating behind the last row, to throw it away: 8 MiB can hold 8 GiB of that, many seconds of work
-for a picture of one pixel.
+A decoder goes on inflating after the last row, and discards the result: 8 MiB can contain 8 GiB of this, which is many seconds of
+work for a picture of one pixel.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Preprocessing steps of one's own: register them, find those of installed packages, run and check them.
+"""Preprocessing steps that users write: registers them, finds those of installed packages, runs and checks them.
 
 A step is a function of a decoded picture and its options. It returns a picture of the same height and width:
 

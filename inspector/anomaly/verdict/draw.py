@@ -1,4 +1,4 @@
-"""Pictures for people: the heat map over the image, outlines of regions, a frame that tells the verdict.
+"""Pictures for people: the heat map over the image, outlines of regions, a frame that shows the verdict.
 
 Everything here takes uint8 gray or RGB, leaves it as it is and returns new (H, W, 3) RGB uint8. Thread safe.
 """

@@ -1,7 +1,7 @@
 """From the model's map to the defective pixels of the picture: upsample, threshold, connect, leave out halos, code.
 
-The definition is that of the full computation: bring the whole map to the picture's size, compare every pixel. What is
-computed is only the box that can hold such pixels, with the same result to the bit.
+The region is defined by the full computation: enlarge the whole map to the picture's size and compare every pixel. Only the box
+that can contain such pixels is really computed, with the same result to the bit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs of pixels down the columns of a picture: found above a limit, coded as COCO does, and decoded."""
+"""Runs of pixels down the columns of a picture: finds those above a limit, codes them as COCO does, and decodes them."""
 
 from __future__ import annotations
 

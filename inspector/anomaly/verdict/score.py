@@ -1,4 +1,4 @@
-"""How the distances of an image become its score: the largest, the mean of the top, or of those that stand out."""
+"""How the distances of an image become its score: the largest, the mean of the highest, or of those that stand out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The verdict: score against threshold, and the region where the map passes its own."""
+"""The verdict: compares the score with its threshold, and finds the region where the map is above its own threshold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A map brought to the size of the picture, bilinearly: any part of it, with the same values as in the whole."""
+"""Enlarges a map to the size of the picture, bilinearly; a part of it gets the same values as in the whole."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What the archive holds: a day's pictures and index, the transaction that changes them, and what is removed in time."""
+"""The contents of the archive: a day's pictures and index, the transaction that changes them, and their removal by age and size."""

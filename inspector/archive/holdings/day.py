@@ -1,7 +1,7 @@
-"""What the archive holds of one camera's day, and how that changes. Pure.
+"""What the archive holds for one day of a camera, and how that changes. Pure.
 
 The sample of a day is the `ok_per_day` pictures with the smallest `result_id`. That id is a hash of the picture's identity, so
-the sample is uniform; and whoever decides again, in any order and after any crash, decides the same.
+the sample is uniform, and choosing it again gives the same pictures, in any order and after any crash.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
-"""The transaction: pictures, index and removals of one flush, so that a kill at any moment leaves nothing that cannot be mended.
+"""The transaction: pictures, index and removals of one flush. A kill at any moment leaves nothing that the next start cannot repair.
 
-1. The journal names the files that are to come and to go, and is synced.
-2. The pictures are written: hidden name, sync, rename.
-3. The files of the index that changed are written, likewise.
-4. What fell out of the sample is removed.
+1. The journal names the files that will be written and removed, and is synced.
+2. The pictures are written under hidden names, synced and renamed.
+3. The files of the index that changed are written in the same way.
+4. Pictures that fell out of the sample are removed.
 5. The caller commits the offsets of the results.
 
-The index decides. Who begins after a crash reads the journal: a file that was to come and is in no row goes (its result was not
-committed, so it comes again), and so does one that was to go and is in no row any more. Names follow from the picture's identity,
-and the sample from the ids alone (`day`): what comes again falls on the same name and the same decision.
+The index decides. After a crash the next process reads the journal. It removes a file that was to be written and is in no row of the index
+(its result was not committed, so it comes again), and a file that was to be removed and is in no row any more. A picture's name follows from
+its identity, and the sample from the ids alone (`day`): so a picture that comes again gets the same name and the same decision.
 
-One process at a time writes a camera's files: the one that the group gave the partition with the camera's results.
+One process at a time writes a camera's files: the one that has the partition with the camera's results.
 """
 
 from __future__ import annotations

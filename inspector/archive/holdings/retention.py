@@ -1,4 +1,4 @@
-"""What is removed for its age, or because a camera's pictures take too many bytes; never the newest ok ones of a camera. Pure."""
+"""Which pictures are removed because they are old or a camera's are too many bytes; never a camera's newest ok ones. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Removes what is too old or too much, camera by camera. On the archive's thread."""
+"""Removes pictures that are too old or too many, one camera after the other. On the archive's thread."""
 
 from __future__ import annotations
 

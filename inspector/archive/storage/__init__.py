@@ -1,1 +1,1 @@
-"""Where the archive's files lie: a folder, or a store of objects, behind one protocol."""
+"""Where the archive's files are stored: a folder or a store of objects, behind one protocol."""

@@ -1,4 +1,4 @@
-"""A folder as storage: written to a hidden name, synced, renamed, and the folder synced."""
+"""A folder as storage: a file is written under a hidden name, synced and renamed, then the folder is synced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store of objects (S3) as storage, by obstore. An object is written as a whole or not at all, so nothing has to be renamed or tidied."""
+"""A store of objects (S3) as storage, by obstore. An object is written completely or not at all, so nothing has to be renamed."""
 
 from __future__ import annotations
 

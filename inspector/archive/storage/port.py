@@ -1,4 +1,4 @@
-"""What the archive needs of a storage: whole files by name. All calls block; they run on the archive's own thread."""
+"""What the archive needs from a storage: whole files by name. All calls block; they run on the archive's own thread."""
 
 from __future__ import annotations
 

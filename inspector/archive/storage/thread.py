@@ -1,4 +1,4 @@
-"""The archive's one thread: whatever a storage does, the event loop and the membership of the group live on."""
+"""The archive's one thread for its storage: however slow that is, the event loop and the membership in the group go on."""
 
 from __future__ import annotations
 

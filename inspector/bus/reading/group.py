@@ -1,4 +1,4 @@
-"""Results from Kafka, as a member of a group: begins a little before what was committed, so that repeats are known for what they are.
+"""Reads results as a member of a group; begins a little before the committed offset, so that repeats are recognised.
 
 As in `bus.consumer`: commits name their offsets, `getmany` is never cancelled, rebalances are eager.
 """

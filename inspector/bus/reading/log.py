@@ -1,4 +1,4 @@
-"""A small topic, read whole from its beginning, and followed: without a group, leaving no trace."""
+"""Reads a small topic completely from its beginning, and what is added later; without a group, leaving no trace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records at known places: reads the wanted offsets of partitions and no others, without a group."""
+"""Reads only the wanted offsets of partitions, without a group."""
 
 from __future__ import annotations
 

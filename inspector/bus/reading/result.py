@@ -1,4 +1,4 @@
-"""The message that a record holds, a result above all."""
+"""The message in a record, in most cases a result."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The last records of partitions, looked at now and then: `ResultTail` on aiokafka, without a group.
+"""Looks at the last records of partitions now and then: `ResultTail` on aiokafka, without a group.
 
-Between two looks nothing is fetched, and a look costs the same however much was written since the one before.
+Between two looks nothing is fetched, and a look always costs the same, however much was written since the last one.
 """
 
 from __future__ import annotations

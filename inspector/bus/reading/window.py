@@ -1,4 +1,4 @@
-"""A topic from some time on to its end as it is now: without a group, leaving no trace, a chunk in memory at a time."""
+"""Reads a topic from some time on to its present end: without a group, leaving no trace, one chunk in memory at a time."""
 
 from __future__ import annotations
 

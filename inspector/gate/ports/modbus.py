@@ -1,4 +1,4 @@
-"""Modbus TCP by pymodbus: a PLC writes numbers of parts into registers and reads decisions, state and a counter that lives."""
+"""Modbus TCP by pymodbus: a PLC writes part numbers into registers, and reads decisions, the state and a counter that counts up."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""pymodbus' server as the gate needs it: three functions, one request after the other, a bounded number of connections.
+"""pymodbus' server as the gate needs it: three functions, one request after the other, a limited number of connections.
 
-Imports pymodbus, so it is imported only where a port is wanted. What pymodbus 3 does that would surprise a PLC: coils and registers
-are one memory, so that a coil could announce a part; the second of two requests in one segment gets no answer; an address that cannot be
-listened at is told without its cause; connections are not bounded.
+This module imports pymodbus, so it is only imported if there is a Modbus port. It avoids what would surprise a PLC in pymodbus 3: coils and registers
+share one memory, so that a coil could announce a part; the second of two requests in one segment gets no answer; if it cannot listen on an
+address, it does not say why; the number of connections is not limited.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The registers of Modbus TCP: what the line writes, what the gate shows. One map for the gate, its simulator and the docs.
 
-All are holding registers of 16 bits; numbers of parts have 32, the high word first. The status and the ring of decisions behind it may
+All are holding registers of 16 bits; part numbers have 32 bits, the high word first. The status and the ring of decisions after it can
 be read in one request.
 """
 

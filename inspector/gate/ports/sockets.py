@@ -1,4 +1,4 @@
-"""What both ports ask of their sockets: a line whose cable is cut goes within seconds, and an address that is refused says why."""
+"""Settings for the sockets of both ports: a broken connection ends within seconds, and an address that is refused is explained."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The text protocol: lines of ASCII over TCP, by which a line announces its parts and gets the decisions.
 
 The line sends `PART id [window_ms]`, `RESET` and `STATE`; the gate sends `PASS id`, `REJECT id why`, `REFUSED what why`, `STATE
-running|starting|fault …` and, while it runs, `ALIVE n`. Whoever announced a part hears its decision, nobody else.
+running|starting|fault …` and, while it runs, `ALIVE n`. Only the connection that announced a part gets its decision.
 """
 
 from __future__ import annotations

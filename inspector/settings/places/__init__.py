@@ -1,1 +1,1 @@
-"""Settings of where pictures lie, those that frames only name and those that are kept, and of where bundles do."""
+"""Settings of where pictures lie (those that frames name, and those that are kept) and where bundles lie."""

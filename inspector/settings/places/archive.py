@@ -1,4 +1,4 @@
-"""Settings of `inspector archive`: where pictures are kept, which, and for how long."""
+"""Settings of `inspector archive`: where pictures are kept, which ones, and for how long."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of model releases: the store that bundles come from, and the cache that serves where it is away."""
+"""Settings of model releases: the store of bundles, and the cache that is used if the store does not answer."""
 
 from __future__ import annotations
 

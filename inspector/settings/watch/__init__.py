@@ -1,1 +1,1 @@
-"""What is seen of the service, and by whom: pages of metrics and health, heartbeats, the watchdog, traces."""
+"""Settings of what can be seen of the service: metrics and health, heartbeats, the watchdog, traces."""

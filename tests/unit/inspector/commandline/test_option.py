@@ -34,6 +34,7 @@ class Model(Group):
     max_size: int = Field(description="at most 5 %")
     until: datetime | None = Field(None, description="end")
     side: Annotated[int, Field(ge=1)] | None = None
+    note: str = ""
     kind: Literal["a", "b"] = "a"
     is_on: bool = True
     is_off: bool = False
@@ -89,6 +90,7 @@ def test_values_have_short_names(key: str, value: str) -> None:
         ("is_off", ""),
         ("images", ""),
         ("places", ""),
+        ("note", ""),
     ],
 )
 def test_help_tells_the_default_or_that_there_is_none(key: str, text: str) -> None:
