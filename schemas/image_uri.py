@@ -54,9 +54,9 @@ def store_place(uri: str, *, folder: bool = False) -> StorePlace:
     if folder:
         if not uri.endswith("/"):
             raise ValueError("does not end with /, so it would also allow names that only begin with it")
-        path = path.removesuffix("/")
         if not path and place.scheme == "s3":
-            return place
+            return place  # the whole bucket
+        path = path.removesuffix("/")
     for part in path.split("/"):
         if not _PART.fullmatch(part):
             raise ValueError(

@@ -168,10 +168,6 @@ class TurnQueues(Generic[F]):
         taken.frames.append(frame)
         taken.late.extend(self._drop_heads(frame.camera, now_s, needed_s))  # the other heads were looked at
 
-    def count(self, model: object) -> int:
-        """Return how many waiting frames have `model`."""
-        return sum(frame.model == model for frame in self)
-
     def count_of(self, camera: Hashable) -> int:
         """Return how many frames of a camera wait."""
         return len(self._queues.get(camera, ()))

@@ -74,8 +74,9 @@ class Standstill:
             self._still_s = 0.0
             return
         self._still_s += passed_s
+        owed = "1 frame is" if count == 1 else f"{count} frames are"
         self._sentence = (
-            f"{count} frames are in flight, and no verdict has left for {self._still_s:.0f} s"
+            f"{owed} in flight, and no verdict has left for {self._still_s:.0f} s"
             if count
             else f"no frame is in flight, but {self._budget.used_bytes} of the {self._budget.limit_bytes} bytes of "
             f"limits.max_bytes_in_flight are taken, so that nothing has been read for {self._still_s:.0f} s"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+import pytest
 from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
 
 from schemas import (
     MAX_CAPTURED_AT,
@@ -29,6 +31,12 @@ CAPTURED_AT = 1_760_000_000_000_000
 IDENTITY = Identity("line-1", "cam_A", "P-000042", 42, CAPTURED_AT)
 SOURCE = RecordSource(topic="inspection.frames", partition=3, offset=1234)
 MODEL = ModelReference(name="cookie", version="3", digest="0f" * 32)
+
+
+def refuse(model: type[BaseModel], fields: dict[str, Any], match: str) -> None:
+    """See that the message cannot be made, and why not."""
+    with pytest.raises(ValidationError, match=match):
+        model(**fields)
 
 
 def frame_fields(**changes: Any) -> dict[str, Any]:

@@ -218,8 +218,11 @@ def test_a_value_over_the_callers_limit_is_not_read() -> None:
 
 
 def test_a_message_over_the_limit_is_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codec, "MAX_MESSAGE_BYTES", 100)
-    with pytest.raises(LimitExceededError, match="CameraFrame of"):
+    size = len(encode(FRAME))
+    monkeypatch.setattr(codec, "MAX_MESSAGE_BYTES", size)
+    assert len(encode(FRAME)) == size
+    monkeypatch.setattr(codec, "MAX_MESSAGE_BYTES", size - 1)
+    with pytest.raises(LimitExceededError, match=f"CameraFrame of {size} bytes is larger than the limit of {size - 1}"):
         encode(FRAME)
 
 
@@ -243,6 +246,46 @@ def test_an_error_names_the_fields_and_never_quotes_the_image() -> None:
         decode(CameraFrame, packed(line_id="a b", camera_id=5, seq=-1, encoding="gif", image="secret" * 100))
     assert "secret" not in str(caught.value)
     assert len(str(caught.value)) <= 500
+
+
+def test_an_error_about_the_whole_says_so_and_three_are_named_before_they_are_counted() -> None:
+    without = {name: value for name, value in FRAME.model_dump().items() if name != "image"}
+    with pytest.raises(MalformedMessageError, match=r"^CameraFrame: message: a frame must contain its image"):
+        decode(CameraFrame, msgpack.packb(without))
+    with pytest.raises(MalformedMessageError) as caught:
+        decode(CameraFrame, packed(line_id="a b", camera_id=5, seq=-1))
+    assert [part.split(":")[0] for part in str(caught.value).split("; ")] == ["CameraFrame", "camera_id", "seq"]
+    with pytest.raises(MalformedMessageError, match=r"seq: .*; and 1 more$"):
+        decode(CameraFrame, packed(line_id="a b", camera_id=5, seq=-1, captured_at=-1))
+
+
+def test_one_part_that_is_too_long_makes_it_a_matter_of_limits_whatever_else_is_wrong() -> None:
+    content = DLResultMessage(**messages.result_fields()).model_dump()
+    content |= {"stage_seconds": {f"stage_{i}": 0.0 for i in range(17)}, "seq": -1}
+    with pytest.raises(LimitExceededError) as caught:
+        decode(DLResultMessage, msgpack.packb(content))
+    assert caught.value.identity == messages.IDENTITY._replace(seq=None)
+
+
+@pytest.mark.parametrize(("length", "shown"), [(500, "x" * 500), (501, "x" * 499 + "…")])
+def test_the_text_of_an_error_is_cut_at_500_characters(length: int, shown: str) -> None:
+    error = SchemaError("x" * length)
+    assert (str(error), error.identity, error.reason) == (shown, Identity(), "malformed")
+
+
+def test_an_error_says_what_msgpack_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(MalformedMessageError, match=r"^CameraFrame is not msgpack: \S") as caught:
+        decode(CameraFrame, b"\xc1")
+    assert str(caught.value) == "CameraFrame is not msgpack: FormatError", "an error of msgpack without words"
+    with pytest.raises(LimitExceededError, match=r"^CameraFrame: .*exceeds max_str_len"):
+        decode(CameraFrame, packed(unknown="x" * 4097))
+    with pytest.raises(MalformedMessageError, match=r"extension type 5 \(0 bytes\)"):
+        decode(CameraFrame, packed(unknown=msgpack.ExtType(5, b"")))
+    monkeypatch.setattr(codec, "MAX_CONTAINERS", 1)
+    assert decode(CameraFrame, encode(FRAME)) == FRAME
+    monkeypatch.setattr(codec, "MAX_CONTAINERS", 0)
+    with pytest.raises(LimitExceededError, match="more than 0 maps and arrays"):
+        decode(CameraFrame, encode(FRAME))
 
 
 def test_an_error_is_short_whatever_the_sender_wrote() -> None:

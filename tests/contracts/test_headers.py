@@ -120,6 +120,13 @@ def test_a_score_that_is_none_is_no_expectation(value: bytes | None) -> None:
     assert expected_score_from_headers([("expected_score", value)]) is None
 
 
+@pytest.mark.parametrize(("value", "score"), [(b"0", 0.0), (b"0.9999", 0.9999), (b"1e-3", 0.001)])
+def test_an_expectation_lies_from_0_to_below_1(value: bytes, score: float) -> None:
+    assert (
+        expected_score_from_headers([("expected_score", value), ("other", b"0.5"), ("expected_score", value)]) == score
+    )
+
+
 def test_two_expectations_are_none() -> None:
     assert expected_score_from_headers([("expected_score", b"0.5"), ("expected_score", b"0.25")]) is None
     assert expected_score_from_headers(None) is None

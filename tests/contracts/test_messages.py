@@ -21,7 +21,6 @@ from schemas import (
     RawFormat,
     RecordSource,
     RegionMessage,
-    encode,
     image_digest,
     result_id_of,
     result_id_of_record,
@@ -35,17 +34,13 @@ from tests.contracts.messages import (
     component_fields,
     deadletter_fields,
     frame_fields,
+    refuse,
     refused_fields,
     region_fields,
     result_fields,
 )
 
 NOWHERE = Identity()._asdict()
-
-
-def refuse(model: type[BaseModel], fields: dict[str, Any], match: str) -> None:
-    with pytest.raises(ValidationError, match=match):
-        model(**fields)
 
 
 @pytest.mark.parametrize("field", ["line_id", "camera_id", "part_id"])
@@ -287,6 +282,15 @@ def test_a_region_is_consistent(changes: dict[str, Any], match: str) -> None:
     refuse(RegionMessage, region_fields(**changes), match)
 
 
+def test_components_and_regions_may_fill_their_boxes_and_the_picture() -> None:
+    whole = ComponentMessage(**component_fields(x=0, y=0, width=8, height=6, area=48))
+    region = RegionMessage(**region_fields(components=(whole,), area=48))
+    assert (region.area, region.components) == (48, (whole,))
+    for place in ({"x": 1}, {"y": 1}):
+        moved = ComponentMessage(**component_fields(**{"x": 0, "y": 0, "width": 8, "height": 6, "area": 48} | place))
+        refuse(RegionMessage, region_fields(components=(moved,), area=48), "extends beyond")
+
+
 def test_an_empty_region_is_legal_in_a_nok_result() -> None:
     empty = RegionMessage(**region_fields(counts=b"`1", area=0, num_components=0, components=()))
     nok = result_fields(anomaly_score=0.9, anomaly_class="nok", anomaly_class_id=1, anomaly_region=empty)
@@ -302,56 +306,6 @@ def test_the_area_may_exceed_the_listed_components_only_where_some_are_missing()
     fields = region_fields(width=100, height=100, components=(one,) * 256, area=300)
     refuse(RegionMessage, fields | {"num_components": 256}, "add up to 256")
     assert RegionMessage(**fields | {"num_components": 300}).area == 300
-
-
-def of_record(**changes: Any) -> DeadLetter:
-    fields: dict[str, Any] = {
-        "source": SOURCE,
-        "key": b"line-1/cam_A",
-        "value": b"body",
-        "identity": IDENTITY,
-        "status": "undecodable",
-        "reason": "corrupt",
-        "detail": "",
-        "produced_at": CAPTURED_AT,
-        "keep_value": True,
-    } | changes
-    return DeadLetter.of_record(**fields)
-
-
-def test_a_dead_letter_finds_its_record_again() -> None:
-    letter = of_record()
-    assert (letter.value, letter.value_bytes, letter.value_digest) == (b"body", 4, image_digest(b"body"))
-    assert letter.identity == IDENTITY
-    without = of_record(keep_value=False)
-    assert (without.value, without.value_bytes, without.value_digest) == (None, 4, letter.value_digest)
-
-
-def test_a_dead_letter_takes_any_record() -> None:
-    letter = of_record(key=bytes(1025), value=None, identity=Identity(), detail="\udcff" + "x" * 600)
-    assert (letter.key, letter.value, letter.value_bytes) == (None, b"", 0)
-    assert letter.detail == "?" + "x" * 499
-    assert encode(letter)
-    assert of_record(key=bytes(1024)).key == bytes(1024)
-
-
-@pytest.mark.parametrize("status", ["inspected", "expired"])
-def test_there_is_no_dead_letter_of_an_answered_frame(status: str) -> None:
-    refuse(DeadLetter, deadletter_fields(status=status, reason="none"), "status")
-
-
-@pytest.mark.parametrize(
-    ("changes", "match"),
-    [
-        ({"reason": "corrupt"}, "does not belong to status failed"),
-        ({"value": b"bod"}, "value has 3 bytes, but value_bytes is 4"),
-        ({"key": bytes(1025)}, "key"),
-        ({"value_digest": "0"}, "value_digest"),
-        ({"detail": 5}, "detail"),
-    ],
-)
-def test_a_dead_letter_is_consistent(changes: dict[str, Any], match: str) -> None:
-    refuse(DeadLetter, deadletter_fields(**changes), match)
 
 
 CLAIM: dict[str, Any] = {"image": b"", "image_uri": "s3://bucket/a.jpg", "image_bytes": 7, "image_digest": "0" * 64}

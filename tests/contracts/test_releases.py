@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import math
 from typing import Any
 
 import pytest
@@ -15,12 +17,17 @@ from schemas import (
     LiveChanges,
     ModelReference,
     ModelRelease,
+    ShadowResultMessage,
+    ShadowVerdict,
     audit_hash,
     camera_chain,
     decode,
     encode,
     part_share,
+    result_id_of,
+    shadow_headers,
 )
+from tests.contracts.messages import IDENTITY, SOURCE
 
 BUNDLE = BundleReference(
     model=ModelReference(name="cookie", version="3", digest="0f" * 32), url="s3://models/cookie-3/"
@@ -129,10 +136,63 @@ def test_what_became_of_a_release_stands_in_the_chain_of_its_process() -> None:
     assert decode(AuditRecord, encode(told)) == told
 
 
+def test_what_cannot_be_written_of_a_detail_is_replaced_and_what_is_no_text_refused() -> None:
+    assert record(detail="\udcff" + "x" * 900).detail == "?" + "x" * 499
+    assert record().detail == ""
+    with pytest.raises(ValidationError, match="detail"):
+        record(detail=5)
+
+
+def test_a_change_that_is_the_first_of_its_camera_is_at_position_0() -> None:
+    first = record(position=0, number=1, previous_hash=None)
+    assert decode(AuditRecord, encode(first)) == first
+
+
+BEFORE = {"anomaly_score": math.nextafter(0.5, 0), "anomaly_class": "ok"}
+AT = {"anomaly_score": 0.5, "anomaly_class": "nok"}
+
+
+def shadow(**changes: Any) -> ShadowResultMessage:
+    verdict = {"classification_threshold": 0.5, "segmentation_threshold": 0.25}
+    fields: dict[str, Any] = {
+        "result_id": result_id_of(IDENTITY, SOURCE),
+        "source": SOURCE,
+        **IDENTITY._asdict(),
+        "role": "shadow",
+        "shadow": ShadowVerdict(**verdict, **changes.pop("verdict", AT)),
+        "failure": "none",
+        "model": BUNDLE.model,
+        "scored_at": 1,
+    }
+    return ShadowResultMessage(**fields | changes)
+
+
+@pytest.mark.parametrize("verdict", [BEFORE, AT])
+def test_what_a_model_on_trial_says_comes_back_and_is_nok_from_its_threshold_on(verdict: dict[str, Any]) -> None:
+    said = shadow(verdict=verdict)
+    assert decode(ShadowResultMessage, encode(said)) == said
+    other = {"ok": "nok", "nok": "ok"}[verdict["anomaly_class"]]
+    with pytest.raises(ValidationError, match=f"give {verdict['anomaly_class']}"):
+        shadow(verdict=verdict | {"anomaly_class": other})
+
+
+def test_a_model_on_trial_says_why_exactly_where_it_says_nothing() -> None:
+    failed = shadow(shadow=None, failure="device")
+    assert decode(ShadowResultMessage, encode(failed)) == failed
+    for changes in ({"shadow": None}, {"failure": "device"}):
+        with pytest.raises(ValidationError, match="failure is none exactly where shadow is not null"):
+            shadow(**changes)
+
+
+def test_headers_of_what_a_model_on_trial_says_name_no_verdict() -> None:
+    said = shadow()
+    assert shadow_headers(said) == [("role", b"shadow"), ("result_id", said.result_id.encode())]
+
+
 def test_the_hash_is_that_of_the_bytes_as_written() -> None:
     value = encode(record())
     assert audit_hash(value) != audit_hash(value[:-1] + b"\0")
-    assert len(audit_hash(value)) == 64
+    assert audit_hash(value) == hashlib.sha256(value).hexdigest()
 
 
 def test_the_share_of_a_part_is_the_documented_one() -> None:

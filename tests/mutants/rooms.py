@@ -23,7 +23,7 @@ class Room:
 
 CONTRACTS: Final = tuple(
     f"tests/contracts/test_{name}.py"
-    for name in ("asyncapi", "codec", "generate", "headers", "messages", "region", "releases", "vectors")
+    for name in ("asyncapi", "codec", "deadletter", "generate", "headers", "messages", "region", "releases", "vectors")
 )
 """All but those that compile the example in C, which a limit of memory ends, and that load packages in new processes."""
 

@@ -15,6 +15,7 @@ from inspector.inflight.budget import (
     LOOK_BYTES,
     PREPARING_FACTOR,
     SENDING_SPANS_BYTES,
+    SHADOW_UNSENT_BYTES,
     TRACED_FRAME_BYTES,
     Budget,
     chunk_bytes,
@@ -73,8 +74,10 @@ def bound(
 def test_the_bound_grows_with_everything_that_is_bounded() -> None:
     assert bound(max_bytes_in_flight=600 * MIB) - bound(max_bytes_in_flight=500 * MIB) >= 100 * MIB
     one_more = bound(partitions=3) - bound(partitions=2)
-    assert one_more >= 2 * 8 * MIB, "one more fetch of the largest message, and what it is inflated to"
-    assert bound(workers=3) > bound(workers=2)
+    assert one_more == 2 * fetched_bytes(Settings()) >= 2 * 8 * MIB, (
+        "one more fetch of the largest message, and what it is inflated to"
+    )
+    assert bound(workers=3, max_pixels=MIB) - bound(workers=2, max_pixels=MIB) == 10 * MIB
     assert bound(fetch_bytes=40 * MIB) - bound(fetch_bytes=30 * MIB) == 20 * MIB
     assert bound(send_bytes=2 * MIB) - bound(send_bytes=MIB) == 2 * MIB * Settings().topics.frames_partitions
     assert bound(max_frames_in_flight=2048) - bound(max_frames_in_flight=1024) == 1024 * 4096
@@ -100,7 +103,8 @@ def test_the_bound_counts_what_waits_for_a_model_on_trial_where_there_are_releas
 
     assert with_releases(80 * MIB) - with_releases(60 * MIB) == 20 * MIB
     beside = with_releases(60 * MIB) - memory_bound_bytes(Settings(), **named) - 60 * MIB
-    assert beside > largest_decoding_bytes(Settings()), "one picture is decoded beside those of the line"
+    decoded, encoded = largest_decoding_bytes(Settings()), 10 * Settings().limits.max_pixels
+    assert beside == decoded + encoded + SHADOW_UNSENT_BYTES + 2 * MIB, "one picture beside those of the line"
 
 
 def test_the_bound_counts_the_read_and_the_decoding_that_may_go_beyond_the_budget() -> None:
@@ -114,6 +118,11 @@ def test_the_bound_counts_the_read_and_the_decoding_that_may_go_beyond_the_budge
 def test_the_bound_counts_what_a_thread_needs_to_prepare_a_large_picture() -> None:
     one_more = bound(device_threads=3, max_pixels=MIB) - bound(device_threads=2, max_pixels=MIB)
     assert one_more == PREPARING_FACTOR * 3 * MIB
+    large = bound(device_threads=1, max_pixels=100_000_000) - bound(device_threads=0, max_pixels=100_000_000)
+    decoding = largest_decoding_bytes(settings(max_pixels=100_000_000))
+    assert large == PREPARING_FACTOR * decoding, "no picture is larger than decoding may make it"
+    on_gpu = [bound(device="cuda", max_pixels=MIB, device_threads=threads) for threads in (0, 1)]
+    assert on_gpu[1] - on_gpu[0] == 3 * MIB
     assert bound(device_threads=200) == bound(device_threads=100), "there are no more pictures than fit in flight"
     assert bound(device="cuda", max_pixels=MIB, device_threads=1) < bound(max_pixels=MIB, device_threads=1)
 

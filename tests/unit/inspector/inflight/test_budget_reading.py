@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -43,6 +44,18 @@ def test_a_partition_that_floods_leaves_room_for_each_other_one() -> None:
     assert held[0] >= 4, "of seven chunks"
     assert readable(settings, held) == [1, 2]
     assert readable(settings, held | {1: 1}) == [2], "what one has taken of its part is not kept from the other"
+
+
+@pytest.mark.parametrize(("others", "chunks"), [(1, 6), (2, 5), (3, 4), (5, 4), (11, 4)])
+def test_for_each_other_partition_a_chunk_is_kept_up_to_half_of_all_even_if_nothing_is_known_to_be_in_it(
+    others: int, chunks: int
+) -> None:
+    """Of seven chunks; how many the flooding partition has when it is left out."""
+    settings, silent = tree(), dict.fromkeys(range(1, 1 + others), 0)
+    held = 0
+    while 0 in readable(settings, {0: held, **silent}, empty=frozenset(silent)):
+        held += 1
+    assert held == chunks
 
 
 def test_one_partition_alone_gets_all_there_is() -> None:

@@ -137,3 +137,40 @@ def test_what_is_committed_begins_where_reading_began() -> None:
     lease.acknowledge(7)
     lease.committed(8)
     assert lease.committed_offset == 8
+
+
+def test_the_next_offset_is_behind_the_one_that_was_read_last() -> None:
+    lease = lease_with([])
+    assert lease.next_offset is None
+    assert lease.take(0)
+    assert lease.next_offset == 1
+    assert lease.take(7)
+    assert lease.next_offset == 8
+    assert not lease.take(0)
+    assert lease.next_offset == 8, "what is skipped was not read"
+    lease.end()
+    assert not lease.take(9)
+    assert lease.next_offset == 8
+
+
+def test_a_lease_is_of_a_partition_and_of_one_assignment() -> None:
+    lease = Lease(PARTITION, 4, cap=5)
+    assert (lease.partition, lease.epoch, lease.cap) == (PARTITION, 4, 5)
+    assert (lease.closing, lease.ended, lease.readable, lease.in_flight) == (False, False, True, 0)
+    lease.close()
+    assert (lease.closing, lease.ended) == (True, False)
+    lease.end()
+    assert (lease.closing, lease.ended) == (True, True)
+
+
+def test_what_was_given_up_is_given_up_once_and_holds_back_the_commit() -> None:
+    lease = lease_with([1, 2])
+    for _ in range(2):
+        lease.abandon(1)
+    lease.acknowledge(1)
+    lease.acknowledge(2)
+    assert (lease.in_flight, lease.committable()) == (0, None)
+    lease = lease_with([3, 4])
+    lease.acknowledge(3)
+    lease.abandon(4)
+    assert lease.committable() == 4, "what lies before it"

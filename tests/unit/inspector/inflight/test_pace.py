@@ -80,3 +80,39 @@ def test_it_is_never_negative_nor_falls_with_the_size(seen: list[tuple[int, floa
 def test_it_is_never_more_than_the_slowest_batch_by_the_picture(seen: list[tuple[int, float]]) -> None:
     slowest_s = max(seconds for _, seconds in seen)
     assert learnt(*seen).mean_s(1) <= slowest_s * (1 + 1e-9)
+
+
+def test_of_the_first_ten_batches_the_plain_mean_counts_and_from_then_on_each_new_one_a_tenth() -> None:
+    assert learnt(*[(1, 1.0 + number) for number in range(5)]).mean_s(1) == pytest.approx(3.0)
+    assert learnt(*[(1, 1.0)] * 9, (1, 2.0)).mean_s(1) == pytest.approx(1.1)
+    assert learnt(*[(1, 1.0)] * 19, (1, 2.0)).mean_s(1) == pytest.approx(1.1)
+
+
+def test_from_the_third_batch_on_a_hiccup_counts_three_times_what_is_expected() -> None:
+    assert learnt((1, 0.1), (1, 30.0)).mean_s(1) == pytest.approx(15.05), "one batch is no pace yet"
+    assert learnt((1, 0.1), (1, 0.1), (1, 30.0)).mean_s(1) == pytest.approx((0.1 + 0.1 + 0.3) / 3)
+    assert learnt((1, 0.1), (1, 0.1), (10, 30.0)).mean_s(10) < 3.0, "as many times what its size is expected to take"
+
+
+def test_the_usual_error_is_the_mean_distance_from_the_line() -> None:
+    assert learnt((1, 0.1)).expected_s(1) == 0.1
+    assert learnt((1, 0.1), (1, 0.3)).expected_s(1) == pytest.approx(0.2 + 0.1), "half of 0.2, the second of two"
+
+
+def test_a_fast_batch_is_one_that_takes_less_than_a_third_and_after_ten_three_in_a_row_are_believed() -> None:
+    assert learnt((1, 3.0), (1, 1.0)).mean_s(1) == 2.0
+    assert learnt((1, 3.0), (1, 0.99)).mean_s(1) == 0.99
+    assert learnt(*[(1, 1.0)] * 9, (1, 0.1)).mean_s(1) == 0.1
+    ten = [(1, 1.0)] * 10
+    assert learnt(*ten, (1, 0.1)).mean_s(1) == pytest.approx(0.91)
+    assert learnt(*ten, (1, 0.1), (1, 0.1), (1, 1.0), (1, 0.1), (1, 0.1)).mean_s(1) > 0.5, "not in a row"
+    assert learnt(*ten, *[(1, 0.1)] * 3).mean_s(1) == pytest.approx(0.1)
+
+
+def test_a_batch_that_took_no_time_bounds_no_other() -> None:
+    assert learnt((1, 0.0), (1, 0.0), (1, 3.0)).mean_s(1) == pytest.approx(1.0)
+
+
+def test_a_larger_batch_that_took_less_makes_the_line_level_and_not_fall() -> None:
+    pace = learnt((2, 0.4), (8, 0.2))
+    assert pace.mean_s(2) == pace.mean_s(8) == pytest.approx(0.3)

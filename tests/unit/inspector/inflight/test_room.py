@@ -74,3 +74,38 @@ def test_each_larger_batch_that_fails_again_doubles_the_patience() -> None:
         room.exceeded(MODEL, 8)
         assert room.limit(MODEL) == 4
         patience *= 2
+
+
+def test_the_limit_grows_to_what_was_wanted_and_not_beyond() -> None:
+    room = Room()
+    room.exceeded(MODEL, 7)
+    limits = [room.limit(MODEL)]
+    while room.limit(MODEL) is not None:
+        assert not fit(room, room.limit(MODEL) or 0, PATIENCE - 1)
+        is_over = room.fitted(MODEL, room.limit(MODEL) or 0)
+        limits.append(room.limit(MODEL))
+        assert is_over == (limits[-1] is None)
+    assert limits == [3, 6, 7, None]
+
+
+def test_what_fitted_before_a_want_counts_no_more() -> None:
+    room = Room()
+    room.exceeded(MODEL, 8)
+    fit(room, 4, PATIENCE - 1)
+    room.exceeded(MODEL, 9)  # of another thread, taken before the limit was known
+    fit(room, 4, PATIENCE - 1)
+    assert room.limit(MODEL) == 4
+    assert not fit(room, 4, 1)
+    assert room.limit(MODEL) == 8
+    fit(room, 8, PATIENCE)
+    assert room.limit(MODEL) == 9, "the largest that was wanted"
+
+
+def test_what_was_learnt_of_models_that_are_gone_is_forgotten() -> None:
+    room = Room()
+    room.exceeded(MODEL, 8)
+    room.exceeded(OTHER, 4)
+    room.forget_all_but([MODEL])
+    assert (room.limit(MODEL), room.limit(OTHER), room.smallest()) == (4, None, 4)
+    room.forget_all_but([])
+    assert room.smallest() is None

@@ -325,3 +325,49 @@ def test_after_a_take_what_cannot_be_met_any_more_is_dropped_by_what_it_needs() 
     first, second, third = (Waiter("a", "m", deadline, n) for n, deadline in enumerate((10.0, 1.5, 2.5)))
     taken = filled([first, second, third]).take(1, 1.0, lambda _frame: 1.0)
     assert (taken.frames, taken.late) == ([first], [second])
+
+
+def test_who_may_not_be_taken_has_no_turn_and_leaves_it_to_others() -> None:
+    first, second, other = Waiter("a", "m", 1.0, 0), Waiter("a", "m", 2.0, 1), Waiter("b", "m", 9.0, 2)
+    queues = filled([first, second, other])
+    assert queues.next() == first
+    assert queues.next(lambda frame: frame.camera == "b") == other
+    assert queues.next(lambda frame: frame is second) is None, "only heads are asked for"
+    assert (len(queues), queues.cameras, queues.count_of("a"), queues.count_of("c")) == (3, 2, 2, 0)
+    assert filled([]).next() is None
+
+
+def test_a_batch_is_of_the_model_that_is_asked_for_whoever_has_the_turn() -> None:
+    urgent, other = Waiter("a", "m", 1.0, 0), Waiter("b", "n", 9.0, 1)
+    queues = filled([urgent, other])
+    assert queues.take(4, 0.0, model="n").frames == [other]
+    assert queues.take(4, 0.0).frames == [urgent]
+    assert queues.take(4, 0.0).frames == []
+
+
+def test_a_frame_that_costs_more_has_its_camera_wait_for_longer() -> None:
+    queues: TurnQueues[Waiter] = TurnQueues(lambda frame: 2.5 if frame.camera == "a" else 1.0)
+    for number in range(4):
+        for camera in "ab":
+            queues.push(Waiter(camera, "m", 10.0 + number + (camera == "b"), number))
+    order = [queues.take(1, 0.0).frames[0].camera for _ in range(8)]
+    assert order == ["a", "b", "b", "b", "a", "b", "a", "a"]
+
+
+@pytest.mark.parametrize(("camera", "ahead"), [("a", 3 + 2), ("b", 3 + 3), ("z", 1 + 1)])
+def test_how_many_are_ahead_depends_on_what_each_costs(camera: str, ahead: int) -> None:
+    """Three frames of a cost one each, three of b two each."""
+    queues: TurnQueues[Waiter] = TurnQueues(lambda frame: 2.0 if frame.camera == "b" else 1.0)
+    for number in range(3):
+        for each in "ab":
+            queues.push(Waiter(each, "m", 5.0, number))
+    assert queues.ahead_of(Waiter(camera, "m", 9.0, 9)) == ahead
+
+
+def test_late_heads_are_dropped_up_to_the_first_that_is_in_time() -> None:
+    frames = [Waiter("a", "m", deadline, n) for n, deadline in enumerate((1.0, 2.0, 9.0, 1.0))]
+    queues = filled([*frames, Waiter("b", "m", 2.0, 4)])
+    assert queues.drop_expired(1.5, lambda _frame: 0.5) == [frames[0], frames[1], Waiter("b", "m", 2.0, 4)]
+    assert list(queues) == frames[2:]
+    assert len(queues) == 2
+    assert queues.drop_expired(1.0) == [], "it stands behind a fresh one"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Collection
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
 from inspector.bus.ports import ConsumedRecord, Fault, Partition
 from inspector.errors import AccessError, ConfigError
-from inspector.inflight.writers import WriterWatch
+from inspector.inflight.writers import WriterWatch, watch_writers
 from inspector.observe.metrics import Metrics
+from inspector.settings.settings import Settings
 from tests.fakes import FakeBroker, FakeTail
+from tests.virtual_time import run_virtually
 
 PLACE = ("results", 0)
 CAMERAS = ("line/a", "line/b")
@@ -21,15 +25,15 @@ CAMERAS = ("line/a", "line/b")
 class Ears:
     """A watch, and what it counted."""
 
-    def __init__(self, places: Collection[Partition] = (PLACE,)) -> None:
+    def __init__(self, places: Collection[Partition] = (PLACE,), cameras: Collection[str] = CAMERAS) -> None:
         self.broker = FakeBroker({"results": 1})
         self.registry = CollectorRegistry()
         self.watch = WriterWatch(
             FakeTail(self.broker),
             deployment="ours",
-            cameras=CAMERAS,
+            cameras=cameras,
             partitions=lambda: places,
-            metrics=Metrics(self.registry, CAMERAS),
+            metrics=Metrics(self.registry, cameras),
         )
 
     def wrote(self, deployment: bytes | None, camera: bytes | None = b"line/a", fault: Fault | None = None) -> None:
@@ -104,10 +108,12 @@ async def test_a_process_that_has_sent_nothing_looks_nowhere() -> None:
 class Refused:
     def __init__(self, failure: Exception) -> None:
         self.failure = failure
+        self.looks = 0
 
     async def look(
         self, partitions: Collection[Partition], tell: Callable[[ConsumedRecord], None], *, most: int
     ) -> None:
+        self.looks += 1
         raise self.failure
 
     async def stop(self) -> None: ...
@@ -135,3 +141,65 @@ async def test_what_cannot_be_read_is_told_and_stops_nothing(
     (told,) = caplog.messages
     assert told == "cannot check whether another deployment writes results for these cameras" + why
     assert [record.levelno for record in caplog.records] == [level]
+
+
+async def test_of_many_cameras_the_first_five_are_named_and_each_writer_has_its_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cameras = tuple(f"line/{letter}" for letter in "abcdefg")
+    ears = Ears(cameras=cameras)
+    await ears.watch.look()
+    for camera in cameras[:6]:
+        ears.wrote(b"theirs", camera.encode())
+    for camera in cameras[:5]:
+        ears.wrote(b"another", camera.encode())
+    await ears.watch.look()
+    another, theirs = caplog.messages
+    assert another.startswith("deployment another also writes results for line/a, line/b, line/c, line/d, line/e. Only")
+    assert theirs.startswith(
+        "deployment theirs also writes results for line/a, line/b, line/c, line/d, line/e and 1 more."
+    )
+
+
+SETTINGS: dict[str, Any] = {
+    "deployment_name": "ours",
+    "models": {"m": "m"},
+    "cameras": [{"line_id": "line", "camera_id": name, "model": "m"} for name in "ab"],
+}
+
+
+def test_it_looks_every_so_often_at_the_results_that_this_process_writes() -> None:
+    async def watch(interval_s: float) -> tuple[Ears, list[float | None]]:
+        ears = Ears()
+        settings = Settings.model_validate({**SETTINGS, "second_writer_check_s": interval_s})
+        others = [(topic, 0) for topic in settings.topics.own_topics]
+        tail, seen = FakeTail(ears.broker), list[float | None]()
+        watching = asyncio.create_task(
+            watch_writers(settings, tail, lambda: [PLACE, *others], Metrics(ears.registry, CAMERAS))
+        )
+        await asyncio.sleep(interval_s + 0.5)
+        for place in (PLACE, *others):
+            for camera in (b"line/a", b"line/c"):
+                ears.broker.append(place, camera, b"", [("deployment", b"theirs")])
+            ears.broker.append(place, b"line/a", b"", [("deployment", b"ours")])
+        for _ in range(3):
+            seen.append(ears.counted())
+            await asyncio.sleep(interval_s - 0.25)
+        watching.cancel()
+        return ears, seen
+
+    _, seen = run_virtually(watch(10.0))
+    assert seen == [0, 1, 1], "what other topics hold is none of its business"
+
+
+def test_where_it_is_not_to_look_it_only_waits() -> None:
+    async def watch() -> int:
+        settings = Settings.model_validate({**SETTINGS, "second_writer_check_s": 0})
+        looking = Refused(AssertionError("it looked"))
+        watching = asyncio.create_task(watch_writers(settings, looking, lambda: [PLACE], Metrics(CollectorRegistry())))
+        await asyncio.sleep(3 * 3600.0)
+        assert not watching.done()
+        watching.cancel()
+        return looking.looks
+
+    assert run_virtually(watch()) == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,6 +33,8 @@ from schemas import (
     ModelReference,
     PixelFormat,
     RawFormat,
+    RecordSource,
+    TraceContext,
     trace_from_headers,
 )
 from tests.encoded import scan_bomb
@@ -56,11 +60,18 @@ STRICT = Route("line/strict", FakeModel(THRESHOLDS), REFERENCE, None, 2_000_000)
 
 
 class Door:
-    def __init__(self, *, largest_decoding_bytes: int = 1 << 20, default_budget_us: int = 1_000_000) -> None:
+    def __init__(
+        self,
+        *,
+        largest_decoding_bytes: int = 1 << 20,
+        default_budget_us: int = 1_000_000,
+        limits: LimitSettings = LIMITS,
+    ) -> None:
         self.clock = FakeClock()
         self.budget = Budget(1 << 30)
+        self.seen: list[tuple[str, DLSample]] = []
         self.admission = Admission(
-            LIMITS,
+            limits,
             default_budget_us=default_budget_us,
             largest_decoding_bytes=largest_decoding_bytes,
             find_route=lambda line, camera, _part: (
@@ -69,7 +80,8 @@ class Door:
             find_place=AllowList(["s3://bucket/lines/"]).find,
             budget=self.budget,
             clock=self.clock,
-            join_trace=lambda headers: (trace_from_headers(headers), None),
+            join_trace=lambda headers: (trace_from_headers(headers), "b7ad6b7169203331"),
+            saw=lambda camera, picture: self.seen.append((camera, picture)),
         )
 
     def admit(self, key: bytes | None, value: bytes | None, headers: Any = (), *, fault: Fault | None = None) -> Frame:
@@ -126,6 +138,69 @@ def test_a_sound_frame_is_routed_and_its_bytes_are_counted() -> None:
     assert frame.value is not None
     assert door.budget.used_bytes == FRAME_OVERHEAD_BYTES + len(frame.value) + len(frame.message.image)
     assert frame.decoding_bytes >= 64 * 64 + 4 * 64 * 64
+
+
+def test_a_frame_keeps_what_its_record_says_and_where_and_when_it_was_read() -> None:
+    door = Door()
+    trace = TraceContext("0af7651916cd43dd8448eb211c80319c", "00f067aa0ba902b7", is_sampled=True)
+    key, value, headers = record_of(camera_frame("a", 1, door.clock.wall_us(), is_simulated=True))
+    frame = door.admit(key, value, [*headers, *trace.headers()])
+    assert (frame.key, frame.value, frame.source) == (
+        b"line/a",
+        value,
+        RecordSource(topic="frames", partition=5, offset=7),
+    )
+    assert (frame.is_simulated, frame.entered_s) == (True, door.clock.monotonic_s())
+    assert (frame.trace, frame.parent_span_id) == (trace, "b7ad6b7169203331")
+    assert frame.lease.partition == ("frames", 5)
+    assert door.budget.used_by(("frames", 5)) == door.budget.used_bytes == frame.reservation.size_bytes
+    assert not Door().admit_frame().is_simulated
+    unread = Door().admit(b"k", None)
+    assert (unread.value, unread.is_simulated, unread.reservation.size_bytes) == (b"", False, FRAME_OVERHEAD_BYTES)
+    assert unread.refusal == ("undecodable", "empty", "the record has no value")
+
+
+def test_what_its_model_takes_of_a_camera_is_told_and_nothing_else() -> None:
+    door = Door()
+    colour = cv2.imencode(".png", np.zeros((40, 50, 3), np.uint8))[1].tobytes()
+    door.admit_frame(image=colour)
+    door.admit_frame(image=png(width=30, height=20))
+    door.admit_frame("strict", image=png(width=96))
+    door.admit_frame("x")
+    assert [
+        (camera, picture.original_width, picture.original_height, picture.channels, picture.image.size)
+        for camera, picture in door.seen
+    ] == [("line/a", 50, 40, 3, 0), ("line/a", 30, 20, 1, 0)]
+
+
+@pytest.mark.parametrize("headers", [[("line_id", b"line")], [("camera_id", b"a")]])
+def test_half_a_name_is_none(headers: Any) -> None:
+    frame = Door().admit(None, b"garbage", headers)
+    assert (frame.camera, frame.route) == ("frames/5", None)
+
+
+@pytest.mark.parametrize(("num_bytes", "reason"), [(3 * 4000, None), (3 * 4001, "too_large")])
+def test_a_raw_picture_may_have_as_many_bytes_as_any_and_no_more(num_bytes: int, reason: str | None) -> None:
+    door = Door(limits=LimitSettings(max_frame_bytes=12_000, max_pixels=10_000))
+    raw = {"width": num_bytes // 3, "height": 1, "pixel_format": "rgb8"}
+    frame = door.admit_frame(image=bytes(num_bytes), encoding="raw", raw=raw, image_digest=None)
+    assert (frame.refusal and frame.refusal.reason) == reason
+
+
+def test_a_picture_that_takes_exactly_what_is_left_for_decoding_is_admitted() -> None:
+    needed = Door().admit_frame().decoding_bytes
+    assert Door(largest_decoding_bytes=needed).admit_frame().refusal is None
+    refused = Door(largest_decoding_bytes=needed - 1).admit_frame().refusal
+    assert refused is not None
+    assert (refused.status, refused.reason) == ("undecodable", "too_large")
+
+
+def test_only_an_admitted_frame_has_a_picture_to_look_at() -> None:
+    door = Door()
+    with pytest.raises(ValueError, match="has no picture to look at"):
+        door.admission.check_picture(door.admit(b"k", b"garbage"))
+    with pytest.raises(ValueError, match="has no picture to look at"):
+        door.admission.check_picture(door.admit_frame("x"))
 
 
 @pytest.mark.parametrize(
@@ -292,6 +367,8 @@ def test_a_frame_that_names_its_picture_is_admitted_with_its_place_and_without_a
     assert frame.claim is not None
     assert frame.claim.place.path == "lines/1.png"
     assert frame.decoding_bytes == 0
+    largest = claim("a", 1, door.clock.wall_us(), "s3://bucket/lines/1.png", image_bytes=50_000)
+    assert door.admit(*record_of(largest)).refusal is None
 
 
 @pytest.mark.parametrize(

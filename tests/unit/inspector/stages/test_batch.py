@@ -157,10 +157,12 @@ def test_what_is_needed_follows_what_is_observed_and_models_have_their_own() -> 
     assert batcher.needed_s(Waiter(model="n"), 1) == 0.0
 
 
-def learnt(*, max_size: int = 8, each_s: float = 0.1, fixed_s: float = 0.0, **options: Any) -> Batcher[Waiter]:
+def learnt(
+    *, max_size: int = 8, each_s: float = 0.1, fixed_s: float = 0.0, rounds: int = 20, **options: Any
+) -> Batcher[Waiter]:
     """A batcher that knows how long batches of its models take."""
     batcher: Batcher[Waiter] = Batcher(max_size=max_size, **options)
-    for size in (1, 2, 4, 8) * 20:
+    for size in (1, 2, 4, 8) * rounds:
         for model in "mn":
             batcher.observe(model, size, fixed_s + each_s * size)
     return batcher
@@ -264,7 +266,7 @@ def test_the_frames_of_one_model_are_as_many_as_it_may_have_whoever_is_given_up(
 def test_whatever_is_expected_the_device_never_idles_and_nothing_is_lost(
     frames: list[tuple[str, str, float]], each_s: float, fixed_s: float, slots: int
 ) -> None:
-    batcher = learnt(each_s=each_s, fixed_s=fixed_s)
+    batcher = learnt(each_s=each_s, fixed_s=fixed_s, rounds=2)
     waiting = [Waiter(f"{camera}{model}", model, deadline_s) for camera, model, deadline_s in frames]
     for frame in waiting:
         batcher.push(frame, 0.0)
@@ -280,7 +282,7 @@ def test_whatever_is_expected_the_device_never_idles_and_nothing_is_lost(
 @given(cameras=st.integers(1, 8), each_s=st.floats(0.001, 0.1), slots=st.integers(1, 4))
 def test_without_contention_nothing_is_given_up(cameras: int, each_s: float, slots: int) -> None:
     """Each camera sends a frame now and then, all of them in time for one batch."""
-    batcher = learnt(each_s=each_s)
+    batcher = learnt(each_s=each_s, rounds=5)
     for number in range(20):
         for camera in range(cameras):
             batcher.push(Waiter(str(camera), deadline_s=number + 0.1 + each_s * 8 * 1.5), float(number))

@@ -85,3 +85,55 @@ def test_the_way_after_the_score_is_gone_once_whatever_waits_before() -> None:
     assert batcher.needed_s(Waiter("a", 100.0), 1) == pytest.approx(11.0)
     assert batcher.wait_s(Waiter("a", 100.0)) == pytest.approx(3 * 1.0 + 10.0)
     assert batcher.wait_s(Waiter("b", 100.0)) == pytest.approx(3 * 1.0)
+
+
+def drained(batcher: Batcher[Waiter], now_s: float) -> tuple[list[Waiter], list[Waiter]]:
+    """Pull until nothing waits; return what is scored and what is given up."""
+    batch: list[Waiter] = []
+    expired: list[Waiter] = []
+    while len(batcher):
+        pull = batcher.pull(now_s)
+        batch += pull.batch
+        expired += pull.expired
+    return batch, expired
+
+
+def test_a_camera_whose_verdicts_are_slow_has_one_frame_scored_at_once_and_then_one_in_each_quarter_of_a_second() -> (
+    None
+):
+    """Another camera's frame has more time, and would be the only one that is tried."""
+    batcher: Batcher[Waiter] = Batcher(max_size=8)
+    batcher.observe("m", 1, 0.02)
+    batcher.observe_after("slow", 10.0)
+    scored = {}
+    for now_s in (0.0, TRY_S / 2, TRY_S):
+        batcher.push(Waiter("slow", now_s + 1.0), now_s)
+        batcher.push(Waiter("other", now_s + 2.0), now_s)
+        scored[now_s] = [frame.camera for frame in drained(batcher, now_s)[0]]
+    assert {now_s: sorted(cameras) for now_s, cameras in scored.items()} == {
+        0.0: ["other", "slow"],
+        TRY_S / 2: ["other"],
+        TRY_S: ["other", "slow"],
+    }
+
+
+def test_of_a_camera_whose_verdicts_are_slow_only_the_newest_frame_is_tried() -> None:
+    batcher: Batcher[Waiter] = Batcher(max_size=8)
+    batcher.observe("m", 1, 0.02)
+    batcher.observe_after("slow", 10.0)
+    older, newest, other = Waiter("slow", 1.0), Waiter("slow", 1.5), Waiter("other", 2.0)
+    for frame in (older, newest, other):
+        batcher.push(frame, 0.0)
+    batch, expired = drained(batcher, 0.0)
+    assert expired == [older]
+    assert set(batch) == {newest, other}
+
+
+def test_a_frame_that_is_tried_has_time_for_the_device_all_the_same() -> None:
+    batcher: Batcher[Waiter] = Batcher(max_size=8)
+    batcher.observe("m", 1, 0.5)
+    batcher.observe_after("slow", 10.0)
+    slow, other = Waiter("slow", 0.4), Waiter("other", 2.0)
+    batcher.push(slow, 0.0)
+    batcher.push(other, 0.0)
+    assert (batcher.pull(0.0).batch, len(batcher)) == ([other], 0)

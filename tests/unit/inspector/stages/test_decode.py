@@ -16,12 +16,13 @@ from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget
 from inspector.inflight.frame import Frame, Refusal
 from inspector.inflight.lease import Lease
 from inspector.inflight.route import Route
-from inspector.stages.decode import Decoded, DecodeStage, decode_frame
+from inspector.stages.decode import Decoded, DecodeStage, decode_frame, tell_slow
 from schemas import ModelReference, RecordSource, encode
 from tests.fakes import FakeClock, FakeModel
 from tests.frames import camera_frame, png
 from tests.models import looking_through, nok_image, tiny_model
 from tests.picture_files import flagged, noise
+from tests.stores import claim
 
 MODEL = FakeModel(Thresholds(classification=0.5, segmentation=0.5))
 
@@ -50,12 +51,21 @@ def test_a_raw_picture_comes_through() -> None:
         ({"image_digest": "0" * 64}, "undecodable", "digest_mismatch"),
         ({"image": png()[:-10]}, "undecodable", "truncated"),
         ({"image": png(width=96)}, "failed", "geometry"),
+        ({"image": png(width=101, height=100)}, "undecodable", "too_large"),
     ],
 )
 def test_what_is_wrong_is_named(fields: dict[str, Any], status: str, reason: str) -> None:
     outcome = decoded(**fields)
     assert isinstance(outcome, Refusal)
     assert (outcome.status, outcome.reason) == (status, reason)
+    assert outcome.detail
+
+
+def test_a_picture_from_a_store_that_is_another_than_the_frame_says_is_told_apart() -> None:
+    message = claim("a", 1, 1, "s3://bucket/lines/1.png").model_copy(update={"image": png(99)})
+    outcome = decode_frame(message, MODEL, ImageLimits())
+    assert isinstance(outcome, Refusal)
+    assert (outcome.status, outcome.reason) == ("undecodable", "image_mismatch")
 
 
 def test_a_model_for_any_picture_scores_frames_of_any_size_in_their_own_pixels() -> None:
@@ -184,6 +194,53 @@ def test_what_has_no_room_waits_unless_nothing_else_could_make_room() -> None:
     bench.work()
     assert bench.stage.start(decoded=0, scoring=1, now_s=0.0).frames == []
     assert bench.stage.start(decoded=0, scoring=0, now_s=0.0).frames == [frames[1]], "nobody else would give any back"
+
+
+def test_the_stage_is_idle_when_nothing_waits_and_nothing_is_decoded() -> None:
+    bench, budget = Bench(), Budget(1 << 20)
+    assert bench.stage.is_idle
+    frame = waiting(budget, image=png(), decoding_bytes=1)
+    bench.stage.push(frame)
+    assert not bench.stage.is_idle
+    bench.stage.start(decoded=0, scoring=0, now_s=0.0)
+    assert (len(bench.stage), bench.stage.is_idle) == (0, False)
+    bench.work()
+    assert bench.stage.is_idle
+    bench.stage.push(frame)
+    assert bench.stage.remove(lambda waits: waits is frame) == [frame]
+    assert bench.stage.is_idle
+
+
+def test_a_frame_without_message_or_route_is_no_frame_to_decode() -> None:
+    for gone in ("message", "route"):
+        bench, budget = Bench(), Budget(1 << 20)
+        frame = waiting(budget, image=png(), decoding_bytes=1)
+        setattr(frame, gone, None)
+        bench.stage.push(frame)
+        with pytest.raises(ValueError, match="cannot be decoded"):
+            bench.stage.start(decoded=0, scoring=0, now_s=0.0)
+
+
+def test_a_heartbeat_is_decoded_whole_whatever_the_limits_of_frames() -> None:
+    bench, budget = Bench(), Budget(1 << 20)
+    frame = waiting(budget, image=png(), decoding_bytes=1)
+    raw = {"width": 120, "height": 100, "pixel_format": "mono8"}
+    frame.message = camera_frame("a", 1, 1, image=bytes(12_000), encoding="raw", raw=raw)
+    frame.expected_score = 0.5
+    bench.stage.push(frame)
+    bench.stage.start(decoded=0, scoring=0, now_s=0.0)
+    bench.work()
+    assert frame.sample is not None
+    assert frame.sample.image.shape == (100, 120)
+
+
+def test_what_is_told_of_a_slow_decoding_says_which_record_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    frame = waiting(Budget(1 << 20), image=png(), decoding_bytes=77)
+    tell_slow(frame, 3.25)
+    assert frame.value is not None
+    (told,) = caplog.messages
+    assert "line/a (frames/0, offset 0) has been decoded for 3." in told
+    assert f"{len(frame.value)} bytes that take 77 to decode" in told
 
 
 def test_a_picture_for_an_ended_lease_is_not_kept() -> None:

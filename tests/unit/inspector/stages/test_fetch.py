@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import pytest
@@ -179,8 +180,9 @@ async def test_a_store_that_does_not_answer_is_given_up_at_the_deadline_or_at_th
     bench = Bench(fetch_timeout_ms=200)
     soon, later = bench.push("a", 1, left_s=0.05), bench.push("b", 2)
     bench.stage.start()
-    while len(bench.back) < 2:
-        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.19)
+    assert [frame for frame, _ in bench.back] == [soon]
+    await asyncio.sleep(0.02)
     reasons = {frame: refusal and (refusal.status, refusal.reason) for frame, refusal in bench.back}
     assert reasons == {soon: ("expired", "late_before_decode"), later: ("failed", "image_unreachable")}
     assert all(future.cancelled() for future in bench.store.asked.values())
@@ -194,8 +196,7 @@ async def test_a_frame_that_waits_for_a_place_is_answered_when_its_time_is_over_
     waiting = bench.push("b", 1, left_s=0.05)
     bench.stage.start()
     bench.clock.advance(0.06)
-    while not bench.back:
-        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.06)
     assert bench.back == [(waiting, Refusal("expired", "late_before_decode"))]
     assert list(bench.store.asked) == ["a0.png"]
 
@@ -219,3 +220,71 @@ async def test_an_error_behind_the_stage_is_told() -> None:
     frame.message = None
     await bench.give("a1.png")
     assert [str(crash) for crash in bench.crashes] == ["a frame without a message names no picture"]
+
+
+async def test_of_frames_that_wait_only_the_newest_is_fetched_where_that_is_wanted() -> None:
+    bench = Bench()
+    frames = [bench.push("a", seq, left_s=50.0 + seq) for seq in range(3)]
+    for frame in frames:
+        frame.route = dataclasses.replace(ROUTE, freshest_first=True)
+    bench.stage.start()
+    await bench.settle()
+    assert list(bench.store.asked) == ["a2.png"]
+    assert bench.back == [(frame, Refusal("expired", "superseded")) for frame in frames[:2]]
+
+
+async def test_frames_that_wait_may_be_taken_back_and_others_stay() -> None:
+    bench = Bench()
+    first, second = bench.push("a", 1), bench.push("a", 2)
+    assert bench.stage.remove(lambda frame: frame is first) == [first]
+    assert len(bench.stage) == 1
+    bench.stage.forget(lambda frame: frame is first)
+    bench.stage.start()
+    await bench.settle()
+    assert list(bench.store.asked) == ["a2.png"]
+    bench.stage.forget(lambda frame: frame is first)
+    await bench.give("a2.png")
+    assert bench.back == [(second, None)]
+
+
+async def test_a_picture_that_fits_exactly_is_fetched_and_one_byte_less_is_no_room() -> None:
+    held = 2 * (FRAME_OVERHEAD_BYTES + 1)
+    for readable, asked in ((held + 2 * COPIES * len(PICTURE), 2), (held + 2 * COPIES * len(PICTURE) - 1, 1)):
+        bench = Bench(readable=readable)
+        for camera in "ab":
+            bench.push(camera, 1)
+        bench.stage.start()
+        await bench.settle()
+        assert len(bench.store.asked) == asked
+
+
+async def test_a_store_with_one_place_gives_it_to_whoever_has_its_turn() -> None:
+    bench = Bench(concurrency=1)
+    bench.push("a", 1)
+    bench.push("b", 1)
+    bench.stage.start()
+    await bench.settle()
+    assert list(bench.store.asked) == ["a1.png"]
+
+
+@pytest.mark.parametrize(("left_s", "reason"), [(0.25, "late_before_decode"), (0.2505, "image_unreachable")])
+async def test_who_was_slower_the_store_or_the_frames_own_time_is_told(left_s: float, reason: str) -> None:
+    bench = Bench(fetch_timeout_ms=250)
+    bench.push("a", 1, left_s=left_s)
+    bench.stage.start()
+    await asyncio.sleep(1)
+    ((_, refusal),) = bench.back
+    assert refusal is not None
+    assert refusal.reason == reason
+    words = {"late_before_decode": "not fetched in time", "image_unreachable": "did not give it within 0.25 s"}
+    assert words[reason] in refusal.detail
+
+
+async def test_what_goes_wrong_is_told_in_its_own_words() -> None:
+    bench = Bench()
+    for seq, error in enumerate((ClaimError("image_missing", "gone"), ZeroDivisionError("a surprise"))):
+        bench.push("a", seq)
+        bench.stage.start()
+        await bench.settle()
+        await bench.give(f"a{seq}.png", error)
+    assert [refusal and refusal.detail for _, refusal in bench.back] == ["gone", "ZeroDivisionError: a surprise"]

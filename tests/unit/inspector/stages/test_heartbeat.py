@@ -12,7 +12,8 @@ import pytest
 
 from inspector.anomaly.model.bundle import read_dl_model
 from inspector.anomaly.types import DLSample, Thresholds
-from inspector.inflight.budget import Budget
+from inspector.errors import BusError
+from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, HEARTBEATS, Budget
 from inspector.inflight.frame import Frame
 from inspector.inflight.route import Model, Route
 from inspector.settings.settings import Settings
@@ -158,13 +159,76 @@ async def test_cameras_beat_one_after_the_other_in_the_interval() -> None:
     bench = Bench()
     bench.held = {(bench.frames_topic, 3), (bench.frames_topic, 5)}
     at_s: list[float] = []
-    bench.heartbeats._take = lambda _frame: at_s.append(asyncio.get_running_loop().time())
+
+    def take(frame: Frame) -> None:
+        at_s.append(asyncio.get_running_loop().time())
+        frame.enter(None, 0.0)
+
+    bench.heartbeats._take = take
     running = asyncio.create_task(bench.heartbeats.run(1.0))
-    async with asyncio.timeout(60):
-        while len(at_s) < 2:
-            await asyncio.sleep(0.01)
+    begun_s = asyncio.get_running_loop().time()
+    await asyncio.sleep(2.1)
     running.cancel()
-    assert at_s[1] - at_s[0] >= 0.4, "half of the interval, for two cameras"
+    assert [at - begun_s for at in at_s] == pytest.approx([0.5, 1.0, 1.5, 2.0]), "half of the interval, for two cameras"
+
+
+async def test_a_partition_that_nobody_tells_costs_a_beat_and_not_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    bench.held = {(bench.frames_topic, 3), (bench.frames_topic, 5)}
+
+    async def fail(_topic: str, _key: bytes) -> int:
+        raise BusError("no broker answers")
+
+    bench.heartbeats._partition_for = fail
+    running = asyncio.create_task(bench.heartbeats.run(1.0))
+    await asyncio.sleep(1.1)
+    running.cancel()
+    assert [frame.identity.camera_id for frame in bench.taken] == ["own"]
+    assert caplog.messages == ["no heartbeat: no broker answers"]
+
+
+async def test_a_beat_holds_and_decodes_what_its_picture_takes_and_is_numbered() -> None:
+    bench = Bench()
+    await bench.beat(3, 5)
+    first, second = bench.taken
+    clock = FakeClock()
+    map_bytes = 64 * 64 * 4
+    assert (first.map_bytes, first.decoding_bytes) == (map_bytes, 64 * 64 + map_bytes)
+    assert (first.deadline_s, first.entered_s) == (clock.monotonic_s() + 0.5, clock.monotonic_s())
+    assert bench.budget.used_by(HEARTBEATS) == bench.budget.used_bytes == 2 * FRAME_OVERHEAD_BYTES
+    topic = Settings().topics.heartbeats_topic
+    assert [(frame.source.topic, frame.source.partition, frame.source.offset) for frame in bench.taken] == [
+        (topic, 0, 0),
+        (topic, 0, 1),
+    ]
+    assert first.lease.in_flight == 2
+    assert (first.identity.part_id, first.identity.seq, second.identity.seq) == ("golden-0", 0, 1)
+
+
+async def test_a_picture_wide_or_in_colour_is_beaten_as_it_is() -> None:
+    model = FakeModel(Thresholds(classification=0.5, segmentation=0.5))
+    model.golden_images = (np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3), np.full((2, 8), 7, np.uint8))
+    model.golden_scores = (0.25, 0.5)
+    bench = Bench(model)
+    for _ in range(3):
+        await bench.beat(3)
+        bench.finish()
+    assert [frame.expected_score for frame in bench.taken] == [0.25, 0.5, 0.25]
+    for frame, image in zip(bench.taken, (*model.golden_images, model.golden_images[0]), strict=True):
+        assert frame.message is not None
+        sample = decode_golden(frame.message)
+        assert isinstance(sample, DLSample)
+        np.testing.assert_array_equal(sample.image, image)
+        assert frame.decoding_bytes == image.nbytes + frame.map_bytes
+        assert (frame.identity.line_id, frame.identity.camera_id) == ("line", "own")
+
+
+async def test_there_is_a_beat_in_exactly_the_room_that_it_needs() -> None:
+    bench = Bench()
+    rest = bench.budget.hold(bench.budget.free_bytes - FRAME_OVERHEAD_BYTES + 1)
+    assert await bench.beat(3) == []
+    rest.shrink_to(rest.size_bytes - 1)
+    assert await bench.beat(3) == ["own"]
 
 
 async def test_a_model_without_a_picture_has_no_beat() -> None:
@@ -179,16 +243,19 @@ async def test_a_model_without_a_picture_has_no_beat() -> None:
     running.cancel()
 
 
-async def test_after_a_swap_the_new_models_pictures_are_beaten_and_the_old_ones_are_let_go() -> None:
-    bench = Bench()
-    new = FakeModel(Thresholds(classification=0.5, segmentation=0.5))
-    new.golden_images, new.golden_scores = (np.full((64, 64), 200, np.uint8),), (0.78125,)
-    old, bench.routes = bench.model, [Route("line/own", new, REFERENCE, None, 500_000)]
-    assert await bench.beat(3) == [], "its messages are not made yet"
-    running = asyncio.create_task(bench.heartbeats.run(0.001))
-    async with asyncio.timeout(60):
-        while not bench.taken:
-            await asyncio.sleep(0.001)
-    running.cancel()
-    assert bench.taken[0].expected_score == 0.78125
-    assert old not in bench.heartbeats._messages
+def test_after_a_swap_the_new_models_pictures_are_beaten_and_the_old_ones_are_let_go() -> None:
+    async def swap() -> None:
+        bench = Bench()
+        new = FakeModel(Thresholds(classification=0.5, segmentation=0.5))
+        new.golden_images, new.golden_scores = (np.full((64, 64), 200, np.uint8),), (0.78125,)
+        old, bench.routes = bench.model, [Route("line/own", new, REFERENCE, None, 500_000)]
+        assert await bench.beat(3) == [], "its messages are not made yet"
+        running = asyncio.create_task(bench.heartbeats.run(0.001))
+        async with asyncio.timeout(60):
+            while not bench.taken:
+                await asyncio.sleep(0.001)
+        running.cancel()
+        assert bench.taken[0].expected_score == 0.78125
+        assert old not in bench.heartbeats._messages
+
+    asyncio.run(swap())  # pictures are copied on a thread

@@ -10,6 +10,7 @@ import pytest
 
 from inspector.anomaly.types import DLResult, Thresholds
 from inspector.errors import DeviceError
+from inspector.inflight.frame import Refusal
 from inspector.stages.batch import Batcher
 from tests.fakes import FakeModel, FakePending
 from tests.unit.inspector.stages.score_bench import Bench, Image, image, model, scores
@@ -210,3 +211,55 @@ def test_a_gpu_that_computes_takes_the_next_batch_whole() -> None:
     engine = Bench(1, 2, start=False).engine
     engine.submit(model(), [image(1)], lambda _outcomes: None)
     assert (engine.free_slots, engine.shares) == (1, 1)
+
+
+def test_a_stop_tells_whether_the_threads_have_ended() -> None:
+    bench, held, begun = Bench(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        begun.set()
+        held.wait(30)
+
+    done = bench.engine.call(hold)
+    assert begun.wait(30)
+    assert bench.engine.calling.steps().keys() == {"device-0"}
+    assert bench.engine.stop(0.0) is False
+    held.set()
+    done.result(30)
+    assert bench.engine.stop(30) is True
+    assert Bench(start=False).engine.stop(0.0) is True, "threads that never began"
+
+
+def test_what_is_wrong_with_the_results_is_told_in_numbers() -> None:
+    bench = Bench()
+
+    class Silent(FakeModel):
+        def launch(self, images: Sequence[Image]) -> FakePending:
+            return FakePending([7] * 2, short=False)
+
+    silent = Silent(Thresholds(classification=0.5, segmentation=0.5))
+    for number, levels in enumerate(((1,), (1, 2, 3)), 1):
+        bench.submit(silent, *levels)
+        bench.until_done(number)
+    bench.engine.stop(30)
+    details = [outcome.detail for outcomes in bench.outcomes for outcome in outcomes if isinstance(outcome, Refusal)]
+    assert details == ["the model gave 2 results for 1 image"] * 4
+
+
+def test_a_picture_that_breaks_a_model_is_refused_with_its_error(bench: Bench) -> None:
+    bench.submit(model(), FakeModel.RAISES_ALWAYS)
+    bench.until_done(1)
+    (outcome,) = bench.outcomes[0]
+    assert outcome == Refusal("failed", "device", "RuntimeError: this picture breaks the model")
+
+
+def test_a_trial_needs_a_free_slot_too() -> None:
+    bench = Bench(start=False)
+    bench.engine.try_out(model(), image(1), bench.outcomes.append)
+    assert bench.engine.is_trying
+    with pytest.raises(DeviceError, match="no slot"):
+        bench.engine.try_out(model(), image(1), bench.outcomes.append)
+    bench.engine.start()
+    bench.until_done(1)
+    assert (bench.engine.is_trying, bench.engine.free_slots) == (False, 1)
+    bench.engine.stop(30)

@@ -13,7 +13,7 @@ from typing_extensions import override
 from inspector.bus.ports import Partition, ProducedRecord
 from inspector.errors import BusError
 from inspector.inflight.frame import Refusal
-from inspector.stages.shadow import MOST_UNSENT
+from inspector.stages.shadow import MOST_UNSENT, RETRY_S
 from tests.fakes import FakeProducer
 from tests.unit.inspector.stages.shadow_bench import PICTURE_BYTES, Scene, frame, route
 
@@ -177,8 +177,8 @@ async def test_what_was_said_is_sent_and_with_much_unsent_nothing_is_begun() -> 
     scene.stage.start()
     assert (len(scene.hands.jobs), len(scene.stage)) == (0, 1)
     sending = asyncio.create_task(scene.stage.run())
-    while len(scene.broker.log(("shadow", 0))) < MOST_UNSENT:
-        await asyncio.sleep(0)
+    await asyncio.sleep(1)
+    assert len(scene.broker.log(("shadow", 0))) == MOST_UNSENT
     sending.cancel()
     scene.stage.start()
     assert len(scene.hands.jobs) == 1
@@ -196,22 +196,18 @@ class Refusing(FakeProducer):
         return await super().send(partition, records)
 
 
-async def test_what_the_brokers_do_not_take_is_given_up_and_counted(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("inspector.stages.shadow.RETRY_S", 0)
+async def test_what_the_brokers_do_not_take_is_given_up_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene()
     producer = scene.stage._producer = Refusing(scene.broker)
     sending = asyncio.create_task(scene.stage.run())
     scene.offer(1)
     scene.go()
-    while not scene.count("shed"):
-        await asyncio.sleep(0)
+    await asyncio.sleep(0.001)
+    assert scene.count("shed") == 1
     assert "cannot be sent: no broker answers" in caplog.text
     producer.is_refusing = False
     scene.offer(2)
     scene.go()
-    while not scene.broker.log(("shadow", 0)):
-        await asyncio.sleep(0)
+    await asyncio.sleep(RETRY_S + 1)
     sending.cancel()
     assert len(scene.broker.log(("shadow", 0))) == 1

@@ -11,12 +11,7 @@ from hypothesis import strategies as st
 from inspector.inflight.lease import Lease
 from inspector.stages import sink as sink_module
 from tests.unit.inspector.stages.sink_bench import Bench, first_occurrences
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sink_module, "FIRST_RETRY_S", 0.0)
-    monkeypatch.setattr(sink_module, "LAST_RETRY_S", 0.0)
+from tests.virtual_time import run_virtually
 
 
 @given(plan=st.lists(st.sampled_from(["ok", "lost", "unknown", "first only"]), max_size=12), count=st.integers(1, 12))
@@ -34,7 +29,7 @@ def test_whatever_fails_everything_arrives_and_first_occurrences_keep_their_orde
         assert first_occurrences(bench.broker.arrived["results", 1]) == values
         assert len(bench.sink) == 0
 
-    asyncio.run(check())
+    run_virtually(check())
 
 
 @given(
@@ -63,7 +58,7 @@ def test_whatever_look_up_fails_the_verdicts_of_a_key_keep_their_order(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sink_module, "_CACHED_PARTITIONS", cached)
-        asyncio.run(check())
+        run_virtually(check())
 
 
 async def test_a_topic_that_is_gone_holds_up_no_other_and_its_verdicts_wait_in_order() -> None:
@@ -90,7 +85,7 @@ async def test_verdicts_of_an_ended_lease_do_not_wait_for_a_topic_that_is_gone()
         bench.sink.put(bench.outgoing(b"1", topic="gone"))
         async with asyncio.timeout(30):
             while len(bench.sink):
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
     assert bench.broker.arrived == {}
 
 
@@ -174,7 +169,7 @@ async def test_frames_of_an_ended_lease_are_not_sent_nor_sent_again() -> None:
         bench.sink.put(bench.outgoing(b"1"))
         async with asyncio.timeout(30):
             while not bench.lease.ended:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
         bench.sink.put(bench.outgoing(b"2"))
         bench.lease = Lease(("frames", 0), 2, cap=1000)
         bench.sink.put(bench.outgoing(b"3"))

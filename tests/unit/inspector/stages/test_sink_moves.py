@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.stages import sink as sink_module
 from tests.unit.inspector.stages.sink_bench import Bench, first_occurrences
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sink_module, "FIRST_RETRY_S", 0.0)
-    monkeypatch.setattr(sink_module, "LAST_RETRY_S", 0.0)
+from tests.virtual_time import run_virtually
 
 
 @given(
@@ -50,10 +43,7 @@ def test_whenever_it_shrinks_everything_arrives_and_each_key_keeps_its_order(
             mine = [value for value in first_occurrences(values) if value.split()[0] == key]
             assert mine == [b"%s %d" % (key, number) for number, other in enumerate(keys) if other == key]
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sink_module, "LAST_RETRY_S", 0.0)
-        patch.setattr(sink_module, "FIRST_RETRY_S", 0.0)
-        asyncio.run(check())
+    run_virtually(check())
 
 
 async def test_verdicts_of_an_ended_lease_are_not_moved() -> None:
@@ -65,7 +55,7 @@ async def test_verdicts_of_an_ended_lease_are_not_moved() -> None:
         bench.sink.put(bench.outgoing(b"1"))
         async with asyncio.timeout(30):
             while len(bench.sink):
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.001)
     assert bench.broker.arrived == {}
 
 

@@ -9,12 +9,6 @@ from inspector.stages import sink as sink_module
 from tests.unit.inspector.stages.sink_bench import Bench
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sink_module, "FIRST_RETRY_S", 0.0)
-    monkeypatch.setattr(sink_module, "LAST_RETRY_S", 0.0)
-
-
 def scored(bench: Bench, value: bytes, key: bytes = b"k", topic: str = "results") -> Outgoing:
     outgoing = bench.outgoing(value, key, topic=topic)
     outgoing.frame.stage_seconds = {"score": 1.0, "encode": 0.25, "send": 0.5}

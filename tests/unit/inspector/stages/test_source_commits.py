@@ -112,7 +112,7 @@ async def test_two_commits_never_run_at_once(monkeypatch: pytest.MonkeyPatch) ->
 async def test_commits_go_on_by_themselves() -> None:
     bench = Bench(partitions=1)
     await bench.start()
-    committing = asyncio.create_task(bench.source.commit_forever(0))
+    committing = asyncio.create_task(bench.source.commit_forever(0.001))
     for offset in (1, 2):
         bench.publish(0)
         await bench.until_read(1)

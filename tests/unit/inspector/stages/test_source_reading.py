@@ -54,7 +54,6 @@ async def test_without_room_nothing_is_read_and_with_little_room_partitions_take
 
 async def test_reading_survives_faults_of_the_bus_but_not_a_refused_right(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench()
-    monkeypatch.setattr("inspector.stages.source.RETRY_S", 0.0)
     read = bench.consumer.read
     failures: list[Exception] = [BusError("away"), BusError("still away")]
 
@@ -77,7 +76,6 @@ async def test_reading_survives_faults_of_the_bus_but_not_a_refused_right(monkey
 
 async def test_a_consumer_that_only_fails_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench()
-    monkeypatch.setattr("inspector.stages.source.RETRY_S", 0.0)
     attempts = 0
 
     async def fail(*_: object, **__: object) -> Mapping[Partition, Sequence[ConsumedRecord]]:
@@ -98,8 +96,6 @@ async def test_a_consumer_that_only_fails_is_given_up(monkeypatch: pytest.Monkey
 
 async def test_time_without_room_does_not_count_as_failing(monkeypatch: pytest.MonkeyPatch) -> None:
     bench = Bench(partitions=1)
-    monkeypatch.setattr("inspector.stages.source.RETRY_S", 0.0)
-    monkeypatch.setattr("inspector.stages.source.IDLE_TIMEOUT_S", 0.0)
     read, failures = bench.consumer.read, 0
 
     async def fail_twice(
@@ -127,7 +123,7 @@ async def test_one_lag_is_what_is_left_to_read_the_other_what_is_not_committed()
     bench.publish(0, 5)
     await bench.start()
     await bench.until_read(2)
-    committing = asyncio.create_task(bench.source.commit_forever(0))
+    committing = asyncio.create_task(bench.source.commit_forever(0.001))
     await bench.until(lambda: bench.metric("read_lag_frames", partition="0") == 3)
     assert bench.metric("consumer_lag_frames", partition="0") == 5, "two are read and none is committed"
     bench.acknowledge_all()

@@ -37,35 +37,6 @@ async def test_a_stop_waits_for_what_is_in_flight_and_no_longer_than_it_may() ->
     assert await late.source.stop(0.05) is False
 
 
-def test_what_is_never_finished_leaves_time_for_the_commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Settling and committing together take no longer than the group was told."""
-
-    async def release() -> float:
-        bench = Bench(partitions=1, drain_timeout_s=8)
-        commit = bench.consumer.commit
-
-        async def slow(offsets: Mapping[Partition, int]) -> None:
-            await asyncio.sleep(1)
-            await commit(offsets)
-
-        monkeypatch.setattr(bench.consumer, "commit", slow)
-        bench.publish(0, 2)
-        await bench.start()
-        await bench.until_read(2)
-        lease, record = bench.read[0]
-        lease.acknowledge(record.offset)
-        bench.on_closing = lambda _leases: None
-        loop = asyncio.get_running_loop()
-        begun_s = loop.time()
-        await bench.source.on_revoked({(TOPIC, 0)})
-        took_s = loop.time() - begun_s
-        assert bench.broker.committed == {(TOPIC, 0): 1}
-        await bench.stop()
-        return took_s
-
-    assert 2 <= run_virtually(release()) <= 8
-
-
 async def test_a_rebalance_settles_commits_and_opens_new_leases() -> None:
     bench = Bench(partitions=2)
     bench.publish(0, 2)

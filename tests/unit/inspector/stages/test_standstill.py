@@ -93,3 +93,37 @@ def test_a_slow_device_a_linger_and_a_store_have_their_time() -> None:
     slow = Bench(batch_takes_s=4.0, batching={"linger_ms": 3000}, store={"allowed_prefixes": ("file:///pictures/",)})
     assert slow.passes(24, frames=1) is None
     assert slow.passes(1, frames=1) is not None, "five batches, the linger, and 2 s for the store"
+
+
+@pytest.mark.parametrize(
+    ("batch_takes_s", "watchdog", "limit_s"),
+    [
+        (0.1, {"device_s": 40, "worker_s": 50}, 30 + 50),
+        (0.1, {"device_s": 60, "worker_s": 50}, 30 + 60),
+        (20.0, {"device_s": 40, "worker_s": 50}, 30 + 100),
+    ],
+)
+def test_the_end_comes_half_a_minute_after_whatever_may_hang_longest(
+    batch_takes_s: float, watchdog: dict[str, float], limit_s: int
+) -> None:
+    bench = Bench(batch_takes_s=batch_takes_s, batching={"linger_ms": 2000}, watchdog=watchdog)
+    bench.passes(limit_s + 1, frames=1)
+    with pytest.raises(HangError, match=f"no verdict has left for {limit_s + 2} s"):
+        bench.passes(1, frames=1)
+
+
+def test_a_fetch_time_counts_only_where_there_is_a_store() -> None:
+    store = {"fetch_timeout_ms": 5000}
+    assert Bench(store=store).passes(10, frames=1) is not None
+    assert Bench(store={**store, "allowed_prefixes": ("file:///pictures/",)}).passes(14, frames=1) is None
+
+
+def test_looks_that_come_often_count_the_time_between_them() -> None:
+    bench = Bench()
+    for _ in range(39):
+        bench.clock.advance(0.25)
+        bench.standstill.look([bench.frame()], 0)
+    assert bench.standstill.not_ready is None
+    bench.clock.advance(0.25)
+    bench.standstill.look([bench.frame()], 0)
+    assert bench.standstill.not_ready == "1 frame is in flight, and no verdict has left for 10 s"

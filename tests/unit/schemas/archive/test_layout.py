@@ -11,6 +11,8 @@ from schemas.archive.layout import (
     SUFFIXES,
     ArchivedImage,
     archive_name,
+    day_folder,
+    day_of,
     mask_name,
     parse_archive_name,
     relabelled_name,
@@ -109,3 +111,19 @@ def test_a_corrected_label_is_the_other_folder() -> None:
     other = relabelled_name(name)
     assert other == archive_name(archived(label="nok"))
     assert relabelled_name(other) == name
+
+
+@pytest.mark.parametrize(("field", "largest"), [("seq", MAX_INTEGER), ("captured_at", MAX_CAPTURED_AT)])
+def test_numbers_of_a_name_go_from_0_to_the_largest_of_a_frame(field: str, largest: int) -> None:
+    numbers = {"seq": 7, "captured_at": NOON_US}
+    for value in (0, largest):
+        image = ArchivedImage("line-1", "top", "p1", **numbers | {field: value}, label="ok")
+        assert parse_archive_name(archive_name(image)) == image
+    for value in (-1, largest + 1):
+        with pytest.raises(ValueError, match=f"{field} is {value}; it lies between 0 and {largest}"):
+            ArchivedImage("line-1", "top", "p1", **numbers | {field: value}, label="ok")
+
+
+def test_a_day_begins_at_midnight_in_utc() -> None:
+    assert (day_of(0), day_of(86_400_000_000 - 1), day_of(86_400_000_000)) == ("1970-01-01", "1970-01-01", "1970-01-02")
+    assert str(day_folder("line-1", "top", "1970-01-01")) == "line-1/top/1970-01-01"
