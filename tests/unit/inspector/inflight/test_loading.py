@@ -10,7 +10,7 @@ import torch
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from inspector.anomaly.errors import BundleError, ParameterError
+from inspector.anomaly.errors import BundleError
 from inspector.errors import ConfigError
 from inspector.inflight.loading import bundle_reader, require_device, set_torch_threads
 from inspector.settings.settings import Settings
@@ -26,7 +26,7 @@ def test_a_bundle_is_read_onto_the_device_of_the_settings(bundle: Path, monkeypa
     model = bundle_reader(Settings.model_validate({"models": {"m": bundle}}))(bundle)
     assert (model.name, len(model.golden_images)) == ("tiny", 2)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(ParameterError, match="device 'cuda' was requested"):
+    with pytest.raises(BundleError, match="device 'cuda' was requested"):
         bundle_reader(Settings(device="cuda"))(bundle)
 
 

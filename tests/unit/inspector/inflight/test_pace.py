@@ -114,5 +114,5 @@ def test_a_batch_that_took_no_time_bounds_no_other() -> None:
 
 
 def test_a_larger_batch_that_took_less_makes_the_line_level_and_not_fall() -> None:
-    pace = learnt((2, 0.4), (8, 0.2))
-    assert pace.mean_s(2) == pace.mean_s(8) == pytest.approx(0.3)
+    pace = learnt((6, 0.4), (8, 0.3))
+    assert pace.mean_s(6) == pace.mean_s(8) == pytest.approx(0.35)

@@ -28,12 +28,13 @@ class Ears:
     def __init__(self, places: Collection[Partition] = (PLACE,), cameras: Collection[str] = CAMERAS) -> None:
         self.broker = FakeBroker({"results": 1})
         self.registry = CollectorRegistry()
+        self.metrics = Metrics(self.registry, cameras)
         self.watch = WriterWatch(
             FakeTail(self.broker),
             deployment="ours",
             cameras=cameras,
             partitions=lambda: places,
-            metrics=Metrics(self.registry, cameras),
+            metrics=self.metrics,
         )
 
     def wrote(self, deployment: bytes | None, camera: bytes | None = b"line/a", fault: Fault | None = None) -> None:
@@ -162,20 +163,20 @@ async def test_of_many_cameras_the_first_five_are_named_and_each_writer_has_its_
 
 
 SETTINGS: dict[str, Any] = {
-    "deployment_name": "ours",
+    "deployment": "ours",
     "models": {"m": "m"},
     "cameras": [{"line_id": "line", "camera_id": name, "model": "m"} for name in "ab"],
 }
 
 
 def test_it_looks_every_so_often_at_the_results_that_this_process_writes() -> None:
-    async def watch(interval_s: float) -> tuple[Ears, list[float | None]]:
+    async def watch(interval_s: float) -> list[float | None]:
         ears = Ears()
         settings = Settings.model_validate({**SETTINGS, "second_writer_check_s": interval_s})
         others = [(topic, 0) for topic in settings.topics.own_topics]
-        tail, seen = FakeTail(ears.broker), list[float | None]()
+        seen: list[float | None] = []
         watching = asyncio.create_task(
-            watch_writers(settings, tail, lambda: [PLACE, *others], Metrics(ears.registry, CAMERAS))
+            watch_writers(settings, FakeTail(ears.broker), lambda: [PLACE, *others], ears.metrics)
         )
         await asyncio.sleep(interval_s + 0.5)
         for place in (PLACE, *others):
@@ -186,10 +187,9 @@ def test_it_looks_every_so_often_at_the_results_that_this_process_writes() -> No
             seen.append(ears.counted())
             await asyncio.sleep(interval_s - 0.25)
         watching.cancel()
-        return ears, seen
+        return seen
 
-    _, seen = run_virtually(watch(10.0))
-    assert seen == [0, 1, 1], "what other topics hold is none of its business"
+    assert run_virtually(watch(10.0)) == [0, 1, 1], "what other topics hold is none of its business"
 
 
 def test_where_it_is_not_to_look_it_only_waits() -> None:

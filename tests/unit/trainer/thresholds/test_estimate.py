@@ -175,3 +175,35 @@ def test_test_images_that_were_used_are_warned_of(count: int, words: str) -> Non
     of_test.n_test = count
     (warning,) = estimate_anomaly_thresholds(of_test, HALCON).warnings
     assert warning.startswith(words)
+
+
+def test_what_took_part_is_kept_beside_the_thresholds() -> None:
+    given = CalibrationScores(ok=OK, groups=[0, 0, 1, 2], nok=[9.0], spots=SPOTS, fold_factor=0.9, folds=5)
+    found = estimate_anomaly_thresholds(given)
+    assert (found.method, found.n_ok, found.n_nok, found.ok_groups) == ("ok_only", 4, 0, (0, 0, 1, 2))
+    assert found.fold_factor == 0.9
+    assert found.estimate is not None
+    assert (found.estimate.folds, found.warnings) == (5, found.estimate.warnings)
+    assert found.warnings, "of three groups little is known"
+    assert [found.scale.to_distance(score) for score in found.ok_scores] == pytest.approx(OK)
+    plain = estimate_anomaly_thresholds(CalibrationScores(ok=OK))
+    assert (plain.ok_groups, plain.fold_factor) == ((), 1.0)
+    assert (plain.as_thresholds().min_area, plain.as_thresholds(min_area=5).min_area) == (1, 5)
+    assert plain.as_thresholds().classification == plain.classification
+
+
+def test_maps_may_be_cut_by_pixels_with_any_method_and_at_the_image_threshold_with_any() -> None:
+    by_pixels = estimate_anomaly_thresholds(scores([1.0, 3.0]), ThresholdParam(segmentation="halcon"))
+    assert cut(by_pixels) == pytest.approx(1.5 + 4 * math.sqrt(0.5))
+    at_image = ThresholdParam(method="halcon_corrected", segmentation="classification")
+    found = estimate_anomaly_thresholds(scores([1.0, 3.0], [5.0]), at_image)
+    assert found.segmentation == found.classification
+    assert [param.is_pixel_rule for param in (ThresholdParam(), HALCON, at_image)] == [False, True, False]
+
+
+def test_a_raw_score_of_zero_is_one() -> None:
+    assert estimate_anomaly_thresholds(scores([0.0, 3.0], [5.0]), HALCON).ok_scores[0] == 0.0
+
+
+def test_no_image_of_the_test_split_is_no_leak() -> None:
+    assert estimate_anomaly_thresholds(scores([1.0, 2.0], [5.0]), HALCON).warnings == ()

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from trainer.errors import CalibrationError
 from trainer.thresholds.ok_only import OkOnlyParam, estimate_threshold
 
 SCORES = np.random.default_rng(0).lognormal(0, 0.2, 320)
@@ -71,3 +74,55 @@ def test_a_guarantee_is_explained() -> None:
         "The threshold is just above all but 0 of 80 scores of unseen ok images. The bound makes no assumption about "
         "the distribution of the scores."
     )
+
+
+@pytest.mark.parametrize(
+    ("folds", "part"), [(2, "half"), (3, "two thirds"), (4, "three quarters"), (5, "four fifths"), (6, "5/6")]
+)
+def test_the_part_of_the_images_that_the_models_of_folds_have_seen_is_told_in_words(folds: int, part: str) -> None:
+    found = estimate_threshold(SCORES[:80], folds=folds)
+    assert f"based on 80 scores of models fitted on {part} of the images" in found.explanation
+    assert (found.folds, found.is_proven) == (folds, False)
+
+
+def test_a_single_fold_is_refused() -> None:
+    with pytest.raises(CalibrationError, match="folds is 1; give 2 or more"):
+        estimate_threshold(SCORES[:80], folds=1)
+
+
+@pytest.mark.parametrize(("folds", "verb"), [(0, "prove a"), (5, "give an estimated")])
+@pytest.mark.parametrize(
+    ("n", "asked", "mend"),
+    [
+        (58, {"max_false_rejects": 0.05}, "collect 59 or more"),
+        (320, {"max_false_rejects": 0.05, "rule": "tail_model"}, "; use the rule order_statistic"),
+    ],
+)
+def test_a_guarantee_that_is_not_reached_says_what_is_and_what_to_do(
+    n: int, asked: dict[str, Any], mend: str, folds: int, verb: str
+) -> None:
+    heavy = 1 + np.random.default_rng(1).pareto(1.2, n)
+    found = estimate_threshold(heavy, OkOnlyParam(**asked), folds=folds)
+    (warning,) = found.warnings
+    assert warning.startswith(f"{n} ok images {verb} false-reject rate of at most ")
+    assert f"not the requested {FIVE}: " in warning
+    assert warning.endswith(mend)
+    gave_up = f"the tail model gave up {found.exceeding} of them"
+    assert (gave_up in warning) == ("rule" in asked)
+    assert found.explanation.endswith("trained on all images." if folds else "the distribution of the scores.")
+    said = (
+        "would be enough without it, but a tail model was requested:" if "rule" in asked else "are too few for a bound"
+    )
+    assert said in found.explanation
+
+
+def test_groups_count_where_images_come_in_them() -> None:
+    groups = [place % 30 for place in range(320)]
+    found = estimate_threshold(SCORES, OkOnlyParam(false_rejects=0.01), groups=groups)
+    assert (found.units, found.n, found.n_groups) == ("groups", 320, 30)
+    alone = estimate_threshold(SCORES)
+    assert (alone.units, alone.n_groups) == ("images", None)
+    scores = np.exp(np.repeat(np.linspace(0, 1, 30), 10) + np.random.default_rng(0).normal(0, 0.01, 300))
+    alike = estimate_threshold(scores, OkOnlyParam(false_rejects=0.01), groups=np.repeat(range(30), 10).tolist())
+    (warning,) = alike.warnings
+    assert warning.startswith(f"30 groups of ok images are too few to observe a false-reject rate of {ONE}")
