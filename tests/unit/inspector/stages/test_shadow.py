@@ -14,7 +14,7 @@ from inspector.bus.ports import Partition, ProducedRecord
 from inspector.errors import BusError
 from inspector.inflight.frame import Refusal
 from inspector.stages.shadow import MOST_UNSENT, RETRY_S
-from tests.fakes import FakeProducer
+from tests.fakes import FakeBroker, FakeProducer
 from tests.unit.inspector.stages.shadow_bench import PICTURE_BYTES, Scene, frame, route
 
 
@@ -211,3 +211,58 @@ async def test_what_the_brokers_do_not_take_is_given_up_and_counted(caplog: pyte
     await asyncio.sleep(RETRY_S + 1)
     sending.cancel()
     assert len(scene.broker.log(("shadow", 0))) == 1
+
+
+class Slow(FakeProducer):
+    """Takes one record at a time, and remembers what it was asked."""
+
+    def __init__(self, broker: FakeBroker) -> None:
+        super().__init__(broker)
+        self.starts = 0
+        self.offered: list[tuple[Partition, list[bytes]]] = []
+
+    @override
+    async def start(self) -> None:
+        self.starts += 1
+
+    @override
+    async def partition_for(self, topic: str, key: bytes) -> int:
+        assert topic == "shadow"
+        return {b"line/a": 0, b"line/b": 1}[key]
+
+    @override
+    async def send(self, partition: Partition, records: Sequence[ProducedRecord]) -> int:
+        self.offered.append((partition, [record.key for record in records]))
+        return await super().send(partition, records[:1])
+
+
+async def test_records_of_a_camera_go_together_and_those_that_were_not_taken_again() -> None:
+    scene = Scene()
+    scene.broker.partitions["shadow"] = 2
+    producer = scene.stage._producer = Slow(scene.broker)
+    for seq, camera in enumerate("abaa"):
+        scene.offer(seq, camera=camera)
+        scene.go()
+    sending = asyncio.create_task(scene.stage.run())
+    await asyncio.sleep(1)
+    a, b = (("shadow", 0), b"line/a"), (("shadow", 1), b"line/b")
+    assert producer.offered == [(a[0], [a[1]] * 3), (b[0], [b[1]]), (a[0], [a[1]] * 2), (a[0], [a[1]])]
+    scene.offer(9)
+    scene.go()
+    await asyncio.sleep(1)
+    assert (len(producer.offered), producer.starts) == (5, 1)
+    sending.cancel()
+
+
+async def test_an_outage_is_told_once_and_again_after_it_was_over(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene()
+    producer = scene.stage._producer = Refusing(scene.broker)
+    sending = asyncio.create_task(scene.stage.run())
+    for is_refusing, told in ((True, 1), (True, 1), (False, 1), (True, 2)):
+        producer.is_refusing = is_refusing
+        scene.offer(1)
+        scene.go()
+        await asyncio.sleep(2 * RETRY_S)
+        assert [record.levelname for record in caplog.records].count("WARNING") == told
+    assert scene.count("shed") == 3
+    sending.cancel()

@@ -79,6 +79,13 @@ def test_a_verdict_is_counted_with_its_class_its_score_and_its_age() -> None:
     assert counted.value("verdicts_total", camera="c", anomaly_class="ok") == 1
     assert counted.value("anomaly_score_ratio_sum", camera="c") == 0.25
     assert counted.value("capture_to_result_seconds_sum", camera="c") == 0.25
+    told = [
+        sample.exemplar
+        for family in counted.registry.collect()
+        for sample in family.samples
+        if family.name == "inspector_capture_to_result_seconds" and sample.exemplar
+    ]
+    assert [(exemplar.labels, exemplar.value) for exemplar in told] == [({"part_id": "part", "seq": "1"}, 0.25)]
     assert not counted.value("deadletters_total", reason="none")
 
 
@@ -87,6 +94,8 @@ def test_a_letter_is_counted_by_its_reason_and_an_unknown_age_is_none() -> None:
     outgoing.frame.identity = Identity()
     count_delivery(counted.metrics, outgoing, 1_250_000)
     assert counted.value("deadletters_total", reason="geometry") == 1
+    assert counted.value("frames_total", camera="c", status="failed", reason="geometry") == 1
+    assert counted.value("verdicts_total", camera="c", anomaly_class="nok") == 1
     assert not counted.value("capture_to_result_seconds_count", camera="c")
 
 
@@ -123,6 +132,7 @@ def test_a_part_that_is_rejected_uninspected_is_logged_with_what_is_known_of_it(
     )
     assert (line["model"], line["model_version"], line["model_digest"]) == ("m", "7", "0f" * 32)
     assert (line["part_id"], line["anomaly_class"]) == ("part", "nok")
+    assert caplog.messages == ["a part was rejected uninspected: failed, geometry"]
     assert {"score_ratio", "batch_size"}.isdisjoint(line), "what is not known is left out"
     outgoing.frame.refusal, outgoing.frame.route = Refusal("failed", "geometry"), None
     nameless = told(outgoing, caplog, logging.WARNING)
@@ -136,6 +146,7 @@ def test_an_ordinary_verdict_is_logged_only_for_who_debugs(caplog: pytest.LogCap
     assert told(outgoing, caplog, logging.INFO) is None
     line = told(outgoing, caplog, logging.DEBUG)
     assert line is not None
+    assert caplog.messages == ["verdict: ok, inspected"]
     assert (line["levelno"], line["anomaly_class"], line["score_ratio"], line["batch_size"]) == (
         logging.DEBUG,
         "ok",

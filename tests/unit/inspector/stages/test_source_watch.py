@@ -45,6 +45,21 @@ async def test_a_stuck_partition_is_told_of_and_then_ends_the_process_while_othe
         await watching
 
 
+async def test_it_is_told_from_which_record_on_a_partition_is_stuck(bench: Bench) -> None:
+    watching = asyncio.create_task(bench.source.watch_forever())
+    bench.publish(1, 2)
+    await bench.until_read(2)
+    bench.consumer.stuck.add((TOPIC, 1))
+    bench.publish(1, 3)
+    await surveyed(bench)
+    bench.clock.advance(11)
+    await surveyed(bench)
+    assert bench.source.not_ready == (
+        "partition 1 of frames holds 3 records from offset 2 on, and none of them was read for 11 s"
+    )
+    watching.cancel()
+
+
 async def test_a_partition_without_room_may_stand_still(bench: Bench) -> None:
     bench.room = 0
     watching = asyncio.create_task(bench.source.watch_forever())
