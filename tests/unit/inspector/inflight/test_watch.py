@@ -125,3 +125,13 @@ def test_a_partition_whose_end_nobody_told_holds_nothing() -> None:
     for now_s in (0.0, *[GIVE_UP_AFTER_S] * LOOKS):
         watch.seen(Survey(2, 2, {B: 10}), {A: None, B: 10}, (A, B), now_s)
     assert (watch.not_ready(GIVE_UP_AFTER_S), watch.failure()) == (None, None)
+
+
+def test_the_end_of_a_partition_is_that_of_the_last_survey() -> None:
+    watch = Watch("frames", 0.0)
+    assert watch.end(A) is None
+    watch.seen(Survey(2, 2, {A: 10, B: 20}), {A: 10}, (), 0.0)
+    watch.seen(Survey(2, 2, {A: 11, B: 20}), {A: 10}, (), 2.0)
+    assert [watch.end(partition) for partition in (A, B, ("frames", 2))] == [11, 20, None]
+    watch.unseen("no broker answers")
+    assert watch.end(A) == 11

@@ -250,6 +250,7 @@ def test_an_image_over_the_limits_is_refused_by_its_header(fields: dict[str, Any
     refusal = Door().admit_frame(**fields).refusal
     assert refusal is not None
     assert (refusal.status, refusal.reason) == ("undecodable", reason)
+    assert len(refusal.detail.split()) > 3, "a sentence"
 
 
 def test_a_picture_that_could_never_be_decoded_within_the_budget_is_refused_at_once() -> None:
@@ -341,6 +342,8 @@ def test_a_garbled_body_is_answered_under_the_name_in_its_headers() -> None:
     _, _, headers = record_of(camera_frame("a", 1, door.clock.wall_us()))
     frame = door.admit(b"line/a", b"garbage", headers)
     assert frame.refusal is not None
+    assert (frame.refusal.status, frame.refusal.reason) == ("undecodable", "malformed")
+    assert "CameraFrame is not msgpack" in frame.refusal.detail
     assert (frame.camera, frame.identity.seq) == ("line/a", 1)
     assert frame.deadline_at == door.clock.wall_us() + 2_000_000
 
@@ -372,18 +375,19 @@ def test_a_frame_that_names_its_picture_is_admitted_with_its_place_and_without_a
 
 
 @pytest.mark.parametrize(
-    ("uri", "fields", "reason"),
+    ("uri", "fields", "reason", "words"),
     [
-        ("s3://bucket/other/1.png", {}, "image_refused"),
-        ("http://169.254.169.254/latest", {}, "image_refused"),
-        ("s3://bucket/lines/1.png", {"image_bytes": 50_001}, "too_large"),
+        ("s3://bucket/other/1.png", {}, "image_refused", "is not inside any of store.allowed_prefixes"),
+        ("http://169.254.169.254/latest", {}, "image_refused", "does not begin with s3://"),
+        ("s3://bucket/lines/1.png", {"image_bytes": 50_001}, "too_large", "image_bytes is 50001, more than"),
     ],
 )
 def test_a_place_that_is_not_allowed_or_too_large_a_picture_is_refused_at_once(
-    uri: str, fields: dict[str, Any], reason: str
+    uri: str, fields: dict[str, Any], reason: str, words: str
 ) -> None:
     door = Door()
     frame = door.admit(*record_of(claim("a", 1, door.clock.wall_us(), uri, **fields)))
     assert frame.refusal is not None
     assert (frame.refusal.status, frame.refusal.reason) == ("undecodable", reason)
+    assert words in frame.refusal.detail
     assert frame.claim is None

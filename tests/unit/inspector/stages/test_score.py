@@ -262,4 +262,9 @@ def test_a_trial_needs_a_free_slot_too() -> None:
     bench.engine.start()
     bench.until_done(1)
     assert (bench.engine.is_trying, bench.engine.free_slots) == (False, 1)
+    for number in (2, 3):
+        bench.engine.try_out(model(), image(1), bench.outcomes.append)
+        assert bench.engine.is_trying, "each trial for itself"
+        bench.until_done(number)
+        assert not bench.engine.is_trying
     bench.engine.stop(30)
