@@ -79,13 +79,11 @@ def test_each_larger_batch_that_fails_again_doubles_the_patience() -> None:
 def test_the_limit_grows_to_what_was_wanted_and_not_beyond() -> None:
     room = Room()
     room.exceeded(MODEL, 7)
-    limits = [room.limit(MODEL)]
-    while room.limit(MODEL) is not None:
-        assert not fit(room, room.limit(MODEL) or 0, PATIENCE - 1)
-        is_over = room.fitted(MODEL, room.limit(MODEL) or 0)
-        limits.append(room.limit(MODEL))
-        assert is_over == (limits[-1] is None)
-    assert limits == [3, 6, 7, None]
+    for size, grown in ((3, 6), (6, 7), (7, None)):
+        assert room.limit(MODEL) == size
+        assert not fit(room, size, PATIENCE - 1)
+        assert room.fitted(MODEL, size) == (grown is None)
+        assert room.limit(MODEL) == grown
 
 
 def test_what_fitted_before_a_want_counts_no_more() -> None:

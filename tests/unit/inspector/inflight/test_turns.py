@@ -371,3 +371,12 @@ def test_late_heads_are_dropped_up_to_the_first_that_is_in_time() -> None:
     assert list(queues) == frames[2:]
     assert len(queues) == 2
     assert queues.drop_expired(1.0) == [], "it stands behind a fresh one"
+
+
+def test_cameras_whose_frames_were_never_taken_are_forgotten_too() -> None:
+    queues = filled([Waiter("a", "m", 9.0, 0), Waiter("a", "m", 9.0, 1)])
+    queues.take(1, 0.0)
+    for number in range(3):
+        queues.push(Waiter(f"stranger {number}", "m", 1.0, number))
+    assert len(queues.drop_expired(1.0)) == 3
+    assert set(queues._tags) == {"a"}

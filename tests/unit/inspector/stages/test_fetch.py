@@ -288,3 +288,18 @@ async def test_what_goes_wrong_is_told_in_its_own_words() -> None:
         await bench.settle()
         await bench.give(f"a{seq}.png", error)
     assert [refusal and refusal.detail for _, refusal in bench.back] == ["gone", "ZeroDivisionError: a surprise"]
+
+
+async def test_an_error_behind_a_frame_whose_time_is_over_is_told_too() -> None:
+    bench = Bench(concurrency=1)
+
+    def fail(_frame: Frame, _refusal: Refusal | None) -> None:
+        raise RuntimeError("nobody takes it")
+
+    bench.push("a", 0)
+    bench.push("b", 1, left_s=101.0)
+    bench.stage.start()
+    bench.stage._on_fetched = fail
+    bench.clock.advance(102.0)
+    await asyncio.sleep(101.0)
+    assert [str(crash) for crash in bench.crashes] == ["nobody takes it"] * 2, "of the slow one and of the late one"

@@ -202,6 +202,7 @@ async def test_a_beat_holds_and_decodes_what_its_picture_takes_and_is_numbered()
         (topic, 0, 1),
     ]
     assert first.lease.in_flight == 2
+    assert [frame.route for frame in bench.taken] == bench.routes
     assert (first.identity.part_id, first.identity.seq, second.identity.seq) == ("golden-0", 0, 1)
 
 

@@ -61,6 +61,19 @@ def test_the_size_that_fits_is_kept_and_larger_ones_are_tried_after_a_while() ->
     assert bench.rooms[-3:] == [(False, 4), (False, 8), (False, None)]
 
 
+def test_parts_of_a_batch_that_fit_count_as_batches_that_did() -> None:
+    bench = Bench()
+    model = DeviceModel(THRESHOLDS, room=4)
+    bench.submit(model, *range(1, 9))
+    bench.until_done(1)
+    for number in range(2, PATIENCE):
+        assert bench.engine.room.limit(model) == 4
+        bench.submit(model, 1, 2, 3, 4)
+        bench.until_done(number)
+    assert bench.engine.room.limit(model) == 8
+    bench.engine.stop(30)
+
+
 def test_one_frame_for_which_there_is_no_room_is_refused_and_its_neighbours_are_not(bench: Bench) -> None:
     model = DeviceModel(THRESHOLDS, room=8)
     bench.submit(model, 1, DeviceModel.TOO_LARGE, 3)
