@@ -153,7 +153,7 @@ AT = {"anomaly_score": 0.5, "anomaly_class": "nok"}
 
 
 def shadow(**changes: Any) -> ShadowResultMessage:
-    verdict = {"classification_threshold": 0.5, "segmentation_threshold": 0.25}
+    verdict: dict[str, Any] = {"classification_threshold": 0.5, "segmentation_threshold": 0.25}
     fields: dict[str, Any] = {
         "result_id": result_id_of(IDENTITY, SOURCE),
         "source": SOURCE,

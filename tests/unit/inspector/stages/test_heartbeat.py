@@ -14,7 +14,7 @@ from inspector.anomaly.model.bundle import read_dl_model
 from inspector.anomaly.types import DLSample, Thresholds
 from inspector.errors import BusError
 from inspector.inflight.budget import FRAME_OVERHEAD_BYTES, HEARTBEATS, Budget
-from inspector.inflight.frame import Frame
+from inspector.inflight.frame import Frame, Refusal
 from inspector.inflight.route import Model, Route
 from inspector.settings.settings import Settings
 from inspector.stages.decode import decode_golden
@@ -130,6 +130,19 @@ async def test_a_picture_that_changed_in_memory_is_no_heartbeat() -> None:
     spoilt = message.model_copy(update={"image": bytes(len(message.image))})
     outcome = decode_golden(spoilt)
     assert outcome[:2] == ("failed", "internal")  # type: ignore[index]
+
+
+async def test_an_error_that_nobody_thought_of_costs_one_beat(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench()
+    await bench.beat(3)
+    message = bench.taken[0].message
+    assert message is not None
+
+    def fail(*_: object, **__: object) -> DLSample:
+        raise ZeroDivisionError("a surprise")
+
+    monkeypatch.setattr("inspector.stages.decode.decode_image", fail)
+    assert decode_golden(message) == Refusal("failed", "internal", "ZeroDivisionError: a surprise")
 
 
 async def test_without_room_there_is_no_beat() -> None:

@@ -115,7 +115,7 @@ def test_a_corrected_label_is_the_other_folder() -> None:
 
 @pytest.mark.parametrize(("field", "largest"), [("seq", MAX_INTEGER), ("captured_at", MAX_CAPTURED_AT)])
 def test_numbers_of_a_name_go_from_0_to_the_largest_of_a_frame(field: str, largest: int) -> None:
-    numbers = {"seq": 7, "captured_at": NOON_US}
+    numbers: dict[str, Any] = {"seq": 7, "captured_at": NOON_US}
     for value in (0, largest):
         image = ArchivedImage("line-1", "top", "p1", **numbers | {field: value}, label="ok")
         assert parse_archive_name(archive_name(image)) == image
