@@ -104,11 +104,23 @@ def test_what_was_never_tried_is_not_tried_again(tmp_path: Path, monkeypatch: py
     assert place.prepare(again=True, share=0.1, seed=1) is True
 
 
-def test_every_kept_survivor_has_its_reason_and_no_reason_is_left_over() -> None:
-    kept = [json.loads(path.read_text()) for path in sorted((Path(__file__).parent / "results").glob("*.json"))]
-    survivors = {(one["function"], one["before"], one["after"]) for result in kept for one in result["survivors"]}
-    assert survivors == set(read_reasons())
-    assert all(read_reasons().values())
+def code_of(function: str) -> str:
+    """The module of a function in one line, as survivors show code."""
+    parts = function.split(".")
+    paths = [CHECKOUT.joinpath(*parts[:end]).with_suffix(".py") for end in range(len(parts), 0, -1)]
+    module = next(path for path in paths if path.is_file())
+    return " ".join(line.strip() for line in module.read_text(encoding="utf-8").splitlines())
+
+
+def test_every_kept_survivor_has_a_reason_and_every_reason_is_of_code_that_is_there() -> None:
+    """Reasons of samples before the last are kept: the next may draw the same mutants."""
+    reasons = read_reasons()
+    for path in sorted((Path(__file__).parent / "results").glob("*.json")):
+        for one in json.loads(path.read_text())["survivors"]:
+            assert one["reason"], one
+            assert reasons.get((one["function"], one["before"], one["after"]), one["reason"]) == one["reason"]
+    assert all(reasons.values())
+    assert [function for function, before, _ in reasons if before not in code_of(function)] == []
 
 
 def test_a_stranger_among_the_rooms_is_refused_with_their_names(capsys: pytest.CaptureFixture[str]) -> None:
