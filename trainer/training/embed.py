@@ -33,9 +33,8 @@ from trainer.progress import StageProgress
 from trainer.training.augment import augment
 from trainer.training.augmentation import Augmentation
 from trainer.training.feature_store import DEFAULT_LIMIT_BYTES, FeatureStore
-from trainer.training.images import TrainingImages
+from trainer.training.images import TrainingImages, inputs_of
 from trainer.training.network import batch_features, build_network, scale_images
-from trainer.training.tiles import inputs_of
 from trainer.training.train_param import DLTrainParam, check_train_param
 from trainer.training.variation import CameraVariation, varied_images
 

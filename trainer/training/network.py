@@ -25,7 +25,7 @@ from inspector.anomaly.preprocess.samples import model_input
 from inspector.anomaly.types import DLSample, ImageGeometry
 from trainer.errors import DatasetError
 from trainer.pictures.files import read_samples
-from trainer.training.tiles import inputs_of
+from trainer.training.images import inputs_of
 
 SHORT_SIDE = 256
 SCALE_IMAGES = 32

