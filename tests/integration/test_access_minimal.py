@@ -115,6 +115,11 @@ async def decide(of: Settings) -> None:
     assert [verdict async for verdict in read_results(of)] == []
 
 
+def tells_alone(sentence: re.Pattern[str], told: list[str]) -> bool:
+    """Whether this is said, once, and nothing besides."""
+    return len(told) == 1 and sentence.search(told[0]) is not None
+
+
 @pytest.mark.parametrize(("role", "works", "number"), [("trainer", (release, compare), 7), ("gate", (decide,), 2)])
 async def test_each_right_of_a_role_is_needed_and_named(
     secure_broker: SecureBroker, tmp_path: Path, role: Role, works: tuple[Work, ...], number: int
@@ -142,6 +147,6 @@ async def test_each_right_of_a_role_is_needed_and_named(
         await apply_acls(owner, rights)
         client = settings(place, prefix, tmp_path)
         named = re.compile(rf"lacks the right ({missing.operation}|Describe) on topic {re.escape(missing.name)}\b")
-        await until(lambda of=client: refusals(of), lambda told, named=named: len(told) == 1 and named.search(told[0]))
+        await until(partial(refusals, client), partial(tells_alone, named))
         await apply_acls(owner, [missing])
-        await until(lambda of=client: refusals(of), lambda told: not told)
+        await until(partial(refusals, client), lambda told: not told)
