@@ -29,6 +29,7 @@ class Parts:
     metrics: Metrics
     tracer: Tracer
     clock: Clock
-    shadow: ShadowParts
+    shadow: ShadowParts | None
+    """None where releases are off: no model can be on trial."""
     on_crash: Callable[[BaseException], None]
     """Told of an error in a callback of the loop, where asyncio would only log it and the service would hang."""

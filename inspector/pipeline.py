@@ -53,7 +53,6 @@ class Pipeline:
         self._scoring, self._draining = 0, False
         self._pump_later = Pump(self._pump, parts.on_crash)
         self._slow_decoding_s = limits.slow_decoding_ms / 1000
-
         cameras, clock = [camera.key for camera in settings.cameras], parts.clock
         self._clocks = ClockWatch(parts.metrics, cameras, wall_us=clock.wall_us, monotonic_s=clock.monotonic_s)
         self.budget = Budget(limits.max_bytes_in_flight)
@@ -118,18 +117,20 @@ class Pipeline:
         self._sequence: Sequencer[Frame, Outgoing] = Sequencer()
         self._decode_pace = Pace()
         self.sink = Sink(parts.producer, self, parts.clock)
-        self.shadow = ShadowStage(
-            parts.shadow,
-            max_bytes=settings.releases.shadow_bytes,
-            find=parts.registry.shadow,
-            is_idle=self._may_shadow,
-            shortest_budget_s=lambda: parts.registry.shortest_budget_s,
-            decode=lambda trial: decode_frame(trial.message, trial.route.model, image_limits(limits)),
-            encode=self._encoder.shadow,
-            device=parts.engine,
-            wake=self._pump_later.soon,
-            clock=parts.clock,
-        )
+        self.shadow: ShadowStage | None = None  # where releases are off
+        if parts.shadow is not None:
+            self.shadow = ShadowStage(
+                parts.shadow,
+                max_bytes=settings.releases.shadow_bytes,
+                find=parts.registry.shadow,
+                is_idle=self._may_shadow,
+                shortest_budget_s=lambda: parts.registry.shortest_budget_s,
+                decode=lambda trial: decode_frame(trial.message, trial.route.model, image_limits(limits)),
+                encode=self._encoder.shadow,
+                device=parts.engine,
+                wake=self._pump_later.soon,
+                clock=parts.clock,
+            )
         held, partition_for = self.source.partitions, parts.producer.partition_for
         self.heartbeats = Heartbeats(
             settings, lambda: parts.registry.routes, self.beat, self.budget, held, partition_for, parts.clock
@@ -141,7 +142,8 @@ class Pipeline:
         self._decode()
         self._fetcher.start()
         self._encode_refused()
-        self.shadow.start()
+        if self.shadow is not None:
+            self.shadow.start()
 
     def _has_no_frames(self) -> bool:
         return self._decoder.is_idle and not len(self._batcher)
@@ -207,7 +209,8 @@ class Pipeline:
             self._refuse(frame, Refusal("expired", "superseded"), now_s)
         for frame in started.frames:
             self._enter(frame, "decode", now_s)
-        self.shadow.offer(started.frames)
+        if self.shadow is not None:
+            self.shadow.offer(started.frames)
 
     def _needed_s(self, frame: Frame) -> float:
         """Return the seconds that a frame still needs before its decoding; none while the device would wait for it.
@@ -309,9 +312,7 @@ class Pipeline:
 
     def late(self, outgoing: Outgoing) -> None:
         """Called by the sink just before it sends a verdict whose deadline has passed."""
-        expired = self._encoder.refused(outgoing.frame, Refusal("expired", "late_before_send"))
-        outgoing.status, outgoing.reason, outgoing.result = expired.status, expired.reason, expired.result
-        outgoing.anomaly_class, outgoing.score_ratio = expired.anomaly_class, expired.score_ratio
+        outgoing.say_instead(self._encoder.refused(outgoing.frame, Refusal("expired", "late_before_send")))
 
     def smaller(self, record: ProducedRecord) -> ProducedRecord | None:
         """Called by the sink for a record that the broker does not take."""
@@ -369,10 +370,9 @@ class Pipeline:
         self._batcher.remove(gone.__contains__)
         self._refused = [frame for frame in self._refused if frame not in gone]
         self._frames -= gone
-        now_s = self._clock.monotonic_s()
         for frame in gone:
             frame.reservation.release()
-            self._enter(frame, None, now_s)
+            self._enter(frame, None, self._clock.monotonic_s())
 
     # what is seen from outside
 

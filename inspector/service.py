@@ -234,7 +234,7 @@ class Service:
         self._supervisor.spawn(pipeline.source.watch_forever())
         self._supervisor.spawn(pipeline.sink.run())
         self._supervisor.spawn(self._report_forever(pipeline))
-        if self._settings.releases.is_on:
+        if pipeline.shadow is not None:
             self._supervisor.spawn(pipeline.shadow.run())
         for work in self._models.tasks():
             self._supervisor.spawn(work)

@@ -33,7 +33,7 @@ _SHOWN_ERRORS = 3
 
 
 def encode(message: Message) -> bytes:
-    """Return the bytes of a message; the keys come in the order of the fields, null ones included but for `deployment`.
+    """Return the bytes of a message; the keys come in the order of the fields, null ones included but for `deployment` and `trial`.
 
     Thread safe.
 

@@ -21,11 +21,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from deploy.demo.children import DemoError
-from deploy.demo.live import print_outcome
-from deploy.demo.page import draw_cards, render_page
 from deploy.demo.show import DEFAULT_FRAMES, Show
 from deploy.demo.stage import Stage
 from deploy.demo.summary import summarise
+from deploy.demo.views.live import print_outcome
+from deploy.demo.views.page import draw_cards, render_page
 from deploy.local.broker import CHECKOUT
 from inspector.anomaly.files import write_file
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from deploy.demo.account import Account, CameraAccount, Received
 from deploy.demo.cameras import CAMERAS, DemoCamera, is_ok
-from deploy.demo.page import region_of
 from deploy.demo.playback import SCREEN_LOG
-from deploy.demo.screen import draw_screen
+from deploy.demo.views.page import region_of
+from deploy.demo.views.screen import draw_screen
 from deploy.local.broker import CHECKOUT
 from inspector.anomaly.files import write_file
 from inspector.anomaly.verdict.draw import NOK_COLOUR, OK_COLOUR, draw_region_outlines

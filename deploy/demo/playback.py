@@ -13,9 +13,9 @@ from rich.live import Live
 from deploy.demo.account import Account
 from deploy.demo.cameras import DemoCamera
 from deploy.demo.children import Child
-from deploy.demo.live import LiveTable
-from deploy.demo.screen import as_ansi
 from deploy.demo.stage import Stage
+from deploy.demo.views.live import LiveTable
+from deploy.demo.views.screen import as_ansi
 
 SILENCE_TIMEOUT_S = 30.0
 """How long to wait for the next verdict before those still out count as missing."""

@@ -24,10 +24,10 @@ from deploy.demo.cameras import (
     topics_command,
 )
 from deploy.demo.children import Child, DemoError
-from deploy.demo.live import LiveTable
 from deploy.demo.playback import Playback
 from deploy.demo.stage import Stage
 from deploy.demo.summary import Run
+from deploy.demo.views.live import LiveTable
 from deploy.local.base import LOOPBACK, Broker, BrokerStartError, free_port
 from deploy.local.broker import running_broker
 

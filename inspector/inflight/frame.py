@@ -155,6 +155,11 @@ class Outgoing:
         """The seconds from the frame's score until its acknowledgement, see `Frame`; None where they tell nothing of the next."""
         return None if self.is_retried else self.frame.after_score_s
 
+    def say_instead(self, other: Outgoing) -> None:
+        """Take the verdict of another answer about the same frame; what it owes stays as it is."""
+        self.status, self.reason, self.result = other.status, other.reason, other.result
+        self.anomaly_class, self.score_ratio = other.anomaly_class, other.score_ratio
+
     @property
     def size_bytes(self) -> int:
         """What it holds until it is acknowledged."""

@@ -74,13 +74,17 @@ class Models:
         self._loading = Workers(1, post, on_crash)
         self._teller = OutcomeTeller(settings, producer, clock)
         cameras = [camera.key for camera in settings.cameras]
-        self.shadow = ShadowParts(
-            Workers(1, post, on_crash),
-            shadow_producer or KafkaProducer(settings.kafka, max_record_bytes=MIB),
-            ShadowMetrics(metrics.registry, cameras),
-            self.end_trial,
-        )
-        self._release_metrics = ReleaseMetrics(metrics.registry, cameras) if settings.releases.is_on else None
+        self.shadow: ShadowParts | None = None
+        """What models on trial have of their own; None where releases are off."""
+        self._release_metrics: ReleaseMetrics | None = None
+        if settings.releases.is_on:
+            self.shadow = ShadowParts(
+                Workers(1, post, on_crash),
+                shadow_producer or KafkaProducer(settings.kafka, max_record_bytes=MIB),
+                ShadowMetrics(metrics.registry, cameras),
+                self.end_trial,
+            )
+            self._release_metrics = ReleaseMetrics(metrics.registry, cameras)
 
     async def load(self, tell: Callable[[str], None]) -> Registry:
         """Load and warm up what the settings name, then apply what is released.
@@ -113,14 +117,16 @@ class Models:
             log.info(
                 "%s is judged by %s %s (%s)", route.camera, reference.name, reference.version, reference.digest[:12]
             )
-        if self._release_metrics is not None:
-            await self._begin_releases(registry, self._release_metrics, tell)
+        if self.shadow is not None and self._release_metrics is not None:
+            await self._begin_releases(registry, self.shadow, self._release_metrics, tell)
         self.show()
         return registry
 
-    async def _begin_releases(self, registry: Registry, metrics: ReleaseMetrics, tell: Callable[[str], None]) -> None:
+    async def _begin_releases(
+        self, registry: Registry, shadow: ShadowParts, metrics: ReleaseMetrics, tell: Callable[[str], None]
+    ) -> None:
         self._loading.start()
-        self.shadow.workers.start()
+        shadow.workers.start()
         self._loader = BundleLoader(self._settings, self._read_model, exceeded=self._engine.room.exceeded)
         self._follower = ReleaseFollower(
             self._log,
@@ -138,8 +144,9 @@ class Models:
         now_s = self._clock.wall_us() / 1e6
         for route in self.registry.routes:
             self._metrics.models.show(route.camera, judge_of(route), now_s)
-            shadow = self.registry.shadow(route.camera)
-            self.shadow.metrics.show(route.camera, None if shadow is None else shadow.reference)
+            if self.shadow is not None:
+                tried = self.registry.shadow(route.camera)
+                self.shadow.metrics.show(route.camera, None if tried is None else tried.reference)
 
     def end_trial(self, route: Route, why: str) -> None:
         """Give up a model that is only tried; what judges is not concerned."""
@@ -156,17 +163,19 @@ class Models:
         return [] if self._follower is None else [self._follower.run(), self._teller.run()]
 
     async def stop(self) -> None:
-        """Disconnect."""
-        await self._log.stop()
-        if self._settings.releases.is_on:
-            await self.shadow.producer.stop()
+        """Disconnect: both clients, whatever becomes of the first."""
+        try:
+            await self._log.stop()
+        finally:
+            if self.shadow is not None:
+                await self.shadow.producer.stop()
 
     def end(self, *, is_fault: bool) -> bool:
         """Wait a little for the threads that load and that serve trials; return whether they have ended. On any thread.
 
         Trials begin again at the next start, unless this end `is_fault`.
         """
-        if self._loader is None:
+        if self._loader is None or self.shadow is None:
             return True
         have_ended = self._loading.stop(JOIN_S) & self.shadow.workers.stop(JOIN_S)
         self._loader.marks.leave(is_fault=is_fault)

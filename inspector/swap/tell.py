@@ -16,7 +16,7 @@ from inspector.errors import BusError
 from inspector.loop.clock import Clock
 from inspector.settings.settings import Settings
 from schemas import AuditRecord, ModelRelease, audit_hash, encode
-from schemas.releases.audit import OutcomeAction
+from schemas.releases.audit import OutcomeAction, TrialOutcome
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ class Outcome(NamedTuple):
     action: OutcomeAction
     detail: str
     at: int
+    trial: TrialOutcome | None
 
 
 class OutcomeTeller:
@@ -50,7 +51,14 @@ class OutcomeTeller:
 
     def tell(self, release: ModelRelease, action: OutcomeAction, detail: str = "") -> None:
         """Note what became of a release."""
-        self._waiting.append(Outcome(release, action, detail, self._clock.wall_us()))
+        self._note(release, action, detail, None)
+
+    def tell_trial(self, release: ModelRelease, outcome: TrialOutcome, detail: str) -> None:
+        """Note what became of the model that a release has on trial; the release itself is not concerned."""
+        self._note(release, "applied" if outcome == "begun" else "refused", detail, outcome)
+
+    def _note(self, release: ModelRelease, action: OutcomeAction, detail: str, trial: TrialOutcome | None) -> None:
+        self._waiting.append(Outcome(release, action, detail, self._clock.wall_us(), trial))
         self._has_more.set()
 
     async def run(self) -> None:
@@ -76,6 +84,7 @@ class OutcomeTeller:
             old=None,
             new=release.models if outcome.action == "applied" else None,
             detail=outcome.detail,
+            trial=outcome.trial,
         )
         value, key = encode(record), self.chain.encode()
         while True:  # the same bytes again: who reads them twice knows them by their hash

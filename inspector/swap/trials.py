@@ -12,12 +12,13 @@ from typing import Final
 from inspector.bundles.errors import BundleStoreError
 from inspector.inflight.route import Route
 from inspector.observe.fields import camera_fields
-from inspector.swap.marks import TrialMarks
+from inspector.swap.marks import MOST_TRIES, TrialMarks
 from inspector.swap.metrics import ReleaseMetrics
 from inspector.swap.refusal import RefusalReason, ReleaseRefusedError
 from inspector.swap.switch import Switch
 from inspector.swap.tell import OutcomeTeller
 from schemas import ModelRelease
+from schemas.releases.audit import TrialOutcome
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ class Trials:
         except (BundleStoreError, ReleaseRefusedError) as exc:
             self._metrics.refused(camera, exc.reason)
             if due.is_first:
-                self._tell_end(release, exc.reason, str(exc))
+                self._tell_end(release, "refused", exc.reason, str(exc))
             if exc.is_final:
                 self._forget(due)
             else:
@@ -118,13 +119,22 @@ class Trials:
                 release.number,
                 extra=camera_fields(camera),
             )
-            self._teller.tell(release, "applied", "shadow: it scores beside the model that judges")
+            self._teller.tell_trial(release, "begun", "shadow: it scores beside the model that judges")
 
     def _check_mark(self, release: ModelRelease) -> None:
-        if self._marks.was_left(release):
+        tries = self._marks.tries(release)
+        if tries >= MOST_TRIES:
             raise ReleaseRefusedError(
                 "shadow",
-                "a process ended by a fault in the midst of this trial, which may have been the cause; release the model again to try it again",
+                f"while it was being tried the process ended by a fault, or was killed {MOST_TRIES} times, and it may have been the cause; "
+                "release the model again to try it again",
+            )
+        if tries:
+            log.warning(
+                "%s: the model that release %d has on trial was being tried when the process ended; it is tried once more",
+                release.camera,
+                release.number,
+                extra=camera_fields(release.camera),
             )
 
     def end(self, route: Route, why: str) -> None:
@@ -134,7 +144,7 @@ class Trials:
         release = self._begun.pop(route.camera, None)
         if release is not None:
             self._metrics.refused(route.camera, "shadow")
-            self._tell_end(release, "shadow", why)
+            self._tell_end(release, "ended", "shadow", why)
 
     def end_all(self, why: str) -> bool:
         """End the trials of all cameras; return whether there were any."""
@@ -149,7 +159,7 @@ class Trials:
         if release is not None and camera not in [route.camera for route in self._switch.trials]:
             self.want(release)
 
-    def _tell_end(self, release: ModelRelease, reason: RefusalReason, why: str) -> None:
+    def _tell_end(self, release: ModelRelease, outcome: TrialOutcome, reason: RefusalReason, why: str) -> None:
         log.error(
             "the model that release %d has on trial in the shadow of %s does not score, the one that judges goes on: %s",
             release.number,
@@ -157,7 +167,7 @@ class Trials:
             why,
             extra=camera_fields(release.camera),
         )
-        self._teller.tell(release, "refused", f"{reason}: the trial alone, the release judges: {why}")
+        self._teller.tell_trial(release, outcome, f"{reason}: the trial alone, the release judges: {why}")
 
     def _forget(self, due: Due) -> None:
         if self._due.get(due.release.camera) is due:

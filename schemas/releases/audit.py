@@ -21,6 +21,8 @@ ChangeAction = Literal["release", "shadow", "canary", "rollback", "settings"]
 """A camera's chain: what an operator did."""
 OutcomeAction = Literal["applied", "refused"]
 """A process's chain: what became of it there."""
+TrialOutcome = Literal["begun", "refused", "ended"]
+"""What became of a model on trial in the shadow: it scores; it did not begin; it was given up."""
 AuditAction = Literal["release", "shadow", "canary", "rollback", "settings", "applied", "refused"]
 
 
@@ -54,6 +56,14 @@ class AuditRecord(Message):
         BeforeValidator(_clip),
         Field(max_length=MAX_DETAIL_CHARACTERS, description="For people to read; cut off at 500 characters"),
     ] = ""
+    trial: Annotated[
+        TrialOutcome | None,
+        Field(
+            exclude_if=lambda value: value is None,
+            description="Where this is about the model on trial in the shadow alone, what became of it: begun (action applied), refused or "
+            "ended (action refused). What judges is not concerned. Absent for all else",
+        ),
+    ] = None
 
     @model_validator(mode="after")
     def _check_link(self) -> Self:
@@ -62,6 +72,8 @@ class AuditRecord(Message):
         is_outcome = self.action in {"applied", "refused"}
         if is_outcome != self.chain.startswith("process:"):
             raise ValueError(f"action {self.action} does not belong to the chain {self.chain}")
+        if self.trial is not None and self.action != ("applied" if self.trial == "begun" else "refused"):
+            raise ValueError(f"a trial that is {self.trial} does not belong to the action {self.action}")
         if not is_outcome and (self.old is None or self.new is None):
             raise ValueError("a change must say what was before and what is from now on")
         if not is_outcome and self.chain != camera_chain(self.line_id, self.camera_id):

@@ -51,6 +51,17 @@ class InspectorProcess:
                 self.arguments(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=CHECKOUT, env=environment
             )
 
+    @property
+    def status(self) -> int | None:
+        """Its exit status; None while it runs."""
+        assert self._process is not None
+        return self._process.poll()
+
+    async def ended(self) -> int:
+        """Wait until it ends by itself; return the exit status."""
+        assert self._process is not None
+        return await asyncio.to_thread(self._process.wait, START_TIMEOUT_S)
+
     def arguments(self) -> list[str]:
         """Return the command line."""
         return [sys.executable, "-m", "inspector", self.command, "--config", str(self._settings_file)]
@@ -100,6 +111,13 @@ class InspectorProcess:
             assert status is None, f"{self.name} ended with {status}:\n{self.log.read_text()[-4000:]}"
             assert time.monotonic() < give_up, f"{self.name} is not {state}:\n{self.log.read_text()[-4000:]}"
             await asyncio.sleep(0.1)
+
+
+class ArchiveProcess(InspectorProcess):
+    """One `inspector archive`."""
+
+    command = "archive"
+    port_variable = "INSPECTOR_ARCHIVE__HTTP_PORT"
 
 
 def text_at(url: str) -> str | None:

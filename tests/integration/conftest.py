@@ -14,7 +14,9 @@ from tests.buses import BusUnderTest, KafkaBus, MemoryBus
 from tests.secure import SecureBroker, running_secure_broker
 from tests.stage import Stage
 
-USERS = ("worker", "poor", "blind", "stranger", "camera", "inspector", "gate", "dashboard", "trainer", "admin")
+USERS = (
+    "worker", "poor", "blind", "stranger", "camera", "inspector", "gate", "archive", "dashboard", "trainer", "admin",
+)  # fmt: skip
 
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])

@@ -1,9 +1,15 @@
-"""The table of rights holds nothing that a role could do without: with any one of them taken away, something of its work is refused."""
+"""The table of rights holds nothing that a role could do without: with any one of them taken away, something of its work is refused.
+
+`test_access_archive.py` has the same of the archive, as a process.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +18,20 @@ import pytest
 from inspector.bus.rights import Acl
 from inspector.checks.broker import broker_faults
 from inspector.clients.acls import acls_of, apply_acls
+from inspector.clients.results import read_results
 from inspector.clients.topics import apply_topics
+from inspector.errors import AccessError
+from inspector.gate.reader import KafkaReader
+from inspector.releases.edit import with_changes
+from inspector.releases.journal import Change, connect_journal
+from inspector.releases.trial import TrialReader
 from inspector.settings.commands import Role
 from inspector.settings.settings import Settings
+from schemas import DLResultMessage, LiveChanges, RecordSource, ShadowResultMessage
 from tests.secure import SecureBroker
+
+Work = Callable[[Settings], Awaitable[None]]
+BUDGETS_US = count(1_000)
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
 
@@ -69,3 +85,68 @@ async def test_a_check_names_each_right_that_an_inspector_lacks(secure_broker: S
 
     for index in range(number):
         await without(index)
+
+
+async def release(of: Settings) -> None:
+    """What `trainer release` does on the topics: another budget than any before."""
+    edit = partial(with_changes, changes=LiveChanges(budget_us=next(BUDGETS_US)), as_set=False)
+    async with connect_journal(of, writes=True) as journal:
+        await journal.change("line", "a", Change("settings", edit, "trainer"))
+
+
+async def compare(of: Settings) -> None:
+    """What `trainer compare` reads."""
+    told: list[DLResultMessage | ShadowResultMessage] = []
+    trial = TrialReader(of, ("line", "a"), (None, None))
+    await asyncio.to_thread(trial.read_shadow, told.append)
+    await asyncio.to_thread(partial(trial.read_verdicts, told.append, first_us=0))
+    source = RecordSource(topic=of.topics.frames_topic, partition=0, offset=0)
+    assert await asyncio.to_thread(trial.read_frames, [source]) == {}
+
+
+async def decide(of: Settings) -> None:
+    """What `inspector gate` reads, and an actuator with `inspector results`."""
+    reader = KafkaReader(of.kafka, [of.topics.results_topic("line", "a"), of.topics.heartbeats_topic])
+    try:
+        await reader.start()
+        assert await reader.read(0.1) == []
+    finally:
+        await reader.stop()
+    assert [verdict async for verdict in read_results(of)] == []
+
+
+def tells_alone(sentence: re.Pattern[str], told: list[str]) -> bool:
+    """Whether this is said, once, and nothing besides."""
+    return len(told) == 1 and sentence.search(told[0]) is not None
+
+
+@pytest.mark.parametrize(("role", "works", "number"), [("trainer", (release, compare), 7), ("gate", (decide,), 2)])
+async def test_each_right_of_a_role_is_needed_and_named(
+    secure_broker: SecureBroker, tmp_path: Path, role: Role, works: tuple[Work, ...], number: int
+) -> None:
+    plain = {"bootstrap_servers": secure_broker.address("plain")}
+    place = secure_broker.kafka(role, "sasltls")
+
+    async def refusals(of: Settings) -> list[str]:
+        """What each of the role's commands is refused with."""
+        found = []
+        for work in works:
+            try:
+                await work(of)
+            except AccessError as exc:
+                found.append(str(exc))
+        return found
+
+    for index in range(number):
+        prefix = f"{role}{index}"
+        owner = settings(plain, prefix, tmp_path)
+        await apply_topics(owner, replication="auto")
+        rights = rights_of(role, owner)
+        assert len(rights) == number
+        missing = rights.pop(index)
+        await apply_acls(owner, rights)
+        client = settings(place, prefix, tmp_path)
+        named = re.compile(rf"lacks the right ({missing.operation}|Describe) on topic {re.escape(missing.name)}\b")
+        await until(partial(refusals, client), partial(tells_alone, named))
+        await apply_acls(owner, [missing])
+        await until(partial(refusals, client), lambda told: not told)

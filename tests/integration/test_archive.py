@@ -35,7 +35,7 @@ from schemas import (
     result_headers,
 )
 from tests.archives import frame_of, result_of
-from tests.e2e.processes import InspectorProcess
+from tests.e2e.processes import ArchiveProcess
 from tests.frames import png
 from trainer.dataset.archive import read_dl_dataset_archive
 
@@ -56,13 +56,6 @@ class Shown(NamedTuple):
 
     frame: CameraFrame
     result: DLResultMessage
-
-
-class ArchiveProcess(InspectorProcess):
-    """One `inspector archive`."""
-
-    command = "archive"
-    port_variable = "INSPECTOR_ARCHIVE__HTTP_PORT"
 
 
 @pytest.fixture

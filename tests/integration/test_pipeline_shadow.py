@@ -111,6 +111,7 @@ async def test_it_is_shed_first_while_the_line_has_work_and_every_frame_has_its_
         await wait_until(lambda: count(service, "shed") >= 7)
         assert len(candidate.batches) == warm, "nothing of it goes to the device while the line's frames wait"
         assert service.pipeline is not None
+        assert service.pipeline.shadow is not None
         assert service.pipeline.shadow.used_bytes <= room
         used = service.pipeline.budget.used_bytes
         held.gate.set()
@@ -134,6 +135,7 @@ async def test_the_last_free_slot_of_the_device_is_the_lines(line: ShadowLine) -
         await line.until_tried(service, "c")
         warm, pipeline = len(candidate.batches), service.pipeline
         assert pipeline is not None
+        assert pipeline.shadow is not None
         held = line.stage.hold_device(active)
         await line.stage.publish("a", 1)
         await asyncio.to_thread(held.scoring.wait, 60)
@@ -173,6 +175,7 @@ async def test_its_threads_have_the_priority_of_the_lines(line: ShadowLine) -> N
     """One that held the interpreter's lock and were not given a core would stop the event loop."""
     found: list[int] = []
     async with line.running() as service:
+        assert service._models.shadow is not None
         workers = service._models.shadow.workers
         for is_urgent in (False, True):
             workers.submit(lambda: os.getpriority(os.PRIO_PROCESS, 0), found.append, urgent=is_urgent)
@@ -190,6 +193,7 @@ async def test_nothing_is_begun_for_it_while_a_frame_of_the_line_waits_for_compa
         await line.until_tried(service, "c")
         pipeline = service.pipeline
         assert pipeline is not None
+        assert pipeline.shadow is not None
         await line.stage.publish("a", 1)
         await wait_until(lambda: len(pipeline._batcher) == 1)
         for _ in range(3):

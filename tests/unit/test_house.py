@@ -50,6 +50,11 @@ def test_no_module_is_too_long_to_read_in_one_go(folder: str) -> None:
     assert long == {}
 
 
+def test_no_folder_of_deploy_has_more_modules_than_one_remembers() -> None:
+    found = {path.parent for path in (ROOT / "deploy").rglob("*.py")}
+    assert {str(path.relative_to(ROOT)): many for path in found if (many := len(modules(path))) > MOST_MODULES} == {}
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_room_has_more_modules_than_one_remembers(package: str) -> None:
     full = {str(path.relative_to(ROOT)): many for path in rooms(package) if (many := len(modules(path))) > MOST_MODULES}

@@ -11,11 +11,14 @@ from typing import cast
 from inspector.anomaly.choices import AnomalyClass
 from inspector.anomaly.model.bundle import read_dl_model
 from inspector.anomaly.model.model import AnomalyModel
-from schemas.archive.layout import parse_archive_name, relabelled_name
+from schemas.archive.layout import day_of, parse_archive_name, relabelled_name
 from schemas.archive.row import ArchiveRow
+from schemas.base import MAX_CAPTURED_AT
 from trainer.apply.run import write_picture
+from trainer.archives.opened import open_archive
+from trainer.archives.place import ArchivePlace
 from trainer.backtest.result import BacktestResult, Judged
-from trainer.dataset.archive import camera_dir_of
+from trainer.dataset.archive import camera_of
 from trainer.dataset.index import read_index
 from trainer.display.names import picture_names
 from trainer.errors import DatasetError
@@ -28,45 +31,48 @@ def run_backtest(settings: BacktestSettings, progress: StageProgress) -> Backtes
     """Judge the window again.
 
     Raises:
-        DatasetError: No such camera, no index, or no judged image in the window.
+        DatasetError: No such camera, no index, no judged image in the window, or the archive's store cannot be read.
         AnomalyError: The bundle cannot be read, or has no thresholds.
-        OutputError: A picture cannot be written.
+        OutputError: A picture or a copy cannot be written.
     """
-    images, gone = window_of(settings)
+    archive = open_archive(settings.archive, settings.archive_cache, settings.config)
+    images, gone = window_of(settings, archive)
+    archive.bring([PurePosixPath(one.name) for one in images], progress)
     model = read_dl_model(settings.bundle, device=settings.device)
     judged: list[Judged] = []
-    for done, scored in enumerate(_scored(model, settings.archive, images), start=1):
+    for done, scored in enumerate(_scored(model, archive.root, images), start=1):
         judged.append(_with_verdict(images[len(judged)], scored))
         progress("scoring", done, len(images))
     result = BacktestResult(f"{model.name} {model.version}", tuple(judged), gone)
     if settings.out is not None:
-        draw_differences(model, settings.archive, result, settings.out, settings.pictures)
+        draw_differences(model, archive.root, result, settings.out, settings.pictures)
     return result
 
 
-def window_of(settings: BacktestSettings) -> tuple[list[Judged], int]:
+def window_of(settings: BacktestSettings, archive: ArchivePlace) -> tuple[list[Judged], int]:
     """The images of the window that a model has judged and whose files are there, as they were judged; and how many are gone.
 
     Raises:
         DatasetError: There is none.
     """
-    camera_dir = camera_dir_of(settings.archive, *settings.ids)
-    index = read_index(camera_dir)
+    camera = camera_of(archive, *settings.ids)
+    first, last = settings.window_us
+    archive.bring_index(camera, day_of(first or 0), day_of(MAX_CAPTURED_AT if last is None else last))
+    index = read_index(archive.root / camera)
     if not len(index):
         raise DatasetError(
-            f"{camera_dir} has no index, so the recorded verdicts are not known; only images kept by `inspector "
+            f"{archive.where}/{camera} has no index, so the recorded verdicts are not known; only images kept by `inspector "
             "archive` can be judged again"
         )
-    first, last = settings.window_us
     rows = [
         row
         for row in sorted(index.rows(), key=lambda row: (row.captured_at, row.file))
         if row.status == "inspected" and (first or 0) <= row.captured_at and (last is None or row.captured_at < last)
     ]
-    found = [one for row in rows if (one := _image(settings.archive, row)) is not None]
+    found = [one for row in rows if (one := _image(archive, row)) is not None]
     if not found:
         raise DatasetError(
-            f"none of the {len(index)} images of {camera_dir} was judged within the time window and still exists; "
+            f"none of the {len(index)} images of {archive.where}/{camera} was judged within the time window and still exists; "
             "widen the window"
         )
     return found, len(rows) - len(found)
@@ -89,13 +95,13 @@ def _scored(model: AnomalyModel, root: Path, images: list[Judged]) -> Iterator[S
         yield from scored
 
 
-def _image(root: Path, row: ArchiveRow) -> Judged | None:
+def _image(archive: ArchivePlace, row: ArchiveRow) -> Judged | None:
     """The image of a row, wherever its label has brought it; None where it is gone."""
     name = PurePosixPath(row.file)
-    if not (root / name).is_file():
+    if not archive.holds(name):
         name = relabelled_name(name) or name
     archived = parse_archive_name(name)
-    if archived is None or not (root / name).is_file():
+    if archived is None or not archive.holds(name):
         return None
     score, threshold = row.anomaly_score, row.classification_threshold
     return Judged(

@@ -67,7 +67,7 @@ def run_check(settings: CheckSettings, progress: StageProgress) -> Checked:
     """
     started = time.perf_counter()
     found = _Found()
-    listing, is_labelled = _listing(settings, found)
+    listing, is_labelled = _listing(settings, found, progress)
     result = CheckResult(str(settings.source))
     if listing is None:
         return Checked(_told(result, found, started), None, None)
@@ -100,10 +100,10 @@ def _told(result: CheckResult, found: _Found, started: float) -> CheckResult:
     )
 
 
-def _listing(settings: SourceSettings, found: _Found) -> tuple[Listing | None, bool]:
+def _listing(settings: SourceSettings, found: _Found, progress: StageProgress) -> tuple[Listing | None, bool]:
     """The images of the source, and whether their labels are known: files can be looked at without."""
     with found:
-        return list_source(settings), True
+        return list_source(settings, progress), True
     if not settings.images or settings.all_ok:
         return None, False
     try:

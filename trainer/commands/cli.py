@@ -6,6 +6,8 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,7 +63,8 @@ def run(arguments: list[str]) -> int:
     try:
         settings = parse_settings(arguments)
         tune_process()  # before either command imports torch
-        return _COMMANDS[type(settings)](settings)
+        with _archive_copied(settings) as at_hand:
+            return _COMMANDS[type(at_hand)](at_hand)
     except SettingsError as error:
         return _complain(error, WRONG_USAGE)
     except KeyboardInterrupt:
@@ -287,6 +290,16 @@ def _compare(settings: CompareSettings) -> int:
 def _complain(message: object, status: int) -> int:
     print(f"trainer: {printable(message)}", file=sys.stderr)
     return status
+
+
+@contextmanager
+def _archive_copied(settings: CommandSettings) -> Iterator[CommandSettings]:
+    """Give pictures of an archive in S3 a folder until the command ends, where the user has named none."""
+    if not isinstance(getattr(settings, "archive", None), str) or getattr(settings, "archive_cache", None) is not None:
+        yield settings
+        return
+    with TemporaryDirectory(prefix="line-inspector-archive-") as folder:
+        yield settings.model_copy(update={"archive_cache": Path(folder)})
 
 
 @contextmanager

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from inspector.releases.desk import Desk
 from inspector.releases.trial import TrialReader
+from trainer.archives.opened import open_archive
 from trainer.compare.output import write_comparison
 from trainer.compare.pairing import Pairing
-from trainer.compare.pictures import ShownPair, draw_archived, draw_frame
+from trainer.compare.pictures import ShownPair, bring_archived, draw_archived, draw_frame
 from trainer.compare.result import CompareResult
 from trainer.errors import DatasetError
 from trainer.settings.release import CompareSettings
@@ -20,7 +23,7 @@ def run_compare(settings: CompareSettings) -> CompareResult:
         OutputError: A file cannot be written.
         InspectorError: The settings are wrong, or the brokers refuse.
     """
-    if settings.archive is not None and not settings.archive.is_dir():
+    if isinstance(settings.archive, Path) and not settings.archive.is_dir():
         raise DatasetError(f"{settings.archive} does not exist; give the archive's root to --archive")
     desk = Desk(settings.config, bootstrap=settings.bootstrap)
     (camera,) = desk.cameras([settings.camera])
@@ -38,6 +41,8 @@ def _shown(settings: CompareSettings, trial: TrialReader, result: CompareResult)
     """Draw the frames that differ most."""
     pairs = result.differences[: settings.pictures]
     if settings.archive is not None:
-        return [draw_archived(settings.archive, settings.camera, pair) for pair in pairs]
+        archive = open_archive(settings.archive, settings.archive_cache, settings.config)
+        bring_archived(archive, settings.camera, pairs)
+        return [draw_archived(archive.root, settings.camera, pair) for pair in pairs]
     frames = trial.read_frames([pair.source for pair in pairs]) if pairs else {}
     return [draw_frame(frames.get(pair.source), pair) for pair in pairs]

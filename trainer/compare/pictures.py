@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 import numpy as np
@@ -14,7 +15,8 @@ from inspector.anomaly.preprocess.image import RawLayout, decode_image
 from inspector.anomaly.types import AnomalyRegion, RegionComponent
 from inspector.anomaly.verdict.draw import REGION_COLOUR, Colour, draw_region_outlines
 from schemas import CameraFrame, RegionMessage
-from schemas.archive.layout import MASK_SUFFIX, day_folder, day_of
+from schemas.archive.layout import MASK_SUFFIX, day_folder, day_of, parse_archive_name
+from trainer.archives.place import ArchivePlace
 from trainer.compare.result import Pair
 from trainer.display.picture import shrink
 from trainer.errors import UnreadableImageError
@@ -29,6 +31,21 @@ class ShownPair:
 
     pair: Pair
     picture: NDArray[np.uint8] | None
+
+
+def bring_archived(archive: ArchivePlace, camera: str, pairs: Sequence[Pair]) -> None:
+    """See to it that the files of these frames lie below the archive's folder, as far as it has kept them.
+
+    Raises:
+        DatasetError: A file cannot be brought.
+        OutputError: A copy cannot be written.
+    """
+    folder = PurePosixPath(camera)
+    if not pairs or not archive.has(folder):
+        return
+    wanted = {(pair.captured_at, pair.seq, pair.part_id) for pair in pairs}
+    named = [(name, parse_archive_name(name)) for name in (folder / below for below in archive.search(folder).taken)]
+    archive.bring(name for name, image in named if image and (image.captured_at, image.seq, image.part_id) in wanted)
 
 
 def archived_file(root: Path, camera: str, pair: Pair) -> Path | None:

@@ -11,16 +11,19 @@ from inspector.anomaly.choices import GeometryRule
 from schemas.archive.layout import (
     MASK_SUFFIX,
     ArchivedImage,
+    day_of,
     mask_name,
     parse_archive_name,
 )
+from schemas.archive.place import archive_url, is_url
 from schemas.base import ID_PATTERN
+from trainer.archives.opened import open_archive
+from trainer.archives.place import ArchivePlace, FolderArchive
 from trainer.dataset.dataset import DLDataset
 from trainer.dataset.index import read_index
 from trainer.dataset.read import load_listing
 from trainer.errors import DatasetError
 from trainer.listing.listing import ListedImage, Listing
-from trainer.listing.search import is_folder, search_folder
 from trainer.listing.tally import LeftOut, Reason, Tally
 from trainer.progress import StageProgress
 from trainer.wording import some
@@ -40,6 +43,8 @@ def read_dl_dataset_archive(  # noqa: PLR0913 - all but the first three named
     apply_exif: bool = False,
     skip_unreadable: bool = False,
     include_near: bool = False,
+    cache: Path | str | None = None,
+    config: Path | str | None = None,
     progress: StageProgress | None = None,
 ) -> DLDataset:
     """Read one camera's images from the inspector's archive; the layout is in `schemas.archive.layout`.
@@ -47,7 +52,7 @@ def read_dl_dataset_archive(  # noqa: PLR0913 - all but the first three named
     A sample's `group` is its part. `split_dl_dataset` keeps parts together, or time windows where it is told so.
 
     Args:
-        root: Folder of the archive.
+        root: Folder of the archive, or `s3://bucket/prefix`.
         line_id: The camera's line.
         camera_id: The camera.
         captured_from: Earliest capture time, with its time zone; included.
@@ -56,56 +61,68 @@ def read_dl_dataset_archive(  # noqa: PLR0913 - all but the first three named
         apply_exif: See `read_dl_dataset_anomaly`.
         skip_unreadable: See `read_dl_dataset_anomaly`.
         include_near: See `list_archive`.
-        progress: Told of each image, as stage "read images".
+        cache: Folder to which pictures of an archive in a store are copied; the data set reads them there.
+        config: The inspector's settings file, whose `[archive]` has address and keys of the store. None: the environment
+            (`INSPECTOR_ARCHIVE__ENDPOINT`), and the machine's own credentials.
+        progress: Told of each image, as stage "read images", and as "fetch pictures" where they are fetched.
 
     Raises:
-        DatasetError: No such camera, a time without its zone, an empty time window, no file with a name that fits, or
+        OutputError: A copy cannot be written.
+        DatasetError: The store cannot be read. No such camera, a time without its zone, an empty time window, no file with a name that fits, or
             an image is refused as by `read_dl_dataset_anomaly`.
     """
-    listing = list_archive(Path(root), line_id, camera_id, captured_from, captured_to, include_near=include_near)
+    place = open_archive(_place(root), None if cache is None else Path(cache), None if config is None else Path(config))
+    window = captured_from, captured_to
+    listing = list_archive(place, line_id, camera_id, *window, include_near=include_near, progress=progress)
     return load_listing(listing, progress, geometry_rule, apply_exif=apply_exif, skip_unreadable=skip_unreadable)
 
 
 def list_archive(
-    root: Path,
+    archive: ArchivePlace | Path,
     line_id: str,
     camera_id: str,
     captured_from: datetime | None = None,
     captured_to: datetime | None = None,
     *,
     include_near: bool = False,
+    progress: StageProgress | None = None,
 ) -> Listing:
-    """List one camera's images in the order of their capture; none is opened.
+    """List one camera's images in the order of their capture; none is opened. Of an archive in a store they are fetched.
 
     Where the archive has an index, an image whose bytes came before is left out, and so are ok images that were kept for their
     score near the threshold alone: beside the uniform sample there are too many of them to say what is usual. One whose label
     somebody has corrected stays.
 
     Args:
-        root: Folder of the archive.
+        archive: The archive, or its folder.
         line_id: The camera's line.
         camera_id: The camera.
         captured_from: See `read_dl_dataset_archive`.
         captured_to: See `read_dl_dataset_archive`.
         include_near: Take the ok images near the threshold, too.
+        progress: Told of each file that is fetched.
 
     Raises:
         DatasetError: See `read_dl_dataset_archive`.
     """
-    camera_dir = camera_dir_of(root, line_id, camera_id)
+    place = FolderArchive(archive) if isinstance(archive, Path) else archive
+    camera = camera_of(place, line_id, camera_id)
     first, last = _microseconds(captured_from, "captured_from"), _microseconds(captured_to, "captured_to")
     if first is not None and last is not None and first >= last:
         raise DatasetError(f"captured_from {captured_from} is not before captured_to {captured_to}; swap them")
-    found, masks, left_out, notes = _scan(root, camera_dir)
+    found, masks, left_out, notes = _scan(place, camera)
     inside = {
         n: i for n, i in found.items() if (first or 0) <= i.captured_at and (last is None or i.captured_at < last)
     }
     if not inside:
         times = sorted(image.captured_at for image in found.values())
         raise DatasetError(
-            f"none of the {len(found)} images below {camera_dir} lies in the time window; they were captured from "
+            f"none of the {len(found)} images below {place.where}/{camera} lies in the time window; they were captured from "
             f"{_time(times[0])} to {_time(times[-1])}; widen the window"
         )
+    times = [image.captured_at for image in inside.values()]
+    place.bring_index(camera, day_of(min(times)), day_of(max(times)))
+    camera_dir = place.root / camera
     unwanted = _unwanted(camera_dir, inside, include_near=include_near)
     left_out += [LeftOut(_below(name), reason) for name, reason in unwanted.items()]
     inside = {name: image for name, image in inside.items() if name not in unwanted}
@@ -119,6 +136,7 @@ def list_archive(
         )
         for name, image in sorted(inside.items(), key=lambda item: (item[1].captured_at, item[0]))
     )
+    place.bring([*inside, *(mask for name in inside if (mask := mask_name(name)) in masks)], progress)
     left_out += [
         LeftOut(_below(name), "outside the time window")
         for name in sorted(found.keys() - inside.keys() - unwanted.keys())
@@ -149,14 +167,13 @@ def _unwanted(
 
 
 def _scan(
-    root: Path, camera_dir: Path
+    place: ArchivePlace, camera: PurePosixPath
 ) -> tuple[dict[PurePosixPath, ArchivedImage], set[PurePosixPath], list[LeftOut], list[str]]:
     """Images and masks by their names relative to the archive's root, all other files, and remarks about these."""
     found: dict[PurePosixPath, ArchivedImage] = {}
     masks: set[PurePosixPath] = set()
     strangers: list[PurePosixPath] = []
-    camera = PurePosixPath(camera_dir.relative_to(root).as_posix())
-    files = search_folder(camera_dir, has_masks=False, judge=lambda _: None)
+    files = place.search(camera)
     left_out = [LeftOut(str(name), reason) for name, reason in files.left_out.items()]
     for name in (camera / file for file in files.taken):
         if image := parse_archive_name(name):
@@ -167,7 +184,7 @@ def _scan(
             strangers.append(name)
     if not found:
         raise DatasetError(
-            f"no file below {camera_dir} has a name like those of the inspector's archive, "
+            f"no file below {place.where}/{camera} has a name like those of the inspector's archive, "
             "<YYYY-MM-DD>/<ok|nok>/<captured_at>_<seq>_<part_id>.<jpg|png|...>"
             + (f", unlike {some(strangers)}" if strangers else "")
             + "; give the root folder of the archive, or read the folder with --images"
@@ -182,8 +199,8 @@ def _scan(
     return found, masks, left_out, notes
 
 
-def camera_dir_of(root: Path, line_id: str, camera_id: str) -> Path:
-    """Return the folder of a camera.
+def camera_of(place: ArchivePlace, line_id: str, camera_id: str) -> PurePosixPath:
+    """Return a camera's folder, relative to the archive's root.
 
     Raises:
         DatasetError: There is none; says which there are.
@@ -191,12 +208,26 @@ def camera_dir_of(root: Path, line_id: str, camera_id: str) -> Path:
     for name, value in (("line_id", line_id), ("camera_id", camera_id)):
         if not re.fullmatch(_ID, value):
             raise DatasetError(f"{name} is {value!r}; it must have 1 to 64 of the characters A-Z a-z 0-9 _ -")
-    camera_dir = root / line_id / camera_id
-    if not is_folder(camera_dir):
-        known = sorted(str(path.relative_to(root)) for path in root.glob("[!.]*/*") if path.is_dir())
-        there = f"; there are {some(known)}" if known else "; give the root folder of the archive"
-        raise DatasetError(f"{camera_dir} does not exist{there}")
-    return camera_dir
+    camera = PurePosixPath(line_id, camera_id)
+    if not place.has(camera):
+        known = place.cameras()
+        there = f"; there are {some(known)}" if known else "; give the root of the archive"
+        raise DatasetError(f"{place.where}/{camera} does not exist{there}")
+    return camera
+
+
+def _place(root: Path | str) -> Path | str:
+    """What is given in Python: a folder, or the URL of a store.
+
+    Raises:
+        DatasetError: It is a URL of another kind.
+    """
+    if isinstance(root, Path) or not is_url(root):
+        return Path(root)
+    try:
+        return archive_url(root)
+    except ValueError as error:
+        raise DatasetError(str(error)) from error
 
 
 def _below(name: PurePosixPath) -> str:

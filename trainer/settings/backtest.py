@@ -9,7 +9,15 @@ from typing import Annotated, Final, Self
 from pydantic import Field, model_validator
 
 from inspector.commandline.option import Argument
-from trainer.settings.source import DEVICE_HELP, Group, option
+from trainer.settings.source import (
+    ARCHIVE_CACHE,
+    ARCHIVE_CONFIG,
+    DEVICE_HELP,
+    ArchivePlace,
+    Group,
+    check_archive_options,
+    option,
+)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -47,7 +55,9 @@ class BacktestSettings(Window):
     """
 
     bundle: Annotated[Path, Argument("BUNDLE")] = Field(description="folder of the model bundle to try")
-    archive: Path = Field(description="root folder of the inspector's archive")
+    archive: Annotated[ArchivePlace, Argument("PLACE")] = Field(
+        description="the inspector's archive: its root folder, or s3://bucket/prefix"
+    )
     camera: Annotated[str, Argument("LINE/CAMERA")] = Field(
         pattern=r"^[A-Za-z0-9_-]{1,64}/[A-Za-z0-9_-]{1,64}$", description="the camera in the archive"
     )
@@ -55,8 +65,15 @@ class BacktestSettings(Window):
         None, description="folder for backtest.json, backtest.csv and a picture of each difference"
     )
     pictures: int = Field(50, ge=0, description="maximum number of pictures to draw, the largest differences first")
+    archive_cache: Path | None = ARCHIVE_CACHE
+    config: Annotated[Path | None, Argument("FILE")] = ARCHIVE_CONFIG
     device: str = Field("cpu", description=DEVICE_HELP)
     json_output: bool = Field(False, validation_alias="json", description="print one JSON object instead of the table")
+
+    @model_validator(mode="after")
+    def _has_a_store(self) -> Self:
+        check_archive_options(self.archive, {"archive_cache": self.archive_cache, "config": self.config})
+        return self
 
     @property
     def ids(self) -> tuple[str, str]:

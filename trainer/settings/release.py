@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from inspector.commandline.option import Argument
 from trainer.settings.backtest import Window
+from trainer.settings.source import ARCHIVE_CACHE, ArchivePlace, check_archive_options
 
 
 class ReleaseBase(BaseModel):
@@ -149,9 +150,11 @@ class CompareSettings(ReleaseBase, Window):
         pattern=r"^[0-9a-f]{0,64}$",
         description="beginning of the digest of the model on trial (default: the last one within --from and --to)",
     )
-    archive: Path | None = Field(
-        None, description="root folder of the inspector's archive, to take pictures from (default: the frames topic)"
+    archive: Annotated[ArchivePlace | None, Argument("PLACE")] = Field(
+        None,
+        description="the inspector's archive, to take pictures from: its root folder, or s3://bucket/prefix (default: the frames topic)",
     )
+    archive_cache: Path | None = ARCHIVE_CACHE
     out: Path | None = Field(
         None, description="folder to write to: compare.html, compare.json, and compare.csv with a row for each frame"
     )
@@ -159,3 +162,8 @@ class CompareSettings(ReleaseBase, Window):
         50, ge=0, le=1000, description="maximum number of pictures on the page, the largest differences first"
     )
     json_output: bool = Field(False, validation_alias="json", description="print one JSON object instead of the tables")
+
+    @model_validator(mode="after")
+    def _has_a_store(self) -> Self:
+        check_archive_options(self.archive, {"archive_cache": self.archive_cache})
+        return self

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from inspector.commandline.option import Argument
+from schemas.archive.place import archive_url, is_url
 from trainer.choices import GroupBy
 from trainer.errors import DatasetError
 from trainer.formats.known import READABLE
@@ -16,6 +18,35 @@ from trainer.labels.patterns import LabelPattern, check_group_pattern
 from trainer.settings.rates import Percent
 
 DEVICE_HELP: Final = "device that runs the network: cpu, cuda, cuda:1"
+
+
+def _archive_place(value: object) -> object:
+    return value if not isinstance(value, str) else archive_url(value) if is_url(value) else Path(value)
+
+
+ArchivePlace = Annotated[Path | str, BeforeValidator(_archive_place)]
+"""A folder as a path, or `s3://bucket/prefix` as a text."""
+
+ARCHIVE_CACHE: Final = Field(
+    None,
+    description="with an archive in S3: folder in which copies of the pictures are kept for the next command (default: a "
+    "temporary one, removed at the end)",
+)
+ARCHIVE_CONFIG: Final = Field(
+    None,
+    description="with an archive in S3: the inspector's settings file, for endpoint, region and keys in [archive] (default: "
+    "INSPECTOR_ARCHIVE__ENDPOINT etc., and the machine's credentials)",
+)
+
+
+def check_archive_options(archive: Path | str | None, names: Mapping[str, object]) -> None:
+    """Refuse options of a store where the archive is none.
+
+    Raises:
+        ValueError: One was given.
+    """
+    if not isinstance(archive, str):
+        _refuse([name for name, value in names.items() if value is not None], "--archive s3://BUCKET/PREFIX")
 
 
 class Group(BaseModel):
@@ -54,7 +85,9 @@ class SourceSettings(Group):
         None,
         description="CSV or Parquet table of images with the columns path, image_label, anomaly_file_name, group, split",
     )
-    archive: Path | None = Field(None, description="root folder of the inspector's archive; needs --camera")
+    archive: Annotated[ArchivePlace | None, Argument("PLACE")] = Field(
+        None, description="the inspector's archive: its root folder, or s3://bucket/prefix; needs --camera"
+    )
     line: str | None = Field(None, description="with --archive: the camera's line")
     camera: Annotated[str | None, Argument("[LINE/]CAMERA")] = Field(
         None, description="with --archive: the camera as LINE/CAMERA, or only its id together with --line"
@@ -69,6 +102,8 @@ class SourceSettings(Group):
     captured_to: datetime | None = Field(
         None, validation_alias="to", description="with --archive: latest capture time (not included), with time zone"
     )
+    archive_cache: Path | None = ARCHIVE_CACHE
+    config: Annotated[Path | None, Argument("FILE")] = ARCHIVE_CONFIG
 
     skip_unreadable: bool = Field(
         False, description="leave out images that cannot be read, and list them, instead of stopping"
@@ -106,7 +141,7 @@ class SourceSettings(Group):
         return self.images if isinstance(self.images, tuple) else (self.images,)
 
     @property
-    def source(self) -> Path:
+    def source(self) -> Path | str:
         """What is read, for people: the first of the folders, the manifest, or the archive."""
         return self.manifest or self.archive or self.image_dirs[0]
 
@@ -124,6 +159,7 @@ class SourceSettings(Group):
         given = [option(name) for name in ("all_ok", "ok_folder", "label_pattern") if getattr(self, name)]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} each say what is ok; give only one of them")
+        check_archive_options(self.archive, {"archive_cache": self.archive_cache, "config": self.config})
         if self.archive and not (self.line and self.camera):
             raise ValueError("--archive needs --camera LINE/CAMERA, or --line and --camera")
         for name in ("captured_from", "captured_to"):

@@ -12,6 +12,7 @@ from inspector.anomaly.preprocess.param import DLPreprocessParam, create_dl_prep
 from inspector.anomaly.preprocess.tiling import TileParam
 from inspector.anomaly.types import ImageGeometry
 from inspector.anomaly.verdict.score import ScoreRule
+from trainer.archives.opened import open_archive
 from trainer.dataset.archive import list_archive
 from trainer.dataset.dataset import DLDataset
 from trainer.dataset.manifest import list_manifest
@@ -43,13 +44,13 @@ def read_dataset(
     Raises:
         DatasetError: See `read_dl_dataset_anomaly`, `read_dl_dataset_manifest` and `read_dl_dataset_archive`.
     """
-    listing = list_source(settings)
+    listing = list_source(settings, progress)
     skip = settings.skip_unreadable
     return load_listing(listing, progress, geometry_rule, apply_exif=apply_exif, skip_unreadable=skip)
 
 
-def list_source(settings: SourceSettings) -> Listing:
-    """List the images of the source that was given; none is opened.
+def list_source(settings: SourceSettings, progress: StageProgress) -> Listing:
+    """List the images of the source that was given; none is opened. Those of an archive in a store are fetched.
 
     Raises:
         DatasetError: As `read_dataset`.
@@ -59,7 +60,8 @@ def list_source(settings: SourceSettings) -> Listing:
     if settings.archive is not None:
         times = settings.captured_from, settings.captured_to
         names = settings.line or "", settings.camera or ""
-        return list_archive(settings.archive, *names, *times, include_near=settings.include_near)
+        place = open_archive(settings.archive, settings.archive_cache, settings.config)
+        return list_archive(place, *names, *times, include_near=settings.include_near, progress=progress)
     param = DatasetParam(
         group_pattern=settings.group_pattern,
         ok_folders=settings.ok_folder,

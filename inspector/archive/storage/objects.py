@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 _CONNECT: Final = timedelta(seconds=5)
 _REQUEST: Final = timedelta(seconds=60)
 _MARKER: Final = b"An archive of line-inspector; `inspector archive` writes here as long as this object is here.\n"
+_SENTENCES: Final = {
+    "NoSuchBucket": "the bucket does not exist; create it, or correct the URL",
+    "/latest/": "there are no credentials: neither archive.access_key_id, nor AWS_ACCESS_KEY_ID, nor a role of this machine",
+    "InvalidAccessKeyId": "the store does not know the access key; correct archive.access_key_id",
+    "SignatureDoesNotMatch": "the secret key does not belong to the access key; correct archive.secret_access_key",
+    "AccessDenied": "the store refuses this; grant the owner of the access key s3:ListBucket on the bucket, s3:GetObject on the objects, and "
+    "to who keeps the archive s3:PutObject and s3:DeleteObject",
+}
+"""Of what S3 answers, by the code of the error; `/latest/` is where obstore looks for a role of the machine."""
 
 
 class ObjectStorage:
@@ -83,6 +92,18 @@ class ObjectStorage:
         objects = [Listed(str(one["path"]).rpartition("/")[2], False, int(one["size"])) for one in found["objects"]]
         return sorted(below + objects)
 
+    def below(self, folder: str) -> dict[str, int]:
+        """Return all objects below a prefix, however deep, with their sizes in bytes; one request for each thousand.
+
+        Raises:
+            StorageError: They cannot be listed.
+        """
+        import obstore  # noqa: PLC0415
+
+        with self._told(folder):
+            pages = obstore.list(self._store, folder or None)
+            return {str(one["path"]): int(one["size"]) for page in pages for one in page}
+
     def tidy(self, folders: Iterable[str]) -> None:
         """Nothing is ever half-written."""
 
@@ -93,8 +114,16 @@ class ObjectStorage:
         try:
             yield
         except (BaseError, OSError, ValueError) as exc:
-            said = " ".join(str(exc).split())[:300]
-            raise StorageError(f"{self._url}/{name}: {type(exc).__name__}: {said}") from exc
+            raise StorageError(f"{self._url}/{name}: {_words(exc)}") from exc
+
+
+def _words(exc: Exception) -> str:
+    """Say what is wrong, and the mend, of the answers that an operator can do something about; of all others what obstore says."""
+    said = " ".join(str(exc).split())
+    for sign, sentence in _SENTENCES.items():
+        if sign in said:
+            return sentence
+    return f"{type(exc).__name__}: {said[:300]}"
 
 
 def _opened(archive: ArchiveSettings) -> S3Store:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol
 
 from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from inspector.bus.connect import bus_errors, consumer_client, lacks, start_client
 from inspector.bus.ports import ConsumedRecord, Partition
@@ -70,6 +70,8 @@ class KafkaPlaces:
         """Yield what lies at each of these offsets."""
         async with bus_errors(f"read {self._topic}", lacks(self._kafka, "Read", self._topic)):
             consumer = await self._started()
+            if self._topic in consumer._client.cluster.unauthorized_topics:  # noqa: SLF001 else its records would count as gone
+                raise TopicAuthorizationFailedError(self._topic)
             known = consumer.partitions_for_topic(self._topic) or set()
             here = {TopicPartition(*place): sorted(offsets) for place, offsets in wanted.items() if offsets}
             for place in [place for place in here if place.topic != self._topic or place.partition not in known]:

@@ -10,9 +10,9 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from inspector.credentials.secrets import read_secret
 from inspector.settings.section import MIB, Port, Positive, Section
+from schemas.archive.place import archive_url, is_url
 
 GIB: Final = 1024 * MIB
-_S3: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9_./-]*)?")
 
 
 class ArchiveSettings(Section):
@@ -77,11 +77,7 @@ class ArchiveSettings(Section):
     @field_validator("url")
     @classmethod
     def _is_a_place(cls, url: str | None) -> str | None:
-        if url is None or (url and "://" not in url):
-            return url
-        if not _S3.fullmatch(url) or ".." in url or "//" in url.removeprefix("s3://"):
-            raise ValueError(f"{url!r} is neither a folder nor of the form s3://bucket/prefix")
-        return url.rstrip("/")
+        return url if url is None or (url and not is_url(url)) else archive_url(url)
 
     @field_validator("endpoint")
     @classmethod

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-import deploy.demo
+import deploy.demo.views
 from deploy.demo.summary import machine
 from inspector.anomaly.files import write_file
 from tests.chaos.report import WORDS
@@ -64,7 +64,7 @@ def write_page(day: Day, evening: Evening, path: Path) -> None:
 
 def render(day: Day, evening: Evening) -> str:
     """Return the page as HTML."""
-    folders = [Path(__file__).parent / "templates", Path(deploy.demo.__path__[0]) / "templates"]
+    folders = [Path(__file__).parent / "templates", Path(deploy.demo.views.__path__[0]) / "templates"]
     environment = Environment(
         loader=FileSystemLoader(folders),
         autoescape=True,

@@ -11,7 +11,7 @@ from rich.text import Text
 from deploy.demo.cameras import DemoCamera
 from deploy.demo.picture import draw_report, main, read_account, shown
 from deploy.demo.playback import SCREEN_LOG
-from deploy.demo.screen import as_ansi
+from deploy.demo.views.screen import as_ansi
 from inspector.anomaly.verdict.draw import NOK_COLOUR, OK_COLOUR
 from tests.unit.deploy.demo.test_account import result_line, sent_line
 

@@ -14,9 +14,9 @@ from typing_extensions import override
 from deploy.demo.account import Account
 from deploy.demo.cameras import DemoCamera
 from deploy.demo.children import Child, DemoError, OnLine
-from deploy.demo.live import LiveTable
 from deploy.demo.playback import Playback
 from deploy.demo.stage import Stage
+from deploy.demo.views.live import LiveTable
 from tests.unit.deploy.demo.test_account import CAPTURED_AT, result_line, sent_line
 
 CAMERA = DemoCamera("top", "Top", Path("/data"), 0)

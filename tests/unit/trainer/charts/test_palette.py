@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-import deploy.demo
+import deploy.demo.views
 import trainer.report
 from trainer.charts.palette import CALIBRATION, SECOND, VARIABLES, as_rgb
 
 
-@pytest.mark.parametrize(("package", "without"), [(trainer.report, SECOND), (deploy.demo, CALIBRATION)])
+@pytest.mark.parametrize(("package", "without"), [(trainer.report, SECOND), (deploy.demo.views, CALIBRATION)])
 def test_each_page_has_every_colour_of_its_charts_in_light_and_dark(package: object, without: str) -> None:
     """A colour that a page does not draw with it need not have."""
     folder = Path(str(package.__file__)).parent  # type: ignore[attr-defined]

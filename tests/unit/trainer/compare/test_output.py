@@ -2,21 +2,32 @@ from __future__ import annotations
 
 import csv
 import json
-from pathlib import Path
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
 from pycocotools import mask as coco
 from rich.console import Console
+from typing_extensions import override
 
 from schemas import ComponentMessage, RegionMessage
 from tests.frames import camera_frame, png
 from tests.messages import message
 from tests.unit.trainer.compare.test_pairing import paired
+from trainer.archives.place import FolderArchive
 from trainer.compare.output import print_comparison, write_comparison
-from trainer.compare.pictures import SHADOW_COLOUR, ShownPair, archived_file, draw_archived, draw_frame
+from trainer.compare.pictures import (
+    SHADOW_COLOUR,
+    ShownPair,
+    archived_file,
+    bring_archived,
+    draw_archived,
+    draw_frame,
+)
 from trainer.compare.result import CompareResult, Opinion, Pair
 from trainer.errors import OutputError
+from trainer.progress import StageProgress
 
 
 def result() -> CompareResult:
@@ -100,3 +111,28 @@ def test_a_picture_comes_from_the_archive_whatever_its_label_is_by_now(tmp_path:
     assert (shown.picture == 100).all()
     file.write_bytes(b"spoilt")
     assert draw_archived(tmp_path, "line/a", pair()).picture is None
+
+
+class AskedFor(FolderArchive):
+    """Notes which files are to be brought."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.names: list[PurePosixPath] = []
+
+    @override
+    def bring(self, names: Iterable[PurePosixPath], progress: StageProgress | None = None) -> None:
+        self.names += names
+
+
+def test_of_an_archive_only_the_pictures_of_the_frames_shown_are_brought(tmp_path: Path) -> None:
+    folder = tmp_path / "line/a/2023-11-14"
+    for name in ("nok/1700000000000000_3_part-3.png", "ok/1700000000000001_4_part-4.png", "nok/strange.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    archive = AskedFor(tmp_path)
+    bring_archived(archive, "line/a", [pair()])
+    assert archive.names == [PurePosixPath("line/a/2023-11-14/nok/1700000000000000_3_part-3.png")]
+    bring_archived(archive, "line/b", [pair()])
+    bring_archived(archive, "line/a", [])
+    assert len(archive.names) == 1, "no such camera, and no frames"

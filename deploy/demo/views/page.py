@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from deploy.demo.account import CameraAccount, Received
 from deploy.demo.cameras import DemoCamera
-from deploy.demo.chart import latency_chart
 from deploy.demo.summary import ImageVerdict, Run
+from deploy.demo.views.chart import latency_chart
 from inspector.anomaly.types import AnomalyRegion
 from inspector.anomaly.verdict.draw import draw_region_outlines
 from trainer.charts.inline import score_histogram

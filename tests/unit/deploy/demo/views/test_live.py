@@ -8,7 +8,7 @@ from rich.console import Console
 
 from deploy.demo.account import Account
 from deploy.demo.cameras import DemoCamera
-from deploy.demo.live import LATEST, LiveTable, print_outcome
+from deploy.demo.views.live import LATEST, LiveTable, print_outcome
 from tests.unit.deploy.demo.test_account import CAPTURED_AT, result_line, sent_line
 
 CAMERAS = [DemoCamera("top", "Top", Path("/data"), 0), DemoCamera("side", "Side", Path("/data"), 1)]

@@ -15,9 +15,9 @@ from typing_extensions import override
 
 from deploy.demo.account import Account, Received
 from deploy.demo.cameras import DemoCamera
-from deploy.demo.chart import latency_chart
-from deploy.demo.page import Card, draw_cards, groups_of, region_of, render_page
 from deploy.demo.summary import ImageVerdict, Run, summarise
+from deploy.demo.views.chart import latency_chart
+from deploy.demo.views.page import Card, draw_cards, groups_of, region_of, render_page
 from deploy.local.base import Broker
 from inspector.anomaly.verdict.draw import REGION_COLOUR
 from inspector.anomaly.verdict.region import find_anomaly_region

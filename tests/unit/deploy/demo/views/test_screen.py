@@ -7,7 +7,7 @@ from rich.color import Color
 from rich.style import Style
 from rich.text import Text
 
-from deploy.demo.screen import COLUMNS, as_ansi, draw_screen
+from deploy.demo.views.screen import COLUMNS, as_ansi, draw_screen
 
 WIDTH = 1000
 
