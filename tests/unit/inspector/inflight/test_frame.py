@@ -60,8 +60,9 @@ def test_a_frame_of_no_known_camera_weighs_as_any() -> None:
 @pytest.mark.parametrize(("path", "expected_s"), [((), 0.0), (("encode",), 0.25), (("encode", "sequence"), 0.25)])
 def test_a_scored_frame_that_was_not_sent_took_what_it_took(path: tuple[Stage, ...], expected_s: float) -> None:
     scored = frame()
-    for number, stage in enumerate(("score", *path)):
-        scored.enter(stage, number * 0.25)  # type: ignore[arg-type] a tuple of literals is one of strings
+    stages: tuple[Stage, ...] = ("score", *path)
+    for number, stage in enumerate(stages):
+        scored.enter(stage, number * 0.25)
     scored.enter(None, (1 + len(path)) * 0.25)
     assert scored.after_score_s == expected_s
 
