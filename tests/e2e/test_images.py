@@ -161,8 +161,7 @@ def is_ready(url: str) -> bool:
 @pytest.mark.parametrize("image", IMAGES)
 def test_the_program_runs_as_nobody_on_a_read_only_root(built: Built, image: str, tmp_path: Path) -> None:
     closed = "--network=none"
-    shown = run(getattr(built, image), "--version" if image == "inspector" else "--help", options=(closed,))
-    assert (version() if image == "inspector" else "trainer fit") in shown
+    assert version() in run(getattr(built, image), "--version", options=(closed,))
     script = tmp_path / "probe.py"
     script.write_text(PROBE)
     script.chmod(0o644)
