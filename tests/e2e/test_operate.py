@@ -97,7 +97,7 @@ def bare(tmp_path: Path) -> Iterator[Bare]:
                 pytest.skip(f"port {port} of this machine is in use")
     root = tmp_path / "root"
     # Devices, owners and rights, too, which shutil.copytree would not keep.
-    subprocess.run(["cp", "--archive", wish, root], check=True)
+    subprocess.run(["/bin/cp", "--archive", wish, root], check=True)
     options = [f"--bind-ro={CHECKOUT}:/mnt/checkout", *shlex.split(os.environ.get("BARE_OPTIONS", ""))]
     home = kafka_home()
     if home is not None:
