@@ -234,7 +234,8 @@ class Source:
 
     async def on_revoked(self, partitions: set[Partition]) -> None:
         """Finish what was begun, commit, and give the partitions back. Never raises."""
-        log.info("giving back %d partitions", len(partitions))
+        if partitions:
+            log.info("giving back %d partitions", len(partitions))
         self._shared_out = False
         try:
             await self._release(self._drain_timeout_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from inspector.settings.file import load_settings
 
 FOLDER = CHECKOUT / "deploy" / "compose"
 FILE = FOLDER / "compose.yaml"
+TAKEN = {3000, 9090, 9093, 9094, 9300}
+"""Ports of Grafana, Prometheus, Alertmanager (two, the second as soon as Debian's package is installed) and of the inspector."""
 OURS = {f"{name}:{version()}-cpu" for name in IMAGES.values()}
 
 Service = dict[str, Any]
@@ -111,3 +114,15 @@ def test_services_are_called_what_the_files_call_them() -> None:
     assert names["port"] == settings.http.port
     assert found["grafana"]["environment"]["PROMETHEUS_URL"] == "http://prometheus:9090"
     assert found["grafana"]["environment"]["DASHBOARDS_FOLDER"] in mounts(found["grafana"])
+
+
+def test_kafka_takes_no_port_of_what_may_run_beside_it_on_a_plain_machine() -> None:
+    properties = dict(
+        line.split("=", 1)
+        for line in (FOLDER / "kafka.properties").read_text().splitlines()
+        if line[:1] not in ("", "#")
+    )
+    ports = [int(port) for port in re.findall(r":(\d+)", properties["listeners"])]
+    assert len(set(ports)) == len(ports) == 3
+    assert not TAKEN & set(ports)
+    assert properties["controller.quorum.bootstrap.servers"] in properties["listeners"]

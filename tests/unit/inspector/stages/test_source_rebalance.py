@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -172,6 +173,19 @@ async def test_what_a_read_brings_that_waited_through_a_rebalance_is_the_new_lea
     bench.acknowledge_all()
     assert await bench.stop() is True
     assert bench.broker.committed == {(TOPIC, 0): 3}
+
+
+async def test_who_joins_with_nothing_to_give_back_does_not_say_that_it_gives_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    bench = Bench(partitions=1)
+    await bench.source.on_revoked(set())
+    assert "giving back" not in caplog.text
+    await bench.start()
+    await bench.source.on_revoked({(TOPIC, 0)})
+    assert "giving back 1 partitions" in caplog.text
+    await bench.stop()
 
 
 async def test_a_revocation_never_raises_into_the_consumer() -> None:
