@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from inspector.anomaly.types import Thresholds
 from inspector.bus.ports import FrameConsumer, Partition, ResultProducer
+from inspector.bus.reading.log import LogReader
 from inspector.inflight.route import Model
 from inspector.loop.clock import Clock
 from inspector.service import EXIT_CLEAN, Service
@@ -94,10 +95,16 @@ class Stage:
         consumer: FrameConsumer | None = None,
         clock: Clock | None = None,
         read_model: Callable[[Path], Model] | None = None,
+        release_log: LogReader | None = None,
     ) -> AsyncIterator[Service]:
         """Run the service for the duration of the block, then stop it and expect a clean end."""
         service, task = await self.start(
-            settings, producer=producer, consumer=consumer, clock=clock, read_model=read_model
+            settings,
+            producer=producer,
+            consumer=consumer,
+            clock=clock,
+            read_model=read_model,
+            release_log=release_log,
         )
         try:
             yield service
@@ -116,6 +123,7 @@ class Stage:
         consumer: FrameConsumer | None = None,
         clock: Clock | None = None,
         read_model: Callable[[Path], Model] | None = None,
+        release_log: LogReader | None = None,
     ) -> tuple[Service, asyncio.Task[int]]:
         """Start the service; return it and the task that ends with its exit status."""
         settings = settings or self.settings()
@@ -125,6 +133,7 @@ class Stage:
             producer=producer or self.bus.producer(settings),
             consumer=consumer or self.bus.consumer(settings),
             tail=self.bus.tail(settings),
+            release_log=release_log,
             clock=clock or self.clock,
         )
         return service, asyncio.create_task(service.run())

@@ -111,7 +111,7 @@ async def check_panels(prometheus: Prometheus, begin_s: float) -> dict[str, list
 
 async def test_every_panel_shows_data_and_every_alert_fires_that_can_be_provoked_within_seconds(tmp_path: Path) -> None:
     required_program("prometheus")
-    plant = Plant()
+    plant = Plant(tmp_path / "cache")
     async with plant.running():
         with running_prometheus(write_configuration(tmp_path, plant.targets), tmp_path) as prometheus:
             begin_s = time.time()

@@ -10,6 +10,7 @@ import itertools
 import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from inspector.settings.topics import TopicSettings
 from tests.buses import MemoryBus
 from tests.fakes import FakeModel, UnreliableProducer
 from tests.frames import camera_frame, png, record_of
+from tests.releases import FakeLog, on_topic
 from tests.stage import Stage
 
 CAMERAS = ("top", "left", "right", "front", "back")
@@ -40,8 +42,13 @@ MEAN_LEVEL, DEVIATION, DEFECT_LEVEL = 70, 9, 165
 class Plant:
     """Cameras, bus and inspectors. Event loop only."""
 
-    def __init__(self) -> None:
-        """Prepare; nothing runs before `running`."""
+    def __init__(self, cache: Path) -> None:
+        """Prepare; nothing runs before `running`.
+
+        Args:
+            cache: folder for released bundles, of which there is none.
+        """
+        self._cache = str(cache)
         self._bus = MemoryBus(TopicSettings(prefix="plant", frames_partitions=len(CAMERAS)))
         self._stage = Stage(self._bus)
         self._producers: list[UnreliableProducer] = []
@@ -61,6 +68,7 @@ class Plant:
         settings = self._settings()
         await self._bus.make_topics(settings)
         self._bus.broker.partitions[settings.topics.heartbeats_topic] = 1
+        on_topic(self._bus.broker, settings)
         async with AsyncExitStack() as stack:
             for number in (1, 2):
                 self.services.append(await stack.enter_async_context(self._inspector(settings, number)))
@@ -90,6 +98,8 @@ class Plant:
             decode_threads=1,
             device_threads=1,
             drain_timeout_s=5,
+            # Nothing is released, but what the metrics say of releases is there to be seen.
+            releases={"store": "file:///srv/models/", "cache": self._cache},
         )
 
     def _inspector(self, settings: Settings, number: int) -> AbstractAsyncContextManager[Service]:
@@ -99,7 +109,13 @@ class Plant:
         model.on_launch = lambda size: time.sleep(SCORING_S * size)
         producer = UnreliableProducer(self._bus.producer(settings))
         self._producers.append(producer)
-        return self._stage.service(settings, producer=producer, clock=SystemClock(), read_model=lambda _path: model)
+        return self._stage.service(
+            settings,
+            producer=producer,
+            clock=SystemClock(),
+            read_model=lambda _path: model,
+            release_log=FakeLog(self._bus.broker, settings.topics.models_topic),
+        )
 
     def hold_verdicts(self) -> None:
         """Let no verdict leave, so that frames pile up in the broker."""

@@ -108,7 +108,7 @@ def _draw_panel(part: SubFigure, shot: Shot, height_in: float) -> None:
 
 
 async def _shots_of_a_plant(folder: Path) -> dict[str, list[Shot]]:
-    plant = Plant()
+    plant = Plant(folder / "cache")
     async with plant.running():
         with running_prometheus(write_configuration(folder, plant.targets), folder) as prometheus:
             begin_s = time.time()

@@ -90,7 +90,7 @@ def refusal(root: Path, line_id: str = "line-1", camera_id: str = "top", **windo
 def test_a_camera_that_is_not_there(archive: Path) -> None:
     message = refusal(archive, camera_id="bottom")
     assert "bottom does not exist; there are line-1/side, line-1/top" in message
-    assert "give the root folder of the archive" in refusal(archive / "nowhere")
+    assert "give the root of the archive" in refusal(archive / "nowhere")
     assert "line_id is '../x'; it must have 1 to 64" in refusal(archive, line_id="../x")
 
 
