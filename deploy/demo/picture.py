@@ -120,7 +120,7 @@ def _terminal(ansi: str) -> list[Picture]:
     framed = np.full((screen.shape[0], _WIDTH, 3), PAPER, np.uint8)
     framed[:, _EDGE : _WIDTH - _EDGE] = screen
     return [
-        _heading("Live, at half time", "The demo's terminal: every frame of both cameras gets a verdict"),
+        _heading("Live", "The demo's terminal: every frame of both cameras gets a verdict"),
         framed,
         edge,
     ]

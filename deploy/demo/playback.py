@@ -21,7 +21,7 @@ SILENCE_TIMEOUT_S = 30.0
 """How long to wait for the next verdict before those still out count as missing."""
 
 SCREEN_LOG = "screen.ansi"
-"""Name of the file in the folder of logs that has the live table of half time, with its colours."""
+"""Name of the file in the folder of logs that has the live table of the second half, with its colours."""
 
 _POLL_S = 0.1
 _REDRAW_S = 0.25
@@ -121,7 +121,7 @@ class _Silence:
 class _Screen:
     """Shows the table: live on a terminal; elsewhere a line now and then, and the table at the end.
 
-    It leaves the table of half time behind (`SCREEN_LOG`), from which `deploy.demo.picture` draws the terminal.
+    It leaves a table of the second half behind that shows verdicts of both kinds (`SCREEN_LOG`), from which `deploy.demo.picture` draws the terminal.
     """
 
     def __init__(self, stage: Stage, table: LiveTable | None) -> None:
@@ -142,7 +142,7 @@ class _Screen:
     def refresh(self, elapsed_s: float) -> None:
         if self._table is None:
             return
-        if not self._is_kept and self._table.is_half_done:
+        if not self._is_kept and self._table.is_worth_keeping:
             self._keep(elapsed_s)
         if not self._stage.console.is_terminal:
             line = self._table.line(elapsed_s)

@@ -34,9 +34,10 @@ class LiveTable:
         self._next_line_s = _LINE_EVERY_S
 
     @property
-    def is_half_done(self) -> bool:
-        """Whether half of the planned verdicts have come."""
-        return 2 * len(self._account.received()) >= self._planned
+    def is_worth_keeping(self) -> bool:
+        """Whether half of the planned verdicts have come, and the latest are of both kinds."""
+        is_half_done = 2 * len(self._account.received()) >= self._planned
+        return is_half_done and len({received.anomaly_class for received in self._latest}) > 1
 
     def note(self, received: Received) -> None:
         """Show a verdict among the latest."""
@@ -103,7 +104,7 @@ def _cells(account: CameraAccount, elapsed_s: float) -> list[str | Text]:
 def _verdict_cells(received: Received) -> list[Text]:
     if received.status == INSPECTED:
         passed = received.anomaly_class == "ok"
-        word = Text(" OK " if passed else " NOK ", style="bold white on green" if passed else "bold white on red")
+        word = Text(" OK " if passed else " NOK ", style="bold black on green" if passed else "bold white on red")
         score = f"score {received.score:.3f}"
     else:
         word, score = Text(" NOK ", style="bold black on yellow"), received.reason

@@ -73,6 +73,21 @@ def test_only_the_last_few_verdicts_are_shown() -> None:
     assert "score 0.875" not in printed(table.render(2.0))
 
 
+def test_a_screen_is_worth_keeping_from_half_time_on_if_it_shows_both_verdicts() -> None:
+    account, table = busy()
+    assert table.is_worth_keeping
+    assert not LiveTable(CAMERAS, account, 4).is_worth_keeping, "it shows no verdict yet"
+    early = LiveTable(CAMERAS, account, 7)
+    for received in account.received():
+        early.note(received)
+    assert not early.is_worth_keeping, "three of seven are not half"
+    for index in range(LATEST):
+        one = account.take_result_line(result_line(f"n{index}"), CAPTURED_AT)
+        assert one is not None
+        table.note(one)
+    assert not table.is_worth_keeping, "all the latest are ok"
+
+
 def test_a_log_gets_a_line_every_ten_seconds() -> None:
     _, table = busy()
     lines = [table.line(second) for second in (5.0, 10.5, 11.0, 20.5)]
