@@ -46,8 +46,8 @@ CHOSEN = {
     "models": {"camera": ".*"},
 }
 ENDLESS = "results --follow"
-QUIET = {"Reasons"}
-"""Panels that are empty while every frame is judged in time."""
+QUIET = {"Reasons", "Frames of models on trial"}
+"""Panels that are empty while every frame is judged in time, and where no releases are followed."""
 DATA_S = 600.0
 
 
