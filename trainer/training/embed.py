@@ -28,7 +28,7 @@ from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.preprocess.tiling import TileGrid
 from inspector.anomaly.types import DLSample, ImageGeometry
 from trainer.dataset.dataset import DLDatasetSample
-from trainer.pictures.files import read_picture, read_samples
+from trainer.pictures.files import read_samples
 from trainer.progress import StageProgress
 from trainer.training.augment import augment
 from trainer.training.augmentation import Augmentation
@@ -217,17 +217,17 @@ class _Variation:
 
     def look_at(self, samples: Sequence[DLSample], first: int) -> None:
         for index, sample in enumerate(samples, start=first):
-            if index in self._chosen and sample.image.size:
+            if index in self._chosen:
                 self._moves.look_at(sample, index)
 
     def covariance(self) -> Tensor | None:
         """As `CameraVariation.covariance`, times the tolerance's square."""
         found = self._moves.covariance()
         if found is None and self._images.cached is not None:
-            items, param = self._images.items, self._images.preprocess_param
-            for index in self._chosen:
-                item = items[index]
-                self._moves.look_at(item if isinstance(item, DLSample) else read_picture(item, param), index)
+            items = [self._images.items[index] for index in self._chosen]
+            batches = read_samples(items, self._images.preprocess_param)
+            for index, sample in zip(self._chosen, itertools.chain.from_iterable(batches), strict=True):
+                self._moves.look_at(sample, index)
             found = self._moves.covariance()
         return None if found is None else self._tolerance**2 * found
 
