@@ -15,7 +15,7 @@ from schemas.archive.layout import (
     mask_name,
     parse_archive_name,
 )
-from schemas.archive.place import archive_url, is_url
+from schemas.archive.place import archive_place
 from schemas.base import ID_PATTERN
 from trainer.archives.opened import open_archive
 from trainer.archives.place import ArchivePlace, FolderArchive
@@ -71,7 +71,11 @@ def read_dl_dataset_archive(  # noqa: PLR0913 - all but the first three named
         DatasetError: The store cannot be read. No such camera, a time without its zone, an empty time window, no file with a name that fits, or
             an image is refused as by `read_dl_dataset_anomaly`.
     """
-    place = open_archive(_place(root), None if cache is None else Path(cache), None if config is None else Path(config))
+    try:
+        told = archive_place(root)
+    except ValueError as error:
+        raise DatasetError(str(error)) from error
+    place = open_archive(told, None if cache is None else Path(cache), None if config is None else Path(config))
     window = captured_from, captured_to
     listing = list_archive(place, line_id, camera_id, *window, include_near=include_near, progress=progress)
     return load_listing(listing, progress, geometry_rule, apply_exif=apply_exif, skip_unreadable=skip_unreadable)
@@ -214,20 +218,6 @@ def camera_of(place: ArchivePlace, line_id: str, camera_id: str) -> PurePosixPat
         there = f"; there are {some(known)}" if known else "; give the root of the archive"
         raise DatasetError(f"{place.where}/{camera} does not exist{there}")
     return camera
-
-
-def _place(root: Path | str) -> Path | str:
-    """What is given in Python: a folder, or the URL of a store.
-
-    Raises:
-        DatasetError: It is a URL of another kind.
-    """
-    if isinstance(root, Path) or not is_url(root):
-        return Path(root)
-    try:
-        return archive_url(root)
-    except ValueError as error:
-        raise DatasetError(str(error)) from error
 
 
 def _below(name: PurePosixPath) -> str:

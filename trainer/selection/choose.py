@@ -19,6 +19,7 @@ from trainer.selection.criterion import gain_over
 from trainer.selection.pictures import FOLDS, LEAST_IMAGES, TrialImages, trial_images
 from trainer.selection.result import ModelSelection, ShownDefect, TriedModel, reason_for
 from trainer.selection.trial import Preprocessing, Trial
+from trainer.training.train_param import DLTrainParam, create_dl_train_param
 
 _SHOWN: Final = 10
 
@@ -28,6 +29,7 @@ def choose_dl_model_param(
     candidates: Sequence[DLModelParam],
     *,
     preprocessing: Preprocessing = create_dl_preprocess_param_from_model,
+    camera_tolerance: float | None = None,
     min_fps: float | None = None,
     seed: int = 0,
     progress: StageProgress | None = None,
@@ -43,6 +45,7 @@ def choose_dl_model_param(
         dataset: Divided by `split_dl_dataset`, or by its source.
         candidates: Complete parameters, none of a student, which would take too long; the first one is the default.
         preprocessing: Makes the preprocessing parameters of each.
+        camera_tolerance: Of those candidates that have one; see `DLTrainParam`.
         min_fps: Frames a second that the chosen one has to reach on one core of this machine. By default it may cost twice what the
             first one costs.
         seed: Decides which images are taken, the folds, the defects and the trainings.
@@ -63,7 +66,12 @@ def choose_dl_model_param(
     images = trial_images(dataset, seed=seed)
     if images is None:
         return _too_few(dataset, priced)
-    trial = Trial(images, preprocessing, seed, progress or silent, min_fps)
+
+    def learning(model: InitialModel) -> DLTrainParam:
+        tolerance = None if model.param.detector == "patchcore" else camera_tolerance
+        return create_dl_train_param(model, camera_tolerance=tolerance, seed=seed)
+
+    trial = Trial(images, preprocessing, learning, progress or silent, min_fps)
     tried, chosen, reason = _decide(trial.run(priced), min_fps)
     return ModelSelection(
         chosen.param,

@@ -25,6 +25,8 @@ from trainer.selection.pictures import TrialImages
 from trainer.training.embed import TrainingFeatures
 from trainer.training.feature_store import DEFAULT_LIMIT_BYTES, FeatureStore
 from trainer.training.network import EmbeddingParam, scale_images, scaled_embedding
+from trainer.training.train_param import DLTrainParam
+from trainer.training.variation import CameraVariation, varied_images
 
 STAGE: Final = "choose"
 
@@ -89,17 +91,19 @@ class TrialFeatures:
             store.close()
 
     @torch.inference_mode()
-    def embedded(self, param: DLModelParam, *, seed: int) -> TrainingFeatures:
+    def embedded(self, param: DLModelParam, train_param: DLTrainParam) -> TrainingFeatures:
         """The embeddings that a candidate sees of all pictures, to be closed by the caller.
 
         Args:
             param: Of the candidate.
-            seed: Of its projection and of the images that its levels' scales are measured on.
+            train_param: Seed of its projection and of the images that its levels' scales are measured on; and how much of what a camera
+                changes it tolerates.
 
         Raises:
+            DatasetError: An image can no longer be read.
             OutputError: They do not fit on the disk.
         """
-        kind = DETECTORS[param.detector]
+        kind, seed = DETECTORS[param.detector], train_param.seed
         wanted = EmbeddingParam(
             param.levels,
             param.grid_level,
@@ -113,11 +117,13 @@ class TrialFeatures:
         embedding = scaled_embedding(
             self._features(param.levels, measured), self._runtime.backbone, self.preprocess_param.view, wanted
         )
+        network = FeatureNetwork(self.preprocess_param, self._runtime, embedding)
+        variation = self._variation(network, train_param)
         store = FeatureStore(self._images.n_pictures)
         for levels in self._features(param.levels, range(self._images.n_pictures)):
             store.append(embedding(levels).cpu())
         return TrainingFeatures(
-            FeatureNetwork(self.preprocess_param, self._runtime, embedding),
+            network,
             store,
             copies=0,
             grids=None,
@@ -127,7 +133,18 @@ class TrialFeatures:
             golden_images=(),
             digest="",
             seconds=0.0,
+            variation=variation,
         )
+
+    def _variation(self, network: FeatureNetwork, train_param: DLTrainParam) -> Tensor | None:
+        """How far the embeddings move with the camera, as the training would find it on these images."""
+        if not train_param.camera_tolerance:
+            return None
+        moves = CameraVariation(network, seed=train_param.seed, tolerance=train_param.camera_tolerance)
+        chosen = varied_images(len(self._images))
+        for index, sample in zip(chosen, self._images.ok_samples(self.preprocess_param, chosen), strict=True):
+            moves.look_at(sample, index)
+        return moves.covariance()
 
     def _append(self, batch: Tensor) -> None:
         for store, level in zip(self._stores.values(), self._runtime.features(batch), strict=True):

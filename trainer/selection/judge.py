@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inspector.anomaly.detectors.base import Detector
-from inspector.anomaly.model.param import DLModelParam, InitialModel
+from inspector.anomaly.model.param import DLModelParam
 from trainer.pictures.files import BATCH_SIZE
 from trainer.progress import silent
 from trainer.selection.criterion import SyntheticScores
@@ -22,7 +22,7 @@ from trainer.selection.features import TrialFeatures
 from trainer.selection.pictures import TrialImages
 from trainer.training.embed import TrainingFeatures
 from trainer.training.fit import counted_positions, distances, fit_detector
-from trainer.training.train_param import create_dl_train_param
+from trainer.training.train_param import DLTrainParam
 
 _TIMED: Final = 5
 """Batches that are timed; the fastest counts, as whatever else runs on the machine only makes one slower."""
@@ -30,7 +30,12 @@ _TIMED: Final = 5
 
 @torch.inference_mode()
 def judge(
-    images: TrialImages, features: TrialFeatures, param: DLModelParam, *, seed: int, is_timed: bool = False
+    images: TrialImages,
+    features: TrialFeatures,
+    param: DLModelParam,
+    train_param: DLTrainParam,
+    *,
+    is_timed: bool = False,
 ) -> tuple[SyntheticScores, float | None]:
     """Scores of the ok pictures and of the defects in them, each by the candidate fitted on the ok pictures of the other folds.
 
@@ -38,7 +43,7 @@ def judge(
         images: The pictures.
         features: Of these, by the candidate's backbone at its size.
         param: Of the candidate.
-        seed: Of its training.
+        train_param: How it is trained.
         is_timed: Whether its speed is measured.
 
     Returns:
@@ -46,13 +51,13 @@ def judge(
         for.
 
     Raises:
+        DatasetError: An image can no longer be read.
         ParameterError: The detector cannot learn from so few pictures, or they are all alike.
         OutputError: The embeddings do not fit on the disk.
     """
-    train_param = create_dl_train_param(InitialModel(param), seed=seed)
     folds, each = np.array(images.folds), 1 + images.defects_each
     found, fps = np.zeros((len(images), each)), None
-    with features.embedded(param, seed=seed) as embedded:
+    with features.embedded(param, train_param) as embedded:
         for fold in range(max(images.folds) + 1):
             learnt = images.rows(np.flatnonzero(folds != fold).tolist())
             held = np.flatnonzero(folds == fold)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from inspector.anomaly.domain.mask import pixels_inside
 from inspector.anomaly.preprocess.param import DLPreprocessParam
+from inspector.anomaly.types import DLSample
 from trainer.dataset.dataset import DLDataset, DLDatasetSample
 from trainer.pictures.files import read_ahead, read_picture
 from trainer.prepare.units import deal_folds
@@ -83,9 +84,19 @@ class TrialImages:
         Raises:
             DatasetError: An image can no longer be read.
         """
-        paths = [self.dataset.image_path(sample) for sample in self.samples]
-        with closing(read_ahead(paths, lambda path: read_picture(path, preprocess_param).image)) as pictures:
-            yield from pictures
+        with closing(self.ok_samples(preprocess_param, range(len(self)))) as samples:
+            for sample in samples:
+                yield sample.image
+
+    def ok_samples(self, preprocess_param: DLPreprocessParam, images: Sequence[int]) -> Generator[DLSample]:
+        """Yield some of the images, with their pictures as they are.
+
+        Raises:
+            DatasetError: An image can no longer be read.
+        """
+        paths = [self.dataset.image_path(self.samples[image]) for image in images]
+        with closing(read_ahead(paths, lambda path: read_picture(path, preprocess_param))) as samples:
+            yield from samples
 
     def defect(self, picture: Picture, index: int, number: int, preprocess_param: DLPreprocessParam) -> Defect:
         """Paint a defect into a picture: of all kinds in turn, inside the domain.

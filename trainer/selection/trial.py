@@ -14,6 +14,7 @@ from trainer.selection.features import TrialFeatures
 from trainer.selection.judge import judge
 from trainer.selection.pictures import TrialImages
 from trainer.selection.result import TriedModel
+from trainer.training.train_param import DLTrainParam
 
 MOST_COST: Final = 2.0
 """A candidate may cost at most this many times as much as the default, unless a number of frames per second is requested."""
@@ -24,6 +25,8 @@ SPEED_MARGIN: Final = 1.1
 
 Preprocessing = Callable[[InitialModel], DLPreprocessParam]
 """What the pictures of a model go through."""
+Learning = Callable[[InitialModel], DLTrainParam]
+"""How a model is trained."""
 
 
 @dataclass(slots=True)
@@ -33,7 +36,7 @@ class Trial:
     Attributes:
         images: These pictures.
         preprocessing: Makes the preprocessing parameters of a candidate.
-        seed: Of every training.
+        learning: Makes the training parameters of a candidate.
         progress: Told of each picture, as stage "choose".
         min_fps: Required frames per second; None for the default budget.
         fps: Frames a second that the default reaches, once that was measured.
@@ -41,7 +44,7 @@ class Trial:
 
     images: TrialImages
     preprocessing: Preprocessing
-    seed: int
+    learning: Learning
     progress: StageProgress
     min_fps: float | None = None
     fps: float | None = None
@@ -94,7 +97,8 @@ class Trial:
 
     def _tried(self, one: TriedModel, features: TrialFeatures, *, is_default: bool) -> TriedModel:
         is_timed = is_default and self.min_fps is not None
-        scores, fps = judge(self.images, features, one.param, seed=self.seed, is_timed=is_timed)
+        train_param = self.learning(InitialModel(one.param))
+        scores, fps = judge(self.images, features, one.param, train_param, is_timed=is_timed)
         left_out = ""
         if is_default:
             self.fps = fps

@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Final, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from inspector.commandline.option import Argument
-from schemas.archive.place import archive_url, is_url
+from schemas.archive.place import archive_place
 from trainer.choices import GroupBy
 from trainer.errors import DatasetError
 from trainer.formats.known import READABLE
@@ -21,7 +21,7 @@ DEVICE_HELP: Final = "device that runs the network: cpu, cuda, cuda:1"
 
 
 def _archive_place(value: object) -> object:
-    return value if not isinstance(value, str) else archive_url(value) if is_url(value) else Path(value)
+    return archive_place(value) if isinstance(value, str) else value
 
 
 ArchivePlace = Annotated[Path | str, BeforeValidator(_archive_place)]

@@ -211,9 +211,9 @@ class _Variation:
 
     def __init__(self, images: TrainingImages, network: FeatureNetwork, train_param: DLTrainParam) -> None:
         self._images = images
-        self._tolerance = train_param.camera_tolerance or 0.0
-        self._chosen = varied_images(len(images)) if self._tolerance else range(0)
-        self._moves = CameraVariation(network, seed=train_param.seed)
+        tolerance = train_param.camera_tolerance or 0.0
+        self._chosen = varied_images(len(images)) if tolerance else range(0)
+        self._moves = CameraVariation(network, seed=train_param.seed, tolerance=tolerance)
 
     def look_at(self, samples: Sequence[DLSample], first: int) -> None:
         for index, sample in enumerate(samples, start=first):
@@ -221,7 +221,7 @@ class _Variation:
                 self._moves.look_at(sample, index)
 
     def covariance(self) -> Tensor | None:
-        """As `CameraVariation.covariance`, times the tolerance's square."""
+        """As `CameraVariation.covariance`."""
         found = self._moves.covariance()
         if found is None and self._images.cached is not None:
             items = [self._images.items[index] for index in self._chosen]
@@ -229,7 +229,7 @@ class _Variation:
             for index, sample in zip(self._chosen, itertools.chain.from_iterable(batches), strict=True):
                 self._moves.look_at(sample, index)
             found = self._moves.covariance()
-        return None if found is None else self._tolerance**2 * found
+        return found
 
 
 class _GoldenImages:

@@ -75,11 +75,13 @@ class CameraVariation:
     Args:
         network: Pictures to embeddings; the first `part_dims` dimensions are looked at, those of the Gaussians.
         seed: Of the training.
+        tolerance: Factor of the moves; see `DLTrainParam.camera_tolerance`.
     """
 
-    def __init__(self, network: FeatureNetwork, *, seed: int) -> None:
+    def __init__(self, network: FeatureNetwork, *, seed: int, tolerance: float) -> None:
         self._network = network
         self._seed = seed
+        self._tolerance = tolerance
         dims = network.embedding.part_dims
         self._products = torch.zeros((dims, dims), dtype=torch.float64)
         self._count = 0
@@ -111,7 +113,7 @@ class CameraVariation:
 
     def covariance(self) -> Tensor | None:
         """(D, D) float64, the sum over the kinds of change of the mean product of two dimensions' moves; None without any picture."""
-        return None if not self._count else self._products / self._count
+        return None if not self._count else self._tolerance**2 * self._products / self._count
 
     def _embedded(self, samples: Sequence[DLSample]) -> Tensor:
         """(P, D) float32 on the CPU: the positions that count, sample by sample."""

@@ -284,6 +284,7 @@ def _selected(
         dataset,
         candidate_params(settings, geometry),
         preprocessing=lambda model: preprocessing(settings, model, geometry),
+        camera_tolerance=settings.camera_tolerance,
         min_fps=settings.min_fps,
         seed=settings.seed,
         progress=progress,

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from schemas.archive.place import archive_url, is_url
+from schemas.archive.place import archive_place, archive_url, is_url
 
 
 def test_a_place_in_a_store_has_one_spelling() -> None:
@@ -30,3 +32,10 @@ def test_a_folder_is_no_url() -> None:
         True,
         True,
     ]
+
+
+def test_a_place_is_a_path_or_a_text() -> None:
+    assert archive_place("archive") == archive_place(Path("archive")) == Path("archive")
+    assert archive_place("s3://bucket/plant/") == "s3://bucket/plant"
+    with pytest.raises(ValueError, match="'gs://bucket' is neither a folder nor"):
+        archive_place("gs://bucket")

@@ -38,7 +38,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[DLModelParam]]
     def pretend(*parts: tuple[DLModelParam, float], fps: float | None = None) -> list[DLModelParam]:
         tried: list[DLModelParam] = []
 
-        def judge(images: Any, features: Any, one: DLModelParam, *, seed: int, is_timed: bool = False) -> Any:
+        def judge(images: Any, features: Any, one: DLModelParam, train_param: Any, *, is_timed: bool = False) -> Any:
             tried.append(one)
             random = np.random.default_rng(0)
             ok, folds = random.normal(size=len(images)), np.array(images.folds)
@@ -82,6 +82,18 @@ def test_another_seed_is_another_trial(dataset: DLDataset) -> None:
     assert one is not None
     assert other is not None
     assert not np.array_equal(one.defects, other.defects)
+
+
+def test_candidates_tolerate_what_the_chosen_model_will(dataset: DLDataset) -> None:
+    default, same, none = (
+        choose_dl_model_param(dataset, [DEFAULT, param("patchcore")], camera_tolerance=tolerance).tried[0].scores
+        for tolerance in (None, 1.0, 0.0)
+    )
+    assert default is not None
+    assert same is not None
+    assert none is not None
+    assert np.array_equal(default.ok, same.ok)
+    assert (default.ok < none.ok).all()  # some of what a camera changes is no distance any more
 
 
 def test_a_candidate_that_is_surely_better_is_chosen(
