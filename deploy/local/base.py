@@ -22,6 +22,8 @@ LOOPBACK = "127.0.0.1"
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
 _POLL_S = 0.1
+_GIVEN: set[int] = set()
+"""Ports that `free_port` has returned."""
 
 
 class BrokerStartError(Exception):
@@ -46,11 +48,17 @@ class Broker:
 
 
 def free_port() -> int:
-    """Return a loopback port that was free a moment ago."""
-    with socket.socket() as listener:
-        listener.bind((LOOPBACK, 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """Return a loopback port that was free a moment ago, and that this process has not asked for before.
+
+    The system may offer a port again as long as nobody listens on it, but a node with several listeners needs different ones.
+    """
+    while True:
+        with socket.socket() as listener:
+            listener.bind((LOOPBACK, 0))
+            port: int = listener.getsockname()[1]
+        if port not in _GIVEN:
+            _GIVEN.add(port)
+            return port
 
 
 class BrokerProcess:
