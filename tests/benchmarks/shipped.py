@@ -14,22 +14,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from inspector.anomaly.model.bundle import read_dl_model
 from inspector.anomaly.model.model import AnomalyModel, apply_dl_model
 from inspector.anomaly.types import DLResult
-from inspector.anomaly.verdict.runs import decode_region
 from inspector.anomaly.verdict.threshold import threshold_dl_anomaly_results
 from tests.benchmarks.accuracy.cells import SETS
 from tests.benchmarks.accuracy.sets import divided, geometry_rule
+from tests.benchmarks.regions import Regions
 from tests.benchmarks.store import write_store
-from trainer.dataset.dataset import DLDataset, DLDatasetSample
+from trainer.dataset.dataset import DLDataset
 from trainer.evaluation.image_measures import auroc
 from trainer.pictures.files import read_picture
 
@@ -51,17 +50,20 @@ def measure(name: str, seed: int, options: list[str]) -> dict[str, Any]:
         "backbone": outcome["backbone"],
         "n_train": outcome["n_train"],
         "fit_command_seconds": round(seconds, 1),
-        **{key: None if value is None else round(value, 4) for key, value in figures.items()},
+        **_rounded(figures),
     }
 
 
-def judge(dataset: DLDataset, model: AnomalyModel) -> dict[str, float | None]:
+def judge(dataset: DLDataset, model: AnomalyModel) -> dict[str, Any]:
     """Figures of the verdicts and of the regions on the test images."""
     tested = [sample for sample in dataset.samples if sample.split == "test"]
     results: list[DLResult] = []
+    regions = Regions(model.input_size)
     for sample in tested:
         picture = read_picture(dataset.image_path(sample), model.preprocess_param)
-        results += threshold_dl_anomaly_results(model, [picture], apply_dl_model(model, picture))
+        (result,) = threshold_dl_anomaly_results(model, [picture], apply_dl_model(model, picture))
+        regions.look_at(sample.defect, dataset.read_mask(sample), result)
+        results.append(result)
     is_nok = np.array([sample.image_label == "nok" for sample in tested])
     scores = np.array([result.anomaly_score for result in results])
     rejected = np.array([result.anomaly_class == "nok" for result in results])
@@ -71,6 +73,11 @@ def judge(dataset: DLDataset, model: AnomalyModel) -> dict[str, float | None]:
     passing = np.sort(ok)[::-1][int(rejected[~is_nok].sum()) :]
     best = float((nok > (passing[0] if len(passing) else -1.0)).mean())
     recall = float(rejected[is_nok].mean())
+    kinds = [sample.defect for sample in tested]
+    found = {
+        str(kind): float(np.mean([result for result, own in zip(rejected, kinds, strict=True) if own == kind]))
+        for kind in sorted({kind for kind in kinds if kind is not None})
+    }
     return {
         "image_auroc": auroc(ok, nok),
         "ok_rejected": float(rejected[~is_nok].mean()),
@@ -80,27 +87,16 @@ def judge(dataset: DLDataset, model: AnomalyModel) -> dict[str, float | None]:
         "ok_outlined": float(outlined[~is_nok].mean()),
         "rejected_without_region": float((rejected & ~outlined).sum() / max(1, rejected.sum())),
         "passed_with_region": float((~rejected & outlined).sum() / max(1, (~rejected).sum())),
-        **_regions(dataset, tested, results, rejected),
+        "recall_by_defect": found,
+        **regions.figures(),
     }
 
 
-def _regions(
-    dataset: DLDataset, tested: list[DLDatasetSample], results: list[DLResult], rejected: NDArray[np.bool_]
-) -> dict[str, float | None]:
-    """Of the defects that are found: whether the strongest pixel lies inside the mask, and how far region and mask agree."""
-    inside, overlaps = [], []
-    for sample, result, is_found in zip(tested, results, rejected, strict=True):
-        mask = dataset.read_mask(sample) if sample.image_label == "nok" and is_found else None
-        if mask is None or not mask.any():
-            continue
-        height, width = mask.shape
-        large = cv2.resize(result.anomaly_image, (width, height), interpolation=cv2.INTER_LINEAR)
-        inside.append(bool(mask.flat[int(large.argmax())]))
-        region = np.zeros_like(mask) if result.anomaly_region is None else decode_region(result.anomaly_region)
-        overlaps.append(float((mask & region).sum() / (mask | region).sum()))
-    if not inside:
-        return {"strongest_pixel_inside": None, "iou": None}
-    return {"strongest_pixel_inside": float(np.mean(inside)), "iou": float(np.mean(overlaps))}
+def _rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _rounded(value) if isinstance(value, dict) else round(value, 4) if isinstance(value, float) else value
+        for key, value in figures.items()
+    }
 
 
 def main() -> int:
