@@ -17,6 +17,7 @@ from torch import Tensor
 from inspector.anomaly.backbones import SIZE_STEP
 from inspector.anomaly.choices import BackboneName, DetectorName
 from inspector.anomaly.detectors.base import Detector
+from inspector.anomaly.detectors.detail import DETAIL_STRIDE
 from inspector.anomaly.detectors.fine import unfold_fine
 from inspector.anomaly.detectors.fused import fuse
 from inspector.anomaly.detectors.padim import fit_padim
@@ -35,7 +36,7 @@ from trainer.training.network import build_network
 
 Picture = NDArray[np.uint8]
 
-LEVELS = (3, 4)
+LEVELS, GRID_STRIDE = (3, 4), 16
 DIMS = 32
 FINE_DIMS = 8
 NUM_TRAIN = 16
@@ -184,12 +185,14 @@ def _fitted(detector: DetectorName, embedded: Tensor, seed: int) -> Detector:
     if detector == "padim":
         return fit_padim(embedded)
     if detector == "fused":
-        fine = unfold_fine(embedded[..., 2 * DIMS :], 2)
+        detail_ratio = GRID_STRIDE // DETAIL_STRIDE
+        fine = unfold_fine(embedded[..., 2 * DIMS : -(detail_ratio**2)], 2)
         return fuse(
             fit_padim(embedded[..., :DIMS]),
             fit_patchcore(embedded[..., DIMS : 2 * DIMS], coreset=200, seed=seed),
             fit_patchcore(fine, coreset=100, seed=seed),
             torch.ones(fine.shape[1:3], dtype=torch.bool),
+            detail_ratio=detail_ratio,
         )
     student = build_student(DIMS, embedded.shape[-1] - DIMS, complexity=2, seed=seed)
     student.learn_statistics([embedded])

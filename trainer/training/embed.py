@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from inspector.anomaly.detectors.detail import DETAIL_STRIDE
 from inspector.anomaly.detectors.fine import FINE_DIMS
 from inspector.anomaly.domain.score import domain_mask
 from inspector.anomaly.errors import ParameterError
@@ -34,7 +35,7 @@ from trainer.training.augment import augment
 from trainer.training.augmentation import Augmentation
 from trainer.training.feature_store import DEFAULT_LIMIT_BYTES, FeatureStore
 from trainer.training.images import TrainingImages, inputs_of
-from trainer.training.network import batch_features, build_network, scale_images
+from trainer.training.network import build_network, embedded_batch, scale_images
 from trainer.training.train_param import DLTrainParam, check_train_param
 from trainer.training.variation import CameraVariation, varied_images
 
@@ -97,7 +98,19 @@ class TrainingFeatures:
     def fine_ratio(self) -> int:
         """How many times the grid's resolution the projected fine part has; 0 where there is none."""
         fine = self.network.embedding.fine_projection
-        return 0 if fine is None else math.isqrt((self.store.shape[-1] - self.deep_dims) // fine.shape[1])
+        rest = self.store.shape[-1] - self.deep_dims - self.detail_ratio**2
+        return 0 if fine is None else math.isqrt(rest // fine.shape[1])
+
+    @property
+    def detail_ratio(self) -> int:
+        """How many times the grid's resolution the pictures' local contrast has, which lies behind the fine part; 0 where there is none."""
+        height = self.preprocess_param.input_size[1]
+        return height // (DETAIL_STRIDE * self.store.shape[0]) if self.network.embedding.has_detail else 0
+
+    @property
+    def fine_part(self) -> slice:
+        """Where in an embedding the fine part lies."""
+        return slice(self.deep_dims, self.store.shape[-1] - self.detail_ratio**2)
 
     @property
     def part_dims(self) -> int:
@@ -184,7 +197,7 @@ def embed_training_images(
         for batch in images.batches(param.batch_size, is_picture_needed=is_picture_needed):
             for chunk in _chunks(batch, augmentation, train_param.seed, done, param.batch_size):
                 for part in inputs_of(chunk, images.preprocess_param):
-                    store.append(network.embedding(batch_features(network, part)).cpu())
+                    store.append(embedded_batch(network, part).cpu())
             golden.look_at(batch)
             variation.look_at(batch, done)
             if on_read is not None:

@@ -93,7 +93,8 @@ def fit_detector(
         fitted = gaussians
         if param.detector == "fused":
             bank = _bank(features, rows, param, train_param, progress, stage)
-            fitted = fuse(gaussians, bank, *_fine_bank(features, rows, train_param))
+            fine, counted = _fine_bank(features, rows, train_param)
+            fitted = fuse(gaussians, bank, fine, counted, detail_ratio=features.detail_ratio)
     progress(stage, 1, 1)
     return FittedDetector(_moved(fitted, features.network.runtime.device))
 
@@ -128,7 +129,7 @@ def _fine_bank(
     if not ratio:
         return None, None
     candidates = _candidates(
-        features, rows, train_param, lambda batch: unfold_fine(batch[..., features.deep_dims :], ratio)
+        features, rows, train_param, lambda batch: unfold_fine(batch[..., features.fine_part], ratio)
     )
     height, width, _ = features.store.shape
     size = ratio * height, ratio * width

@@ -13,6 +13,7 @@ from torch import Tensor
 from inspector.anomaly.backbones import SIZE_STEP
 from inspector.anomaly.choices import BackboneName, FeatureNormalization
 from inspector.anomaly.detectors.base import Embedding, projected_levels, to_grid
+from inspector.anomaly.detectors.detail import has_room_for_detail
 from inspector.anomaly.detectors.fine import finer_levels
 from inspector.anomaly.domain.domain import DomainView
 from inspector.anomaly.domain.score import domain_mask
@@ -99,13 +100,19 @@ def build_network(  # noqa: PLR0913 - each is a stored parameter
         for batch in read_samples(chosen, preprocess_param)
         for inputs in inputs_of(batch, preprocess_param, most_tiles=SCALE_TILES)
     )
-    param = EmbeddingParam(levels, grid_level, dims, seed, keep_fine, fine_dims, normalization)
+    param = EmbeddingParam(
+        levels, grid_level, dims, seed, keep_fine, fine_dims, normalization, has_detail=fine_dims > 0
+    )
     network.embedding = scaled_embedding(batches, runtime.backbone, preprocess_param.view, param)
     return network
 
 
 class EmbeddingParam(NamedTuple):
-    """What an embedding is to be; each as for `build_network`."""
+    """What an embedding is to be; each as for `build_network`.
+
+    Attributes:
+        has_detail: Whether the pictures' local contrast is added, where there is a fine part and it fits.
+    """
 
     levels: tuple[int, ...]
     grid_level: int
@@ -114,6 +121,7 @@ class EmbeddingParam(NamedTuple):
     keep_fine: bool
     fine_dims: int
     normalization: FeatureNormalization
+    has_detail: bool = False
 
 
 def scaled_embedding(
@@ -133,7 +141,7 @@ def scaled_embedding(
     Raises:
         DatasetError: There is no image.
     """
-    levels, grid_level, dims, seed, keep_fine, fine_dims, normalization = param
+    levels, grid_level, dims, seed, keep_fine, fine_dims, normalization, has_detail = param
     strides = [backbone.level_strides[level] for level in levels]
     fine = levels[finer_levels(strides, grid_level)] if fine_dims else ()
     projected = levels[projected_levels(strides, grid_level, keep_fine=keep_fine or bool(fine))]
@@ -156,6 +164,7 @@ def scaled_embedding(
         keep_fine=keep_fine,
         normalization=normalization,
         fine_projection=None if fine_projection is None else fine_projection.float(),
+        has_detail=has_detail and bool(fine) and has_room_for_detail(strides, grid_level),
     ).moved(device)
 
 
@@ -209,3 +218,14 @@ def batch_features(network: FeatureNetwork, batch: Sequence[DLSample]) -> list[T
         return network.features([sample.image for sample in batch])
     runtime = network.runtime
     return runtime.features(model_input(batch, network.preprocess_param, runtime.device))
+
+
+def embedded_batch(network: FeatureNetwork, batch: Sequence[DLSample]) -> Tensor:
+    """(B, h, w, D) float32 on the device: the embeddings of samples or tiles of them, preprocessed or not.
+
+    Raises:
+        ParameterError: As `batch_features`.
+    """
+    if all(sample.preprocessed is None for sample in batch):
+        return network.embed([sample.image for sample in batch])
+    return network.embed_preprocessed(model_input(batch, network.preprocess_param, network.runtime.device))

@@ -25,7 +25,7 @@ from inspector.anomaly.model.feature_network import FeatureNetwork
 from inspector.anomaly.preprocess.samples import picture_seen
 from inspector.anomaly.types import DLSample
 from trainer.training.images import inputs_of
-from trainer.training.network import batch_features
+from trainer.training.network import embedded_batch
 
 NOISE: Final = 1.0
 """Standard deviation of the camera's noise, gray values of 255."""
@@ -120,7 +120,7 @@ class CameraVariation:
         network = self._network
         parts: list[Tensor] = []
         for part in inputs_of(samples, network.preprocess_param, most_tiles=_MOST_TILES):
-            embedded = network.embedding(batch_features(network, part))[..., : network.embedding.part_dims]
+            embedded = embedded_batch(network, part)[..., : network.embedding.part_dims]
             mask = domain_mask(network.preprocess_param.view, *embedded.shape[1:3], device=embedded.device)
             counted = embedded.flatten(1, 2) if mask is None else embedded[:, mask]
             parts.append(counted.flatten(0, 1).cpu())

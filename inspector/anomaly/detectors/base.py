@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inspector.anomaly.choices import DetectorName, FeatureNormalization
+from inspector.anomaly.detectors.detail import fold_detail, local_detail
 from inspector.anomaly.detectors.fine import FINER, fine_ratio, finer_levels, fold_fine, fold_kept, kept_ratio
 from inspector.anomaly.errors import ParameterError
 
@@ -57,7 +58,8 @@ class Embedding:
     Levels of more than that resolution are not projected then.
 
     With a `fine_projection` the levels finer than the grid are there a second time, too, but projected, at the resolution of the finest
-    (`fine.fold_fine`). What the grid's own projection is of is the same as with `keep_fine`.
+    (`fine.fold_fine`). What the grid's own projection is of is the same as with `keep_fine`. `has_detail` adds the picture's own local contrast
+    behind them (`detail.local_detail`).
 
     Args:
         grid_level: Which of the levels (an index into the features) gives the grid.
@@ -67,6 +69,7 @@ class Embedding:
             direction alone counts; `level` leaves it: the matrix holds the levels' scales. With `both` the first half of the
             matrix's columns is for vectors, the second for levels as they are.
         fine_projection: (C', F) float32, C' the sum of the channels of the levels finer than the grid; None leaves them out.
+        has_detail: Whether the local contrast is added.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Embedding:
         keep_fine: bool = False,
         normalization: FeatureNormalization = "level",
         fine_projection: Tensor | None = None,
+        has_detail: bool = False,
     ) -> None:
         if projection.ndim != 2:  # noqa: PLR2004 - a matrix
             raise ParameterError(f"the projection is a (C, D) matrix, got {tuple(projection.shape)}")
@@ -85,6 +89,7 @@ class Embedding:
         self.keep_fine = keep_fine
         self.normalization: FeatureNormalization = normalization
         self.fine_projection = fine_projection
+        self.has_detail = has_detail
         if normalization == "both" and projection.shape[1] % 2:
             raise ParameterError(
                 f"two projections must have the same number of dimensions, got {projection.shape[1]} in total"
@@ -104,6 +109,7 @@ class Embedding:
             keep_fine=self.keep_fine,
             normalization=self.normalization,
             fine_projection=None if fine is None else fine.to(device),
+            has_detail=self.has_detail,
         )
 
     def tensors(self) -> dict[str, Tensor]:
@@ -111,11 +117,16 @@ class Embedding:
         fine = self.fine_projection
         return {"projection": self.projection.cpu(), **({} if fine is None else {FINE_PROJECTION: fine.cpu()})}
 
-    def __call__(self, features: Sequence[Tensor]) -> Tensor:
-        """Each (B, C', H', W') float32 -> (B, h, w, D) float32; with a fine part (B, h, w, D + fine).
+    def __call__(self, features: Sequence[Tensor], batch: Tensor | None = None) -> Tensor:
+        """Each (B, C', H', W') float32 -> (B, h, w, D) float32; with a fine part (B, h, w, D + fine), with detail (B, h, w, D + fine + detail).
+
+        Args:
+            features: The levels.
+            batch: (B, 3, H, W) float32, what they are of; needed with `has_detail`.
 
         Raises:
-            ParameterError: The levels have other channels than the projection, or a size that cannot be kept.
+            ParameterError: The levels have other channels than the projection, or a size that cannot be kept; or the detail's picture
+                is missing.
         """
         grid = features[self.grid_level]
         projected = self.projected(features)
@@ -127,9 +138,11 @@ class Embedding:
         fine_dims = sum(level.shape[1] * kept_ratio(level, grid.shape[-2:]) ** 2 for level in kept)
         if fine and self.fine_projection is not None:
             fine_dims = fine_ratio(fine, grid.shape[-2:]) ** 2 * self.fine_projection.shape[1]
+        detail = self._detail(batch)
         dims = self.projection.shape[1]
         # Each part is written where it belongs: a copy of the whole would cost as much as the products.
-        embedded = grid.new_empty((len(grid), *grid.shape[-2:], dims + fine_dims))
+        detail_dims = 0 if detail is None else (detail.shape[-1] // grid.shape[-1]) ** 2
+        embedded = grid.new_empty((len(grid), *grid.shape[-2:], dims + fine_dims + detail_dims))
         parts = torch.split(self.projection, channels)
         part = self.part_dims
         if self.normalization != "level":
@@ -141,8 +154,18 @@ class Embedding:
         if kept:
             fold_kept(kept, embedded[..., dims:])
         if fine and self.fine_projection is not None:
-            fold_fine(fine, self.fine_projection, embedded[..., dims:])
+            fold_fine(fine, self.fine_projection, embedded[..., dims : dims + fine_dims])
+        if detail is not None:
+            fold_detail(detail, embedded[..., dims + fine_dims :])
         return embedded
+
+    def _detail(self, batch: Tensor | None) -> Tensor | None:
+        """(B, r h, r w) float32; None where there is to be none."""
+        if not self.has_detail:
+            return None
+        if batch is None:
+            raise ParameterError("an embedding with detail needs the pictures that the features are of")
+        return local_detail(batch)
 
     def projected(self, features: Sequence[Tensor]) -> Sequence[Tensor]:
         """Those of the levels that are projected to the grid."""

@@ -118,7 +118,14 @@ class Fused:
         return cls(gaussian, bank, checked(tensors, "floor", 0).to(device), refinement, border)
 
 
-def fuse(gaussian: PaDiM, bank: PatchCore, fine: PatchCore | None = None, counted: Tensor | None = None) -> Fused:
+def fuse(
+    gaussian: PaDiM,
+    bank: PatchCore,
+    fine: PatchCore | None = None,
+    counted: Tensor | None = None,
+    *,
+    detail_ratio: int = 0,
+) -> Fused:
     """Return them as one detector; the floor of a bank is `FLOOR_SHARE` of the median distance from one of its patches to the next.
 
     Args:
@@ -126,6 +133,7 @@ def fuse(gaussian: PaDiM, bank: PatchCore, fine: PatchCore | None = None, counte
         bank: Filled with patches of them.
         fine: Filled with patches of their fine part, unfolded; None where there is none.
         counted: (r h, r w) bool, True where positions of the fine part count; given with `fine`.
+        detail_ratio: How many times the grid's resolution the local contrast behind the fine part has; 0 where there is none.
 
     Raises:
         ParameterError: They do not fit each other.
@@ -134,7 +142,7 @@ def fuse(gaussian: PaDiM, bank: PatchCore, fine: PatchCore | None = None, counte
     if fine is not None and counted is not None:
         ratio = counted.shape[1] // gaussian.grid[1]
         floor = _floor(fine, FINE_FLOOR_SHARE).to(device)
-        refinement = Refinement(fine, floor, counted.to(device), ratio)
+        refinement = Refinement(fine, floor, counted.to(device), ratio, detail_ratio=detail_ratio)
     return Fused(gaussian, bank, _floor(bank, FLOOR_SHARE).to(device), refinement, BORDER_WEIGHT)
 
 

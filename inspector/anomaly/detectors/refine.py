@@ -3,7 +3,8 @@
 The map is the coarse distance, interpolated, times a power of the distance to the nearest fine patch (`POWER`). Fine features alone rank
 pictures badly (they see a few pixels and know little of parts), so the map is brought back to the level of the coarse distances: the mean
 of the highest hundredth of its positions is theirs. So with the default score rule pictures are ranked as by the coarse distances alone (another rule ranks by the fine map), and
-one map gives score, class and region. Distances to the fine bank are first averaged over neighbours (`NEIGHBOURHOOD`): a single patch of a few
+one map gives score, class and region. Where the embedding has the picture's local contrast (`detail`), the map gets its resolution and a small power of
+it (`DETAIL_POWER`): within a few pixels the strongest one moves to the line of a crack. Distances to the fine bank are first averaged over neighbours (`NEIGHBOURHOOD`): a single patch of a few
 pixels may be unlike all others by chance, but at a defect several patches are.
 
 That was chosen on the development sets with masks, no one set deciding (AUPRO / share of found defects whose strongest pixel lies inside
@@ -35,11 +36,17 @@ NEIGHBOURHOOD = 3
 POWER = 0.75
 """Of the distance to the fine bank: it counts half as much again as each of the two that the coarse one is the geometric mean of."""
 
+DETAIL_POWER = 0.1
+"""Of the local contrast; docs/accuracy.md has what was tried."""
+
 _LEVEL_SHARE = 0.01
 _LEAST = 1e-12
 _EARLIER_POWER = 0.5
 """Of bundles that do not store one, as they do not store a neighbourhood."""
 _BANK, _FLOOR, _NEIGHBOURHOOD, _POWER = "fine.bank", "fine.floor", "fine.neighbourhood", "fine.power"
+DETAIL_RATIO = "detail.ratio"
+"""The tensor's name in a bundle; one without it has no detail."""
+_DETAIL_POWER = "detail.power"
 FINE_COUNTED = "fine.counted"
 """The tensor that says which positions count; not learnt."""
 
@@ -51,16 +58,18 @@ class Refinement:
         bank: Of fine patches.
         floor: () float32, above 0: added in squares to the distance to the bank, as a bank is a sample.
         counted: (r h, r w) bool, True where positions of the fine map count.
-        ratio: r, how many times the grid's resolution the map has.
+        ratio: r, how many times the grid's resolution the fine distances have.
         neighbourhood: Side of the square of fine positions that distances to the bank are averaged over; odd, 1 leaves them.
         power: Of the distances to the bank, above 0.
+        detail_ratio: d, how many times the grid's resolution the local contrast and the map have; 0 without contrast: the map has r.
+        detail_power: Of the local contrast, above 0.
 
     Raises:
-        ParameterError: The floor or the power is not above 0, no position counts, the mask is of no whole positions of a grid,
-            or the neighbourhood is not odd.
+        ParameterError: The floor or a power is not above 0, no position counts, the mask is of no whole positions of a grid,
+            the neighbourhood is not odd, or d is not a multiple of r.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts
         self,
         bank: PatchCore,
         floor: Tensor,
@@ -68,6 +77,9 @@ class Refinement:
         ratio: int,
         neighbourhood: int = NEIGHBOURHOOD,
         power: float = POWER,
+        *,
+        detail_ratio: int = 0,
+        detail_power: float = DETAIL_POWER,
     ) -> None:
         if not float(floor) > 0:
             raise ParameterError(f"the floor of the distances to the fine bank must be above 0, is {float(floor):g}")
@@ -79,6 +91,10 @@ class Refinement:
             )
         if not power > 0:
             raise ParameterError(f"the power of the distances to the fine bank must be above 0, is {power:g}")
+        if not detail_power > 0:
+            raise ParameterError(f"the power of the local contrast must be above 0, is {detail_power:g}")
+        if detail_ratio < 0 or detail_ratio % ratio:
+            raise ParameterError(f"the local contrast's ratio must be a multiple of {ratio}, is {detail_ratio}")
         self._bank = bank
         self._floor = floor
         self._ratio = ratio
@@ -90,24 +106,29 @@ class Refinement:
         # A position of the grid counts where any part of it does.
         cells = functional.max_pool2d(counted[None].float(), ratio)
         self._cells = cells[0] > 0
+        self._share = self._wide(cells, ratio).clamp_min(_LEAST)
+        self._detail_ratio = detail_ratio
+        self._detail_power = detail_power
+        finer = detail_ratio // ratio or 1
+        self._shown = counted.repeat_interleave(finer, 0).repeat_interleave(finer, 1)
+        self._shown_share = self._wide(counted.float()[None], finer).clamp_min(_LEAST)
         # Counted once: on a GPU a number of it would be waited for.
-        self._num_cells, self._num_counted = int(self._cells.sum()), int(counted.sum())
-        self._share = self._wide(cells).clamp_min(_LEAST)
+        self._num_cells, self._num_shown = int(self._cells.sum()), int(self._shown.sum())
 
     @property
     def dims(self) -> int:
-        """Dimensions of the fine part of the embedding."""
-        return self._ratio**2 * self._bank.dims
+        """Dimensions of the fine part of the embedding, local contrast included."""
+        return self._ratio**2 * self._bank.dims + self._detail_ratio**2
 
     def __call__(self, coarse: Tensor, folded: Tensor) -> Tensor:
         """Return the map.
 
         Args:
             coarse: (B, h, w) float32, distances.
-            folded: (B, h, w, r r F) float32, the fine part of the embedding.
+            folded: (B, h, w, r r F + d d) float32, the fine part of the embedding, then the local contrast.
 
         Returns:
-            (B, r h, r w) float32; 0 where nothing counts.
+            (B, r h, r w) float32, or (B, d h, d w); 0 where nothing counts.
 
         Raises:
             ParameterError: The grid or the dimensions are others than those of the training.
@@ -117,12 +138,21 @@ class Refinement:
                 f"the fine bank has {self._ratio}x{self._ratio} patches of {self._bank.dims} dimensions on a grid of "
                 f"{tuple(self._cells.shape)}, got {folded.shape[-1]} on {tuple(coarse.shape[1:])}"
             )
-        fine = self._averaged(torch.hypot(self._bank.rough_distances(unfold_fine(folded, self._ratio)), self._floor))
+        patches = unfold_fine(folded[..., : self.dims - self._detail_ratio**2], self._ratio)
+        fine = self._averaged(torch.hypot(self._bank.rough_distances(patches), self._floor))
         # Filled, not multiplied: a distance that is not finite would spread.
         inside = coarse.masked_fill(~self._cells, 0.0)
-        maps = (self._wide(inside) / self._share * fine.pow(self._power)).masked_fill(~self._counted, 0.0)
-        level = _top(inside, self._num_cells) / _top(maps, self._num_counted).clamp_min(_LEAST)
+        maps = (self._wide(inside, self._ratio) / self._share * fine.pow(self._power)).masked_fill(~self._counted, 0.0)
+        if self._detail_ratio:
+            maps = self._detailed(maps, folded[..., -(self._detail_ratio**2) :])
+        level = _top(inside, self._num_cells) / _top(maps, self._num_shown).clamp_min(_LEAST)
         return maps * level[:, None, None]
+
+    def _detailed(self, maps: Tensor, folded: Tensor) -> Tensor:
+        """(B, r h, r w) and the folded contrast -> (B, d h, d w)."""
+        wide = self._wide(maps, self._detail_ratio // self._ratio) / self._shown_share
+        contrast = unfold_fine(folded, self._detail_ratio)[..., 0]
+        return (wide * contrast.pow(self._detail_power)).masked_fill(~self._shown, 0.0)
 
     def _averaged(self, fine: Tensor) -> Tensor:
         """(B, r h, r w) -> the same: the mean over those of the square around each position that count."""
@@ -135,21 +165,25 @@ class Refinement:
         side = self._neighbourhood
         return functional.avg_pool2d(maps[:, None], side, stride=1, padding=side // 2)[:, 0]
 
-    def _wide(self, maps: Tensor) -> Tensor:
-        """(B, h, w) -> (B, r h, r w), interpolated bilinearly."""
-        return functional.interpolate(maps[:, None], scale_factor=self._ratio, mode="bilinear", align_corners=False)[
-            :, 0
-        ]
+    @staticmethod
+    def _wide(maps: Tensor, ratio: int) -> Tensor:
+        """(B, h, w) -> (B, ratio h, ratio w), interpolated bilinearly."""
+        return functional.interpolate(maps[:, None], scale_factor=ratio, mode="bilinear", align_corners=False)[:, 0]
 
     def tensors(self) -> dict[str, Tensor]:
         """What a bundle stores, on the CPU."""
         bank = self._bank.tensors()["bank"]
+        detail = {
+            DETAIL_RATIO: torch.tensor(float(self._detail_ratio)),
+            _DETAIL_POWER: torch.tensor(self._detail_power),
+        }
         return {
             _BANK: bank,
             _FLOOR: self._floor.cpu(),
             FINE_COUNTED: self._counted.float().cpu(),
             _NEIGHBOURHOOD: torch.tensor(float(self._neighbourhood)),
             _POWER: torch.tensor(self._power),
+            **(detail if self._detail_ratio else {}),
         }
 
     @classmethod
@@ -158,7 +192,8 @@ class Refinement:
     ) -> Refinement | None:
         """Build from what a bundle stores; None where it stores none.
 
-        A bundle of an earlier version stores neither neighbourhood nor power: its thresholds belong to the root of single distances.
+        A bundle of an earlier version stores neither neighbourhood nor power: its thresholds belong to the root of single distances. One that stores
+        no ratio of the local contrast has a map without it.
 
         Args:
             tensors: Of the detector.
@@ -175,11 +210,25 @@ class Refinement:
         if counted.shape != (ratio * grid[0], ratio * grid[1]):
             raise ParameterError(f"a fine mask of {tuple(counted.shape)} does not fit a grid of {grid}")
         bank = PatchCore(checked(tensors, _BANK, 2).to(device))
-        side = float(checked(tensors, _NEIGHBOURHOOD, 0)) if _NEIGHBOURHOOD in tensors else 1.0
+        side, detail = _number(tensors, _NEIGHBOURHOOD, 1.0), _number(tensors, DETAIL_RATIO, 0.0)
         if side != int(side):
             raise ParameterError(f"the neighbourhood of the fine map must be a whole number, is {side:g}")
-        power = float(checked(tensors, _POWER, 0)) if _POWER in tensors else _EARLIER_POWER
-        return cls(bank, checked(tensors, _FLOOR, 0).to(device), counted, ratio, int(side), power)
+        if detail != int(detail):
+            raise ParameterError(f"the local contrast's ratio must be a whole number, is {detail:g}")
+        return cls(
+            bank,
+            checked(tensors, _FLOOR, 0).to(device),
+            counted,
+            ratio,
+            int(side),
+            _number(tensors, _POWER, _EARLIER_POWER),
+            detail_ratio=int(detail),
+            detail_power=_number(tensors, _DETAIL_POWER, DETAIL_POWER),
+        )
+
+
+def _number(tensors: Mapping[str, Tensor], name: str, missing: float) -> float:
+    return float(checked(tensors, name, 0)) if name in tensors else missing
 
 
 def _top(maps: Tensor, counted: int) -> Tensor:

@@ -35,9 +35,9 @@ class FeatureNetwork:
     @torch.inference_mode()
     def embed(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Pictures as `preprocess_images` takes them -> (B, h, w, D) float32 on the device."""
-        return self.embedding(self.features(images))
+        return self.embed_preprocessed(preprocess_images(images, self._of_input, self.runtime.device))
 
     @torch.inference_mode()
     def embed_preprocessed(self, batch: Tensor) -> Tensor:
         """(B, 3, H, W) float32 as `preprocess_images` gives it -> (B, h, w, D) float32 on the device."""
-        return self.embedding(self.runtime.features(batch))
+        return self.embedding(self.runtime.features(batch), batch)

@@ -29,12 +29,12 @@ NORMALIZATIONS: tuple[FeatureNormalization, ...] = ("level", "vector")
 SEEDS = (0, 1, 2)
 PEERS: Mapping[str, tuple[int, ...]] = MappingProxyType({"PatchCore": (3, 5), "PaDiM": (2, 3, 5)})
 """anomalib's models, and the backbone's levels that they see: strides 8 and 16, and 4 too for PaDiM, as of its own backbones."""
-REVISIONS: Mapping[DetectorName, int] = MappingProxyType({"padim": 6, "patchcore": 4, "student": 7, "fused": 8})
+REVISIONS: Mapping[DetectorName, int] = MappingProxyType({"padim": 6, "patchcore": 4, "student": 7, "fused": 9})
 """Raised with every change of a detector that moves its figures: its cells are then measured anew. Until they are, the page shows what was
 measured of it before, and says so."""
 
 
-STORED = ("border", "fine.neighbourhood", "fine.power")
+STORED = ("border", "fine.neighbourhood", "fine.power", "detail.power")
 """Numbers of the fused detector that nothing is learnt with: they are changed in the trained one."""
 
 
@@ -135,7 +135,12 @@ def ablations() -> Iterator[Variant]:
         yield Variant(detector="fused", own=(("coreset", coreset),))
     for regularization in (0.1, 1):
         yield Variant(detector="fused", own=(("regularization", regularization),))
-    for name, numbers in (("border", (1, 0.97, 0.9)), ("fine.neighbourhood", (1, 5)), ("fine.power", (0.5, 1))):
+    for name, numbers in (
+        ("border", (1, 0.97, 0.9)),
+        ("fine.neighbourhood", (1, 5)),
+        ("fine.power", (0.5, 1)),
+        ("detail.power", (0.05, 0.2)),
+    ):
         for number in numbers:
             yield Variant(detector="fused", own=((name, number),))
     for levels, grid in _LEVELS:

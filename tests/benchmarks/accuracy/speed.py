@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from inspector.anomaly.model.model import AnomalyModel
+from inspector.anomaly.preprocess.images import preprocess_images
 from tests.benchmarks.accuracy.cells import Cell
 from tests.benchmarks.accuracy.measure import Figures, trained
 from tests.benchmarks.accuracy.sets import divided
@@ -59,7 +60,11 @@ class _Timed:
         self._model = model
         self._count = len(paths)
         self._batches = [[sample.image for sample in batch] for batch in read_samples(paths, param, batch_size=BATCH)]
-        self._features: list[list[Tensor]] = [model.network.features(batch) for batch in self._batches]
+        device = model.network.runtime.device
+        inputs = [preprocess_images(batch, param, device) for batch in self._batches]
+        self._features: list[tuple[list[Tensor], Tensor]] = [
+            (model.network.runtime.features(one), one) for one in inputs
+        ]
         self._fit_seconds = fit_seconds
         self._whole: list[float] = []
         self._beyond: list[float] = []
@@ -70,8 +75,8 @@ class _Timed:
             self._model.launch(batch).finish()
         launched = time.perf_counter()
         with torch.inference_mode():
-            for levels in self._features:
-                self._model.rule.apply(self._model.detector.distances(self._model.network.embedding(levels)))
+            for levels, pictures in self._features:
+                self._model.rule.apply(self._model.detector.distances(self._model.network.embedding(levels, pictures)))
         self._whole.append(launched - started)
         self._beyond.append(time.perf_counter() - launched)
 

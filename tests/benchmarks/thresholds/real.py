@@ -33,7 +33,7 @@ from trainer.training.embed import TrainingFeatures, embed_training_images
 from trainer.training.feature_store import FeatureStore
 from trainer.training.fit import distances, fit_detector
 from trainer.training.images import dataset_images
-from trainer.training.network import batch_features, default_input_size
+from trainer.training.network import default_input_size, embedded_batch
 from trainer.training.train import resolve_preprocess_param
 from trainer.training.train_param import DLTrainParam, create_dl_train_param
 
@@ -96,7 +96,7 @@ def _nok_store(dataset: DLDataset, features: TrainingFeatures) -> FeatureStore:
     nok = [sample for sample in dataset.samples if sample.image_label == "nok"]
     store = FeatureStore(len(nok))
     for batch in read_samples([dataset.image_path(sample) for sample in nok], features.preprocess_param):
-        store.append(features.network.embedding(batch_features(features.network, batch)).cpu())
+        store.append(embedded_batch(features.network, batch).cpu())
     return store
 
 

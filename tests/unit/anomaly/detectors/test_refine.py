@@ -107,6 +107,58 @@ def test_nan_stays_nan_and_leaves_other_pictures_alone() -> None:
     assert torch.equal(found[[0, 2]], expected[[0, 2]])
 
 
+DETAIL = 8
+
+
+def detailed(counted: Tensor | None = None) -> Refinement:
+    bank = fit_patchcore(unfold_fine(folded(6), RATIO), coreset=50, seed=0)
+    every = torch.ones(RATIO * GRID[0], RATIO * GRID[1], dtype=torch.bool)
+    return Refinement(
+        bank, torch.tensor(0.1), every if counted is None else counted, RATIO, detail_ratio=DETAIL, detail_power=0.2
+    )
+
+
+def contrast(images: int, seed: int = 5) -> Tensor:
+    return normal(images, *GRID, DETAIL**2, seed=seed).exp()
+
+
+def test_local_contrast_draws_the_map_and_leaves_its_level_and_the_score() -> None:
+    distances, fine, shown = coarse(3, seed=1), folded(3, seed=2), contrast(3)
+    found = detailed()(distances, torch.cat([fine, shown], dim=-1))
+    assert found.shape == (3, DETAIL * GRID[0], DETAIL * GRID[1])
+    plain = refinement(neighbourhood=3, power=0.75)(distances, fine)
+    wide = torch.nn.functional.interpolate(plain[:, None], scale_factor=2, mode="bilinear", align_corners=False)[:, 0]
+    drawn = (found / (wide * unfold_fine(shown, DETAIL)[..., 0].pow(0.2))).double().flatten(1)
+    np.testing.assert_allclose((drawn / drawn.mean(1, keepdim=True)).numpy(), 1.0, rtol=1e-5)
+    rule = ScoreRule()
+    np.testing.assert_allclose(rule.apply(found).numpy(), rule.apply(distances).numpy(), rtol=1e-5)
+
+
+def test_contrast_outside_the_domain_changes_nothing_inside() -> None:
+    counted = torch.zeros(RATIO * GRID[0], RATIO * GRID[1], dtype=torch.bool)
+    counted[:22, 6:31] = True
+    wide = counted.repeat_interleave(2, 0).repeat_interleave(2, 1)
+    refine, distances, fine, shown = detailed(counted), coarse(2, seed=1), folded(2, seed=2), contrast(2)
+    expected = refine(distances, torch.cat([fine, shown], dim=-1))
+    values = torch.unflatten(shown, -1, (DETAIL, DETAIL)).permute(0, 1, 3, 2, 4)
+    values.masked_fill_(~wide.view(GRID[0], DETAIL, GRID[1], DETAIL), torch.nan)
+    outside = torch.nn.functional.max_pool2d(counted[None].float(), RATIO)[0] == 0
+    distances[:, outside], fine[:, outside] = torch.nan, torch.inf
+    found = refine(distances, torch.cat([fine, shown], dim=-1))
+    assert torch.equal(found, expected)
+    assert bool((found[:, ~wide] == 0).all())
+
+
+def test_even_distances_stay_even_up_to_the_border_of_the_domain() -> None:
+    counted = torch.zeros(RATIO * GRID[0], RATIO * GRID[1], dtype=torch.bool)
+    counted[:22, 6:31] = True
+    fine = torch.cat([torch.zeros(1, *GRID, RATIO**2 * DIMS), torch.ones(1, *GRID, DETAIL**2)], dim=-1)
+    found = detailed(counted)(torch.ones(1, *GRID), fine)[0]
+    inside = found[found > 0]
+    assert len(inside) == 4 * int(counted.sum())
+    np.testing.assert_allclose(inside.numpy(), float(inside.mean()), rtol=1e-5)
+
+
 def parts() -> tuple[Tensor, Fused]:
     """Embeddings with a fine part, and a detector of them."""
     embedded = torch.cat([normal(8, *GRID, 8), folded(8)], dim=-1)
@@ -129,6 +181,21 @@ def test_a_fused_detector_of_a_finer_map_is_stored_and_ranks_as_without() -> Non
     rule = ScoreRule()
     scores = rule.apply(found), rule.apply(plain.distances(new[..., :8]))
     torch.testing.assert_close(*scores, rtol=1e-5, atol=0)
+
+
+def test_a_detector_with_local_contrast_is_stored() -> None:
+    embedded = torch.cat([normal(8, *GRID, 8), folded(8), contrast(8)], dim=-1)
+    every = torch.ones(RATIO * GRID[0], RATIO * GRID[1], dtype=torch.bool)
+    bank = fit_patchcore(embedded[..., :8], coreset=100, seed=0)
+    fine = fit_patchcore(unfold_fine(embedded[..., 8 : -(DETAIL**2)], RATIO), coreset=50, seed=0)
+    fused = fuse(fit_padim(embedded[..., :8]), bank, fine, every, detail_ratio=DETAIL)
+    tensors = fused.tensors()
+    assert float(tensors["detail.ratio"]) == DETAIL
+    found = fused.distances(embedded)
+    assert found.shape == (8, DETAIL * GRID[0], DETAIL * GRID[1])
+    assert torch.equal(Fused.from_tensors(tensors, torch.device("cpu")).distances(embedded), found)
+    stronger = Fused.from_tensors(tensors | {"detail.power": torch.tensor(0.5)}, torch.device("cpu"))
+    assert not torch.allclose(stronger.distances(embedded), found, rtol=1e-3)
 
 
 def test_a_bundle_of_an_earlier_version_keeps_its_map() -> None:
@@ -160,8 +227,15 @@ def test_parts_that_do_not_fit_are_refused() -> None:
         Refinement(bank, torch.ones(()), every, RATIO, power=0.0)
     with pytest.raises(ParameterError, match=r"the fine bank has 4x4 patches of 3 dimensions .* got 48 on \(3, 2\)"):
         Refinement(bank, torch.ones(()), every, RATIO)(torch.ones(1, 3, 2), torch.ones(1, 3, 2, 48))
+    with pytest.raises(ParameterError, match="the power of the local contrast must be above 0, is 0"):
+        Refinement(bank, torch.ones(()), every, RATIO, detail_ratio=8, detail_power=0.0)
+    for ratio in (-4, 6):
+        with pytest.raises(ParameterError, match=f"the local contrast's ratio must be a multiple of 4, is {ratio}"):
+            Refinement(bank, torch.ones(()), every, RATIO, detail_ratio=ratio)
     _, fused = parts()
     tensors = fused.tensors()
+    with pytest.raises(ParameterError, match=r"the local contrast's ratio must be a whole number, is 8\.5"):
+        Fused.from_tensors({**tensors, "detail.ratio": torch.tensor(8.5)}, torch.device("cpu"))
     with pytest.raises(ParameterError, match=r"'fine\.floor' is missing"):
         Fused.from_tensors({name: t for name, t in tensors.items() if name != "fine.floor"}, torch.device("cpu"))
     with pytest.raises(ParameterError, match=r"must be a whole number, is 2\.5"):
