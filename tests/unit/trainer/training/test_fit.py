@@ -8,14 +8,18 @@ import pytest
 import torch
 
 from inspector.anomaly.choices import DetectorName
+from inspector.anomaly.detectors.detail import local_detail
+from inspector.anomaly.detectors.fine import FINE_DIMS, unfold_fine
 from inspector.anomaly.detectors.padim import PaDiM, fit_padim
 from inspector.anomaly.domain.domain import ImageDomain
 from inspector.anomaly.model.model import apply_dl_model
+from inspector.anomaly.preprocess.images import preprocess_images
 from inspector.anomaly.preprocess.param import DLPreprocessParam
 from inspector.anomaly.preprocess.samples import gen_dl_samples_from_images
 from tests.trainings import (
     DETECTORS,
     IMAGES,
+    PARAM,
     SIDE,
     features_of,
     ignore,
@@ -85,3 +89,25 @@ def test_a_model_with_a_domain_is_trained_and_judged_inside_it(detector: Detecto
     spoilt[:, 36:] = 0
     clean, dirty = apply_dl_model(result.model, gen_dl_samples_from_images([pictures(1, seed=4)[0], spoilt]))
     assert dirty.anomaly_score == pytest.approx(clean.anomaly_score, rel=1e-4)
+
+
+def test_a_fused_detectors_map_follows_the_pictures_where_levels_are_finer_than_its_grid() -> None:
+    model = initial("fused", levels=(2, 3, 4), grid_level=2, coreset=30)
+    train_param = param_of(model)
+    with features_of(model, train_param, samples()) as features:
+        fitted = fit_detector(features, range(IMAGES), model.param, train_param, progress=ignore).detector
+        embedded = features.store.read(features.originals([0]))
+        assert (features.fine_ratio, features.detail_ratio) == (4, 8)
+        assert embedded.shape[-1] == features.deep_dims + 16 * FINE_DIMS + 64
+        assert features.fine_part == slice(features.deep_dims, features.deep_dims + 16 * FINE_DIMS)
+        shown = unfold_fine(embedded[..., features.fine_part.stop :], 8)[..., 0]
+        picture = preprocess_images([samples()[0].image], PARAM, torch.device("cpu"))
+        torch.testing.assert_close(shown, local_detail(picture), rtol=1e-5, atol=1e-6)
+        assert fitted.distances(embedded).shape == (1, SIDE // 2, SIDE // 2)
+
+
+def test_without_finer_levels_there_is_no_detail() -> None:
+    model = initial("fused", levels=(4, 5), grid_level=0, coreset=30)
+    with features_of(model, param_of(model), samples()) as features:
+        assert (features.fine_ratio, features.detail_ratio) == (0, 0)
+        assert features.store.shape[-1] == features.deep_dims
