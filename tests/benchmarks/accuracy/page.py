@@ -35,8 +35,24 @@ def shipped_rows(store: Mapping[str, Any]) -> list[str]:
     for name in SETS:
         run = store["runs"][f"{name} seed 0"]
         figures = [number(run[figure], 3 if figure == "image_auroc" else 2) for figure in names]
-        rows.append([name, *figures, number(run["fit_command_seconds"], 0)])
+        rows.append([name, *figures])
     return ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def region_rows(store: Mapping[str, Any]) -> list[str]:
+    """A row for each set with masks: how many found defects have their strongest pixel how near the mask; then one for each kind of defect."""
+    runs = {name: store["runs"][f"{name} seed 0"] for name in SETS}
+    rows, kinds = [], []
+    for name, run in runs.items():
+        if "strongest_pixel" not in run:
+            continue
+        counts = run["strongest_pixel"]
+        rows.append([name, str(sum(counts.values())), *map(str, counts.values())])
+        for kind, aupro in run["aupro_by_defect"].items():
+            if aupro is not None:
+                shares = run["recall_by_defect"][kind], run["strongest_pixel_inside_by_defect"].get(kind)
+                kinds.append([name, kind, *(number(share, 2) for share in shares), number(aupro)])
+    return ["| " + " | ".join(row) + " |" for row in [*rows, *kinds]]
 
 
 def _figures(measured: Sequence[Mapping[str, float | None]]) -> str:

@@ -23,7 +23,7 @@ from tests.benchmarks.accuracy.cells import (
     plan,
 )
 from tests.benchmarks.accuracy.choice import BUDGETS, choose, merit
-from tests.benchmarks.accuracy.page import page_rows, peer_rows, shipped_rows
+from tests.benchmarks.accuracy.page import page_rows, peer_rows, region_rows, shipped_rows
 from tests.benchmarks.accuracy.table import markdown
 
 
@@ -121,8 +121,10 @@ def test_the_page_says_what_anomalib_and_the_shipped_threshold_were_measured_to_
         json.loads(STORE.with_name(name).read_text(encoding="utf-8"))
         for name in (STORE.name, "anomalib.json", "shipped.json")
     )
-    rows = [*peer_rows(store, peer), *shipped_rows(shipped)]
+    rows, regions = [*peer_rows(store, peer), *shipped_rows(shipped)], region_rows(shipped)
     assert len(rows) == 2 * len(SETS)
+    assert len(regions) > len(SETS), "the sets with masks, and their kinds of defects"
+    rows += regions
     assert [row for row in rows if row not in page] == []
 
 
