@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from inspector.bus.admin import BusAdmin, TopicSpec, TopicState, connect_admin
+from inspector.bus.admin import TopicSpec, TopicState, connect_admin
 from inspector.errors import TopicError
 from inspector.settings.commands import AUTO_REPLICATION
 from inspector.settings.section import MIB
@@ -128,12 +128,13 @@ async def apply_topics(
                 f"{copies} copies need {copies} brokers, but there are {num_brokers}; for a trial: --replication "
                 f"{num_brokers} (or auto)"
             )
-        return [await _apply(admin, spec, state) for spec, state in states]
+        missing = [spec for spec, state in states if state is None]
+        created = await admin.create(missing) if missing else set()
+    return [_report(spec, state, created) for spec, state in states]
 
 
-async def _apply(admin: BusAdmin, spec: TopicSpec, state: TopicState | None) -> TopicReport:
+def _report(spec: TopicSpec, state: TopicState | None, created: set[str]) -> TopicReport:
     if state is None:
-        created = await admin.create([spec])
         return TopicReport(spec.name, created=spec.name in created)
     return TopicReport(spec.name, created=False, differences=tuple(_differences(spec, state)))
 
