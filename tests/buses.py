@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any, NamedTuple, Self
 
 from aiokafka import TopicPartition
 from aiokafka.admin import NewPartitions
@@ -69,6 +69,16 @@ class BusUnderTest(ABC):
     async def publish(self, partition: int, key: bytes | None, value: bytes | None, headers: Headers = ()) -> None:
         """Append a record to the frames topic."""
 
+    async def publish_many(self, records: Sequence[tuple[int, bytes | None, bytes | None, Headers]]) -> None:
+        """Append records to the frames topic, each on its partition, in this order."""
+        for record in records:
+            await self.publish(*record)
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Self]:
+        """Publish through one connection for the duration of the block; outside of it, each call makes one of its own."""
+        yield self
+
     @abstractmethod
     async def grow(self, partitions: int) -> None:
         """Give the frames topic so many partitions."""
@@ -98,14 +108,23 @@ class BusUnderTest(ABC):
         return [decode(DeadLetter, sent.value) for sent in await self.records(self.topics.deadletters_topic)]
 
     async def wait_for_results(self, count: int, *, timeout_s: float = 60.0) -> list[DLResultMessage]:
-        """Return the results once there are `count` different ones."""
+        """Return the results once there are `count` different ones, each partition in its order."""
         deadline = time.monotonic() + timeout_s
-        while True:
-            results = await self.results()
-            if len({result.result_id for result in results}) >= count:
-                return results
-            assert time.monotonic() < deadline, f"only {len(results)} results of {count}"
-            await asyncio.sleep(0.05)
+        known: dict[tuple[int, int], DLResultMessage] = {}
+        async with self.following(self.topics.results_topic("", "")) as records:
+            while True:
+                found = {(sent.partition, sent.offset): sent.value for sent in await records()}
+                known |= {place: decode(DLResultMessage, found[place]) for place in found.keys() - known.keys()}
+                results = [known[place] for place in found]
+                if len({result.result_id for result in results}) >= count:
+                    return results
+                assert time.monotonic() < deadline, f"only {len(results)} results of {count}"
+                await asyncio.sleep(0.05)
+
+    @asynccontextmanager
+    async def following(self, topic: str) -> AsyncIterator[Callable[[], Awaitable[list[Sent]]]]:
+        """Give a function that returns what `records` does, for a topic that is looked at again and again."""
+        yield lambda: self.records(topic)
 
 
 async def wait_until(condition: Callable[[], object], *, timeout_s: float = 60.0) -> None:
@@ -185,6 +204,9 @@ class KafkaBus(BusUnderTest):
     def __init__(self, kafka: KafkaSettings, topics: TopicSettings) -> None:
         self.kafka = kafka
         self.topics = topics
+        self._is_connected = False
+        self._kept = AsyncExitStack()
+        self._kept_producer: Any = None
 
     async def make_topics(self, settings: Settings) -> None:
         await apply_topics(settings, replication=1)
@@ -207,19 +229,50 @@ class KafkaBus(BusUnderTest):
         await self.publish_many([(partition, key, value, headers)])
 
     async def publish_many(self, records: Sequence[tuple[int, bytes | None, bytes | None, Headers]]) -> None:
-        """Append records with one producer."""
-        async with started(lambda: producer_client(self.kafka, max_request_size=16 << 20)) as producer:
+        async with self._publisher() as producer:
             sent = [
                 await producer.send(self.topics.frames_topic, value, key, partition=partition, headers=list(headers))
                 for partition, key, value, headers in records
             ]
             await asyncio.gather(*sent)
 
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Self]:
+        self._is_connected = True
+        try:
+            yield self
+        finally:
+            self._is_connected = False
+            await self._disconnect()
+
+    @asynccontextmanager
+    async def _publisher(self) -> AsyncIterator[Any]:
+        """The producer that is kept, or one for this block alone."""
+        new = started(lambda: producer_client(self.kafka, max_request_size=16 << 20))
+        if not self._is_connected:
+            async with new as producer:
+                yield producer
+            return
+        if self._kept_producer is None:
+            self._kept_producer = await self._kept.enter_async_context(new)
+        try:
+            yield self._kept_producer
+        except KafkaError:  # an idempotent one would fail ever after
+            await self._disconnect()
+            raise
+
+    async def _disconnect(self) -> None:
+        """Publish through a new connection from now on: what the present one knows of the topic is not so any more."""
+        self._kept_producer = None
+        await self._kept.aclose()
+
     async def grow(self, partitions: int) -> None:
+        await self._disconnect()
         async with connect_admin(self.kafka) as admin:
             await admin._client.create_partitions({self.topics.frames_topic: NewPartitions(partitions)})
 
     async def delete_frames(self) -> None:
+        await self._disconnect()
         async with connect_admin(self.kafka) as admin:
             await admin._client.delete_topics([self.topics.frames_topic])
 
@@ -253,19 +306,25 @@ class KafkaBus(BusUnderTest):
             await admin._client.alter_configs([resource])
 
     async def records(self, topic: str) -> list[Sent]:
-        async with started(lambda: consumer_client(self.kafka, topic)) as consumer:
-            partitions = sorted(consumer.assignment())
-            ends = await consumer.end_offsets(partitions)
-            await consumer.seek_to_beginning(*partitions)
-            found: list[Sent] = []
-            while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
-                chunks = await consumer.getmany(timeout_ms=100)
-                found += [
-                    Sent(record.partition, record.offset, record.key, record.value or b"", record.headers)
-                    for records in chunks.values()
-                    for record in records
-                ]
-        return sorted(found, key=lambda sent: (sent.partition, sent.offset))
+        async with self.following(topic) as records:
+            return await records()
+
+    @asynccontextmanager
+    async def following(self, topic: str) -> AsyncIterator[Callable[[], Awaitable[list[Sent]]]]:
+        found: dict[tuple[int, int], Sent] = {}
+        async with started(lambda: consumer_client(self.kafka, topic, auto_offset_reset="earliest")) as consumer:
+
+            async def records() -> list[Sent]:
+                partitions = sorted(consumer.assignment())
+                ends = await consumer.end_offsets(partitions)
+                while any([await consumer.position(partition) < ends[partition] for partition in partitions]):
+                    chunks = await consumer.getmany(timeout_ms=100)
+                    for record in (record for chunk in chunks.values() for record in chunk):
+                        value, place = record.value or b"", (record.partition, record.offset)
+                        found[place] = Sent(*place, record.key, value, record.headers)
+                return [sent for _, sent in sorted(found.items())]
+
+            yield records
 
     async def committed(self, partition: int) -> int:
         async with started(lambda: consumer_client(self.kafka, group_id=self.kafka.group_id)) as consumer:

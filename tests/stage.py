@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from inspector.loop.clock import Clock
 from inspector.service import EXIT_CLEAN, Service
 from inspector.settings.settings import Settings
 from schemas import DLResultMessage
-from tests.buses import BusUnderTest
+from tests.buses import BusUnderTest, Headers
 from tests.fakes import FakeClock, FakeModel
 from tests.frames import camera_frame, record_of
 
@@ -80,11 +80,18 @@ class Stage:
 
     async def publish(self, camera: str, seq: int, **fields: Any) -> str:
         """Publish a frame on its camera's partition; return its result_id by way of its identity."""
-        captured_at = fields.pop("captured_at", self.clock.wall_us())
-        frame = camera_frame(camera, seq, captured_at, **fields)
-        self.sent += 1
-        await self.bus.publish(CAMERAS.index(camera) if camera in CAMERAS else 7, *record_of(frame))
+        await self.publish_many([(camera, seq)], **fields)
         return camera
+
+    async def publish_many(self, frames: Iterable[tuple[str, int]], **fields: Any) -> None:
+        """Publish frames of these cameras and numbers in this order, as `publish` does, at once."""
+        captured_at = fields.pop("captured_at", self.clock.wall_us())
+        records: list[tuple[int, bytes | None, bytes | None, Headers]] = []
+        for camera, seq in frames:
+            partition = CAMERAS.index(camera) if camera in CAMERAS else 7
+            records.append((partition, *record_of(camera_frame(camera, seq, captured_at, **fields))))
+        self.sent += len(records)
+        await self.bus.publish_many(records)
 
     @asynccontextmanager
     async def service(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -28,10 +28,11 @@ def bus(request: pytest.FixtureRequest, topic_names: TopicSettings) -> BusUnderT
 
 
 @pytest.fixture
-async def stage(bus: BusUnderTest) -> Stage:
-    stage = Stage(bus)
-    await bus.make_topics(stage.settings())
-    return stage
+async def stage(bus: BusUnderTest) -> AsyncIterator[Stage]:
+    async with bus.connected():
+        stage = Stage(bus)
+        await bus.make_topics(stage.settings())
+        yield stage
 
 
 @pytest.fixture(scope="session")

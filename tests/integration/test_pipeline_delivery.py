@@ -30,8 +30,7 @@ async def test_sends_that_fail_are_repeated_and_nothing_overtakes_them(stage: St
             raise BusError("a fault that the test makes")
 
     producer.before = producer.after = fail_sometimes
-    for seq in range(30):
-        await stage.publish("a", seq)
+    await stage.publish_many(("a", seq) for seq in range(30))
     async with stage.service(producer=producer):
         results = await stage.bus.wait_for_results(30)
     assert sequences(results) == {"a": list(range(30))}
@@ -44,8 +43,7 @@ async def test_nothing_is_committed_before_its_result_is_acknowledged(stage: Sta
     async with stage.service(producer=producer):
         await stage.bus.wait_for_results(1)
         producer.open.clear()
-        for seq in range(1, 5):
-            await stage.publish("a", seq)
+        await stage.publish_many(("a", seq) for seq in range(1, 5))
         await wait_until(lambda: sum(stage.model.batches) == 5)
         assert len(await stage.bus.results()) == 1
         assert await stage.bus.committed(0) <= 1
@@ -56,8 +54,7 @@ async def test_nothing_is_committed_before_its_result_is_acknowledged(stage: Sta
 
 async def test_what_a_killed_process_left_behind_is_done_by_the_next_one(stage: Stage) -> None:
     producer = UnreliableProducer(stage.bus.producer(stage.settings()))
-    for seq in range(40):
-        await stage.publish("a", seq)
+    await stage.publish_many(("a", seq) for seq in range(40))
     producer.after = lambda _partition, _records: producer.open.clear()  # one acknowledgement, then silence
     _, task = await stage.start(stage.settings(drain_timeout_s=0.2), producer=producer)
     await stage.bus.wait_for_results(1)
@@ -75,9 +72,7 @@ async def test_what_a_killed_process_left_behind_is_done_by_the_next_one(stage: 
 
 async def test_a_second_member_takes_over_partitions_and_gives_them_back(stage: Stage) -> None:
     async def publish(seqs: range) -> None:
-        for seq in seqs:
-            for camera in CAMERAS:
-                await stage.publish(camera, seq)
+        await stage.publish_many((camera, seq) for seq in seqs for camera in CAMERAS)
 
     def holds(service: Service, count: int) -> Callable[[], bool]:
         return lambda: service.pipeline is not None and len(service.pipeline.source.leases) == count
@@ -111,8 +106,7 @@ async def test_a_second_member_takes_over_partitions_and_gives_them_back(stage: 
 
 async def test_a_stop_finishes_what_was_begun_and_commits_it(stage: Stage) -> None:
     scoring, gate = stage.hold_device()
-    for seq in range(100):
-        await stage.publish("a", seq)
+    await stage.publish_many(("a", seq) for seq in range(100))
     service, task = await stage.start()
     await asyncio.to_thread(scoring.wait, 60)
     service.stop()
@@ -216,8 +210,7 @@ async def test_a_verdict_that_waits_for_the_broker_holds_no_image(stage: Stage) 
 async def test_a_partition_that_comes_back_with_frames_still_in_flight_is_not_stalled(stage: Stage) -> None:
     scoring, gate = stage.hold_device()
     settings = stage.settings(drain_timeout_s=0.2)
-    for seq in range(60):
-        await stage.publish("a", seq)
+    await stage.publish_many(("a", seq) for seq in range(60))
     async with stage.service(settings) as service:
         await asyncio.to_thread(scoring.wait, 60)
         pipeline = service.pipeline
@@ -235,8 +228,7 @@ async def test_a_partition_that_comes_back_with_frames_still_in_flight_is_not_st
 
 async def test_a_budget_that_one_read_overruns_slows_frames_down_and_stops_none(stage: Stage) -> None:
     limits = {"max_frame_bytes": 1000, "max_pixels": 10_000, "max_bytes_in_flight": 140_000}
-    for seq in range(300):
-        await stage.publish("a", seq)
+    await stage.publish_many(("a", seq) for seq in range(300))
     async with stage.service(stage.settings(limits=limits)) as service:
         results = await stage.bus.wait_for_results(300)
         assert service.pipeline is not None

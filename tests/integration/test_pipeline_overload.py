@@ -79,9 +79,8 @@ async def wave(stage: Stage, service: Service, device: Device, counts: dict[str,
     """Publish so many frames of each camera, and let the device go on when all have been read; return when all are answered."""
     device.free.clear()
     sent = stage.sent
-    for camera, count in counts.items():
-        for _ in range(count):
-            await stage.publish(camera, stage.sent)
+    cameras = [camera for camera, count in counts.items() for _ in range(count)]
+    await stage.publish_many((camera, sent + number) for number, camera in enumerate(cameras))
     await wait_until(lambda: metric(service, "in_flight_frames") == stage.sent - sent)
     device.free.set()
     await stage.bus.wait_for_results(stage.sent)
@@ -161,8 +160,7 @@ async def test_where_the_freshest_counts_older_frames_are_answered_as_superseded
     async with running(stage, device, cameras=routes, batching={"max_batch_size": 2}) as service:
         await stage.publish("b", 0)
         await wait_until(lambda: metric(service, "queue_frames", stage="score") == 1)
-        for seq in range(1, 30):
-            await stage.publish("a", seq)
+        await stage.publish_many(("a", seq) for seq in range(1, 30))
         labels = {"camera": "line/a", "status": "expired", "reason": "superseded"}
         await wait_until(lambda: metric(service, "in_flight_frames") + metric(service, "frames_total", **labels) == 30)
         device.free.set()
@@ -195,8 +193,8 @@ async def test_a_flood_of_large_frames_does_not_use_up_the_bytes_of_another_part
         "limits": {"max_frame_bytes": 100_000, "max_pixels": 10_000, "max_bytes_in_flight": 8 << 20},
         "batching": {"max_batch_size": 2},
     }
-    for seq in range(100):
-        await stage.publish("a", seq, image=png() + bytes(90_000), budget_us=600_000_000)
+    large = {"image": png() + bytes(90_000), "budget_us": 600_000_000}
+    await stage.publish_many((("a", seq) for seq in range(100)), **large)
     async with running(stage, device, **sections) as service:
         await wait_until(lambda: metric(service, "queue_frames", stage="score") > 0)
         await still(lambda: metric(service, "in_flight_frames"))

@@ -27,7 +27,7 @@ async def test_two_deployments_of_one_camera_both_say_so(
         )
         for name in ("day", "night")
     )
-    async with stage.service(day) as first:
+    async with stage.bus.connected(), stage.service(day) as first:
         await stage.publish("a", 0)
         await stage.bus.wait_for_results(1)
         assert foreign(first) == 0
