@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -62,6 +62,13 @@ async def until(told: Callable[[], Awaitable[list[str]]], is_enough: Callable[[l
         await asyncio.sleep(0.1)
 
 
+async def all_at_once(check: Callable[[int], Coroutine[Any, Any, None]], number: int) -> None:
+    """Check what has this many cases, most of whose time is waiting for the brokers; each has topics of its own."""
+    async with asyncio.TaskGroup() as group:
+        for index in range(number):
+            group.create_task(check(index))
+
+
 async def test_a_check_names_each_right_that_an_inspector_lacks(secure_broker: SecureBroker, tmp_path: Path) -> None:
     plain = {"bootstrap_servers": secure_broker.address("plain")}
     place = secure_broker.kafka("inspector", "sasltls")
@@ -83,8 +90,7 @@ async def test_a_check_names_each_right_that_an_inspector_lacks(secure_broker: S
         await apply_acls(owner, [missing])
         await until(lambda: broker_faults(client), lambda found: not found)
 
-    for index in range(number):
-        await without(index)
+    await all_at_once(without, number)
 
 
 async def release(of: Settings) -> None:
@@ -137,7 +143,7 @@ async def test_each_right_of_a_role_is_needed_and_named(
                 found.append(str(exc))
         return found
 
-    for index in range(number):
+    async def without(index: int) -> None:
         prefix = f"{role}{index}"
         owner = settings(plain, prefix, tmp_path)
         await apply_topics(owner, replication="auto")
@@ -150,3 +156,5 @@ async def test_each_right_of_a_role_is_needed_and_named(
         await until(partial(refusals, client), partial(tells_alone, named))
         await apply_acls(owner, [missing])
         await until(partial(refusals, client), lambda told: not told)
+
+    await all_at_once(without, number)
