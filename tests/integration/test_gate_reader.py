@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from aiokafka.admin import NewPartitions
 
 from deploy.local.base import Broker
@@ -15,9 +16,10 @@ from tests.buses import started
 
 
 async def test_a_partition_that_is_added_is_read_from_its_beginning_and_the_others_go_on_where_they_were(
-    kafka_broker: Broker, kafka_settings: KafkaSettings, unique_name: str
+    kafka_broker: Broker, kafka_settings: KafkaSettings, unique_name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del kafka_broker
+    monkeypatch.setattr("inspector.bus.connect.METADATA_MAX_AGE_MS", 500)
     reader, read = KafkaReader(kafka_settings, [unique_name]), list[bytes | None]()
 
     async def until_read(*values: bytes) -> None:

@@ -17,6 +17,13 @@ from tests.frames import camera_frame, record_of
 from tests.stage import CAMERAS, Stage, by_seq, metric, sequences
 
 
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look after the topic four times as often as a service does: what becomes of it is noticed sooner."""
+    monkeypatch.setattr("inspector.stages.source.SURVEY_S", 0.5)
+    monkeypatch.setattr("inspector.bus.connect.METADATA_MAX_AGE_MS", 1000)
+
+
 def is_ready(service: Service) -> bool:
     return service.health.not_ready() == []
 
