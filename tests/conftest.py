@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -48,10 +49,22 @@ def _has_gpu() -> bool:
 
 
 @pytest.fixture(scope="session")
-def kafka_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+def kafka_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `kafka_broker` keeps its files, if it is ours: its partitions lie in `data`."""
+    return tmp_path_factory.mktemp("kafka")
+
+
+@pytest.fixture(scope="session")
+def kafka_broker(kafka_folder: Path) -> Iterator[Broker]:
     """Apache Kafka, one for the whole run: topics and groups must be the test's own. REQUIRE=kafka makes its absence a failure."""
-    with required(running_kafka_broker(tmp_path_factory.mktemp("kafka"))) as broker:
+    with required(running_kafka_broker(kafka_folder, properties={"group.min.session.timeout.ms": "1000"})) as broker:
         yield broker
+
+
+@pytest.fixture
+def session_timeout_ms(kafka_broker: Broker) -> int:
+    """How soon a group notices that a member was killed: the default of somebody else's broker, sooner with one of ours."""
+    return 6_000 if kafka_broker.pid is None else 2_500
 
 
 @pytest.fixture

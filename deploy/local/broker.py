@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,8 +35,12 @@ def kafka_home() -> Path | None:
 
 
 @contextmanager
-def running_kafka_broker(folder: Path) -> Iterator[Broker]:
+def running_kafka_broker(folder: Path, *, properties: Mapping[str, str] | None = None) -> Iterator[Broker]:
     """Apache Kafka for the duration of a block: a running one, or one started in `folder` (empty, ours).
+
+    Args:
+        folder: for what a started one writes.
+        properties: settings that replace or add to those of `kafka.node_properties`, for a started one.
 
     Raises:
         BrokerStartError: There is none, or it does not start or answer.
@@ -52,7 +56,7 @@ def running_kafka_broker(folder: Path) -> Iterator[Broker]:
         raise BrokerStartError(
             "no Apache Kafka: set KAFKA_BOOTSTRAP, or KAFKA_HOME to a folder made with deploy/local/pom.xml"
         )
-    with running_kafka(home, folder) as broker:
+    with running_kafka(home, folder, properties=properties) as broker:
         yield broker
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 
-from deploy.local.base import BrokerStartError
+from deploy.local.base import Broker, BrokerStartError
 from deploy.local.broker import kafka_home
 from deploy.local.kafka import KafkaNode
 from inspector.bus.connect import producer_client
@@ -127,7 +127,11 @@ class Disk(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
+def disk(kafka_broker: Broker, kafka_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disk]:
+    """The run's own broker; where that is somebody else's, one for these tests."""
+    if kafka_broker.pid is not None:
+        yield Disk(KafkaSettings(bootstrap_servers=kafka_broker.bootstrap_servers), kafka_folder / "data")
+        return
     home = kafka_home()
     if home is None:
         pytest.skip("no Apache Kafka whose files are ours")
