@@ -82,7 +82,7 @@ async def settings(kafka_settings: KafkaSettings, topic_names: TopicSettings, tm
 
 
 @pytest.fixture
-def archive(settings: Settings, tmp_path: Path) -> Iterator[ArchiveProcess]:
+def archive(settings: Settings, session_timeout_ms: int, tmp_path: Path) -> Iterator[ArchiveProcess]:
     """`inspector archive`, not started."""
     kafka, archive = settings.kafka, settings.archive
     file = tmp_path / "archive.toml"
@@ -90,7 +90,8 @@ def archive(settings: Settings, tmp_path: Path) -> Iterator[ArchiveProcess]:
         f'log_level = "info"\n[kafka]\nbootstrap_servers = "{kafka.bootstrap_servers}"\ngroup_id = "{kafka.group_id}"\n'
         f'[topics]\nprefix = "{settings.topics.prefix}"\nframes_partitions = 2\n[models]\nm = "/m"\n'
         f'[archive]\nurl = "archive"\ngroup_id = "{archive.group_id}"\nok_per_day = {OK_PER_DAY}\n'
-        f"uninspected_per_day = {UNINSPECTED_PER_DAY}\nflush_ms = 50\nsession_timeout_ms = 6000\nmissing_after_s = 0.5\n"
+        f"uninspected_per_day = {UNINSPECTED_PER_DAY}\nflush_ms = 50\n"
+        f"session_timeout_ms = {session_timeout_ms}\nmissing_after_s = 0.5\n"
         + "".join(f'[[cameras]]\nline_id = "L1"\ncamera_id = "{camera}"\nmodel = "m"\n' for camera in CAMERAS)
     )
     process = ArchiveProcess("archive", file, tmp_path)
