@@ -29,6 +29,7 @@ from deploy.demo.show import Show
 from deploy.demo.stage import Stage
 from deploy.local.broker import CHECKOUT
 from tests.e2e.offspring import Offspring
+from tests.fits import SMALL
 from tests.models import make_bundle
 from tests.signals import arriving
 
@@ -47,7 +48,9 @@ def cameras(tmp_path: Path) -> list[DemoCamera]:
             for path in sorted((camera.images / folder).glob("*.jpg"))[:count]:
                 (images / folder).mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, images / folder)
-        made.append(replace(camera, images=images))
+        # How good the models are is not the question here; the README's commands and the trainer's tests fit the default one.
+        quick = (*camera.fit_options, "--quality", "fast", *SMALL)
+        made.append(replace(camera, images=images, fit_options=quick))
     return made
 
 
