@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ DOCUMENTS = (
 MAX_LINES = 21
 CAMERA, ACTUATOR = "camera", "actuator"
 HEADINGS = {CAMERA: "The smallest camera", ACTUATOR: "The smallest actuator"}
-LONG_TRAVEL_S, SHORT_TRAVEL_S = 12.0, 1.0
+LONG_TRAVEL_S, SHORT_TRAVEL_S = 5.0, 1.0
 BUDGET_MS = 120_000
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PARTITION"} | {"PYTHONPATH": str(CHECKOUT)}
 
@@ -92,6 +92,19 @@ def take_pictures(camera_file: Path, servers: str, topic: str, images: Sequence[
     command = [sys.executable, "-W", "error", str(camera_file), servers, topic, "L1", "C1", *map(str, images)]
     ended = subprocess.run(command, env=ENVIRONMENT | environment, capture_output=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stderr.decode()
+
+
+async def waiting_camera(picture: Path) -> BinaryIO:
+    """Return where to write a picture that is a named pipe, once the camera has started and waits for it, as for a trigger."""
+    async with asyncio.timeout(120):
+        while True:
+            try:
+                pipe = os.open(picture, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:  # nobody reads yet
+                await asyncio.sleep(0.02)
+            else:
+                os.set_blocking(pipe, True)
+                return os.fdopen(pipe, "wb")
 
 
 @asynccontextmanager
@@ -197,9 +210,20 @@ async def test_an_ok_part_passes_a_nok_part_is_rejected_and_so_is_one_that_nobod
     try:
         await process.ready()
         async with actuator(actuator_file, servers, results, LONG_TRAVEL_S) as port:
+            pictures = [tmp_path / "camera" / f"{part}.jpg" for part in ("ok", "nok")]
+            pictures[0].parent.mkdir()
+            for picture in pictures:
+                os.mkfifo(picture)
+            taking = asyncio.create_task(
+                asyncio.to_thread(take_pictures, camera_file, servers, frames, pictures, PARTITION="5")
+            )
+            pipe = await waiting_camera(pictures[0])
             answers = await Plc(port).expect("L1/C1/ok", "L1/C1/nok", "L1/C1/no-picture")
-            pictures = [images["ok"], images["nok"]]
-            await asyncio.to_thread(take_pictures, camera_file, servers, frames, pictures, PARTITION="5")
+            with pipe:
+                pipe.write(images["ok"].read_bytes())
+            with await waiting_camera(pictures[1]) as pipe:
+                pipe.write(images["nok"].read_bytes())
+            await taking
             assert await told(answers) == {"L1/C1/ok": "PASS", "L1/C1/nok": "REJECT", "L1/C1/no-picture": "REJECT"}
         assert await process.stop(signal.SIGTERM) == 0
     finally:
