@@ -78,12 +78,14 @@ class BusAdmin:
         async with bus_errors(f"describe topic {name}"):
             # Asked by name, a broker that makes topics on demand would make this one: ask for all.
             if name not in await self._client.list_topics():
-                if (await self.rights([name]))[name].state == "forbidden":
+                state = (await self.rights([name]))[name].state
+                if state == "forbidden":
                     raise AccessError(
                         f"this client lacks the right Describe on topic {name}, or the topic does not exist; grant "
                         "Describe, and Read or Write"
                     )
-                return None
+                if state == "missing":
+                    return None  # otherwise it was made, or its right granted, since the topics were listed
             (described,) = await self._client.describe_topics([name])
         error = for_code(described["error_code"])
         if error is UnknownTopicOrPartitionError:

@@ -141,6 +141,23 @@ async def test_a_topic_that_the_broker_refuses_is_named(kafka_settings: KafkaSet
             await admin.create([TopicSpec(unique_name, 1, 1, {"retention.ms": "soon"})])
 
 
+async def test_a_topic_that_appears_while_the_topics_are_listed_is_there(
+    kafka_settings: KafkaSettings, unique_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is made, or the right to see it is granted, between the two questions that `topic` asks."""
+    async with connect_admin(kafka_settings) as admin:
+        before = await admin._client.list_topics()
+        await admin.create([TopicSpec(unique_name, 2, 1)])
+
+        async def list_topics() -> list[str]:
+            return list(before)
+
+        monkeypatch.setattr(admin._client, "list_topics", list_topics)
+        state = await admin.topic(unique_name)
+    assert state is not None
+    assert state.partitions == 2
+
+
 # --------------------------------------------------------------------------------------------------------- replay
 
 
