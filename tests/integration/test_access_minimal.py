@@ -1,6 +1,6 @@
 """The table of rights holds nothing that a role could do without: with any one of them taken away, something of its work is refused.
 
-`test_access_archive.py` has the same of the archive, as a process.
+`test_access_archive.py` has the same of the archive, as a process. Clients come without TLS, which decides nothing here.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ async def all_at_once(check: Callable[[int], Coroutine[Any, Any, None]], number:
 
 async def test_a_check_names_each_right_that_an_inspector_lacks(secure_broker: SecureBroker, tmp_path: Path) -> None:
     plain = {"bootstrap_servers": secure_broker.address("plain")}
-    place = secure_broker.kafka("inspector", "sasltls")
+    place = secure_broker.kafka("inspector", "sasl")
     number = len(rights_of("inspector", settings(plain, "minimal", tmp_path)))
     assert number == 9, "frames, group, results twice, dead letters, heartbeats, models, audit, shadow"
 
@@ -131,7 +131,7 @@ async def test_each_right_of_a_role_is_needed_and_named(
     secure_broker: SecureBroker, tmp_path: Path, role: Role, works: tuple[Work, ...], number: int
 ) -> None:
     plain = {"bootstrap_servers": secure_broker.address("plain")}
-    place = secure_broker.kafka(role, "sasltls")
+    place = secure_broker.kafka(role, "sasl")
 
     async def refusals(of: Settings) -> list[str]:
         """What each of the role's commands is refused with."""
