@@ -301,9 +301,12 @@ class KafkaBus(BusUnderTest):
     async def set_frames(self, **config: str) -> None:
         """Set the frames topic in another way than `inspector topics apply` does; what is not named is the broker's default."""
         named = {name.replace("_", "."): value for name, value in config.items()}
-        async with connect_admin(self.kafka) as admin:
+        async with connect_admin(self.kafka) as admin, asyncio.timeout(60):
             resource = ConfigResource(ConfigResourceType.TOPIC, self.topics.frames_topic, named)
             await admin._client.alter_configs([resource])
+            # The controller's yes comes before the broker knows of it.
+            while not named.items() <= (await admin.config(self.topics.frames_topic)).items():
+                await asyncio.sleep(0.05)
 
     async def records(self, topic: str) -> list[Sent]:
         async with self.following(topic) as records:
