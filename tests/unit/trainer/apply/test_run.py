@@ -282,7 +282,7 @@ def test_names_that_no_ascii_terminal_can_show_are_escaped(bundle: Path, clean: 
     for name in ("Prüfling", "two\nlines", os.fsdecode(b"\xff")):
         shutil.copy(clean / "line/0.png", tmp_path / f"{name}.png")
     settings = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "COLUMNS": "40"}
-    command = [sys.executable, "-c", MAIN, "apply", bundle, tmp_path, "--csv", tmp_path / "t.csv"]
+    command = [sys.executable, "-c", MAIN, "apply", str(bundle), str(tmp_path), "--csv", str(tmp_path / "t.csv")]
     ended = subprocess.run(command, capture_output=True, check=False, env=settings)
     assert ended.returncode == 0, ended.stderr
     shown = ended.stdout.decode("ascii")
