@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -35,3 +36,13 @@ def refused(root: Path | list[Path], anomaly_dir: Path | None = None, **param: A
     with pytest.raises(DatasetError) as caught:
         read(root, anomaly_dir, **param)
     return str(caught.value)
+
+
+def every_nth(images: Path, step: int, copy: Path) -> Path:
+    """A copy of a set of images with one of so many of each folder: as many as show a break, and no more."""
+    for folder in [images, *sorted(path for path in images.rglob("*") if path.is_dir())]:
+        for path in sorted(path for path in folder.iterdir() if path.is_file())[::step]:
+            target = copy / path.relative_to(images)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+    return copy

@@ -1,4 +1,4 @@
-"""A folder as people have it: 200 files with every oddity that was met, made from a seed, and what is to become of each."""
+"""A folder as people have it: 130 files with every oddity that was met, made from a seed, and what is to become of each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL import Image
 from tests.encoded import chunk
 from trainer.listing.tally import Reason
 
-FILES: Final = 200
+FILES: Final = 130
 SIZE: Final = (64, 48)
 """Width and height of the camera."""
 ODD_NAMES: Final = (b"OK/b\xe4r.png", b"OK/new\nline.png")

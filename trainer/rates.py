@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 _INTERVAL_PRECISION = 1e-12
 
@@ -27,20 +28,26 @@ class Rate:
 def binomial_rate(count: int, total: int, *, confidence: float = 0.95) -> Rate:
     """The exact two-sided interval of a rate (Clopper & Pearson 1934); [0, 1] if nothing was counted."""
     tail = (1 - confidence) / 2
-    # P(at least `count`) rises with the rate, P(at most `count`) falls: each limit is where its tail is met.
-    low = bisect(lambda rate: _binomial_cdf(count - 1, total, rate) < 1 - tail) if count else 0.0
-    high = bisect(lambda rate: _binomial_cdf(count, total, rate) < tail) if count < total else 1.0
-    return Rate(count, total, low, high)
+    low = _rate_with(count - 1, total, 1 - tail) if count else 0.0
+    return Rate(count, total, low, _rate_with(count, total, tail) if count < total else 1.0)
 
 
-def _binomial_cdf(count: int, total: int, rate: float) -> float:
-    """P(at most `count` of `total`), for a rate strictly between 0 and 1."""
-    log_terms = [
-        math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1)
-        + k * math.log(rate) + (total - k) * math.log1p(-rate)
-        for k in range(count + 1)
-    ]  # fmt: skip
-    return math.fsum(map(math.exp, log_terms))
+@lru_cache(maxsize=1024)
+def binomial_upper_limit(count: int, total: int, *, confidence: float) -> float:
+    """The exact one-sided upper limit of a rate: the rate is at most this, at this confidence; 1 if all of them were counted."""
+    return _rate_with(count, total, 1 - confidence) if count < total else 1.0
+
+
+def _rate_with(count: int, total: int, probability: float) -> float:
+    """The rate at which at most `count` of `total` are counted with this probability, which falls as the rate rises."""
+    log_ways = [math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1) for k in range(count + 1)]
+
+    def is_above(rate: float) -> bool:
+        log_rate, log_rest = math.log(rate), math.log1p(-rate)
+        terms = (math.exp(log + k * log_rate + (total - k) * log_rest) for k, log in enumerate(log_ways))
+        return math.fsum(terms) < probability
+
+    return bisect(is_above)
 
 
 def bisect(is_above: Callable[[float], bool], low: float = 0.0, high: float = 1.0) -> float:

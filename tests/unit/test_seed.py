@@ -31,17 +31,23 @@ NAMED_BY_THE_CHAPTER = (
 
 COLLECT = """
 import sys, pytest
-
-def never_passes(mark):
-    return mark.name == "skip" or (mark.name == "xfail" and not mark.args and "condition" not in mark.kwargs)
+from tests.unit.test_seed import never_passes
 
 class WithoutMarked:
     @pytest.hookimpl(tryfirst=True)  # before tests/conftest.py marks what needs a GPU where there is none
     def pytest_collection_modifyitems(self, items):
-        items[:] = [item for item in items if not any(never_passes(mark) for mark in item.iter_markers())]
+        items[:] = [item for item in items if not never_passes(item)]
 
 sys.exit(pytest.main(sys.argv[1:], plugins=[WithoutMarked()]))
 """
+
+
+def never_passes(item: pytest.Item) -> bool:
+    """Whether a test is marked to be skipped or to fail, whatever machine it runs on."""
+    return any(
+        mark.name == "skip" or (mark.name == "xfail" and not mark.args and "condition" not in mark.kwargs)
+        for mark in item.iter_markers()
+    )
 
 
 def rows() -> list[tuple[str, str, str]]:
@@ -59,8 +65,11 @@ class Collected(NamedTuple):
 
 
 def collect(paths: Iterable[str], root: Path = ROOT) -> Collected:
-    command = [sys.executable, "-c", COLLECT, "--collect-only", "-q", "-rs", "-p", "no:cacheprovider", *sorted(paths)]
+    """By a pytest of its own."""
+    options = ("--collect-only", "-q", "-rs", "-p", "no:cacheprovider", "--import-mode=importlib")
+    command = [sys.executable, "-c", COLLECT, *options, *sorted(paths)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    environment["PYTHONPATH"] = str(ROOT)
     found = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
     # 5: nothing is collected, as where every file is skipped.
     assert found.returncode in {0, 5}, found.stdout + found.stderr
@@ -70,8 +79,12 @@ def collect(paths: Iterable[str], root: Path = ROOT) -> Collected:
 
 
 @pytest.fixture(scope="module")
-def collected() -> Collected:
-    return collect({test.partition("::")[0] for _, _, test in rows()})
+def collected(request: pytest.FixtureRequest) -> Collected:
+    """What this run has collected tells of most tests; the files of the others, of all if this module runs alone, are collected anew."""
+    here = frozenset(item.nodeid.partition("[")[0] for item in request.session.items if not never_passes(item))
+    missing = {test.partition("::")[0] for _, _, test in rows() if test not in here}
+    found = collect(missing) if missing else Collected(frozenset(), frozenset())
+    return Collected(here | found.tests, found.skipped)
 
 
 def test_every_row_of_a_table_is_read() -> None:
@@ -93,28 +106,24 @@ def test_a_row_names_what_exists(row: tuple[str, str, str], collected: Collected
     assert test in collected.tests, f"pytest runs no {test}, or it is marked to be skipped or to fail"
 
 
-def test_only_what_pytest_runs_is_a_test(tmp_path: Path) -> None:
-    (tmp_path / "test_some.py").write_text(
+PLAIN = {
+    "test_some.py": (
         "import pytest\n"
         "def test_plain():\n    def test_nested(): pass\n"
         "def _test_private(): pass\n"
         "@pytest.mark.parametrize('n', [1, 2])\ndef test_several(n): pass\n"
         "class Helper:\n    def test_of_no_test_class(self): pass\n"
-    )
-    (tmp_path / "test_other.py").write_text("import pytest\npytest.importorskip('not_installed')\ndef test_x(): pass\n")
-    found = collect(["test_some.py", "test_other.py"], tmp_path)
-    assert found.tests == {"test_some.py::test_plain", "test_some.py::test_several"}
-    assert found.skipped == {"test_other.py"}
-
-
-def test_what_is_marked_to_be_skipped_or_to_fail_is_no_test(tmp_path: Path) -> None:
-    (tmp_path / "conftest.py").write_text(
+    ),
+    "test_other.py": "import pytest\npytest.importorskip('not_installed')\ndef test_x(): pass\n",
+}
+MARKED = {
+    "conftest.py": (
         "import pytest\n"
         "def pytest_collection_modifyitems(items):\n"
         "    for item in items:\n"
         "        if item.name == 'test_gpu': item.add_marker(pytest.mark.skip(reason='no CUDA device here'))\n"
-    )
-    (tmp_path / "test_some.py").write_text(
+    ),
+    "test_some.py": (
         "import pytest\n"
         "@pytest.mark.skip(reason='later')\ndef test_skipped(): pass\n"
         "@pytest.mark.skip\nclass TestAll:\n    def test_in_a_skipped_class(self): pass\n"
@@ -124,11 +133,32 @@ def test_what_is_marked_to_be_skipped_or_to_fail_is_no_test(tmp_path: Path) -> N
         "@pytest.mark.skipif(True, reason='no CUDA device here')\ndef test_here_and_there(): pass\n"
         "@pytest.mark.xfail(True, reason='an old kernel')\ndef test_fails_here_and_there(): pass\n"
         "def test_gpu(): pass\n"
-    )
-    (tmp_path / "test_other.py").write_text("import pytest\npytestmark = pytest.mark.skip\ndef test_x(): pass\n")
-    found = collect(["test_some.py", "test_other.py"], tmp_path)
+    ),
+    "test_other.py": "import pytest\npytestmark = pytest.mark.skip\ndef test_x(): pass\n",
+}
+
+
+@pytest.fixture(scope="module")
+def tried(tmp_path_factory: pytest.TempPathFactory) -> Collected:
+    """What is found in modules of every kind."""
+    root = tmp_path_factory.mktemp("tests")
+    for folder, files in (("plain", PLAIN), ("marked", MARKED)):
+        (root / folder).mkdir()
+        for name, content in files.items():
+            (root / folder / name).write_text(content)
+    return collect(["plain", "marked"], root)
+
+
+def test_only_what_pytest_runs_is_a_test(tried: Collected) -> None:
+    found = {test for test in tried.tests if test.startswith("plain/")}
+    assert found == {"plain/test_some.py::test_plain", "plain/test_some.py::test_several"}
+    assert tried.skipped == {"plain/test_other.py"}
+
+
+def test_what_is_marked_to_be_skipped_or_to_fail_is_no_test(tried: Collected) -> None:
     names = ("test_one_case", "test_here_and_there", "test_fails_here_and_there", "test_gpu")
-    assert found.tests == {f"test_some.py::{name}" for name in names}
+    found = {test for test in tried.tests if test.startswith("marked/")}
+    assert found == {f"marked/test_some.py::{name}" for name in names}
 
 
 @pytest.mark.parametrize("name", NAMED_BY_THE_CHAPTER)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from inspector.anomaly.model.model import AnomalyModel
 from trainer.dataset.dataset import CalibrationMethod, DLDataset, DLDatasetSample
 from trainer.errors import OutputError
-from trainer.rates import binomial_rate
+from trainer.rates import binomial_upper_limit
 from trainer.thresholds.estimate import AnomalyThresholds, ThresholdParam
 from trainer.thresholds.ranked import LEAST_SCORES, rank_scores
 from trainer.wording import as_percent
@@ -96,7 +96,7 @@ def _bound_of_halcon(found: AnomalyThresholds, confidence: float) -> float:
     """HALCON states no bound; what the scores prove of its threshold can be said all the same."""
     if found.n_ok < LEAST_SCORES:
         exceeding = sum(score >= found.classification for score in found.ok_scores)
-        return binomial_rate(exceeding, found.n_ok, confidence=2 * confidence - 1).high
+        return binomial_upper_limit(exceeding, found.n_ok, confidence=confidence)
     positive = [max(score, sys.float_info.min) for score in found.ok_scores]
     return rank_scores(positive, found.ok_groups or None).upper_bound(found.classification, confidence)
 

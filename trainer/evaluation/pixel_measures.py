@@ -14,6 +14,8 @@ FPR_LIMIT = 0.3
 _BIN_SHIFT = 10
 """Bits of a float32 that a bin spans: neighbouring bins differ by 2 ** -13 relative."""
 _NUM_BINS = (int(np.float32(np.inf).view(np.uint32)) >> _BIN_SHIFT) + 1
+FEW_PIXELS = _NUM_BINS // 2
+"""Fewer pixels are counted one by one: a pass over all bins takes longer."""
 _CONNECTIVITY = 8
 _MAP_DIMENSIONS = 2
 
@@ -39,6 +41,7 @@ class PixelMeasures:
         self._normal = np.zeros(_NUM_BINS, dtype=np.int64)
         self._anomalous = np.zeros(_NUM_BINS, dtype=np.int64)
         self._overlap = np.zeros(_NUM_BINS, dtype=np.float64)
+        self._has_normal = False
         self.n_images = 0
         self.n_regions = 0
 
@@ -63,7 +66,8 @@ class PixelMeasures:
         if valid is not None:
             _check(anomaly_image, "valid", valid)
             normal &= valid
-        self._normal += np.bincount(bins[normal], minlength=_NUM_BINS)
+        self._has_normal |= bool(normal.any())
+        _count(self._normal, bins[normal])
         self.n_images += 1
         if mask.any():
             self._add_regions(bins, mask, mask if valid is None else mask & valid)
@@ -72,14 +76,14 @@ class PixelMeasures:
         count, labels = cv2.connectedComponents(mask.astype(np.uint8), connectivity=_CONNECTIVITY)
         regions, places = labels[marked], bins[marked]
         areas = np.bincount(regions, minlength=count)
-        np.add.at(self._anomalous, places, 1)
+        _count(self._anomalous, places)
         np.add.at(self._overlap, places, 1.0 / areas[regions])
         self.n_regions += int(np.count_nonzero(areas))
 
     @property
     def has_both(self) -> bool:
         """Whether normal and anomalous pixels were counted; without, every figure is None."""
-        return bool(self._normal.any() and self._anomalous.any())
+        return self._has_normal and self.n_regions > 0
 
     def _steps(self) -> tuple[Floats, Floats, Floats]:
         """Normal pixels, anomalous pixels and overlap of each bin that is not empty, from the highest score down."""
@@ -141,6 +145,14 @@ class PixelMeasures:
         # Between its ends the true curve rises anywhere in the rectangle of the step.
         error = (inside * rise * (1 - share / 2)).sum() / limit
         return min(float(area), 1.0), float(error)
+
+
+def _count(pixels: NDArray[np.int64], bins: NDArray[np.uint32]) -> None:
+    """Add pixels to the counts of their bins."""
+    if len(bins) < FEW_PIXELS:
+        np.add.at(pixels, bins, 1)
+    else:
+        pixels += np.bincount(bins, minlength=_NUM_BINS)
 
 
 def _check(anomaly_image: NDArray[np.float32], name: str, mask: NDArray[np.bool_]) -> None:

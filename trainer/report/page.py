@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 from numpy.typing import NDArray
 
@@ -196,10 +196,15 @@ def _reached(scores: Sequence[float], threshold: float, verb: str) -> str:
 
 def render_report(report: Report) -> str:
     """The page as HTML."""
+    return _report_template().render(report=report)
+
+
+@functools.cache
+def _report_template() -> Template:
     environment = page_environment("trainer.report")
     environment.filters["shape"] = _shape
     environment.filters["thumbnail"] = functools.partial(data_uri, side=THUMBNAIL_SIDE)
-    return environment.get_template("report.html.jinja").render(report=report)
+    return environment.get_template("report.html.jinja")
 
 
 def page_environment(package: str) -> Environment:

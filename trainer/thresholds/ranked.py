@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.errors import CalibrationError
-from trainer.rates import binomial_rate
+from trainer.rates import binomial_upper_limit
 
 JUST_ABOVE: Final = 1 + 2e-5
 """Factor that brings a threshold above a score that must pass: a score at the threshold is nok, a batch may move a score
@@ -66,10 +66,11 @@ class RankedScores:
         """
         count = self.groups_exceeding(threshold)
         below = min(int(count + _TINY_SHARE), self.n_groups)
-        low = _one_sided_bound(below, self.n_groups, confidence)
+        low = binomial_upper_limit(below, self.n_groups, confidence=confidence)
         if below == self.n_groups or count - below <= _TINY_SHARE:
             return low
-        return low + (count - below) * (_one_sided_bound(below + 1, self.n_groups, confidence) - low)
+        high = binomial_upper_limit(below + 1, self.n_groups, confidence=confidence)
+        return low + (count - below) * (high - low)
 
     def above_all_but(self, groups: float) -> float:
         """The lowest threshold that no more than this many groups, in shares of them, lie at or above."""
@@ -79,8 +80,11 @@ class RankedScores:
 
     def clear(self, threshold: float) -> float:
         """The threshold, or one just above the scores that lie so near that the rounding of a batch would decide about them."""
-        for distance in self.distances[::-1]:
-            if threshold / JUST_ABOVE < distance < threshold * JUST_ABOVE:
+        ascending = self.distances[::-1]
+        for distance in ascending[np.searchsorted(ascending, threshold / JUST_ABOVE, side="right") :]:
+            if distance >= threshold * JUST_ABOVE:
+                break
+            if distance > threshold / JUST_ABOVE:
                 threshold = float(distance) * JUST_ABOVE
         return threshold
 
@@ -127,8 +131,3 @@ def _intraclass_correlation(logs: NDArray[np.float64], numbers: NDArray[np.intp]
     typical_size = (n - float(np.square(sizes).sum()) / n) / (count - 1)
     variance = max(0.0, (between - within) / typical_size)
     return variance / (variance + within) if variance > 0 else 0.0
-
-
-def _one_sided_bound(count: int, total: int, confidence: float) -> float:
-    """The upper end of a two-sided interval at 2c - 1 is the one-sided bound at c."""
-    return binomial_rate(count, total, confidence=2 * confidence - 1).high

@@ -210,7 +210,8 @@ def _with_neighbours(values: Tensor, grid: tuple[int, int], side: int, share: fl
     """(P, K) -> (P, K): `1 - share` of each position and `share` of the mean of the square around it."""
     if side == 1 or share == 0:
         return values
-    maps = values.T.reshape(1, values.shape[1], *grid)
+    # Channels last, as the values lie: else they would be copied twice, which takes longer than the means.
+    maps = values.reshape(1, *grid, values.shape[1]).permute(0, 3, 1, 2)
     # At the border the mean is of what lies inside.
     if mask is None:
         means = functional.avg_pool2d(maps, side, stride=1, padding=side // 2, count_include_pad=False)
@@ -219,4 +220,4 @@ def _with_neighbours(values: Tensor, grid: tuple[int, int], side: int, share: fl
         weights = functional.avg_pool2d(inside, side, stride=1, padding=side // 2)
         means = functional.avg_pool2d(maps, side, stride=1, padding=side // 2) / weights  # 0 outside the mask
         means = torch.where(weights > 0, means, maps)  # far outside, where nothing counts, nothing is mixed
-    return torch.lerp(values, means[0].flatten(1).T, share)
+    return torch.lerp(values, means[0].permute(1, 2, 0).flatten(0, 1), share)

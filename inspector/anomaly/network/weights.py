@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import io
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +153,12 @@ def _read_published(source: WeightsSource) -> dict[str, Tensor]:
             f"{path} is not the published file: SHA-256 {digest}, expected {source.sha256}; "
             f"reinstall {source.requirement}"
         )
+    return _parsed(content)
+
+
+@lru_cache(maxsize=1)  # a choice among models, like a process with several fits, reads one file again and again
+def _parsed(content: bytes) -> dict[str, Tensor]:
+    """The tensors of a file that is known; nobody may change them."""
     state: dict[str, Tensor] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     return state
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.datasets import every_nth
 from tests.fits import NOK, OK, SMALL, Fit
 from tests.pictures import part, stroke_mask, write
 from trainer.commands.cli import run
+from trainer.training.network import default_input_size
+from trainer.workflow import arguments
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +31,12 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="module")
+def few(images: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One picture of each part, FEW_OK in all, and FEW_NOK with a stroke, with masks."""
+    return every_nth(images, 2, tmp_path_factory.mktemp("few"))
+
+
 @pytest.fixture
 def fit(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fit:
     """Runs `trainer fit --json` and returns what it says."""
@@ -36,14 +46,20 @@ def fit(images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fit
         size = SMALL if small else ()
         # What is tried here is the same with PaDiM, which is faster than the default.
         model = () if {"--detector", "--quality"} & set(options) else ("--quality", "fast")
-        arguments = ["fit", *origin, "--out", tmp_path / "out", *size, *model, "--json", "--overwrite", *options]
-        status = run([str(argument) for argument in arguments])
+        given = ["fit", *origin, "--out", tmp_path / "out", *size, *model, "--json", "--overwrite", *options]
+        status = run([str(argument) for argument in given])
         captured = capsys.readouterr()
         assert status == 0, captured.err
         document: dict[str, Any] = json.loads(captured.out)
         return document
 
     return fitted
+
+
+@pytest.fixture
+def small_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a command chooses the size of the model's input, its short side is 96 instead of 256: a fraction of the work."""
+    monkeypatch.setattr(arguments, "default_input_size", partial(default_input_size, short_side=96))
 
 
 @pytest.fixture

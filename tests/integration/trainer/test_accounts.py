@@ -32,6 +32,7 @@ def messy(images: Path, tmp_path: Path) -> Path:
     return root
 
 
+@pytest.mark.usefixtures("small_by_default")
 def test_every_command_accounts_for_every_file(
     messy: Path, fit: Fit, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

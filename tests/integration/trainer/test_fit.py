@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from inspector.anomaly.model.access import get_dl_model_param
 from inspector.anomaly.model.bundle import read_dl_model
 from inspector.anomaly.model.manifest import read_manifest
+from tests.datasets import every_nth
 from tests.pictures import PART_SIDE, part, stroke_mask, write
 from tests.signals import arriving
 from trainer.commands.cli import run
@@ -350,31 +351,23 @@ SHIPPED = Path(__file__).parents[2] / "data"
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 
 
-def every_nth(images: Path, step: int, copy: Path) -> Path:
-    """A copy of a set of images with one of so many of each folder: as many as show a break, and no more."""
-    for folder in sorted(path for path in images.rglob("*") if path.is_dir()):
-        for path in sorted(path for path in folder.iterdir() if path.is_file())[::step]:
-            target = copy / path.relative_to(images)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, target)
-    return copy
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("images", "every", "options"),
     [
-        (SHIPPED / "aws_alien", 2, ("--quality", "fast")),
-        (SHARED / "elpv_mono", 4, ("--max-train", "58")),
+        (SHIPPED / "aws_alien", {"train": 3, "test": 4}, ("--quality", "fast")),
+        (SHARED / "elpv_mono", {"train": 4, "test": 12}, ("--max-train", "58")),
     ],
     ids=["aws_alien fast", "elpv_mono default"],
 )
 def test_real_images(
-    images: Path, every: int, options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    images: Path, every: dict[str, int], options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if not images.is_dir():
         pytest.skip(f"the development images {images} are not here")
-    few = every_nth(images, every, tmp_path / images.name)
+    few = tmp_path / images.name
+    for part_of_it, step in every.items():
+        every_nth(images / part_of_it, step, few / part_of_it)
     assert run(["fit", "--images", str(few), "--out", str(tmp_path / "out"), "--json", *options]) == 0
     said = answer(capsys)
     # Loose on purpose: a break of the way is to be noticed here, not a change of the method.

@@ -118,6 +118,7 @@ def test_show_follows_the_bundle(
     assert BY_NAME in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("small_by_default")
 def test_the_workflow_runs_and_its_input_has_the_median_aspect(
     cropped: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -56,9 +56,10 @@ def test_model_and_preprocessing_options_reach_the_bundle(fit: Fit, tmp_path: Pa
     assert manifest.backbone.name == "efficientnet_lite1"
 
 
-def test_augmented_images_are_learnt_from_and_not_counted(fit: Fit, tmp_path: Path) -> None:
-    plain = fit()
-    said = fit("--augment", "flip-horizontal,rotation=3,copies=2")
+def test_augmented_images_are_learnt_from_and_not_counted(few: Path, fit: Fit, tmp_path: Path) -> None:
+    source = ("--images", few)
+    plain = fit(source=source)
+    said = fit("--augment", "flip-horizontal,rotation=3,copies=2", source=source)
     assert (said["n_train"], said["n_calibration"]) == (plain["n_train"], plain["n_calibration"])
     assert said["best_error"] != plain["best_error"]
     assert read_manifest(tmp_path / "out")[0].training["train_param"]["augmentation"]["copies"] == 2
@@ -88,10 +89,10 @@ sys.exit(run(sys.argv[1:]))
 """
 
 
-def test_a_fit_that_was_killed_goes_on_and_ends_as_one_that_was_not(images: Path, fit: Fit, tmp_path: Path) -> None:
+def test_a_fit_that_was_killed_goes_on_and_ends_as_one_that_was_not(few: Path, fit: Fit, tmp_path: Path) -> None:
     options = ["--detector", "student", "--complexity", "2", "--max-num-epochs", "3"]
     killed = [*options, "--checkpoint", str(tmp_path / "state")]
-    arguments = ["fit", "--images", str(images), "--out", str(tmp_path / "out"), *SMALL, *killed]
+    arguments = ["fit", "--images", str(few), "--out", str(tmp_path / "out"), *SMALL, *killed]
     root = Path(__file__).parents[3]
     environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
     ended = subprocess.run(
@@ -100,9 +101,9 @@ def test_a_fit_that_was_killed_goes_on_and_ends_as_one_that_was_not(images: Path
     assert ended.returncode == -signal.SIGKILL, ended.stderr.decode()
     assert not (tmp_path / "out").exists()
     assert (tmp_path / "state/training.safetensors").is_file()
-    fit(*killed)
+    fit(*killed, source=("--images", few))
     resumed, _ = read_manifest(tmp_path / "out")
-    fit(*options)
+    fit(*options, source=("--images", few))
     whole, _ = read_manifest(tmp_path / "out")
     assert resumed.files == whole.files
     assert resumed.training["errors"] == whole.training["errors"]

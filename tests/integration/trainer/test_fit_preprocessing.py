@@ -18,7 +18,7 @@ from inspector.anomaly.preprocess.param import (
     PreprocessStep,
     create_dl_preprocess_param,
 )
-from tests.fits import NOK, OK, SMALL, Fit
+from tests.fits import FEW_NOK, FEW_OK, SMALL, Fit
 from tests.pictures import enlarged, part, write
 from trainer.commands.cli import run
 
@@ -37,7 +37,7 @@ def test_a_domain_hides_the_rest_of_the_picture(fit: Fit, tmp_path: Path) -> Non
 
 
 def test_images_much_larger_than_the_input_get_a_note_in_json_and_report(fit: Fit, tmp_path: Path) -> None:
-    for i in range(OK):
+    for i in range(FEW_OK):
         write(tmp_path / f"images/ok/{i:02}.png", enlarged(part(i), 288))
     source = ("--images", tmp_path / "images")
     said = fit("--width", "64", "--height", "64", source=source, small=False)
@@ -117,30 +117,31 @@ def test_a_step_sees_every_picture_in_full_scale(fit: Fit, tmp_path: Path, monke
     assert run(["show", str(tmp_path / "out"), *map(str, source), "--out", str(tmp_path / "shown")]) == 0
 
 
-def test_a_cache_is_filled_used_again_and_changes_nothing(fit: Fit, tmp_path: Path) -> None:
-    plain = fit()
-    first = fit("--cache", tmp_path / "cache")
+def test_a_cache_is_filled_used_again_and_changes_nothing(few: Path, fit: Fit, tmp_path: Path) -> None:
+    source = ("--images", few)
+    plain = fit(source=source)
+    first = fit("--cache", tmp_path / "cache", source=source)
     files = sorted((tmp_path / "cache/samples").iterdir())
-    assert len(files) == OK + NOK
+    assert len(files) == FEW_OK + FEW_NOK
     written = [file.stat().st_mtime_ns for file in files]
-    again = fit("--cache", tmp_path / "cache")
+    again = fit("--cache", tmp_path / "cache", source=source)
     assert [file.stat().st_mtime_ns for file in files] == written
     assert plain["image_auroc"] == first["image_auroc"] == again["image_auroc"]
     assert first["best_error"] == again["best_error"] == pytest.approx(plain["best_error"], rel=1e-6)
 
 
 def test_a_cache_of_other_parameters_is_used_only_where_it_may_be_emptied(
-    fit: Fit, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fit: Fit, few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fit("--cache", tmp_path / "cache")
+    fit("--cache", tmp_path / "cache", source=("--images", few))
     before = min(tmp_path.glob("cache/samples/*")).read_bytes()
     other = ("--cache", tmp_path / "cache", "--normalization-type", "all_channels")
-    arguments = ("fit", "--images", images, "--out", tmp_path / "other", *SMALL, "--quality", "fast", *other)
+    arguments = ("fit", "--images", few, "--out", tmp_path / "other", *SMALL, "--quality", "fast", *other)
     assert run([str(argument) for argument in arguments]) == 1
     said = capsys.readouterr().err
     assert "was preprocessed with other parameters" in said
     assert "trainer fit --overwrite-cache" in said
     assert min(tmp_path.glob("cache/samples/*")).read_bytes() == before
 
-    fit(*other, "--overwrite-cache")
+    fit(*other, "--overwrite-cache", source=("--images", few))
     assert min(tmp_path.glob("cache/samples/*")).read_bytes() != before

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
 from inspector.anomaly.model.manifest import read_manifest
-from tests.fits import OK, SMALL, Fit
+from tests.fits import OK, SMALL, Fit, answer_of
 from tests.pictures import part, write
 from trainer.commands.cli import run
 
@@ -37,31 +38,56 @@ def cleaned(mixed: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def test_suspects_are_named_and_shown_and_nothing_is_dropped(fit: Fit, mixed: Path, tmp_path: Path) -> None:
-    said = fit(source=("--images", mixed))
+class Learnt(NamedTuple):
+    """What a fit said, and its bundle."""
+
+    said: dict[str, Any]
+    bundle: Path
+
+
+def learn(images: Path, folder: Path, *options: object) -> Learnt:
+    out = folder / "out"
+    said = answer_of("fit", "--images", images, "--out", out, "--quality", "fast", *SMALL, *options)
+    return Learnt(said, out)
+
+
+@pytest.fixture(scope="module")
+def from_all(mixed: Path, tmp_path_factory: pytest.TempPathFactory) -> Learnt:
+    return learn(mixed, tmp_path_factory.mktemp("all"))
+
+
+@pytest.fixture(scope="module")
+def from_others(mixed: Path, tmp_path_factory: pytest.TempPathFactory) -> Learnt:
+    """Without as many suspects as were planted."""
+    folder = tmp_path_factory.mktemp("others")
+    return learn(mixed, folder, "--drop-suspects", 2, "--cache", folder / "cache")
+
+
+def test_suspects_are_named_and_shown_and_nothing_is_dropped(from_all: Learnt) -> None:
+    said = from_all.said
     assert sorted(image["image_file_name"] for image in said["suspects"]) == PLANTED
     assert all(image["anomaly_score"] > 0 and 0 <= image["expected"] < 0.5 for image in said["suspects"])
     assert (said["n_train"], said["dropped_suspects"]) == (OK + 2, [])
     (warning,) = [warning for warning in said["warnings"] if "unlike the others" in warning]
     assert all(name in warning for name in PLANTED)
     assert f"2 of {OK + 2} ok images" in warning
-    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    page = (from_all.bundle / "report.html").read_text(encoding="utf-8")
     assert UNLIKE in page
     assert LEFT_OUT not in page
     assert page.count("data:image/jpeg") == 2 * (2 + 6 + 6), "the suspects, six others and six painted defects"
     assert page.count(">suspect</span>") == 2
     assert "To train the model on as many ok images as possible" in page
-    assert read_manifest(tmp_path / "out")[0].training["suspects"] == said["suspects"]
+    assert read_manifest(from_all.bundle)[0].training["suspects"] == said["suspects"]
 
 
-def test_what_is_left_out_is_as_if_it_had_not_been_there(fit: Fit, mixed: Path, tmp_path: Path) -> None:
-    said = fit("--drop-suspects", 2, "--cache", tmp_path / "cache", source=("--images", mixed))
+def test_what_is_left_out_is_as_if_it_had_not_been_there(from_others: Learnt) -> None:
+    said = from_others.said
     assert sorted(image["image_file_name"] for image in said["dropped_suspects"]) == PLANTED
     assert (said["n_train"], said["n_calibration"], said["suspects"]) == (OK, OK, [])
-    manifest, _ = read_manifest(tmp_path / "out")
+    manifest, _ = read_manifest(from_others.bundle)
     assert manifest.training["dropped_suspects"] == said["dropped_suspects"]
     assert manifest.training["n_train"] == OK
-    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    page = (from_others.bundle / "report.html").read_text(encoding="utf-8")
     assert LEFT_OUT in page
     assert UNLIKE not in page
     assert "2 ok images were left out because of --drop-suspects: " in page
@@ -70,19 +96,19 @@ def test_what_is_left_out_is_as_if_it_had_not_been_there(fit: Fit, mixed: Path, 
     assert "To train the model on as many ok images as possible" not in page
 
 
-def test_the_model_learns_from_the_others_alone(fit: Fit, mixed: Path, cleaned: Path, tmp_path: Path) -> None:
+def test_the_model_learns_from_the_others_alone(
+    from_all: Learnt, from_others: Learnt, cleaned: Path, tmp_path: Path
+) -> None:
     """The same weights as without the suspects; the thresholds differ by how the folds were dealt."""
-    fit("--drop-suspects", 2, source=("--images", mixed))
-    dropped, _ = read_manifest(tmp_path / "out")
-    fit(source=("--images", cleaned))
-    without, _ = read_manifest(tmp_path / "out")
-    assert dropped.files["detector.safetensors"] == without.files["detector.safetensors"]
-    fit(source=("--images", mixed))
-    assert read_manifest(tmp_path / "out")[0].files["detector.safetensors"] != without.files["detector.safetensors"]
+    from_cleaned = learn(cleaned, tmp_path, "--cache", tmp_path / "cache")
+    learnt = [
+        read_manifest(one.bundle)[0].files["detector.safetensors"] for one in (from_all, from_others, from_cleaned)
+    ]
+    assert learnt[0] != learnt[1] == learnt[2]
 
 
 def test_a_training_is_resumed_where_suspects_are_left_out(fit: Fit, mixed: Path, tmp_path: Path) -> None:
-    options = ("--detector", "student", "--max-num-epochs", "2", "--drop-suspects", "1")
+    options = ("--detector", "student", "--complexity", "2", "--max-num-epochs", "2", "--drop-suspects", "1")
     kept = ("--checkpoint", tmp_path / "state")
     fit(*options, *kept, source=("--images", mixed))
     assert (tmp_path / "state/with-suspects/training.safetensors").is_file()

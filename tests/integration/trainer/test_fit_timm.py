@@ -18,6 +18,7 @@ from inspector.anomaly.model.manifest import read_manifest
 from inspector.anomaly.model.param import DLModelParam, create_initial_model
 from inspector.anomaly.network.timm_import import import_timm
 from inspector.anomaly.preprocess.param import create_dl_preprocess_param_from_model
+from tests.datasets import every_nth
 from tests.fits import Fit
 from tests.timm_weights import RESNET, VIT, require_timm, write_weights
 from trainer.commands.cli import run
@@ -48,14 +49,13 @@ def alone(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_fit_writes_a_bundle_that_needs_no_network(
-    name: str, detector: str, size: tuple[int, int], expected: tuple[Any, int], fit: Fit, tmp_path: Path
+    name: str, detector: str, size: tuple[int, int], expected: tuple[Any, int], few: Path, fit: Fit, tmp_path: Path
 ) -> None:
     weights = write_weights(tmp_path / "weights.safetensors", name)
     sides = ("--width", size[0], "--height", size[1])
     epochs = ("--max-num-epochs", 2) if detector == "student" else ()
-    said = fit(
-        "--detector", detector, "--backbone", name, "--weights", weights, *sides, *epochs, small=False
-    )  # fmt: skip
+    model_options = ("--detector", detector, "--backbone", name, "--weights", weights)
+    said = fit(*model_options, *sides, *epochs, source=("--images", few), small=False)
     weights.unlink()
     assert (said["backbone"], said["image_width"], said["image_height"]) == (name, *size)
     assert said["image_auroc"] > 0.6, "even random features see strokes"
@@ -69,18 +69,22 @@ def test_a_fit_writes_a_bundle_that_needs_no_network(
     assert manifest.training["versions"]["timm"] == timm.__version__
 
 
-def test_by_default_the_input_suits_the_patches(fit: Fit, tmp_path: Path) -> None:
+def test_by_default_the_input_suits_the_patches(images: Path, fit: Fit, tmp_path: Path) -> None:
     weights = write_weights(tmp_path / "weights.safetensors", VIT)
-    fit("--detector", "padim", "--backbone", VIT, "--weights", weights, "--max-train", 8, small=False)
+    source = ("--images", every_nth(images / "ok", 6, tmp_path / "ok"), "--all-ok")
+    options = ("--detector", "patchcore", "--coreset", 100, "--backbone", VIT, "--weights", weights)
+    fit(*options, source=source, small=False)
     param = read_dl_model(tmp_path / "out").preprocess_param
     assert (param.input_size, param.size_step) == ((252, 252), 14)
     stored = json.loads((tmp_path / "out/bundle.json").read_text())["preprocess_param"]
     assert stored["size_step"] == 14
 
 
-def test_a_bundle_says_that_timm_is_missing(fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_says_that_timm_is_missing(
+    few: Path, fit: Fit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     weights = write_weights(tmp_path / "weights.safetensors", RESNET)
-    fit("--detector", "padim", "--backbone", RESNET, "--weights", weights)
+    fit("--detector", "padim", "--backbone", RESNET, "--weights", weights, source=("--images", few))
     load = importlib.import_module
 
     def import_module(name: str, package: str | None = None) -> Any:

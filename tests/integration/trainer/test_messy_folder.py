@@ -1,4 +1,4 @@
-"""A folder of 200 files with every oddity: check, fit, apply and show account for each of them, and agree."""
+"""A folder of 130 files with every oddity: check, fit, apply and show account for each of them, and agree."""
 
 from __future__ import annotations
 

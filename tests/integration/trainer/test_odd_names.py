@@ -20,20 +20,23 @@ ODD = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("label", ["ok", "stroke"])
-def test_odd_names_work_end_to_end(tmp_path: Path, fit: Fit, capsys: pytest.CaptureFixture[str], label: str) -> None:
+@pytest.mark.parametrize(("label", "other", "others"), [("ok", "stroke", 3), ("stroke", "ok", 10)])
+def test_odd_names_work_end_to_end(
+    tmp_path: Path, fit: Fit, capsys: pytest.CaptureFixture[str], label: str, other: str, others: int
+) -> None:
     root = tmp_path / "set"
     for i, name in enumerate(ODD):
         write(root / f"plain/{i}.png", part(i, defect=label != "ok"))
         (root / label).mkdir(exist_ok=True)
         (root / f"plain/{i}.png").rename(root / label / f"{name}.png")
-        write(root / f"{'stroke' if label == 'ok' else 'ok'}/{i}.png", part(i + 100, defect=label == "ok"))
+    for i in range(others):
+        write(root / f"{other}/{i}.png", part(i + 100, defect=other != "ok"))
     (root / "plain").rmdir()
     fit("--cache", tmp_path / "cache", source=("--images", root))
     report = (tmp_path / "out/report.html").read_text(encoding="utf-8")
     assert "<b>bold" not in report
     assert run(["show", str(tmp_path / "out"), "--images", str(root), "--out", str(tmp_path / "pictures")]) == 0
-    assert len(list((tmp_path / "pictures/anomaly_both").rglob("*.png"))) == 2 * len(ODD)
+    assert len(list((tmp_path / "pictures/anomaly_both").rglob("*.png"))) == len(ODD) + others
     capsys.readouterr()
     assert run(["apply", str(tmp_path / "out"), str(root), "--json"]) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

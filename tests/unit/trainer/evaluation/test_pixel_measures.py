@@ -13,7 +13,7 @@ from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from trainer.errors import EvaluationError
-from trainer.evaluation.pixel_measures import PixelMeasures
+from trainer.evaluation.pixel_measures import FEW_PIXELS, PixelMeasures
 
 Map = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -229,6 +229,16 @@ def test_values_beyond_the_range_count_as_its_ends() -> None:
     measures = PixelMeasures()
     measures.add(np.array([[-5.0, -0.0, 0.0, 7.0, 1.0]], np.float32), np.array([[True, False, False, False, True]]))
     assert measures.auroc() == pytest.approx((3.5 / 6, 3 / 6 / 2))
+
+
+def test_many_pixels_at_once_are_counted_as_the_same_a_few_at_a_time() -> None:
+    values, mask = crowded(np.random.default_rng(3), (1100, 1000))
+    assert (~mask).sum() > FEW_PIXELS
+    mask[:, 100:] = False  # no region lies on both sides of a cut
+    whole = counted([(values, mask)])
+    parts = counted([(part, area) for part, area in zip(np.hsplit(values, 10), np.hsplit(mask, 10), strict=True)])
+    assert (parts.auroc(), parts.average_precision()) == (whole.auroc(), whole.average_precision())
+    assert parts.aupro() == pytest.approx(whole.aupro(), abs=1e-12)
 
 
 def test_memory_does_not_grow_with_the_images() -> None:

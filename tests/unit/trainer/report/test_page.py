@@ -4,6 +4,7 @@ import base64
 import math
 import re
 from dataclasses import replace
+from functools import cache
 from html.parser import HTMLParser
 
 import cv2
@@ -12,6 +13,9 @@ import pytest
 
 from trainer.calibration.calibration import Calibration, CalibrationImage
 from trainer.calibration.cost import threshold_cost
+from trainer.charts import inline
+from trainer.charts.canvas import Draw
+from trainer.charts.svg import render_svg
 from trainer.dataset.dataset import DLDatasetSample
 from trainer.display.picture import shrink
 from trainer.evaluation.pixel_measures import PixelMeasures
@@ -66,6 +70,30 @@ def report(*, with_test: bool = True) -> Report:
     )
 
 
+@cache
+def plain_page() -> str:
+    """Of the report above; a page takes a second, and most tests look at this one."""
+    return render_report(report())
+
+
+@cache
+def untested_page() -> str:
+    return render_report(report(with_test=False))
+
+
+@cache
+def only_ok_page() -> str:
+    """Of a test set without nok images."""
+    evaluation = evaluate_scores([0.2, 0.55], ["ok", "ok"], 0.5)
+    return render_report(replace(report(), test_nok=(), evaluation=evaluation))
+
+
+@cache
+def trained_page() -> str:
+    """Of a training over epochs."""
+    return render_report(replace(report(), training_errors=(0.4, 0.1, 0.2)))
+
+
 class Links(HTMLParser):
     """Collects what a page would load, and the text that it shows."""
 
@@ -91,7 +119,7 @@ def read(page: str) -> Links:
 
 
 def test_page_loads_nothing_from_elsewhere_and_runs_nothing() -> None:
-    page = render_report(report())
+    page = plain_page()
     links = read(page)
     assert links.tags.count("img") == 6
     assert all(link.startswith("data:image/jpeg;base64,") for link in links.loaded)
@@ -101,14 +129,26 @@ def test_page_loads_nothing_from_elsewhere_and_runs_nothing() -> None:
 
 
 def test_each_chart_is_seen_once_at_any_width() -> None:
-    page = render_report(replace(report(), training_errors=(0.4, 0.1, 0.2)))
+    page = trained_page()
     assert page.count('<svg class="chart wide"') == page.count('<svg class="chart narrow"') == 3
     assert ".chart.narrow { display: none;" in page
     assert "(max-width: 760px) { .chart.wide { display: none; } .chart.narrow { display: block; }" in page
 
 
+def test_each_chart_is_drawn_once_for_each_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+
+    def render(draw: Draw, label: str, size: tuple[float, float], *, kind: str = "chart") -> str:
+        drawn.append(f"{label}, {kind}")
+        return render_svg(draw, label, size, kind=kind)
+
+    monkeypatch.setattr(inline, "render_svg", render)
+    render_report(replace(report(), training_errors=(0.4, 0.1, 0.2)))
+    assert len(drawn) == len(set(drawn)) == 2 * 3 + 2, "histogram, curves and training error, and two pies"
+
+
 def test_figures_on_the_page() -> None:
-    text = read(render_report(report())).text
+    text = read(plain_page()).text
     assert "finds 2 of 3 nok parts and rejects 1 of 2 ok parts" in text
     assert "66.7 %" in text
     assert "With 95 % confidence (an estimate), at most 9.2 % of ok parts" in text
@@ -122,7 +162,7 @@ def test_figures_on_the_page() -> None:
 
 
 def test_measures_beyond_the_threshold_are_on_the_page() -> None:
-    text = read(render_report(report())).text
+    text = read(plain_page()).text
     assert "AUPRO1.000 how well the map covers each of 1 marked regions" in text
     assert "average precision of nok images0.917" in text
     assert "best F1 of any threshold0.857, at 0.4500" in text
@@ -131,39 +171,37 @@ def test_measures_beyond_the_threshold_are_on_the_page() -> None:
 
 
 def test_measures_that_are_not_known_are_left_out() -> None:
-    only_ok = replace(report(), evaluation=evaluate_scores([0.2, 0.55], ["ok", "ok"], 0.5))
-    for page in (render_report(only_ok), render_report(report(with_test=False))):
+    for page in (only_ok_page(), untested_page()):
         assert "Measures that do not depend on the threshold" not in page
         assert "AUPRO" not in page
 
 
 def test_wrong_verdicts_are_marked() -> None:
-    page = render_report(report())
+    page = plain_page()
     assert page.count('<figure class="wrong">') == 2
     assert "false reject</span>" in page
     assert "missed</span>" in page
 
 
 def test_rows_without_pictures_are_left_out() -> None:
-    assert "Nothing to see" not in render_report(report())
+    assert "Nothing to see" not in plain_page()
 
 
 def test_page_without_a_test_set_says_what_is_not_known() -> None:
-    text = read(render_report(report(with_test=False))).text
+    text = read(untested_page()).text
     assert "how many nok parts this model finds is not known" in text
     assert "Image AUROC" not in text
     assert "nok, test" not in text
 
 
 def test_test_set_of_ok_images_only_claims_nothing_about_nok_parts() -> None:
-    only_ok = replace(report(), test_nok=(), evaluation=evaluate_scores([0.2, 0.55], ["ok", "ok"], 0.5))
-    text = read(render_report(only_ok)).text
+    text = read(only_ok_page()).text
     assert "this model rejects 1 of 2 ok parts." in text
     assert "finds" not in text
 
 
 def test_a_rate_that_was_not_asked_for_is_not_named() -> None:
-    assert " were asked for" in render_report(report())
+    assert " were asked for" in plain_page()
     halcon = render_report(replace(report(), calibration=replace(CALIBRATION, max_false_rejects=None)))
     assert "of ok parts</strong> will be rejected" in halcon
     assert "asked for" not in halcon
@@ -192,29 +230,28 @@ def test_rates_keep_the_digits_that_matter(bound: float, shown: str) -> None:
 
 
 def test_matrix_says_counts_and_shares_of_each_true_class() -> None:
-    cells = re.findall(r'<td class="(\w*)">(\d+)<small>([^<]+)</small>', render_report(report()))
+    cells = re.findall(r'<td class="(\w*)">(\d+)<small>([^<]+)</small>', plain_page())
     assert [(style, count, share.replace("\u00a0", " ")) for style, count, share in cells] == [
         ("right", "1", "50 %"), ("wrong", "1", "33.3 %"), ("wrong", "1", "50 %"), ("right", "2", "66.7 %"),
     ]  # fmt: skip
 
 
 def test_page_shows_the_training_error_where_there_is_one() -> None:
-    assert "Training error" not in render_report(report())
-    page = render_report(replace(report(), training_errors=(0.4, 0.1, 0.2)))
+    assert "Training error" not in plain_page()
+    page = trained_page()
     assert "best: 0.1 in epoch 2" in page
     page = render_report(replace(report(), training_errors=(0.4, 0.1, 0.2), best_epoch=3))
     assert "best: 0.2 in epoch 3" in page
 
 
 def test_page_shows_curves_and_pies_of_a_test_set_only() -> None:
-    page = render_report(report())
+    page = plain_page()
     assert page.count('class="chart pies"') == 2
     assert "What another threshold would cost" in page
-    without = render_report(report(with_test=False))
+    without = untested_page()
     assert 'class="chart pies"' not in without
     assert "What another threshold would cost" not in without
-    only_ok = replace(report(), test_nok=(), evaluation=evaluate_scores([0.2, 0.55], ["ok", "ok"], 0.5))
-    assert "What another threshold would cost" not in render_report(only_ok)
+    assert "What another threshold would cost" not in only_ok_page()
 
 
 def test_grid_frames_wrong_verdicts_and_holds_small_pictures() -> None:
@@ -257,7 +294,7 @@ def test_images_above_the_threshold_are_named_a_few_dozen_at_most() -> None:
     page = render_report(replace(report(), calibration=replace(CALIBRATION, above=above)))
     assert "50 of these 3 images lie above the threshold" in read(page).text
     assert "odd &lt;39&gt;.png and 10 more" in page
-    assert "lie above the threshold" not in render_report(report())
+    assert "lie above the threshold" not in plain_page()
 
 
 def test_the_table_of_rates_marks_the_one_that_ships() -> None:
@@ -270,4 +307,4 @@ def test_the_table_of_rates_marks_the_one_that_ships() -> None:
     assert page.count('class="chosen"') == 1
     assert "5 % (this model)" in text
     assert "1 of 2 (50 %)" in text
-    assert "What other rates of false rejects would find" not in render_report(report())
+    assert "What other rates of false rejects would find" not in plain_page()
