@@ -192,7 +192,7 @@ def _fitted(detector: DetectorName, embedded: Tensor, seed: int) -> Detector:
             fit_patchcore(embedded[..., DIMS : 2 * DIMS], coreset=200, seed=seed),
             fit_patchcore(fine, coreset=100, seed=seed),
             torch.ones(fine.shape[1:3], dtype=torch.bool),
-            detail_ratio=detail_ratio,
+            torch.ones(tuple(detail_ratio // 2 * side for side in fine.shape[1:3]), dtype=torch.bool),
         )
     student = build_student(DIMS, embedded.shape[-1] - DIMS, complexity=2, seed=seed)
     student.learn_statistics([embedded])

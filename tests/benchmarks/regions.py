@@ -30,7 +30,6 @@ class Regions:
         self._input_area = math.prod(input_size)
         self._overlaps: list[float] = []
         self._distances: dict[str, list[float]] = defaultdict(list)
-        self._pixels: dict[str, PixelMeasures] = {}
         self._seen: list[tuple[NDArray[np.float32], NDArray[np.bool_], str | None]] = []
 
     def look_at(self, defect: str | None, mask: NDArray[np.bool_] | None, result: DLResult) -> None:

@@ -94,6 +94,8 @@ class TrialFeatures:
     def embedded(self, param: DLModelParam, train_param: DLTrainParam) -> TrainingFeatures:
         """The embeddings that a candidate sees of all pictures, to be closed by the caller.
 
+        Without the pictures' local contrast, which changes no score of the default rule; it takes about 6 % of the backbone's time.
+
         Args:
             param: Of the candidate.
             train_param: Seed of its projection and of the images that its levels' scales are measured on; and how much of what a camera

@@ -93,8 +93,9 @@ def fit_detector(
         fitted = gaussians
         if param.detector == "fused":
             bank = _bank(features, rows, param, train_param, progress, stage)
-            fine, counted = _fine_bank(features, rows, train_param)
-            fitted = fuse(gaussians, bank, fine, counted, detail_ratio=features.detail_ratio)
+            fine = _fine_bank(features, rows, train_param)
+            counted, shown = (_counted(features, ratio) for ratio in (features.fine_ratio, features.detail_ratio))
+            fitted = fuse(gaussians, bank, fine, counted, shown)
     progress(stage, 1, 1)
     return FittedDetector(_moved(fitted, features.network.runtime.device))
 
@@ -121,21 +122,24 @@ def _bank(
     )
 
 
-def _fine_bank(
-    features: TrainingFeatures, rows: Sequence[int], train_param: DLTrainParam
-) -> tuple[PatchCore, Tensor] | tuple[None, None]:
-    """Patches that cover those of the fine part, and which of its positions count; None where there is none."""
+def _fine_bank(features: TrainingFeatures, rows: Sequence[int], train_param: DLTrainParam) -> PatchCore | None:
+    """Patches that cover those of the fine part; None where there is none."""
     ratio = features.fine_ratio
     if not ratio:
-        return None, None
+        return None
     candidates = _candidates(
         features, rows, train_param, lambda batch: unfold_fine(batch[..., features.fine_part], ratio)
     )
+    return fit_patchcore(candidates, coreset=FINE_PATCHES, seed=train_param.seed)
+
+
+def _counted(features: TrainingFeatures, ratio: int) -> Tensor | None:
+    """(ratio h, ratio w) bool, which positions of a part of so many times the grid's resolution count; None where there is no such part."""
+    if not ratio:
+        return None
     height, width, _ = features.store.shape
-    size = ratio * height, ratio * width
-    mask = features.mask(*size)
-    counted = torch.ones(size, dtype=torch.bool) if mask is None else mask
-    return fit_patchcore(candidates, coreset=FINE_PATCHES, seed=train_param.seed), counted
+    mask = features.mask(ratio * height, ratio * width)
+    return torch.ones((ratio * height, ratio * width), dtype=torch.bool) if mask is None else mask
 
 
 def _gaussians(features: TrainingFeatures, rows: Sequence[int], param: DLModelParam, noise: float) -> PaDiM:

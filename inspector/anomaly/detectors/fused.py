@@ -123,8 +123,7 @@ def fuse(
     bank: PatchCore,
     fine: PatchCore | None = None,
     counted: Tensor | None = None,
-    *,
-    detail_ratio: int = 0,
+    shown: Tensor | None = None,
 ) -> Fused:
     """Return them as one detector; the floor of a bank is `FLOOR_SHARE` of the median distance from one of its patches to the next.
 
@@ -133,7 +132,7 @@ def fuse(
         bank: Filled with patches of them.
         fine: Filled with patches of their fine part, unfolded; None where there is none.
         counted: (r h, r w) bool, True where positions of the fine part count; given with `fine`.
-        detail_ratio: How many times the grid's resolution the local contrast behind the fine part has; 0 where there is none.
+        shown: (d h, d w) bool, True where positions of the local contrast behind the fine part count; None where there is no contrast.
 
     Raises:
         ParameterError: They do not fit each other.
@@ -142,7 +141,9 @@ def fuse(
     if fine is not None and counted is not None:
         ratio = counted.shape[1] // gaussian.grid[1]
         floor = _floor(fine, FINE_FLOOR_SHARE).to(device)
-        refinement = Refinement(fine, floor, counted.to(device), ratio, detail_ratio=detail_ratio)
+        refinement = Refinement(
+            fine, floor, counted.to(device), ratio, shown=None if shown is None else shown.to(device)
+        )
     return Fused(gaussian, bank, _floor(bank, FLOOR_SHARE).to(device), refinement, BORDER_WEIGHT)
 
 

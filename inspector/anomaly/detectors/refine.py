@@ -3,9 +3,11 @@
 The map is the coarse distance, interpolated, times a power of the distance to the nearest fine patch (`POWER`). Fine features alone rank
 pictures badly (they see a few pixels and know little of parts), so the map is brought back to the level of the coarse distances: the mean
 of the highest hundredth of its positions is theirs. So with the default score rule pictures are ranked as by the coarse distances alone (another rule ranks by the fine map), and
-one map gives score, class and region. Where the embedding has the picture's local contrast (`detail`), the map gets its resolution and a small power of
-it (`DETAIL_POWER`): within a few pixels the strongest one moves to the line of a crack. Distances to the fine bank are first averaged over neighbours (`NEIGHBOURHOOD`): a single patch of a few
+one map gives score, class and region. Distances to the fine bank are first averaged over neighbours (`NEIGHBOURHOOD`): a single patch of a few
 pixels may be unlike all others by chance, but at a defect several patches are.
+
+Where the embedding has the picture's local contrast (`detail`), the map has the contrast's resolution and is multiplied by a small power of it
+(`DETAIL_POWER`): within a few pixels the strongest one moves to the line of a crack.
 
 That was chosen on the development sets with masks, no one set deciding (AUPRO / share of found defects whose strongest pixel lies inside
 the mask, means over five sets, sketches that were not kept, with the root of single distances): coarse alone 0.871 / 0.39; times a bank of stride 8 0.879 / 0.53; brought back
@@ -44,8 +46,8 @@ _LEAST = 1e-12
 _EARLIER_POWER = 0.5
 """Of bundles that do not store one, as they do not store a neighbourhood."""
 _BANK, _FLOOR, _NEIGHBOURHOOD, _POWER = "fine.bank", "fine.floor", "fine.neighbourhood", "fine.power"
-DETAIL_RATIO = "detail.ratio"
-"""The tensor's name in a bundle; one without it has no detail."""
+DETAIL_COUNTED = "detail.counted"
+"""The tensor that says which positions of the map count; not learnt. A bundle without it has no detail."""
 _DETAIL_POWER = "detail.power"
 FINE_COUNTED = "fine.counted"
 """The tensor that says which positions count; not learnt."""
@@ -61,7 +63,8 @@ class Refinement:
         ratio: r, how many times the grid's resolution the fine distances have.
         neighbourhood: Side of the square of fine positions that distances to the bank are averaged over; odd, 1 leaves them.
         power: Of the distances to the bank, above 0.
-        detail_ratio: d, how many times the grid's resolution the local contrast and the map have; 0 without contrast: the map has r.
+        shown: (d h, d w) bool, True where positions of the local contrast and of the map count, d a multiple of r; None without contrast: the
+            map has `counted`'s resolution.
         detail_power: Of the local contrast, above 0.
 
     Raises:
@@ -78,7 +81,7 @@ class Refinement:
         neighbourhood: int = NEIGHBOURHOOD,
         power: float = POWER,
         *,
-        detail_ratio: int = 0,
+        shown: Tensor | None = None,
         detail_power: float = DETAIL_POWER,
     ) -> None:
         if not float(floor) > 0:
@@ -93,8 +96,13 @@ class Refinement:
             raise ParameterError(f"the power of the distances to the fine bank must be above 0, is {power:g}")
         if not detail_power > 0:
             raise ParameterError(f"the power of the local contrast must be above 0, is {detail_power:g}")
-        if detail_ratio < 0 or detail_ratio % ratio:
-            raise ParameterError(f"the local contrast's ratio must be a multiple of {ratio}, is {detail_ratio}")
+        finer = 1 if shown is None else shown.shape[1] // counted.shape[1]
+        if shown is not None and (
+            not finer or shown.shape != (finer * counted.shape[0], finer * counted.shape[1]) or not bool(shown.any())
+        ):
+            raise ParameterError(
+                f"a mask of the local contrast of {tuple(shown.shape)} does not fit one of {tuple(counted.shape)}, or nothing counts"
+            )
         self._bank = bank
         self._floor = floor
         self._ratio = ratio
@@ -107,10 +115,9 @@ class Refinement:
         cells = functional.max_pool2d(counted[None].float(), ratio)
         self._cells = cells[0] > 0
         self._share = self._wide(cells, ratio).clamp_min(_LEAST)
-        self._detail_ratio = detail_ratio
+        self._detail_ratio = 0 if shown is None else finer * ratio
         self._detail_power = detail_power
-        finer = detail_ratio // ratio or 1
-        self._shown = counted.repeat_interleave(finer, 0).repeat_interleave(finer, 1)
+        self._shown = counted if shown is None else shown
         self._shown_share = self._wide(counted.float()[None], finer).clamp_min(_LEAST)
         # Counted once: on a GPU a number of it would be waited for.
         self._num_cells, self._num_shown = int(self._cells.sum()), int(self._shown.sum())
@@ -136,7 +143,8 @@ class Refinement:
         if coarse.shape[1:] != self._cells.shape or folded.shape[-1] != self.dims:
             raise ParameterError(
                 f"the fine bank has {self._ratio}x{self._ratio} patches of {self._bank.dims} dimensions on a grid of "
-                f"{tuple(self._cells.shape)}, got {folded.shape[-1]} on {tuple(coarse.shape[1:])}"
+                f"{tuple(self._cells.shape)}, and {self._detail_ratio}x{self._detail_ratio} values of contrast; got {folded.shape[-1]} "
+                f"dimensions on {tuple(coarse.shape[1:])}"
             )
         patches = unfold_fine(folded[..., : self.dims - self._detail_ratio**2], self._ratio)
         fine = self._averaged(torch.hypot(self._bank.rough_distances(patches), self._floor))
@@ -174,7 +182,7 @@ class Refinement:
         """What a bundle stores, on the CPU."""
         bank = self._bank.tensors()["bank"]
         detail = {
-            DETAIL_RATIO: torch.tensor(float(self._detail_ratio)),
+            DETAIL_COUNTED: self._shown.float().cpu(),
             _DETAIL_POWER: torch.tensor(self._detail_power),
         }
         return {
@@ -193,7 +201,7 @@ class Refinement:
         """Build from what a bundle stores; None where it stores none.
 
         A bundle of an earlier version stores neither neighbourhood nor power: its thresholds belong to the root of single distances. One that stores
-        no ratio of the local contrast has a map without it.
+        no mask of the local contrast has a map without it.
 
         Args:
             tensors: Of the detector.
@@ -210,11 +218,9 @@ class Refinement:
         if counted.shape != (ratio * grid[0], ratio * grid[1]):
             raise ParameterError(f"a fine mask of {tuple(counted.shape)} does not fit a grid of {grid}")
         bank = PatchCore(checked(tensors, _BANK, 2).to(device))
-        side, detail = _number(tensors, _NEIGHBOURHOOD, 1.0), _number(tensors, DETAIL_RATIO, 0.0)
+        side = _number(tensors, _NEIGHBOURHOOD, 1.0)
         if side != int(side):
             raise ParameterError(f"the neighbourhood of the fine map must be a whole number, is {side:g}")
-        if detail != int(detail):
-            raise ParameterError(f"the local contrast's ratio must be a whole number, is {detail:g}")
         return cls(
             bank,
             checked(tensors, _FLOOR, 0).to(device),
@@ -222,7 +228,7 @@ class Refinement:
             ratio,
             int(side),
             _number(tensors, _POWER, _EARLIER_POWER),
-            detail_ratio=int(detail),
+            shown=checked(tensors, DETAIL_COUNTED, 2).to(device) > 0 if DETAIL_COUNTED in tensors else None,
             detail_power=_number(tensors, _DETAIL_POWER, DETAIL_POWER),
         )
 

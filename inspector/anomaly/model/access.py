@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias, overload
 
-from inspector.anomaly.detectors.refine import FINE_COUNTED
+from inspector.anomaly.detectors.refine import DETAIL_COUNTED, FINE_COUNTED
 from inspector.anomaly.detectors.student import COUNTED
 from inspector.anomaly.errors import ParameterError
 from inspector.anomaly.model.model import AnomalyModel
@@ -34,7 +34,7 @@ ParamValue: TypeAlias = (
 )
 
 _FACTOR: Final = "standard_deviation_factor"
-_NOT_LEARNT: Final = (COUNTED, FINE_COUNTED)
+_NOT_LEARNT: Final = (COUNTED, FINE_COUNTED, DETAIL_COUNTED)
 """Tensors of a detector that say where, not what."""
 
 _THRESHOLDS: Final[Mapping[str, Literal["classification", "segmentation"]]] = MappingProxyType(

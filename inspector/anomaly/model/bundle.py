@@ -31,7 +31,7 @@ from inspector.anomaly.detectors.base import FINE_PROJECTION, Detector, Embeddin
 from inspector.anomaly.detectors.fused import Fused
 from inspector.anomaly.detectors.padim import PaDiM
 from inspector.anomaly.detectors.patchcore import PatchCore
-from inspector.anomaly.detectors.refine import DETAIL_RATIO
+from inspector.anomaly.detectors.refine import DETAIL_COUNTED
 from inspector.anomaly.detectors.student import Student
 from inspector.anomaly.errors import AnomalyError, BundleError, ParameterError, StepError, WeightsError
 from inspector.anomaly.files import is_empty_folder, resolved, set_aside, write_folder
@@ -285,7 +285,7 @@ def _assemble(
         keep_fine=DETECTORS[kind].keeps_fine,
         normalization=manifest.detector.feature_normalization,
         fine_projection=checked(stored, FINE_PROJECTION, 2).to(device) if FINE_PROJECTION in stored else None,
-        has_detail=DETAIL_RATIO in stored,
+        has_detail=DETAIL_COUNTED in stored,
     )
     network = FeatureNetwork(manifest.preprocess_param, TorchRuntime(backbone, device), embedding)
     detector = DETECTORS[kind].from_tensors(stored, device)

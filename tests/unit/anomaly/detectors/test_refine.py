@@ -110,12 +110,13 @@ def test_nan_stays_nan_and_leaves_other_pictures_alone() -> None:
 DETAIL = 8
 
 
-def detailed(counted: Tensor | None = None) -> Refinement:
+def detailed(counted: Tensor | None = None, shown: Tensor | None = None) -> Refinement:
     bank = fit_patchcore(unfold_fine(folded(6), RATIO), coreset=50, seed=0)
-    every = torch.ones(RATIO * GRID[0], RATIO * GRID[1], dtype=torch.bool)
-    return Refinement(
-        bank, torch.tensor(0.1), every if counted is None else counted, RATIO, detail_ratio=DETAIL, detail_power=0.2
-    )
+    if counted is None:
+        counted = torch.ones(RATIO * GRID[0], RATIO * GRID[1], dtype=torch.bool)
+    if shown is None:
+        shown = counted.repeat_interleave(2, 0).repeat_interleave(2, 1)
+    return Refinement(bank, torch.tensor(0.1), counted, RATIO, shown=shown, detail_power=0.2)
 
 
 def contrast(images: int, seed: int = 5) -> Tensor:
@@ -147,6 +148,23 @@ def test_contrast_outside_the_domain_changes_nothing_inside() -> None:
     found = refine(distances, torch.cat([fine, shown], dim=-1))
     assert torch.equal(found, expected)
     assert bool((found[:, ~wide] == 0).all())
+
+
+def test_with_a_slanted_domain_the_score_is_that_of_the_coarse_distances_too() -> None:
+    """At each resolution other positions count along its border, and the score is taken where those of the map do."""
+    rows, columns = (torch.arange(DETAIL * side) + 0.5 for side in GRID)
+    inside = [
+        (rows[: ratio * GRID[0], None] / ratio * 0.7 + columns[: ratio * GRID[1]] / ratio < 8)
+        for ratio in (1, RATIO, DETAIL)
+    ]
+    grid, counted, shown = inside
+    touched = torch.nn.functional.max_pool2d(counted[None].float(), RATIO)[0] > 0
+    distances, rule = coarse(6, seed=1), ScoreRule()
+    distances[:, touched & ~grid] *= 5  # the strongest lie on the rim
+    found = detailed(counted, shown)(distances, torch.cat([folded(6, seed=2), contrast(6)], dim=-1))
+    scores = rule.apply(found[:, shown]), rule.apply(distances[:, touched])
+    np.testing.assert_allclose(scores[0].numpy(), scores[1].numpy(), rtol=1e-5)
+    assert bool((found[:, ~shown] == 0).all())
 
 
 def test_even_distances_stay_even_up_to_the_border_of_the_domain() -> None:
@@ -188,9 +206,9 @@ def test_a_detector_with_local_contrast_is_stored() -> None:
     every = torch.ones(RATIO * GRID[0], RATIO * GRID[1], dtype=torch.bool)
     bank = fit_patchcore(embedded[..., :8], coreset=100, seed=0)
     fine = fit_patchcore(unfold_fine(embedded[..., 8 : -(DETAIL**2)], RATIO), coreset=50, seed=0)
-    fused = fuse(fit_padim(embedded[..., :8]), bank, fine, every, detail_ratio=DETAIL)
+    fused = fuse(fit_padim(embedded[..., :8]), bank, fine, every, every.repeat_interleave(2, 0).repeat_interleave(2, 1))
     tensors = fused.tensors()
-    assert float(tensors["detail.ratio"]) == DETAIL
+    assert tensors["detail.counted"].shape == (DETAIL * GRID[0], DETAIL * GRID[1])
     found = fused.distances(embedded)
     assert found.shape == (8, DETAIL * GRID[0], DETAIL * GRID[1])
     assert torch.equal(Fused.from_tensors(tensors, torch.device("cpu")).distances(embedded), found)
@@ -225,17 +243,21 @@ def test_parts_that_do_not_fit_are_refused() -> None:
             Refinement(bank, torch.ones(()), every, RATIO, neighbourhood)
     with pytest.raises(ParameterError, match="the power of the distances to the fine bank must be above 0, is 0"):
         Refinement(bank, torch.ones(()), every, RATIO, power=0.0)
-    with pytest.raises(ParameterError, match=r"the fine bank has 4x4 patches of 3 dimensions .* got 48 on \(3, 2\)"):
+    with pytest.raises(
+        ParameterError, match=r"the fine bank has 4x4 patches of 3 dimensions .* got 48 dimensions on \(3, 2\)"
+    ):
         Refinement(bank, torch.ones(()), every, RATIO)(torch.ones(1, 3, 2), torch.ones(1, 3, 2, 48))
     with pytest.raises(ParameterError, match="the power of the local contrast must be above 0, is 0"):
-        Refinement(bank, torch.ones(()), every, RATIO, detail_ratio=8, detail_power=0.0)
-    for ratio in (-4, 6):
-        with pytest.raises(ParameterError, match=f"the local contrast's ratio must be a multiple of 4, is {ratio}"):
-            Refinement(bank, torch.ones(()), every, RATIO, detail_ratio=ratio)
+        Refinement(bank, torch.ones(()), every, RATIO, detail_power=0.0)
+    for shown in (torch.ones(16, 12) > 0, torch.ones(4, 4) > 0, torch.zeros(16, 16) > 0):
+        with pytest.raises(ParameterError, match=r"a mask of the local contrast of .* does not fit one of \(8, 8\)"):
+            Refinement(bank, torch.ones(()), every, RATIO, shown=shown)
     _, fused = parts()
     tensors = fused.tensors()
-    with pytest.raises(ParameterError, match=r"the local contrast's ratio must be a whole number, is 8\.5"):
-        Fused.from_tensors({**tensors, "detail.ratio": torch.tensor(8.5)}, torch.device("cpu"))
+    with pytest.raises(
+        ParameterError, match=r"a mask of the local contrast of \(95, 80\) does not fit one of \(48, 40\)"
+    ):
+        Fused.from_tensors({**tensors, "detail.counted": torch.ones(95, 80)}, torch.device("cpu"))
     with pytest.raises(ParameterError, match=r"'fine\.floor' is missing"):
         Fused.from_tensors({name: t for name, t in tensors.items() if name != "fine.floor"}, torch.device("cpu"))
     with pytest.raises(ParameterError, match=r"must be a whole number, is 2\.5"):

