@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from types import TracebackType
 from typing import Final, Self
 
@@ -144,8 +145,9 @@ class TrialFeatures:
             return None
         moves = CameraVariation(network, seed=train_param.seed, tolerance=train_param.camera_tolerance)
         chosen = varied_images(len(self._images))
-        for index, sample in zip(chosen, self._images.ok_samples(self.preprocess_param, chosen), strict=True):
-            moves.look_at(sample, index)
+        with closing(self._images.ok_samples(self.preprocess_param, chosen)) as samples:
+            for index, sample in zip(chosen, samples, strict=True):
+                moves.look_at(sample, index)
         return moves.covariance()
 
     def _append(self, batch: Tensor) -> None:

@@ -214,10 +214,7 @@ def batch_features(network: FeatureNetwork, batch: Sequence[DLSample]) -> list[T
     Raises:
         ParameterError: A sample was preprocessed with other parameters than the network's.
     """
-    if all(sample.preprocessed is None for sample in batch):
-        return network.features([sample.image for sample in batch])
-    runtime = network.runtime
-    return runtime.features(model_input(batch, network.preprocess_param, runtime.device))
+    return network.runtime.features(_preprocessed(network, batch))
 
 
 def embedded_batch(network: FeatureNetwork, batch: Sequence[DLSample]) -> Tensor:
@@ -226,6 +223,11 @@ def embedded_batch(network: FeatureNetwork, batch: Sequence[DLSample]) -> Tensor
     Raises:
         ParameterError: As `batch_features`.
     """
+    return network.embed_preprocessed(_preprocessed(network, batch))
+
+
+def _preprocessed(network: FeatureNetwork, batch: Sequence[DLSample]) -> Tensor:
+    """(B, 3, H, W) float32 on the device: what the network sees of samples or tiles of them."""
     if all(sample.preprocessed is None for sample in batch):
-        return network.embed([sample.image for sample in batch])
-    return network.embed_preprocessed(model_input(batch, network.preprocess_param, network.runtime.device))
+        return network.preprocessed([sample.image for sample in batch])
+    return model_input(batch, network.preprocess_param, network.runtime.device)

@@ -27,15 +27,19 @@ class FeatureNetwork:
         self.runtime = runtime
         self.embedding = embedding
 
+    def preprocessed(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
+        """Pictures as `preprocess_images` takes them -> (B, 3, H, W) float32 on the device."""
+        return preprocess_images(images, self._of_input, self.runtime.device)
+
     @torch.inference_mode()
     def features(self, images: Sequence[NDArray[np.uint8]]) -> list[Tensor]:
         """Pictures as `preprocess_images` takes them -> the backbone's levels, each (B, C, H', W') float32."""
-        return self.runtime.features(preprocess_images(images, self._of_input, self.runtime.device))
+        return self.runtime.features(self.preprocessed(images))
 
     @torch.inference_mode()
     def embed(self, images: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Pictures as `preprocess_images` takes them -> (B, h, w, D) float32 on the device."""
-        return self.embed_preprocessed(preprocess_images(images, self._of_input, self.runtime.device))
+        return self.embed_preprocessed(self.preprocessed(images))
 
     @torch.inference_mode()
     def embed_preprocessed(self, batch: Tensor) -> Tensor:

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from inspector.anomaly.model.model import AnomalyModel
-from inspector.anomaly.preprocess.images import preprocess_images
 from tests.benchmarks.accuracy.cells import Cell
 from tests.benchmarks.accuracy.measure import Figures, trained
 from tests.benchmarks.accuracy.sets import divided
@@ -60,8 +59,7 @@ class _Timed:
         self._model = model
         self._count = len(paths)
         self._batches = [[sample.image for sample in batch] for batch in read_samples(paths, param, batch_size=BATCH)]
-        device = model.network.runtime.device
-        inputs = [preprocess_images(batch, param, device) for batch in self._batches]
+        inputs = [model.network.preprocessed(batch) for batch in self._batches]
         self._features: list[tuple[list[Tensor], Tensor]] = [
             (model.network.runtime.features(one), one) for one in inputs
         ]
